@@ -1,0 +1,36 @@
+//! The border between samplers and models.
+
+use std::ops::ControlFlow;
+
+use super::Latents;
+
+/// Predicts clean latents from noisy ones.
+///
+/// Guidance, counting and cancelling are denoisers around denoisers, so a sampler never knows.
+pub trait Denoiser {
+    /// `x` holds noise of standard deviation `sigma`; the answer has the shape of `x`.
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, Halt>;
+}
+
+/// Why sampling ended early.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Halt {
+    /// Somebody asked for it.
+    Stopped,
+    /// The device failed; a sentence.
+    Failed(String),
+}
+
+/// What an observer sees of a step, before the step is taken.
+pub struct Step<'a> {
+    /// Index into the sigmas that the sampler was given.
+    pub index: usize,
+    pub sigma: f32,
+    /// Noisy latents entering the step.
+    pub x: &'a Latents,
+    /// The model's first prediction of the step: predicted x0.
+    pub denoised: &'a Latents,
+}
+
+/// Called once a step; `Break` ends sampling with [`Halt::Stopped`].
+pub type Observer<'a> = dyn FnMut(Step<'_>) -> ControlFlow<()> + 'a;

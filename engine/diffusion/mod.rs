@@ -1,0 +1,18 @@
+//! The mathematics of sampling, in k-diffusion's three nouns.
+//!
+//! A *schedule* is a list of sigmas. A *denoiser* predicts clean latents. A *sampler* walks down the
+//! sigmas asking the denoiser. None of them knows of prompts, windows or files.
+
+mod denoiser;
+mod latents;
+mod noise;
+mod preview;
+mod samplers;
+mod sigmas;
+
+pub use denoiser::{Denoiser, Halt, Observer, Step};
+pub use latents::Latents;
+pub use noise::{NoiseStreams, TorchGenerator};
+pub use preview::{LatentRgb, SD1_LATENT_RGB};
+pub use samplers::{Sampler, sample};
+pub use sigmas::{NoiseSchedule, Schedule};

@@ -1,0 +1,38 @@
+//! A picture as the window and the files see it: 8-bit RGB.
+
+/// An 8-bit RGB picture, rows from the top, no padding.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pixels {
+    pub width: u32,
+    pub height: u32,
+    /// `width * height * 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+impl Pixels {
+    /// # Panics
+    /// If `rgb` is not as long as the sides say.
+    pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Self {
+        assert_eq!(rgb.len(), width as usize * height as usize * 3, "{width} x {height} RGB");
+        Self { width, height, rgb }
+    }
+
+    /// From `[3, height, width]` in 0..1, clamped and rounded.
+    pub fn from_unit_range(width: u32, height: u32, planes: &[f32]) -> Self {
+        let area = width as usize * height as usize;
+        assert_eq!(planes.len(), 3 * area, "{width} x {height} in three planes");
+        let mut rgb = Vec::with_capacity(3 * area);
+        for at in 0..area {
+            for plane in 0..3 {
+                rgb.push((planes[plane * area + at].clamp(0.0, 1.0) * 255.0).round() as u8);
+            }
+        }
+        Self { width, height, rgb }
+    }
+}
+
+impl std::fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pixels({} x {})", self.width, self.height)
+    }
+}

@@ -1,0 +1,9 @@
+//! Tidepool's engine: functions about diffusion.
+//!
+//! Read [`generate`] first: prompt to pixels, top to bottom. [`models`] are networks that know no
+//! files, [`checkpoint`] brings files into them, [`diffusion`] is the mathematics of sampling,
+//! [`text`] makes conditioning of prompts, [`images`] are pictures in and out of files, and
+//! [`session`] puts one thread with two channels around it all.
+//!
+//! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
+//! tensor.

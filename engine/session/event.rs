@@ -1,0 +1,82 @@
+//! What the engine tells the window. Plain data, in the order it happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::device::DeviceCard;
+use crate::images::Pixels;
+use crate::session::JobId;
+use crate::text::Tokenizer;
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    Model(ModelEvent),
+    Job { id: JobId, event: JobEvent },
+    /// Something that the user should know and that stops nothing.
+    Warning { text: String },
+}
+
+#[derive(Clone, Debug)]
+pub enum ModelEvent {
+    /// `fraction` of the bytes, 0 to 1.
+    Opening { name: String, fraction: f32 },
+    Opened(Box<ModelCard>),
+    /// A sentence; no model is open now.
+    Failed { text: String },
+}
+
+/// What the window shows of a model.
+#[derive(Clone, Debug)]
+pub struct ModelCard {
+    pub name: String,
+    /// "Stable Diffusion 1.x" for now.
+    pub kind: String,
+    /// Bytes of the weight files.
+    pub file_bytes: u64,
+    /// Trainable numbers in text encoder, UNet and VAE.
+    pub parameters: u64,
+    /// Sides that the model was trained at, pixels.
+    pub native_side: u32,
+    /// Pixels a latent pixel stands for, each way.
+    pub vae_factor: u32,
+    pub device: DeviceCard,
+    /// Read-only, so that typing never waits for a busy engine.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Sigma of each training timestep, ascending.
+    pub training_sigmas: Arc<Vec<f32>>,
+}
+
+#[derive(Clone, Debug)]
+pub enum JobEvent {
+    /// `sigmas` has `steps + 1` entries, of which those from `start_step` on are run.
+    Started { sigmas: Vec<f32>, start_step: usize },
+    Step(Frame),
+    /// A recorded step, decoded in full.
+    Decoded { step: usize, pictures: Vec<Arc<Pixels>> },
+    Finished { pictures: Vec<Arc<Pixels>>, elapsed: Duration },
+    Stopped,
+    /// A sentence with cause and remedy.
+    Failed { text: String },
+}
+
+/// One step, as it can be watched.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Index into the whole schedule, `start_step` for the first one of image to image.
+    pub step: usize,
+    /// Noise level at which this step's prediction was made.
+    pub sigma: f32,
+    /// Predicted x0, one preview a picture of the batch, at latent size.
+    pub predicted: Vec<Arc<Pixels>>,
+    /// Since the job started.
+    pub elapsed: Duration,
+    /// Times the denoiser was asked so far, and for how long all told.
+    pub model_calls: usize,
+}
+
+impl JobEvent {
+    /// True for the one event that ends a job.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Stopped | Self::Failed { .. })
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine behind two channels: requests in, events out, one named thread between them.
+
+mod event;
+mod request;
+
+pub use event::{Event, Frame, JobEvent, ModelCard, ModelEvent};
+pub use request::{Job, JobId, Request, StopFlag};

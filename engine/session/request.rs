@@ -1,0 +1,45 @@
+//! What the window asks of the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::checkpoint::ModelSource;
+use crate::device::DeviceChoice;
+use crate::recipe::Recipe;
+
+/// A wish, sent over the request channel.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Answered by `Event::Model`; the model before it is let go first.
+    OpenModel { source: ModelSource, device: DeviceChoice },
+    /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
+    Generate { job: Job, recipe: Recipe },
+    /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
+    Decode { job: JobId, step: usize },
+}
+
+/// Jobs are numbered by whoever sends them; the engine only repeats the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// A job's number and its stop flag: the busy engine reads no requests, but it reads the flag
+/// between steps and between the blocks of a model.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub id: JobId,
+    pub stop: StopFlag,
+}
+
+/// Raised once, by anyone who holds a clone.
+#[derive(Clone, Debug, Default)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
