@@ -1,1 +1,28 @@
+//! Tidepool's window and command line: a view of plain data.
+//!
+//! ```text
+//! panel --Command--> AppState::handle --Request--> engine
+//!   ^                                                |
+//!   +--reads-- AppState <--receive-- Event <---------+
+//! ```
+//! Read [`app`] first, then [`state`]. [`panels`] are functions that read, draw and ask;
+//! [`widgets`] are what they are made of; [`theme`] is how it looks.
+//!
+//! Architecture Invariant: this crate knows no burn.
 
+pub mod app;
+pub mod chores;
+pub mod command;
+pub mod film;
+pub mod fonts;
+pub mod panels;
+pub mod problems;
+pub mod run;
+pub mod saver;
+pub mod settings;
+pub mod shortcuts;
+pub mod state;
+pub mod textures;
+pub mod theme;
+pub mod widgets;
+pub mod window;

@@ -1,0 +1,145 @@
+//! Errands that take time or ask the system: dialogs, files, the clipboard. Each runs on a thread
+//! of its own and reports with [`News`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::images::{Pixels, Provenance, load, read_recipe, replace_png};
+use engine::recipe::Recipe;
+
+use crate::command::{Dropped, DroppedContents, Effect, News};
+
+/// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
+/// are not for this.
+pub fn run(effect: Effect, tell: impl Fn(News) + Send + 'static) {
+    let errand = move || {
+        if let Some(news) = outcome(effect) {
+            tell(news);
+        }
+    };
+    // A dialog of macOS must come from the main thread; elsewhere it would hold up the window.
+    if cfg!(target_os = "macos") {
+        errand();
+    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(errand) {
+        tracing::error!("no thread for an errand: {error}");
+    }
+}
+
+fn outcome(effect: Effect) -> Option<News> {
+    match effect {
+        Effect::PickPicture => rfd::FileDialog::new()
+            .set_title("Choose a start image")
+            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
+            .pick_file()
+            .map(News::StartImagePicked),
+        Effect::PickModelFolder => rfd::FileDialog::new()
+            .set_title("Choose a model folder in diffusers layout")
+            .pick_folder()
+            .map(News::ModelFolderPicked),
+        Effect::PickOutputFolder => rfd::FileDialog::new()
+            .set_title("Choose where pictures are saved")
+            .pick_folder()
+            .map(News::OutputFolderPicked),
+        Effect::ReadStartImage(path) => Some(match load(&path) {
+            Ok(start) => News::StartImageRead {
+                path,
+                picture: Ok(Arc::new(start.pixels)),
+                notes: start.notes,
+            },
+            Err(error) => {
+                News::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() }
+            }
+        }),
+        Effect::PastePicture => Some(match paste() {
+            Ok(path) => News::StartImagePicked(path),
+            Err(text) => News::PasteFailed(text),
+        }),
+        Effect::Inspect(path) => Some(News::Inspected(inspect(path))),
+        Effect::Copy(pixels) => copy(&pixels).err().map(News::CopyFailed),
+        Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::FolderNotOpened),
+        Effect::Send(_) | Effect::Save(_) => None,
+    }
+}
+
+/// What a file is that was let go over the window.
+fn inspect(path: PathBuf) -> Dropped {
+    if path.is_dir() {
+        return Dropped { path, contents: DroppedContents::Folder };
+    }
+    let contents = match load(&path) {
+        Ok(start) => DroppedContents::Picture {
+            pixels: Arc::new(start.pixels),
+            notes: start.notes,
+            // Only PNGs carry recipes; a picture without a readable one is still a picture.
+            found: read_recipe(&path).ok().flatten().map(Box::new),
+        },
+        Err(error) => DroppedContents::Useless(error.to_string()),
+    };
+    Dropped { path, contents }
+}
+
+/// Keeps the clipboard's picture as a file, since a recipe names its start image by its path.
+fn paste() -> Result<PathBuf, String> {
+    let unusable = |error: arboard::Error| match error {
+        arboard::Error::ContentNotAvailable => {
+            "There is no picture on the clipboard: copy one first, then paste".to_owned()
+        }
+        error => format!("The clipboard cannot be read ({error}): drop or choose a file instead"),
+    };
+    let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
+    let image = clipboard.get_image().map_err(unusable)?;
+    let rgb = image.bytes.chunks_exact(4).flat_map(|rgba| over_white(rgba)).collect();
+    let pixels = Pixels::new(image.width as u32, image.height as u32, rgb);
+    let folder = directories::ProjectDirs::from("", "", "Tidepool")
+        .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
+        .join("pasted");
+    let file = folder.join(format!("pasted-{:016x}.png", fingerprint(&pixels)));
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("The pasted picture cannot be kept ({error}): {}", folder.display()))?;
+    let provenance = Provenance::new("", Recipe::default());
+    replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
+    Ok(file)
+}
+
+fn over_white(rgba: &[u8]) -> [u8; 3] {
+    let alpha = u32::from(rgba[3]);
+    [0, 1, 2].map(|at| ((u32::from(rgba[at]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+}
+
+fn fingerprint(pixels: &Pixels) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (pixels.width, pixels.height, &pixels.rgb).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn copy(pixels: &Pixels) -> Result<(), String> {
+    let rgba: Vec<u8> = pixels.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let image = arboard::ImageData {
+        width: pixels.width as usize,
+        height: pixels.height as usize,
+        bytes: rgba.into(),
+    };
+    let mut clipboard = arboard::Clipboard::new().map_err(|error| error.to_string())?;
+    put(&mut clipboard, image)
+        .map_err(|error| format!("The picture could not be copied ({error}): it is in the output folder"))
+}
+
+/// On Linux a copied picture is served by whoever copied it, so the thread stays until something
+/// else is copied.
+#[cfg(target_os = "linux")]
+fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {
+    use arboard::SetExtLinux as _;
+    clipboard.set().wait().image(image)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {
+    clipboard.set_image(image)
+}
+
+fn open_folder(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| open::that_detached(folder))
+        .map_err(|error| format!("The folder could not be opened ({error}): {}", folder.display()))
+}

@@ -1,0 +1,129 @@
+//! What a person asks for, and what must happen in the world because of it.
+//!
+//! Panels push [`Command`]s; `AppState` answers each with [`Effect`]s, which `app.rs` carries out.
+//! What comes back from the engine and from our own threads is [`News`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::checkpoint::ModelSource;
+use engine::images::{FoundRecipe, Pixels};
+use engine::recipe::Recipe;
+use engine::session::{Event, Request};
+
+use crate::problems::Place;
+use crate::settings::{ThemeChoice, WindowLayout};
+
+/// A wish of the person at the desk.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// The recipe as the panels left it.
+    Edit(Box<Recipe>),
+    Generate,
+    /// Ends the run at hand and forgets the one in the queue.
+    Stop,
+    ForgetQueued,
+    RollSeed,
+    ToggleSeedLock,
+    ChooseStartImage,
+    PasteStartImage,
+    UseStartImage(PathBuf),
+    RemoveStartImage,
+    /// A file or folder let go over the window.
+    Drop(PathBuf),
+    UseDroppedSettings,
+    UseDroppedAsStart,
+    DismissDropped,
+    ChooseModel,
+    OpenModel(ModelSource),
+    /// The step under the pointer.
+    HoverStep(Option<usize>),
+    /// Holds a step on the canvas; `None` lets it go.
+    PinStep(Option<usize>),
+    /// One step of the film back or on.
+    StepBy(isize),
+    /// `now` in seconds of any clock that goes on.
+    TogglePlay { now: f64 },
+    Tick { now: f64 },
+    /// One picture of a batch, or all of them.
+    ShowPicture(Option<usize>),
+    CopyPicture,
+    WearTheme(ThemeChoice),
+    /// F: all for the picture, or everything back.
+    FoldPanels,
+    /// The window was moved or resized.
+    KeepWindow(WindowLayout),
+    OpenOutputFolder,
+    ChooseOutputFolder,
+    Dismiss(Place),
+}
+
+/// What is to be done outside of the state.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Send(Request),
+    /// Keep finished pictures.
+    Save(Batch),
+    /// Ask for a picture to start from.
+    PickPicture,
+    PickModelFolder,
+    PickOutputFolder,
+    /// Read a picture to start from, for its thumbnail and its sides.
+    ReadStartImage(PathBuf),
+    /// Keep the clipboard's picture as a file and start from it.
+    PastePicture,
+    /// Find out what a dropped file is.
+    Inspect(PathBuf),
+    Copy(Arc<Pixels>),
+    /// Show a folder in the system's file manager.
+    OpenFolder(PathBuf),
+}
+
+/// The pictures of one finished job, and their cause.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub recipe: Recipe,
+    pub model: String,
+    pub folder: PathBuf,
+    pub pictures: Vec<Arc<Pixels>>,
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum News {
+    Engine(Event),
+    /// Files of one batch, in its order.
+    Saved(Vec<PathBuf>),
+    SaveFailed(String),
+    StartImagePicked(PathBuf),
+    StartImageRead { path: PathBuf, picture: Result<Arc<Pixels>, String>, notes: Vec<String> },
+    /// The clipboard has no picture, or cannot be read.
+    PasteFailed(String),
+    Inspected(Dropped),
+    ModelFolderPicked(PathBuf),
+    OutputFolderPicked(PathBuf),
+    CopyFailed(String),
+    FolderNotOpened(String),
+}
+
+impl From<Event> for News {
+    fn from(event: Event) -> Self {
+        Self::Engine(event)
+    }
+}
+
+/// A file that was let go over the window, once it has been looked into.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    pub path: PathBuf,
+    pub contents: DroppedContents,
+}
+
+#[derive(Clone, Debug)]
+pub enum DroppedContents {
+    Folder,
+    /// A picture, and the recipe inside it if there is one.
+    Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
+    /// Why it is of no use here.
+    Useless(String),
+}

@@ -1,0 +1,199 @@
+//! The picture, as large as it can be.
+
+use egui::{
+    Color32, CornerRadius, CursorIcon, Pos2, Rect, Response, Role, Sense, Shadow, Stroke,
+    StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+};
+use engine::images::Pixels;
+use std::sync::Arc;
+
+use super::canvas_empty::empty_ui;
+use crate::command::Command;
+use crate::state::{AppState, Shown};
+use crate::textures::{Textures, Use};
+use crate::theme::{self, Tokens};
+use crate::widgets::{Icon, icon_button_ui, segmented_ui};
+
+/// How the canvas is looked at; it belongs to the window, not to the state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CanvasView {
+    /// Times the size that fits.
+    pub zoom: f32,
+    /// Of the picture's middle from the canvas's, points.
+    pub pan: Vec2,
+}
+
+impl Default for CanvasView {
+    fn default() -> Self {
+        Self { zoom: 1.0, pan: Vec2::ZERO }
+    }
+}
+
+const TOOLS_HEIGHT: f32 = theme::TOOL_SIDE + 2.0 * theme::EDGE;
+const MOST_ZOOM: f32 = 32.0;
+
+pub fn canvas_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    view: &mut CanvasView,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    let area = ui.max_rect();
+    let Some(shown) = state.shown() else {
+        empty_ui(ui, state, commands);
+        return;
+    };
+    let id = ui.id().with("canvas");
+    let canvas = ui.interact(area, id, Sense::click_and_drag());
+    canvas.widget_info(|| WidgetInfo::labeled(Role::Image, true, name_of(state, &shown)));
+    look_around(ui, &canvas, view);
+
+    let pictures: Vec<&Arc<Pixels>> = match state.film.picture {
+        Some(index) if shown.pictures.len() > 1 => shown.pictures.get(index).into_iter().collect(),
+        _ => shown.pictures.iter().collect(),
+    };
+    let room = Rect::from_min_max(
+        area.min + vec2(theme::EDGE, TOOLS_HEIGHT - 4.0),
+        area.max - vec2(theme::EDGE, 34.0),
+    );
+    let cells = cells(room, pictures.len(), aspect_of(state, &pictures));
+    for (index, (pixels, cell)) in pictures.iter().zip(cells).enumerate() {
+        let middle = room.center() + (cell.center() - room.center()) * view.zoom + view.pan;
+        let rect = Rect::from_center_size(middle, cell.size() * view.zoom);
+        picture_ui(ui, pixels, rect, view.zoom, textures);
+        if pictures.len() > 1 {
+            let response = ui.interact(rect.intersect(area), id.with(index), Sense::click());
+            response.widget_info(|| {
+                WidgetInfo::labeled(Role::Button, true, format!("Picture {}", index + 1))
+            });
+            if response.hovered() {
+                let ring = Stroke::new(2.0, Tokens::of(ui).accent);
+                ui.painter().rect_stroke(rect.expand(2.0), theme::CORNER_FIELD, ring, StrokeKind::Outside);
+            }
+            if response.on_hover_cursor(CursorIcon::PointingHand).clicked() {
+                commands.push(Command::ShowPicture(Some(index)));
+            }
+        }
+    }
+    tools_ui(ui, state, &shown, view, commands);
+}
+
+fn name_of(state: &AppState, shown: &Shown<'_>) -> String {
+    let prompt = state.run.as_ref().map_or("", |run| run.recipe.prompt.as_str());
+    match shown.step {
+        Some(step) => format!("Step {} of: {prompt}", step + 1),
+        None => format!("Picture of: {prompt}"),
+    }
+}
+
+/// Width over height of what is shown. Previews of odd sizes are a little off, so the recipe says.
+fn aspect_of(state: &AppState, pictures: &[&Arc<Pixels>]) -> f32 {
+    let of_pixels = pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
+    let of_recipe = state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
+    of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
+}
+
+/// Places for `count` pictures of one shape, as large as the room allows.
+fn cells(room: Rect, count: usize, aspect: f32) -> Vec<Rect> {
+    const GAP: f32 = 14.0;
+    let size_in = |columns: usize| {
+        let rows = count.div_ceil(columns);
+        let width = (room.width() - GAP * (columns - 1) as f32) / columns as f32;
+        let height = (room.height() - GAP * (rows - 1) as f32) / rows as f32;
+        let width = width.min(height * aspect).max(1.0);
+        vec2(width, width / aspect).floor()
+    };
+    let best = (1..=count.max(1)).max_by(|&a, &b| size_in(a).x.total_cmp(&size_in(b).x));
+    let columns = best.unwrap_or(1);
+    let (size, rows) = (size_in(columns), count.div_ceil(columns));
+    let whole = vec2(
+        size.x * columns as f32 + GAP * (columns - 1) as f32,
+        size.y * rows as f32 + GAP * rows.saturating_sub(1) as f32,
+    );
+    let origin = (room.center() - whole / 2.0).round();
+    let place = |index: usize| {
+        let (column, row) = ((index % columns) as f32, (index / columns) as f32);
+        origin + vec2(column * (size.x + GAP), row * (size.y + GAP))
+    };
+    (0..count).map(|index| Rect::from_min_size(place(index), size)).collect()
+}
+
+fn picture_ui(ui: &Ui, pixels: &Arc<Pixels>, rect: Rect, zoom: f32, textures: &mut Textures) {
+    let tokens = Tokens::of(ui);
+    let enlargement = rect.width() * ui.pixels_per_point() / pixels.width.max(1) as f32;
+    // Smooth as long as the picture is looked at as a whole; squares for who came to count them.
+    let purpose = if zoom > 1.5 && enlargement > 4.0 { Use::Pixels } else { Use::Canvas };
+    let texture = textures.get(ui.ctx(), pixels, purpose);
+    let corner = CornerRadius::same(4);
+    let shadow = Shadow { offset: [0, 14], blur: 44, spread: 0, color: tokens.shadow };
+    ui.painter().add(shadow.as_shape(rect, corner));
+    let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE);
+    ui.painter().add(shape.with_texture(texture.id(), uv));
+}
+
+/// Ctrl and wheel or a pinch zooms towards the pointer, a drag moves, a double click fits.
+fn look_around(ui: &Ui, canvas: &Response, view: &mut CanvasView) {
+    if canvas.double_clicked() {
+        *view = CanvasView::default();
+    }
+    if view.zoom > 1.0 && canvas.dragged() {
+        view.pan += canvas.drag_delta();
+        ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
+    }
+    let factor = ui.input(egui::InputState::zoom_delta);
+    if factor == 1.0 || !canvas.contains_pointer() {
+        return;
+    }
+    let pointer: Option<Pos2> = canvas.hover_pos();
+    let before = view.zoom;
+    view.zoom = (view.zoom * factor).clamp(1.0, MOST_ZOOM);
+    if view.zoom <= 1.0 {
+        *view = CanvasView::default();
+    } else if let Some(pointer) = pointer {
+        let from_middle = pointer - canvas.rect.center() - view.pan;
+        view.pan -= from_middle * (view.zoom / before - 1.0);
+    }
+}
+
+fn tools_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    shown: &Shown<'_>,
+    view: &mut CanvasView,
+    commands: &mut Vec<Command>,
+) {
+    let area = ui.max_rect();
+    let bar = Rect::from_min_size(
+        area.min + Vec2::splat(theme::EDGE),
+        vec2(area.width() - 2.0 * theme::EDGE, theme::TOOL_SIDE),
+    );
+    let left = egui::Layout::left_to_right(egui::Align::Center);
+    ui.scope_builder(UiBuilder::new().max_rect(bar).layout(left), |ui| {
+        if shown.pictures.len() > 1 {
+            let mut choices = vec!["All".to_owned()];
+            choices.extend((1..=shown.pictures.len()).map(|number| number.to_string()));
+            let chosen = state.film.picture.map_or(0, |index| index + 1);
+            if let Some(index) = segmented_ui(ui, "Picture", &choices, chosen) {
+                commands.push(Command::ShowPicture(index.checked_sub(1)));
+            }
+        }
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let sentence = "Puts the picture on the clipboard.";
+            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, true).clicked() {
+                commands.push(Command::CopyPicture);
+            }
+            let is_away = *view != CanvasView::default();
+            if is_away {
+                let sentence = "Shows the whole picture again; a double click does the same.";
+                if icon_button_ui(ui, Icon::Fit, "Fit", None, sentence, true).clicked() {
+                    *view = CanvasView::default();
+                }
+                let tokens = Tokens::of(ui);
+                let percent = format!("{:.0} %", view.zoom * 100.0);
+                ui.label(egui::RichText::new(percent).font(theme::mono()).color(tokens.dim));
+            }
+        });
+    });
+}

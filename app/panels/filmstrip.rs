@@ -1,0 +1,205 @@
+//! The film under the picture: every step of the run, each a click away.
+
+use egui::{
+    Align2, CornerRadius, CursorIcon, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
+    WidgetInfo, pos2, vec2,
+};
+use engine::session::Frame;
+
+use crate::command::Command;
+use crate::run::Run;
+use crate::shortcuts;
+use crate::state::AppState;
+use crate::textures::{Textures, Use};
+use crate::theme::{self, Tokens};
+use crate::widgets::{Icon, dashed_rect, text_button_ui, tip};
+
+const TILE_HEIGHT: f32 = 64.0;
+const TILE_GAP: f32 = 6.0;
+const LABEL_HEIGHT: f32 = 20.0;
+
+pub fn filmstrip_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    head_ui(ui, state, commands);
+    ui.add_space(2.0);
+    let Some(run) = state.run.as_ref().filter(|run| !run.sigmas.is_empty()) else {
+        empty_ui(ui);
+        return;
+    };
+    let aspect = run.recipe.width as f32 / run.recipe.height.max(1) as f32;
+    let tile = vec2((TILE_HEIGHT * aspect).clamp(36.0, 128.0).round(), TILE_HEIGHT);
+    let pitch = tile.x + TILE_GAP;
+    let current = state.current_step();
+    let mut hovered = None;
+    ScrollArea::horizontal().auto_shrink([false, false]).id_salt("film").show_viewport(
+        ui,
+        |ui, viewport| {
+            let size = vec2(pitch * run.to_do() as f32 - TILE_GAP + 6.0, TILE_HEIGHT + LABEL_HEIGHT + 3.0);
+            let (whole, _) = ui.allocate_exact_size(size, Sense::hover());
+            let place = |index: usize| {
+                let min = whole.min + vec2(3.0 + pitch * index as f32, 3.0);
+                Rect::from_min_size(min, tile)
+            };
+            // A thousand steps cost no more than those in view.
+            let first = ((viewport.left() - 3.0) / pitch).floor().max(0.0) as usize;
+            let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
+            for index in first..last {
+                let step = run.start_step + index;
+                let response = match run.frames.get(index) {
+                    Some(frame) => frame_tile_ui(ui, run, frame, place(index), textures),
+                    None => {
+                        placeholder_ui(ui, run, step, place(index));
+                        continue;
+                    }
+                };
+                if response.contains_pointer() {
+                    hovered = Some(step);
+                }
+                if response.clicked() {
+                    commands.push(Command::PinStep(Some(step)));
+                }
+                mark_ui(ui, state, step, place(index), current == Some(step));
+            }
+            follow(ui, current, run, place);
+        },
+    );
+    if hovered != state.film.hovered {
+        commands.push(Command::HoverStep(hovered));
+    }
+}
+
+fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.horizontal(|ui| {
+        ui.set_min_height(22.0);
+        ui.spacing_mut().item_spacing.x = 6.0;
+        ui.label(egui::RichText::new("Film").font(theme::heading()).color(tokens.text));
+        let Some(run) = state.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
+        let (icon, name) = if state.film.play.is_some() {
+            (Icon::Pause, "Pause")
+        } else {
+            (Icon::Play, "Play")
+        };
+        let response = text_button_ui(ui, Some(icon), name, Some(shortcuts::PLAY_KEY));
+        let sentence = "Shows the steps one after another, twelve a second. Arrow keys go step by step.";
+        if tip(response, name, Some(shortcuts::PLAY_KEY), sentence).clicked() {
+            let now = ui.input(|input| input.time);
+            commands.push(Command::TogglePlay { now });
+        }
+        if let Some(step) = state.film.pinned {
+            let response = text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
+            if response.clicked() {
+                commands.push(Command::PinStep(None));
+            }
+        }
+        let facts = facts(state, run);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.label(egui::RichText::new(facts).font(theme::mono()).color(tokens.dim));
+        });
+    });
+}
+
+/// What is on the canvas, in numbers.
+fn facts(state: &AppState, run: &Run) -> String {
+    let Some(step) = state.current_step() else { return String::new() };
+    let Some(frame) = run.frame(step) else { return String::new() };
+    let full = matches!(run.pictures_of(step), Some((_, true)));
+    let by = if full { "full decode" } else { "preview" };
+    format!("step {} · σ {:.3} · {by}", step + 1, frame.sigma)
+}
+
+fn frame_tile_ui(
+    ui: &Ui,
+    run: &Run,
+    frame: &Frame,
+    rect: Rect,
+    textures: &mut Textures,
+) -> egui::Response {
+    let id = ui.id().with(("frame", frame.step));
+    let response = ui.interact(rect, id, Sense::click());
+    let name = format!("Step {}, sigma {:.2}", frame.step + 1, frame.sigma);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    let pictures = run.pictures_of(frame.step).map_or(&*frame.predicted, |(pictures, _)| pictures);
+    if let Some(pixels) = pictures.first() {
+        let texture = textures.get(ui.ctx(), pixels, Use::Thumbnail);
+        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        let corner = CornerRadius::same(theme::CORNER_FIELD);
+        let shape = egui::epaint::RectShape::filled(rect, corner, egui::Color32::WHITE);
+        ui.painter().add(shape.with_texture(texture.id(), uv));
+    }
+    response.on_hover_cursor(CursorIcon::PointingHand)
+}
+
+/// A step to come: its sigma already tells how far it is.
+fn placeholder_ui(ui: &Ui, run: &Run, step: usize, rect: Rect) {
+    let tokens = Tokens::of(ui);
+    let line = Stroke::new(1.0, tokens.line);
+    ui.painter().extend(dashed_rect(rect.shrink(0.5), f32::from(theme::CORNER_FIELD), line));
+    label_ui(ui, rect, step, run.sigmas.get(step).copied(), tokens.faint);
+}
+
+fn mark_ui(ui: &Ui, state: &AppState, step: usize, rect: Rect, is_current: bool) {
+    let tokens = Tokens::of(ui);
+    let sigma = state.run.as_ref().and_then(|run| run.frame(step)).map(|frame| frame.sigma);
+    if is_current {
+        let corner = CornerRadius::same(theme::CORNER_FIELD + 2);
+        let ring = Stroke::new(2.0, tokens.accent);
+        ui.painter().rect_stroke(rect.expand(1.0), corner, ring, StrokeKind::Outside);
+    }
+    let is_pinned = state.film.pinned == Some(step);
+    if is_pinned {
+        ui.painter().circle_filled(rect.right_top() + vec2(-7.0, 7.0), 3.5, tokens.accent);
+    }
+    label_ui(ui, rect, step, sigma, if is_current { tokens.accent } else { tokens.faint });
+}
+
+fn label_ui(ui: &Ui, rect: Rect, step: usize, sigma: Option<f32>, color: egui::Color32) {
+    let Some(sigma) = sigma else { return };
+    let at = pos2(rect.center().x, rect.bottom() + 6.0);
+    let text = format!("{} · {sigma:.2}", step + 1);
+    ui.painter().text(at, Align2::CENTER_TOP, text, theme::mono_small(), color);
+}
+
+/// Keeps the current step in view whenever it becomes another one.
+fn follow(ui: &Ui, current: Option<usize>, run: &Run, place: impl Fn(usize) -> Rect) {
+    let id = ui.id().with("followed");
+    let at = (run.job.id.0, current);
+    let before = ui.data(|data| data.get_temp::<(u64, Option<usize>)>(id));
+    if before == Some(at) {
+        return;
+    }
+    ui.data_mut(|data| data.insert_temp(id, at));
+    let hovering = ui.rect_contains_pointer(ui.clip_rect());
+    if let Some(step) = current
+        && !hovering
+    {
+        let rect = place(step.saturating_sub(run.start_step)).expand2(vec2(TILE_HEIGHT, 0.0));
+        ui.scroll_to_rect_animation(rect, None, egui::style::ScrollAnimation::none());
+    }
+}
+
+fn empty_ui(ui: &mut Ui) {
+    let tokens = Tokens::of(ui);
+    let (rect, _) = ui.allocate_exact_size(
+        vec2(ui.available_width(), TILE_HEIGHT + LABEL_HEIGHT),
+        Sense::hover(),
+    );
+    let line = Stroke::new(1.0, tokens.line);
+    let count = ((rect.width() + TILE_GAP) / (TILE_HEIGHT + TILE_GAP)).floor() as usize;
+    for index in 0..count {
+        let min = rect.min + vec2(3.0 + (TILE_HEIGHT + TILE_GAP) * index as f32, 3.0);
+        let tile = Rect::from_min_size(min, vec2(TILE_HEIGHT, TILE_HEIGHT));
+        ui.painter().extend(dashed_rect(tile.shrink(0.5), f32::from(theme::CORNER_FIELD), line));
+    }
+    ui.painter().text(
+        pos2(rect.left() + 3.0, rect.top() + 3.0 + TILE_HEIGHT + 6.0),
+        Align2::LEFT_TOP,
+        "Every step of a run appears here: point at one to see it, click to hold it.",
+        theme::small(),
+        tokens.faint,
+    );
+}

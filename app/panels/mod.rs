@@ -1,0 +1,24 @@
+//! The parts of the desk. Each is a function that reads the state, draws, and asks with commands;
+//! one that edits gets `&mut` to the one value it edits.
+
+mod canvas;
+mod canvas_empty;
+mod controls;
+mod drop_overlay;
+mod filmstrip;
+mod generate_button;
+mod prompt;
+mod start_image;
+mod size_and_seed;
+mod status_bar;
+mod top_bar;
+
+pub use canvas::{CanvasView, canvas_ui};
+pub use controls::controls_ui;
+pub use drop_overlay::drop_overlay_ui;
+pub use filmstrip::filmstrip_ui;
+pub use generate_button::generate_button_ui;
+pub use prompt::{prompt_id, prompt_ui};
+pub use start_image::start_image_ui;
+pub use status_bar::status_bar_ui;
+pub use top_bar::top_bar_ui;

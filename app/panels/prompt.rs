@@ -1,0 +1,129 @@
+//! What is asked for, and what is to be avoided, with the count of tokens that fit.
+
+use egui::{
+    Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2,
+};
+use engine::recipe::Recipe;
+use engine::text::Tokenized;
+
+use crate::state::AppState;
+use crate::theme::{self, Tokens};
+use crate::widgets::{field_frame, label_ui, note_ui};
+
+/// The prompt's id, for the keyboard to begin with.
+pub fn prompt_id() -> egui::Id {
+    egui::Id::new("prompt")
+}
+
+pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
+    let tokens = Tokens::of(ui);
+    let label = ui
+        .horizontal(|ui| {
+            let label = label_ui(ui, "Prompt");
+            if let Some(counted) = &state.prompt_tokens {
+                count_ui(ui, counted);
+            }
+            label
+        })
+        .inner;
+    let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
+    field_ui(ui, &prompt, &mut recipe.prompt).labelled_by(label.id);
+    cut_ui(ui, state.prompt_tokens.as_ref());
+
+    ui.add_space(theme::GAP_M);
+    let label = ui
+        .horizontal(|ui| {
+            let label = label_ui(ui, "Avoid");
+            let counted = state.negative_tokens.as_ref();
+            if let Some(counted) = counted.filter(|_| !recipe.negative_prompt.is_empty()) {
+                count_ui(ui, counted);
+            }
+            label
+        })
+        .inner;
+    let avoid = Field {
+        id: egui::Id::new("avoid"),
+        name: "Avoid",
+        hint: "What should not be there",
+        rows: 1,
+    };
+    let response = field_ui(ui, &avoid, &mut recipe.negative_prompt).labelled_by(label.id);
+    if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
+        note_ui(ui, "At guidance 1 this has no effect.", theme::small(), tokens.amber_text);
+    }
+    response.on_hover_text("The negative prompt: guidance leads away from it.");
+    cut_ui(ui, state.negative_tokens.as_ref());
+}
+
+struct Field<'a> {
+    id: egui::Id,
+    name: &'a str,
+    hint: &'a str,
+    rows: usize,
+}
+
+/// A text field that grows with its text up to eight rows, then scrolls.
+fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
+    const ROW: f32 = 21.0;
+    const MOST_ROWS: f32 = 8.0;
+    let tokens = Tokens::of(ui);
+    let focused = ui.memory(|memory| memory.has_focus(field.id));
+    let hint = RichText::new(field.hint).font(theme::prompt()).color(tokens.faint);
+    let width = ui.available_width();
+    let margin = Margin::symmetric(12, 8);
+    let inner_height = ROW * field.rows as f32;
+    let frame = field_frame(tokens, focused);
+    let shown = frame.show(ui, |ui| {
+        egui::ScrollArea::vertical()
+            .id_salt(field.id)
+            .max_height(ROW * MOST_ROWS + 16.0)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                TextEdit::multiline(text)
+                    .id(field.id)
+                    .font(theme::prompt())
+                    .text_color(tokens.text)
+                    .hint_text(hint)
+                    .frame(Frame::NONE.inner_margin(margin))
+                    .desired_rows(field.rows)
+                    .desired_width(width - 24.0 - 2.0)
+                    .min_size(vec2(width - 2.0, inner_height + 16.0))
+                    .show(ui)
+                    .response
+                    .response
+                    .clone()
+            })
+            .inner
+    });
+    if focused {
+        // A soft halo outside the line, as the drawings have it.
+        let halo = Stroke::new(2.0, tokens.accent.gamma_multiply(0.30));
+        let rect = shown.response.rect;
+        ui.painter().rect_stroke(rect, theme::CORNER_FIELD, halo, StrokeKind::Outside);
+    }
+    shown.inner.accessible_name(field.name)
+}
+
+fn count_ui(ui: &mut Ui, counted: &Tokenized) {
+    let tokens = Tokens::of(ui);
+    let ink = if counted.cut.is_empty() { tokens.dim } else { tokens.amber_text };
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let text = format!("{} / {}", counted.used, counted.room);
+        ui.label(RichText::new(text).font(theme::mono()).color(ink)).on_hover_text(
+            "Tokens: pieces of words. The model reads as many as there is room for, and no more.",
+        );
+    });
+}
+
+/// Says what the model will not read.
+fn cut_ui(ui: &mut Ui, counted: Option<&Tokenized>) {
+    let Some(counted) = counted.filter(|counted| !counted.cut.is_empty()) else { return };
+    const MOST_LETTERS: usize = 60;
+    let cut = counted.cut.trim();
+    let mut quoted: String = cut.chars().take(MOST_LETTERS).collect();
+    if quoted.len() < cut.len() {
+        quoted.push('…');
+    }
+    let text = format!("Too long: the model does not read \"{quoted}\"");
+    note_ui(ui, text, theme::small(), Tokens::of(ui).amber_text);
+}

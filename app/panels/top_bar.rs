@@ -1,0 +1,107 @@
+//! The bar at the top: whose program this is, which model is open, dark or light.
+
+use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
+use engine::checkpoint::ModelSource;
+
+use crate::command::Command;
+use crate::problems::Place;
+use crate::settings::ThemeChoice;
+use crate::state::{AppState, Model};
+use crate::theme::{self, Tokens};
+use crate::widgets::{Icon, SelectItem, chip_ui, icon_button_ui, logo, menu_item_ui, note_ui};
+
+pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.spacing_mut().item_spacing.x = theme::GAP_M;
+    let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
+    logo(ui.painter(), mark.center(), 8.0);
+    ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
+    ui.add_space(theme::GAP_S);
+    model_chip_ui(ui, state, commands);
+    if let Some(text) = state.problem_at(Place::Model) {
+        Icon::Warning.paint_sized(
+            ui.painter(),
+            ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover()).0,
+            14.0,
+            tokens.coral_text,
+        );
+        let words = RichText::new(&text).font(theme::small()).color(tokens.coral_text);
+        let room = ui.available_width() - 40.0;
+        ui.scope(|ui| {
+            ui.set_max_width(room);
+            ui.add(egui::Label::new(words).truncate()).on_hover_text(&text);
+        });
+    }
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let (name, other) = if ui.visuals().dark_mode {
+            ("Light theme", ThemeChoice::Light)
+        } else {
+            ("Dark theme", ThemeChoice::Dark)
+        };
+        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", false).clicked() {
+            commands.push(Command::WearTheme(other));
+        }
+    });
+}
+
+fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let (name, facts) = match &state.model {
+        Model::Open(card) => (
+            card.name.clone(),
+            format!("{} px · {}", card.native_side, size_in_words(card.file_bytes)),
+        ),
+        Model::Opening { name, fraction } if *fraction > 0.0 => {
+            (name.clone(), format!("opening, {:.0} %", fraction * 100.0))
+        }
+        Model::Opening { name, .. } => (name.clone(), "opening".to_owned()),
+        Model::Missing => ("No model".to_owned(), String::new()),
+    };
+    let sentence = state.card().map_or_else(
+        || "The model that makes the pictures.".to_owned(),
+        |card| {
+            let millions = card.parameters as f64 / 1e6;
+            let side = card.native_side;
+            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", card.kind)
+        },
+    );
+    chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
+        let is_built_in = state.settings.model == ModelSource::BuiltIn;
+        let built_in = SelectItem {
+            label: "Built-in",
+            hint: "The small model inside this program: 128 x 128 pixels, at once, anywhere.",
+            chosen: is_built_in,
+        };
+        if menu_item_ui(ui, built_in) {
+            commands.push(Command::OpenModel(ModelSource::BuiltIn));
+        }
+        if let ModelSource::Folder(folder) = &state.settings.model {
+            let hint = folder.display().to_string();
+            let item = SelectItem { label: &name, hint: &hint, chosen: true };
+            if menu_item_ui(ui, item) {
+                commands.push(Command::OpenModel(state.settings.model.clone()));
+            }
+        }
+        let open = SelectItem {
+            label: "Open a model folder…",
+            hint: "A Stable Diffusion 1.x model in diffusers layout. Dropping the folder on the window does the same.",
+            chosen: false,
+        };
+        if menu_item_ui(ui, open) {
+            commands.push(Command::ChooseModel);
+        }
+        if let Some(text) = state.problem_at(Place::Model) {
+            ui.add_space(theme::GAP_S);
+            note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
+        }
+    });
+}
+
+/// "24 MB", "4.3 GB".
+pub fn size_in_words(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1000.0 {
+        format!("{megabytes:.0} MB")
+    } else {
+        format!("{:.1} GB", megabytes / 1000.0)
+    }
+}

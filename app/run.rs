@@ -1,0 +1,149 @@
+//! One run as the window knows it: from the press of the button to its last event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::images::Pixels;
+use engine::recipe::Recipe;
+use engine::session::{Frame, Job, JobEvent};
+
+/// A job that was sent, and all that was heard of it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub job: Job,
+    pub recipe: Recipe,
+    pub phase: Phase,
+    /// `steps + 1` noise levels once the engine has started.
+    pub sigmas: Vec<f32>,
+    pub start_step: usize,
+    /// In order of their steps.
+    pub frames: Vec<Frame>,
+    /// Steps that were decoded in full on request.
+    pub decoded: BTreeMap<usize, Vec<Arc<Pixels>>>,
+    /// Steps whose full decode is on its way.
+    pub asked: Vec<usize>,
+    pub pictures: Vec<Arc<Pixels>>,
+    pub elapsed: Duration,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Sent; the engine is still at something else.
+    Waiting,
+    Running,
+    /// The stop flag is up.
+    Stopping,
+    Finished,
+    Stopped,
+    Failed,
+}
+
+impl Run {
+    pub fn new(job: Job, recipe: Recipe) -> Self {
+        Self {
+            job,
+            start_step: recipe.start_step() as usize,
+            recipe,
+            phase: Phase::Waiting,
+            sigmas: Vec::new(),
+            frames: Vec::new(),
+            decoded: BTreeMap::new(),
+            asked: Vec::new(),
+            pictures: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Running | Phase::Stopping)
+    }
+
+    /// Takes in what the engine says of this job. `Failed`'s sentence is the caller's to place.
+    pub fn receive(&mut self, event: JobEvent) {
+        match event {
+            JobEvent::Started { sigmas, start_step } => {
+                self.sigmas = sigmas;
+                self.start_step = start_step;
+                if self.phase == Phase::Waiting {
+                    self.phase = Phase::Running;
+                }
+            }
+            JobEvent::Step(frame) => {
+                self.elapsed = frame.elapsed;
+                self.frames.push(frame);
+            }
+            JobEvent::Decoded { step, pictures } => {
+                self.asked.retain(|&asked| asked != step);
+                self.decoded.insert(step, pictures);
+            }
+            JobEvent::Finished { pictures, elapsed } => {
+                self.phase = Phase::Finished;
+                self.pictures = pictures;
+                self.elapsed = elapsed;
+            }
+            JobEvent::Stopped => self.phase = Phase::Stopped,
+            JobEvent::Failed { .. } => self.phase = Phase::Failed,
+        }
+    }
+
+    /// Steps of the whole schedule.
+    pub fn steps(&self) -> usize {
+        self.recipe.steps as usize
+    }
+
+    /// Steps that this run has done and has to do.
+    pub fn done(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub fn to_do(&self) -> usize {
+        self.steps().saturating_sub(self.start_step)
+    }
+
+    /// 0 to 1.
+    pub fn progress(&self) -> f32 {
+        self.done() as f32 / self.to_do().max(1) as f32
+    }
+
+    /// Over the last steps, since the first ones also pay for warming up.
+    pub fn steps_per_second(&self) -> Option<f64> {
+        const WINDOW: usize = 12;
+        let last = self.frames.last()?;
+        let first = &self.frames[self.frames.len().saturating_sub(WINDOW + 1)];
+        if first.step == last.step {
+            return None;
+        }
+        let elapsed_secs = last.elapsed.saturating_sub(first.elapsed).as_secs_f64();
+        (elapsed_secs > 0.0).then(|| (last.step - first.step) as f64 / elapsed_secs)
+    }
+
+    pub fn seconds_left(&self) -> Option<f64> {
+        let left = self.to_do().saturating_sub(self.done());
+        Some(left as f64 / self.steps_per_second()?)
+    }
+
+    pub fn frame(&self, step: usize) -> Option<&Frame> {
+        self.frames.get(step.checked_sub(self.start_step)?).filter(|frame| frame.step == step)
+    }
+
+    /// The best pictures there are of a step, and whether they are decoded in full.
+    pub fn pictures_of(&self, step: usize) -> Option<(&[Arc<Pixels>], bool)> {
+        if step + 1 == self.steps() && !self.pictures.is_empty() {
+            return Some((&self.pictures, true));
+        }
+        if let Some(pictures) = self.decoded.get(&step) {
+            return Some((pictures, true));
+        }
+        Some((&self.frame(step)?.predicted, false))
+    }
+
+    /// The best pictures there are of the run.
+    pub fn latest(&self) -> Option<(&[Arc<Pixels>], bool)> {
+        if !self.pictures.is_empty() {
+            return Some((&self.pictures, true));
+        }
+        Some((&self.frames.last()?.predicted, false))
+    }
+}

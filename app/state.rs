@@ -1,0 +1,378 @@
+//! All that the window knows. Panels read it and push commands.
+//!
+//! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
+//! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
+
+mod hearing;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::checkpoint::ModelSource;
+use engine::images::Pixels;
+use engine::recipe::{Recipe, Start};
+use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
+use engine::text::Tokenized;
+
+use crate::command::{Command, Dropped, DroppedContents, Effect};
+use crate::film::{Film, Play};
+use crate::problems::{Place, Problems, place_of};
+use crate::run::{Phase, Run};
+use crate::settings::Settings;
+
+/// The state of the desk.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// What the panels show and edit; a run has its own copy.
+    pub recipe: Recipe,
+    /// What is the same at the next start, but for the recipe: [`Self::to_remember`].
+    pub settings: Settings,
+    pub model: Model,
+    pub prompt_tokens: Option<Tokenized>,
+    pub negative_tokens: Option<Tokenized>,
+    /// The start image, once read.
+    pub start_picture: Option<StartPicture>,
+    pub run: Option<Run>,
+    pub queued: Option<Recipe>,
+    pub film: Film,
+    pub dropped: Option<Dropped>,
+    pub problems: Problems,
+    /// Files of the last batch.
+    pub saved: Vec<PathBuf>,
+    /// What the engine wanted known, until the next run.
+    pub warning: Option<String>,
+    /// On the canvas until the run at hand has a picture of its own.
+    before: Vec<Arc<Pixels>>,
+    next_job: u64,
+    last_seed: Option<u64>,
+}
+
+/// The model at hand.
+#[derive(Clone, Debug)]
+pub enum Model {
+    Opening { name: String, fraction: f32 },
+    Open(Box<ModelCard>),
+    Missing,
+}
+
+/// A start image as it is shown.
+#[derive(Clone, Debug)]
+pub struct StartPicture {
+    pub pixels: Arc<Pixels>,
+    /// Sentences, such as that only the first frame is used.
+    pub notes: Vec<String>,
+}
+
+/// What the canvas shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    pub pictures: &'a [Arc<Pixels>],
+    /// `None` for the run's best.
+    pub step: Option<usize>,
+    /// Decoded in full, not a preview.
+    pub is_full: bool,
+}
+
+/// How much of a start image is forgotten unless said otherwise.
+pub const DEFAULT_STRENGTH: f32 = 0.6;
+
+impl AppState {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            recipe: settings.last_recipe.clone(),
+            settings,
+            model: Model::Missing,
+            prompt_tokens: None,
+            negative_tokens: None,
+            start_picture: None,
+            run: None,
+            queued: None,
+            film: Film::default(),
+            dropped: None,
+            problems: Problems::default(),
+            saved: Vec::new(),
+            warning: None,
+            before: Vec::new(),
+            next_job: 1,
+            last_seed: None,
+        }
+    }
+
+    /// What is to be done when the window opens.
+    pub fn begin(&mut self) -> Vec<Effect> {
+        let mut effects = self.open_model(self.settings.model.clone());
+        effects.extend(self.read_start_image());
+        effects
+    }
+
+    /// What the settings file is to hold.
+    pub fn to_remember(&self) -> Settings {
+        Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
+    }
+
+    pub fn card(&self) -> Option<&ModelCard> {
+        match &self.model {
+            Model::Open(card) => Some(card),
+            _ => None,
+        }
+    }
+
+    /// The run that is going on.
+    pub fn live_run(&self) -> Option<&Run> {
+        self.run.as_ref().filter(|run| run.is_live())
+    }
+
+    /// The sentence that belongs at a place: of the recipe as it stands, or of something that failed.
+    pub fn problem_at(&self, place: Place) -> Option<String> {
+        match self.recipe.check() {
+            Err(error) if place_of(&error) == place => Some(error.to_string()),
+            _ => self.problems.at(place).map(str::to_owned),
+        }
+    }
+
+    /// Nothing, a step of the film, or the best there is.
+    pub fn shown(&self) -> Option<Shown<'_>> {
+        if let Some(run) = &self.run {
+            if let Some(step) = self.looked_at()
+                && let Some((pictures, is_full)) = run.pictures_of(step)
+            {
+                return Some(Shown { pictures, step: Some(step), is_full });
+            }
+            if let Some((pictures, is_full)) = run.latest() {
+                return Some(Shown { pictures, step: None, is_full });
+            }
+        }
+        (!self.before.is_empty()).then_some(Shown {
+            pictures: &self.before,
+            step: None,
+            is_full: true,
+        })
+    }
+
+    /// The step on the canvas, if it is one of the film rather than the newest.
+    pub fn looked_at(&self) -> Option<usize> {
+        let played = || Some(self.run.as_ref()?.frames.get(self.film.play.as_ref()?.at)?.step);
+        self.film.hovered.or_else(played).or(self.film.pinned)
+    }
+
+    /// The step that the film outlines.
+    pub fn current_step(&self) -> Option<usize> {
+        self.looked_at().or_else(|| Some(self.run.as_ref()?.frames.last()?.step))
+    }
+
+    /// Does what was asked, and says what is left to be done outside.
+    pub fn handle(&mut self, command: Command) -> Vec<Effect> {
+        match command {
+            Command::Edit(recipe) => self.edit(*recipe),
+            Command::Generate => return self.generate(),
+            Command::Stop => self.stop(),
+            Command::ForgetQueued => self.queued = None,
+            Command::RollSeed => self.recipe.seed = fresh_seed(),
+            Command::ToggleSeedLock => self.settings.seed_locked = !self.settings.seed_locked,
+            Command::ChooseStartImage => return vec![Effect::PickPicture],
+            Command::PasteStartImage => return vec![Effect::PastePicture],
+            Command::UseStartImage(path) => return self.use_start_image(path, None),
+            Command::RemoveStartImage => {
+                self.recipe.start = Start::Noise;
+                self.start_picture = None;
+                self.problems.clear(Place::StartImage);
+            }
+            Command::Drop(path) => return vec![Effect::Inspect(path)],
+            Command::UseDroppedSettings => return self.use_dropped_settings(),
+            Command::UseDroppedAsStart => {
+                if let Some(Dropped { path, contents }) = self.dropped.take()
+                    && let DroppedContents::Picture { pixels, notes, .. } = contents
+                {
+                    return self.use_start_image(path, Some(StartPicture { pixels, notes }));
+                }
+            }
+            Command::DismissDropped => self.dropped = None,
+            Command::ChooseModel => return vec![Effect::PickModelFolder],
+            Command::OpenModel(source) => return self.open_model(source),
+            Command::HoverStep(step) => self.film.hovered = step,
+            Command::PinStep(step) => {
+                self.film.play = None;
+                self.film.pinned = if self.film.pinned == step { None } else { step };
+                return self.ask_for_pinned();
+            }
+            Command::StepBy(by) => return self.step_by(by),
+            Command::TogglePlay { now } => self.toggle_play(now),
+            Command::Tick { now } => {
+                if let (Some(play), Some(run)) = (&mut self.film.play, &self.run) {
+                    play.advance(now, run.frames.len());
+                }
+            }
+            Command::ShowPicture(picture) => self.film.picture = picture,
+            Command::CopyPicture => {
+                let picture = self.film.picture.unwrap_or(0);
+                let shown = self.shown().and_then(|shown| shown.pictures.get(picture));
+                return shown.map(|pixels| Effect::Copy(Arc::clone(pixels))).into_iter().collect();
+            }
+            Command::WearTheme(theme) => self.settings.theme = theme,
+            Command::FoldPanels => {
+                self.film.hovered = None;
+                let window = &mut self.settings.window;
+                window.left_folded = !window.left_folded;
+                window.right_folded = window.left_folded;
+            }
+            Command::KeepWindow(window) => self.settings.window = window,
+            Command::OpenOutputFolder => {
+                return vec![Effect::OpenFolder(self.settings.output_folder())];
+            }
+            Command::ChooseOutputFolder => return vec![Effect::PickOutputFolder],
+            Command::Dismiss(place) => self.problems.clear(place),
+        }
+        Vec::new()
+    }
+
+    fn edit(&mut self, recipe: Recipe) {
+        let prompts_differ = recipe.prompt != self.recipe.prompt
+            || recipe.negative_prompt != self.recipe.negative_prompt;
+        self.recipe = recipe;
+        if prompts_differ {
+            self.count_tokens();
+        }
+    }
+
+    fn count_tokens(&mut self) {
+        let Model::Open(card) = &self.model else { return };
+        self.prompt_tokens = Some(card.tokenizer.tokenize(&self.recipe.prompt));
+        self.negative_tokens = Some(card.tokenizer.tokenize(&self.recipe.negative_prompt));
+    }
+
+    fn generate(&mut self) -> Vec<Effect> {
+        if self.recipe.check().is_err() {
+            return Vec::new();
+        }
+        if matches!(self.model, Model::Missing) {
+            self.problems.set(Place::Run, "No model is open: choose one at the top of the window");
+            return Vec::new();
+        }
+        // A seed that was typed, rolled or taken from a picture is used once as it stands; after
+        // that every picture gets a fresh one, unless the lock is on.
+        if !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
+            self.recipe.seed = fresh_seed();
+        }
+        self.last_seed = Some(self.recipe.seed);
+        let recipe = self.recipe.clone();
+        if self.live_run().is_some() {
+            self.queued = Some(recipe);
+            return Vec::new();
+        }
+        self.start(recipe)
+    }
+
+    fn start(&mut self, recipe: Recipe) -> Vec<Effect> {
+        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
+        self.next_job += 1;
+        if let Some(shown) = self.shown() {
+            self.before = shown.pictures.to_vec();
+        }
+        self.film = Film::default();
+        self.warning = None;
+        self.problems.clear(Place::Run);
+        self.run = Some(Run::new(job.clone(), recipe.clone()));
+        vec![Effect::Send(Request::Generate { job, recipe })]
+    }
+
+    fn stop(&mut self) {
+        self.queued = None;
+        if let Some(run) = self.run.as_mut().filter(|run| run.is_live()) {
+            run.job.stop.raise();
+            run.phase = Phase::Stopping;
+        }
+    }
+
+    fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
+        let name = match &source {
+            ModelSource::BuiltIn => "Built-in".to_owned(),
+            ModelSource::Folder(folder) => folder
+                .file_name()
+                .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned()),
+        };
+        self.problems.clear(Place::Model);
+        self.model = Model::Opening { name, fraction: 0.0 };
+        self.settings.model = source.clone();
+        vec![Effect::Send(Request::OpenModel { source, device: self.settings.device })]
+    }
+
+    fn start_path(&self) -> Option<&PathBuf> {
+        match &self.recipe.start {
+            Start::Image { path, .. } => Some(path),
+            Start::Noise => None,
+        }
+    }
+
+    fn use_start_image(&mut self, path: PathBuf, read: Option<StartPicture>) -> Vec<Effect> {
+        let strength = match self.recipe.start {
+            Start::Image { strength, .. } => strength,
+            Start::Noise => DEFAULT_STRENGTH,
+        };
+        self.recipe.start = Start::Image { path, strength };
+        self.problems.clear(Place::StartImage);
+        self.start_picture = read;
+        if self.start_picture.is_some() { Vec::new() } else { self.read_start_image() }
+    }
+
+    fn read_start_image(&self) -> Vec<Effect> {
+        self.start_path().cloned().map(Effect::ReadStartImage).into_iter().collect()
+    }
+
+    fn use_dropped_settings(&mut self) -> Vec<Effect> {
+        let Some(Dropped { contents: DroppedContents::Picture { found: Some(found), .. }, .. }) =
+            self.dropped.take()
+        else {
+            return Vec::new();
+        };
+        self.start_picture = None;
+        self.last_seed = None;
+        self.warning = found.notes.first().cloned();
+        self.edit(found.provenance.recipe);
+        self.read_start_image()
+    }
+
+    /// Asks for the full decode of the pinned step, one at a time: arrows held down must not fill
+    /// the engine's queue.
+    fn ask_for_pinned(&mut self) -> Vec<Effect> {
+        let (Some(step), Some(run)) = (self.film.pinned, self.run.as_mut()) else {
+            return Vec::new();
+        };
+        let is_preview = matches!(run.pictures_of(step), Some((_, false)));
+        if !is_preview || !run.asked.is_empty() || run.phase == Phase::Failed {
+            return Vec::new();
+        }
+        run.asked.push(step);
+        vec![Effect::Send(Request::Decode { job: run.job.id, step })]
+    }
+
+    fn step_by(&mut self, by: isize) -> Vec<Effect> {
+        let at = self.current_step();
+        let Some(run) = &self.run else { return Vec::new() };
+        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
+            return Vec::new();
+        };
+        self.film.hovered = None;
+        self.film.play = None;
+        self.film.pinned = Some(at.saturating_add_signed(by).clamp(first.step, last.step));
+        self.ask_for_pinned()
+    }
+
+    fn toggle_play(&mut self, now: f64) {
+        if let Some(play) = self.film.play.take() {
+            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
+            return;
+        }
+        let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
+        let at_end = |step: usize| step + 1 >= run.start_step + run.frames.len();
+        let begin = self.film.pinned.filter(|&step| !at_end(step));
+        let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
+        self.film.pinned = None;
+        self.film.play = Some(Play::new(now, begin));
+    }
+}
+
+/// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() & 0xffff_ffff
+}

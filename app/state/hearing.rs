@@ -1,0 +1,114 @@
+//! The half of [`AppState`] that listens: to the engine, and to our own threads.
+
+use std::sync::Arc;
+
+use engine::checkpoint::ModelSource;
+use engine::recipe::Start;
+use engine::session::{Event, JobEvent, JobId, ModelEvent};
+
+use super::{AppState, Model, StartPicture};
+use crate::command::{Batch, Dropped, DroppedContents, Effect, News};
+use crate::problems::Place;
+
+impl AppState {
+    /// Takes in what happened, and says what is to be done about it.
+    pub fn receive(&mut self, news: impl Into<News>) -> Vec<Effect> {
+        match news.into() {
+            News::Engine(Event::Model(event)) => self.receive_model(event),
+            News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
+            News::Engine(Event::Warning { text }) => self.warning = Some(text),
+            News::Saved(files) => {
+                self.problems.clear(Place::Output);
+                self.saved = files;
+            }
+            News::SaveFailed(text) | News::CopyFailed(text) | News::FolderNotOpened(text) => {
+                self.problems.set(Place::Output, text);
+            }
+            News::StartImagePicked(path) => return self.use_start_image(path, None),
+            News::StartImageRead { path, picture, notes } => match picture {
+                Ok(pixels) if self.start_path() == Some(&path) => {
+                    self.start_picture = Some(StartPicture { pixels, notes });
+                }
+                Err(text) if self.start_path() == Some(&path) => {
+                    self.recipe.start = Start::Noise;
+                    self.problems.set(Place::StartImage, text);
+                }
+                _ => {}
+            },
+            News::PasteFailed(text) => self.problems.set(Place::StartImage, text),
+            News::Inspected(dropped) => return self.receive_dropped(dropped),
+            News::ModelFolderPicked(folder) => {
+                return self.open_model(ModelSource::Folder(folder));
+            }
+            News::OutputFolderPicked(folder) => {
+                self.problems.clear(Place::Output);
+                self.settings.output_folder = Some(folder);
+            }
+        }
+        Vec::new()
+    }
+
+    fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
+        let Some(run) = self.run.as_mut().filter(|run| run.job.id == id) else {
+            return Vec::new();
+        };
+        let mut effects = Vec::new();
+        let is_last = event.is_last();
+        match &event {
+            JobEvent::Finished { pictures, .. } => effects.push(Effect::Save(Batch {
+                recipe: run.recipe.clone(),
+                model: match &self.model {
+                    Model::Open(card) => card.name.clone(),
+                    Model::Opening { name, .. } => name.clone(),
+                    Model::Missing => String::new(),
+                },
+                folder: self.settings.output_folder(),
+                pictures: pictures.clone(),
+            })),
+            JobEvent::Failed { text } => self.problems.set(Place::Run, text),
+            _ => {}
+        }
+        let was_decoded = matches!(event, JobEvent::Decoded { .. });
+        run.receive(event);
+        if is_last && let Some(recipe) = self.queued.take() {
+            effects.extend(self.start(recipe));
+        }
+        if was_decoded {
+            effects.extend(self.ask_for_pinned());
+        }
+        effects
+    }
+
+    fn receive_model(&mut self, event: ModelEvent) {
+        match event {
+            ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
+            ModelEvent::Opened(card) => {
+                self.problems.clear(Place::Model);
+                self.problems.clear(Place::Run);
+                self.model = Model::Open(card);
+                self.count_tokens();
+            }
+            ModelEvent::Failed { text } => {
+                self.model = Model::Missing;
+                self.problems.set(Place::Model, text);
+            }
+        }
+    }
+
+    fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
+        match dropped.contents {
+            DroppedContents::Folder => self.open_model(ModelSource::Folder(dropped.path)),
+            DroppedContents::Picture { pixels, notes, found: None } => {
+                self.use_start_image(dropped.path, Some(StartPicture { pixels, notes }))
+            }
+            DroppedContents::Picture { found: Some(_), .. } => {
+                self.dropped = Some(dropped);
+                Vec::new()
+            }
+            DroppedContents::Useless(text) => {
+                self.problems.set(Place::StartImage, text);
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The parts that panels are made of, drawn as `design/desk.md` draws them.
+
+mod buttons;
+mod icons;
+mod number;
+mod segmented;
+mod select;
+mod slider;
+mod text;
+
+pub use buttons::{icon_button_ui, link_ui, outlined_button_ui, text_button_ui};
+pub use icons::{Icon, logo};
+pub use number::{Number, NumberLook, number_ui, seed_ui};
+pub use segmented::segmented_ui;
+pub use select::{SelectItem, chip_ui, menu_item_ui, select_ui};
+pub use slider::{SliderRow, slider_row_ui};
+pub use text::{dashed_rect, field_frame, label_ui, line_ui, note_ui, problem_ui, tip, with_key};
