@@ -1,0 +1,4 @@
+//! Facts about the whole program, one file a subject.
+
+mod cli;
+mod house;
