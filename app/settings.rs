@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use directories::{ProjectDirs, UserDirs};
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
-use engine::recipe::Recipe;
+use engine::recipe::{Recipe, Start};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -113,9 +113,29 @@ impl Settings {
     /// Writes the settings into `folder`, which is made if need be.
     pub fn save(&self, folder: &Path) -> Result<(), SaveError> {
         let file = folder.join(FILE_NAME);
-        let json = serde_json::to_vec_pretty(self)
-            .map_err(|error| SaveError { cause: error.to_string(), file: file.clone() })?;
-        write_whole(&file, &json).map_err(|error| SaveError { cause: error.to_string(), file })
+        self.to_json()
+            .map_err(io::Error::from)
+            .and_then(|json| write_whole(&file, &json))
+            .map_err(|error| SaveError { cause: error.to_string(), file })
+    }
+
+    /// Paths that are no text are written as well as can be.
+    ///
+    /// # Errors
+    /// What could not be read back is not written: a number that is none, say.
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let as_text = |path: &mut PathBuf| *path = path.to_string_lossy().into_owned().into();
+        let mut this = self.clone();
+        this.output_folder.as_mut().map(as_text);
+        if let Start::Image { path, .. } = &mut this.last_recipe.start {
+            as_text(path);
+        }
+        if let ModelSource::Folder(path) = &mut this.model {
+            as_text(path);
+        }
+        let json = serde_json::to_vec_pretty(&this)?;
+        serde_json::from_slice::<Self>(&json)?;
+        Ok(json)
     }
 
     /// Where pictures save themselves.
@@ -296,6 +316,29 @@ mod tests {
         assert_eq!((settings.theme, note), (ThemeChoice::Light, None));
         settings.save(folder.path()).expect("saves");
         assert_eq!(Settings::load(folder.path()).0.unknown["tides"]["high"], 3);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_costs_nobody_the_settings() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let folder = folder();
+        let odd = PathBuf::from(OsStr::from_bytes(b"models/\xff"));
+        let settings = Settings { model: ModelSource::Folder(odd), ..settings_with_seed(5) };
+        settings.save(folder.path()).expect("saves");
+        assert_eq!(Settings::load(folder.path()).0.last_recipe.seed, 5);
+    }
+
+    #[test]
+    fn settings_that_could_not_be_read_back_are_not_written() {
+        let folder = folder();
+        settings_with_seed(5).save(folder.path()).expect("saves");
+        let mut settings = settings_with_seed(6);
+        settings.last_recipe.guidance.cfg_scale = f32::NAN;
+        settings.save(folder.path()).expect_err("no number");
+        assert_eq!(Settings::load(folder.path()).0.last_recipe.seed, 5);
     }
 
     #[test]

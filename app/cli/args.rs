@@ -1,6 +1,6 @@
 //! What can be asked for on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -60,7 +60,7 @@ pub struct RenderArgs {
     #[arg(long, value_name = "N", default_value = "random", allow_negative_numbers = true)]
     pub seed: Seed,
     /// Width and height in pixels, multiples of 8 [default: what the model was trained at]
-    #[arg(long, value_name = "WxH")]
+    #[arg(long, value_name = "WxH", allow_hyphen_values = true)]
     pub size: Option<Size>,
     /// Pictures to make at once, 1 to 8; picture i has the seed + i
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -94,11 +94,16 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     pub fn source(&self) -> ModelSource {
-        if self.model.as_os_str() == "demo" {
-            ModelSource::BuiltIn
-        } else {
-            ModelSource::Folder(self.model.clone())
-        }
+        source_of(&self.model)
+    }
+}
+
+/// `demo`, or a folder. A folder of that name is `./demo`.
+pub fn source_of(model: &Path) -> ModelSource {
+    if model.as_os_str() == "demo" {
+        ModelSource::BuiltIn
+    } else {
+        ModelSource::Folder(model.to_owned())
     }
 }
 
@@ -171,7 +176,10 @@ impl std::str::FromStr for Size {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split_once(['x', 'X', '×'])
             .and_then(|(width, height)| {
-                Some(Self { width: width.trim().parse().ok()?, height: height.trim().parse().ok()? })
+                Some(Self {
+                    width: width.trim().parse().ok()?,
+                    height: height.trim().parse().ok()?,
+                })
             })
             .ok_or("a size is WIDTHxHEIGHT in pixels, such as 512x512")
     }
@@ -189,10 +197,9 @@ impl std::str::FromStr for Seed {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "random" | "-1" => Ok(Self::Random),
-            number => number
-                .parse()
-                .map(Self::Given)
-                .map_err(|_| "a seed is a whole number from 0 to 18446744073709551615, or `random`"),
+            number => number.parse().map(Self::Given).map_err(
+                |_| "a seed is a whole number from 0 to 18446744073709551615, or `random`",
+            ),
         }
     }
 }

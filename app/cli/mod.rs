@@ -6,10 +6,12 @@
 mod args;
 mod bench;
 mod devices;
+mod files;
 mod inspect;
-mod output;
+mod memory;
 mod progress;
 mod render;
+mod weights;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,11 @@ pub fn steps_bar(steps: usize) -> ProgressBar {
     bar(steps as u64, "{wide_bar} step {pos} of {len} · {per_sec} · {eta} left")
 }
 
+/// Measuring: rounds.
+pub fn bench_bar(rounds: u64) -> ProgressBar {
+    bar(rounds, "measuring {wide_bar} {pos} of {len}")
+}
+
 /// Moves an [`opening_bar`] to `fraction`, 0 to 1.
 pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
     bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);

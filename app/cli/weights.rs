@@ -75,14 +75,7 @@ pub fn read_weight_file(path: &Path) -> Result<WeightFile, String> {
     }
     let names = header.offset_keys();
     let notes = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(WeightFile {
-        holds: holds(&names),
-        tensors: names.len(),
-        parameters,
-        dtypes,
-        bytes,
-        notes,
-    })
+    Ok(WeightFile { holds: holds(&names), tensors: names.len(), parameters, dtypes, bytes, notes })
 }
 
 /// The first row with a tensor of that name, or name's beginning, says what a file is.

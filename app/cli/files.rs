@@ -1,35 +1,106 @@
-//! Where results go: decided and tried before anything is computed.
+//! Where the results of a render go: tried before anything is computed, written when all is.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::generate::Generated;
+use engine::images::{Pixels, Provenance, Trace, replace_png, write_gif, write_png, write_trace};
+use engine::recipe::Recipe;
 
 use super::Failure;
+use super::args::RenderArgs;
 
-/// The files that the pictures of a batch become.
-///
-/// A name that was given is used, and replaces what is there; without one, the first
-/// `tidepool-N.png` that replaces nothing.
-pub fn picture_paths(output: Option<&Path>, batch: u32) -> Result<Vec<PathBuf>, Failure> {
-    let Some(output) = output else {
-        let paths = free_paths(Path::new(""), batch);
-        check_writable(&paths[0], "png", "-o")?;
-        return Ok(paths);
-    };
-    check_writable(output, "png", "-o")?;
-    if batch == 1 {
-        return Ok(vec![output.to_owned()]);
+/// The files of one render.
+pub struct Files {
+    /// One a picture of the batch.
+    pub pictures: Vec<PathBuf>,
+    /// The user named them, so that they may replace what is there.
+    is_named: bool,
+    /// One a picture of the batch, or none.
+    pub films: Vec<PathBuf>,
+    pub trace: Option<PathBuf>,
+}
+
+impl Files {
+    /// Names that were given are used, and replace what is there; without one, the pictures become
+    /// the first `tidepool-N.png` that replace nothing.
+    pub fn plan(args: &RenderArgs, batch: u32) -> Result<Self, Failure> {
+        let pictures = match &args.output {
+            Some(output) => of_batch(output, batch),
+            None => free_paths(Path::new(""), batch),
+        };
+        let films = args.film.as_ref().map_or_else(Vec::new, |film| of_batch(film, batch));
+        for picture in &pictures {
+            check_writable(picture, "png", "-o")?;
+        }
+        for film in &films {
+            check_writable(film, "gif", "--film")?;
+        }
+        if let Some(trace) = &args.trace {
+            check_writable(trace, "safetensors", "--trace")?;
+        }
+        Ok(Self { pictures, is_named: args.output.is_some(), films, trace: args.trace.clone() })
     }
-    let paths: Vec<_> = (1..=batch).map(|number| numbered(output, number)).collect();
-    for path in &paths {
-        check_writable(path, "png", "-o")?;
+
+    /// `previews` are the pictures of every step.
+    pub fn write(
+        &self,
+        model: &str,
+        recipe: &Recipe,
+        generated: Generated,
+        previews: Vec<Vec<Arc<Pixels>>>,
+    ) -> Result<(), Failure> {
+        for (index, (path, pixels)) in self.pictures.iter().zip(&generated.pictures).enumerate() {
+            let alone = Provenance::new(model, recipe.of_picture(index as u32));
+            let write = if self.is_named { replace_png } else { write_png };
+            write(path, pixels, &alone).map_err(Failure::failed)?;
+        }
+        for (index, path) in self.films.iter().enumerate() {
+            let mut frames: Vec<_> = previews.iter().map(|step| step[index].clone()).collect();
+            frames.push(generated.pictures[index].clone());
+            write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS)
+                .map_err(Failure::failed)?;
+        }
+        if let Some(path) = &self.trace {
+            let trace = trace_of(Provenance::new(model, recipe.clone()), generated);
+            write_trace(path, &trace).map_err(Failure::failed)?;
+        }
+        Ok(())
     }
-    Ok(paths)
+}
+
+/// Slow enough to see each step.
+const FILM_FPS: f32 = 10.0;
+
+fn trace_of(provenance: Provenance, generated: Generated) -> Trace {
+    let mut film = generated.film;
+    let sigmas = film.sigmas.split_off(film.start_step);
+    let (x, denoised) =
+        film.steps.into_iter().map(|step| (step.x.into(), step.denoised.into())).unzip();
+    Trace {
+        provenance,
+        sigmas,
+        x,
+        denoised,
+        cond: generated.cond,
+        uncond: generated.uncond,
+        latents: generated.latents.into(),
+        image: generated.image,
+    }
+}
+
+fn of_batch(path: &Path, batch: u32) -> Vec<PathBuf> {
+    match batch {
+        1 => vec![path.to_owned()],
+        _ => (1..=batch).map(|number| numbered(path, number)).collect(),
+    }
 }
 
 /// Says beforehand what writing `path` would say afterwards.
 ///
 /// `option` is the one to give another name with.
-pub fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), Failure> {
+fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), Failure> {
     if !path.extension().is_some_and(|given| given.eq_ignore_ascii_case(extension)) {
         return Err(Failure::usage(format!(
             "The file of {option} must end in .{extension}, since that is what is written: {}",
