@@ -9,9 +9,10 @@ use engine::recipe::Recipe;
 use engine::session::StopFlag;
 use indicatif::ProgressBar;
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::{BenchArgs, source_of};
-use super::{Failure, memory, progress, render};
+use super::{Failure, memory, progress, render, say};
 
 /// Asks for Stable Diffusion 1.5 in shape, with random weights.
 const SD15_RANDOM: &str = "sd15-random";
@@ -68,12 +69,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     }
 
     let figures = measure(&pipeline, &recipe, args.repeat, load_secs)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&figures).expect("numbers and strings are JSON"));
-    } else {
-        print(&figures);
-    }
-    Ok(())
+    if args.json { say(json!(figures)) } else { say(in_words(&figures)) }
 }
 
 fn measure(
@@ -200,9 +196,8 @@ fn median(mut secs: Vec<f64>) -> f64 {
     }
 }
 
-fn print(figures: &Figures) {
+fn in_words(figures: &Figures) -> String {
     let Figures { model, device, size: [width, height], steps, repeat, .. } = figures;
-    println!("{model} on {device}, {width} x {height}, {steps} steps, medians of {repeat}");
     let rows = [
         ("load", figures.load_secs),
         ("encode the text", figures.text_encode_secs),
@@ -212,12 +207,15 @@ fn print(figures: &Figures) {
         ("to the first preview", figures.first_preview_secs),
         ("to stop", figures.stop_secs),
     ];
-    for (what, secs) in rows {
-        println!("{what:<22}{secs:>10.4} s");
-    }
+    let mut lines = vec![format!(
+        "{model} on {device}, {width} x {height}, {steps} steps, medians of {repeat}"
+    )];
+    lines.extend(rows.iter().map(|(what, secs)| format!("{what:<22}{secs:>10.4} s")));
     if let Some(bytes) = figures.peak_memory_bytes {
-        println!("{:<22}{:>10.1} MiB", "peak memory", bytes as f64 / f64::from(1 << 20));
+        let mebibytes = bytes as f64 / f64::from(1 << 20);
+        lines.push(format!("{:<22}{mebibytes:>10.1} MiB", "peak memory"));
     }
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::args::InspectArgs;
 use super::weights::{self, ModelFolder, WeightFile};
+use super::{Failure, say};
 
 /// What a path turned out to be.
 enum Found {
@@ -32,12 +32,7 @@ enum Found {
 pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let found = look_at(&args.file)
         .map_err(|cause| Failure::failed(format!("{cause}: {}", args.file.display())))?;
-    if args.json {
-        println!("{}", to_json(&found));
-    } else {
-        print!("{}", in_words(&found));
-    }
-    Ok(())
+    if args.json { say(to_json(&found)) } else { say(in_words(&found).trim_end()) }
 }
 
 /// `Err` is a sentence that wants the path after it.

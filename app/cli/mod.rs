@@ -13,27 +13,61 @@ mod progress;
 mod render;
 mod weights;
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
 
 /// Runs what the command line asks for; without a command, the window.
 pub fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        None => open_window(),
-        Some(Command::Render(args)) => render::render(&args),
-        Some(Command::Inspect(args)) => inspect::inspect(&args),
-        Some(Command::Devices(args)) => devices::devices(&args),
-        Some(Command::Bench(args)) => bench::bench(&args),
-    };
+    let args = Args::parse();
+    log_to_stderr();
+    // A panic is our bug and has been told on stderr; it is still no reason for an odd exit status.
+    let done = panic::catch_unwind(move || run(args)).unwrap_or_else(|_| {
+        Err(Failure::failed(
+            "Tidepool made the mistake above; nothing that was saved is lost, and the mistake is \
+             worth reporting",
+        ))
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { status, text }) => {
             eprintln!("{text}");
             ExitCode::from(status)
         }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        None => open_window(),
+        Some(Command::Render(args)) => render::render(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Devices(args)) => devices::devices(&args),
+        Some(Command::Bench(args)) => bench::bench(&args),
+    }
+}
+
+/// Our warnings, everybody's errors, and whatever else `RUST_LOG` asks for.
+fn log_to_stderr() {
+    let wanted = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
+    tracing_subscriber::fmt().with_env_filter(wanted).with_writer(io::stderr).init();
+}
+
+/// Prints a result on a line of stdout.
+fn say(result: impl Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{result}") {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("The result could not be printed ({error})")))
+        }
+        _ => Ok(()),
     }
 }
 

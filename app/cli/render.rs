@@ -7,14 +7,14 @@ use std::time::Instant;
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
 use engine::generate::{GenerateError, Generated, Pipeline, Progress, Timings};
-use engine::images::Pixels;
+use engine::images::{Pixels, Provenance};
 use engine::recipe::{Guidance, Recipe, Start, strength_of};
 use engine::session::{ModelCard, StopFlag};
 use serde_json::{Value, json};
 
 use super::args::{RenderArgs, Seed, Size};
 use super::files::Files;
-use super::{Failure, progress};
+use super::{Failure, progress, say};
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;
@@ -45,10 +45,10 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         report["film"] = files.films.iter().map(|path| shown(path)).collect();
         report["trace"] = files.trace.as_deref().map(shown).into();
         report["remarks"] = remarks.into();
-        println!("{report}");
+        say(report)?;
     } else {
         for path in &files.pictures {
-            println!("{}", path.display());
+            say(path.display())?;
         }
         eprintln!(
             "Seed {}, {} x {}, {} steps of {} in {:.2} s on {}",
@@ -197,7 +197,7 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "batch": recipe.batch,
         "steps": recipe.steps,
         "start_step": recipe.start_step(),
-        "recipe": recipe,
+        "recipe": recipe_json(card, recipe),
         "timings": {
             "text_encode_secs": timings.text_secs,
             "step_secs": timings.step_secs,
@@ -208,6 +208,12 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "model": card.name,
         "device": card.device,
     })
+}
+
+/// As the picture stores it: a start image whose name is no text has one here.
+fn recipe_json(card: &ModelCard, recipe: &Recipe) -> Value {
+    let json = Provenance::new(&card.name, recipe.clone()).recipe_json();
+    serde_json::from_str(&json).expect("it was JSON a line ago")
 }
 
 fn shown(path: &Path) -> Value {
