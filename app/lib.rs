@@ -8,10 +8,11 @@
 //! Read [`app`] first, then [`state`]. [`panels`] are functions that read, draw and ask;
 //! [`widgets`] are what they are made of; [`theme`] is how it looks.
 //!
-//! Architecture Invariant: this crate knows no burn.
+//! Architecture Invariant: this crate knows no burn; it asks the engine and shows what comes back.
 
 pub mod app;
 pub mod chores;
+pub mod cli;
 pub mod command;
 pub mod film;
 pub mod fonts;

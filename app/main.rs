@@ -1,1 +1,7 @@
-fn main(){}
+//! `tidepool`: the window, or one command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    app::cli::main()
+}

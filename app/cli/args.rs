@@ -1,0 +1,255 @@
+//! What can be asked for on the command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use engine::checkpoint::ModelSource;
+use engine::device::{DeviceChoice, Place, Precision};
+use engine::diffusion::{Sampler, Schedule};
+
+/// A studio for Stable Diffusion that shows its work. Without a command it opens its window.
+#[derive(Debug, Parser)]
+#[command(name = "tidepool", version = env!("TIDEPOOL_VERSION"), max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make pictures from a prompt
+    Render(Box<RenderArgs>),
+    /// Say what a file is; for a picture: its recipe
+    Inspect(InspectArgs),
+    /// List the graphics adapters, what each can do, and which one is used and why
+    Devices(DevicesArgs),
+    /// Measure how fast this machine makes pictures
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RenderArgs {
+    /// What to see
+    pub prompt: String,
+    /// The picture; several are numbered out-1.png, out-2.png, ... [default: tidepool-N.png, with
+    /// the first N that is free]
+    #[arg(short, long, value_name = "OUT.png")]
+    pub output: Option<PathBuf>,
+    /// What not to see
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub negative: String,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Start from this picture instead of from noise
+    #[arg(long, value_name = "IMG")]
+    pub init: Option<PathBuf>,
+    /// How much of the start picture to give up, 0 (none) to 1 (all) [default: 0.75]
+    #[arg(long, value_name = "S", requires = "init", allow_negative_numbers = true)]
+    pub strength: Option<f32>,
+    /// The same as a number of steps to skip
+    #[arg(long, value_name = "K", requires = "init", conflicts_with = "strength")]
+    pub start_step: Option<u32>,
+    /// Steps from noise to picture, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub steps: u32,
+    /// Guidance: how strictly the picture follows the prompt
+    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true)]
+    pub cfg: f32,
+    /// 0 to 2^64-1; the same seed makes the same picture. -1 or `random` picks one and says which
+    #[arg(long, value_name = "N", default_value = "random", allow_negative_numbers = true)]
+    pub seed: Seed,
+    /// Width and height in pixels, multiples of 8 [default: what the model was trained at]
+    #[arg(long, value_name = "WxH", allow_hyphen_values = true)]
+    pub size: Option<Size>,
+    /// Pictures to make at once, 1 to 8; picture i has the seed + i
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub batch: u32,
+    /// How to walk from noise to picture
+    #[arg(long, value_name = "NAME", default_value = Sampler::default().name(), value_parser = sampler_parser())]
+    pub sampler: Sampler,
+    /// Which noise levels to visit on the way
+    #[arg(long, value_name = "NAME", default_value = Schedule::default().name(), value_parser = schedule_parser())]
+    pub schedule: Schedule,
+    /// Write every step's numbers, for checking: a safetensors file
+    #[arg(long, value_name = "T.safetensors")]
+    pub trace: Option<PathBuf>,
+    /// Write the picture coming out of the noise: an animated GIF
+    #[arg(long, value_name = "F.gif")]
+    pub film: Option<PathBuf>,
+    /// Print one JSON object instead of the paths
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which model, and where it runs.
+#[derive(Debug, ClapArgs)]
+pub struct ModelArgs {
+    /// A folder in diffusers layout, or `demo`, the model inside the program
+    #[arg(long, value_name = "DIR|demo", default_value = "demo")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+impl ModelArgs {
+    pub fn source(&self) -> ModelSource {
+        source_of(&self.model)
+    }
+}
+
+/// `demo`, or a folder. A folder of that name is `./demo`.
+pub fn source_of(model: &Path) -> ModelSource {
+    if model.as_os_str() == "demo" {
+        ModelSource::BuiltIn
+    } else {
+        ModelSource::Folder(model.to_owned())
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct DeviceArgs {
+    /// auto, cpu, gpu, or gpu:N as `tidepool devices` numbers them
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub device: Place,
+    /// auto, f32 or f16
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub precision: Precision,
+}
+
+impl DeviceArgs {
+    pub fn choice(&self) -> DeviceChoice {
+        DeviceChoice { place: self.device, precision: self.precision }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct InspectArgs {
+    /// A picture, a safetensors file or a model folder
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct DevicesArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct BenchArgs {
+    /// `sd15-random` is Stable Diffusion 1.5 in shape, with random weights: nothing to download
+    #[arg(long, value_name = "DIR|demo|sd15-random", default_value = "demo")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Width and height in pixels [default: what the model was trained at; 256x256 for sd15-random]
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<Size>,
+    /// Steps of each picture [default: 20; 3 for sd15-random]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u32>,
+    /// Pictures to time, after one to warm up
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `WIDTHxHEIGHT`; whether it can be made is the recipe's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub width: u32,
+    pub height: u32,
+}
+
+impl std::str::FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split_once(['x', 'X', '×'])
+            .and_then(|(width, height)| {
+                Some(Self {
+                    width: width.trim().parse().ok()?,
+                    height: height.trim().parse().ok()?,
+                })
+            })
+            .ok_or("a size is WIDTHxHEIGHT in pixels, such as 512x512")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seed {
+    Given(u64),
+    Random,
+}
+
+impl std::str::FromStr for Seed {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "random" | "-1" => Ok(Self::Random),
+            number => number.parse().map(Self::Given).map_err(
+                |_| "a seed is a whole number from 0 to 18446744073709551615, or `random`",
+            ),
+        }
+    }
+}
+
+fn sampler_parser() -> impl TypedValueParser<Value = Sampler> {
+    one_of(Sampler::ALL.map(|sampler| (sampler.name(), sampler.hint(), sampler)))
+}
+
+fn schedule_parser() -> impl TypedValueParser<Value = Schedule> {
+    one_of(Schedule::ALL.map(|schedule| (schedule.name(), schedule.hint(), schedule)))
+}
+
+/// Takes a name, shows the hints in the long help, gives the value.
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    choices: [(&'static str, &'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let names = choices.map(|(name, hint, _)| PossibleValue::new(name).help(hint));
+    PossibleValuesParser::new(names).try_map(move |given| {
+        choices
+            .iter()
+            .find(|(name, ..)| *name == given)
+            .map(|(.., value)| *value)
+            .ok_or("the parser lets only these names through")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_size_is_two_numbers() {
+        assert_eq!("640x448".parse(), Ok(Size { width: 640, height: 448 }));
+        for wrong in ["", "512", "x", "512x", "-8x8", "512x512x512", "big"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_seed_of_64_bits_can_be_given() {
+        assert_eq!("0".parse(), Ok(Seed::Given(0)));
+        assert_eq!("18446744073709551615".parse(), Ok(Seed::Given(u64::MAX)));
+        assert_eq!("-1".parse(), Ok(Seed::Random));
+        assert!("18446744073709551616".parse::<Seed>().is_err());
+        assert!("-2".parse::<Seed>().is_err());
+    }
+}

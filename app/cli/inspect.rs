@@ -1,0 +1,220 @@
+//! `tidepool inspect`: what a file is; for a picture, its recipe.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use engine::images::{self, FoundRecipe, RecipeOrigin};
+use engine::recipe::Start;
+use image::{ImageError, ImageFormat, ImageReader};
+use serde_json::{Value, json};
+
+use super::args::InspectArgs;
+use super::weights::{self, ModelFolder, WeightFile};
+use super::{Failure, say};
+
+/// What a path turned out to be.
+enum Found {
+    Picture {
+        format: String,
+        width: u32,
+        height: u32,
+        recipe: Option<Box<FoundRecipe>>,
+        /// Sentences: why it has no recipe, why it cannot be a start image.
+        notes: Vec<String>,
+    },
+    Weights(WeightFile),
+    Model(ModelFolder),
+    /// Known by its looks alone; a sentence.
+    Other(&'static str),
+}
+
+pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    let found = look_at(&args.file)
+        .map_err(|cause| Failure::failed(format!("{cause}: {}", args.file.display())))?;
+    if args.json { say(to_json(&found)) } else { say(in_words(&found).trim_end()) }
+}
+
+/// `Err` is a sentence that wants the path after it.
+fn look_at(path: &Path) -> Result<Found, String> {
+    let about = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "There is no such file: look at its spelling".to_owned(),
+        _ => format!("It cannot be looked at ({error}): check its permissions"),
+    })?;
+    if about.is_dir() {
+        return weights::read_model_folder(path).map(Found::Model);
+    }
+    if !about.is_file() {
+        return Err("This is a pipe or a device: save what it gives as a file first".to_owned());
+    }
+    if about.len() == 0 {
+        return Err("The file is empty: fetch it or save it again".to_owned());
+    }
+    let start = beginning_of(path)
+        .map_err(|error| format!("It cannot be read ({error}): check its permissions"))?;
+    if let Ok(format) = image::guess_format(&start) {
+        return picture(path, format);
+    }
+    let is_named = |name: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(name));
+    // Eight bytes of length, then JSON.
+    if is_named("safetensors") || start.get(8) == Some(&b'{') {
+        return weights::read_weight_file(path).map(Found::Weights);
+    }
+    other(&start).map(Found::Other).ok_or_else(|| {
+        "Tidepool knows pictures, safetensors files and model folders, and this is none".to_owned()
+    })
+}
+
+fn beginning_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(512).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+fn picture(path: &Path, format: ImageFormat) -> Result<Found, String> {
+    let name = format!("{format:?}").to_uppercase();
+    let (width, height) = ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(ImageError::from)
+        .and_then(ImageReader::into_dimensions)
+        .map_err(|error| format!("A {name} picture, damaged beyond its first bytes ({error})"))?;
+    let mut notes = Vec::new();
+    let recipe = match format {
+        ImageFormat::Png => images::read_recipe(path).unwrap_or_else(|error| {
+            notes.push(error.to_string());
+            None
+        }),
+        _ => None,
+    };
+    if let Err(error) = images::load(path) {
+        notes.push(error.to_string());
+    }
+    notes.dedup();
+    Ok(Found::Picture { format: name, width, height, recipe: recipe.map(Box::new), notes })
+}
+
+/// Files that people take for models, by how they begin.
+fn other(start: &[u8]) -> Option<&'static str> {
+    const BEGINNINGS: [(&[u8], &str); 5] = [
+        (
+            b"version https://git-lfs",
+            "A pointer to large-file storage, not the file itself: fetch the file it points to",
+        ),
+        (
+            b"PK\x03\x04",
+            "A zip archive; if it is a PyTorch checkpoint, save it as safetensors to use it here",
+        ),
+        (
+            b"\x80\x02",
+            "A Python pickle, probably an old PyTorch checkpoint: save it as safetensors to use it here",
+        ),
+        (b"GGUF", "A GGUF model, for other programs"),
+        (b"<", "A web page or XML, not a model: it may be a sign-in page saved in a model's place"),
+    ];
+    let (_, what) = BEGINNINGS.iter().find(|(beginning, _)| start.starts_with(beginning))?;
+    Some(what)
+}
+
+fn to_json(found: &Found) -> Value {
+    match found {
+        Found::Picture { format, width, height, recipe, notes } => {
+            let found = recipe.as_deref();
+            let of_recipe = found.map_or(&[][..], |found| &found.notes);
+            json!({
+                "kind": "picture",
+                "format": format,
+                "width": width,
+                "height": height,
+                "recipe": found.map(|found| &found.provenance.recipe),
+                "model": found.map(|found| &found.provenance.model),
+                "program": found.map(|found| &found.provenance.program),
+                "origin": found.map(|found| origin_name(found.origin)),
+                "notes": [of_recipe, notes].concat(),
+            })
+        }
+        Found::Weights(file) => with_kind("safetensors", json!(file)),
+        Found::Model(folder) => with_kind("model_folder", json!(folder)),
+        Found::Other(what) => json!({ "kind": "other", "what": what }),
+    }
+}
+
+fn with_kind(kind: &str, mut value: Value) -> Value {
+    value["kind"] = kind.into();
+    value
+}
+
+fn origin_name(origin: RecipeOrigin) -> &'static str {
+    match origin {
+        RecipeOrigin::Tidepool => "tidepool",
+        RecipeOrigin::Parameters => "parameters",
+    }
+}
+
+fn in_words(found: &Found) -> String {
+    match found {
+        Found::Picture { format, width, height, recipe, notes } => {
+            let mut text = format!("A {format} picture, {width} x {height}");
+            match recipe {
+                None => text += ", without a recipe\n",
+                Some(recipe) => text += &format!("\n{}", recipe_in_words(recipe)),
+            }
+            text.extend(notes.iter().map(|note| format!("Note: {note}\n")));
+            text
+        }
+        Found::Weights(file) => {
+            let dtypes: Vec<_> =
+                file.dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
+            format!(
+                "A safetensors file: {}\n{} tensors ({}), {} numbers, {} bytes\n",
+                file.holds,
+                file.tensors,
+                dtypes.join(", "),
+                file.parameters,
+                file.bytes
+            )
+        }
+        Found::Model(folder) => {
+            let mut text = format!("A model folder in diffusers layout: {}\n", folder.class);
+            for part in &folder.parts {
+                let size =
+                    if part.found { format!("{} bytes", part.bytes) } else { "missing".to_owned() };
+                text += &format!("  {:<14}{:<24}{size}\n", part.name, part.class);
+            }
+            text
+        }
+        Found::Other(what) => format!("{what}\n"),
+    }
+}
+
+fn recipe_in_words(found: &FoundRecipe) -> String {
+    let recipe = &found.provenance.recipe;
+    let mut rows = vec![("prompt", recipe.prompt.clone())];
+    if !recipe.negative_prompt.is_empty() {
+        rows.push(("negative", recipe.negative_prompt.clone()));
+    }
+    if let Start::Image { path, strength } = &recipe.start {
+        let step = recipe.start_step();
+        rows.push(("start", format!("{}, strength {strength} (step {step})", path.display())));
+    }
+    rows.extend([
+        ("steps", recipe.steps.to_string()),
+        ("sampler", recipe.sampler.name().to_owned()),
+        ("schedule", recipe.schedule.name().to_owned()),
+        ("guidance", recipe.guidance.cfg_scale.to_string()),
+        ("seed", recipe.seed.to_string()),
+        ("size", format!("{}x{}", recipe.width, recipe.height)),
+    ]);
+    for (name, value) in
+        [("model", &found.provenance.model), ("made by", &found.provenance.program)]
+    {
+        if !value.is_empty() {
+            rows.push((name, value.clone()));
+        }
+    }
+    let mut text: String =
+        rows.iter().map(|(name, value)| format!("  {name:<10}{value}\n")).collect();
+    for note in &found.notes {
+        text += &format!("Note: {note}\n");
+    }
+    text
+}

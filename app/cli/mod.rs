@@ -1,0 +1,102 @@
+//! The command line: the engine without a window, for people who script and for tests.
+//!
+//! Results go to stdout, progress and remarks to stderr. The exit status is 0, 1 when something
+//! failed, 2 when the command line itself cannot be meant.
+
+mod args;
+mod bench;
+mod devices;
+mod files;
+mod inspect;
+mod memory;
+mod progress;
+mod render;
+mod weights;
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::panic;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, Command};
+
+/// Runs what the command line asks for; without a command, the window.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    log_to_stderr();
+    // A panic is our bug and has been told on stderr; it is still no reason for an odd exit status.
+    let done = panic::catch_unwind(move || run(args)).unwrap_or_else(|_| {
+        Err(Failure::failed(
+            "Tidepool made the mistake above; nothing that was saved is lost, and the mistake is \
+             worth reporting",
+        ))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { status, text }) => {
+            eprintln!("{text}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        None => open_window(),
+        Some(Command::Render(args)) => render::render(&args),
+        Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Devices(args)) => devices::devices(&args),
+        Some(Command::Bench(args)) => bench::bench(&args),
+    }
+}
+
+/// Our warnings, everybody's errors, and whatever else `RUST_LOG` asks for.
+fn log_to_stderr() {
+    let wanted = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
+    tracing_subscriber::fmt().with_env_filter(wanted).with_writer(io::stderr).init();
+}
+
+/// Prints a result on a line of stdout.
+fn say(result: impl Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{result}") {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("The result could not be printed ({error})")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_window() -> Result<(), Failure> {
+    crate::run_window().map_err(|error| {
+        Failure::failed(format!(
+            "The window could not be opened: {error}\n\
+             Pictures can be made without one:\n\n    \
+             tidepool render \"a red fox in the snow\" -o fox.png\n\n\
+             and `tidepool --help` shows what else there is."
+        ))
+    })
+}
+
+/// Why a command ended early: a sentence for the user, and the exit status.
+#[derive(Debug)]
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    /// It was worth a try and did not work.
+    fn failed(text: impl ToString) -> Self {
+        Self { status: 1, text: text.to_string() }
+    }
+
+    /// The command line cannot be meant.
+    fn usage(text: impl ToString) -> Self {
+        Self { status: 2, text: text.to_string() }
+    }
+}

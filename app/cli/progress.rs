@@ -1,0 +1,28 @@
+//! The bars on stderr; none where stderr is no terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Opening a model: a fraction of its bytes.
+pub fn opening_bar() -> ProgressBar {
+    bar(1000, "opening the model {wide_bar} {percent:>3} %")
+}
+
+/// Sampling: steps, speed and time left.
+pub fn steps_bar(steps: usize) -> ProgressBar {
+    bar(steps as u64, "{wide_bar} step {pos} of {len} · {per_sec} · {eta} left")
+}
+
+/// Measuring: rounds.
+pub fn bench_bar(rounds: u64) -> ProgressBar {
+    bar(rounds, "measuring {wide_bar} {pos} of {len}")
+}
+
+/// Moves an [`opening_bar`] to `fraction`, 0 to 1.
+pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
+    bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
+}
+
+fn bar(len: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the templates above are sound");
+    ProgressBar::new(len).with_style(style.progress_chars("━╸─"))
+}

@@ -1,0 +1,288 @@
+//! The command line, as a person or a script meets it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use engine::images::{RecipeOrigin, read_recipe};
+use engine::recipe::{Guidance, Recipe};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a command said and how it ended.
+pub struct Said {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the program in `folder`, with settings and pictures of its own and no display.
+pub fn tidepool(folder: &Path, args: &[&str]) -> Said {
+    let output = command(folder, args).output().expect("the program starts");
+    let Output { status, stdout, stderr } = output;
+    Said {
+        status: status.code(),
+        stdout: String::from_utf8(stdout).expect("UTF-8"),
+        stderr: String::from_utf8(stderr).expect("UTF-8"),
+    }
+}
+
+pub fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidepool"));
+    command.args(args).current_dir(folder).env("TIDEPOOL_HOME", folder.join(".home"));
+    for display in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"] {
+        command.env_remove(display);
+    }
+    command
+}
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+/// The visible names in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .expect("the folder reads")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name != ".home")
+        .collect();
+    names.sort();
+    names
+}
+
+/// Renders small and fast on the CPU; `args` are words.
+fn render(folder: &Path, args: &str) -> Said {
+    let mut all = vec!["render", "a red fox", "--device", "cpu", "--size", "64x64", "--steps", "3"];
+    all.extend(args.split_whitespace());
+    let said = tidepool(folder, &all);
+    assert_eq!(said.status, Some(0), "{args}: {}", said.stderr);
+    said
+}
+
+fn json(said: &Said) -> Value {
+    serde_json::from_str(&said.stdout).expect("one JSON object on stdout")
+}
+
+#[test]
+fn a_picture_is_written_and_its_recipe_reads_back() {
+    let folder = folder();
+    let said = render(
+        folder.path(),
+        "-o fox.png --negative blurry --seed 18446744073709551615 --cfg 4.5 --sampler dpmpp-2m \
+         --schedule karras",
+    );
+    assert_eq!(said.stdout.trim(), "fox.png");
+    assert!(said.stderr.contains("18446744073709551615"), "{}", said.stderr);
+    let path = folder.path().join("fox.png");
+    let found = read_recipe(&path).expect("a PNG").expect("with a recipe");
+    assert_eq!(found.origin, RecipeOrigin::Tidepool);
+    let asked = Recipe {
+        prompt: "a red fox".to_owned(),
+        negative_prompt: "blurry".to_owned(),
+        width: 64,
+        height: 64,
+        seed: u64::MAX,
+        batch: 1,
+        steps: 3,
+        sampler: engine::diffusion::Sampler::DpmPp2m,
+        schedule: engine::diffusion::Schedule::Karras,
+        guidance: Guidance { cfg_scale: 4.5 },
+        ..Recipe::default()
+    };
+    assert_eq!(found.provenance.recipe, asked);
+    assert_eq!(image::image_dimensions(&path).ok(), Some((64, 64)));
+}
+
+#[test]
+fn the_same_seed_makes_the_same_file_and_another_does_not() {
+    let folder = folder();
+    for (name, seed) in [("a", 7), ("b", 7), ("c", 8)] {
+        render(folder.path(), &format!("-o {name}.png --seed {seed}"));
+    }
+    let bytes = |name: &str| fs::read(folder.path().join(name)).expect("a picture");
+    assert_eq!(bytes("a.png"), bytes("b.png"));
+    assert_ne!(bytes("a.png"), bytes("c.png"));
+}
+
+#[test]
+fn a_name_that_was_given_is_written_over_and_one_that_was_not_never_is() {
+    let folder = folder();
+    fs::write(folder.path().join("tidepool-1.png"), "mine").expect("writes");
+    fs::write(folder.path().join("old.png"), "old").expect("writes");
+    assert_eq!(render(folder.path(), "").stdout.trim(), "tidepool-2.png");
+    render(folder.path(), "-o old.png");
+    assert_eq!(names(folder.path()), ["old.png", "tidepool-1.png", "tidepool-2.png"]);
+    let text = |name: &str| fs::read(folder.path().join(name)).expect("a file");
+    assert_eq!(text("tidepool-1.png"), b"mine");
+    assert!(text("old.png").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn json_tells_everything_in_one_object() {
+    let folder = folder();
+    let said = json(&render(folder.path(), "-o a.png --seed random --batch 2 --film f.gif --json"));
+    assert_eq!(said["paths"], serde_json::json!(["a-1.png", "a-2.png"]));
+    assert_eq!((&said["width"], &said["height"]), (&64.into(), &64.into()));
+    let seed = said["seed"].as_u64().expect("a seed");
+    let of_second = read_recipe(&folder.path().join("a-2.png")).expect("a PNG").expect("a recipe");
+    assert_eq!(of_second.provenance.recipe.seed, seed + 1, "picture 2 alone");
+    let timings = &said["timings"];
+    assert_eq!(timings["step_secs"].as_array().map(Vec::len), Some(3));
+    for name in ["text_encode_secs", "decode_secs", "generate_secs", "load_secs"] {
+        assert!(timings[name].as_f64().is_some_and(|secs| secs > 0.0), "{name}: {timings}");
+    }
+    assert!(said["model"].is_string() && said["device"]["why"].is_string(), "{said}");
+    assert_eq!(names(folder.path()), ["a-1.png", "a-2.png", "f-1.gif", "f-2.gif"]);
+}
+
+#[test]
+fn a_trace_holds_the_numbers_of_every_step() {
+    let folder = folder();
+    render(folder.path(), "-o a.png --seed 5 --batch 2 --trace t.safetensors");
+    let bytes = fs::read(folder.path().join("t.safetensors")).expect("a trace");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("a sound file");
+    let recipe = &header.metadata().as_ref().expect("metadata")["recipe"];
+    let recipe: Recipe = serde_json::from_str(recipe).expect("a recipe");
+    assert_eq!((recipe.seed, recipe.batch), (5, 2));
+
+    let trace = SafeTensors::deserialize(&bytes).expect("a sound file");
+    let shape = |name: &str| {
+        let tensor = trace.tensor(name).expect("a named tensor");
+        assert_eq!(tensor.dtype(), Dtype::F32, "{name}");
+        tensor.shape().to_vec()
+    };
+    assert_eq!(shape("sigmas"), [4]);
+    for step in 0..3 {
+        assert_eq!(shape(&format!("x.{step}")), [2, 4, 8, 8]);
+        assert_eq!(shape(&format!("denoised.{step}")), [2, 4, 8, 8]);
+    }
+    assert_eq!(shape("latents"), [2, 4, 8, 8]);
+    assert_eq!(shape("image"), [2, 3, 64, 64]);
+    assert_eq!(shape("cond")[1..], [77, 128]);
+    assert_eq!(shape("uncond")[1..], [77, 128]);
+    assert_eq!(trace.len(), 5 + 2 * 3);
+}
+
+#[test]
+fn strength_and_start_step_are_one_number() {
+    let folder = folder();
+    render(folder.path(), "-o start.png --seed 1");
+    let by_strength = render(
+        folder.path(),
+        "-o a.png --seed 2 --steps 8 --init start.png --strength 0.625 --json",
+    );
+    let by_step =
+        render(folder.path(), "-o b.png --seed 2 --steps 8 --init start.png --start-step 3 --json");
+    assert_eq!(json(&by_strength)["start_step"], 3);
+    assert_eq!(json(&by_step)["timings"]["step_secs"].as_array().map(Vec::len), Some(5));
+    let pixels = |name: &str| image::open(folder.path().join(name)).expect("a picture");
+    assert_eq!(pixels("a.png"), pixels("b.png"));
+    assert_ne!(pixels("a.png"), pixels("start.png"));
+}
+
+#[test]
+fn inspect_says_what_a_file_is() {
+    let folder = folder();
+    render(folder.path(), "-o fox.png --seed 99 --trace t.safetensors");
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo");
+    let unet = format!("{demo}/unet/diffusion_pytorch_model.safetensors");
+    fs::write(folder.path().join("lfs.bin"), "version https://git-lfs.github.com/spec/v1\n")
+        .expect("writes");
+    let cases = [
+        ("fox.png", &["PNG", "64 x 64", "a red fox", "99", "euler"][..], "picture"),
+        ("t.safetensors", &["trace", "11 tensors"], "safetensors"),
+        (demo, &["StableDiffusionPipeline", "UNet2DConditionModel"], "model_folder"),
+        (&unet, &["UNet in diffusers layout", "F16"], "safetensors"),
+        ("lfs.bin", &["pointer"], "other"),
+    ];
+    for (file, words, kind) in cases {
+        let said = tidepool(folder.path(), &["inspect", file]);
+        assert_eq!(said.status, Some(0), "{file}: {}", said.stderr);
+        for word in words {
+            assert!(said.stdout.contains(word), "{file}: no {word:?} in {}", said.stdout);
+        }
+        assert_eq!(json(&tidepool(folder.path(), &["inspect", file, "--json"]))["kind"], kind);
+    }
+    let said = json(&tidepool(folder.path(), &["inspect", "fox.png", "--json"]));
+    assert_eq!(said["recipe"]["seed"], 99);
+}
+
+#[test]
+fn devices_says_what_is_used_and_why() {
+    let folder = folder();
+    let said = tidepool(folder.path(), &["devices"]);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("Used: "), "{}", said.stdout);
+    let said = json(&tidepool(folder.path(), &["devices", "--json", "--device", "cpu"]));
+    assert!(said["adapters"].is_array(), "{said}");
+    assert_eq!(said["used"]["is_gpu"], false);
+    assert!(said["used"]["why"].is_string(), "{said}");
+}
+
+#[test]
+fn bench_measures_what_it_names() {
+    let folder = folder();
+    let args = ["bench", "--device", "cpu", "--size", "64x64", "--steps", "2", "--repeat", "1"];
+    let words = tidepool(folder.path(), &args);
+    assert!(words.stdout.contains("one step"), "{} {}", words.stdout, words.stderr);
+    let said = json(&tidepool(folder.path(), &[&args[..], &["--json"]].concat()));
+    for name in [
+        "text_encode_secs",
+        "step_secs",
+        "decode_secs",
+        "generate_secs",
+        "first_preview_secs",
+        "load_secs",
+        "peak_memory_bytes",
+        "threads",
+    ] {
+        assert!(said[name].as_f64().is_some_and(|number| number > 0.0), "{name} in {said}");
+    }
+    assert!(said["stop_secs"].is_number() && said["device"].is_string(), "{said}");
+    assert_eq!((&said["size"], &said["steps"]), (&serde_json::json!([64, 64]), &2.into()));
+}
+
+#[test]
+fn without_a_display_the_way_to_render_is_shown() {
+    if cfg!(target_os = "linux") {
+        let said = tidepool(folder().path(), &[]);
+        assert_eq!(said.status, Some(1), "{}", said.stderr);
+        assert!(said.stderr.contains("tidepool render"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for args in [&["--help"][..], &["render", "--help"], &["bench", "--help"], &["--version"]] {
+        let said = tidepool(folder().path(), args);
+        assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(!said.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_and_leaves_no_half_file() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let folder = folder();
+    let args =
+        ["render", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--film", "a.gif"];
+    let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
+    // The remark on the empty prompt comes when the model is open and the run begins.
+    lines.next().expect("a remark").expect("UTF-8");
+    std::thread::sleep(Duration::from_millis(300));
+    let asked = Instant::now();
+    let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
+    assert!(kill.is_ok_and(|status| status.success()), "the signal is sent");
+    assert_eq!(run.wait().expect("it ends").code(), Some(1));
+    // Generous, since other tests may keep every core busy.
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(lines.next().expect("a sentence").expect("UTF-8").starts_with("Stopped"));
+    assert_eq!(names(folder.path()), [""; 0]);
+}

@@ -1,0 +1,122 @@
+//! The house rules that a program can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longer than this, a file holds a second idea.
+const MAX_LINES: usize = 450;
+
+const TOP_LEVEL: [&str; 10] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "app",
+    "assets",
+    "build.rs",
+    "engine",
+    "tests",
+];
+
+#[test]
+fn the_engine_knows_no_egui() {
+    check_absent("engine", &["egui", "eframe", "rfd", "arboard"]);
+}
+
+#[test]
+fn the_app_knows_no_burn() {
+    check_absent("app", &["burn", "burn_wgpu", "cubecl"]);
+}
+
+#[test]
+fn no_file_is_longer_than_450_lines() {
+    for file in rust_files(&["app", "engine", "tests"]) {
+        let lines = read(&file).lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn nothing_is_unwrapped() {
+    // Written apart, so that this file passes its own test.
+    let unwrap = concat!(".unw", "rap()");
+    for file in rust_files(&["app", "engine", "tests"]) {
+        for (index, line) in read(&file).lines().enumerate() {
+            assert!(!line.contains(unwrap), "{}:{}: {line}", file.display(), index + 1);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_named_after_nothing() {
+    for file in rust_files(&["app", "engine", "tests"]) {
+        let name = file.file_stem().expect("a file has a name").to_string_lossy();
+        let nothing = ["utils", "helpers", "common", "manager", "types", "misc"];
+        assert!(!nothing.contains(&&*name), "{}: name it by a noun", file.display());
+    }
+}
+
+#[test]
+fn the_top_level_is_what_the_readme_maps() {
+    for entry in fs::read_dir(root()).expect("the root is there") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let known = TOP_LEVEL.contains(&&*name);
+        assert!(known || name.starts_with('.') || is_ignored(&name), "{name} is on no map");
+    }
+}
+
+/// No line of code names one of the crates; comments may.
+fn check_absent(folder: &str, crates: &[&str]) {
+    for file in rust_files(&[folder]) {
+        for (index, line) in read(&file).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for name in crates {
+                let named = code.contains(&format!("{name}::"))
+                    || code.trim() == format!("use {name};")
+                    || code.contains(&format!("extern crate {name}"));
+                assert!(!named, "{}:{} names {name}: {line}", file.display(), index + 1);
+            }
+        }
+    }
+    let manifest = if folder == "engine" { "engine/Cargo.toml" } else { "Cargo.toml" };
+    for line in read(&root().join(manifest)).lines() {
+        let dependency = line.split(['=', '.']).next().unwrap_or_default().trim();
+        assert!(!crates.contains(&dependency), "{manifest} depends on {dependency}");
+    }
+}
+
+/// What git does not carry: build output, virtual environments, a shared folder beside a checkout.
+fn is_ignored(name: &str) -> bool {
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", "--error-unmatch", "--", name])
+        .current_dir(root())
+        .output();
+    // Without git there is nothing to tell by, and only the build output is let through.
+    listed.map_or(name == "target", |listed| !listed.status.success())
+}
+
+fn rust_files(folders: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut open: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no sources in {folders:?}");
+    files
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).expect("a source file reads")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
