@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use eframe::CreationContext;
 use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui, vec2};
-use engine::session::{Event, Request};
+use engine::session::{Event, Request, Session};
 
 use crate::command::{Command, Effect, News};
 use crate::panels::{self, CanvasView};
@@ -25,6 +25,16 @@ use crate::{chores, fonts, shortcuts};
 pub trait Engine {
     fn send(&self, request: Request);
     fn events(&self) -> &Receiver<Event>;
+}
+
+impl Engine for Session {
+    fn send(&self, request: Request) {
+        Self::send(self, request);
+    }
+
+    fn events(&self) -> &Receiver<Event> {
+        Self::events(self)
+    }
 }
 
 /// The program with a window.

@@ -27,3 +27,5 @@ pub mod textures;
 pub mod theme;
 pub mod widgets;
 pub mod window;
+
+pub use window::{WindowError, run_window};

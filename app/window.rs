@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use eframe::{NativeOptions, Renderer};
 use egui::{IconData, ViewportBuilder};
+use engine::session::Session;
 
-use crate::app::{Engine, TidepoolApp};
+use crate::app::TidepoolApp;
 use crate::settings::{Settings, WindowLayout, config_folder};
 
 /// Why there is no window.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "No window can be opened here ({cause}): start Tidepool where there is a display, or make \
-     pictures without one: tidepool render \"a large fox in the snow\" -o fox.png"
-)]
+#[error("{cause}")]
 pub struct WindowError {
     cause: String,
 }
@@ -21,15 +19,10 @@ pub struct WindowError {
 /// The smallest window that everything still fits in, points.
 const SMALLEST: [f32; 2] = [960.0, 600.0];
 
-/// Shows the window until it is closed. `change` is what the command line says about the settings
-/// of this start.
-pub fn run_window(
-    change: impl FnOnce(&mut Settings),
-    start_engine: impl FnOnce(egui::Context) -> Box<dyn Engine> + 'static,
-) -> Result<(), WindowError> {
+/// Shows the window until it is closed.
+pub fn run_window() -> Result<(), WindowError> {
     let folder = config_folder();
-    let (mut settings, note) = Settings::load(&folder);
-    change(&mut settings);
+    let (settings, note) = Settings::load(&folder);
     let options = NativeOptions {
         viewport: viewport(&settings.window),
         renderer: Renderer::Wgpu,
@@ -41,7 +34,9 @@ pub fn run_window(
         "Tidepool",
         options,
         Box::new(move |cc| {
-            let mut app = TidepoolApp::new(cc, settings, folder, start_engine);
+            let mut app = TidepoolApp::new(cc, settings, folder, |ctx| {
+                Box::new(Session::start(move || ctx.request_repaint()))
+            });
             if let Some(note) = note {
                 app.warn(note);
             }
