@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
 use crate::device::{Chosen, DeviceCard, DeviceChoice, choose};
@@ -300,7 +300,7 @@ impl Pipeline {
 
     fn upload(&self, latents: &Latents, dtype: FloatDType) -> Tensor<4> {
         let data = TensorData::new(latents.data.clone(), latents.shape);
-        Tensor::from_data(data, (&self.device, dtype))
+        Tensor::from_data(data, (&self.device, DType::from(dtype)))
     }
 
     /// The linear map from this model's latents to colours, learned from its own autoencoder on a
@@ -357,7 +357,7 @@ fn repeat_pair(uncond: Tensor<3>, cond: Tensor<3>, batch: usize, dtype: FloatDTy
 fn to_values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, Halt> {
     let failed = |error: String| Halt::Failed(format!("The device failed ({error}). Try again, or use the CPU"));
     let data = x.cast(FloatDType::F32).try_into_data().map_err(|error| failed(format!("{error:?}")))?;
-    data.into_vec().map_err(|error| failed(format!("{error:?}")))
+    data.try_into_vec().map_err(|error| failed(format!("{error:?}")))
 }
 
 fn to_latents(x: Tensor<4>) -> Result<Latents, Halt> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::OpenError;
@@ -106,7 +106,7 @@ impl Filler<'_> {
             "Struct:Linear" | "Struct:Conv2d" if D > 1 && cpu::is_cpu(self.target.device) => {
                 outputs_last(&values, shape, self.target.device)
             }
-            _ => Tensor::from_data(TensorData::new(values, shape), (self.target.device, self.target.dtype)),
+            _ => Tensor::from_data(TensorData::new(values, shape), (self.target.device, DType::from(self.target.dtype))),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Attention, a tile of queries at a time, heads interleaved as the projections leave them.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use burn::tensor::Tensor;
 use pulp::Arch;
@@ -46,9 +47,11 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
             let first = task * tile;
             SCORES.with_borrow_mut(|scores| {
                 scores.resize(rows * keys, 0.0);
-                for head in (0..width).step_by(head_width) {
-                    let of_head = |x, start: usize, rows| Matrix::rows(&x[start * width + head..], rows, head_width, width);
-                    matmul(scores, keys, of_head(q, first, rows), of_head(k, 0, keys).transposed(), false);
+                for start in (0..width).step_by(head_width) {
+                    let head = start..start + head_width;
+                    let of_head = |x, rows: Range<usize>| of_head(x, rows, head.clone(), width);
+                    let q = of_head(q, first..first + rows);
+                    matmul(scores, keys, q, of_head(k, 0..keys).transposed(), false);
                     let totals: Vec<f32> = scores
                         .chunks_exact_mut(keys)
                         .enumerate()
@@ -60,15 +63,21 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
                             )
                         })
                         .collect();
-                    matmul(&mut out[head..], width, Matrix::rows(scores, rows, keys, keys), of_head(v, 0, keys), false);
+                    let weights = Matrix::rows(scores, rows, keys, keys);
+                    matmul(&mut out[start..], width, weights, of_head(v, 0..keys), false);
                     for (row, total) in out.chunks_exact_mut(width).zip(totals) {
-                        row[head..head + head_width].iter_mut().for_each(|value| *value /= total);
+                        row[head.clone()].iter_mut().for_each(|value| *value /= total);
                     }
                 }
             });
         });
     });
     close(from_rows(out, [batch, queries, width]))
+}
+
+/// The given rows of one head's columns.
+fn of_head(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> Matrix<'_> {
+    Matrix::rows(&x[rows.start * width + head.start..], rows.len(), head.len(), width)
 }
 
 /// Turns the first `seen` scores into `exp(scale * (score - largest))`, the others into 0, and

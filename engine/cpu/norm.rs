@@ -22,7 +22,7 @@ pub fn group_norm(
     silu: bool,
 ) -> Tensor<4> {
     let (x, shape) = channels_last(x);
-    let [batch, height, width, channels] = shape;
+    let [_, height, width, channels] = shape;
     let area = height * width;
     let (weight, bias) = (contiguous(weight), contiguous(bias));
     let (weight, bias) = (values(&weight), values(&bias));
