@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::tensor::{DType, Device, DeviceKind, FloatDType};
 use serde::{Deserialize, Serialize};
 
 /// What the user asks for.
@@ -24,7 +25,34 @@ pub enum Place {
     Gpu(Option<usize>),
 }
 
-/// What the models compute in.
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu(None)),
+            _ => match text.strip_prefix("gpu:").map(str::parse) {
+                Some(Ok(number)) => Ok(Self::Gpu(Some(number))),
+                _ => Err(format!("{text:?} is no device: use auto, cpu, gpu, or gpu:0 for the first")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(None) => f.write_str("gpu"),
+            Self::Gpu(Some(number)) => write!(f, "gpu:{number}"),
+        }
+    }
+}
+
+/// What the UNet computes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -35,13 +63,189 @@ pub enum Precision {
     F16,
 }
 
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Auto, Self::F32, Self::F16]
+            .into_iter()
+            .find(|precision| precision.name() == text)
+            .ok_or_else(|| format!("{text:?} is no precision: use auto, f32 or f16"))
+    }
+}
+
 /// The device in use, as it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceCard {
-    /// "CPU · 2 threads", "NVIDIA GeForce RTX 4090 (Vulkan)".
+    /// "CPU, 2 threads", "NVIDIA GeForce RTX 4090 (Vulkan)".
     pub name: String,
     pub is_gpu: bool,
+    /// f32 or f16.
     pub precision: Precision,
     /// Why this one: a sentence.
     pub why: String,
+}
+
+/// A graphics adapter, as `tidepool devices` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdapterCard {
+    /// The `N` of `gpu:N`; absent for adapters that do not count as a GPU.
+    pub number: Option<usize>,
+    pub name: String,
+    /// "Vulkan", "Metal".
+    pub backend: String,
+    pub kind: AdapterKind,
+    pub driver: String,
+    pub f16: bool,
+    /// Largest buffer that a kernel may bind, bytes.
+    pub largest_buffer: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdapterKind {
+    Discrete,
+    Integrated,
+    Virtual,
+    /// A GPU made of software, slower than the CPU itself.
+    Software,
+    Other,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    #[error("There is no GPU {asked}: this machine has {found}. `tidepool devices` lists them; use cpu or auto to do without")]
+    NoSuchGpu { asked: usize, found: String },
+    #[error("This machine has no GPU that Tidepool can use. Use cpu or auto to do without, or install the graphics driver of your GPU")]
+    NoGpu,
+    #[error("{0} cannot compute in f16. Use f32 or auto")]
+    NoF16(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A device chosen, and what it is to compute in.
+pub struct Chosen {
+    pub device: Device,
+    pub unet_dtype: FloatDType,
+    pub card: DeviceCard,
+}
+
+/// Every adapter of the graphics API that the engine would use, best first.
+pub fn adapters() -> Vec<AdapterCard> {
+    let backends = if cfg!(target_vendor = "apple") { wgpu::Backends::METAL } else { wgpu::Backends::VULKAN };
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut cards: Vec<AdapterCard> = pollster::block_on(instance.enumerate_adapters(backends))
+        .iter()
+        .map(|adapter| {
+            let info = adapter.get_info();
+            AdapterCard {
+                number: None,
+                name: info.name,
+                backend: info.backend.to_string(),
+                kind: match info.device_type {
+                    wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+                    wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+                    wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+                    wgpu::DeviceType::Cpu => AdapterKind::Software,
+                    wgpu::DeviceType::Other => AdapterKind::Other,
+                },
+                driver: info.driver_info,
+                f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+                largest_buffer: adapter.limits().max_storage_buffer_binding_size,
+            }
+        })
+        .collect();
+    cards.sort_by_key(|card| card.kind.rank());
+    let gpus = cards.iter_mut().filter(|card| card.kind.is_gpu());
+    gpus.enumerate().for_each(|(number, card)| card.number = Some(number));
+    cards
+}
+
+impl AdapterKind {
+    /// A software adapter is no GPU: the CPU itself is faster.
+    pub fn is_gpu(self) -> bool {
+        matches!(self, Self::Discrete | Self::Integrated | Self::Virtual)
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Discrete => 0,
+            Self::Integrated => 1,
+            Self::Virtual => 2,
+            Self::Other => 3,
+            Self::Software => 4,
+        }
+    }
+}
+
+/// Takes the device that was asked for, or the best there is, and says why.
+pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
+    let (number, why) = match choice.place {
+        Place::Cpu => return cpu(choice.precision, "the CPU was asked for"),
+        Place::Gpu(Some(number)) => (number, "it was asked for by number"),
+        Place::Gpu(None) => (0, "a GPU was asked for and this is the best"),
+        Place::Auto => (0, "it is the best GPU of this machine"),
+    };
+    let adapters = adapters();
+    let gpus: Vec<&AdapterCard> = adapters.iter().filter(|card| card.number.is_some()).collect();
+    let Some(gpu) = gpus.get(number) else {
+        return match choice.place {
+            Place::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
+            Place::Auto => cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself"),
+            _ if gpus.is_empty() => Err(DeviceError::NoGpu),
+            _ => {
+                let found = format!("{} (from gpu:0 to gpu:{})", gpus.len(), gpus.len() - 1);
+                Err(DeviceError::NoSuchGpu { asked: number, found })
+            }
+        };
+    };
+    let same_kind_before = gpus[..number].iter().filter(|card| card.kind == gpu.kind).count();
+    let device = Device::wgpu(match gpu.kind {
+        AdapterKind::Discrete => DeviceKind::DiscreteGpu(same_kind_before),
+        AdapterKind::Integrated => DeviceKind::IntegratedGpu(same_kind_before),
+        _ => DeviceKind::VirtualGpu(same_kind_before),
+    });
+    let can_f16 = gpu.f16 && device.supports_dtype(DType::F16);
+    let precision = match choice.precision {
+        Precision::F16 if !can_f16 => return Err(DeviceError::NoF16(gpu.name.clone())),
+        Precision::Auto if can_f16 => Precision::F16,
+        Precision::Auto | Precision::F32 => Precision::F32,
+        Precision::F16 => Precision::F16,
+    };
+    let unet_dtype = if precision == Precision::F16 { FloatDType::F16 } else { FloatDType::F32 };
+    let card = DeviceCard {
+        name: format!("{} ({})", gpu.name, gpu.backend),
+        is_gpu: true,
+        precision,
+        why: format!("{} is used because {why}", gpu.name),
+    };
+    Ok(Chosen { device, unet_dtype, card })
+}
+
+fn cpu(precision: Precision, why: &str) -> Result<Chosen, DeviceError> {
+    if precision == Precision::F16 {
+        return Err(DeviceError::NoF16("The CPU".into()));
+    }
+    let threads = rayon::current_num_threads();
+    let card = DeviceCard {
+        name: format!("CPU, {threads} threads"),
+        is_gpu: false,
+        precision: Precision::F32,
+        why: format!("The CPU is used because {why}"),
+    };
+    Ok(Chosen { device: Device::flex(), unet_dtype: FloatDType::F32, card })
 }

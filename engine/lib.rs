@@ -2,8 +2,19 @@
 //!
 //! Read [`generate`] first: prompt to pixels, top to bottom. [`models`] are networks that know no
 //! files, [`checkpoint`] brings files into them, [`diffusion`] is the mathematics of sampling,
-//! [`text`] makes conditioning of prompts, [`images`] are pictures in and out of files, and
-//! [`session`] puts one thread with two channels around it all.
+//! [`text`] makes ids of prompts, [`images`] are pictures in and out of files, [`cpu`] are the kernels
+//! for machines without a GPU, and [`session`] puts one thread with two channels around it all.
 //!
 //! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
 //! tensor.
+
+pub mod checkpoint;
+mod cpu;
+pub mod device;
+pub mod diffusion;
+pub mod generate;
+pub mod images;
+pub mod models;
+pub mod recipe;
+pub mod session;
+pub mod text;

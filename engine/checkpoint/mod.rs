@@ -1,8 +1,26 @@
 //! Weights and configuration files into models.
+//!
+//! [`open`] reads a model's configuration, builds its networks and fills them. Files differ in the
+//! names they give to the same weights; the differences are rows of a table in [`names`], never
+//! branches of the loader. Every weight is accounted for: one that is missing, spare or misshapen is
+//! an error that names it.
 
+mod config;
+mod embedded;
+mod files;
+mod load;
+mod names;
+mod open;
+mod safetensors;
+
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use config::{ModelConfig, SchedulerConfig};
+pub use open::{OpenedModel, open};
+pub use safetensors::{TensorKind, WeightFile};
 
 /// Where a model is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,4 +31,51 @@ pub enum ModelSource {
     BuiltIn,
     /// A folder in diffusers layout.
     Folder(PathBuf),
+}
+
+impl ModelSource {
+    /// A short name: the folder's, or that of the built-in model.
+    pub fn name(&self) -> String {
+        match self {
+            Self::BuiltIn => "Built-in".into(),
+            Self::Folder(path) => match path.file_name() {
+                Some(name) => name.to_string_lossy().into_owned(),
+                None => path.display().to_string(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("the built-in model"),
+            Self::Folder(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Why a model cannot be opened: what, why, what to do, the path last.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("This is not a model folder: {0}. Choose a folder in diffusers layout, which holds model_index.json, unet, vae, text_encoder, tokenizer and scheduler: {1}")]
+    NotAModel(String, PathBuf),
+    #[error("The file cannot be read ({0}). Check that it is there and that you may read it: {1}")]
+    Unreadable(std::io::Error, PathBuf),
+    #[error("The configuration cannot be understood ({0}). Get the file again from where the model came from: {1}")]
+    BadConfig(String, PathBuf),
+    #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x: {1}")]
+    Unsupported(String, PathBuf),
+    #[error("The weight file is damaged ({0}). Get it again from where the model came from: {1}")]
+    BadWeights(String, PathBuf),
+    #[error("The weight {0} is missing. The file is not of this model or was cut short; get it again: {1}")]
+    Missing(String, PathBuf),
+    #[error("The weight {name} has the shape {found:?} where the configuration asks for {expected:?}. Configuration and weights are of different models; get both again: {path}")]
+    Misshapen { name: String, expected: Vec<usize>, found: Vec<usize>, path: PathBuf },
+    #[error("The weight {0} has no place in this model. Configuration and weights are of different models; get both again: {1}")]
+    Spare(String, PathBuf),
+    #[error("{0}")]
+    Device(#[from] crate::device::DeviceError),
+    #[error("Opening was stopped")]
+    Stopped,
 }

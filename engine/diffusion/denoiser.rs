@@ -9,7 +9,17 @@ use super::Latents;
 /// Guidance, counting and cancelling are denoisers around denoisers, so a sampler never knows.
 pub trait Denoiser {
     /// `x` holds noise of standard deviation `sigma`; the answer has the shape of `x`.
+    ///
+    /// # Errors
+    /// A [`Halt`] ends sampling.
     fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, Halt>;
+}
+
+/// A closure is a denoiser: enough for a toy, or for a wrapper of a line or two.
+impl<F: FnMut(&Latents, f32) -> Result<Latents, Halt>> Denoiser for F {
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, Halt> {
+        self(x, sigma)
+    }
 }
 
 /// Why sampling ended early.

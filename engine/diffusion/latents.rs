@@ -38,6 +38,9 @@ impl Latents {
     }
 
     /// `self + by * other`, element by element.
+    ///
+    /// # Panics
+    /// If the shapes differ.
     pub fn add_scaled(mut self, by: f32, other: &Self) -> Self {
         assert_eq!(self.shape, other.shape, "latents of one shape");
         self.data.iter_mut().zip(&other.data).for_each(|(a, b)| *a += by * b);
@@ -45,6 +48,9 @@ impl Latents {
     }
 
     /// `f(self, other)`, element by element.
+    ///
+    /// # Panics
+    /// If the shapes differ.
     pub fn zip_with(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
         assert_eq!(self.shape, other.shape, "latents of one shape");
         let data = self.data.iter().zip(&other.data).map(|(&a, &b)| f(a, b)).collect();

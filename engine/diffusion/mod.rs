@@ -3,16 +3,20 @@
 //! A *schedule* is a list of sigmas. A *denoiser* predicts clean latents. A *sampler* walks down the
 //! sigmas asking the denoiser. None of them knows of prompts, windows or files.
 
+mod cephes;
 mod denoiser;
+mod guidance;
 mod latents;
+mod mersenne;
 mod noise;
 mod preview;
 mod samplers;
 mod sigmas;
 
 pub use denoiser::{Denoiser, Halt, Observer, Step};
+pub use guidance::{Cfg, EpsModel};
 pub use latents::Latents;
 pub use noise::{NoiseStreams, TorchGenerator};
 pub use preview::{LatentRgb, SD1_LATENT_RGB};
 pub use samplers::{Sampler, sample};
-pub use sigmas::{NoiseSchedule, Schedule};
+pub use sigmas::{BetaSchedule, NoiseSchedule, Schedule};

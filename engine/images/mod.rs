@@ -1,5 +1,33 @@
-//! Pictures in and out of files: pixels, PNG with the recipe inside, films.
+//! Pictures in and out of files: pixels, PNG with the recipe inside, films, start images, traces.
+//!
+//! A recipe travels in two forms: [`Provenance`] as JSON, which is ours and whole, and the
+//! `parameters` text of AUTOMATIC1111, which every other studio reads ([`to_parameters`],
+//! [`from_parameters`]). [`write_png`] stores both and [`read_recipe`] finds either.
+//!
+//! Architecture Invariant: what is written here appears under its name whole or not at all, and
+//! what is read here is bounded before it is believed.
 
+mod film;
+mod metadata;
+mod other_names;
+mod output_folder;
+mod parameters;
 mod pixels;
+mod png_text;
+mod regular_file;
+mod start_image;
+mod trace;
+mod whole_file;
 
+pub use film::write_gif;
+pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
+pub use output_folder::save_new;
+pub use parameters::{from_parameters, to_parameters};
 pub use pixels::Pixels;
+pub use png_text::{ReadError, read_recipe, replace_png, write_png};
+pub use regular_file::OpenError;
+pub use start_image::{
+    CropRect, ImageError, StartImage, crop_and_resize, crop_to_fill, load, to_signed_planes,
+};
+pub use trace::{Array, Trace, write_trace};
+pub use whole_file::SaveError;

@@ -70,8 +70,6 @@ pub struct Frame {
     pub predicted: Vec<Arc<Pixels>>,
     /// Since the job started.
     pub elapsed: Duration,
-    /// Times the denoiser was asked so far, and for how long all told.
-    pub model_calls: usize,
 }
 
 impl JobEvent {

@@ -2,6 +2,8 @@
 
 mod event;
 mod request;
+mod worker;
 
 pub use event::{Event, Frame, JobEvent, ModelCard, ModelEvent};
 pub use request::{Job, JobId, Request, StopFlag};
+pub use worker::Session;

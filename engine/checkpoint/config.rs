@@ -1,0 +1,152 @@
+//! The configuration files of a diffusers folder.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::OpenError;
+use super::files::Files;
+use crate::diffusion::{BetaSchedule, NoiseSchedule};
+use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
+
+/// What a model is, before a weight is read.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    pub unet: UnetConfig,
+    pub vae: VaeConfig,
+    pub text_encoder: ClipTextConfig,
+    pub scheduler: SchedulerConfig,
+}
+
+/// `scheduler/scheduler_config.json`: the noise that the model was trained with.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SchedulerConfig {
+    pub beta_start: f64,
+    pub beta_end: f64,
+    pub beta_schedule: BetaSchedule,
+    pub num_train_timesteps: usize,
+    #[serde(default = "epsilon")]
+    pub prediction_type: String,
+}
+
+fn epsilon() -> String {
+    "epsilon".into()
+}
+
+impl SchedulerConfig {
+    pub fn noise_schedule(&self) -> NoiseSchedule {
+        NoiseSchedule::new(self.beta_schedule, self.beta_start, self.beta_end, self.num_train_timesteps)
+    }
+}
+
+/// `model_index.json`: which classes the parts are of.
+#[derive(Deserialize)]
+struct ModelIndex {
+    unet: (Option<String>, Option<String>),
+    vae: (Option<String>, Option<String>),
+    text_encoder: (Option<String>, Option<String>),
+}
+
+/// Values that name a network this program does not have.
+const MUST_BE_ABSENT: [&str; 6] = [
+    "addition_embed_type",
+    "class_embed_type",
+    "encoder_hid_dim",
+    "time_cond_proj_dim",
+    "time_embedding_act_fn",
+    "timestep_post_act",
+];
+
+impl ModelConfig {
+    pub(super) fn read(files: &Files) -> Result<Self, OpenError> {
+        let index: ModelIndex = match files.read("model_index.json") {
+            Ok(bytes) => parse(files, "model_index.json", &bytes)?,
+            Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenError::NotAModel("it holds no model_index.json".into(), folder_of(&path)));
+            }
+            Err(error) => return Err(error),
+        };
+        let classes = [
+            (index.unet, "UNet2DConditionModel"),
+            (index.vae, "AutoencoderKL"),
+            (index.text_encoder, "CLIPTextModel"),
+        ];
+        for ((_, class), expected) in classes {
+            if class.as_deref() != Some(expected) {
+                let class = class.unwrap_or_else(|| "no part".into());
+                return Err(OpenError::Unsupported(
+                    format!("{class} in place of a {expected}"),
+                    files.path("model_index.json"),
+                ));
+            }
+        }
+
+        let unet_file = "unet/config.json";
+        let unet_json: serde_json::Value = parse(files, unet_file, &files.read(unet_file)?)?;
+        for name in MUST_BE_ABSENT {
+            if unet_json.get(name).is_some_and(|value| !value.is_null()) {
+                return Err(OpenError::Unsupported(format!("a UNet with {name}"), files.path(unet_file)));
+            }
+        }
+        let config = Self {
+            unet: serde_json::from_value(unet_json)
+                .map_err(|error| OpenError::BadConfig(error.to_string(), files.path(unet_file)))?,
+            vae: read(files, "vae/config.json")?,
+            text_encoder: read(files, "text_encoder/config.json")?,
+            scheduler: read(files, "scheduler/scheduler_config.json")?,
+        };
+        config.check(files)?;
+        Ok(config)
+    }
+
+    fn check(&self, files: &Files) -> Result<(), OpenError> {
+        let refuse = |what: String, file: &str| Err(OpenError::Unsupported(what, files.path(file)));
+        if let Err(what) = self.unet.check() {
+            return refuse(what, "unet/config.json");
+        }
+        if let Err(what) = self.vae.check() {
+            return refuse(what, "vae/config.json");
+        }
+        if let Err(what) = self.text_encoder.check() {
+            return refuse(what, "text_encoder/config.json");
+        }
+        let (unet, vae, text) = (&self.unet, &self.vae, &self.text_encoder);
+        if unet.in_channels != vae.latent_channels {
+            let what = format!(
+                "a UNet over {} channels and a VAE with {} (an inpainting or depth model?)",
+                unet.in_channels, vae.latent_channels
+            );
+            return refuse(what, "unet/config.json");
+        }
+        if unet.cross_attention_dim != text.hidden_size {
+            let what = format!(
+                "a UNet that reads text {} wide and a text encoder that writes {}",
+                unet.cross_attention_dim, text.hidden_size
+            );
+            return refuse(what, "unet/config.json");
+        }
+        let file = "scheduler/scheduler_config.json";
+        let scheduler = &self.scheduler;
+        if scheduler.prediction_type != "epsilon" {
+            return refuse(format!("{} prediction", scheduler.prediction_type), file);
+        }
+        let betas = 0.0 < scheduler.beta_start && scheduler.beta_start <= scheduler.beta_end && scheduler.beta_end < 1.0;
+        if !betas || !(2..=100_000).contains(&scheduler.num_train_timesteps) {
+            return Err(OpenError::BadConfig("betas or training steps out of range".into(), files.path(file)));
+        }
+        Ok(())
+    }
+}
+
+fn read<T: DeserializeOwned>(files: &Files, file: &str) -> Result<T, OpenError> {
+    parse(files, file, &files.read(file)?)
+}
+
+fn parse<T: DeserializeOwned>(files: &Files, file: &str, bytes: &[u8]) -> Result<T, OpenError> {
+    serde_json::from_slice(bytes).map_err(|error| OpenError::BadConfig(error.to_string(), files.path(file)))
+}
+
+fn folder_of(path: &Path) -> std::path::PathBuf {
+    path.parent().unwrap_or(path).to_owned()
+}

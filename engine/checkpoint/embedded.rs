@@ -1,0 +1,24 @@
+//! The built-in model's files, inside the program.
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        /// Names within the folder, and contents.
+        pub(super) const FILES: &[(&str, &[u8])] =
+            &[$(($name, include_bytes!(concat!("../../assets/demo/", $name)))),*];
+    };
+}
+
+embedded!(
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+);

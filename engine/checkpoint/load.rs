@@ -1,0 +1,142 @@
+//! Fills a network with the weights of a file, found by the path of each parameter.
+
+use std::collections::BTreeSet;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::OpenError;
+use super::names::{Row, SPARE, spellings};
+use super::safetensors::WeightFile;
+use crate::cpu;
+
+/// What the weights become.
+pub struct Target<'a> {
+    pub device: &'a Device,
+    pub dtype: FloatDType,
+}
+
+/// Fills `network` from `file`. `progress` is told the bytes read, and answers whether to go on.
+///
+/// # Errors
+/// The first weight that is missing, misshapen or spare, by its name.
+pub fn load<M: Module>(
+    network: M,
+    file: &WeightFile,
+    table: &[Row],
+    target: &Target<'_>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<M, OpenError> {
+    let mut filler =
+        Filler { file, table, target, progress, path: Vec::new(), used: BTreeSet::new(), error: None };
+    let network = network.map(&mut filler);
+    if let Some(error) = filler.error {
+        return Err(error);
+    }
+    let spare = file.names().find(|name| !filler.used.contains(*name) && !SPARE.contains(name));
+    match spare {
+        Some(name) => Err(OpenError::Spare(name.into(), file.path().to_owned())),
+        None => Ok(network),
+    }
+}
+
+struct Filler<'a> {
+    file: &'a WeightFile,
+    table: &'a [Row],
+    target: &'a Target<'a>,
+    progress: &'a mut dyn FnMut(u64) -> bool,
+    /// Names of the fields we are in, each with the type that holds it.
+    path: Vec<(String, String)>,
+    used: BTreeSet<String>,
+    error: Option<OpenError>,
+}
+
+impl ModuleMapper for Filler<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.push((name.into(), container_type.into()));
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        match self.weight(&param) {
+            Ok(value) => Param::initialized(param.id, value),
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}
+
+impl Filler<'_> {
+    fn weight<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<Tensor<D>, OpenError> {
+        // An enum's variant is our choice and no part of the name.
+        let fields = self.path.iter().filter(|(_, container)| !container.starts_with("Enum:"));
+        let path = fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
+        let names = spellings(&path, self.table);
+        let file_path = || self.file.path().to_owned();
+        let Some(name) = names.iter().find(|name| self.file.shape(name).is_some()) else {
+            return Err(OpenError::Missing(names[0].clone(), file_path()));
+        };
+        let expected = param.lazy_shape().to_vec();
+        let found = self.file.shape(name).unwrap_or_default();
+        if found != expected {
+            return Err(OpenError::Misshapen {
+                name: name.clone(),
+                expected,
+                found: found.to_vec(),
+                path: file_path(),
+            });
+        }
+        let (values, bytes) = self.file.read(name)?;
+        self.used.insert(name.clone());
+        if !(self.progress)(bytes) {
+            return Err(OpenError::Stopped);
+        }
+        let shape: [usize; D] = std::array::from_fn(|axis| expected[axis]);
+        let holder = self.path.last().map_or("", |(_, container)| container.as_str());
+        Ok(match holder {
+            "Struct:Linear" | "Struct:Conv2d" if D > 1 && cpu::is_cpu(self.target.device) => {
+                outputs_last(&values, shape, self.target.device)
+            }
+            _ => Tensor::from_data(TensorData::new(values, shape), (self.target.device, DType::from(self.target.dtype))),
+        })
+    }
+}
+
+/// A weight `[outputs, inputs, ..]` that lies in memory as `[.., inputs, outputs]`, the order in
+/// which the kernels read it.
+fn outputs_last<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    /// Rows of the result written together, so that each cache line of the source is used whole.
+    const ROWS: usize = 16;
+    let (outputs, inputs) = (shape[0], shape[1]);
+    let taps: usize = shape[2..].iter().product();
+    let mut turned = vec![0.0; values.len()];
+    turned.par_chunks_mut(ROWS * outputs).enumerate().for_each(|(block, turned)| {
+        for output in 0..outputs {
+            let source = &values[output * inputs * taps..][..inputs * taps];
+            for row in 0..turned.len() / outputs {
+                let (tap, input) = ((block * ROWS + row) / inputs, (block * ROWS + row) % inputs);
+                turned[row * outputs + output] = source[input * taps + tap];
+            }
+        }
+    });
+    // Axes of the memory: those after the second, then inputs, then outputs.
+    let memory_axes: [usize; D] = std::array::from_fn(|at| match D - at {
+        1 => 0,
+        2 => 1,
+        _ => at + 2,
+    });
+    let memory_shape: [usize; D] = memory_axes.map(|axis| shape[axis]);
+    let logical_axes: [isize; D] = std::array::from_fn(|axis| {
+        memory_axes.iter().position(|&at| at == axis).expect("a permutation") as isize
+    });
+    Tensor::<D>::from_data(TensorData::new(turned, memory_shape), device).permute(logical_axes)
+}

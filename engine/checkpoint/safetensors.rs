@@ -1,0 +1,224 @@
+//! Weight files in safetensors format: a bounded JSON header, then bytes.
+//!
+//! Tensors are read one by one at their place, so a file that shrinks under us is an error and not a
+//! bus fault, and no more than one tensor of it is held at a time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use half::prelude::*;
+use half::{bf16, f16};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use super::OpenError;
+
+/// No known model has a header of a tenth of this.
+const LARGEST_HEADER: u64 = 16 << 20;
+
+/// A weight file whose header has been read and checked.
+pub struct WeightFile {
+    path: PathBuf,
+    entries: BTreeMap<String, Entry>,
+    data_start: u64,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Embedded(&'static [u8]),
+    File(Mutex<File>),
+}
+
+/// A tensor's place in the file.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Entry {
+    dtype: String,
+    pub shape: Vec<usize>,
+    data_offsets: (u64, u64),
+}
+
+/// The element types that weights come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorKind {
+    F16,
+    BF16,
+    F32,
+}
+
+impl WeightFile {
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
+        let mut file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(OpenError::BadWeights("it is no regular file".into(), path.to_owned()));
+        }
+        let (entries, data_start) = read_header(&mut file, metadata.len(), path)?;
+        Ok(Self { path: path.to_owned(), entries, data_start, bytes: Bytes::File(Mutex::new(file)) })
+    }
+
+    pub fn embedded(mut bytes: &'static [u8], path: PathBuf) -> Result<Self, OpenError> {
+        let whole = bytes;
+        let (entries, data_start) = read_header(&mut bytes, whole.len() as u64, &path)?;
+        Ok(Self { path, entries, data_start, bytes: Bytes::Embedded(whole) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of all tensors.
+    pub fn data_len(&self) -> u64 {
+        self.entries.values().map(|entry| entry.data_offsets.1 - entry.data_offsets.0).sum()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    pub fn kind(&self, name: &str) -> Option<TensorKind> {
+        self.entries.get(name).and_then(Entry::kind)
+    }
+
+    /// The tensor's numbers as f32, and how many bytes they took in the file.
+    pub fn read(&self, name: &str) -> Result<(Vec<f32>, u64), OpenError> {
+        let damaged = |what: String| OpenError::BadWeights(what, self.path.clone());
+        let entry = self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), self.path.clone()))?;
+        let kind = entry
+            .kind()
+            .ok_or_else(|| damaged(format!("{name} is of type {}, not F16, BF16 or F32", entry.dtype)))?;
+        let (start, end) = entry.data_offsets;
+        let len = (end - start) as usize;
+        let values = match &self.bytes {
+            Bytes::Embedded(bytes) => {
+                let start = (self.data_start + start) as usize;
+                to_f32(&bytes[start..start + len], kind)
+            }
+            Bytes::File(file) => {
+                let mut bytes = vec![0; len];
+                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                file.seek(SeekFrom::Start(self.data_start + start))
+                    .and_then(|_| file.read_exact(&mut bytes))
+                    .map_err(|error| OpenError::Unreadable(error, self.path.clone()))?;
+                to_f32(&bytes, kind)
+            }
+        };
+        Ok((values, end - start))
+    }
+}
+
+impl Entry {
+    fn kind(&self) -> Option<TensorKind> {
+        match self.dtype.as_str() {
+            "F16" => Some(TensorKind::F16),
+            "BF16" => Some(TensorKind::BF16),
+            "F32" => Some(TensorKind::F32),
+            _ => None,
+        }
+    }
+
+    /// Bytes an element takes in the file, for every type that the format knows.
+    fn element_len(&self) -> Option<u64> {
+        Some(match self.dtype.as_str() {
+            "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => 1,
+            "I16" | "U16" | "F16" | "BF16" => 2,
+            "I32" | "U32" | "F32" => 4,
+            "I64" | "U64" | "F64" => 8,
+            _ => return None,
+        })
+    }
+}
+
+fn to_f32(bytes: &[u8], kind: TensorKind) -> Vec<f32> {
+    let halves = || -> Vec<u16> { bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect() };
+    let mut values = vec![0.0; bytes.len() / if kind == TensorKind::F32 { 4 } else { 2 }];
+    match kind {
+        TensorKind::F16 => halves().reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
+        TensorKind::BF16 => halves().reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
+        TensorKind::F32 => {
+            let words = bytes.as_chunks().0.iter();
+            values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_le_bytes(*word));
+        }
+    }
+    values
+}
+
+/// Reads and checks the header: every tensor where it should be, back to back, to the last byte.
+fn read_header(
+    file: &mut dyn Read,
+    file_len: u64,
+    path: &Path,
+) -> Result<(BTreeMap<String, Entry>, u64), OpenError> {
+    let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
+    let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
+    if file_len < 8 {
+        return Err(damaged(format!("it is {file_len} bytes long")));
+    }
+    let mut len = [0; 8];
+    file.read_exact(&mut len).map_err(unreadable)?;
+    if len.starts_with(b"version") {
+        return Err(damaged("it is a Git LFS pointer, not the file itself".into()));
+    }
+    let len = u64::from_le_bytes(len);
+    if len > LARGEST_HEADER || len > file_len - 8 {
+        return Err(damaged(format!("its header claims {len} bytes")));
+    }
+    let mut json = vec![0; len as usize];
+    file.read_exact(&mut json).map_err(unreadable)?;
+    let Header(entries) = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+
+    let mut places: Vec<_> = entries.iter().map(|(name, entry)| (entry.data_offsets, name, entry)).collect();
+    places.sort_unstable_by_key(|(offsets, ..)| *offsets);
+    let mut at = 0;
+    for ((start, end), name, entry) in places {
+        let element_len = entry.element_len().ok_or_else(|| damaged(format!("{name} is of type {}", entry.dtype)))?;
+        let len = entry.shape.iter().try_fold(element_len, |len, &side| len.checked_mul(side as u64));
+        if start != at || len.is_none_or(|len| start.checked_add(len) != Some(end)) {
+            return Err(damaged(format!("{name} is not where its shape puts it")));
+        }
+        at = end;
+    }
+    if at != file_len - 8 - len {
+        return Err(damaged(format!("it is {file_len} bytes long where its header says {}", at + 8 + len)));
+    }
+    Ok((entries, 8 + len))
+}
+
+/// The header's object, refusing a name that comes twice.
+struct Header(BTreeMap<String, Entry>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a safetensors header")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut entries = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<serde::de::IgnoredAny>()?;
+                    } else if entries.contains_key(&name) {
+                        return Err(serde::de::Error::custom(format!("{name} comes twice")));
+                    } else {
+                        entries.insert(name, map.next_value()?);
+                    }
+                }
+                Ok(Header(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}

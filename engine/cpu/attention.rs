@@ -1,0 +1,106 @@
+//! Attention, a tile of queries at a time, heads interleaved as the projections leave them.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::activation::exp_of;
+use super::gemm::{Matrix, matmul};
+use super::{close, contiguous, from_rows, values};
+
+thread_local! {
+    // Scores of one head and tile, kept from call to call.
+    static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Scores a task holds at a time: half of a 2 MiB second-level cache.
+const SCORE_ELEMENTS: usize = 1 << 18;
+
+/// `softmax(q k' / sqrt(width of a head)) v` of each head.
+///
+/// # Shapes
+/// - q and output: `[batch, queries, heads * head_width]`
+/// - k: `[batch, keys, heads * head_width]`
+/// - v: `[batch, keys, heads * head_width]`
+pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+    let [batch, queries, width] = q.dims();
+    let keys = k.dims()[1];
+    let head_width = width / heads;
+    let scale = 1.0 / (head_width as f32).sqrt();
+    let (q, k, v) = (contiguous(q), contiguous(k), contiguous(v));
+    let (q, k, v) = (values(&q), values(&k), values(&v));
+    let arch = Arch::new();
+
+    let tile = (SCORE_ELEMENTS / keys.max(1)).clamp(16, 128);
+    let tile = tile.min((batch * queries).div_ceil(rayon::current_num_threads())).min(queries).max(1);
+    let mut out = vec![0.0; batch * queries * width];
+    let images = out.par_chunks_exact_mut(queries * width).enumerate();
+    images.for_each(|(image, out)| {
+        let q = &q[image * queries * width..];
+        let k = &k[image * keys * width..];
+        let v = &v[image * keys * width..];
+        out.par_chunks_mut(tile * width).enumerate().for_each(|(task, out)| {
+            let rows = out.len() / width;
+            let first = task * tile;
+            SCORES.with_borrow_mut(|scores| {
+                scores.resize(rows * keys, 0.0);
+                for start in (0..width).step_by(head_width) {
+                    let head = start..start + head_width;
+                    let of_head = |x, rows: Range<usize>| of_head(x, rows, head.clone(), width);
+                    let q = of_head(q, first..first + rows);
+                    matmul(scores, keys, q, of_head(k, 0..keys).transposed(), false);
+                    let totals: Vec<f32> = scores
+                        .chunks_exact_mut(keys)
+                        .enumerate()
+                        .map(|(row, scores)| {
+                            let seen = if causal { (first + row + 1).min(keys) } else { keys };
+                            arch.dispatch(
+                                #[inline(always)]
+                                || exponentials(scores, seen, scale),
+                            )
+                        })
+                        .collect();
+                    let weights = Matrix::rows(scores, rows, keys, keys);
+                    matmul(&mut out[start..], width, weights, of_head(v, 0..keys), false);
+                    for (row, total) in out.chunks_exact_mut(width).zip(totals) {
+                        row[head.clone()].iter_mut().for_each(|value| *value /= total);
+                    }
+                }
+            });
+        });
+    });
+    close(from_rows(out, [batch, queries, width]))
+}
+
+/// The given rows of one head's columns.
+fn of_head(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> Matrix<'_> {
+    Matrix::rows(&x[rows.start * width + head.start..], rows.len(), head.len(), width)
+}
+
+/// Turns the first `seen` scores into `exp(scale * (score - largest))`, the others into 0, and
+/// returns their sum.
+#[inline(always)]
+fn exponentials(scores: &mut [f32], seen: usize, scale: f32) -> f32 {
+    let (seen, unseen) = scores.split_at_mut(seen);
+    unseen.fill(0.0);
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let chunks = seen.chunks_exact(16);
+    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for chunk in chunks {
+        for (lane, &score) in lanes.iter_mut().zip(chunk) {
+            *lane = if score > *lane { score } else { *lane };
+        }
+    }
+    let largest = lanes.iter().copied().fold(rest, f32::max);
+    seen.iter_mut().for_each(|score| *score = exp_of(scale * (*score - largest)));
+    let mut sums = [0.0f32; 16];
+    let chunks = seen.chunks_exact(16);
+    let rest: f32 = chunks.remainder().iter().sum();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
+    }
+    rest + sums.iter().sum::<f32>()
+}

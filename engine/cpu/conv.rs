@@ -1,0 +1,146 @@
+//! Convolution as a matrix product over gathered patches, channels last.
+
+use std::cell::RefCell;
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::gemm::{Matrix, matmul};
+use super::rows::add_to;
+use super::{channels_last, contiguous, from_channels_last, values};
+
+/// The geometry of a convolution with a square kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2dShape {
+    pub kernel: usize,
+    pub stride: usize,
+    /// Zeros above and to the left.
+    pub pad_before: usize,
+    /// Zeros below and to the right.
+    pub pad_after: usize,
+}
+
+/// Elements of gathered patches a task holds at a time: half of a 2 MiB second-level cache.
+const PATCH_ELEMENTS: usize = 1 << 18;
+
+thread_local! {
+    // Kept from call to call: a fresh megabyte costs more in page faults than in arithmetic.
+    static PATCHES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `x * weight + bias (+ addend)`.
+///
+/// # Shapes
+/// - x: `[batch, inputs, height, width]`
+/// - weight: `[outputs, inputs, kernel, kernel]`, lying in memory as `[kernel, kernel, inputs, outputs]`
+/// - addend: the output's shape, or `[batch, outputs, 1, 1]`
+/// - output: `[batch, outputs, ..]`
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    addend: Option<Tensor<4>>,
+    shape: Conv2dShape,
+) -> Tensor<4> {
+    let (x, [batch, height, width, inputs]) = channels_last(x);
+    let outputs = weight.dims()[0];
+    let weight = contiguous(weight.permute([2, 3, 1, 0]));
+    let reach = |side: usize| (side + shape.pad_before + shape.pad_after - shape.kernel) / shape.stride + 1;
+    let (out_height, out_width) = (reach(height), reach(width));
+
+    let mut out = start_values(bias, addend, [batch, out_height, out_width, outputs]);
+    let source = Source { x: values(&x), height, width, inputs, out_height, out_width, shape };
+
+    let taps = shape.kernel * shape.kernel;
+    let rows_of_task = rows_of_task(batch * out_height, out_width);
+    out.par_chunks_mut(rows_of_task * out_width * outputs).enumerate().for_each(|(task, out)| {
+        let pixels = out.len() / outputs;
+        // As many taps at once as the cache holds, in whole kernel rows where possible.
+        let taps_at_once = [taps, shape.kernel, 1]
+            .into_iter()
+            .find(|taps| taps * pixels * inputs <= PATCH_ELEMENTS)
+            .unwrap_or(1);
+        PATCHES.with_borrow_mut(|patches| {
+            for first in (0..taps).step_by(taps_at_once) {
+                let depth = taps_at_once * inputs;
+                source.gather(patches, task * rows_of_task, pixels / out_width, first..first + taps_at_once);
+                let weight = &values(&weight)[first * inputs * outputs..];
+                matmul(
+                    out,
+                    outputs,
+                    Matrix::rows(patches, pixels, depth, depth),
+                    Matrix::rows(weight, depth, outputs, outputs),
+                    true,
+                );
+            }
+        });
+    });
+    from_channels_last(out, [batch, out_height, out_width, outputs])
+}
+
+/// Output rows a task makes: 256 pixels or so, shared evenly among the threads.
+fn rows_of_task(rows: usize, width: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let tasks = (rows * width).div_ceil(256).max(threads.min(rows));
+    rows.div_ceil(tasks.next_multiple_of(threads)).max(1)
+}
+
+/// What the product is added to: the bias and the addend.
+fn start_values(bias: Option<Tensor<1>>, addend: Option<Tensor<4>>, shape: [usize; 4]) -> Vec<f32> {
+    let [batch, height, width, outputs] = shape;
+    let area = height * width * outputs;
+    let bias = bias.map(contiguous);
+    let bias = bias.as_ref().map(values);
+    let Some(addend) = addend else {
+        return match bias {
+            Some(bias) => bias.repeat(batch * height * width),
+            None => vec![0.0; batch * area],
+        };
+    };
+    let (addend, addend_shape) = channels_last(addend);
+    let mut out = if addend_shape[1] * addend_shape[2] == 1 {
+        values(&addend).chunks_exact(outputs).flat_map(|row| row.repeat(height * width)).collect()
+    } else {
+        values(&addend).to_vec()
+    };
+    assert_eq!(out.len(), batch * area, "an addend of the output's shape");
+    if let Some(bias) = bias {
+        out.chunks_exact_mut(outputs).for_each(|row| add_to(row, bias));
+    }
+    out
+}
+
+struct Source<'a> {
+    x: &'a [f32],
+    height: usize,
+    width: usize,
+    inputs: usize,
+    out_height: usize,
+    out_width: usize,
+    shape: Conv2dShape,
+}
+
+impl Source<'_> {
+    /// Writes the patch of every pixel of `rows` output rows, counted over the whole batch from
+    /// `first_row`, as rows of `taps * inputs`.
+    fn gather(&self, patches: &mut Vec<f32>, first_row: usize, rows: usize, taps: std::ops::Range<usize>) {
+        let Conv2dShape { kernel, stride, pad_before, .. } = self.shape;
+        patches.clear();
+        for row in first_row..first_row + rows {
+            let (image, y) = (row / self.out_height, row % self.out_height);
+            let image = &self.x[image * self.height * self.width * self.inputs..];
+            for column in 0..self.out_width {
+                for tap in taps.clone() {
+                    let source_y = (y * stride + tap / kernel).wrapping_sub(pad_before);
+                    let source_x = (column * stride + tap % kernel).wrapping_sub(pad_before);
+                    if source_y < self.height && source_x < self.width {
+                        let at = (source_y * self.width + source_x) * self.inputs;
+                        patches.extend_from_slice(&image[at..at + self.inputs]);
+                    } else {
+                        patches.resize(patches.len() + self.inputs, 0.0);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Kernels for the CPU, under burn's tensors.
+//!
+//! burn-flex is right everywhere and fast in matrix products; its convolution repacks the weights at
+//! every call and its attention runs far below its own matmul. On a machine without a GPU those two
+//! are the whole wait, so they are written here, over channels-last memory: a tensor that is
+//! logically `[batch, channels, height, width]` lies as `[batch, height, width, channels]`, which is
+//! also the `[batch, tokens, width]` that attention wants, so nothing is ever transposed on the way.
+//!
+//! Every kernel takes and gives plain burn tensors, and is chosen by [`runs_on`]; tensors on a GPU or
+//! under autodiff take burn's own operations instead.
+
+mod activation;
+mod attention;
+mod conv;
+mod gemm;
+mod norm;
+mod rows;
+
+pub use activation::{geglu, quick_gelu, silu};
+pub use attention::attention;
+pub use conv::{Conv2dShape, conv2d};
+pub use norm::group_norm;
+pub use rows::{add, cat_channels, linear, upsample_nearest};
+
+use burn::backend::flex::{Flex, FlexTensor, Layout};
+use burn::backend::{DispatchDevice, TensorMetadata};
+use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
+
+/// True for f32 tensors that lie on the CPU and are not traced for gradients.
+pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
+    is_cpu(&x.device()) && x.dtype() == DType::F32
+}
+
+/// True for the plain CPU device.
+pub fn is_cpu(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// The flex tensor inside, in whatever memory order it has.
+fn open<const D: usize>(x: Tensor<D>) -> FlexTensor {
+    x.try_into_primitive::<Flex>().expect("kernels are called for CPU tensors only")
+}
+
+fn close<const D: usize>(x: FlexTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(x)
+}
+
+/// A tensor whose memory is the given rows.
+fn from_rows<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    debug_assert_eq!(values.len(), shape.iter().product::<usize>());
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::from(shape.to_vec())), DType::F32)
+}
+
+/// The flex tensor in row-major order; free when it already is.
+fn contiguous<const D: usize>(x: Tensor<D>) -> FlexTensor {
+    let x = open(x);
+    if x.is_contiguous() { x } else { x.to_contiguous() }
+}
+
+fn values(x: &FlexTensor) -> &[f32] {
+    x.as_slice().expect("a contiguous f32 tensor")
+}
+
+/// Logical `[batch, channels, height, width]` to memory `[batch, height, width, channels]`.
+fn channels_last(x: Tensor<4>) -> (FlexTensor, [usize; 4]) {
+    let x = open(x).permute(&[0, 2, 3, 1]);
+    let x = if x.is_contiguous() { x } else { x.to_contiguous() };
+    let shape = x.shape();
+    let shape = [shape[0], shape[1], shape[2], shape[3]];
+    (x, shape)
+}
+
+/// Memory `[batch, height, width, channels]` to logical `[batch, channels, height, width]`.
+fn from_channels_last(values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+    close(from_rows(values, shape).permute(&[0, 3, 1, 2]))
+}
+
+/// Rows a task takes so that every thread has about two, and no task fewer than `at_least`.
+fn rows_per_task(rows: usize, at_least: usize) -> usize {
+    rows.div_ceil(2 * rayon::current_num_threads()).max(at_least).min(rows.max(1))
+}

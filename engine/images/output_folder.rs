@@ -1,0 +1,77 @@
+//! The folder that finished pictures are saved to, each under the next number.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Pixels;
+use super::metadata::Provenance;
+use super::png_text::{Texts, encode};
+use super::whole_file::{PartFile, SaveError};
+
+/// Saves a picture as `00001-{stem}.png`, with the number after the highest in the folder, and
+/// says where. The folder is made if need be; nothing in it is ever written over. Two windows may
+/// save at once. `stem` is the seed, as a rule; letters that a file name cannot hold become `_`.
+pub fn save_new(
+    folder: &Path,
+    stem: &str,
+    pixels: &Pixels,
+    provenance: &Provenance,
+) -> Result<PathBuf, SaveError> {
+    /// Each try that fails is another window's success, so this is never reached in earnest.
+    const TRIES: usize = 1000;
+
+    let unusable = |source| SaveError::Folder { source, path: folder.to_owned() };
+    fs::create_dir_all(folder).map_err(unusable)?;
+    let texts = Texts::of(provenance, folder)?;
+    let stem = file_stem(stem);
+    let mut taken = folder.to_owned();
+    for _ in 0..TRIES {
+        let number = highest_number(folder, true).map_err(unusable)? + 1;
+        // The part file's name holds the number for us. Whoever has it now is a step ahead.
+        let part = match PartFile::create(folder.join(format!(".{number:05}.part"))) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other.map_err(unusable)?,
+        };
+        if highest_number(folder, false).map_err(unusable)? >= number {
+            // Somebody saved under it between our look and our claim.
+            continue;
+        }
+        let path = folder.join(format!("{number:05}-{stem}.png"));
+        let failed = |source| SaveError::Write { source, path: path.clone() };
+        part.fill(|out| encode(out, pixels, &texts)).map_err(failed)?;
+        match part.claim(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = path,
+            other => return other.map_err(failed).map(|()| path),
+        }
+    }
+    Err(SaveError::Exists { path: taken })
+}
+
+/// The highest number of a saved picture, and on request of one that is just being saved.
+fn highest_number(folder: &Path, with_parts: bool) -> io::Result<u64> {
+    let mut highest = 0;
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        let digits = match name.strip_prefix('.').and_then(|part| part.strip_suffix(".part")) {
+            Some(digits) if with_parts => Some(digits),
+            Some(_) => None,
+            None => name.strip_suffix(".png").and_then(|name| name.split_once('-')).map(|(n, _)| n),
+        };
+        // Eight digits are a date, not one of our numbers.
+        let number = digits
+            .filter(|digits| (5..=7).contains(&digits.len()))
+            .and_then(|digits| digits.parse().ok());
+        highest = highest.max(number.unwrap_or(0));
+    }
+    Ok(highest)
+}
+
+/// What every file system takes as part of a name.
+fn file_stem(wish: &str) -> String {
+    const LETTERS: usize = 60;
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    let stem: String = wish.chars().take(LETTERS).map(allowed).collect();
+    if stem.is_empty() { "picture".to_owned() } else { stem }
+}

@@ -1,0 +1,304 @@
+//! The `parameters` text of AUTOMATIC1111, the lingua franca of Stable Diffusion pictures.
+//!
+//! The prompt, then `Negative prompt:` and its text, then one line of `Key: value` pairs. Written
+//! as A1111's `create_infotext` orders and quotes it, and read with its grammar.
+
+use std::str::FromStr;
+
+use super::metadata::{FoundRecipe, Provenance, RecipeOrigin, make_runnable};
+use super::other_names::{
+    UNSUPPORTED, sampler_of, schedule_label, schedule_of, short, without_extra_networks,
+};
+use crate::recipe::{Recipe, Start};
+
+const NEGATIVE: &str = "Negative prompt:";
+
+/// Says the recipe as other programs say it.
+pub fn to_parameters(provenance: &Provenance) -> String {
+    let Provenance { program, model, model_hash, recipe, .. } = provenance;
+    let strength = match recipe.start {
+        Start::Noise => None,
+        Start::Image { strength, .. } => Some(strength.to_string()),
+    };
+    let pairs = [
+        ("Steps", Some(recipe.steps.to_string())),
+        ("Sampler", Some(recipe.sampler.label().to_owned())),
+        ("Schedule type", Some(schedule_label(recipe.schedule).to_owned())),
+        ("CFG scale", Some(recipe.guidance.cfg_scale.to_string())),
+        ("Seed", Some(recipe.seed.to_string())),
+        ("Size", Some(format!("{}x{}", recipe.width, recipe.height))),
+        ("Model hash", model_hash.clone()),
+        ("Model", Some(model.clone())),
+        ("Denoising strength", strength),
+        // Our noise is torch's CPU noise, on every device.
+        ("RNG", Some("CPU".to_owned())),
+        ("Version", Some(program.clone())),
+    ];
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.filter(|value| !value.is_empty())?)))
+        .map(|(key, value)| format!("{key}: {}", quoted_if_needed(&value)))
+        .collect();
+
+    let mut text = format!("{}\n", recipe.prompt);
+    if !recipe.negative_prompt.is_empty() {
+        text += &format!("{NEGATIVE} {}\n", recipe.negative_prompt);
+    }
+    text += &pairs.join(", ");
+    // A PNG text chunk may not hold a NUL.
+    text.replace('\0', " ").trim().to_owned()
+}
+
+/// Reads such a text of any program. `None` if its last line holds fewer than three settings, which
+/// is A1111's own test of whether there are any.
+pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
+    let text = text.trim();
+    let (words, last_line) = text.rsplit_once('\n').unwrap_or(("", text));
+    let pairs = Pairs::parse(last_line);
+    if pairs.0.len() < 3 {
+        return None;
+    }
+    let mut notes = Vec::new();
+    let (prompt, negative_prompt) = split_prompts(words);
+    let program = program_of(pairs.get("Version"));
+    let ours = program.starts_with("Tidepool");
+
+    let defaults = Recipe::default();
+    let (width, height) = size_of(&pairs, &mut notes).unwrap_or((defaults.width, defaults.height));
+    let spoken_sampler = pairs.get("Sampler").unwrap_or_default();
+    let sampler = sampler_of(spoken_sampler, &mut notes);
+    let mut recipe = Recipe {
+        prompt: without_extra_networks(&prompt, &mut notes),
+        negative_prompt: without_extra_networks(&negative_prompt, &mut notes),
+        width,
+        height,
+        seed: number(&pairs, "Seed", defaults.seed, &mut notes),
+        steps: number(&pairs, "Steps", defaults.steps, &mut notes),
+        sampler,
+        schedule: schedule_of(pairs.get("Schedule type"), spoken_sampler, &mut notes),
+        ..defaults
+    };
+    recipe.guidance.cfg_scale = number(&pairs, "CFG scale", recipe.guidance.cfg_scale, &mut notes);
+    make_runnable(&mut recipe, &mut notes);
+
+    if !ours {
+        notes.extend(noise_note(pairs.get("RNG")));
+    }
+    notes.extend(start_note(&pairs));
+    unsupported_notes(&pairs, &mut notes);
+    let provenance = Provenance {
+        program,
+        model: pairs.get("Model").unwrap_or_default().to_owned(),
+        model_hash: pairs.get("Model hash").map(str::to_owned),
+        recipe,
+        ..Provenance::default()
+    };
+    Some(FoundRecipe { provenance, origin: RecipeOrigin::Parameters, notes })
+}
+
+/// Every line before the settings belongs to the prompt until one begins the negative prompt.
+fn split_prompts(words: &str) -> (String, String) {
+    let (mut prompt, mut negative) = (Vec::new(), Vec::new());
+    let mut in_negative = false;
+    for line in words.lines().map(str::trim) {
+        match line.strip_prefix(NEGATIVE) {
+            Some(rest) => {
+                in_negative = true;
+                negative.push(rest.trim());
+            }
+            None if in_negative => negative.push(line),
+            None => prompt.push(line),
+        }
+    }
+    (prompt.join("\n").trim().to_owned(), negative.join("\n").trim().to_owned())
+}
+
+fn number<T>(pairs: &Pairs, key: &str, default: T, notes: &mut Vec<String>) -> T
+where
+    T: FromStr + std::fmt::Display,
+{
+    let said = pairs.get(key);
+    if let Some(value) = said.and_then(|value| value.parse().ok()) {
+        return value;
+    }
+    notes.push(match said {
+        Some(value) => format!("{key} cannot be “{}” here: {default} is set", short(value)),
+        None => format!("{key} is not said in the file: {default} is set"),
+    });
+    default
+}
+
+/// Width and height in pixels.
+fn size_of(pairs: &Pairs, notes: &mut Vec<String>) -> Option<(u32, u32)> {
+    let said = pairs.get("Size");
+    let sides = said
+        .and_then(|size| size.split_once('x'))
+        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    if sides.is_none() {
+        notes.push(match said {
+            Some(size) => format!("The size “{}” cannot be read: set it by hand", short(size)),
+            None => "The size is not said in the file: set it by hand".to_owned(),
+        });
+    }
+    sides
+}
+
+/// A1111 says where the noise was made only if it was not the graphics card.
+fn noise_note(rng: Option<&str>) -> Option<String> {
+    let made = match rng {
+        Some("CPU") => return None,
+        Some("NV") => "the way NVIDIA cards do",
+        _ => "on the graphics card",
+    };
+    Some(format!(
+        "Its noise was made {made}, ours is made on the CPU: the same seed gives another picture"
+    ))
+}
+
+/// A1111 says the strength for a start image, and also for a second pass (hires fix).
+fn start_note(pairs: &Pairs) -> Option<String> {
+    let strength = pairs.get("Denoising strength")?;
+    let second_pass = pairs.0.iter().any(|(key, _)| key.starts_with("Hires"));
+    (!second_pass).then(|| {
+        format!(
+            "It began from another picture at strength {}, which is not in the file: add that \
+             picture as the start image",
+            short(strength)
+        )
+    })
+}
+
+/// One note for each thing that changes the picture and cannot be done here, and one for the rest.
+fn unsupported_notes(pairs: &Pairs, notes: &mut Vec<String>) {
+    /// Read above, or of no consequence for the picture.
+    const SETTLED: [&str; 17] = [
+        "Steps",
+        "Sampler",
+        "Schedule type",
+        "CFG scale",
+        "Seed",
+        "Size",
+        "Model hash",
+        "Model",
+        "Denoising strength",
+        "RNG",
+        "Version",
+        "VAE hash",
+        "User",
+        "Batch size",
+        "Batch pos",
+        "Init image hash",
+        "Emphasis",
+    ];
+    const NAMED: usize = 12;
+
+    let mut rest = Vec::new();
+    for (key, value) in &pairs.0 {
+        if SETTLED.contains(&key.as_str()) || (key == "Clip skip" && value == "1") {
+            continue;
+        }
+        match UNSUPPORTED.iter().find(|(prefix, _)| key.starts_with(prefix)) {
+            Some((_, note)) => {
+                let note = note.replace("{}", &short(value));
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+            None => rest.push(short(key)),
+        }
+    }
+    if !rest.is_empty() {
+        let more = if rest.len() > NAMED { " and more" } else { "" };
+        rest.truncate(NAMED);
+        notes.push(format!("Not used here: {}{more}", rest.join(", ")));
+    }
+}
+
+/// The maker, from A1111's bare version numbers, Forge's, or a name.
+fn program_of(version: Option<&str>) -> String {
+    let Some(version) = version else { return String::new() };
+    let numbered = |from: usize| version[from..].starts_with(|c: char| c.is_ascii_digit());
+    match version.as_bytes().first() {
+        Some(b'v') if numbered(1) => format!("AUTOMATIC1111 {version}"),
+        Some(b'f') if numbered(1) => format!("Forge {version}"),
+        _ => short(version),
+    }
+}
+
+/// As A1111's `quote`: JSON when the value would be mistaken for several.
+fn quoted_if_needed(value: &str) -> String {
+    if value.contains([',', '\n', ':']) {
+        serde_json::to_string(value).expect("a string is always JSON")
+    } else {
+        value.to_owned()
+    }
+}
+
+/// The settings of the last line, in its order, each key once.
+struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// Every match of A1111's `re_param`, by hand:
+    /// `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`.
+    /// A key that comes again takes the place of the first, as in a Python dict.
+    fn parse(line: &str) -> Self {
+        /// More than any program writes; the rest of a hostile line is not looked at.
+        const MOST: usize = 1000;
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut rest = line;
+        while !rest.is_empty() && pairs.len() < MOST {
+            let Some(start) = rest.find(is_word) else { break };
+            let run = &rest[start..];
+            let end = run.find(|c| !is_word(c) && !" -/".contains(c)).unwrap_or(run.len());
+            let (key, after) = run.split_at(end);
+            let Some(after) = after.strip_prefix(':').filter(|_| key.chars().count() > 1) else {
+                // No match can start inside this run of letters either: it would end here too.
+                rest = after;
+                continue;
+            };
+            let (value, after) = split_value(after.trim_start());
+            match pairs.iter_mut().find(|(known, _)| known == key) {
+                Some((_, known_value)) => *known_value = value,
+                None => pairs.push((key.to_owned(), value)),
+            }
+            rest = after;
+        }
+        Self(pairs)
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The value that `text` begins with, and what follows its comma.
+fn split_value(text: &str) -> (String, &str) {
+    if let Some(end) = end_of_quoted(text) {
+        let (quoted, after) = text.split_at(end);
+        if after.is_empty() || after.starts_with(',') {
+            let value = serde_json::from_str(quoted).unwrap_or_else(|_| quoted.to_owned());
+            return (value, after.strip_prefix(',').unwrap_or(after));
+        }
+    }
+    let (value, after) = text.split_once(',').unwrap_or((text, ""));
+    (value.trim_end().to_owned(), after)
+}
+
+/// Where the quoted string that `text` begins with ends; an empty one does not count.
+fn end_of_quoted(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix('"')?;
+    let mut escaped = false;
+    for (at, c) in inside.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return (at > 0).then_some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,57 @@
+//! Opening what somebody pointed at: a file with something in it, and nothing else.
+//!
+//! A pipe would block for ever and a folder gives strange errors, so the kind is looked at first.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a path could not even be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "There is no such file: it may have been moved or renamed, so choose it again: {}",
+        path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "This is a folder: choose a picture inside it: {}",
+        path.display()
+    )]
+    Folder { path: PathBuf },
+    #[error(
+        "This is a pipe or a device, not a file: save the picture as a file first: {}",
+        path.display()
+    )]
+    Special { path: PathBuf },
+    #[error(
+        "The file is empty, perhaps from an interrupted copy or download: copy it again: {}",
+        path.display()
+    )]
+    Empty { path: PathBuf },
+    #[error(
+        "The file cannot be read ({source}): check its permissions and its disk: {}",
+        path.display()
+    )]
+    Unreadable { source: io::Error, path: PathBuf },
+}
+
+/// The open file and its length in bytes.
+pub(super) fn open(path: &Path) -> Result<(File, u64), OpenError> {
+    let owned = || path.to_owned();
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing { path: owned() },
+        _ => OpenError::Unreadable { source, path: owned() },
+    };
+    let about = fs::metadata(path).map_err(refused)?;
+    if about.is_dir() {
+        return Err(OpenError::Folder { path: owned() });
+    }
+    if !about.is_file() {
+        return Err(OpenError::Special { path: owned() });
+    }
+    if about.len() == 0 {
+        return Err(OpenError::Empty { path: owned() });
+    }
+    Ok((File::open(path).map_err(refused)?, about.len()))
+}

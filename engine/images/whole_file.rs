@@ -1,0 +1,176 @@
+//! Files that appear under their name whole or not at all.
+//!
+//! The bytes go to a part file in the same folder, are pushed to the disk, and only then get their
+//! name. A crash, a full disk or a power cut leaves at worst a part file, never half a picture.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What becomes of a file that already has the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfExists {
+    Refuse,
+    Replace,
+}
+
+/// Why nothing was saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    #[error(
+        "There already is a file of this name, and it was left alone: choose another name: {}",
+        path.display()
+    )]
+    Exists { path: PathBuf },
+    #[error(
+        "This name belongs to a folder or a device and cannot be written over: choose another \
+         name: {}",
+        path.display()
+    )]
+    NotAFile { path: PathBuf },
+    #[error(
+        "The folder cannot be used ({source}): choose another one: {}",
+        path.display()
+    )]
+    Folder { source: io::Error, path: PathBuf },
+    #[error(
+        "The file could not be written ({source}): make room on the disk or choose another \
+         folder: {}",
+        path.display()
+    )]
+    Write { source: io::Error, path: PathBuf },
+    #[error(
+        "The prompts are too long to be stored in a picture: keep them below a million letters: \
+         {}",
+        path.display()
+    )]
+    LongText { path: PathBuf },
+    #[error(
+        "There are no frames to make a film of: record at least one step: {}",
+        path.display()
+    )]
+    NoFrames { path: PathBuf },
+}
+
+/// Writes a file by way of a part file beside it.
+pub(super) fn write_whole(
+    path: &Path,
+    if_exists: IfExists,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<(), SaveError> {
+    let failed = |source| SaveError::Write { source, path: path.to_owned() };
+    if let Ok(there) = fs::metadata(path) {
+        if !there.is_file() {
+            return Err(SaveError::NotAFile { path: path.to_owned() });
+        }
+        if if_exists == IfExists::Refuse {
+            return Err(SaveError::Exists { path: path.to_owned() });
+        }
+    }
+    let part = PartFile::beside(path).map_err(failed)?;
+    part.fill(write).map_err(failed)?;
+    match if_exists {
+        IfExists::Replace => part.replace(path).map_err(failed),
+        IfExists::Refuse => part.claim(path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => SaveError::Exists { path: path.to_owned() },
+            _ => failed(source),
+        }),
+    }
+}
+
+/// A file without its name yet. It is removed when dropped.
+pub(super) struct PartFile {
+    path: PathBuf,
+    file: File,
+    moved: bool,
+}
+
+impl PartFile {
+    /// A part file of a name that nobody uses, in the folder of `target`.
+    fn beside(target: &Path) -> io::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let folder = folder_of(target);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".tidepool-{}-{number}.part", std::process::id());
+            match Self::create(folder.join(name)) {
+                // Left by a killed process that had our number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made_or_failed => return made_or_failed,
+            }
+        }
+    }
+
+    /// # Errors
+    /// `AlreadyExists` if anything has this name.
+    pub fn create(path: PathBuf) -> io::Result<Self> {
+        let file = File::create_new(&path)?;
+        Ok(Self { path, file, moved: false })
+    }
+
+    pub fn fill(
+        &self,
+        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut writer = BufWriter::with_capacity(1 << 16, &self.file);
+        write(&mut writer)?;
+        writer.flush()?;
+        self.file.sync_all()
+    }
+
+    /// Gives the file its name, in place of the file that had it.
+    fn replace(mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.moved = true;
+        sync_folder(target);
+        Ok(())
+    }
+
+    /// Gives the file its name if nobody has it, however many try at once.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if somebody has it.
+    pub fn claim(mut self, target: &Path) -> io::Result<()> {
+        match fs::hard_link(&self.path, target) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            // FAT and some network folders know no hard links: there an empty file takes the name
+            // first, and is all that a kill in this very instant leaves.
+            Err(_) => {
+                File::create_new(target)?;
+                if let Err(error) = fs::rename(&self.path, target) {
+                    // Best effort: the error that is passed on matters more.
+                    fs::remove_file(target).ok();
+                    return Err(error);
+                }
+                self.moved = true;
+            }
+        }
+        sync_folder(target);
+        Ok(())
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        if !self.moved {
+            // A part file that stays behind does no harm.
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Pushes the name itself to the disk. Windows has no such thing, and needs none.
+fn sync_folder(path: &Path) {
+    if let Ok(folder) = File::open(folder_of(path)) {
+        folder.sync_all().ok();
+    }
+}

@@ -1,0 +1,178 @@
+//! The text encoder (transformers' `CLIPTextModel`), entered by ids or by embeddings.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use serde::Deserialize;
+
+use super::attention::attend;
+use super::layers::{Embedding, LayerNorm, Linear, add};
+use crate::cpu;
+
+/// `text_encoder/config.json`, as far as it changes the network.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ClipTextConfig {
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub num_attention_heads: usize,
+    pub num_hidden_layers: usize,
+    pub max_position_embeddings: usize,
+    pub vocab_size: usize,
+    pub hidden_act: Activation,
+    #[serde(default = "default_epsilon")]
+    pub layer_norm_eps: f64,
+}
+
+fn default_epsilon() -> f64 {
+    1e-5
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// OpenAI's CLIP, SD 1.x.
+    QuickGelu,
+    /// OpenCLIP, SD 2.x.
+    Gelu,
+}
+
+impl ClipTextConfig {
+    /// Says what in the configuration this network cannot be.
+    pub fn check(&self) -> Result<(), String> {
+        match self.num_attention_heads {
+            heads if heads > 0 && self.hidden_size % heads == 0 => Ok(()),
+            heads => Err(format!("a width of {} in {heads} heads", self.hidden_size)),
+        }
+    }
+
+    pub fn init(&self, device: &Device) -> ClipText {
+        let width = self.hidden_size;
+        let norm = || LayerNorm::new(width, self.layer_norm_eps, device);
+        let layer = || Layer {
+            self_attn: SelfAttention {
+                q_proj: Linear::new(width, width, device),
+                k_proj: Linear::new(width, width, device),
+                v_proj: Linear::new(width, width, device),
+                out_proj: Linear::new(width, width, device),
+                heads: self.num_attention_heads,
+            },
+            layer_norm1: norm(),
+            mlp: Mlp {
+                fc1: Linear::new(width, self.intermediate_size, device),
+                fc2: Linear::new(self.intermediate_size, width, device),
+            },
+            layer_norm2: norm(),
+        };
+        ClipText {
+            embeddings: Embeddings {
+                token_embedding: Embedding::new(self.vocab_size, width, device),
+                position_embedding: Embedding::new(self.max_position_embeddings, width, device),
+            },
+            encoder: Encoder { layers: (0..self.num_hidden_layers).map(|_| layer()).collect() },
+            final_layer_norm: norm(),
+            activation: self.hidden_act,
+        }
+    }
+}
+
+#[derive(Module, Debug)]
+pub struct ClipText {
+    embeddings: Embeddings,
+    encoder: Encoder,
+    final_layer_norm: LayerNorm,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl ClipText {
+    /// The token embeddings of the ids, before positions are added.
+    ///
+    /// # Shapes
+    /// - ids: `batch` rows of one length
+    /// - output: `[batch, tokens, hidden_size]`
+    pub fn token_embeddings(&self, ids: &[&[u32]]) -> Tensor<3> {
+        let table = self.embeddings.token_embedding.weight.val();
+        let tokens = ids[0].len();
+        let flat: Vec<i32> = ids.iter().flat_map(|ids| ids.iter().map(|&id| id as i32)).collect();
+        let count = flat.len();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(flat, [count]), &table.device());
+        let width = table.dims()[1];
+        table.select(0, ids).reshape([count / tokens, tokens, width])
+    }
+
+    /// Output embeddings after the final norm: what the UNet reads.
+    ///
+    /// # Shapes
+    /// - token_embeddings and output: `[batch, tokens, hidden_size]`
+    pub fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
+        let tokens = token_embeddings.dims()[1];
+        let positions = self.embeddings.position_embedding.weight.val().narrow(0, 0, tokens);
+        let mut x = token_embeddings + positions.unsqueeze::<3>();
+        for layer in &self.encoder.layers {
+            x = layer.forward(x, self.activation);
+        }
+        self.final_layer_norm.forward(x)
+    }
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    token_embedding: Embedding,
+    position_embedding: Embedding,
+}
+
+#[derive(Module, Debug)]
+struct Encoder {
+    layers: Vec<Layer>,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    self_attn: SelfAttention,
+    layer_norm1: LayerNorm,
+    mlp: Mlp,
+    layer_norm2: LayerNorm,
+}
+
+impl Layer {
+    fn forward(&self, x: Tensor<3>, activation: Activation) -> Tensor<3> {
+        let x = self.self_attn.forward_add(self.layer_norm1.forward(x.clone()), x);
+        self.mlp.forward_add(self.layer_norm2.forward(x.clone()), x, activation)
+    }
+}
+
+/// Each token looks at itself and at those before it.
+#[derive(Module, Debug)]
+struct SelfAttention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+impl SelfAttention {
+    fn forward_add(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let (q, k) = (self.q_proj.forward(x.clone()), self.k_proj.forward(x.clone()));
+        let attended = attend(q, k, self.v_proj.forward(x), self.heads, true);
+        self.out_proj.forward_add(attended, residual)
+    }
+}
+
+#[derive(Module, Debug)]
+struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Mlp {
+    fn forward_add(&self, x: Tensor<3>, residual: Tensor<3>, activation: Activation) -> Tensor<3> {
+        let x = self.fc1.forward(x);
+        let x = match activation {
+            Activation::QuickGelu if cpu::runs_on(&x) => cpu::quick_gelu(x),
+            Activation::QuickGelu => x.clone() * activation::sigmoid(x * 1.702),
+            Activation::Gelu => activation::gelu(x),
+        };
+        add(self.fc2.forward(x), residual)
+    }
+}

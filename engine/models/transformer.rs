@@ -1,0 +1,170 @@
+//! The transformer that lets the picture read the prompt (diffusers' `Transformer2DModel`).
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, activation};
+
+use super::attention::attend;
+use super::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
+use crate::cpu;
+
+#[derive(Module, Debug)]
+pub struct SpatialTransformer {
+    norm: GroupNorm,
+    proj_in: Projection,
+    transformer_blocks: Vec<TransformerBlock>,
+    proj_out: Projection,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct TransformerConfig {
+    pub channels: usize,
+    pub heads: usize,
+    pub layers: usize,
+    /// Width of the text encoder's output.
+    pub context_width: usize,
+    pub groups: usize,
+    pub linear_projection: bool,
+}
+
+impl TransformerConfig {
+    pub fn init(&self, device: &Device) -> SpatialTransformer {
+        let Self { channels, layers, groups, linear_projection, .. } = *self;
+        let projection = || match linear_projection {
+            true => Projection::Linear(Linear::new(channels, channels, device)),
+            false => Projection::Conv(Conv2d::new([channels, channels], 1, device)),
+        };
+        SpatialTransformer {
+            norm: GroupNorm::new(groups, channels, 1e-6, device),
+            proj_in: projection(),
+            transformer_blocks: (0..layers).map(|_| TransformerBlock::new(self, device)).collect(),
+            proj_out: projection(),
+        }
+    }
+}
+
+impl SpatialTransformer {
+    /// # Shapes
+    /// - x and output: `[batch, channels, height, width]`
+    /// - context: `[batch, tokens, context_width]`
+    pub fn forward(&self, x: Tensor<4>, context: &Tensor<3>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let tokens = self.norm.forward(x.clone());
+        let mut tokens = match &self.proj_in {
+            Projection::Conv(conv) => to_tokens(conv.forward(tokens)),
+            Projection::Linear(linear) => linear.forward(to_tokens(tokens)),
+        };
+        for block in &self.transformer_blocks {
+            tokens = block.forward(tokens, context);
+        }
+        let to_picture = |tokens: Tensor<3>| {
+            tokens.reshape([batch, height, width, channels]).permute([0, 3, 1, 2])
+        };
+        match &self.proj_out {
+            Projection::Conv(conv) => conv.forward_add(to_picture(tokens), x),
+            Projection::Linear(linear) => to_picture(linear.forward_add(tokens, to_tokens(x))),
+        }
+    }
+}
+
+/// `[batch, channels, height, width]` to `[batch, height * width, channels]`.
+pub fn to_tokens(x: Tensor<4>) -> Tensor<3> {
+    let [batch, channels, height, width] = x.dims();
+    x.permute([0, 2, 3, 1]).reshape([batch, height * width, channels])
+}
+
+/// In and out of the transformer: a 1 x 1 convolution in SD 1.x, a linear layer in SD 2.x.
+#[derive(Module, Debug)]
+enum Projection {
+    Conv(Conv2d),
+    Linear(Linear),
+}
+
+#[derive(Module, Debug)]
+struct TransformerBlock {
+    norm1: LayerNorm,
+    attn1: Attention,
+    norm2: LayerNorm,
+    attn2: Attention,
+    norm3: LayerNorm,
+    ff: FeedForward,
+}
+
+impl TransformerBlock {
+    fn new(config: &TransformerConfig, device: &Device) -> Self {
+        let TransformerConfig { channels, heads, context_width, .. } = *config;
+        let norm = || LayerNorm::new(channels, 1e-5, device);
+        Self {
+            norm1: norm(),
+            attn1: Attention::new(channels, channels, heads, device),
+            norm2: norm(),
+            attn2: Attention::new(channels, context_width, heads, device),
+            norm3: norm(),
+            ff: FeedForward::new(channels, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
+        let normed = self.norm1.forward(x.clone());
+        let x = self.attn1.forward_add(normed.clone(), normed, x);
+        let x = self.attn2.forward_add(self.norm2.forward(x.clone()), context.clone(), x);
+        self.ff.forward_add(self.norm3.forward(x.clone()), x)
+    }
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+impl Attention {
+    fn new(width: usize, context_width: usize, heads: usize, device: &Device) -> Self {
+        Self {
+            to_q: Linear::without_bias(width, width, device),
+            to_k: Linear::without_bias(context_width, width, device),
+            to_v: Linear::without_bias(context_width, width, device),
+            to_out: Linear::new(width, width, device),
+            heads,
+        }
+    }
+
+    fn forward_add(&self, x: Tensor<3>, context: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let k = self.to_k.forward(context.clone());
+        let v = self.to_v.forward(context);
+        let attended = attend(self.to_q.forward(x), k, v, self.heads, false);
+        self.to_out.forward_add(attended, residual)
+    }
+}
+
+/// Four times as wide inside, gated by a GELU.
+#[derive(Module, Debug)]
+struct FeedForward {
+    proj: Linear,
+    out: Linear,
+}
+
+impl FeedForward {
+    fn new(width: usize, device: &Device) -> Self {
+        Self { proj: Linear::new(width, 8 * width, device), out: Linear::new(4 * width, width, device) }
+    }
+
+    fn forward_add(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let x = self.proj.forward(x);
+        let x = if cpu::runs_on(&x) {
+            cpu::geglu(x)
+        } else {
+            let [value, gate] = halves(x);
+            value * activation::gelu(gate)
+        };
+        self.out.forward_add(x, residual)
+    }
+}
+
+fn halves(x: Tensor<3>) -> [Tensor<3>; 2] {
+    let width = x.dims()[2] / 2;
+    [x.clone().narrow(2, 0, width), x.narrow(2, width, width)]
+}

@@ -1,0 +1,271 @@
+//! Between pixels and latents (diffusers' `AutoencoderKL`).
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::Deserialize;
+
+use super::attention::attend;
+use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
+use super::resnet::{ResnetBlock, ResnetConfig};
+use super::transformer::to_tokens;
+use super::{Interrupted, go_on};
+use crate::diffusion::Halt;
+
+/// `vae/config.json`, as far as it changes the network.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VaeConfig {
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub latent_channels: usize,
+    pub block_out_channels: Vec<usize>,
+    pub layers_per_block: usize,
+    #[serde(default = "thirty_two")]
+    pub norm_num_groups: usize,
+    #[serde(default = "scaling_of_sd1")]
+    pub scaling_factor: f32,
+    #[serde(default)]
+    pub sample_size: Option<usize>,
+}
+
+fn thirty_two() -> usize {
+    32
+}
+fn scaling_of_sd1() -> f32 {
+    0.18215
+}
+
+impl VaeConfig {
+    /// Pixels a latent pixel stands for, each way.
+    pub fn factor(&self) -> usize {
+        1 << (self.block_out_channels.len() - 1)
+    }
+
+    /// True for the autoencoder that SD 1.x and its fine-tunes share.
+    pub fn is_sd1(&self) -> bool {
+        self.block_out_channels == [128, 256, 512, 512] && self.scaling_factor == scaling_of_sd1()
+    }
+
+    /// Says what in the configuration this network cannot be.
+    pub fn check(&self) -> Result<(), String> {
+        let groups = self.norm_num_groups.max(1);
+        if self.block_out_channels.is_empty() || self.layers_per_block == 0 {
+            return Err("no blocks".into());
+        }
+        match self.block_out_channels.iter().find(|&&channels| channels == 0 || channels % groups != 0) {
+            Some(channels) => Err(format!("{channels} channels in {groups} groups")),
+            None => Ok(()),
+        }
+    }
+
+    fn resnet(&self, inputs: usize, outputs: usize) -> ResnetConfig {
+        ResnetConfig { inputs, outputs, groups: self.norm_num_groups, epsilon: 1e-6, time_width: None }
+    }
+
+    fn mid_block(&self, device: &Device) -> MidBlock {
+        let channels = *self.block_out_channels.last().expect("check refuses no blocks");
+        MidBlock {
+            attentions: vec![Attention::new(channels, self.norm_num_groups, device)],
+            resnets: (0..2).map(|_| self.resnet(channels, channels).init(device)).collect(),
+        }
+    }
+
+    fn norm_out(&self, channels: usize, device: &Device) -> GroupNorm {
+        GroupNorm::new(self.norm_num_groups, channels, 1e-6, device)
+    }
+
+    pub fn init(&self, device: &Device) -> Vae {
+        let channels = &self.block_out_channels;
+        let (first, last) = (channels[0], channels.len() - 1);
+        let moments = 2 * self.latent_channels;
+        let encoder = Encoder {
+            conv_in: Conv2d::new([self.in_channels, first], 3, device),
+            down_blocks: (0..=last)
+                .map(|level| {
+                    let inputs = channels[level.saturating_sub(1)];
+                    let resnets = (0..self.layers_per_block)
+                        .map(|layer| if layer == 0 { inputs } else { channels[level] })
+                        .map(|inputs| self.resnet(inputs, channels[level]).init(device))
+                        .collect();
+                    let downsampler =
+                        || Sampler { conv: Conv2d::downsampling(channels[level], Padding::After, device) };
+                    DownBlock {
+                        resnets,
+                        downsamplers: (level < last).then(downsampler).into_iter().collect(),
+                    }
+                })
+                .collect(),
+            mid_block: self.mid_block(device),
+            conv_norm_out: self.norm_out(channels[last], device),
+            conv_out: Conv2d::new([channels[last], moments], 3, device),
+        };
+        let decoder = Decoder {
+            conv_in: Conv2d::new([self.latent_channels, channels[last]], 3, device),
+            mid_block: self.mid_block(device),
+            up_blocks: (0..=last)
+                .rev()
+                .map(|level| {
+                    let below = channels[(level + 1).min(last)];
+                    let resnets = (0..=self.layers_per_block)
+                        .map(|layer| if layer == 0 { below } else { channels[level] })
+                        .map(|inputs| self.resnet(inputs, channels[level]).init(device))
+                        .collect();
+                    let upsampler = || Sampler { conv: Conv2d::new([channels[level]; 2], 3, device) };
+                    UpBlock { resnets, upsamplers: (level > 0).then(upsampler).into_iter().collect() }
+                })
+                .collect(),
+            conv_norm_out: self.norm_out(first, device),
+            conv_out: Conv2d::new([first, self.out_channels], 3, device),
+        };
+        Vae {
+            encoder,
+            decoder,
+            quant_conv: Conv2d::new([moments, moments], 1, device),
+            post_quant_conv: Conv2d::new([self.latent_channels; 2], 1, device),
+        }
+    }
+}
+
+#[derive(Module, Debug)]
+pub struct Vae {
+    encoder: Encoder,
+    decoder: Decoder,
+    quant_conv: Conv2d,
+    post_quant_conv: Conv2d,
+}
+
+/// The Gaussian that the encoder answers with, unscaled: `[batch, latent_channels, height, width]`.
+#[derive(Debug)]
+pub struct Moments {
+    pub mean: Tensor<4>,
+    /// Clamped to -30..20.
+    pub log_variance: Tensor<4>,
+}
+
+impl Vae {
+    /// # Shapes
+    /// - pixels: `[batch, 3, height, width]` in -1..1
+    pub fn encode(&self, pixels: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Moments, Halt> {
+        let encoder = &self.encoder;
+        let mut x = encoder.conv_in.forward(pixels);
+        for block in &encoder.down_blocks {
+            for resnet in &block.resnets {
+                go_on(interrupted)?;
+                x = resnet.forward(x, None);
+            }
+            for downsampler in &block.downsamplers {
+                x = downsampler.conv.forward(x);
+            }
+        }
+        go_on(interrupted)?;
+        x = encoder.mid_block.forward(x);
+        x = encoder.conv_out.forward(encoder.conv_norm_out.forward_silu(x));
+        x = self.quant_conv.forward(x);
+        let channels = x.dims()[1] / 2;
+        Ok(Moments {
+            mean: x.clone().narrow(1, 0, channels),
+            log_variance: x.narrow(1, channels, channels).clamp(-30.0, 20.0),
+        })
+    }
+
+    /// # Shapes
+    /// - latents: `[batch, latent_channels, height, width]`, unscaled
+    /// - output: `[batch, 3, factor * height, factor * width]`, about -1..1
+    pub fn decode(&self, latents: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Tensor<4>, Halt> {
+        let decoder = &self.decoder;
+        let mut x = decoder.conv_in.forward(self.post_quant_conv.forward(latents));
+        x = decoder.mid_block.forward(x);
+        for block in &decoder.up_blocks {
+            for resnet in &block.resnets {
+                go_on(interrupted)?;
+                x = resnet.forward(x, None);
+            }
+            for upsampler in &block.upsamplers {
+                let [_, _, height, width] = x.dims();
+                x = upsampler.conv.forward(upsample_nearest(x, 2 * height, 2 * width));
+            }
+        }
+        go_on(interrupted)?;
+        Ok(decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x)))
+    }
+}
+
+#[derive(Module, Debug)]
+struct Encoder {
+    conv_in: Conv2d,
+    down_blocks: Vec<DownBlock>,
+    mid_block: MidBlock,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+#[derive(Module, Debug)]
+struct Decoder {
+    conv_in: Conv2d,
+    mid_block: MidBlock,
+    up_blocks: Vec<UpBlock>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+#[derive(Module, Debug)]
+struct DownBlock {
+    resnets: Vec<ResnetBlock>,
+    downsamplers: Vec<Sampler>,
+}
+
+#[derive(Module, Debug)]
+struct UpBlock {
+    resnets: Vec<ResnetBlock>,
+    upsamplers: Vec<Sampler>,
+}
+
+#[derive(Module, Debug)]
+struct Sampler {
+    conv: Conv2d,
+}
+
+#[derive(Module, Debug)]
+struct MidBlock {
+    attentions: Vec<Attention>,
+    resnets: Vec<ResnetBlock>,
+}
+
+impl MidBlock {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.resnets[0].forward(x, None);
+        let x = self.attentions[0].forward(x);
+        self.resnets[1].forward(x, None)
+    }
+}
+
+/// One head over all pixels.
+#[derive(Module, Debug)]
+struct Attention {
+    group_norm: GroupNorm,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+}
+
+impl Attention {
+    fn new(channels: usize, groups: usize, device: &Device) -> Self {
+        let linear = || Linear::new(channels, channels, device);
+        Self {
+            group_norm: GroupNorm::new(groups, channels, 1e-6, device),
+            to_q: linear(),
+            to_k: linear(),
+            to_v: linear(),
+            to_out: linear(),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let tokens = to_tokens(self.group_norm.forward(x.clone()));
+        let (q, k) = (self.to_q.forward(tokens.clone()), self.to_k.forward(tokens.clone()));
+        let attended = attend(q, k, self.to_v.forward(tokens), 1, false);
+        let out = self.to_out.forward_add(attended, to_tokens(x));
+        out.reshape([batch, height, width, channels]).permute([0, 3, 1, 2])
+    }
+}

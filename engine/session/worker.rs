@@ -1,0 +1,218 @@
+//! The engine thread: reads requests one by one, answers with events.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::{Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
+use crate::checkpoint::{ModelSource, OpenError};
+use crate::device::DeviceChoice;
+use crate::generate::{Film, GenerateError, Pipeline, Progress};
+use crate::recipe::Recipe;
+
+/// Films of so many jobs are kept for a full decode of their steps.
+const FILMS_KEPT: usize = 4;
+
+/// A running engine. Dropping it stops what it does and waits for its thread.
+pub struct Session {
+    requests: Option<Sender<Request>>,
+    events: Receiver<Event>,
+    /// Flags of the jobs sent and perhaps not ended, raised when the session is dropped.
+    flags: Mutex<Vec<StopFlag>>,
+    closing: StopFlag,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Session {
+    /// Starts the thread. `wake` is called after each event, from the engine's thread.
+    pub fn start(wake: impl Fn() + Send + 'static) -> Self {
+        let (requests, inbox) = unbounded();
+        let (outbox, events) = unbounded();
+        let closing = StopFlag::default();
+        let mut worker = Worker {
+            outbox: Outbox { events: outbox, wake: Box::new(wake) },
+            pipeline: None,
+            films: VecDeque::new(),
+            closing: closing.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || {
+                for request in inbox {
+                    worker.answer(request);
+                }
+            })
+            .expect("the system can start a thread");
+        Self {
+            requests: Some(requests),
+            events,
+            flags: Mutex::default(),
+            closing,
+            thread: Some(thread),
+        }
+    }
+
+    /// Puts a request in the queue; never waits.
+    pub fn send(&self, request: Request) {
+        if let Request::Generate { job, .. } = &request {
+            let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
+            flags.retain(|flag| !flag.is_raised());
+            flags.push(job.stop.clone());
+        }
+        if let Some(requests) = &self.requests {
+            // The thread ends only after this sender is dropped.
+            let _ = requests.send(request);
+        }
+    }
+
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.closing.raise();
+        let flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
+        flags.iter().for_each(StopFlag::raise);
+        drop(flags);
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    outbox: Outbox,
+    pipeline: Option<Pipeline>,
+    films: VecDeque<(JobId, Film)>,
+    closing: StopFlag,
+}
+
+struct Outbox {
+    events: Sender<Event>,
+    wake: Box<dyn Fn() + Send>,
+}
+
+impl Outbox {
+    fn send(&self, event: Event) {
+        // Nobody listens while the window closes.
+        let _ = self.events.send(event);
+        (self.wake)();
+    }
+
+    fn job(&self, id: JobId, event: JobEvent) {
+        self.send(Event::Job { id, event });
+    }
+}
+
+impl Worker {
+    fn answer(&mut self, request: Request) {
+        if self.closing.is_raised() {
+            return;
+        }
+        match request {
+            Request::OpenModel { source, device } => self.open(&source, device),
+            Request::Generate { job, recipe } => self.generate(&job, &recipe),
+            Request::Decode { job, step } => self.decode(job, step),
+        }
+    }
+
+    fn open(&mut self, source: &ModelSource, device: DeviceChoice) {
+        // The old model's memory is needed for the new one.
+        self.pipeline = None;
+        self.films.clear();
+        let name = source.name();
+        let mut shown = -1.0;
+        let opened = guarded(|| {
+            Pipeline::open(source, device, &mut |fraction| {
+                if fraction - shown >= 0.01 {
+                    shown = fraction;
+                    self.outbox.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));
+                }
+                !self.closing.is_raised()
+            })
+        });
+        let event = match opened {
+            Ok(Ok(pipeline)) => {
+                let card = pipeline.card().clone();
+                self.pipeline = Some(pipeline);
+                ModelEvent::Opened(Box::new(card))
+            }
+            Ok(Err(OpenError::Stopped)) => return,
+            Ok(Err(error)) => ModelEvent::Failed { text: error.to_string() },
+            Err(panic) => ModelEvent::Failed { text: panic },
+        };
+        self.outbox.send(Event::Model(event));
+    }
+
+    fn generate(&mut self, job: &Job, recipe: &Recipe) {
+        let Some(pipeline) = &self.pipeline else {
+            let text = "No model is open, so no picture can be made. Choose a model first".into();
+            self.outbox.job(job.id, JobEvent::Failed { text });
+            return;
+        };
+        let started = Instant::now();
+        let outbox = &self.outbox;
+        let made = guarded(|| {
+            pipeline.generate(recipe, &job.stop, &mut |progress| {
+                let event = match progress {
+                    Progress::Started { sigmas, start_step } => {
+                        JobEvent::Started { sigmas: sigmas.to_vec(), start_step }
+                    }
+                    Progress::Step(frame) => JobEvent::Step(frame),
+                };
+                outbox.job(job.id, event);
+            })
+        });
+        let event = match made {
+            Ok(Ok(made)) => {
+                self.films.push_back((job.id, made.film));
+                if self.films.len() > FILMS_KEPT {
+                    self.films.pop_front();
+                }
+                JobEvent::Finished { pictures: made.pictures, elapsed: started.elapsed() }
+            }
+            Ok(Err(GenerateError::Stopped)) => JobEvent::Stopped,
+            Ok(Err(error)) => JobEvent::Failed { text: error.to_string() },
+            Err(panic) => JobEvent::Failed { text: panic },
+        };
+        self.outbox.job(job.id, event);
+    }
+
+    fn decode(&mut self, job: JobId, step: usize) {
+        let film = self.films.iter().find(|(id, _)| *id == job).map(|(_, film)| film);
+        let recorded = film.and_then(|film| film.steps.get(step.checked_sub(film.start_step)?));
+        let (Some(pipeline), Some(recorded)) = (&self.pipeline, recorded) else {
+            // A film that is no longer kept: the preview stays.
+            return;
+        };
+        match guarded(|| pipeline.pictures(&recorded.denoised, &self.closing)) {
+            Ok(Ok(pictures)) => self.outbox.job(job, JobEvent::Decoded { step, pictures }),
+            Ok(Err(GenerateError::Stopped)) => {}
+            Ok(Err(error)) => self.outbox.send(Event::Warning { text: error.to_string() }),
+            Err(panic) => self.outbox.send(Event::Warning { text: panic }),
+        }
+    }
+}
+
+/// Runs `work`; a panic in it becomes a sentence.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        format!(
+            "Something in Tidepool broke ({}). The next picture may work; please report it",
+            panic_text(&*panic)
+        )
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given")
+}

@@ -1,0 +1,10 @@
+//! Pictures in and out of files.
+
+#[path = "pictures/makers.rs"]
+mod makers;
+#[path = "pictures/recipe_texts.rs"]
+mod recipe_texts;
+#[path = "pictures/saving.rs"]
+mod saving;
+#[path = "pictures/start_images.rs"]
+mod start_images;

@@ -1,0 +1,312 @@
+//! Recipes inside pictures: our JSON, A1111's text, other programs' kinds, and chunks made to harm.
+
+use std::time::{Duration, Instant};
+
+use engine::diffusion::{Sampler, Schedule};
+use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
+use engine::recipe::{Guidance, Recipe, Start};
+use image::{DynamicImage, ImageFormat};
+
+use super::makers::{
+    chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text,
+};
+
+#[test]
+fn the_parameters_text_is_what_others_write() {
+    let mut provenance = Provenance::new("sd, v1:5", recipe("a cat\non a mat"));
+    provenance.recipe.negative_prompt = "dog".into();
+    let settings = "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, \
+                    Seed: 965400086, Size: 512x512, Model: \"sd, v1:5\", RNG: CPU, Version: ";
+    assert_eq!(
+        to_parameters(&provenance),
+        format!("a cat\non a mat\nNegative prompt: dog\n{settings}{PROGRAM}")
+    );
+    provenance.recipe.start = Start::Image { path: "a.png".into(), strength: 0.75 };
+    provenance.model_hash = Some("6ce0161689".into());
+    let text = to_parameters(&provenance);
+    assert!(
+        text.contains("Model hash: 6ce0161689, Model: \"sd, v1:5\", Denoising strength: 0.75, RNG")
+    );
+}
+
+#[test]
+fn the_parameters_text_alone_gives_the_recipe_back() {
+    for sampler in Sampler::ALL {
+        for schedule in Schedule::ALL {
+            let recipe = Recipe { sampler, schedule, ..recipe("a cat, \"on\" a mat:\nred") };
+            let text = to_parameters(&Provenance::new("m", recipe.clone()));
+            let found = from_parameters(&text).expect("settings");
+            assert_eq!((found.provenance.recipe, found.notes), (recipe, vec![]));
+        }
+    }
+}
+
+/// What a text must give: sampler, schedule, and words that the notes hold, in order.
+type Told = (Sampler, Schedule, &'static [&'static str]);
+
+#[test]
+fn other_programs_texts_are_understood() {
+    use Sampler::{DpmPp2m, Euler, EulerAncestral, Heun, Lms};
+    use Schedule::{Karras, Lesson};
+    const GPU: &str = "graphics card";
+    // The settings after "Steps: 20, CFG scale: 7, Seed: 5, Size: 512x768, ".
+    let table: [(&str, Told); 30] = [
+        ("Sampler: Euler a, RNG: CPU", (EulerAncestral, Lesson, &[])),
+        ("Sampler: DPM++ 2M Karras, RNG: CPU", (DpmPp2m, Karras, &[])),
+        ("Sampler: DPM++ 2M, Schedule type: Karras, Version: v1.10.1", (DpmPp2m, Karras, &[GPU])),
+        ("Sampler: DPM++ 2M, Schedule type: Automatic, RNG: CPU", (DpmPp2m, Karras, &[])),
+        ("Sampler: DPM++ 2M, Schedule type: Uniform, RNG: CPU", (DpmPp2m, Lesson, &[])),
+        ("Sampler: Euler, Schedule type: Automatic, RNG: NV", (Euler, Lesson, &["NVIDIA"])),
+        ("Sampler: LMS Karras, RNG: CPU", (Lms, Karras, &[])),
+        ("Sampler: k_lms, RNG: CPU", (Lms, Lesson, &[])),
+        ("Sampler: euler_ancestral, RNG: CPU", (EulerAncestral, Lesson, &[])),
+        ("Sampler: Heun, Schedule type: SGM Uniform, RNG: CPU", (Heun, Lesson, &["SGM Uniform"])),
+        ("Sampler: DDIM, RNG: CPU", (Euler, Lesson, &["“DDIM” is not here: Euler, the nearest,"])),
+        ("Sampler: PLMS, RNG: CPU", (Lms, Lesson, &["PLMS"])),
+        ("Sampler: UniPC, RNG: CPU", (DpmPp2m, Lesson, &["UniPC"])),
+        ("Sampler: DPM2 a Karras, RNG: CPU", (EulerAncestral, Karras, &["DPM2 a Karras"])),
+        ("Sampler: DPM++ 2M SDE, RNG: CPU", (DpmPp2m, Karras, &["2M SDE", "“exponential”"])),
+        ("Sampler: DPM++ SDE Karras, RNG: CPU", (DpmPp2m, Karras, &["DPM++ SDE Karras"])),
+        ("Sampler: DPM++ 3M SDE Exponential, RNG: CPU", (DpmPp2m, Karras, &["3M", "exponential"])),
+        (
+            "Sampler: DPM++ 2S a, Schedule type: Beta, RNG: CPU",
+            (EulerAncestral, Lesson, &["2S", "Beta"]),
+        ),
+        ("Sampler: Restart, RNG: CPU", (Heun, Karras, &["Restart"])),
+        (
+            "Sampler: Quantum Leap, RNG: CPU",
+            (Euler, Lesson, &["“Quantum Leap” is not here: Euler is"]),
+        ),
+        ("RNG: CPU", (Euler, Lesson, &["Sampler is not said"])),
+        ("Sampler: Euler, Clip skip: 2, RNG: CPU", (Euler, Lesson, &["Clip skip 2"])),
+        ("Sampler: Euler, Clip skip: 1, RNG: CPU", (Euler, Lesson, &[])),
+        (
+            "Sampler: Euler, Denoising strength: 0.7, RNG: CPU, Hires upscale: 2, Hires steps: 10, \
+             Hires upscaler: Latent, Version: v1.6.0",
+            (Euler, Lesson, &["Hires fix"]),
+        ),
+        (
+            "Sampler: Euler, Denoising strength: 0.6, RNG: CPU",
+            (Euler, Lesson, &["another picture at strength 0.6"]),
+        ),
+        (
+            "Sampler: Euler, RNG: CPU, Lora hashes: \"a: 1234, b: 5678\", TI hashes: \"cat-toy: 0a1b\"",
+            (Euler, Lesson, &["LoRA", "concepts (cat-toy: 0a1b)"]),
+        ),
+        (
+            "Sampler: Euler, RNG: CPU, ControlNet 0: \"Module: canny, Model: x, Weight: 1\", \
+             ControlNet 1: \"Module: depth\", ADetailer model: face, Variation seed: 3, \
+             Variation seed strength: 0.1, VAE hash: 1, VAE: kl-f8.ckpt",
+            (Euler, Lesson, &["ControlNet", "ADetailer", "Variations", "kl-f8.ckpt"]),
+        ),
+        (
+            "Sampler: Euler, RNG: CPU, Civitai resources: [{\"type\":\"checkpoint\",\"id\":1}], \
+             Wildcard: \"x\\\"y, z\", Foo/bar-baz: 1",
+            (Euler, Lesson, &["Not used here: Civitai resources, Wildcard, Foo/bar-baz"]),
+        ),
+        ("Sampler: Euler, Version: f2.0.1v1.10.1-previous-1", (Euler, Lesson, &[GPU])),
+        (
+            "Sampler: Euler, Mask blur: 4, ENSD: 31337, RNG: CPU",
+            (Euler, Lesson, &["masked", "31337"]),
+        ),
+    ];
+    for (settings, told) in table {
+        let text = format!(
+            "a cat,\n  with hat\nNegative prompt: blurry,\nbad\nSteps: 20, CFG scale: 7, Seed: 5, \
+             Size: 512x768, {settings}"
+        );
+        let FoundRecipe { provenance, notes, .. } = from_parameters(&text).expect(settings);
+        let expected = Recipe {
+            prompt: "a cat,\nwith hat".into(),
+            negative_prompt: "blurry,\nbad".into(),
+            width: 512,
+            height: 768,
+            seed: 5,
+            steps: 20,
+            guidance: Guidance { cfg_scale: 7.0 },
+            sampler: told.0,
+            schedule: told.1,
+            ..Recipe::default()
+        };
+        assert_eq!(provenance.recipe, expected, "{settings}");
+        assert_eq!(notes.len(), told.2.len(), "{settings}\n{notes:#?}");
+        for (note, words) in notes.iter().zip(told.2) {
+            assert!(note.contains(words), "{settings}: {note}");
+        }
+    }
+}
+
+#[test]
+fn texts_of_odd_shapes_are_understood() {
+    let read = |text: &str| from_parameters(text).expect("settings");
+    let found = read("Steps: 20, Sampler: Euler, CFG scale: 7.5, Seed: 1, Size: 512x512, RNG: CPU");
+    assert_eq!((found.provenance.recipe.prompt.as_str(), found.notes.len()), ("", 0));
+
+    let found =
+        read("x\r\nNegative prompt: y\r\nSteps: 9, Seed: 18446744073709551615, Size: 513x10\r\n");
+    let recipe = found.provenance.recipe;
+    assert_eq!((recipe.prompt.as_str(), recipe.negative_prompt.as_str()), ("x", "y"));
+    assert_eq!((recipe.seed, recipe.width, recipe.height, recipe.steps), (u64::MAX, 512, 64, 9));
+    assert!(found.notes.iter().any(|note| note == "The width of 513 pixels was changed to 512"));
+
+    let found = read("Steps: 1000000, Seed: -1, CFG scale: NaN, Size: 0x99999999999");
+    assert_eq!(found.provenance.recipe.steps, 1000);
+    assert!(found.provenance.recipe.check().is_ok());
+    assert!(found.notes.iter().any(|note| note.contains("Seed cannot be “-1”")));
+
+    let found = read(
+        "<lora:fox:0.8>a fox <3 <lyco:x> <lora:open\nSteps: 1, Seed: 1, Size: 64x64, RNG: CPU",
+    );
+    assert_eq!(found.provenance.recipe.prompt, "a fox <3  <lora:open");
+    assert!(found.notes[0].contains("Sampler") && found.notes[1].contains("<lora:fox:0.8>"));
+
+    let found = read(
+        "a\nSteps: 1, Seed: 1, Seed: 2, Model hash: 6ce0161689, Model: v1-5, Version: v1.10.1",
+    );
+    assert_eq!(found.provenance.recipe.seed, 2, "the last of two counts, as in A1111");
+    assert_eq!(found.provenance.model, "v1-5");
+    assert_eq!(found.provenance.model_hash.as_deref(), Some("6ce0161689"));
+    assert_eq!(found.provenance.program, "AUTOMATIC1111 v1.10.1");
+}
+
+#[test]
+fn texts_without_settings_are_none() {
+    for text in
+        ["", " ", "\n", "a cat", "Steps: 20, Seed: 3", "a: b, c: d, e: f", ":::", "::,::,::"]
+    {
+        assert_eq!(from_parameters(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn long_hostile_texts_are_read_in_no_time() {
+    let begun = Instant::now();
+    for part in [
+        "a", "a ", "ab:", "ab:\"", "ab:\"\\", "ab,", "<lora:", "<", "\"", "(", "é:", "\n", "ab1:c,",
+    ] {
+        let text = part.repeat((4 << 20) / part.len());
+        from_parameters(&text);
+        from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn json_of_older_and_newer_programs_is_read() {
+    let read = |json: &str| Provenance::from_json(json).expect("a recipe");
+    let found = read(r#"{"recipe":{"prompt":"x"}}"#);
+    assert_eq!(found.provenance.recipe, Recipe { prompt: "x".into(), ..Recipe::default() });
+    assert!(found.notes.is_empty());
+
+    let found = read(
+        r#"{"format":2,"program":"Tidepool 9","lens":1,"recipe":{"prompt":"x","sampler":"warp",
+            "steps":0,"seed":-4,"colour":[],"width":100,"start":{"video":1}}}"#,
+    );
+    let recipe = &found.provenance.recipe;
+    assert_eq!((recipe.prompt.as_str(), recipe.sampler, recipe.steps), ("x", Sampler::Euler, 1));
+    assert!(recipe.check().is_ok());
+    assert_eq!(found.notes.len(), 6, "{:#?}", found.notes);
+
+    for json in [
+        "",
+        "{}",
+        "[]",
+        "{\"recipe\":3}",
+        "null",
+        &"[".repeat(1 << 20),
+        &"{\"recipe\":".repeat(9999),
+    ] {
+        assert!(Provenance::from_json(json).is_none());
+    }
+}
+
+#[test]
+fn our_own_chunk_comes_before_the_text_of_others() {
+    let ours = Provenance::new("m", recipe("ours")).to_json();
+    let theirs = "theirs\nSteps: 20, Sampler: Euler, Seed: 1";
+    let found = |chunks: &[Vec<u8>]| read_bytes(&png_with(chunks)).map(|found| prompt_of(&found));
+    assert_eq!(
+        found(&[text("parameters", theirs), text("tidepool", &ours)]).ok(),
+        Some("ours".into())
+    );
+    assert_eq!(
+        found(&[text("tidepool", "{broken"), text("parameters", theirs)]).ok(),
+        Some("theirs".into())
+    );
+    assert_eq!(
+        found(&[itxt("parameters", theirs), text("parameters", "x")]).ok(),
+        Some("theirs".into())
+    );
+    assert_eq!(
+        found(&[itxt("parameters", "猫\nSteps: 1, Seed: 1, Size: 8x8")]).ok(),
+        Some("猫".into())
+    );
+    assert_eq!(found(&[]).ok(), Some("none".into()));
+}
+
+#[test]
+fn settings_of_other_kinds_are_named() {
+    for (keyword, json, program) in [
+        ("parameters", r#"{"sui_image_params": {}}"#, "SwarmUI"),
+        ("parameters", r#" {"prompt": "x"}"#, "Fooocus"),
+        ("workflow", r#"{"nodes": []}"#, "ComfyUI"),
+        ("prompt", r#"{"3": {}}"#, "ComfyUI"),
+    ] {
+        let error = read_bytes(&png_with(&[text(keyword, json)])).expect_err("foreign");
+        assert!(error.to_string().contains(program), "{error}");
+    }
+}
+
+#[test]
+fn hostile_chunks_cost_nothing() {
+    let begun = Instant::now();
+    let ours = Provenance::new("m", recipe("ours")).to_json();
+    let mut wrong_sum = text("tidepool", &ours);
+    *wrong_sum.last_mut().expect("a checksum") ^= 1;
+    let mut claims_much = text("tidepool", &ours);
+    claims_much[..4].copy_from_slice(&(100u32 << 20).to_be_bytes());
+    let mut claims_more = claims_much.clone();
+    claims_more[..4].copy_from_slice(&u32::MAX.to_be_bytes());
+    let too_long = text("parameters", &"x".repeat(5 << 20));
+    let not_utf8 = chunk(b"iTXt", b"tidepool\0\0\0\0\0\xff\xfe\x80{\"recipe\":{}}");
+    let bad_deflate = chunk(b"zTXt", b"parameters\0\0\x78\x9c\xff\xff\xff\xff");
+    let no_keyword = chunk(b"tEXt", b"\0\0\0");
+    for hostile in [wrong_sum, too_long, not_utf8, bad_deflate, no_keyword, chunk(b"iTXt", b"")] {
+        let found =
+            read_bytes(&png_with(std::slice::from_ref(&hostile))).expect("a PNG without recipe");
+        assert_eq!(prompt_of(&found), "none");
+        let with_ours = read_bytes(&png_with(&[hostile, text("tidepool", &ours)])).expect("a PNG");
+        assert_eq!(prompt_of(&with_ours), "ours");
+    }
+    for hostile in [claims_much, claims_more] {
+        assert!(matches!(read_bytes(&png_with(&[hostile])), Err(ReadError::Damaged { .. })));
+    }
+    let doubles = vec![text("parameters", &"y".repeat(1 << 20)); 100];
+    assert_eq!(prompt_of(&read_bytes(&png_with(&doubles)).expect("a PNG")), "none");
+    let many = vec![chunk(b"tEXt", b"a\0"); 200_000];
+    assert_eq!(prompt_of(&read_bytes(&png_with(&many)).expect("a PNG")), "none");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_packed_text_is_read_and_a_packed_bomb_is_not() {
+    // Python: zlib.compress(b"zipped\nSteps: 1, Seed: 1, Size: 64x64")
+    const PACKED: &[u8] =
+        b"\x78\xda\xab\xca\x2c\x28\x48\x4d\xe1\x0a\x2e\x49\x2d\x28\xb6\x52\x30\xd4\x51\x08\x4e\x4d\x4d\x81\x30\x32\xab\x52\xad\x14\xcc\x4c\x2a\xcc\x4c\x00\xe3\x53\x0b\x16";
+    let body = [b"parameters\0\0", PACKED].concat();
+    let found = read_bytes(&png_with(&[chunk(b"zTXt", &body)])).expect("a PNG");
+    assert_eq!(prompt_of(&found), "zipped");
+
+    // A stored IDAT of zeros is 64 MB of nothing in 65 kB: the very stream of a black picture.
+    let black = encoded(&DynamicImage::new_luma8(8000, 8000), ImageFormat::Png);
+    let zeros: Vec<u8> = chunks_of(&black, b"IDAT").concat();
+    for body in
+        [[b"tidepool\0\0", &zeros[..]].concat(), [b"tidepool\0\x01\0\0\0", &zeros[..]].concat()]
+    {
+        let kind = if body[10] == 0 { b"iTXt" } else { b"zTXt" };
+        assert_eq!(
+            prompt_of(&read_bytes(&png_with(&[chunk(kind, &body)])).expect("a PNG")),
+            "none"
+        );
+    }
+}

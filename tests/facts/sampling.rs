@@ -1,0 +1,169 @@
+//! Noise, sigmas, timesteps and samplers against PyTorch, diffusers and k-diffusion.
+//!
+//! The numbers were written down by `tests/golden/make.py`.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use engine::diffusion::{
+    Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample,
+};
+use safetensors::SafeTensors;
+
+const SEEDS: [u64; 3] = [0, 32, (1 << 32) + 5];
+const STEPS: [usize; 7] = [1, 2, 10, 15, 20, 30, 50];
+
+/// A file of named f32 tensors under `tests/golden/data`.
+struct Golden(Vec<u8>);
+
+impl Golden {
+    fn open(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data").join(name);
+        Self(std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display())))
+    }
+
+    fn get(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.0).expect("golden data is whole");
+        let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (values, rest) = tensor.data().as_chunks();
+        assert!(rest.is_empty(), "{name} is f32");
+        values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+}
+
+#[track_caller]
+fn assert_close(what: &str, ours: &[f32], theirs: &[f32], relative: f32, absolute: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        let tolerance = relative * theirs.abs() + absolute;
+        assert!((ours - theirs).abs() <= tolerance, "{what}[{i}]: {ours} is not {theirs}");
+    }
+}
+
+/// The same to the last bit, and to the sign of a zero.
+#[track_caller]
+fn assert_same_bits(what: &str, ours: &[f32], theirs: &[f32]) {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(ours), bits(theirs), "{what}: {ours:?} is not {theirs:?}");
+}
+
+fn stable_diffusion() -> NoiseSchedule {
+    NoiseSchedule::scaled_linear(0.00085, 0.012, 1000)
+}
+
+#[test]
+fn noise_is_pytorchs_bit_for_bit() {
+    let golden = Golden::open("noise.safetensors");
+    let check = |name: &str, ours: &[f32]| {
+        let thinned: Vec<f32> = ours.iter().copied().step_by(97).collect();
+        assert_same_bits(name, &ours[..32], &golden.get(&format!("{name}.first")));
+        assert_same_bits(name, &thinned, &golden.get(&format!("{name}.subset")));
+    };
+    let (square, small, odd) = (4 * 64 * 64, 4 * 16 * 16, 3 * 4 * 9 * 13);
+    for seed in SEEDS {
+        for (shape, n) in [("1x4x64x64", square), ("1x4x16x16", small), ("3x4x9x13", odd)] {
+            check(&format!("seed{seed}.{shape}"), &TorchGenerator::new(seed).randn(n));
+        }
+    }
+    let mut generator = TorchGenerator::new(32);
+    for (draw, n) in [small, odd, small].into_iter().enumerate() {
+        check(&format!("continued.{draw}"), &generator.randn(n));
+    }
+}
+
+#[test]
+fn short_draws_keep_the_second_of_a_pair_for_the_next() {
+    let golden = Golden::open("noise.safetensors");
+    let mut generator = TorchGenerator::new(0);
+    for (draw, n) in [5, 16, 5, 15].into_iter().enumerate() {
+        let name = format!("few.{draw}.n{n}");
+        assert_same_bits(&name, &generator.randn(n), &golden.get(&name));
+    }
+    for n in [5, 15] {
+        let name = format!("few.fresh.n{n}");
+        assert_same_bits(&name, &TorchGenerator::new(0).randn(n), &golden.get(&name));
+    }
+}
+
+#[test]
+fn a_run_starts_where_the_reference_pipeline_starts() {
+    let golden = Golden::open("demo-trajectories.safetensors");
+    for (run, schedule, batch) in [
+        ("text2img.euler.lesson", Schedule::Lesson, 1),
+        ("text2img.euler.karras", Schedule::Karras, 1),
+        ("text2img.euler-a.lesson.batch2", Schedule::Lesson, 2),
+    ] {
+        let sigma = schedule.sigmas(10, &stable_diffusion())[0];
+        let ours = NoiseStreams::new(32, batch).draw([batch, 4, 16, 16]).scale(sigma);
+        let theirs = golden.get(&format!("{run}.x"));
+        assert_close(run, &ours.data, &theirs[..ours.data.len()], 1e-6, 0.0);
+    }
+}
+
+#[test]
+fn training_sigmas_are_those_of_diffusers() {
+    let theirs = Golden::open("schedules.safetensors").get("train_sigmas");
+    assert_close("train_sigmas", &stable_diffusion().training_sigmas, &theirs, 1.5e-7, 0.0);
+}
+
+#[test]
+fn schedules_visit_the_sigmas_and_timesteps_of_the_references() {
+    let golden = Golden::open("schedules.safetensors");
+    let noise = stable_diffusion();
+    for schedule in Schedule::ALL {
+        for steps in STEPS {
+            let name = format!("{}.{steps}", schedule.name());
+            let sigmas = golden.get(&format!("{name}.sigmas"));
+            assert_close(&name, &schedule.sigmas(steps, &noise), &sigmas, 1e-6, 0.0);
+
+            let ours = schedule.timesteps(steps, &noise);
+            assert_close(&name, &ours, &golden.get(&format!("{name}.timesteps")), 0.0, 2e-3);
+            if schedule == Schedule::Lesson {
+                let theirs = golden.get(&format!("{name}.diffusers_timesteps"));
+                assert_close(&name, &ours, &theirs, 0.0, 2e-3);
+            }
+        }
+    }
+}
+
+/// Gives LMS a derivative that is 1 in channel `index` of step `index` and 0 elsewhere, so that the
+/// coefficients can be read off the steps it takes.
+fn lms_coefficients(sigmas: &[f32]) -> Vec<f32> {
+    let steps = sigmas.len() - 1;
+    let mut index = 0;
+    let mut unit_derivatives = |x: &Latents, sigma: f32| {
+        let mut denoised = x.clone();
+        denoised.data[index] -= sigma;
+        index += 1;
+        Ok(denoised)
+    };
+    let mut entered = Vec::new();
+    let x = Latents::zeros([1, steps, 1, 1]);
+    let noise = &mut NoiseStreams::new(0, 1);
+    let last = sample(Sampler::Lms, &mut unit_derivatives, x, sigmas, noise, &mut |step| {
+        entered.push(step.x.data.clone());
+        ControlFlow::Continue(())
+    });
+    entered.push(last.expect("nobody stops it").data);
+
+    let mut table = Vec::new();
+    for (step, pair) in entered.windows(2).enumerate() {
+        let moved = |channel: usize| pair[1][channel] - pair[0][channel];
+        table.extend((0..4).map(|back| step.checked_sub(back).map_or(0.0, moved)));
+    }
+    table
+}
+
+#[test]
+fn lms_weighs_derivatives_as_k_diffusion_does() {
+    let golden = Golden::open("schedules.safetensors");
+    for schedule in Schedule::ALL {
+        for steps in STEPS {
+            let name = format!("{}.{steps}", schedule.name());
+            let sigmas = golden.get(&format!("{name}.sigmas"));
+            let theirs = golden.get(&format!("{name}.lms_f64"));
+            // Reading them off sums up to about 15 loses the digits of the small ones.
+            assert_close(&name, &lms_coefficients(&sigmas), &theirs, 1e-5, 5e-6);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+"""Times Tidepool against diffusers in f32 on the same cores, turn and turn about.
+
+    python tests/golden/compare_speed.py [--rounds 3] [--threads 2] [--tidepool target/release/tidepool] [--only sd15|demo]
+
+Two contests: one guided step at Stable Diffusion 1.5's shapes (256x256, so a UNet call on two 4x32x32 latents) with its text
+encoding and decoding, and a whole picture from the demo model (128x128, 20 steps of Euler, guidance 7.5). Each round runs ours,
+then theirs. A ratio below 1 means that ours is faster.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from statistics import median
+
+import diffusers
+import torch
+import transformers
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from pipeline import Pipeline, randn, sampling, sigmas_of
+from sd15 import REPOSITORY, SD15
+
+
+def seconds(work, times: int) -> float:
+    """Median of some runs, after one that warms up."""
+    work()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return median(taken)
+
+
+def bench_ours(tidepool: Path, threads: int, model: str, size: str, steps: int) -> dict[str, float]:
+    command = [tidepool, "bench", "--model", model, "--size", size, "--steps", steps, "--device", "cpu", "--json"]
+    environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
+    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, env=environment)
+    return json.loads(done.stdout)
+
+
+class Sd15:
+    """diffusers' networks at SD 1.5's shapes; their weights do not matter for time."""
+
+    model, size, steps, fields = "sd15-random", "256x256", 3, ["text_encode_secs", "step_secs", "decode_secs"]
+
+    def __init__(self):
+        self.text_encoder = CLIPTextModel(CLIPTextConfig(**SD15["text_encoder"])).eval()
+        self.unet = UNet2DConditionModel(**SD15["unet"]).eval()
+        self.vae = AutoencoderKL(**SD15["vae"]).eval()
+        self.ids = torch.full((2, 77), 49407)
+        self.text = randn(1, (2, 77, 768))
+        self.x = randn(2, (1, 4, 32, 32))
+
+    def step(self):
+        sigma, sigma_next = 14.6, 7.8
+        scaled = (self.x / (sigma**2 + 1) ** 0.5).expand(2, -1, -1, -1)
+        eps_u, eps_c = self.unet(scaled, 999, encoder_hidden_states=self.text).sample.chunk(2)
+        return self.x + (eps_u + 7.5 * (eps_c - eps_u)) * (sigma_next - sigma)
+
+    @torch.inference_mode()
+    def bench(self) -> dict[str, float]:
+        return {
+            "text_encode_secs": seconds(lambda: self.text_encoder(self.ids), 3),
+            "step_secs": seconds(self.step, self.steps),
+            "decode_secs": seconds(lambda: self.vae.decode(self.x), 2),
+        }
+
+
+class Demo:
+    """A whole warm picture: two prompts encoded, 20 steps, decoded, rounded to 8 bits."""
+
+    model, size, steps, fields = "demo", "128x128", 20, ["generate_secs"]
+
+    def __init__(self):
+        self.pipeline = Pipeline(REPOSITORY / "assets/demo")
+
+    def generate(self):
+        sigmas = sigmas_of("lesson", self.steps)
+        denoiser = self.pipeline.denoiser("a large fox in the snow", "", 7.5, "lesson")
+        latents = sampling.sample_euler(denoiser, randn(32, (1, 4, 16, 16)) * sigmas[0], sigmas, disable=True)
+        image = self.pipeline.decode(latents / self.pipeline.vae.config.scaling_factor)
+        return ((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    @torch.inference_mode()
+    def bench(self) -> dict[str, float]:
+        return {"generate_secs": seconds(self.generate, 3)}
+
+
+def contest(theirs, arguments) -> None:
+    ours_runs, their_runs = [], []
+    for _ in range(max(3, arguments.rounds)):
+        if not arguments.theirs_only:
+            ours_runs.append(bench_ours(arguments.tidepool, arguments.threads, theirs.model, theirs.size, theirs.steps))
+        their_runs.append(theirs.bench())
+    print(f"{theirs.model}, {theirs.size}, {arguments.threads} threads, medians of {len(their_runs)} runs")
+    for field in theirs.fields:
+        their_secs = median(run[field] for run in their_runs)
+        if arguments.theirs_only:
+            print(f"  {field:17} diffusers {their_secs:.3f} s")
+            continue
+        our_secs = median(run[field] for run in ours_runs)
+        print(f"  {field:17} tidepool {our_secs:.3f} s   diffusers {their_secs:.3f} s   ratio {our_secs / their_secs:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="at least 3")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tidepool", type=Path, default=REPOSITORY / "target/release/tidepool")
+    parser.add_argument("--only", choices=["sd15", "demo"])
+    parser.add_argument("--theirs-only", action="store_true", help="time diffusers alone")
+    arguments = parser.parse_args()
+    if not arguments.theirs_only and not arguments.tidepool.is_file():
+        parser.error(f"build it first with `cargo build --release`: there is no {arguments.tidepool}")
+    if hasattr(os, "sched_setaffinity"):  # both sides get the same cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    torch.set_num_threads(arguments.threads)
+    transformers.logging.disable_progress_bar()
+    diffusers.utils.logging.set_verbosity_error()
+    for name, kind in [("demo", Demo), ("sd15", Sd15)]:
+        if arguments.only in (None, name):
+            contest(kind(), arguments)
+
+
+if __name__ == "__main__":
+    main()
