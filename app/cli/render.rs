@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
@@ -11,6 +13,8 @@ use engine::images::{Pixels, Provenance};
 use engine::recipe::{Guidance, Recipe, Start, strength_of};
 use engine::session::{ModelCard, StopFlag};
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
 use super::files::Files;
@@ -69,6 +73,7 @@ pub fn open(source: &ModelSource, choice: DeviceChoice) -> Result<Pipeline, Fail
     let bar = progress::opening_bar();
     let opened = Pipeline::open(source, choice, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
+        true
     });
     bar.finish_and_clear();
     opened.map_err(Failure::failed)
@@ -154,7 +159,9 @@ fn run(
     recipe: &Recipe,
 ) -> Result<(Generated, Vec<Vec<Arc<Pixels>>>), Failure> {
     let stop = StopFlag::default();
-    raise_on_ctrl_c(stop.clone());
+    if let Err(error) = raise_on_ctrl_c(stop.clone()) {
+        tracing::warn!("Ctrl+C ends the program at once: {error}");
+    }
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
     let mut previews = Vec::new();
     let generated = pipeline.generate(recipe, &stop, &mut |progress| {
@@ -167,17 +174,22 @@ fn run(
     Ok((generated.map_err(failure)?, previews))
 }
 
-/// The first Ctrl+C ends the run after its step, the second the program.
-fn raise_on_ctrl_c(stop: StopFlag) {
-    let handler = ctrlc::set_handler(move || {
-        if stop.is_raised() {
-            std::process::exit(130);
+/// The first Ctrl+C ends the run as soon as it can be ended, the second the program.
+fn raise_on_ctrl_c(stop: StopFlag) -> std::io::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order, so that the first signal does not find its own mark.
+        flag::register_conditional_shutdown(signal, 130, asked.clone())?;
+        flag::register(signal, asked.clone())?;
+    }
+    // All that a signal may do is to leave a mark; somebody has to look at it.
+    let watch = move || {
+        while !asked.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(10));
         }
         stop.raise();
-    });
-    if let Err(error) = handler {
-        tracing::warn!("Ctrl+C ends the program at once: {error}");
-    }
+    };
+    thread::Builder::new().name("ctrl-c".to_owned()).spawn(watch).map(drop)
 }
 
 /// A recipe that cannot be meant is the command line's fault, everything else is not.
