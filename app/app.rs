@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use eframe::CreationContext;
-use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui, vec2};
+use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
 use engine::session::{Event, Request, Session};
 
 use crate::command::{Command, Effect, News};
@@ -292,14 +292,15 @@ fn window_layout(ctx: &egui::Context, before: &WindowLayout) -> Option<WindowLay
 
 /// The memory of this program, asked at most once a second, and only when something is drawn.
 struct Memory {
-    system: sysinfo::System,
+    /// Absent on systems that do not tell.
+    system: Option<sysinfo::System>,
     asked: Option<Instant>,
     bytes: Option<u64>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { system: sysinfo::System::new(), asked: None, bytes: None }
+        Self { system: sysinfo::System::new().ok(), asked: None, bytes: None }
     }
 }
 
@@ -307,11 +308,14 @@ impl Memory {
     fn bytes(&mut self) -> Option<u64> {
         use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, get_current_pid};
         let is_fresh = self.asked.is_some_and(|asked| asked.elapsed() < Duration::from_secs(1));
-        if !is_fresh && let Ok(pid) = get_current_pid() {
+        if !is_fresh
+            && let Some(system) = &mut self.system
+            && let Ok(pid) = get_current_pid()
+        {
             self.asked = Some(Instant::now());
             let memory = ProcessRefreshKind::nothing().with_memory();
-            self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, memory);
-            self.bytes = self.system.process(pid).map(sysinfo::Process::memory);
+            system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, memory);
+            self.bytes = system.process(pid).map(sysinfo::Process::memory);
         }
         self.bytes
     }

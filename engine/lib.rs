@@ -8,6 +8,7 @@
 //! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
 //! tensor.
 
+pub mod bench;
 pub mod checkpoint;
 mod cpu;
 pub mod device;

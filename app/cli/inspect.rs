@@ -129,7 +129,7 @@ fn to_json(found: &Found) -> Value {
                 "model": found.map(|found| &found.provenance.model),
                 "program": found.map(|found| &found.provenance.program),
                 "origin": found.map(|found| origin_name(found.origin)),
-                "notes": [of_recipe, notes].concat(),
+                "notes": ([of_recipe, notes].concat()),
             })
         }
         Found::Weights(file) => with_kind("safetensors", json!(file)),

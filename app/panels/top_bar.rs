@@ -19,12 +19,8 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);
     if let Some(text) = state.problem_at(Place::Model) {
-        Icon::Warning.paint_sized(
-            ui.painter(),
-            ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover()).0,
-            14.0,
-            tokens.coral_text,
-        );
+        let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
+        Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
         let words = RichText::new(&text).font(theme::small()).color(tokens.coral_text);
         let room = ui.available_width() - 40.0;
         ui.scope(|ui| {

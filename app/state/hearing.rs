@@ -1,6 +1,5 @@
 //! The half of [`AppState`] that listens: to the engine, and to our own threads.
 
-use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::recipe::Start;

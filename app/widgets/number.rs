@@ -121,7 +121,7 @@ fn typed_ui(
         .show(ui);
     let response = output.response.response.clone().accessible_name(name);
     if response.gained_focus() {
-        let all = CCursorRange::two(CCursor::default(), CCursor::new(text.chars().count().into()));
+        let all = CCursorRange::two(CCursor::default(), CCursor::new(text.chars().count()));
         output.state.cursor.set_char_range(Some(all));
         output.state.store(ui.ctx(), id);
     }

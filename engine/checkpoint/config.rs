@@ -59,7 +59,7 @@ const MUST_BE_ABSENT: [&str; 6] = [
 ];
 
 impl ModelConfig {
-    pub(super) fn read(files: &Files) -> Result<Self, OpenError> {
+    pub(super) fn read(files: &Files<'_>) -> Result<Self, OpenError> {
         let index: ModelIndex = match files.read("model_index.json") {
             Ok(bytes) => parse(files, "model_index.json", &bytes)?,
             Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -100,7 +100,23 @@ impl ModelConfig {
         Ok(config)
     }
 
-    fn check(&self, files: &Files) -> Result<(), OpenError> {
+    /// Stable Diffusion 1.5, from the configuration that ships with the program.
+    pub(super) fn of_sd15() -> Self {
+        macro_rules! part {
+            ($name:literal) => {
+                serde_json::from_str(include_str!(concat!("../../assets/sd15/", $name, ".json")))
+                    .expect("the shipped configuration is sound")
+            };
+        }
+        Self {
+            unet: part!("unet"),
+            vae: part!("vae"),
+            text_encoder: part!("text_encoder"),
+            scheduler: part!("scheduler"),
+        }
+    }
+
+    fn check(&self, files: &Files<'_>) -> Result<(), OpenError> {
         let refuse = |what: String, file: &str| Err(OpenError::Unsupported(what, files.path(file)));
         if let Err(what) = self.unet.check() {
             return refuse(what, "unet/config.json");
@@ -139,11 +155,11 @@ impl ModelConfig {
     }
 }
 
-fn read<T: DeserializeOwned>(files: &Files, file: &str) -> Result<T, OpenError> {
+fn read<T: DeserializeOwned>(files: &Files<'_>, file: &str) -> Result<T, OpenError> {
     parse(files, file, &files.read(file)?)
 }
 
-fn parse<T: DeserializeOwned>(files: &Files, file: &str, bytes: &[u8]) -> Result<T, OpenError> {
+fn parse<T: DeserializeOwned>(files: &Files<'_>, file: &str, bytes: &[u8]) -> Result<T, OpenError> {
     serde_json::from_slice(bytes).map_err(|error| OpenError::BadConfig(error.to_string(), files.path(file)))
 }
 

@@ -17,6 +17,18 @@ pub struct Target<'a> {
     pub dtype: FloatDType,
 }
 
+impl Target<'_> {
+    /// A weight on the device, in the memory order in which its layer reads it. `holder` is the type of
+    /// the layer, as burn names it.
+    pub fn place<const D: usize>(&self, values: Vec<f32>, shape: [usize; D], holder: &str) -> Tensor<D> {
+        let is_product = matches!(holder, "Struct:Linear" | "Struct:Conv2d");
+        if is_product && D > 1 && cpu::is_cpu(self.device) {
+            return outputs_last(&values, shape, self.device);
+        }
+        Tensor::from_data(TensorData::new(values, shape), (self.device, DType::from(self.dtype)))
+    }
+}
+
 /// Fills `network` from `file`. `progress` is told the bytes read, and answers whether to go on.
 ///
 /// # Errors
@@ -102,12 +114,7 @@ impl Filler<'_> {
         }
         let shape: [usize; D] = std::array::from_fn(|axis| expected[axis]);
         let holder = self.path.last().map_or("", |(_, container)| container.as_str());
-        Ok(match holder {
-            "Struct:Linear" | "Struct:Conv2d" if D > 1 && cpu::is_cpu(self.target.device) => {
-                outputs_last(&values, shape, self.target.device)
-            }
-            _ => Tensor::from_data(TensorData::new(values, shape), (self.target.device, DType::from(self.target.dtype))),
-        })
+        Ok(self.target.place(values, shape, holder))
     }
 }
 

@@ -11,6 +11,7 @@ mod files;
 mod load;
 mod names;
 mod open;
+mod random;
 mod safetensors;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{ModelConfig, SchedulerConfig};
 pub use open::{OpenedModel, open};
+pub use random::open_random_sd15;
 pub use safetensors::{TensorKind, WeightFile};
 
 /// Where a model is.

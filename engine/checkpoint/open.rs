@@ -48,20 +48,7 @@ pub fn open(
         }
     }
     let config = ModelConfig::read(&files)?;
-    let tokenizer = Tokenizer::from_vocabulary(
-        &files.read("tokenizer/vocab.json")?,
-        &files.read("tokenizer/merges.txt")?,
-        config.text_encoder.max_position_embeddings,
-    )
-    .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
-    if tokenizer.vocabulary_len() > config.text_encoder.vocab_size {
-        let what = format!(
-            "{} words where the text encoder knows {}",
-            tokenizer.vocabulary_len(),
-            config.text_encoder.vocab_size
-        );
-        return Err(OpenError::BadConfig(what, files.path("tokenizer/vocab.json")));
-    }
+    let tokenizer = tokenizer(&files, &config)?;
 
     let text_file = files.weights("text_encoder", TRANSFORMERS_WEIGHTS)?;
     let unet_file = files.weights("unet", DIFFUSERS_WEIGHTS)?;
@@ -88,4 +75,23 @@ pub fn open(
         file_bytes,
         parameters: parameters as u64,
     })
+}
+
+/// The tokenizer of a model, checked against its text encoder.
+pub(super) fn tokenizer(files: &Files<'_>, config: &ModelConfig) -> Result<Tokenizer, OpenError> {
+    let tokenizer = Tokenizer::from_vocabulary(
+        &files.read("tokenizer/vocab.json")?,
+        &files.read("tokenizer/merges.txt")?,
+        config.text_encoder.max_position_embeddings,
+    )
+    .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
+    if tokenizer.vocabulary_len() > config.text_encoder.vocab_size {
+        let what = format!(
+            "{} words where the text encoder knows {}",
+            tokenizer.vocabulary_len(),
+            config.text_encoder.vocab_size
+        );
+        return Err(OpenError::BadConfig(what, files.path("tokenizer/vocab.json")));
+    }
+    Ok(tokenizer)
 }
