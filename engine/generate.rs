@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
+use crate::cpu;
 use crate::device::{Chosen, DeviceCard, DeviceChoice, choose};
 use crate::diffusion::{
     Cfg, EpsModel, Halt, LatentRgb, Latents, NoiseSchedule, NoiseStreams, SD1_LATENT_RGB, Step, sample,
@@ -108,6 +109,7 @@ impl Pipeline {
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Self, OpenError> {
         let Chosen { device, unet_dtype, card } = choose(choice)?;
+        cpu::join_workers();
         let model = open(source, &device, unet_dtype, progress)?;
         Self::new(source.name(), model, device, unet_dtype, card)
     }
@@ -160,6 +162,7 @@ impl Pipeline {
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Generated, GenerateError> {
         recipe.check()?;
+        cpu::join_workers();
         let started = Instant::now();
         let batch = recipe.batch as usize;
         let start_step = recipe.start_step() as usize;
@@ -368,6 +371,15 @@ impl EpsModel for GuidedUnet<'_> {
 
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
         let context = self.pair.as_ref().expect("a pair is made whenever guidance is not 1");
+        if cpu::is_cpu(&self.pipeline.device) {
+            // Two passes side by side wait for each other once; one pass of both, at every kernel.
+            let [uncond, cond] = [0, x.batch()].map(|start| context.clone().narrow(0, start, x.batch()));
+            let (uncond, cond) = rayon::join(
+                || self.predict(x, timestep, &uncond),
+                || self.predict(x, timestep, &cond),
+            );
+            return Ok((uncond?, cond?));
+        }
         let [batch, channels, height, width] = x.shape;
         let twice = Latents::new([2 * batch, channels, height, width], x.data.repeat(2));
         let mut uncond = self.predict(&twice, timestep, context)?.data;

@@ -169,7 +169,7 @@ impl Mlp {
     fn forward_add(&self, x: Tensor<3>, residual: Tensor<3>, activation: Activation) -> Tensor<3> {
         let x = self.fc1.forward(x);
         let x = match activation {
-            Activation::QuickGelu if cpu::runs_on(&x) => cpu::quick_gelu(x),
+            Activation::QuickGelu if cpu::runs_on(&x) => cpu::activate(cpu::QuickGelu, x),
             Activation::QuickGelu => x.clone() * activation::sigmoid(x * 1.702),
             Activation::Gelu => activation::gelu(x),
         };

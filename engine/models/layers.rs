@@ -237,7 +237,7 @@ impl Embedding {
 
 /// `x * sigmoid(x)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if cpu::runs_on(&x) { cpu::silu(x) } else { activation::silu(x) }
+    if cpu::runs_on(&x) { cpu::activate(cpu::Silu, x) } else { activation::silu(x) }
 }
 
 /// `a + b` of one shape.
