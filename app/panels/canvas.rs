@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::state::{AppState, Shown};
 use crate::textures::{Textures, Use};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, icon_button_ui, segmented_ui};
+use crate::widgets::{Icon, Tool, icon_button_ui, segmented_ui};
 
 /// How the canvas is looked at; it belongs to the window, not to the state.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub fn canvas_ui(
         empty_ui(ui, state, commands);
         return;
     };
-    let id = ui.id().with("canvas");
+    let id = ui.scope_id().with("canvas");
     let canvas = ui.interact(area, id, Sense::click_and_drag());
     canvas.widget_info(|| WidgetInfo::labeled(Role::Image, true, name_of(state, &shown)));
     look_around(ui, &canvas, view);
@@ -69,7 +69,12 @@ pub fn canvas_ui(
             });
             if response.hovered() {
                 let ring = Stroke::new(2.0, Tokens::of(ui).accent);
-                ui.painter().rect_stroke(rect.expand(2.0), theme::CORNER_FIELD, ring, StrokeKind::Outside);
+                ui.painter().rect_stroke(
+                    rect.expand(2.0),
+                    theme::CORNER_FIELD,
+                    ring,
+                    StrokeKind::Outside,
+                );
             }
             if response.on_hover_cursor(CursorIcon::PointingHand).clicked() {
                 commands.push(Command::ShowPicture(Some(index)));
@@ -89,8 +94,10 @@ fn name_of(state: &AppState, shown: &Shown<'_>) -> String {
 
 /// Width over height of what is shown. Previews of odd sizes are a little off, so the recipe says.
 fn aspect_of(state: &AppState, pictures: &[&Arc<Pixels>]) -> f32 {
-    let of_pixels = pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
-    let of_recipe = state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
+    let of_pixels =
+        pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
+    let of_recipe =
+        state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }
 
@@ -181,13 +188,15 @@ fn tools_ui(
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let sentence = "Puts the picture on the clipboard.";
-            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, true).clicked() {
+            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS)
+                .clicked()
+            {
                 commands.push(Command::CopyPicture);
             }
             let is_away = *view != CanvasView::default();
             if is_away {
                 let sentence = "Shows the whole picture again; a double click does the same.";
-                if icon_button_ui(ui, Icon::Fit, "Fit", None, sentence, true).clicked() {
+                if icon_button_ui(ui, Icon::Fit, "Fit", None, sentence, Tool::CANVAS).clicked() {
                     *view = CanvasView::default();
                 }
                 let tokens = Tokens::of(ui);

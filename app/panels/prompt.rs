@@ -12,7 +12,7 @@ use crate::widgets::{field_frame, label_ui, note_ui};
 
 /// The prompt's id, for the keyboard to begin with.
 pub fn prompt_id() -> egui::Id {
-    egui::Id::new("prompt")
+    egui::Id::unique("prompt")
 }
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
@@ -26,7 +26,8 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             label
         })
         .inner;
-    let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
+    let prompt =
+        Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
     field_ui(ui, &prompt, &mut recipe.prompt).labelled_by(label.id);
     cut_ui(ui, state.prompt_tokens.as_ref());
 
@@ -42,7 +43,7 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         })
         .inner;
     let avoid = Field {
-        id: egui::Id::new("avoid"),
+        id: egui::Id::unique("avoid"),
         name: "Avoid",
         hint: "What should not be there",
         rows: 1,

@@ -7,12 +7,11 @@ use crate::command::Command;
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
 use crate::widgets::{
-    Icon, Number, NumberLook, SelectItem, icon_button_ui, label_ui, menu_item_ui, number_ui, seed_ui,
-    select_ui,
+    Icon, Number, NumberLook, SelectItem, Tool, icon_button_ui, label_ui, menu_item_ui, number_ui,
+    seed_ui, select_ui,
 };
 
 pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
-    ui.set_min_height(20.0);
     label_row_ui(ui, "Size", |_| {});
     let native = state.card().map_or(512, |card| card.native_side);
     let shown = in_words(recipe.width, recipe.height);
@@ -40,7 +39,14 @@ fn custom_ui(ui: &mut Ui, recipe: &mut Recipe) {
         ui.add_space(6.0);
         ui.label(RichText::new("Custom").font(theme::small()).color(tokens.dim));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let tool = icon_button_ui(ui, Icon::Swap, "Swap sides", None, "Portrait to landscape and back.", false);
+            let tool = icon_button_ui(
+                ui,
+                Icon::Swap,
+                "Swap sides",
+                None,
+                "Portrait to landscape and back.",
+                Tool::Bare,
+            );
             side_ui(ui, "Height", &mut recipe.height);
             ui.label(RichText::new("×").font(theme::body()).color(tokens.dim));
             side_ui(ui, "Width", &mut recipe.width);
@@ -94,13 +100,17 @@ pub fn seed_field_ui(
         let (icon, name, sentence) = if is_locked {
             (Icon::Locked, "Unlock seed", "The seed stays from picture to picture.")
         } else {
-            (Icon::Unlocked, "Lock seed", "Every picture gets a fresh seed; the lock keeps this one.")
+            (
+                Icon::Unlocked,
+                "Lock seed",
+                "Every picture gets a fresh seed; the lock keeps this one.",
+            )
         };
-        if icon_button_ui(ui, icon, name, None, sentence, false).clicked() {
+        if icon_button_ui(ui, icon, name, None, sentence, Tool::Bare).clicked() {
             commands.push(Command::ToggleSeedLock);
         }
         let sentence = "A seed nobody chose.";
-        if icon_button_ui(ui, Icon::Die, "Roll seed", None, sentence, false).clicked() {
+        if icon_button_ui(ui, Icon::Die, "Roll seed", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::RollSeed);
         }
     });
@@ -113,13 +123,16 @@ pub fn seed_field_ui(
         .on_hover_text("The same seed and settings make the same picture.");
 }
 
+/// As high as the tools beside a label.
+const LABEL_HEIGHT: f32 = 22.0;
+
 /// A label with tools at the right, as high as one without.
 fn label_row_ui(ui: &mut Ui, label: &str, tools: impl FnOnce(&mut Ui)) {
     ui.allocate_ui_with_layout(
-        vec2(ui.available_width(), 20.0),
+        vec2(ui.available_width(), LABEL_HEIGHT),
         Layout::left_to_right(Align::Center),
         |ui| {
-            ui.set_min_height(20.0);
+            ui.set_min_height(LABEL_HEIGHT);
             label_ui(ui, label);
             ui.with_layout(Layout::right_to_left(Align::Center), tools);
         },

@@ -1,6 +1,5 @@
 //! The half of [`AppState`] that listens: to the engine, and to our own threads.
 
-
 use engine::checkpoint::ModelSource;
 use engine::recipe::Start;
 use engine::session::{Event, JobEvent, JobId, ModelEvent};
@@ -80,7 +79,9 @@ impl AppState {
 
     fn receive_model(&mut self, event: ModelEvent) {
         match event {
-            ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
+            ModelEvent::Opening { name, fraction } => {
+                self.model = Model::Opening { name, fraction }
+            }
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
                 self.problems.clear(Place::Run);

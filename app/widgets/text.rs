@@ -43,9 +43,11 @@ pub fn problem_ui(ui: &mut Ui, text: &str, can_dismiss: bool) -> bool {
 
 /// A rule from edge to edge of what is available.
 pub fn line_ui(ui: &mut Ui) {
-    let (rect, _) =
-        ui.allocate_exact_size(vec2(ui.available_width(), 1.0), egui::Sense::hover());
-    ui.painter().hline(rect.x_range(), rect.center().y, Stroke::new(1.0, Tokens::of(ui).line));
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 1.0), egui::Sense::hover());
+    // Filled, on whole pixels: a stroke between two of them would all but vanish.
+    let top = rect.top().round();
+    let rule = Rect::from_x_y_ranges(rect.x_range(), top..=top + 1.0);
+    ui.painter().rect_filled(rule, 0.0, Tokens::of(ui).line);
 }
 
 /// What fields lie in.

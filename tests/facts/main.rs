@@ -2,4 +2,8 @@
 
 mod bad_input;
 mod cli;
+mod desk;
 mod house;
+mod window;
+mod window_flow;
+mod window_look;
