@@ -55,8 +55,8 @@ fn outcome(effect: Effect) -> Option<News> {
             Err(text) => News::PasteFailed(text),
         }),
         Effect::Inspect(path) => Some(News::Inspected(inspect(path))),
-        Effect::Copy(pixels) => copy(&pixels).err().map(News::CopyFailed),
-        Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::FolderNotOpened),
+        Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
+        Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
         Effect::Send(_) | Effect::Save(_) => None,
     }
 }

@@ -110,8 +110,8 @@ pub enum News {
     Inspected(Dropped),
     ModelFolderPicked(PathBuf),
     OutputFolderPicked(PathBuf),
-    CopyFailed(String),
-    FolderNotOpened(String),
+    /// Something else went wrong, and a sentence is all there is to it.
+    Trouble(String),
 }
 
 impl From<Event> for News {

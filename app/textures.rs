@@ -95,7 +95,12 @@ fn prepared(pixels: &Pixels, purpose: Use, most_side: usize) -> ColorImage {
     let source: ImageBuffer<Rgb<u8>, &[u8]> =
         ImageBuffer::from_raw(pixels.width, pixels.height, pixels.rgb.as_slice())
             .expect("Pixels are as many as their sides say");
-    let filter = if target > long_side { FilterType::CatmullRom } else { FilterType::Triangle };
+    // Previews have a few pixels each way; a sharper kernel would show where they were.
+    let filter = match target / long_side {
+        0 => FilterType::Triangle,
+        1..=7 => FilterType::CatmullRom,
+        _ => FilterType::Gaussian,
+    };
     let resized = imageops::resize(&source, width, height, filter);
     color_image(width, height, resized.as_raw())
 }

@@ -58,9 +58,16 @@ pub fn canvas_ui(
         area.max - vec2(theme::EDGE, 34.0),
     );
     let cells = cells(room, pictures.len(), aspect_of(state, &pictures));
-    for (index, (pixels, cell)) in pictures.iter().zip(cells).enumerate() {
-        let middle = room.center() + (cell.center() - room.center()) * view.zoom + view.pan;
-        let rect = Rect::from_center_size(middle, cell.size() * view.zoom);
+    let places: Vec<Rect> = cells
+        .into_iter()
+        .map(|cell| {
+            let middle = room.center() + (cell.center() - room.center()) * view.zoom + view.pan;
+            Rect::from_center_size(middle, cell.size() * view.zoom)
+        })
+        .collect();
+    // All shadows first: none falls on a neighbour.
+    places.iter().for_each(|&rect| shadow_ui(ui, rect));
+    for (index, (pixels, rect)) in pictures.iter().zip(places).enumerate() {
         picture_ui(ui, pixels, rect, view.zoom, textures);
         if pictures.len() > 1 {
             let response = ui.interact(rect.intersect(area), id.with(index), Sense::click());
@@ -126,15 +133,24 @@ fn cells(room: Rect, count: usize, aspect: f32) -> Vec<Rect> {
     (0..count).map(|index| Rect::from_min_size(place(index), size)).collect()
 }
 
+/// The only shadow on the desk; the larger the picture, the higher it floats.
+fn shadow_ui(ui: &Ui, rect: Rect) {
+    let blur = (rect.width() / 10.0).clamp(12.0, 44.0);
+    let shadow = Shadow {
+        offset: [0, (blur / 3.0) as i8],
+        blur: blur as u8,
+        spread: 0,
+        color: Tokens::of(ui).shadow,
+    };
+    ui.painter().add(shadow.as_shape(rect, CornerRadius::same(4)));
+}
+
 fn picture_ui(ui: &Ui, pixels: &Arc<Pixels>, rect: Rect, zoom: f32, textures: &mut Textures) {
-    let tokens = Tokens::of(ui);
     let enlargement = rect.width() * ui.pixels_per_point() / pixels.width.max(1) as f32;
     // Smooth as long as the picture is looked at as a whole; squares for who came to count them.
     let purpose = if zoom > 1.5 && enlargement > 4.0 { Use::Pixels } else { Use::Canvas };
     let texture = textures.get(ui.ctx(), pixels, purpose);
     let corner = CornerRadius::same(4);
-    let shadow = Shadow { offset: [0, 14], blur: 44, spread: 0, color: tokens.shadow };
-    ui.painter().add(shadow.as_shape(rect, corner));
     let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE);
     ui.painter().add(shape.with_texture(texture.id(), uv));

@@ -33,7 +33,7 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>) {
     let window = ui.ctx().content_rect();
     let layer = egui::LayerId::new(Order::Foreground, Id::unique("drop target"));
     let painter = ui.ctx().layer_painter(layer);
-    painter.rect_filled(window, 0.0, tokens.canvas.gamma_multiply(0.86));
+    painter.rect_filled(window, 0.0, tokens.canvas.gamma_multiply(0.95));
     let frame = window.shrink(22.0);
     painter.rect_filled(frame, 14.0, tokens.coral.gamma_multiply(0.08));
     painter.extend(dashed_rect(frame, 14.0, Stroke::new(2.0, tokens.coral)));
@@ -96,11 +96,10 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
             .show(ui, |ui| {
                 ui.set_width(430.0);
                 ui.horizontal_top(|ui| {
-                    let (frame, _) = ui.allocate_exact_size(Vec2::splat(132.0), Sense::hover());
                     let texture = textures.get(ui.ctx(), pixels, Use::Canvas);
                     let side = vec2(pixels.width as f32, pixels.height as f32);
-                    let fit = side * (frame.width() / side.x.max(side.y));
-                    let rect = Rect::from_center_size(frame.center(), fit);
+                    let fit = side * (132.0 / side.x.max(side.y));
+                    let (rect, _) = ui.allocate_exact_size(fit, Sense::hover());
                     let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
                     let corner = CornerRadius::same(theme::CORNER_TOOL);
                     let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE);

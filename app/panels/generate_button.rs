@@ -19,6 +19,9 @@ pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comm
     {
         commands.push(Command::Dismiss(Place::Run));
     }
+    if state.problem_at(Place::Run).is_some() {
+        ui.add_space(theme::GAP_S);
+    }
     match state.live_run() {
         Some(run) => {
             ui.horizontal(|ui| {
@@ -142,7 +145,11 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(pace(run)).font(theme::mono()).color(tokens.dim));
+            ui.label(
+                RichText::new(pace(run, state.queued.is_none()))
+                    .font(theme::mono())
+                    .color(tokens.dim),
+            );
         });
     });
 }
@@ -173,8 +180,8 @@ fn pictures(count: usize) -> String {
     if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
 }
 
-/// "12.4 it/s · 0.9 s left"
-fn pace(run: &Run) -> String {
+/// "12.4 it/s · 0.9 s left", or only the latter where there is less room.
+fn pace(run: &Run, with_rate: bool) -> String {
     let (Some(rate), Some(left)) = (run.steps_per_second(), run.seconds_left()) else {
         return String::new();
     };
@@ -185,7 +192,7 @@ fn pace(run: &Run) -> String {
     } else {
         format!("{} min {:02} s left", (left / 60.0) as u64, left as u64 % 60)
     };
-    format!("{rate} · {left}")
+    if with_rate { format!("{rate} · {left}") } else { left }
 }
 
 /// A strong word and, quieter, its key, centred together.

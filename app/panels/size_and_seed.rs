@@ -36,7 +36,7 @@ fn custom_ui(ui: &mut Ui, recipe: &mut Recipe) {
     let tokens = Tokens::of(ui);
     ui.separator();
     ui.horizontal(|ui| {
-        ui.add_space(6.0);
+        ui.spacing_mut().item_spacing.x = 6.0;
         ui.label(RichText::new("Custom").font(theme::small()).color(tokens.dim));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let tool = icon_button_ui(
@@ -64,7 +64,7 @@ fn side_ui(ui: &mut Ui, name: &str, side: &mut u32) {
         limits: 8.0..=f64::from(*Recipe::SIDE.end()),
         decimals: 0,
         step: 8.0,
-        look: NumberLook { size: vec2(54.0, 24.0), ..NumberLook::default() },
+        look: NumberLook { size: vec2(50.0, 24.0), ..NumberLook::default() },
     };
     if number_ui(ui, &number, &mut value).changed() {
         *side = value as u32;
@@ -79,7 +79,7 @@ fn presets(native: u32) -> [(&'static str, (u32, u32)); 5] {
         ("Portrait, 2 to 3", (native, part(3, 2))),
         ("Landscape, 3 to 2", (part(3, 2), native)),
         ("Wide, 2 to 1", (part(2, 1), native)),
-        ("Large square: four times the work", (part(2, 1), part(2, 1))),
+        ("Large: four times the work", (part(2, 1), part(2, 1))),
     ]
 }
 

@@ -19,9 +19,8 @@ impl AppState {
                 self.problems.clear(Place::Output);
                 self.saved = files;
             }
-            News::SaveFailed(text) | News::CopyFailed(text) | News::FolderNotOpened(text) => {
-                self.problems.set(Place::Output, text);
-            }
+            News::SaveFailed(text) => self.problems.set(Place::Output, text),
+            News::Trouble(text) => self.warning = Some(text),
             News::StartImagePicked(path) => return self.use_start_image(path, None),
             News::StartImageRead { path, picture, notes } => match picture {
                 Ok(pixels) if self.start_path() == Some(&path) => {

@@ -61,7 +61,7 @@ pub fn select_ui(
     Icon::ChevronDown.paint_sized(ui.painter(), chevron, 14.0, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_FIELD);
     Popup::menu(&response)
-        .width(width.max(220.0))
+        .width(width.max(236.0))
         .gap(4.0)
         .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
         .show(list);

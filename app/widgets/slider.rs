@@ -57,9 +57,8 @@ pub fn slider_row_ui(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f64) -> Respo
         step: row.step,
         look: NumberLook::default(),
     };
-    ui.scope_builder(UiBuilder::new().max_rect(number_rect).id_salt(row.name), |ui| {
-        number_ui(ui, &number, value)
-    });
+    let mut field = ui.new_child(UiBuilder::new().max_rect(number_rect).id_salt(row.name));
+    number_ui(&mut field, &number, value);
     if *value != before {
         response.mark_changed();
     }

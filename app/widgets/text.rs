@@ -30,7 +30,7 @@ pub fn problem_ui(ui: &mut Ui, text: &str, can_dismiss: bool) -> bool {
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal_top(|ui| {
-                let room = if can_dismiss { 22.0 } else { 0.0 };
+                let room = if can_dismiss { 16.0 + theme::GAP_M } else { 0.0 };
                 ui.vertical(|ui| {
                     ui.set_width(ui.available_width() - room);
                     note_ui(ui, text, theme::small(), tokens.coral_text);
@@ -62,15 +62,17 @@ pub fn field_frame(tokens: &Tokens, focused: bool) -> Frame {
 pub fn tip(response: Response, name: &str, key: Option<&str>, sentence: &str) -> Response {
     response.on_hover_ui(|ui| {
         let tokens = Tokens::of(ui);
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(name).font(theme::heading()).color(tokens.text));
-            if let Some(key) = key {
-                ui.label(RichText::new(key).font(theme::mono()).color(tokens.faint));
+        Frame::new().inner_margin(Margin::symmetric(5, 3)).show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new(name).font(theme::heading()).color(tokens.text));
+                if let Some(key) = key {
+                    ui.label(RichText::new(key).font(theme::mono()).color(tokens.faint));
+                }
+            });
+            if !sentence.is_empty() {
+                note_ui(ui, sentence, theme::small(), tokens.dim);
             }
         });
-        if !sentence.is_empty() {
-            note_ui(ui, sentence, theme::small(), tokens.dim);
-        }
     })
 }
 
