@@ -173,7 +173,12 @@ impl TidepoolApp {
         Panel::bottom("film")
             .exact_size(theme::FILM_HEIGHT)
             .resizable(false)
-            .frame(Frame::new().fill(tokens.panel).inner_margin(Margin { left: 14, right: 14, top: 8, bottom: 4 }))
+            .frame(Frame::new().fill(tokens.panel).inner_margin(Margin {
+                left: 11,
+                right: 11,
+                top: 8,
+                bottom: 4,
+            }))
             .show_collapsible(ui, &mut is_open, |ui| {
                 panels::filmstrip_ui(ui, &self.state, &mut self.textures, commands);
             });
@@ -202,14 +207,17 @@ fn left_ui(
         .frame(Frame::new().inner_margin(Margin { left: edge, right: edge, top: 10, bottom: 6 }))
         .show(ui, |ui| panels::generate_button_ui(ui, state, commands));
     ScrollArea::vertical().id_salt("left").auto_shrink([false, false]).show(ui, |ui| {
-        Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
-            ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
-            panels::prompt_ui(ui, state, recipe);
-            rule_ui(ui);
-            panels::start_image_ui(ui, state, textures, commands);
-            rule_ui(ui);
-            panels::controls_ui(ui, state, recipe, commands);
-        });
+        Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(
+            ui,
+            |ui| {
+                ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
+                panels::prompt_ui(ui, state, recipe);
+                rule_ui(ui);
+                panels::start_image_ui(ui, state, textures, commands);
+                rule_ui(ui);
+                panels::controls_ui(ui, state, recipe, commands);
+            },
+        );
     });
 }
 
@@ -233,7 +241,7 @@ impl eframe::App for TidepoolApp {
             ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
         }
         let mut commands = Vec::new();
-        for file in ctx.input(|input| input.raw.dropped_files.clone()).first() {
+        if let Some(file) = ctx.input(|input| input.raw.dropped_files.first().cloned()) {
             commands.push(Command::Drop(file.path().to_owned()));
         }
         shortcuts::take(&ctx, &self.state, &mut commands);

@@ -43,8 +43,12 @@ pub enum Command {
     /// One step of the film back or on.
     StepBy(isize),
     /// `now` in seconds of any clock that goes on.
-    TogglePlay { now: f64 },
-    Tick { now: f64 },
+    TogglePlay {
+        now: f64,
+    },
+    Tick {
+        now: f64,
+    },
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,
@@ -96,14 +100,18 @@ pub enum News {
     Saved(Vec<PathBuf>),
     SaveFailed(String),
     StartImagePicked(PathBuf),
-    StartImageRead { path: PathBuf, picture: Result<Arc<Pixels>, String>, notes: Vec<String> },
+    StartImageRead {
+        path: PathBuf,
+        picture: Result<Arc<Pixels>, String>,
+        notes: Vec<String>,
+    },
     /// The clipboard has no picture, or cannot be read.
     PasteFailed(String),
     Inspected(Dropped),
     ModelFolderPicked(PathBuf),
     OutputFolderPicked(PathBuf),
-    CopyFailed(String),
-    FolderNotOpened(String),
+    /// Something else went wrong, and a sentence is all there is to it.
+    Trouble(String),
 }
 
 impl From<Event> for News {
@@ -123,7 +131,11 @@ pub struct Dropped {
 pub enum DroppedContents {
     Folder,
     /// A picture, and the recipe inside it if there is one.
-    Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
+    Picture {
+        pixels: Arc<Pixels>,
+        notes: Vec<String>,
+        found: Option<Box<FoundRecipe>>,
+    },
     /// Why it is of no use here.
     Useless(String),
 }

@@ -3,8 +3,10 @@
 /// Which step and which picture of the batch a person looks at.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Film {
-    /// Under the pointer, for as long as it stays there.
+    /// Looked at by pointing, until the pointer leaves or a key says otherwise.
     pub hovered: Option<usize>,
+    /// Where the pointer is. It may rest on a step while keys go on to others.
+    pub under_pointer: Option<usize>,
     /// Held on the canvas.
     pub pinned: Option<usize>,
     pub play: Option<Play>,

@@ -21,7 +21,9 @@ const JETBRAINS_MONO: &[u8] = include_bytes!("../assets/fonts/JetBrainsMono-Regu
 /// Gives the window its typefaces, and a way to find more.
 pub fn install(ctx: &egui::Context) {
     let mut fonts = FontDefinitions::empty();
-    for (name, bytes) in [("inter", INTER), ("inter semibold", INTER_SEMIBOLD), ("jetbrains mono", JETBRAINS_MONO)] {
+    for (name, bytes) in
+        [("inter", INTER), ("inter semibold", INTER_SEMIBOLD), ("jetbrains mono", JETBRAINS_MONO)]
+    {
         fonts.font_data.insert(name.to_owned(), Arc::new(FontData::from_static(bytes)));
     }
     for (family, names) in [
@@ -32,7 +34,10 @@ pub fn install(ctx: &egui::Context) {
         fonts.families.insert(family, names.map(str::to_owned).to_vec());
     }
     ctx.set_fonts(fonts);
-    ctx.set_font_providers(vec![Arc::new(Unlisted { ctx: ctx.clone(), asked: AtomicBool::new(false) })]);
+    ctx.set_font_providers(vec![Arc::new(Unlisted {
+        ctx: ctx.clone(),
+        asked: AtomicBool::new(false),
+    })]);
 }
 
 /// Stands in until the first character that our fonts lack, then lists the system's fonts.

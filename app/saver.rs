@@ -33,7 +33,7 @@ impl Saver {
                     }),
                     Work::Settings(settings, folder) => {
                         if let Err(error) = settings.save(&folder) {
-                            tell(News::SaveFailed(error.to_string()));
+                            tell(News::Trouble(error.to_string()));
                         }
                     }
                 }

@@ -189,7 +189,10 @@ impl AppState {
             Command::DismissDropped => self.dropped = None,
             Command::ChooseModel => return vec![Effect::PickModelFolder],
             Command::OpenModel(source) => return self.open_model(source),
-            Command::HoverStep(step) => self.film.hovered = step,
+            Command::HoverStep(step) => {
+                self.film.hovered = step;
+                self.film.under_pointer = step;
+            }
             Command::PinStep(step) => {
                 self.film.play = None;
                 self.film.pinned = if self.film.pinned == step { None } else { step };
@@ -286,9 +289,10 @@ impl AppState {
     fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
         let name = match &source {
             ModelSource::BuiltIn => "Built-in".to_owned(),
-            ModelSource::Folder(folder) => folder
-                .file_name()
-                .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned()),
+            ModelSource::Folder(folder) => folder.file_name().map_or_else(
+                || folder.display().to_string(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
         };
         self.problems.clear(Place::Model);
         self.model = Model::Opening { name, fraction: 0.0 };
@@ -348,7 +352,8 @@ impl AppState {
     fn step_by(&mut self, by: isize) -> Vec<Effect> {
         let at = self.current_step();
         let Some(run) = &self.run else { return Vec::new() };
-        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
+        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last())
+        else {
             return Vec::new();
         };
         self.film.hovered = None;
@@ -359,7 +364,8 @@ impl AppState {
 
     fn toggle_play(&mut self, now: f64) {
         if let Some(play) = self.film.play.take() {
-            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
+            self.film.pinned =
+                self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
             return;
         }
         let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
@@ -367,6 +373,7 @@ impl AppState {
         let begin = self.film.pinned.filter(|&step| !at_end(step));
         let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
         self.film.pinned = None;
+        self.film.hovered = None;
         self.film.play = Some(Play::new(now, begin));
     }
 }

@@ -215,6 +215,8 @@ fn style(tokens: &Tokens, visuals: egui::Visuals) -> Style {
     visuals.selection.bg_fill = tokens.accent.gamma_multiply(0.35);
     visuals.selection.stroke = Stroke::new(1.0, tokens.accent);
     visuals.text_cursor.stroke = Stroke::new(1.5, tokens.accent);
+    // A blinking cursor would draw the window twice a second for ever.
+    visuals.text_cursor.blink = false;
     let corner = CornerRadius::same(CORNER_FIELD);
     let widgets = &mut visuals.widgets;
     for (look, fill, line, ink) in [

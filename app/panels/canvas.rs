@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::state::{AppState, Shown};
 use crate::textures::{Textures, Use};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, icon_button_ui, segmented_ui};
+use crate::widgets::{Icon, Tool, icon_button_ui, segmented_ui};
 
 /// How the canvas is looked at; it belongs to the window, not to the state.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub fn canvas_ui(
         empty_ui(ui, state, commands);
         return;
     };
-    let id = ui.id().with("canvas");
+    let id = ui.scope_id().with("canvas");
     let canvas = ui.interact(area, id, Sense::click_and_drag());
     canvas.widget_info(|| WidgetInfo::labeled(Role::Image, true, name_of(state, &shown)));
     look_around(ui, &canvas, view);
@@ -58,9 +58,16 @@ pub fn canvas_ui(
         area.max - vec2(theme::EDGE, 34.0),
     );
     let cells = cells(room, pictures.len(), aspect_of(state, &pictures));
-    for (index, (pixels, cell)) in pictures.iter().zip(cells).enumerate() {
-        let middle = room.center() + (cell.center() - room.center()) * view.zoom + view.pan;
-        let rect = Rect::from_center_size(middle, cell.size() * view.zoom);
+    let places: Vec<Rect> = cells
+        .into_iter()
+        .map(|cell| {
+            let middle = room.center() + (cell.center() - room.center()) * view.zoom + view.pan;
+            Rect::from_center_size(middle, cell.size() * view.zoom)
+        })
+        .collect();
+    // All shadows first: none falls on a neighbour.
+    places.iter().for_each(|&rect| shadow_ui(ui, rect));
+    for (index, (pixels, rect)) in pictures.iter().zip(places).enumerate() {
         picture_ui(ui, pixels, rect, view.zoom, textures);
         if pictures.len() > 1 {
             let response = ui.interact(rect.intersect(area), id.with(index), Sense::click());
@@ -69,7 +76,12 @@ pub fn canvas_ui(
             });
             if response.hovered() {
                 let ring = Stroke::new(2.0, Tokens::of(ui).accent);
-                ui.painter().rect_stroke(rect.expand(2.0), theme::CORNER_FIELD, ring, StrokeKind::Outside);
+                ui.painter().rect_stroke(
+                    rect.expand(2.0),
+                    theme::CORNER_FIELD,
+                    ring,
+                    StrokeKind::Outside,
+                );
             }
             if response.on_hover_cursor(CursorIcon::PointingHand).clicked() {
                 commands.push(Command::ShowPicture(Some(index)));
@@ -89,8 +101,10 @@ fn name_of(state: &AppState, shown: &Shown<'_>) -> String {
 
 /// Width over height of what is shown. Previews of odd sizes are a little off, so the recipe says.
 fn aspect_of(state: &AppState, pictures: &[&Arc<Pixels>]) -> f32 {
-    let of_pixels = pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
-    let of_recipe = state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
+    let of_pixels =
+        pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
+    let of_recipe =
+        state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }
 
@@ -119,15 +133,24 @@ fn cells(room: Rect, count: usize, aspect: f32) -> Vec<Rect> {
     (0..count).map(|index| Rect::from_min_size(place(index), size)).collect()
 }
 
+/// The only shadow on the desk; the larger the picture, the higher it floats.
+fn shadow_ui(ui: &Ui, rect: Rect) {
+    let blur = (rect.width() / 10.0).clamp(12.0, 44.0);
+    let shadow = Shadow {
+        offset: [0, (blur / 3.0) as i8],
+        blur: blur as u8,
+        spread: 0,
+        color: Tokens::of(ui).shadow,
+    };
+    ui.painter().add(shadow.as_shape(rect, CornerRadius::same(4)));
+}
+
 fn picture_ui(ui: &Ui, pixels: &Arc<Pixels>, rect: Rect, zoom: f32, textures: &mut Textures) {
-    let tokens = Tokens::of(ui);
     let enlargement = rect.width() * ui.pixels_per_point() / pixels.width.max(1) as f32;
     // Smooth as long as the picture is looked at as a whole; squares for who came to count them.
     let purpose = if zoom > 1.5 && enlargement > 4.0 { Use::Pixels } else { Use::Canvas };
     let texture = textures.get(ui.ctx(), pixels, purpose);
     let corner = CornerRadius::same(4);
-    let shadow = Shadow { offset: [0, 14], blur: 44, spread: 0, color: tokens.shadow };
-    ui.painter().add(shadow.as_shape(rect, corner));
     let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE);
     ui.painter().add(shape.with_texture(texture.id(), uv));
@@ -181,13 +204,15 @@ fn tools_ui(
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let sentence = "Puts the picture on the clipboard.";
-            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, true).clicked() {
+            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS)
+                .clicked()
+            {
                 commands.push(Command::CopyPicture);
             }
             let is_away = *view != CanvasView::default();
             if is_away {
                 let sentence = "Shows the whole picture again; a double click does the same.";
-                if icon_button_ui(ui, Icon::Fit, "Fit", None, sentence, true).clicked() {
+                if icon_button_ui(ui, Icon::Fit, "Fit", None, sentence, Tool::CANVAS).clicked() {
                     *view = CanvasView::default();
                 }
                 let tokens = Tokens::of(ui);

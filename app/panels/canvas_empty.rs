@@ -43,7 +43,8 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         theme::title(),
         tokens.text,
     );
-    let line = format!("Type a prompt and press {}, or begin with one of these.", shortcuts::GENERATE_KEY);
+    let line =
+        format!("Type a prompt and press {}, or begin with one of these.", shortcuts::GENERATE_KEY);
     ui.painter().text(
         pos2(x, block.top() + 92.0),
         Align2::CENTER_TOP,
@@ -55,7 +56,8 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);
         let rect = Rect::from_min_size(pos2(block.left(), top), vec2(width, ROW));
         if suggestion_ui(ui, rect, prompt) {
-            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.recipe.clone() };
+            let recipe =
+                engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.recipe.clone() };
             commands.push(Command::Edit(Box::new(recipe)));
             commands.push(Command::Generate);
         }
@@ -64,7 +66,7 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 
 fn suggestion_ui(ui: &Ui, rect: Rect, prompt: &str) -> bool {
     let tokens = Tokens::of(ui);
-    let response = ui.interact(rect, ui.id().with(("suggestion", prompt)), Sense::click());
+    let response = ui.interact(rect, ui.scope_id().with(("suggestion", prompt)), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Try: {prompt}")));
     let lit = response.hovered() || response.has_focus();
     let line = if lit { tokens.accent } else { tokens.line };

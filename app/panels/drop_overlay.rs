@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use egui::{
-    Align2, Area, Color32, CornerRadius, Frame, Id, Key, Margin, Order, Rect, RichText, Sense, Shadow,
-    Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
+    Align2, Area, Color32, CornerRadius, Frame, Id, Key, Margin, Order, Rect, RichText, Sense,
+    Shadow, Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
 use crate::command::{Command, DroppedContents};
@@ -31,9 +31,9 @@ pub fn drop_overlay_ui(
 fn hovering_ui(ui: &Ui, path: Option<&Path>) {
     let tokens = Tokens::of(ui);
     let window = ui.ctx().content_rect();
-    let layer = egui::LayerId::new(Order::Foreground, Id::new("drop target"));
+    let layer = egui::LayerId::new(Order::Foreground, Id::unique("drop target"));
     let painter = ui.ctx().layer_painter(layer);
-    painter.rect_filled(window, 0.0, tokens.canvas.gamma_multiply(0.86));
+    painter.rect_filled(window, 0.0, tokens.canvas.gamma_multiply(0.95));
     let frame = window.shrink(22.0);
     painter.rect_filled(frame, 14.0, tokens.coral.gamma_multiply(0.08));
     painter.extend(dashed_rect(frame, 14.0, Stroke::new(2.0, tokens.coral)));
@@ -47,7 +47,11 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>) {
             "Start image or settings",
             "Let go to start from this picture, or to use the settings inside it.",
         ),
-        _ => (Icon::Picture, "Start image", "Let go to start from this picture instead of from noise."),
+        _ => (
+            Icon::Picture,
+            "Start image",
+            "Let go to start from this picture instead of from noise.",
+        ),
     };
     let middle = window.center();
     let disc = Rect::from_center_size(middle - vec2(0.0, 54.0), Vec2::splat(72.0));
@@ -68,16 +72,20 @@ fn is_png(path: &Path) -> bool {
 /// A picture with a recipe inside can be either.
 fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let Some(dropped) = &state.dropped else { return };
-    let DroppedContents::Picture { pixels, found: Some(found), .. } = &dropped.contents else { return };
+    let DroppedContents::Picture { pixels, found: Some(found), .. } = &dropped.contents else {
+        return;
+    };
     let tokens = Tokens::of(ui);
     let window = ui.ctx().content_rect();
-    let veil = Area::new(Id::new("drop veil")).order(Order::Middle).fixed_pos(window.min);
+    let veil = Area::new(Id::unique("drop veil")).order(Order::Middle).fixed_pos(window.min);
     let behind = veil.show(ui.ctx(), |ui| {
         let (rect, response) = ui.allocate_exact_size(window.size(), Sense::click());
         ui.painter().rect_filled(rect, 0.0, Color32::from_black_alpha(120));
         response
     });
-    let card = Area::new(Id::new("drop card")).order(Order::Foreground).anchor(Align2::CENTER_CENTER, Vec2::ZERO);
+    let card = Area::new(Id::unique("drop card"))
+        .order(Order::Foreground)
+        .anchor(Align2::CENTER_CENTER, Vec2::ZERO);
     card.show(ui.ctx(), |ui| {
         Frame::new()
             .fill(tokens.panel)
@@ -88,16 +96,20 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
             .show(ui, |ui| {
                 ui.set_width(430.0);
                 ui.horizontal_top(|ui| {
-                    let (frame, _) = ui.allocate_exact_size(Vec2::splat(132.0), Sense::hover());
                     let texture = textures.get(ui.ctx(), pixels, Use::Canvas);
                     let side = vec2(pixels.width as f32, pixels.height as f32);
-                    let fit = side * (frame.width() / side.x.max(side.y));
-                    let rect = Rect::from_center_size(frame.center(), fit);
+                    let fit = side * (132.0 / side.x.max(side.y));
+                    let (rect, _) = ui.allocate_exact_size(fit, Sense::hover());
                     let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
                     let corner = CornerRadius::same(theme::CORNER_TOOL);
                     let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE);
                     ui.painter().add(shape.with_texture(texture.id(), uv));
-                    ui.painter().rect_stroke(rect, corner, Stroke::new(1.0, tokens.line), StrokeKind::Inside);
+                    ui.painter().rect_stroke(
+                        rect,
+                        corner,
+                        Stroke::new(1.0, tokens.line),
+                        StrokeKind::Inside,
+                    );
                     ui.add_space(theme::GAP_M);
                     ui.vertical(|ui| {
                         let heading = "This picture tells how it was made";

@@ -17,6 +17,8 @@ use crate::widgets::{Icon, dashed_rect, text_button_ui, tip};
 const TILE_HEIGHT: f32 = 64.0;
 const TILE_GAP: f32 = 6.0;
 const LABEL_HEIGHT: f32 = 20.0;
+/// Room around the tiles for the outline of the current one.
+pub const RING: f32 = 3.0;
 
 pub fn filmstrip_ui(
     ui: &mut Ui,
@@ -38,14 +40,17 @@ pub fn filmstrip_ui(
     ScrollArea::horizontal().auto_shrink([false, false]).id_salt("film").show_viewport(
         ui,
         |ui, viewport| {
-            let size = vec2(pitch * run.to_do() as f32 - TILE_GAP + 6.0, TILE_HEIGHT + LABEL_HEIGHT + 3.0);
+            let size = vec2(
+                pitch * run.to_do() as f32 - TILE_GAP + 2.0 * RING,
+                TILE_HEIGHT + LABEL_HEIGHT + RING,
+            );
             let (whole, _) = ui.allocate_exact_size(size, Sense::hover());
             let place = |index: usize| {
-                let min = whole.min + vec2(3.0 + pitch * index as f32, 3.0);
+                let min = whole.min + vec2(RING + pitch * index as f32, RING);
                 Rect::from_min_size(min, tile)
             };
             // A thousand steps cost no more than those in view.
-            let first = ((viewport.left() - 3.0) / pitch).floor().max(0.0) as usize;
+            let first = ((viewport.left() - RING) / pitch).floor().max(0.0) as usize;
             let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
             for index in first..last {
                 let step = run.start_step + index;
@@ -67,7 +72,7 @@ pub fn filmstrip_ui(
             follow(ui, current, run, place);
         },
     );
-    if hovered != state.film.hovered {
+    if hovered != state.film.under_pointer {
         commands.push(Command::HoverStep(hovered));
     }
 }
@@ -77,27 +82,28 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         ui.set_min_height(22.0);
         ui.spacing_mut().item_spacing.x = 6.0;
+        ui.add_space(RING);
         ui.label(egui::RichText::new("Film").font(theme::heading()).color(tokens.text));
         let Some(run) = state.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
-        let (icon, name) = if state.film.play.is_some() {
-            (Icon::Pause, "Pause")
-        } else {
-            (Icon::Play, "Play")
-        };
+        let (icon, name) =
+            if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
         let response = text_button_ui(ui, Some(icon), name, Some(shortcuts::PLAY_KEY));
-        let sentence = "Shows the steps one after another, twelve a second. Arrow keys go step by step.";
+        let sentence =
+            "Shows the steps one after another, twelve a second. Arrow keys go step by step.";
         if tip(response, name, Some(shortcuts::PLAY_KEY), sentence).clicked() {
             let now = ui.input(|input| input.time);
             commands.push(Command::TogglePlay { now });
         }
         if let Some(step) = state.film.pinned {
-            let response = text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
+            let response =
+                text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
             if response.clicked() {
                 commands.push(Command::PinStep(None));
             }
         }
         let facts = facts(state, run);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.add_space(RING);
             ui.label(egui::RichText::new(facts).font(theme::mono()).color(tokens.dim));
         });
     });
@@ -119,7 +125,7 @@ fn frame_tile_ui(
     rect: Rect,
     textures: &mut Textures,
 ) -> egui::Response {
-    let id = ui.id().with(("frame", frame.step));
+    let id = ui.scope_id().with(("frame", frame.step));
     let response = ui.interact(rect, id, Sense::click());
     let name = format!("Step {}, sigma {:.2}", frame.step + 1, frame.sigma);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
@@ -166,7 +172,7 @@ fn label_ui(ui: &Ui, rect: Rect, step: usize, sigma: Option<f32>, color: egui::C
 
 /// Keeps the current step in view whenever it becomes another one.
 fn follow(ui: &Ui, current: Option<usize>, run: &Run, place: impl Fn(usize) -> Rect) {
-    let id = ui.id().with("followed");
+    let id = ui.scope_id().with("followed");
     let at = (run.job.id.0, current);
     let before = ui.data(|data| data.get_temp::<(u64, Option<usize>)>(id));
     if before == Some(at) {
@@ -191,12 +197,12 @@ fn empty_ui(ui: &mut Ui) {
     let line = Stroke::new(1.0, tokens.line);
     let count = ((rect.width() + TILE_GAP) / (TILE_HEIGHT + TILE_GAP)).floor() as usize;
     for index in 0..count {
-        let min = rect.min + vec2(3.0 + (TILE_HEIGHT + TILE_GAP) * index as f32, 3.0);
+        let min = rect.min + vec2(RING + (TILE_HEIGHT + TILE_GAP) * index as f32, RING);
         let tile = Rect::from_min_size(min, vec2(TILE_HEIGHT, TILE_HEIGHT));
         ui.painter().extend(dashed_rect(tile.shrink(0.5), f32::from(theme::CORNER_FIELD), line));
     }
     ui.painter().text(
-        pos2(rect.left() + 3.0, rect.top() + 3.0 + TILE_HEIGHT + 6.0),
+        pos2(rect.left() + RING, rect.top() + RING + TILE_HEIGHT + 6.0),
         Align2::LEFT_TOP,
         "Every step of a run appears here: point at one to see it, click to hold it.",
         theme::small(),

@@ -11,16 +11,16 @@ use crate::run::{Phase, Run};
 use crate::shortcuts;
 use crate::state::{AppState, Model};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, icon_button_ui, link_ui, problem_ui, tip};
-
-/// Points that the button and the lines under it need.
-pub const HEIGHT: f32 = theme::BUTTON_HEIGHT + 26.0;
+use crate::widgets::{Icon, Tool, icon_button_ui, link_ui, problem_ui, tip};
 
 pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if let Some(text) = state.problem_at(Place::Run)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(Place::Run));
+    }
+    if state.problem_at(Place::Run).is_some() {
+        ui.add_space(theme::GAP_S);
     }
     match state.live_run() {
         Some(run) => {
@@ -58,9 +58,15 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     two_words(ui, rect, "Generate", key, ink);
     if response.has_focus() {
         let ring = Stroke::new(1.5, tokens.accent);
-        ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
+        ui.painter().rect_stroke(
+            rect.expand(2.5),
+            theme::CORNER_CARD + 2,
+            ring,
+            StrokeKind::Middle,
+        );
     }
-    let sentence = if ready { "Makes the picture." } else { "Something above needs attention first." };
+    let sentence =
+        if ready { "Makes the picture." } else { "Something above needs attention first." };
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     if tip(response, "Generate", Some(shortcuts::GENERATE_KEY), sentence).clicked() {
         commands.push(Command::Generate);
@@ -89,7 +95,12 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     two_words(ui, rect, name, key, tokens.text);
     if response.has_focus() {
         let ring = Stroke::new(1.5, tokens.accent);
-        ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
+        ui.painter().rect_stroke(
+            rect.expand(2.5),
+            theme::CORNER_CARD + 2,
+            ring,
+            StrokeKind::Middle,
+        );
     }
     let sentence = "Ends this run within a step, and forgets the queued one.";
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
@@ -105,15 +116,11 @@ fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     } else {
         "Makes another picture after this one, with the settings as they are now."
     };
-    let side = theme::BUTTON_HEIGHT;
-    ui.allocate_ui(vec2(side, side), |ui| {
-        ui.centered_and_justified(|ui| {
-            let key = Some(shortcuts::GENERATE_KEY);
-            if icon_button_ui(ui, Icon::Plus, "Queue another", key, sentence, true).clicked() {
-                commands.push(Command::Generate);
-            }
-        });
-    });
+    let tool = Tool::Framed { side: theme::BUTTON_HEIGHT, corner: theme::CORNER_CARD };
+    let key = Some(shortcuts::GENERATE_KEY);
+    if icon_button_ui(ui, Icon::Plus, "Queue another", key, sentence, tool).clicked() {
+        commands.push(Command::Generate);
+    }
 }
 
 fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec<Command>) {
@@ -138,7 +145,11 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(pace(run)).font(theme::mono()).color(tokens.dim));
+            ui.label(
+                RichText::new(pace(run, state.queued.is_none()))
+                    .font(theme::mono())
+                    .color(tokens.dim),
+            );
         });
     });
 }
@@ -149,8 +160,12 @@ fn rest_line_ui(ui: &mut Ui, state: &AppState) {
         ui.set_min_height(20.0);
         let Some(run) = &state.run else { return };
         let left = match run.phase {
-            Phase::Stopped => format!("Stopped after step {} of {}", run.start_step + run.done(), run.steps()),
-            Phase::Finished => format!("{} in {:.1} s", pictures(run.pictures.len()), run.elapsed.as_secs_f64()),
+            Phase::Stopped => {
+                format!("Stopped after step {} of {}", run.start_step + run.done(), run.steps())
+            }
+            Phase::Finished => {
+                format!("{} in {:.1} s", pictures(run.pictures.len()), run.elapsed.as_secs_f64())
+            }
             _ => return,
         };
         ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
@@ -165,18 +180,19 @@ fn pictures(count: usize) -> String {
     if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
 }
 
-/// "12.4 it/s · 0.9 s left"
-fn pace(run: &Run) -> String {
+/// "12.4 it/s · 0.9 s left", or only the latter where there is less room.
+fn pace(run: &Run, with_rate: bool) -> String {
     let (Some(rate), Some(left)) = (run.steps_per_second(), run.seconds_left()) else {
         return String::new();
     };
-    let rate = if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
+    let rate =
+        if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
     let left = if left < 60.0 {
         format!("{left:.1} s left")
     } else {
         format!("{} min {:02} s left", (left / 60.0) as u64, left as u64 % 60)
     };
-    format!("{rate} · {left}")
+    if with_rate { format!("{rate} · {left}") } else { left }
 }
 
 /// A strong word and, quieter, its key, centred together.

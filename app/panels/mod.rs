@@ -8,8 +8,8 @@ mod drop_overlay;
 mod filmstrip;
 mod generate_button;
 mod prompt;
-mod start_image;
 mod size_and_seed;
+mod start_image;
 mod status_bar;
 mod top_bar;
 

@@ -1,5 +1,6 @@
 //! What is asked for, and what is to be avoided, with the count of tokens that fit.
 
+use egui::text::{LayoutJob, TextFormat};
 use egui::{
     Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2,
 };
@@ -12,7 +13,7 @@ use crate::widgets::{field_frame, label_ui, note_ui};
 
 /// The prompt's id, for the keyboard to begin with.
 pub fn prompt_id() -> egui::Id {
-    egui::Id::new("prompt")
+    egui::Id::unique("prompt")
 }
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
@@ -26,7 +27,8 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             label
         })
         .inner;
-    let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
+    let prompt =
+        Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
     field_ui(ui, &prompt, &mut recipe.prompt).labelled_by(label.id);
     cut_ui(ui, state.prompt_tokens.as_ref());
 
@@ -42,7 +44,7 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         })
         .inner;
     let avoid = Field {
-        id: egui::Id::new("avoid"),
+        id: egui::Id::unique("avoid"),
         name: "Avoid",
         hint: "What should not be there",
         rows: 1,
@@ -73,6 +75,13 @@ fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
     let margin = Margin::symmetric(12, 8);
     let inner_height = ROW * field.rows as f32;
     let frame = field_frame(tokens, focused);
+    let mut lay_out = |ui: &Ui, text: &dyn egui::TextBuffer, wrap_width: f32| {
+        let mut format = TextFormat::simple(theme::prompt(), tokens.text);
+        format.line_height = Some(ROW);
+        let mut job = LayoutJob::single_section(text.as_str().to_owned(), format);
+        job.wrap.max_width = wrap_width;
+        ui.fonts_mut(|fonts| fonts.layout_job(job))
+    };
     let shown = frame.show(ui, |ui| {
         egui::ScrollArea::vertical()
             .id_salt(field.id)
@@ -83,6 +92,7 @@ fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
                     .id(field.id)
                     .font(theme::prompt())
                     .text_color(tokens.text)
+                    .layouter(&mut lay_out)
                     .hint_text(hint)
                     .frame(Frame::NONE.inner_margin(margin))
                     .desired_rows(field.rows)

@@ -7,12 +7,11 @@ use crate::command::Command;
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
 use crate::widgets::{
-    Icon, Number, NumberLook, SelectItem, icon_button_ui, label_ui, menu_item_ui, number_ui, seed_ui,
-    select_ui,
+    Icon, Number, NumberLook, SelectItem, Tool, icon_button_ui, label_ui, menu_item_ui, number_ui,
+    seed_ui, select_ui,
 };
 
 pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
-    ui.set_min_height(20.0);
     label_row_ui(ui, "Size", |_| {});
     let native = state.card().map_or(512, |card| card.native_side);
     let shown = in_words(recipe.width, recipe.height);
@@ -37,10 +36,17 @@ fn custom_ui(ui: &mut Ui, recipe: &mut Recipe) {
     let tokens = Tokens::of(ui);
     ui.separator();
     ui.horizontal(|ui| {
-        ui.add_space(6.0);
+        ui.spacing_mut().item_spacing.x = 6.0;
         ui.label(RichText::new("Custom").font(theme::small()).color(tokens.dim));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let tool = icon_button_ui(ui, Icon::Swap, "Swap sides", None, "Portrait to landscape and back.", false);
+            let tool = icon_button_ui(
+                ui,
+                Icon::Swap,
+                "Swap sides",
+                None,
+                "Portrait to landscape and back.",
+                Tool::Bare,
+            );
             side_ui(ui, "Height", &mut recipe.height);
             ui.label(RichText::new("×").font(theme::body()).color(tokens.dim));
             side_ui(ui, "Width", &mut recipe.width);
@@ -58,7 +64,7 @@ fn side_ui(ui: &mut Ui, name: &str, side: &mut u32) {
         limits: 8.0..=f64::from(*Recipe::SIDE.end()),
         decimals: 0,
         step: 8.0,
-        look: NumberLook { size: vec2(54.0, 24.0), ..NumberLook::default() },
+        look: NumberLook { size: vec2(50.0, 24.0), ..NumberLook::default() },
     };
     if number_ui(ui, &number, &mut value).changed() {
         *side = value as u32;
@@ -73,7 +79,7 @@ fn presets(native: u32) -> [(&'static str, (u32, u32)); 5] {
         ("Portrait, 2 to 3", (native, part(3, 2))),
         ("Landscape, 3 to 2", (part(3, 2), native)),
         ("Wide, 2 to 1", (part(2, 1), native)),
-        ("Large square: four times the work", (part(2, 1), part(2, 1))),
+        ("Large: four times the work", (part(2, 1), part(2, 1))),
     ]
 }
 
@@ -94,13 +100,17 @@ pub fn seed_field_ui(
         let (icon, name, sentence) = if is_locked {
             (Icon::Locked, "Unlock seed", "The seed stays from picture to picture.")
         } else {
-            (Icon::Unlocked, "Lock seed", "Every picture gets a fresh seed; the lock keeps this one.")
+            (
+                Icon::Unlocked,
+                "Lock seed",
+                "Every picture gets a fresh seed; the lock keeps this one.",
+            )
         };
-        if icon_button_ui(ui, icon, name, None, sentence, false).clicked() {
+        if icon_button_ui(ui, icon, name, None, sentence, Tool::Bare).clicked() {
             commands.push(Command::ToggleSeedLock);
         }
         let sentence = "A seed nobody chose.";
-        if icon_button_ui(ui, Icon::Die, "Roll seed", None, sentence, false).clicked() {
+        if icon_button_ui(ui, Icon::Die, "Roll seed", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::RollSeed);
         }
     });
@@ -113,13 +123,16 @@ pub fn seed_field_ui(
         .on_hover_text("The same seed and settings make the same picture.");
 }
 
+/// As high as the tools beside a label.
+const LABEL_HEIGHT: f32 = 22.0;
+
 /// A label with tools at the right, as high as one without.
 fn label_row_ui(ui: &mut Ui, label: &str, tools: impl FnOnce(&mut Ui)) {
     ui.allocate_ui_with_layout(
-        vec2(ui.available_width(), 20.0),
+        vec2(ui.available_width(), LABEL_HEIGHT),
         Layout::left_to_right(Align::Center),
         |ui| {
-            ui.set_min_height(20.0);
+            ui.set_min_height(LABEL_HEIGHT);
             label_ui(ui, label);
             ui.with_layout(Layout::right_to_left(Align::Center), tools);
         },

@@ -56,31 +56,47 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     ui.painter().extend(dashed_rect(rect.shrink(0.5), corner, Stroke::new(1.0, line)));
 
     let font = theme::label();
-    let pieces = [("Drop a picture here, ", false), ("paste", true), (", or ", false), ("choose a file…", true)];
+    let pieces = [
+        ("Drop a picture here, ", false),
+        ("paste", true),
+        (", or ", false),
+        ("choose a file…", true),
+    ];
     let width: f32 = pieces
         .iter()
-        .map(|(text, _)| ui.painter().layout_no_wrap((*text).to_owned(), font.clone(), tokens.dim).size().x)
+        .map(|(text, _)| {
+            ui.painter().layout_no_wrap((*text).to_owned(), font.clone(), tokens.dim).size().x
+        })
         .sum();
     let height = ui.fonts_mut(|fonts| fonts.row_height(&font));
     let words = Rect::from_center_size(rect.center(), vec2(width, height));
-    ui.scope_builder(UiBuilder::new().max_rect(words).layout(Layout::left_to_right(Align::Center)), |ui| {
-        ui.spacing_mut().item_spacing.x = 0.0;
-        for (text, is_link) in pieces {
-            if !is_link {
-                ui.label(RichText::new(text).font(font.clone()).color(tokens.faint));
-                continue;
-            }
-            let response = link_ui(ui, text, font.clone(), tokens.dim, true);
-            let (command, key, sentence) = if text == "paste" {
-                (Command::PasteStartImage, shortcuts::PASTE_IMAGE_KEY, "Starts from the picture on the clipboard.")
-            } else {
-                (Command::ChooseStartImage, shortcuts::CHOOSE_IMAGE_KEY, "Starts from a picture instead of from noise.")
-            };
-            if tip(response, "Start image", Some(key), sentence).clicked() {
-                commands.push(command);
-            }
+    // A child of its own: a scope would move the cursor back into the zone.
+    let in_a_row = Layout::left_to_right(Align::Center);
+    let mut line = ui.new_child(UiBuilder::new().max_rect(words).layout(in_a_row));
+    line.spacing_mut().item_spacing.x = 0.0;
+    for (text, is_link) in pieces {
+        if !is_link {
+            line.label(RichText::new(text).font(font.clone()).color(tokens.faint));
+            continue;
         }
-    });
+        let response = link_ui(&mut line, text, font.clone(), tokens.dim, true);
+        let (command, key, sentence) = if text == "paste" {
+            (
+                Command::PasteStartImage,
+                shortcuts::PASTE_IMAGE_KEY,
+                "Starts from the picture on the clipboard.",
+            )
+        } else {
+            (
+                Command::ChooseStartImage,
+                shortcuts::CHOOSE_IMAGE_KEY,
+                "Starts from a picture instead of from noise.",
+            )
+        };
+        if tip(response, "Start image", Some(key), sentence).clicked() {
+            commands.push(command);
+        }
+    }
     if zone.clicked() {
         commands.push(Command::ChooseStartImage);
     }
@@ -110,9 +126,10 @@ fn chosen_ui(
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             let name = RichText::new(name).font(theme::body()).color(tokens.text);
             ui.add(egui::Label::new(name).truncate()).on_hover_text(path.display().to_string());
-            let facts = state.start_picture.as_ref().map_or("reading".to_owned(), |picture| {
-                facts_of(picture, &state.recipe)
-            });
+            let facts = state
+                .start_picture
+                .as_ref()
+                .map_or("reading".to_owned(), |picture| facts_of(picture, &state.recipe));
             note_ui(ui, facts, theme::small(), tokens.dim);
         });
     });

@@ -8,7 +8,9 @@ use crate::problems::Place;
 use crate::settings::ThemeChoice;
 use crate::state::{AppState, Model};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, SelectItem, chip_ui, icon_button_ui, logo, menu_item_ui, note_ui};
+use crate::widgets::{
+    Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo, menu_item_ui, note_ui,
+};
 
 pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
@@ -34,7 +36,9 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         } else {
             ("Dark theme", ThemeChoice::Dark)
         };
-        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", false).clicked() {
+        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare)
+            .clicked()
+        {
             commands.push(Command::WearTheme(other));
         }
     });
@@ -57,7 +61,10 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         |card| {
             let millions = card.parameters as f64 / 1e6;
             let side = card.native_side;
-            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", card.kind)
+            format!(
+                "{}, {millions:.0} million parameters, at home at {side} x {side} pixels.",
+                card.kind
+            )
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {

@@ -1,6 +1,5 @@
 //! The half of [`AppState`] that listens: to the engine, and to our own threads.
 
-
 use engine::checkpoint::ModelSource;
 use engine::recipe::Start;
 use engine::session::{Event, JobEvent, JobId, ModelEvent};
@@ -20,9 +19,8 @@ impl AppState {
                 self.problems.clear(Place::Output);
                 self.saved = files;
             }
-            News::SaveFailed(text) | News::CopyFailed(text) | News::FolderNotOpened(text) => {
-                self.problems.set(Place::Output, text);
-            }
+            News::SaveFailed(text) => self.problems.set(Place::Output, text),
+            News::Trouble(text) => self.warning = Some(text),
             News::StartImagePicked(path) => return self.use_start_image(path, None),
             News::StartImageRead { path, picture, notes } => match picture {
                 Ok(pixels) if self.start_path() == Some(&path) => {
@@ -80,7 +78,9 @@ impl AppState {
 
     fn receive_model(&mut self, event: ModelEvent) {
         match event {
-            ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
+            ModelEvent::Opening { name, fraction } => {
+                self.model = Model::Opening { name, fraction }
+            }
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
                 self.problems.clear(Place::Run);

@@ -1,8 +1,8 @@
 //! Buttons that are not the big one.
 
 use egui::{
-    CornerRadius, CursorIcon, FontId, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
-    WidgetInfo, vec2,
+    CornerRadius, CursorIcon, FontId, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui,
+    Vec2, WidgetInfo, vec2,
 };
 
 use super::icons::Icon;
@@ -17,36 +17,54 @@ pub fn focus_ring(ui: &Ui, response: &Response, corner: u8) {
     }
 }
 
-/// A picture to press. `framed` ones are tools of the canvas.
+/// How a button without words looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tool {
+    /// Beside a label: a picture, lit under the pointer.
+    Bare,
+    Framed {
+        side: f32,
+        corner: u8,
+    },
+}
+
+impl Tool {
+    /// As they lie on the canvas.
+    pub const CANVAS: Self = Self::Framed { side: theme::TOOL_SIDE, corner: theme::CORNER_TOOL };
+}
+
+/// A picture to press.
 pub fn icon_button_ui(
     ui: &mut Ui,
     icon: Icon,
     name: &str,
     key: Option<&str>,
     sentence: &str,
-    framed: bool,
+    tool: Tool,
 ) -> Response {
-    let side = if framed { theme::TOOL_SIDE } else { 22.0 };
+    let (side, corner) = match tool {
+        Tool::Bare => (22.0, theme::CORNER_TOOL),
+        Tool::Framed { side, corner } => (side, corner),
+    };
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, ui.is_enabled(), name));
     if ui.is_rect_visible(rect) {
         let tokens = Tokens::of(ui);
         let lit = response.hovered() || response.is_pointer_button_down_on();
-        let corner = CornerRadius::same(theme::CORNER_TOOL);
-        if framed {
+        if tool != Tool::Bare {
             let line = if lit { tokens.line_strong } else { tokens.line };
             ui.painter().rect(
                 rect,
-                corner,
+                CornerRadius::same(corner),
                 tokens.card,
                 Stroke::new(1.0, line),
                 StrokeKind::Inside,
             );
         } else if lit {
-            ui.painter().rect_filled(rect, corner, tokens.line.gamma_multiply(0.6));
+            ui.painter().rect_filled(rect, f32::from(corner), tokens.line.gamma_multiply(0.6));
         }
         icon.paint(ui.painter(), rect, if lit { tokens.text } else { tokens.dim });
-        focus_ring(ui, &response, theme::CORNER_TOOL);
+        focus_ring(ui, &response, corner);
     }
     tip(response.on_hover_cursor(CursorIcon::PointingHand), name, key, sentence)
 }
@@ -63,7 +81,13 @@ pub fn close_ui(ui: &mut Ui, name: &str) -> Response {
 }
 
 /// Words to press, in the given colour, underlined when `underline` or under the pointer.
-pub fn link_ui(ui: &mut Ui, text: &str, font: FontId, color: egui::Color32, underline: bool) -> Response {
+pub fn link_ui(
+    ui: &mut Ui,
+    text: &str,
+    font: FontId,
+    color: egui::Color32,
+    underline: bool,
+) -> Response {
     let galley = ui.painter().layout_no_wrap(text.to_owned(), font, color);
     let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Link, ui.is_enabled(), text));
@@ -79,7 +103,8 @@ pub fn link_ui(ui: &mut Ui, text: &str, font: FontId, color: egui::Color32, unde
 pub fn text_button_ui(ui: &mut Ui, icon: Option<Icon>, text: &str, key: Option<&str>) -> Response {
     let tokens = Tokens::of(ui);
     let words = ui.painter().layout_no_wrap(text.to_owned(), theme::body(), tokens.dim);
-    let key = key.map(|key| ui.painter().layout_no_wrap(key.to_owned(), theme::mono(), tokens.faint));
+    let key =
+        key.map(|key| ui.painter().layout_no_wrap(key.to_owned(), theme::mono(), tokens.faint));
     let icon_room = if icon.is_some() { 20.0 } else { 0.0 };
     let key_room = key.as_ref().map_or(0.0, |key| key.size().x + 7.0);
     let size = vec2(icon_room + words.size().x + key_room + 12.0, 22.0);
@@ -98,11 +123,7 @@ pub fn text_button_ui(ui: &mut Ui, icon: Option<Icon>, text: &str, key: Option<&
     let top = |height: f32| rect.center().y - height / 2.0;
     let left = rect.left() + 6.0 + icon_room;
     let words_size = words.size();
-    ui.painter().galley_with_override_text_color(
-        egui::pos2(left, top(words_size.y)),
-        words,
-        ink,
-    );
+    ui.painter().galley_with_override_text_color(egui::pos2(left, top(words_size.y)), words, ink);
     if let Some(key) = key {
         let at = egui::pos2(left + words_size.x + 7.0, top(key.size().y));
         ui.painter().galley(at, key, tokens.faint);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use egui::{
-    Align, FontId, Id, Key, Margin, Modifiers, Response, TextEdit, Ui, Vec2, text::CCursor,
+    Align, Align2, FontId, Id, Key, Margin, Modifiers, Response, TextEdit, Ui, Vec2, text::CCursor,
     text::CCursorRange, vec2,
 };
 
@@ -82,9 +82,8 @@ fn keys(ui: &Ui) -> (Id, i32) {
     if !ui.memory(|memory| memory.has_focus(id)) {
         return (id, 0);
     }
-    let pressed = |key| {
-        ui.input_mut(|input| input.count_and_consume_key(Modifiers::NONE, key)) as i32
-    };
+    let pressed =
+        |key| ui.input_mut(|input| input.count_and_consume_key(Modifiers::NONE, key)) as i32;
     (id, pressed(Key::ArrowUp) - pressed(Key::ArrowDown))
 }
 
@@ -114,7 +113,7 @@ fn typed_ui(
         .id(id)
         .font(look.font.clone())
         .text_color(tokens.text)
-        .horizontal_align(look.align)
+        .align(Align2([look.align, Align::Center]))
         .frame(field_frame(tokens, focused).inner_margin(margin))
         .min_size(look.size)
         .desired_width(look.size.x - 18.0)

@@ -1,6 +1,8 @@
 //! One of a few, side by side.
 
-use egui::{CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
 
 use super::buttons::focus_ring;
 use crate::theme::{self, Tokens};
@@ -29,10 +31,15 @@ pub fn segmented_ui(ui: &mut Ui, name: &str, choices: &[String], chosen: usize) 
             bar.top() + INSET..=bar.bottom() - INSET,
         );
         left = cell.right();
-        let response = ui.interact(cell, ui.id().with((name, index)), Sense::click());
+        let response = ui.interact(cell, ui.scope_id().with((name, index)), Sense::click());
         let is_chosen = index == chosen;
         response.widget_info(|| {
-            WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), is_chosen, format!("{name} {text}"))
+            WidgetInfo::selected(
+                Role::RadioButton,
+                ui.is_enabled(),
+                is_chosen,
+                format!("{name} {text}"),
+            )
         });
         let inner = CornerRadius::same(theme::CORNER_FIELD);
         if is_chosen {

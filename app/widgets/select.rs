@@ -30,8 +30,7 @@ pub fn select_ui(
     width: f32,
     list: impl FnOnce(&mut Ui),
 ) -> Response {
-    let (rect, response) =
-        ui.allocate_exact_size(vec2(width, theme::FIELD_HEIGHT), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(width, theme::FIELD_HEIGHT), Sense::click());
     response.widget_info(|| WidgetInfo {
         current_text_value: Some(shown.to_owned()),
         ..WidgetInfo::labeled(Role::ComboBox, ui.is_enabled(), name)
@@ -52,12 +51,17 @@ pub fn select_ui(
     );
     let galley = ui.painter().layout_no_wrap(shown.to_owned(), theme::body(), tokens.text);
     let inner = ui.painter().with_clip_rect(rect.shrink2(vec2(10.0, 0.0)));
-    inner.galley(pos2(rect.left() + 10.0, rect.center().y - galley.size().y / 2.0), galley, tokens.text);
-    let chevron = egui::Rect::from_center_size(rect.right_center() - vec2(15.0, 0.0), Vec2::splat(16.0));
+    inner.galley(
+        pos2(rect.left() + 10.0, rect.center().y - galley.size().y / 2.0),
+        galley,
+        tokens.text,
+    );
+    let chevron =
+        egui::Rect::from_center_size(rect.right_center() - vec2(15.0, 0.0), Vec2::splat(16.0));
     Icon::ChevronDown.paint_sized(ui.painter(), chevron, 14.0, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_FIELD);
     Popup::menu(&response)
-        .width(width.max(220.0))
+        .width(width.max(236.0))
         .gap(4.0)
         .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
         .show(list);
@@ -139,7 +143,8 @@ pub fn chip_ui(
         galley,
         tokens.text,
     );
-    let chevron = egui::Rect::from_center_size(rect.right_center() - vec2(14.0, 0.0), Vec2::splat(16.0));
+    let chevron =
+        egui::Rect::from_center_size(rect.right_center() - vec2(14.0, 0.0), Vec2::splat(16.0));
     Icon::ChevronDown.paint_sized(ui.painter(), chevron, 13.0, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_TOOL);
     Popup::menu(&response)

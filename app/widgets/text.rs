@@ -30,7 +30,7 @@ pub fn problem_ui(ui: &mut Ui, text: &str, can_dismiss: bool) -> bool {
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal_top(|ui| {
-                let room = if can_dismiss { 22.0 } else { 0.0 };
+                let room = if can_dismiss { 16.0 + theme::GAP_M } else { 0.0 };
                 ui.vertical(|ui| {
                     ui.set_width(ui.available_width() - room);
                     note_ui(ui, text, theme::small(), tokens.coral_text);
@@ -43,9 +43,11 @@ pub fn problem_ui(ui: &mut Ui, text: &str, can_dismiss: bool) -> bool {
 
 /// A rule from edge to edge of what is available.
 pub fn line_ui(ui: &mut Ui) {
-    let (rect, _) =
-        ui.allocate_exact_size(vec2(ui.available_width(), 1.0), egui::Sense::hover());
-    ui.painter().hline(rect.x_range(), rect.center().y, Stroke::new(1.0, Tokens::of(ui).line));
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 1.0), egui::Sense::hover());
+    // Filled, on whole pixels: a stroke between two of them would all but vanish.
+    let top = rect.top().round();
+    let rule = Rect::from_x_y_ranges(rect.x_range(), top..=top + 1.0);
+    ui.painter().rect_filled(rule, 0.0, Tokens::of(ui).line);
 }
 
 /// What fields lie in.
@@ -60,15 +62,17 @@ pub fn field_frame(tokens: &Tokens, focused: bool) -> Frame {
 pub fn tip(response: Response, name: &str, key: Option<&str>, sentence: &str) -> Response {
     response.on_hover_ui(|ui| {
         let tokens = Tokens::of(ui);
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(name).font(theme::heading()).color(tokens.text));
-            if let Some(key) = key {
-                ui.label(RichText::new(key).font(theme::mono()).color(tokens.faint));
+        Frame::new().inner_margin(Margin::symmetric(5, 3)).show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new(name).font(theme::heading()).color(tokens.text));
+                if let Some(key) = key {
+                    ui.label(RichText::new(key).font(theme::mono()).color(tokens.faint));
+                }
+            });
+            if !sentence.is_empty() {
+                note_ui(ui, sentence, theme::small(), tokens.dim);
             }
         });
-        if !sentence.is_empty() {
-            note_ui(ui, sentence, theme::small(), tokens.dim);
-        }
     })
 }
 

@@ -1,5 +1,7 @@
 //! Activations, written so that the compiler vectorises them.
 
+use std::marker::PhantomData;
+
 use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -91,13 +93,13 @@ pub fn activate<A: Activation, const D: usize>(_activation: A, x: Tensor<D>) -> 
     let mut x = if x.layout().is_dense_unique_storage() { x } else { x.to_contiguous() };
     let arch = Arch::new();
     let parts = x.storage_mut::<f32>().par_chunks_mut(1 << 15);
-    parts.for_each(|values| arch.dispatch(InPlace::<A> { values, activation: std::marker::PhantomData }));
+    parts.for_each(|values| arch.dispatch(InPlace::<A> { values, activation: PhantomData }));
     close(x)
 }
 
 struct InPlace<'a, A> {
     values: &'a mut [f32],
-    activation: std::marker::PhantomData<A>,
+    activation: PhantomData<A>,
 }
 
 impl<A: Activation> WithSimd for InPlace<'_, A> {

@@ -1,5 +1,7 @@
 //! Group normalisation with the activation that follows it, channels last.
 
+use std::marker::PhantomData;
+
 use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -65,8 +67,8 @@ pub fn group_norm(
         parts.for_each(|(x, out)| {
             let (mean, scale) = (&mean, &scale);
             match silu {
-                true => arch.dispatch(Normalise { x, out, mean, scale, bias, then: Silu }),
-                false => arch.dispatch(Normalise { x, out, mean, scale, bias, then: Identity }),
+                true => arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> }),
+                false => arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> }),
             }
         });
     });
@@ -111,7 +113,8 @@ struct Normalise<'a, A> {
     mean: &'a [f32],
     scale: &'a [f32],
     bias: &'a [f32],
-    then: A,
+    /// Applied last; only its type counts.
+    then: PhantomData<A>,
 }
 
 impl<A: Activation> WithSimd for Normalise<'_, A> {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod desk;
 mod golden;
 mod house;
 mod models;
@@ -10,3 +11,6 @@ mod sampling;
 mod session;
 mod tokens;
 mod trajectories;
+mod window;
+mod window_flow;
+mod window_look;

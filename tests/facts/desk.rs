@@ -1,0 +1,144 @@
+//! A desk to test at: the whole window in `egui_kittest`, with an engine that says what it is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::app::{Engine, TidepoolApp};
+use app::settings::Settings;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use egui_kittest::{Harness, HarnessBuilder};
+use engine::images::Pixels;
+use engine::recipe::Recipe;
+use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, Session};
+
+use crate::window::card;
+
+/// A window whose engine is the test.
+pub struct Desk {
+    pub harness: Harness<'static, TidepoolApp>,
+    pub requests: Receiver<Request>,
+    events: Sender<Event>,
+    // Removed with everything that was saved.
+    _home: tempfile::TempDir,
+}
+
+struct Puppet {
+    requests: Sender<Request>,
+    events: Receiver<Event>,
+}
+
+impl Engine for Puppet {
+    fn send(&self, request: Request) {
+        self.requests.send(request).expect("the test listens");
+    }
+
+    fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+}
+
+impl Desk {
+    pub fn new(builder: HarnessBuilder<TidepoolApp>, settings: Settings) -> Self {
+        let (requests, asked) = unbounded();
+        let (events, told) = unbounded();
+        let (harness, home) =
+            harness(builder, settings, move |_| Box::new(Puppet { requests, events: told }));
+        Self { harness, requests: asked, events, _home: home }
+    }
+
+    /// With the built-in model's card on it.
+    pub fn opened(builder: HarnessBuilder<TidepoolApp>, settings: Settings) -> Self {
+        let mut desk = Self::new(builder, settings);
+        desk.tell(Event::Model(ModelEvent::Opened(Box::new(card()))));
+        desk
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        self.events.send(event).expect("the window listens");
+        self.harness.step();
+    }
+
+    pub fn tell_job(&mut self, id: JobId, event: JobEvent) {
+        self.tell(Event::Job { id, event });
+    }
+
+    /// The next job that the window sends.
+    pub fn job(&mut self) -> (JobId, Recipe) {
+        self.harness.step();
+        let generate = self.requests.try_iter().find_map(|request| match request {
+            Request::Generate { job, recipe } => Some((job.id, recipe)),
+            _ => None,
+        });
+        generate.expect("a job was sent")
+    }
+
+    /// Tells of the first `steps` steps of a job.
+    pub fn run_steps(&mut self, id: JobId, recipe: &Recipe, steps: usize) {
+        let sigmas = sigmas(recipe.steps as usize);
+        let start_step = recipe.start_step() as usize;
+        self.tell_job(id, JobEvent::Started { sigmas: sigmas.clone(), start_step });
+        for step in start_step..start_step + steps {
+            let frame = Frame {
+                step,
+                sigma: sigmas[step],
+                predicted: (0..recipe.batch).map(|at| tide(16, step as f32 / 20.0, at)).collect(),
+                elapsed: Duration::from_millis(80 * (step - start_step + 1) as u64),
+            };
+            self.tell_job(id, JobEvent::Step(frame));
+        }
+    }
+
+    pub fn finish(&mut self, id: JobId, recipe: &Recipe) {
+        let pictures = (0..recipe.batch).map(|at| tide(128, 1.0, at)).collect();
+        let elapsed = Duration::from_millis(1700);
+        self.tell_job(id, JobEvent::Finished { pictures, elapsed });
+    }
+}
+
+/// A window with the real engine.
+pub fn with_engine(
+    builder: HarnessBuilder<TidepoolApp>,
+    settings: Settings,
+) -> (Harness<'static, TidepoolApp>, tempfile::TempDir) {
+    harness(builder, settings, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
+}
+
+fn harness(
+    builder: HarnessBuilder<TidepoolApp>,
+    settings: Settings,
+    start_engine: impl FnOnce(egui::Context) -> Box<dyn Engine> + 'static,
+) -> (Harness<'static, TidepoolApp>, tempfile::TempDir) {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let folder: PathBuf = home.path().to_owned();
+    let settings = Settings { output_folder: Some(folder.join("pictures")), ..settings };
+    let harness =
+        builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
+    (harness, home)
+}
+
+/// The lesson's schedule from 14.6 down, near enough.
+fn sigmas(steps: usize) -> Vec<f32> {
+    let at = |step: usize| 14.61 * (1.0 - step as f32 / steps as f32).powf(2.2) + 0.03;
+    (0..steps).map(at).chain([0.0]).collect()
+}
+
+/// A sun over the sea, the clearer the larger `clear` is: the same on every machine.
+fn tide(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
+    let mut rgb = Vec::new();
+    for at in 0..side * side {
+        let (x, y) = ((at % side) as f32 / side as f32, (at / side) as f32 / side as f32);
+        let from_sun = (x - 0.3 - 0.12 * picture as f32).hypot(y - 0.36);
+        let sun = ((0.2 - from_sun) * 24.0).clamp(0.0, 1.0);
+        let wave = 0.62 + 0.02 * (x * 19.0 + picture as f32).sin();
+        let sea = ((y - wave) * 40.0).clamp(0.0, 1.0);
+        let haze = 1.0 - clear.clamp(0.0, 1.0);
+        for (sky, water, light) in [(0.95, 0.05, 1.0), (0.62, 0.42, 0.84), (0.42, 0.47, 0.5)] {
+            let air = sky * (1.0 - 0.5 * y);
+            let value = air + (light - air) * sun;
+            let value = value + (water - value) * sea * (1.0 - 0.3 * x);
+            rgb.push(((value + (0.55 - value) * haze) * 255.0) as u8);
+        }
+    }
+    Arc::new(Pixels::new(side, side, rgb))
+}

@@ -1,0 +1,63 @@
+//! How the window looks. Pictures are compared only where a graphics adapter exists.
+
+use app::app::TidepoolApp;
+use app::settings::{Settings, ThemeChoice};
+use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
+use engine::recipe::Recipe;
+
+use crate::desk::Desk;
+
+/// A window that can be painted, if this machine can paint.
+fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
+    if engine::device::adapters().is_empty() {
+        return None;
+    }
+    let builder = Harness::builder().with_size(size).with_pixels_per_point(scale);
+    Some(builder.with_theme(theme).with_render_cursor(false).wgpu())
+}
+
+fn snapshot(desk: &mut Desk, name: &str) {
+    // Other adapters round otherwise, along the edges of letters and pictures.
+    let options = SnapshotOptions::new()
+        .output_path("tests/snapshots")
+        .threshold(1.5)
+        .max_failed_pixels(2000);
+    desk.harness.run();
+    desk.harness.snapshot_options(name, &options);
+}
+
+fn settings(theme: ThemeChoice, recipe: Recipe) -> Settings {
+    Settings { theme, last_recipe: recipe, ..Settings::default() }
+}
+
+#[test]
+fn the_first_start() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Dark) else { return };
+    let mut desk = Desk::opened(easel, settings(ThemeChoice::Dark, Recipe::default()));
+    snapshot(&mut desk, "first_start");
+}
+
+#[test]
+fn in_mid_run() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Dark) else { return };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let mut desk = Desk::opened(easel, settings(ThemeChoice::Dark, recipe));
+    desk.harness.get_by_label("Generate").click();
+    let (id, recipe) = desk.job();
+    desk.run_steps(id, &recipe, 9);
+    snapshot(&mut desk, "mid_run");
+}
+
+#[test]
+fn a_finished_batch_in_the_light() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let prompt = "a sun over the sea".into();
+    let recipe = Recipe { prompt, batch: 4, ..Recipe::default() };
+    let mut desk = Desk::opened(easel, settings(ThemeChoice::Light, recipe));
+    desk.harness.get_by_label("Generate").click();
+    let (id, recipe) = desk.job();
+    desk.run_steps(id, &recipe, 20);
+    desk.finish(id, &recipe);
+    snapshot(&mut desk, "finished_batch_light");
+}
