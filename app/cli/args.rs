@@ -10,7 +10,13 @@ use engine::diffusion::{Sampler, Schedule};
 
 /// A studio for Stable Diffusion that shows its work. Without a command it opens its window.
 #[derive(Debug, Parser)]
-#[command(name = "tidepool", version = env!("TIDEPOOL_VERSION"), max_term_width = 100)]
+#[command(
+    name = "tidepool",
+    version = env!("TIDEPOOL_VERSION"),
+    max_term_width = 100,
+    // Of an option given twice the later one counts, so that an alias can be overruled.
+    args_override_self = true
+)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -37,7 +43,13 @@ pub struct RenderArgs {
     #[arg(short, long, value_name = "OUT.png")]
     pub output: Option<PathBuf>,
     /// What not to see
-    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     pub negative: String,
     #[command(flatten)]
     pub model: ModelArgs,

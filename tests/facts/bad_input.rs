@@ -78,8 +78,8 @@ fn what_cannot_be_done_fails_with_its_cause() {
     fs::write(at("cut.safetensors"), [255; 8]).expect("writes");
     let before = names(folder.path());
     let cases: [(&str, &[&str]); 16] = [
-        ("render x --device gpu:9", &["9"]),
-        ("devices --device gpu:9", &["9"]),
+        ("render x --device gpu:9", &["GPU", "cpu or auto"]),
+        ("devices --device gpu:9", &["GPU", "cpu or auto"]),
         ("render x --device cpu --model nowhere", &["nowhere"]),
         ("render x --device cpu --model empty", &["empty", "model_index.json"]),
         ("render x --device cpu --model notes.txt", &["notes.txt"]),
