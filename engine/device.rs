@@ -206,11 +206,15 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
         return match choice.place {
             Place::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
             Place::Auto => cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself"),
-            _ if gpus.is_empty() => Err(DeviceError::NoGpu),
-            _ => {
-                let found = format!("{} (from gpu:0 to gpu:{})", gpus.len(), gpus.len() - 1);
-                Err(DeviceError::NoSuchGpu { asked: number, found })
+            Place::Gpu(Some(asked)) => {
+                let found = match gpus.len() {
+                    0 => "none".into(),
+                    1 => "one, gpu:0".into(),
+                    count => format!("{count}, gpu:0 to gpu:{}", count - 1),
+                };
+                Err(DeviceError::NoSuchGpu { asked, found })
             }
+            _ => Err(DeviceError::NoGpu),
         };
     };
     let same_kind_before = gpus[..number].iter().filter(|card| card.kind == gpu.kind).count();

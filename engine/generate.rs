@@ -227,9 +227,8 @@ impl Pipeline {
         let mut pixels = Vec::new();
         for index in 0..batch {
             let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
-            let x = self.upload(&one.scale(1.0 / scaling), FloatDType::F32);
-            let decoded = self.model.vae.decode(x, &|| stop.is_raised())?;
-            pixels.extend(to_values(decoded)?.into_iter().map(|value| (value / 2.0 + 0.5).clamp(0.0, 1.0)));
+            let decoded = self.decoder(&one.scale(1.0 / scaling), stop)?;
+            pixels.extend(decoded.data.into_iter().map(|value| (value / 2.0 + 0.5).clamp(0.0, 1.0)));
         }
         if pixels.iter().any(|value| !value.is_finite()) {
             return Err(GenerateError::Device(
@@ -244,6 +243,36 @@ impl Pipeline {
     /// The pictures of latents, decoded in full.
     pub fn pictures(&self, latents: &Latents, stop: &StopFlag) -> Result<Vec<Arc<Pixels>>, GenerateError> {
         Ok(to_pictures(&self.decode(latents, stop)?))
+    }
+
+    /// The networks alone, as a notebook would call them.
+    ///
+    /// # Shapes
+    /// - output embeddings of a prompt: `[1, tokens, width]`
+    pub fn text_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
+        to_array(self.encode_prompt(prompt))
+    }
+
+    /// The UNet's prediction for latents as they are, one prompt a picture.
+    pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
+        let texts = prompts.iter().map(|prompt| self.encode_prompt(prompt)).collect();
+        let cond = Tensor::cat(texts, 0).cast(self.unet_dtype);
+        let mut unet = GuidedUnet { pipeline: self, stop: &StopFlag::default(), cond, pair: None };
+        unet.eps(x, timestep)
+    }
+
+    /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
+    /// `[batch, 3, ..]` in -1..1.
+    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), GenerateError> {
+        let x = self.upload(pixels, FloatDType::F32);
+        let moments = self.model.vae.encode(x, &|| stop.is_raised())?;
+        Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
+    }
+
+    /// The decoder's answer to unscaled latents, `[batch, 3, ..]`, about -1..1.
+    pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
+        let x = self.upload(latents, FloatDType::F32);
+        to_latents(self.model.vae.decode(x, &|| stop.is_raised())?)
     }
 
     /// Output embeddings of a prompt, `[1, tokens, width]`.
@@ -287,10 +316,7 @@ impl Pipeline {
     /// Mean and log variance of a picture's latents, unscaled.
     pub fn encode(&self, picture: &Pixels, stop: &StopFlag) -> Result<(Latents, Latents), GenerateError> {
         let shape = [1, 3, picture.height as usize, picture.width as usize];
-        let pixels = Latents::new(shape, to_signed_planes(picture));
-        let x = self.upload(&pixels, FloatDType::F32);
-        let moments = self.model.vae.encode(x, &|| stop.is_raised())?;
-        Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
+        self.moments(&Latents::new(shape, to_signed_planes(picture)), stop)
     }
 
     fn frame(&self, step: &Step<'_>, start_step: usize, elapsed: Duration) -> Frame {

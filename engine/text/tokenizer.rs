@@ -84,7 +84,7 @@ impl Tokenizer {
             ])))
             .with_pre_tokenizer(Some(Sequence::new(vec![
                 words.into(),
-                ByteLevel::new(false, true, false).into(),
+                ByteLevel::new(false, true, true).into(),
             ])));
         pieces.add_special_tokens(&[BEGIN, END].map(|token| AddedToken::from(token, true)));
         Ok(Self { pieces, begin, end, positions })

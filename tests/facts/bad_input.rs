@@ -38,7 +38,7 @@ fn what_cannot_be_meant_is_a_usage_error() {
         ("render x --cfg inf", &["guidance", "inf"]),
         ("render x --cfg -1", &["guidance", "-1"]),
         ("render x --size 0x0", &["width", "multiple of 8"]),
-        ("render x --size 7x64", &["width of 7", "64"]),
+        ("render x --size 7x64", &["width of 7", "multiple of 8"]),
         ("render x --size 64x513", &["height of 513", "512"]),
         ("render x --size 16384x64", &["width of 16384", "2048"]),
         ("render x --size -8x64", &["WIDTHxHEIGHT"]),

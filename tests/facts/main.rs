@@ -2,4 +2,11 @@
 
 mod bad_input;
 mod cli;
+mod golden;
 mod house;
+mod models;
+mod pictures;
+mod sampling;
+mod session;
+mod tokens;
+mod trajectories;
