@@ -11,6 +11,9 @@ use engine::recipe::Recipe;
 use super::Failure;
 use super::args::RenderArgs;
 
+/// One preview a picture of the batch, for every step.
+pub type Previews = Vec<Vec<Arc<Pixels>>>;
+
 /// The files of one render.
 pub struct Files {
     /// One a picture of the batch.
@@ -43,13 +46,12 @@ impl Files {
         Ok(Self { pictures, is_named: args.output.is_some(), films, trace: args.trace.clone() })
     }
 
-    /// `previews` are the pictures of every step.
     pub fn write(
         &self,
         model: &str,
         recipe: &Recipe,
         generated: Generated,
-        previews: Vec<Vec<Arc<Pixels>>>,
+        previews: &Previews,
     ) -> Result<(), Failure> {
         for (index, (path, pixels)) in self.pictures.iter().zip(&generated.pictures).enumerate() {
             let alone = Provenance::new(model, recipe.of_picture(index as u32));
