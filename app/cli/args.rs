@@ -112,11 +112,7 @@ impl ModelArgs {
 
 /// `demo`, or a folder. A folder of that name is `./demo`.
 pub fn source_of(model: &Path) -> ModelSource {
-    if model.as_os_str() == "demo" {
-        ModelSource::BuiltIn
-    } else {
-        ModelSource::Folder(model.to_owned())
-    }
+    if model.as_os_str() == "demo" { ModelSource::BuiltIn } else { ModelSource::Folder(model.to_owned()) }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -188,10 +184,7 @@ impl std::str::FromStr for Size {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split_once(['x', 'X', '×'])
             .and_then(|(width, height)| {
-                Some(Self {
-                    width: width.trim().parse().ok()?,
-                    height: height.trim().parse().ok()?,
-                })
+                Some(Self { width: width.trim().parse().ok()?, height: height.trim().parse().ok()? })
             })
             .ok_or("a size is WIDTHxHEIGHT in pixels, such as 512x512")
     }
@@ -209,9 +202,10 @@ impl std::str::FromStr for Seed {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "random" | "-1" => Ok(Self::Random),
-            number => number.parse().map(Self::Given).map_err(
-                |_| "a seed is a whole number from 0 to 18446744073709551615, or `random`",
-            ),
+            number => number
+                .parse()
+                .map(Self::Given)
+                .map_err(|_| "a seed is a whole number from 0 to 18446744073709551615, or `random`"),
         }
     }
 }

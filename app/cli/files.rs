@@ -61,8 +61,7 @@ impl Files {
         for (index, path) in self.films.iter().enumerate() {
             let mut frames: Vec<_> = previews.iter().map(|step| step[index].clone()).collect();
             frames.push(generated.pictures[index].clone());
-            write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS)
-                .map_err(Failure::failed)?;
+            write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS).map_err(Failure::failed)?;
         }
         if let Some(path) = &self.trace {
             let trace = trace_of(Provenance::new(model, recipe.clone()), generated);
@@ -78,8 +77,7 @@ const FILM_FPS: f32 = 10.0;
 fn trace_of(provenance: Provenance, generated: Generated) -> Trace {
     let mut film = generated.film;
     let sigmas = film.sigmas.split_off(film.start_step);
-    let (x, denoised) =
-        film.steps.into_iter().map(|step| (step.x.into(), step.denoised.into())).unzip();
+    let (x, denoised) = film.steps.into_iter().map(|step| (step.x.into(), step.denoised.into())).unzip();
     Trace {
         provenance,
         sigmas,

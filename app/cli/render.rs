@@ -128,8 +128,7 @@ fn remarks(pipeline: &Pipeline, recipe: &Recipe) -> Vec<String> {
     let mut remarks = Vec::new();
     if recipe.prompt.trim().is_empty() {
         remarks.push(
-            "The prompt is empty, so the model draws what it likes: say what you want to see"
-                .to_owned(),
+            "The prompt is empty, so the model draws what it likes: say what you want to see".to_owned(),
         );
     }
     for (what, text) in [("prompt", &recipe.prompt), ("negative prompt", &recipe.negative_prompt)] {

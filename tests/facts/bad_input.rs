@@ -10,8 +10,7 @@ use crate::cli::{Said, command, folder, names, tidepool};
 
 /// Runs a line of words, in which `""` is an empty one, and checks how it fails.
 fn check(folder: &Path, line: &str, status: i32, sentence: &[&str]) {
-    let args: Vec<_> =
-        line.split_whitespace().map(|word| if word == "\"\"" { "" } else { word }).collect();
+    let args: Vec<_> = line.split_whitespace().map(|word| if word == "\"\"" { "" } else { word }).collect();
     let said = tidepool(folder, &args);
     check_said(line, &said, status, sentence);
 }
@@ -132,12 +131,8 @@ fn names_that_are_no_text_are_names_all_the_same() {
 fn prompts_of_every_kind_make_a_picture() {
     let folder = folder();
     let words = "word ".repeat(10_000);
-    let cases = [
-        ("", "empty"),
-        (" \t ", "empty"),
-        (&words, "reads 75 tokens"),
-        ("👩‍👩‍👧‍👦 🏳️‍🌈 \u{202e}abc שלום ((((", ""),
-    ];
+    let cases =
+        [("", "empty"), (" \t ", "empty"), (&words, "reads 75 tokens"), ("👩‍👩‍👧‍👦 🏳️‍🌈 \u{202e}abc שלום ((((", "")];
     for (prompt, remark) in cases {
         let args = ["render", prompt, "--device", "cpu", "--size", "64x64", "--steps", "1"];
         let said = tidepool(folder.path(), &[&args[..], &["-o", "a.png"]].concat());
