@@ -72,14 +72,26 @@ fn say(result: impl Display) -> Result<(), Failure> {
 }
 
 fn open_window() -> Result<(), Failure> {
-    crate::run_window().map_err(|error| {
+    let opened = if has_display() {
+        crate::run_window().map_err(|error| error.to_string())
+    } else {
+        Err("there is no display (neither WAYLAND_DISPLAY nor DISPLAY is set)".to_owned())
+    };
+    opened.map_err(|cause| {
         Failure::failed(format!(
-            "The window could not be opened: {error}\n\
+            "The window could not be opened: {cause}.\n\
              Pictures can be made without one:\n\n    \
              tidepool render \"a red fox in the snow\" -o fox.png\n\n\
              and `tidepool --help` shows what else there is."
         ))
     })
+}
+
+/// False where a window has nowhere to go; only Linux starts without a display as a matter of course.
+fn has_display() -> bool {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux")
+        || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
 }
 
 /// Why a command ended early: a sentence for the user, and the exit status.
