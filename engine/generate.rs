@@ -30,7 +30,10 @@ pub struct Pipeline {
 /// What a run tells while it goes on.
 pub enum Progress<'a> {
     /// `sigmas` has `steps + 1` entries, of which those from `start_step` on are run.
-    Started { sigmas: &'a [f32], start_step: usize },
+    Started {
+        sigmas: &'a [f32],
+        start_step: usize,
+    },
     Step(Frame),
 }
 
@@ -374,10 +377,8 @@ impl EpsModel for GuidedUnet<'_> {
         if cpu::is_cpu(&self.pipeline.device) {
             // Two passes side by side wait for each other once; one pass of both, at every kernel.
             let [uncond, cond] = [0, x.batch()].map(|start| context.clone().narrow(0, start, x.batch()));
-            let (uncond, cond) = rayon::join(
-                || self.predict(x, timestep, &uncond),
-                || self.predict(x, timestep, &cond),
-            );
+            let (uncond, cond) =
+                rayon::join(|| self.predict(x, timestep, &uncond), || self.predict(x, timestep, &cond));
             return Ok((uncond?, cond?));
         }
         let [batch, channels, height, width] = x.shape;
@@ -393,7 +394,8 @@ fn repeat_pair(uncond: Tensor<3>, cond: Tensor<3>, batch: usize, dtype: FloatDTy
 }
 
 fn to_values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, Halt> {
-    let failed = |error: String| Halt::Failed(format!("The device failed ({error}). Try again, or use the CPU"));
+    let failed =
+        |error: String| Halt::Failed(format!("The device failed ({error}). Try again, or use the CPU"));
     let data = x.cast(FloatDType::F32).try_into_data().map_err(|error| failed(format!("{error:?}")))?;
     data.try_into_vec().map_err(|error| failed(format!("{error:?}")))
 }
@@ -419,7 +421,9 @@ fn to_pictures(image: &Array) -> Vec<Arc<Pixels>> {
 fn soft_colours(side: u32) -> Pixels {
     let wave = |x: f32| (127.5 + 127.5 * (std::f32::consts::TAU * x).sin()) as u8;
     let at = |i: u32| i as f32 / side as f32;
-    let colour = |y: u32, x: u32| [wave(at(x) + 0.3 * at(y)), wave(1.7 * at(y) - 0.4 * at(x)), wave(at(x) * at(y) * 2.3 + 0.6)];
+    let colour = |y: u32, x: u32| {
+        [wave(at(x) + 0.3 * at(y)), wave(1.7 * at(y) - 0.4 * at(x)), wave(at(x) * at(y) * 2.3 + 0.6)]
+    };
     let rgb = (0..side).flat_map(|y| (0..side).flat_map(move |x| colour(y, x))).collect();
     Pixels::new(side, side, rgb)
 }

@@ -68,7 +68,9 @@ pub fn group_norm(
             let (mean, scale) = (&mean, &scale);
             match silu {
                 true => arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> }),
-                false => arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> }),
+                false => {
+                    arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> })
+                }
             }
         });
     });

@@ -81,8 +81,7 @@ pub fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         return close::<D>(a) + close::<D>(b);
     }
     let layout = a.layout().clone();
-    let sum: Vec<f32> =
-        a.storage::<f32>().iter().zip(b.storage::<f32>()).map(|(a, b)| a + b).collect();
+    let sum: Vec<f32> = a.storage::<f32>().iter().zip(b.storage::<f32>()).map(|(a, b)| a + b).collect();
     let len = sum.len();
     close(from_rows(sum, [len]).with_layout(layout))
 }
@@ -104,9 +103,8 @@ pub fn cat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 /// Nearest-neighbour resize, `source = floor(target * from / to)` as in PyTorch.
 pub fn upsample_nearest(x: Tensor<4>, height: usize, width: usize) -> Tensor<4> {
     let (x, [batch, from_height, from_width, channels]) = channels_last(x);
-    let source = |at: usize, from: usize, to: usize| {
-        ((at as f32 * (from as f32 / to as f32)) as usize).min(from - 1)
-    };
+    let source =
+        |at: usize, from: usize, to: usize| ((at as f32 * (from as f32 / to as f32)) as usize).min(from - 1);
     let x = values(&x);
     let mut out = Vec::with_capacity(batch * height * width * channels);
     for image in 0..batch {

@@ -20,7 +20,8 @@ fn input(note: &Value) -> Latents {
 #[test]
 fn each_network_equals_its_reference() {
     for model in MODELS {
-        let (golden, notes) = (Golden::open(&format!("{model}.safetensors")), notes(&format!("{model}.json")));
+        let (golden, notes) =
+            (Golden::open(&format!("{model}.safetensors")), notes(&format!("{model}.json")));
         let pipeline = pipeline(model);
         let never = StopFlag::default();
         let prompts: Vec<&str> =

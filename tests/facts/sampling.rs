@@ -4,10 +4,8 @@
 
 use std::ops::ControlFlow;
 
-use engine::diffusion::{
-    Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample,
-};
 use crate::golden::Golden;
+use engine::diffusion::{Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample};
 
 const SEEDS: [u64; 3] = [0, 32, (1 << 32) + 5];
 const STEPS: [usize; 7] = [1, 2, 10, 15, 20, 30, 50];

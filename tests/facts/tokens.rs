@@ -16,7 +16,8 @@ fn references() -> Value {
 
 fn tokenizer(vocabulary: &str) -> Tokenizer {
     let folder = folder().join("../../assets").join(vocabulary);
-    let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let read =
+        |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     Tokenizer::from_vocabulary(&read("vocab.json"), &read("merges.txt"), 77).expect("a vocabulary")
 }
 

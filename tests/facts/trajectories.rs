@@ -62,10 +62,9 @@ fn every_run_ends_in_the_references_latents() {
                 schedule: named(&Schedule::ALL, schedule, Schedule::name),
                 guidance: Guidance { cfg_scale: 7.5 },
                 start: match mode {
-                    "img2img" => Start::Image {
-                        path: start.clone(),
-                        strength: strength_of(number("start_step"), 10),
-                    },
+                    "img2img" => {
+                        Start::Image { path: start.clone(), strength: strength_of(number("start_step"), 10) }
+                    }
                     _ => Start::Noise,
                 },
                 ..Recipe::default()
