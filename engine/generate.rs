@@ -118,9 +118,11 @@ impl Pipeline {
         observe(Progress::Started { sigmas: &sigmas, start_step });
         let mut timings = Timings::default();
 
-        let cond = self.encode_prompt(&recipe.prompt);
         let guided = recipe.guidance.cfg_scale != 1.0;
-        let uncond = guided.then(|| self.encode_prompt(&recipe.negative_prompt));
+        let prompts = [recipe.prompt.as_str(), recipe.negative_prompt.as_str()];
+        let texts = self.encode_prompts(if guided { &prompts } else { &prompts[..1] });
+        let cond = texts.clone().narrow(0, 0, 1);
+        let uncond = guided.then(|| texts.narrow(0, 1, 1));
         let (cond_array, uncond_array) = (to_array(cond.clone())?, uncond.clone().map(to_array).transpose()?);
         timings.text_secs = started.elapsed().as_secs_f64();
 

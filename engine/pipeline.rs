@@ -81,13 +81,12 @@ impl Pipeline {
     /// # Shapes
     /// - output embeddings of a prompt: `[1, tokens, width]`
     pub fn text_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
-        to_array(self.encode_prompt(prompt))
+        to_array(self.encode_prompts(&[prompt]))
     }
 
     /// The UNet's prediction for latents as they are, one prompt a picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
-        let texts = prompts.iter().map(|prompt| self.encode_prompt(prompt)).collect();
-        let cond = Tensor::cat(texts, 0).cast(self.unet_dtype);
+        let cond = self.encode_prompts(prompts).cast(self.unet_dtype);
         let mut unet = GuidedUnet { pipeline: self, stop: &StopFlag::default(), cond, pair: None };
         unet.eps(x, timestep)
     }
@@ -106,11 +105,13 @@ impl Pipeline {
         to_latents(self.model.vae.decode(x, &|| stop.is_raised())?)
     }
 
-    /// Output embeddings of a prompt, `[1, tokens, width]`.
-    pub(crate) fn encode_prompt(&self, prompt: &str) -> Tensor<3> {
-        let ids = self.model.tokenizer.tokenize(prompt).ids;
+    /// Output embeddings of prompts, `[prompts, tokens, width]`, in one pass.
+    pub(crate) fn encode_prompts(&self, prompts: &[&str]) -> Tensor<3> {
+        let ids: Vec<Vec<u32>> =
+            prompts.iter().map(|prompt| self.model.tokenizer.tokenize(prompt).ids).collect();
+        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let encoder = &self.model.text_encoder;
-        encoder.forward(encoder.token_embeddings(&[&ids]))
+        encoder.forward(encoder.token_embeddings(&ids))
     }
 
     /// Mean and log variance of a picture's latents, unscaled.
