@@ -235,8 +235,12 @@ impl eframe::App for TidepoolApp {
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
+        if let Some(secs) = frame.info().cpu_usage {
+            // RUST_LOG=app=trace shows what the frame before this one cost.
+            tracing::trace!("frame {:.2} ms", secs * 1e3);
+        }
         if std::mem::take(&mut self.is_first_frame) {
             ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
         }

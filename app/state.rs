@@ -199,7 +199,10 @@ impl AppState {
                 return self.ask_for_pinned();
             }
             Command::StepBy(by) => return self.step_by(by),
-            Command::TogglePlay { now } => self.toggle_play(now),
+            Command::TogglePlay { now } => {
+                self.toggle_play(now);
+                return self.ask_for_pinned();
+            }
             Command::Tick { now } => {
                 if let (Some(play), Some(run)) = (&mut self.film.play, &self.run) {
                     play.advance(now, run.frames.len());

@@ -27,6 +27,8 @@ pub fn run_window() -> Result<(), WindowError> {
         viewport: viewport(&settings.window),
         renderer: Renderer::Wgpu,
         persist_window: false,
+        // Nothing on the desk is a gradient, and without a GPU every instruction a pixel counts.
+        dithering: false,
         system_font_fallback: false,
         ..NativeOptions::default()
     };
