@@ -78,6 +78,7 @@ impl TidepoolApp {
         let ctx = &cc.egui_ctx;
         theme::dress(ctx);
         fonts::install(ctx);
+        egui_extras::install_image_loaders(ctx);
         ctx.set_theme(theme::preference(settings.theme));
         let (sender, news) = unbounded();
         let teller = Teller { news: sender, ctx: ctx.clone() };

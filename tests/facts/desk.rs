@@ -78,10 +78,10 @@ impl Desk {
         let sigmas = sigmas(recipe.steps as usize);
         let start_step = recipe.start_step() as usize;
         self.tell_job(id, JobEvent::Started { sigmas: sigmas.clone(), start_step });
-        for step in start_step..start_step + steps {
+        for (step, &sigma) in sigmas.iter().enumerate().skip(start_step).take(steps) {
             let frame = Frame {
                 step,
-                sigma: sigmas[step],
+                sigma,
                 predicted: (0..recipe.batch).map(|at| tide(16, step as f32 / 20.0, at)).collect(),
                 elapsed: Duration::from_millis(80 * (step - start_step + 1) as u64),
             };
