@@ -78,6 +78,7 @@ impl TidepoolApp {
         let ctx = &cc.egui_ctx;
         theme::dress(ctx);
         fonts::install(ctx);
+        egui_extras::install_image_loaders(ctx);
         ctx.set_theme(theme::preference(settings.theme));
         let (sender, news) = unbounded();
         let teller = Teller { news: sender, ctx: ctx.clone() };
@@ -235,8 +236,12 @@ impl eframe::App for TidepoolApp {
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
+        if let Some(secs) = frame.info().cpu_usage {
+            // RUST_LOG=app=trace shows what the frame before this one cost.
+            tracing::trace!("frame {:.2} ms", secs * 1e3);
+        }
         if std::mem::take(&mut self.is_first_frame) {
             ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
         }
