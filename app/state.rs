@@ -79,6 +79,8 @@ pub const DEFAULT_STRENGTH: f32 = 0.6;
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
+        let is_first_start = settings.last_recipe == Recipe::default();
+        let last_seed = settings.last_recipe.seed;
         Self {
             recipe: settings.last_recipe.clone(),
             settings,
@@ -95,7 +97,8 @@ impl AppState {
             warning: None,
             before: Vec::new(),
             next_job: 1,
-            last_seed: None,
+            // The seed of the last session was used up in it.
+            last_seed: (!is_first_start).then_some(last_seed),
         }
     }
 
