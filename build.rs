@@ -29,9 +29,8 @@ fn main() {
 /// A file that is there and, for weights, as long as its header says at least.
 fn check(file: &Path) {
     println!("cargo:rerun-if-changed={}", file.display());
-    let bytes = fs::read(file).unwrap_or_else(|error| {
-        panic!("the built-in model is not whole: {error}: {}", file.display())
-    });
+    let bytes = fs::read(file)
+        .unwrap_or_else(|error| panic!("the built-in model is not whole: {error}: {}", file.display()));
     let is_weights = file.extension().is_some_and(|extension| extension == "safetensors");
     let header_len = bytes.first_chunk().map_or(u64::MAX, |len| u64::from_le_bytes(*len));
     assert!(

@@ -97,10 +97,9 @@ impl Settings {
                 format!("The settings file could not be read ({cause}), so it was left as it is")
             }
             Err(ReadError::Broken(cause)) => match set_aside(&file) {
-                Ok(kept) => format!(
-                    "The settings file made no sense ({cause}); it is kept as {}",
-                    kept.display()
-                ),
+                Ok(kept) => {
+                    format!("The settings file made no sense ({cause}); it is kept as {}", kept.display())
+                }
                 Err(_) => format!("The settings file made no sense ({cause})"),
             },
         };

@@ -124,9 +124,13 @@ pub enum AdapterKind {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    #[error("There is no GPU {asked}: this machine has {found}. `tidepool devices` lists them; use cpu or auto to do without")]
+    #[error(
+        "There is no GPU {asked}: this machine has {found}. `tidepool devices` lists them; use cpu or auto to do without"
+    )]
     NoSuchGpu { asked: usize, found: String },
-    #[error("This machine has no GPU that Tidepool can use. Use cpu or auto to do without, or install the graphics driver of your GPU")]
+    #[error(
+        "This machine has no GPU that Tidepool can use. Use cpu or auto to do without, or install the graphics driver of your GPU"
+    )]
     NoGpu,
     #[error("{0} cannot compute in f16. Use f32 or auto")]
     NoF16(String),
@@ -205,12 +209,18 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
     let Some(gpu) = gpus.get(number) else {
         return match choice.place {
             Place::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
-            Place::Auto => cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself"),
-            _ if gpus.is_empty() => Err(DeviceError::NoGpu),
-            _ => {
-                let found = format!("{} (from gpu:0 to gpu:{})", gpus.len(), gpus.len() - 1);
-                Err(DeviceError::NoSuchGpu { asked: number, found })
+            Place::Auto => {
+                cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
             }
+            Place::Gpu(Some(asked)) => {
+                let found = match gpus.len() {
+                    0 => "none".into(),
+                    1 => "one, gpu:0".into(),
+                    count => format!("{count}, gpu:0 to gpu:{}", count - 1),
+                };
+                Err(DeviceError::NoSuchGpu { asked, found })
+            }
+            _ => Err(DeviceError::NoGpu),
         };
     };
     let same_kind_before = gpus[..number].iter().filter(|card| card.kind == gpu.kind).count();

@@ -58,7 +58,7 @@ pub enum Start {
 impl Recipe {
     pub const STEPS: RangeInclusive<u32> = 1..=1000;
     pub const BATCH: RangeInclusive<u32> = 1..=8;
-    pub const SIDE: RangeInclusive<u32> = 64..=2048;
+    pub const SIDE: RangeInclusive<u32> = 8..=2048;
     pub const CFG_SCALE: RangeInclusive<f32> = 0.0..=100.0;
 
     /// The first step that runs: 0 from noise, and for a start image
@@ -156,7 +156,7 @@ pub enum RecipeError {
     #[error("A batch of {0} cannot be made: choose 1 to 8 pictures")]
     Batch(u32),
     #[error(
-        "The {side} of {pixels} pixels does not fit: choose a multiple of 8 from 64 to 2048, such as {nearest}"
+        "The {side} of {pixels} pixels does not fit: choose a multiple of 8 from 8 to 2048, such as {nearest}"
     )]
     Side { side: &'static str, pixels: u32, nearest: u32 },
     #[error("A guidance scale of {0} cannot be used: choose 0 to 100 (7.5 suits most models)")]

@@ -10,7 +10,13 @@ use engine::diffusion::{Sampler, Schedule};
 
 /// A studio for Stable Diffusion that shows its work. Without a command it opens its window.
 #[derive(Debug, Parser)]
-#[command(name = "tidepool", version = env!("TIDEPOOL_VERSION"), max_term_width = 100)]
+#[command(
+    name = "tidepool",
+    version = env!("TIDEPOOL_VERSION"),
+    max_term_width = 100,
+    // Of an option given twice the later one counts, so that an alias can be overruled.
+    args_override_self = true
+)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -37,7 +43,13 @@ pub struct RenderArgs {
     #[arg(short, long, value_name = "OUT.png")]
     pub output: Option<PathBuf>,
     /// What not to see
-    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     pub negative: String,
     #[command(flatten)]
     pub model: ModelArgs,
@@ -100,11 +112,7 @@ impl ModelArgs {
 
 /// `demo`, or a folder. A folder of that name is `./demo`.
 pub fn source_of(model: &Path) -> ModelSource {
-    if model.as_os_str() == "demo" {
-        ModelSource::BuiltIn
-    } else {
-        ModelSource::Folder(model.to_owned())
-    }
+    if model.as_os_str() == "demo" { ModelSource::BuiltIn } else { ModelSource::Folder(model.to_owned()) }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -176,10 +184,7 @@ impl std::str::FromStr for Size {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split_once(['x', 'X', '×'])
             .and_then(|(width, height)| {
-                Some(Self {
-                    width: width.trim().parse().ok()?,
-                    height: height.trim().parse().ok()?,
-                })
+                Some(Self { width: width.trim().parse().ok()?, height: height.trim().parse().ok()? })
             })
             .ok_or("a size is WIDTHxHEIGHT in pixels, such as 512x512")
     }
@@ -197,9 +202,10 @@ impl std::str::FromStr for Seed {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "random" | "-1" => Ok(Self::Random),
-            number => number.parse().map(Self::Given).map_err(
-                |_| "a seed is a whole number from 0 to 18446744073709551615, or `random`",
-            ),
+            number => number
+                .parse()
+                .map(Self::Given)
+                .map_err(|_| "a seed is a whole number from 0 to 18446744073709551615, or `random`"),
         }
     }
 }

@@ -72,12 +72,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     if args.json { say(json!(figures)) } else { say(in_words(&figures)) }
 }
 
-fn measure(
-    pipeline: &Pipeline,
-    recipe: &Recipe,
-    repeat: u32,
-    load_secs: f64,
-) -> Result<Figures, Failure> {
+fn measure(pipeline: &Pipeline, recipe: &Recipe, repeat: u32, load_secs: f64) -> Result<Figures, Failure> {
     let bar = progress::bench_bar(u64::from(2 * repeat + 1));
     let result = measure_with(&bar, pipeline, recipe, repeat, load_secs);
     bar.finish_and_clear();
@@ -207,9 +202,8 @@ fn in_words(figures: &Figures) -> String {
         ("to the first preview", figures.first_preview_secs),
         ("to stop", figures.stop_secs),
     ];
-    let mut lines = vec![format!(
-        "{model} on {device}, {width} x {height}, {steps} steps, medians of {repeat}"
-    )];
+    let mut lines =
+        vec![format!("{model} on {device}, {width} x {height}, {steps} steps, medians of {repeat}")];
     lines.extend(rows.iter().map(|(what, secs)| format!("{what:<22}{secs:>10.4} s")));
     if let Some(bytes) = figures.peak_memory_bytes {
         let mebibytes = bytes as f64 / f64::from(1 << 20);

@@ -58,10 +58,6 @@ mod tests {
         assert!(said.contains("f16 and f32; buffers up to 2048 MiB"), "{said}");
         adapter.number = None;
         adapter.kind = AdapterKind::Software;
-        assert!(
-            line(&adapter).starts_with("-      Tide 9000\n       software"),
-            "{}",
-            line(&adapter)
-        );
+        assert!(line(&adapter).starts_with("-      Tide 9000\n       software"), "{}", line(&adapter));
     }
 }

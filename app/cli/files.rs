@@ -11,6 +11,9 @@ use engine::recipe::Recipe;
 use super::Failure;
 use super::args::RenderArgs;
 
+/// One preview a picture of the batch, for every step.
+pub type Previews = Vec<Vec<Arc<Pixels>>>;
+
 /// The files of one render.
 pub struct Files {
     /// One a picture of the batch.
@@ -43,13 +46,12 @@ impl Files {
         Ok(Self { pictures, is_named: args.output.is_some(), films, trace: args.trace.clone() })
     }
 
-    /// `previews` are the pictures of every step.
     pub fn write(
         &self,
         model: &str,
         recipe: &Recipe,
         generated: Generated,
-        previews: Vec<Vec<Arc<Pixels>>>,
+        previews: &Previews,
     ) -> Result<(), Failure> {
         for (index, (path, pixels)) in self.pictures.iter().zip(&generated.pictures).enumerate() {
             let alone = Provenance::new(model, recipe.of_picture(index as u32));
@@ -59,8 +61,7 @@ impl Files {
         for (index, path) in self.films.iter().enumerate() {
             let mut frames: Vec<_> = previews.iter().map(|step| step[index].clone()).collect();
             frames.push(generated.pictures[index].clone());
-            write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS)
-                .map_err(Failure::failed)?;
+            write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS).map_err(Failure::failed)?;
         }
         if let Some(path) = &self.trace {
             let trace = trace_of(Provenance::new(model, recipe.clone()), generated);
@@ -76,8 +77,7 @@ const FILM_FPS: f32 = 10.0;
 fn trace_of(provenance: Provenance, generated: Generated) -> Trace {
     let mut film = generated.film;
     let sigmas = film.sigmas.split_off(film.start_step);
-    let (x, denoised) =
-        film.steps.into_iter().map(|step| (step.x.into(), step.denoised.into())).unzip();
+    let (x, denoised) = film.steps.into_iter().map(|step| (step.x.into(), step.denoised.into())).unzip();
     Trace {
         provenance,
         sigmas,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::InspectArgs;
 use super::weights::{self, ModelFolder, WeightFile};
-use super::{Failure, say};
+use super::{Failure, recipe_json, say};
 
 /// What a path turned out to be.
 enum Found {
@@ -30,8 +30,8 @@ enum Found {
 }
 
 pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let found = look_at(&args.file)
-        .map_err(|cause| Failure::failed(format!("{cause}: {}", args.file.display())))?;
+    let found =
+        look_at(&args.file).map_err(|cause| Failure::failed(format!("{cause}: {}", args.file.display())))?;
     if args.json { say(to_json(&found)) } else { say(in_words(&found).trim_end()) }
 }
 
@@ -50,8 +50,8 @@ fn look_at(path: &Path) -> Result<Found, String> {
     if about.len() == 0 {
         return Err("The file is empty: fetch it or save it again".to_owned());
     }
-    let start = beginning_of(path)
-        .map_err(|error| format!("It cannot be read ({error}): check its permissions"))?;
+    let start =
+        beginning_of(path).map_err(|error| format!("It cannot be read ({error}): check its permissions"))?;
     if let Ok(format) = image::guess_format(&start) {
         return picture(path, format);
     }
@@ -125,7 +125,7 @@ fn to_json(found: &Found) -> Value {
                 "format": format,
                 "width": width,
                 "height": height,
-                "recipe": found.map(|found| &found.provenance.recipe),
+                "recipe": found.map(|found| recipe_json(&found.provenance)),
                 "model": found.map(|found| &found.provenance.model),
                 "program": found.map(|found| &found.provenance.program),
                 "origin": found.map(|found| origin_name(found.origin)),
@@ -176,8 +176,7 @@ fn in_words(found: &Found) -> String {
         Found::Model(folder) => {
             let mut text = format!("A model folder in diffusers layout: {}\n", folder.class);
             for part in &folder.parts {
-                let size =
-                    if part.found { format!("{} bytes", part.bytes) } else { "missing".to_owned() };
+                let size = if part.found { format!("{} bytes", part.bytes) } else { "missing".to_owned() };
                 text += &format!("  {:<14}{:<24}{size}\n", part.name, part.class);
             }
             text
@@ -204,15 +203,12 @@ fn recipe_in_words(found: &FoundRecipe) -> String {
         ("seed", recipe.seed.to_string()),
         ("size", format!("{}x{}", recipe.width, recipe.height)),
     ]);
-    for (name, value) in
-        [("model", &found.provenance.model), ("made by", &found.provenance.program)]
-    {
+    for (name, value) in [("model", &found.provenance.model), ("made by", &found.provenance.program)] {
         if !value.is_empty() {
             rows.push((name, value.clone()));
         }
     }
-    let mut text: String =
-        rows.iter().map(|(name, value)| format!("  {name:<10}{value}\n")).collect();
+    let mut text: String = rows.iter().map(|(name, value)| format!("  {name:<10}{value}\n")).collect();
     for note in &found.notes {
         text += &format!("Note: {note}\n");
     }

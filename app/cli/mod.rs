@@ -19,6 +19,8 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use engine::images::Provenance;
+use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
@@ -55,8 +57,8 @@ fn run(args: Args) -> Result<(), Failure> {
 
 /// Our warnings, everybody's errors, and whatever else `RUST_LOG` asks for.
 fn log_to_stderr() {
-    let wanted = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
+    let wanted =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
     tracing_subscriber::fmt().with_env_filter(wanted).with_writer(io::stderr).init();
 }
 
@@ -72,14 +74,30 @@ fn say(result: impl Display) -> Result<(), Failure> {
 }
 
 fn open_window() -> Result<(), Failure> {
-    crate::run_window().map_err(|error| {
+    let opened = if has_display() {
+        crate::run_window().map_err(|error| error.to_string())
+    } else {
+        Err("there is no display (neither WAYLAND_DISPLAY nor DISPLAY is set)".to_owned())
+    };
+    opened.map_err(|cause| {
         Failure::failed(format!(
-            "The window could not be opened: {error}\n\
+            "The window could not be opened: {cause}.\n\
              Pictures can be made without one:\n\n    \
              tidepool render \"a red fox in the snow\" -o fox.png\n\n\
              and `tidepool --help` shows what else there is."
         ))
     })
+}
+
+/// False where a window has nowhere to go; only Linux starts without a display as a matter of course.
+fn has_display() -> bool {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux") || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
+}
+
+/// The recipe as files have it: 7.3 stays 7.3, and a path that is no text is named as well as can be.
+fn recipe_json(provenance: &Provenance) -> Value {
+    serde_json::from_str(&provenance.recipe_json()).expect("it was JSON a moment ago")
 }
 
 /// Why a command ended early: a sentence for the user, and the exit status.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
 use engine::generate::{GenerateError, Generated, Pipeline, Progress, Timings};
-use engine::images::{Pixels, Provenance};
+use engine::images::Provenance;
 use engine::recipe::{Guidance, Recipe, Start, strength_of};
 use engine::session::{ModelCard, StopFlag};
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
-use super::files::Files;
-use super::{Failure, progress, say};
+use super::files::{Files, Previews};
+use super::{Failure, progress, recipe_json, say};
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;
@@ -41,7 +41,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     }
     let (generated, previews) = run(&pipeline, &recipe)?;
     let timings = generated.timings.clone();
-    files.write(&pipeline.card().name, &recipe, generated, previews)?;
+    files.write(&pipeline.card().name, &recipe, generated, &previews)?;
 
     if args.json {
         let mut report = report(pipeline.card(), &recipe, &timings, load_secs);
@@ -128,8 +128,7 @@ fn remarks(pipeline: &Pipeline, recipe: &Recipe) -> Vec<String> {
     let mut remarks = Vec::new();
     if recipe.prompt.trim().is_empty() {
         remarks.push(
-            "The prompt is empty, so the model draws what it likes: say what you want to see"
-                .to_owned(),
+            "The prompt is empty, so the model draws what it likes: say what you want to see".to_owned(),
         );
     }
     for (what, text) in [("prompt", &recipe.prompt), ("negative prompt", &recipe.negative_prompt)] {
@@ -153,17 +152,13 @@ fn beginning(text: &str) -> String {
     }
 }
 
-/// The pictures, and the previews of every step, one a picture.
-fn run(
-    pipeline: &Pipeline,
-    recipe: &Recipe,
-) -> Result<(Generated, Vec<Vec<Arc<Pixels>>>), Failure> {
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> Result<(Generated, Previews), Failure> {
     let stop = StopFlag::default();
     if let Err(error) = raise_on_ctrl_c(stop.clone()) {
         tracing::warn!("Ctrl+C ends the program at once: {error}");
     }
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
-    let mut previews = Vec::new();
+    let mut previews = Previews::new();
     let generated = pipeline.generate(recipe, &stop, &mut |progress| {
         if let Progress::Step(frame) = progress {
             previews.push(frame.predicted);
@@ -209,7 +204,7 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "batch": recipe.batch,
         "steps": recipe.steps,
         "start_step": recipe.start_step(),
-        "recipe": recipe_json(card, recipe),
+        "recipe": recipe_json(&Provenance::new(&card.name, recipe.clone())),
         "timings": {
             "text_encode_secs": timings.text_secs,
             "step_secs": timings.step_secs,
@@ -220,12 +215,6 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "model": card.name,
         "device": card.device,
     })
-}
-
-/// As the picture stores it: a start image whose name is no text has one here.
-fn recipe_json(card: &ModelCard, recipe: &Recipe) -> Value {
-    let json = Provenance::new(&card.name, recipe.clone()).recipe_json();
-    serde_json::from_str(&json).expect("it was JSON a line ago")
 }
 
 fn shown(path: &Path) -> Value {

@@ -58,13 +58,11 @@ pub fn read_weight_file(path: &Path) -> Result<WeightFile, String> {
     }
     let mut header = Vec::new();
     file.take(header_len).read_to_end(&mut header).map_err(|error| error.to_string())?;
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|error| format!("Its header makes no sense ({error})"))?;
+    let header: Metadata =
+        serde_json::from_slice(&header).map_err(|error| format!("Its header makes no sense ({error})"))?;
     let expected = (header.data_len() as u64).saturating_add(8 + header_len);
     if expected != bytes {
-        return Err(format!(
-            "It has {bytes} bytes and its header promises {expected}: fetch it again"
-        ));
+        return Err(format!("It has {bytes} bytes and its header promises {expected}: fetch it again"));
     }
 
     let mut dtypes = BTreeMap::new();
@@ -138,7 +136,8 @@ mod tests {
         bytes
     }
 
-    const CONCEPT: &str = r#"{"__metadata__":{"by":"me"},"emb_params":{"dtype":"F16","shape":[2,8],"data_offsets":[0,32]}}"#;
+    const CONCEPT: &str =
+        r#"{"__metadata__":{"by":"me"},"emb_params":{"dtype":"F16","shape":[2,8],"data_offsets":[0,32]}}"#;
 
     #[test]
     fn a_header_tells_what_a_file_holds() {

@@ -60,11 +60,15 @@ impl fmt::Display for ModelSource {
 /// Why a model cannot be opened: what, why, what to do, the path last.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("This is not a model folder: {0}. Choose a folder in diffusers layout, which holds model_index.json, unet, vae, text_encoder, tokenizer and scheduler: {1}")]
+    #[error(
+        "This is not a model folder: {0}. Choose a folder in diffusers layout, which holds model_index.json, unet, vae, text_encoder, tokenizer and scheduler: {1}"
+    )]
     NotAModel(String, PathBuf),
     #[error("The file cannot be read ({0}). Check that it is there and that you may read it: {1}")]
     Unreadable(std::io::Error, PathBuf),
-    #[error("The configuration cannot be understood ({0}). Get the file again from where the model came from: {1}")]
+    #[error(
+        "The configuration cannot be understood ({0}). Get the file again from where the model came from: {1}"
+    )]
     BadConfig(String, PathBuf),
     #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x: {1}")]
     Unsupported(String, PathBuf),
@@ -72,9 +76,13 @@ pub enum OpenError {
     BadWeights(String, PathBuf),
     #[error("The weight {0} is missing. The file is not of this model or was cut short; get it again: {1}")]
     Missing(String, PathBuf),
-    #[error("The weight {name} has the shape {found:?} where the configuration asks for {expected:?}. Configuration and weights are of different models; get both again: {path}")]
+    #[error(
+        "The weight {name} has the shape {found:?} where the configuration asks for {expected:?}. Configuration and weights are of different models; get both again: {path}"
+    )]
     Misshapen { name: String, expected: Vec<usize>, found: Vec<usize>, path: PathBuf },
-    #[error("The weight {0} has no place in this model. Configuration and weights are of different models; get both again: {1}")]
+    #[error(
+        "The weight {0} has no place in this model. Configuration and weights are of different models; get both again: {1}"
+    )]
     Spare(String, PathBuf),
     #[error("{0}")]
     Device(#[from] crate::device::DeviceError),

@@ -37,7 +37,9 @@ pub fn spellings(path: &str, table: &[Row]) -> Vec<String> {
         if names.iter().any(|name| find_segments(name, row.ours).is_some()) {
             names = names
                 .iter()
-                .flat_map(|name| row.theirs.iter().map(move |theirs| replace_segments(name, row.ours, theirs)))
+                .flat_map(|name| {
+                    row.theirs.iter().map(move |theirs| replace_segments(name, row.ours, theirs))
+                })
                 .collect();
         }
     }
@@ -51,8 +53,7 @@ fn find_segments(name: &str, segments: &str) -> Option<usize> {
     }
     name.match_indices(segments).map(|(at, _)| at).find(|&at| {
         let end = at + segments.len();
-        (at == 0 || name.as_bytes()[at - 1] == b'.')
-            && (end == name.len() || name.as_bytes()[end] == b'.')
+        (at == 0 || name.as_bytes()[at - 1] == b'.') && (end == name.len() || name.as_bytes()[end] == b'.')
     })
 }
 

@@ -4,6 +4,7 @@
 //! bus fault, and no more than one tensor of it is held at a time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as BTreeEntry;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -91,7 +92,8 @@ impl WeightFile {
     /// The tensor's numbers as f32, and how many bytes they took in the file.
     pub fn read(&self, name: &str) -> Result<(Vec<f32>, u64), OpenError> {
         let damaged = |what: String| OpenError::BadWeights(what, self.path.clone());
-        let entry = self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), self.path.clone()))?;
+        let entry =
+            self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), self.path.clone()))?;
         let kind = entry
             .kind()
             .ok_or_else(|| damaged(format!("{name} is of type {}, not F16, BF16 or F32", entry.dtype)))?;
@@ -138,7 +140,8 @@ impl Entry {
 }
 
 fn to_f32(bytes: &[u8], kind: TensorKind) -> Vec<f32> {
-    let halves = || -> Vec<u16> { bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect() };
+    let halves =
+        || -> Vec<u16> { bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect() };
     let mut values = vec![0.0; bytes.len() / if kind == TensorKind::F32 { 4 } else { 2 }];
     match kind {
         TensorKind::F16 => halves().reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
@@ -179,7 +182,8 @@ fn read_header(
     places.sort_unstable_by_key(|(offsets, ..)| *offsets);
     let mut at = 0;
     for ((start, end), name, entry) in places {
-        let element_len = entry.element_len().ok_or_else(|| damaged(format!("{name} is of type {}", entry.dtype)))?;
+        let element_len =
+            entry.element_len().ok_or_else(|| damaged(format!("{name} is of type {}", entry.dtype)))?;
         let len = entry.shape.iter().try_fold(element_len, |len, &side| len.checked_mul(side as u64));
         if start != at || len.is_none_or(|len| start.checked_add(len) != Some(end)) {
             return Err(damaged(format!("{name} is not where its shape puts it")));
@@ -210,10 +214,15 @@ impl<'de> Deserialize<'de> for Header {
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<serde::de::IgnoredAny>()?;
-                    } else if entries.contains_key(&name) {
-                        return Err(serde::de::Error::custom(format!("{name} comes twice")));
-                    } else {
-                        entries.insert(name, map.next_value()?);
+                        continue;
+                    }
+                    match entries.entry(name) {
+                        BTreeEntry::Vacant(place) => {
+                            place.insert(map.next_value()?);
+                        }
+                        BTreeEntry::Occupied(taken) => {
+                            return Err(serde::de::Error::custom(format!("{} comes twice", taken.key())));
+                        }
                     }
                 }
                 Ok(Header(entries))

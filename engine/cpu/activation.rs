@@ -1,15 +1,55 @@
 //! Activations, written so that the compiler vectorises them.
 
+use std::marker::PhantomData;
+
 use burn::tensor::Tensor;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{close, contiguous, from_rows, open, values};
 
+/// A function of one number, applied to many.
+pub trait Activation: Copy + Send + Sync {
+    fn of(x: f32) -> f32;
+}
+
+/// `x * sigmoid(x)`
+#[derive(Clone, Copy)]
+pub struct Silu;
+
+/// `x * sigmoid(1.702 x)`, the activation of OpenAI's CLIP.
+#[derive(Clone, Copy)]
+pub struct QuickGelu;
+
+/// `x`
+#[derive(Clone, Copy)]
+pub struct Identity;
+
+impl Activation for Silu {
+    #[inline(always)]
+    fn of(x: f32) -> f32 {
+        x * sigmoid(x)
+    }
+}
+
+impl Activation for QuickGelu {
+    #[inline(always)]
+    fn of(x: f32) -> f32 {
+        x * sigmoid(1.702 * x)
+    }
+}
+
+impl Activation for Identity {
+    #[inline(always)]
+    fn of(x: f32) -> f32 {
+        x
+    }
+}
+
 /// `e^x` to about two units in the last place, for finite `x`: Cody and Waite's reduction and the
 /// polynomial of the Cephes library's `expf`.
 #[inline(always)]
-pub fn exp_of(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
     let x = x.clamp(-87.0, 88.0);
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
@@ -20,60 +60,57 @@ pub fn exp_of(x: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
     p * f32::from_bits((rounded.to_bits() << 23).wrapping_add(0x3f80_0000))
 }
 
 #[inline(always)]
-pub fn sigmoid_of(x: f32) -> f32 {
-    1.0 / (1.0 + exp_of(-x))
-}
-
-#[inline(always)]
-pub fn silu_of(x: f32) -> f32 {
-    x * sigmoid_of(x)
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
 }
 
 /// Gaussian error function, absolute error below 2e-7: Abramowitz and Stegun, 7.1.26.
 #[inline(always)]
-fn erf_of(x: f32) -> f32 {
+fn erf(x: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
     let p = 1.061_405_4f32;
     let p = p * t - 1.453_152;
     let p = p * t + 1.421_413_8;
     let p = p * t - 0.284_496_74;
     let p = p * t + 0.254_829_6;
-    (1.0 - p * t * exp_of(-x * x)).copysign(x)
+    (1.0 - p * t * exp(-x * x)).copysign(x)
 }
 
 #[inline(always)]
-fn gelu_of(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf_of(x * std::f32::consts::FRAC_1_SQRT_2))
+fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// `x * sigmoid(x)`, in place where the memory is not shared.
-pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map(x, silu_of)
-}
-
-/// `x * sigmoid(1.702 x)`, the activation of OpenAI's CLIP.
-pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map(x, |x| x * sigmoid_of(1.702 * x))
-}
-
-#[inline(always)]
-fn map<const D: usize>(x: Tensor<D>, f: impl Fn(f32) -> f32 + Sync + Copy) -> Tensor<D> {
+/// Applies an activation, in place where the memory is not shared.
+pub fn activate<A: Activation, const D: usize>(_activation: A, x: Tensor<D>) -> Tensor<D> {
     let x = open(x);
     let mut x = if x.layout().is_dense_unique_storage() { x } else { x.to_contiguous() };
     let arch = Arch::new();
-    x.storage_mut::<f32>().par_chunks_mut(1 << 14).for_each(|values| {
-        arch.dispatch(
-            #[inline(always)]
-            || values.iter_mut().for_each(|value| *value = f(*value)),
-        );
-    });
+    let parts = x.storage_mut::<f32>().par_chunks_mut(1 << 15);
+    parts.for_each(|values| arch.dispatch(InPlace::<A> { values, activation: PhantomData }));
     close(x)
+}
+
+struct InPlace<'a, A> {
+    values: &'a mut [f32],
+    activation: PhantomData<A>,
+}
+
+impl<A: Activation> WithSimd for InPlace<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for value in self.values {
+            *value = A::of(*value);
+        }
+    }
 }
 
 /// The gated feed-forward of a transformer block: first half times the GELU of the second.
@@ -89,20 +126,29 @@ pub fn geglu(x: Tensor<3>) -> Tensor<3> {
     let arch = Arch::new();
     let rows = (1 << 14) / width.max(1) + 1;
     let parts = values(&x).par_chunks(rows * double).zip(out.par_chunks_mut(rows * width));
-    parts.for_each(|(x, out)| {
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (x, out) in x.chunks_exact(double).zip(out.chunks_exact_mut(width)) {
-                    let (value, gate) = x.split_at(width);
-                    for ((out, &value), &gate) in out.iter_mut().zip(value).zip(gate) {
-                        *out = value * gelu_of(gate);
-                    }
-                }
-            },
-        );
-    });
+    parts.for_each(|(x, out)| arch.dispatch(Geglu { x, out, width }));
     close(from_rows(out, [batch, tokens, width]))
+}
+
+struct Geglu<'a> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+    width: usize,
+}
+
+impl WithSimd for Geglu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { x, out, width } = self;
+        for (x, out) in x.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+            let (value, gate) = x.split_at(width);
+            for ((out, &value), &gate) in out.iter_mut().zip(value).zip(gate) {
+                *out = value * gelu(gate);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -113,15 +159,17 @@ mod tests {
     fn the_exponential_is_right_to_a_millionth() {
         for i in -8600..8600 {
             let x = i as f32 / 100.0;
-            let (ours, exact) = (f64::from(exp_of(x)), f64::from(x).exp());
+            let (ours, exact) = (f64::from(exp(x)), f64::from(x).exp());
             assert!((ours - exact).abs() <= 1e-6 * exact, "e^{x}: {ours} for {exact}");
         }
     }
 
     #[test]
     fn gelu_meets_known_values() {
-        for (x, expected) in [(-3.0, -0.004_049_69), (-1.0, -0.158_655_25), (0.5, 0.345_731_23), (2.0, 1.954_499_7)] {
-            assert!((gelu_of(x) - expected).abs() < 1e-6, "gelu({x}) = {}", gelu_of(x));
+        for (x, expected) in
+            [(-3.0, -0.004_049_69), (-1.0, -0.158_655_25), (0.5, 0.345_731_23), (2.0, 1.954_499_7)]
+        {
+            assert!((gelu(x) - expected).abs() < 1e-6, "gelu({x}) = {}", gelu(x));
         }
     }
 }

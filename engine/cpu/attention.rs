@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::activation::exp_of;
+use super::activation::exp;
 use super::gemm::{Matrix, matmul};
 use super::{close, contiguous, from_rows, values};
 
@@ -57,10 +57,7 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
                         .enumerate()
                         .map(|(row, scores)| {
                             let seen = if causal { (first + row + 1).min(keys) } else { keys };
-                            arch.dispatch(
-                                #[inline(always)]
-                                || exponentials(scores, seen, scale),
-                            )
+                            arch.dispatch(Exponentials { scores, seen, scale })
                         })
                         .collect();
                     let weights = Matrix::rows(scores, rows, keys, keys);
@@ -82,25 +79,44 @@ fn of_head(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> M
 
 /// Turns the first `seen` scores into `exp(scale * (score - largest))`, the others into 0, and
 /// returns their sum.
-#[inline(always)]
-fn exponentials(scores: &mut [f32], seen: usize, scale: f32) -> f32 {
-    let (seen, unseen) = scores.split_at_mut(seen);
-    unseen.fill(0.0);
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let chunks = seen.chunks_exact(16);
-    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for chunk in chunks {
-        for (lane, &score) in lanes.iter_mut().zip(chunk) {
-            *lane = if score > *lane { score } else { *lane };
+struct Exponentials<'a> {
+    scores: &'a mut [f32],
+    seen: usize,
+    scale: f32,
+}
+
+/// Numbers reduced side by side, so that the compiler may use the widest vectors there are.
+const LANES: usize = 32;
+
+impl WithSimd for Exponentials<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f32 {
+        let (seen, unseen) = self.scores.split_at_mut(self.seen);
+        unseen.fill(0.0);
+        let (chunks, rest) = seen.as_chunks::<LANES>();
+        let mut lanes = [f32::NEG_INFINITY; LANES];
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+            }
         }
+        let largest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+
+        let (chunks, rest) = seen.as_chunks_mut::<LANES>();
+        let mut sums = [0.0f32; LANES];
+        for chunk in chunks {
+            for lane in 0..LANES {
+                chunk[lane] = exp(self.scale * (chunk[lane] - largest));
+                sums[lane] += chunk[lane];
+            }
+        }
+        let mut sum: f32 = sums.iter().sum();
+        for score in rest {
+            *score = exp(self.scale * (*score - largest));
+            sum += *score;
+        }
+        sum
     }
-    let largest = lanes.iter().copied().fold(rest, f32::max);
-    seen.iter_mut().for_each(|score| *score = exp_of(scale * (*score - largest)));
-    let mut sums = [0.0f32; 16];
-    let chunks = seen.chunks_exact(16);
-    let rest: f32 = chunks.remainder().iter().sum();
-    for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
-    }
-    rest + sums.iter().sum::<f32>()
 }

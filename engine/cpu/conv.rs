@@ -98,11 +98,18 @@ fn start_values(bias: Option<Tensor<1>>, addend: Option<Tensor<4>>, shape: [usiz
         };
     };
     let (addend, addend_shape) = channels_last(addend);
-    let mut out = if addend_shape[1] * addend_shape[2] == 1 {
-        values(&addend).chunks_exact(outputs).flat_map(|row| row.repeat(height * width)).collect()
-    } else {
-        values(&addend).to_vec()
-    };
+    if addend_shape[1] * addend_shape[2] == 1 {
+        let mut out = Vec::with_capacity(batch * area);
+        for row in values(&addend).chunks_exact(outputs) {
+            let mut row = row.to_vec();
+            if let Some(bias) = bias {
+                add_to(&mut row, bias);
+            }
+            (0..height * width).for_each(|_| out.extend_from_slice(&row));
+        }
+        return out;
+    }
+    let mut out = values(&addend).to_vec();
     assert_eq!(out.len(), batch * area, "an addend of the output's shape");
     if let Some(bias) = bias {
         out.chunks_exact_mut(outputs).for_each(|row| add_to(row, bias));

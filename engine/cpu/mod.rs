@@ -16,15 +16,18 @@ mod gemm;
 mod norm;
 mod rows;
 
-pub use activation::{geglu, quick_gelu, silu};
+pub use activation::{QuickGelu, Silu, activate, geglu};
 pub use attention::attention;
 pub use conv::{Conv2dShape, conv2d};
 pub use norm::group_norm;
 pub use rows::{add, cat_channels, linear, upsample_nearest};
 
+use std::cell::OnceCell;
+
 use burn::backend::flex::{Flex, FlexTensor, Layout};
 use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
+use rayon::ThreadPoolBuilder;
 
 /// True for f32 tensors that lie on the CPU and are not traced for gradients.
 pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
@@ -34,6 +37,29 @@ pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
 /// True for the plain CPU device.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Makes the calling thread one of the kernels' workers, once and for good.
+///
+/// A thread from outside would hand over each kernel and sleep until it is done, which takes longer
+/// than a small kernel itself.
+pub fn join_workers() {
+    thread_local! {
+        static JOINED: OnceCell<()> = const { OnceCell::new() };
+    }
+    JOINED.with(|joined| {
+        joined.get_or_init(|| {
+            let workers = ThreadPoolBuilder::new()
+                .use_current_thread()
+                .thread_name(|index| format!("engine kernels {index}"));
+            if rayon::current_thread_index().is_none()
+                && let Ok(pool) = workers.build()
+            {
+                // Dropping the pool would end the other workers while this thread still counts on them.
+                std::mem::forget(pool);
+            }
+        });
+    });
 }
 
 /// The flex tensor inside, in whatever memory order it has.

@@ -1,10 +1,12 @@
 //! Group normalisation with the activation that follows it, channels last.
 
+use std::marker::PhantomData;
+
 use burn::tensor::Tensor;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::activation::silu_of;
+use super::activation::{Activation, Identity, Silu};
 use super::{channels_last, contiguous, from_channels_last, rows_per_task, values};
 
 /// Normalises each group of channels over the whole picture, scales and shifts each channel, and
@@ -35,18 +37,26 @@ pub fn group_norm(
     let mut out = vec![0.0; x.len()];
     let images = x.par_chunks_exact(area * channels).zip(out.par_chunks_exact_mut(area * channels));
     images.for_each(|(image, out)| {
-        let over_groups = |center: &[f32], power: fn(f32) -> f32| -> Vec<f64> {
-            let sums = image
-                .par_chunks(rows * channels)
-                .map(|rows| arch.dispatch(|| channel_sums(rows, center, power)))
-                .reduce(|| vec![0.0; channels], |a, b| a.iter().zip(&b).map(|(a, b)| a + b).collect());
+        let zeros = vec![0.0; channels];
+        let mean_over_groups = |sums: Vec<f64>| -> Vec<f64> {
             sums.chunks_exact(in_group).map(|sums| sums.iter().sum::<f64>() / count).collect()
         };
-        let per_channel = |of_group: &[f64]| -> Vec<f32> {
-            (0..channels).map(|channel| of_group[channel / in_group] as f32).collect()
+        let of_rows = |center: &[f32], squared: bool| {
+            let add = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
+            let parts = image.par_chunks(rows * channels);
+            parts
+                .map(|rows| match squared {
+                    false => arch.dispatch(Sums::<false> { rows, center }),
+                    true => arch.dispatch(Sums::<true> { rows, center }),
+                })
+                .reduce_with(add)
+                .unwrap_or_default()
         };
-        let mean = per_channel(&over_groups(&vec![0.0; channels], |x| x));
-        let variance = over_groups(&mean, |x| x * x);
+        let mean: Vec<f32> = mean_over_groups(of_rows(&zeros, false))
+            .iter()
+            .flat_map(|&mean| std::iter::repeat_n(mean as f32, in_group))
+            .collect();
+        let variance = mean_over_groups(of_rows(&mean, true));
         let scale: Vec<f32> = (0..channels)
             .map(|channel| {
                 let deviation = (variance[channel / in_group] + epsilon).sqrt();
@@ -55,34 +65,71 @@ pub fn group_norm(
             .collect();
         let parts = image.par_chunks(rows * channels).zip(out.par_chunks_mut(rows * channels));
         parts.for_each(|(x, out)| {
-            arch.dispatch(|| {
-                for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-                    for channel in 0..channels {
-                        let y = (x[channel] - mean[channel]) * scale[channel] + bias[channel];
-                        out[channel] = if silu { silu_of(y) } else { y };
-                    }
-                }
-            });
+            let (mean, scale) = (&mean, &scale);
+            if silu {
+                arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> });
+            } else {
+                arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> });
+            }
         });
     });
     from_channels_last(out, shape)
 }
 
-/// Sums `power(x - center)` of each channel over the rows.
-#[inline(always)]
-fn channel_sums(rows: &[f32], center: &[f32], power: fn(f32) -> f32) -> Vec<f64> {
-    let channels = center.len();
-    let mut total = vec![0.0f64; channels];
-    let mut partial = vec![0.0f32; channels];
-    // f32 within 32 rows, f64 across them.
-    for rows in rows.chunks(32 * channels) {
-        partial.fill(0.0);
-        for row in rows.chunks_exact(channels) {
-            for channel in 0..channels {
-                partial[channel] += power(row[channel] - center[channel]);
+/// The sum of `x - center`, or of its square, of each channel over the rows.
+struct Sums<'a, const SQUARED: bool> {
+    rows: &'a [f32],
+    center: &'a [f32],
+}
+
+impl<const SQUARED: bool> WithSimd for Sums<'_, SQUARED> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> Vec<f64> {
+        let channels = self.center.len();
+        let mut total = vec![0.0f64; channels];
+        let mut partial = vec![0.0f32; channels];
+        // f32 within 32 rows, f64 across them.
+        for rows in self.rows.chunks(32 * channels) {
+            partial.fill(0.0);
+            for row in rows.chunks_exact(channels) {
+                for ((partial, &x), &center) in partial.iter_mut().zip(row).zip(self.center) {
+                    let apart = x - center;
+                    *partial += if SQUARED { apart * apart } else { apart };
+                }
+            }
+            for (total, &partial) in total.iter_mut().zip(&partial) {
+                *total += f64::from(partial);
             }
         }
-        total.iter_mut().zip(&partial).for_each(|(total, &partial)| *total += f64::from(partial));
+        total
     }
-    total
+}
+
+/// `then((x - mean) * scale + bias)`, channel by channel.
+struct Normalise<'a, A> {
+    x: &'a [f32],
+    out: &'a mut [f32],
+    mean: &'a [f32],
+    scale: &'a [f32],
+    bias: &'a [f32],
+    /// Applied last; only its type counts.
+    then: PhantomData<A>,
+}
+
+impl<A: Activation> WithSimd for Normalise<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { x, out, mean, scale, bias, then: _ } = self;
+        let channels = mean.len();
+        let (scale, bias) = (&scale[..channels], &bias[..channels]);
+        for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
+            for channel in 0..channels {
+                out[channel] = A::of((x[channel] - mean[channel]) * scale[channel] + bias[channel]);
+            }
+        }
+    }
 }

@@ -6,9 +6,11 @@ use rayon::prelude::*;
 use super::gemm::{Matrix, matmul};
 use super::{channels_last, close, contiguous, from_channels_last, from_rows, open, rows_per_task, values};
 
-/// Below this many rows a product is split over its columns, since the weights are then the larger
-/// side.
-const FEW_ROWS: usize = 48;
+/// A task takes at least so many rows: fewer, and fetching the weights takes longer than using them.
+const ROWS_OF_TASK: usize = 24;
+
+/// Weights of so many numbers stay in a 2 MiB second-level cache.
+const CACHED_WEIGHTS: usize = 1 << 19;
 
 /// `x * weight + bias (+ addend)`, where `weight` is `[inputs, outputs]`.
 ///
@@ -46,8 +48,9 @@ fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Matrix<'_>) {
         matmul(out, outputs, x, weight, true);
         return;
     }
-    if x.rows >= FEW_ROWS {
-        let rows = rows_per_task(x.rows, FEW_ROWS / 2);
+    // Each task reads one side whole: the weights, unless they are the larger side and leave the cache.
+    if x.rows >= outputs || x.columns * outputs < CACHED_WEIGHTS {
+        let rows = rows_per_task(x.rows, ROWS_OF_TASK);
         out.par_chunks_mut(rows * outputs).enumerate().for_each(|(task, out)| {
             let start = task * rows * x.row_stride;
             let part = Matrix { data: &x.data[start..], rows: out.len() / outputs, ..x };
@@ -81,8 +84,7 @@ pub fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
         return close::<D>(a) + close::<D>(b);
     }
     let layout = a.layout().clone();
-    let sum: Vec<f32> =
-        a.storage::<f32>().iter().zip(b.storage::<f32>()).map(|(a, b)| a + b).collect();
+    let sum: Vec<f32> = a.storage::<f32>().iter().zip(b.storage::<f32>()).map(|(a, b)| a + b).collect();
     let len = sum.len();
     close(from_rows(sum, [len]).with_layout(layout))
 }
@@ -104,9 +106,8 @@ pub fn cat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 /// Nearest-neighbour resize, `source = floor(target * from / to)` as in PyTorch.
 pub fn upsample_nearest(x: Tensor<4>, height: usize, width: usize) -> Tensor<4> {
     let (x, [batch, from_height, from_width, channels]) = channels_last(x);
-    let source = |at: usize, from: usize, to: usize| {
-        ((at as f32 * (from as f32 / to as f32)) as usize).min(from - 1)
-    };
+    let source =
+        |at: usize, from: usize, to: usize| ((at as f32 * (from as f32 / to as f32)) as usize).min(from - 1);
     let x = values(&x);
     let mut out = Vec::with_capacity(batch * height * width * channels);
     for image in 0..batch {

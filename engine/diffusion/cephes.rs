@@ -77,10 +77,7 @@ mod tests {
             assert!((log(unit) - unit.ln()).abs() <= 2e-7 * unit.ln().abs().max(0.1), "log {unit}");
             let angle = std::f32::consts::TAU * unit;
             let (sin, cos) = sin_cos(angle);
-            assert!(
-                (sin - angle.sin()).abs() < 2e-7 && (cos - angle.cos()).abs() < 2e-7,
-                "{angle}"
-            );
+            assert!((sin - angle.sin()).abs() < 2e-7 && (cos - angle.cos()).abs() < 2e-7, "{angle}");
         }
     }
 }

@@ -141,9 +141,8 @@ mod tests {
     #[test]
     fn noise_is_standard_normal() {
         let noise = TorchGenerator::new(1).randn(100_003);
-        let mean = |f: fn(f64) -> f64| {
-            noise.iter().map(|&v| f(f64::from(v))).sum::<f64>() / noise.len() as f64
-        };
+        let mean =
+            |f: fn(f64) -> f64| noise.iter().map(|&v| f(f64::from(v))).sum::<f64>() / noise.len() as f64;
         assert!(mean(|v| v).abs() < 0.01 && (mean(|v| v * v) - 1.0).abs() < 0.02);
         assert!((mean(|v| v.powi(4)) - 3.0).abs() < 0.1);
     }

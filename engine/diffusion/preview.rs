@@ -68,10 +68,8 @@ impl LatentRgb {
             for at in 0..area {
                 let inputs = latents.picture(picture).iter().skip(at).step_by(area.max(1));
                 let inputs = inputs.copied().chain([1.0]);
-                let known: Vec<f64> = inputs
-                    .chain([rgb[at], rgb[area + at], rgb[2 * area + at]])
-                    .map(f64::from)
-                    .collect();
+                let known: Vec<f64> =
+                    inputs.chain([rgb[at], rgb[area + at], rgb[2 * area + at]]).map(f64::from).collect();
                 for (row, input) in rows.iter_mut().zip(&known) {
                     row.iter_mut().zip(&known).for_each(|(sum, value)| *sum += input * value);
                 }

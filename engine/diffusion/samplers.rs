@@ -30,8 +30,7 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    pub const ALL: [Self; 5] =
-        [Self::Euler, Self::EulerAncestral, Self::Heun, Self::Lms, Self::DpmPp2m];
+    pub const ALL: [Self; 5] = [Self::Euler, Self::EulerAncestral, Self::Heun, Self::Lms, Self::DpmPp2m];
 
     /// Name on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -109,12 +108,7 @@ pub fn sample(
 }
 
 /// Algorithm 2 of Karras et al. (2022) with Euler steps and without churn.
-fn euler(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
+fn euler(model: &mut dyn Denoiser, mut x: Latents, sigmas: &[f32], observe: &mut Observer<'_>) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
         let d = derivative(&x, &denoised, sigma);
@@ -148,12 +142,7 @@ fn euler_ancestral(
 
 /// Algorithm 2 of Karras et al. (2022) without churn: an Euler step, made again with the mean of the
 /// derivatives at its two ends.
-fn heun(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
+fn heun(model: &mut dyn Denoiser, mut x: Latents, sigmas: &[f32], observe: &mut Observer<'_>) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
         let d = derivative(&x, &denoised, sigma);
@@ -172,12 +161,7 @@ fn heun(
 
 /// Linear multistep (Adams and Bashforth) of order 4: a polynomial through the latest derivatives,
 /// integrated over the step. The lesson's sampler, from k-diffusion.
-fn lms(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
+fn lms(model: &mut dyn Denoiser, mut x: Latents, sigmas: &[f32], observe: &mut Observer<'_>) -> Sampled {
     const ORDER: usize = 4;
     let mut derivatives = VecDeque::with_capacity(ORDER); // the latest first
     for (index, sigma, _) in steps(sigmas) {
@@ -207,12 +191,7 @@ fn lms_coefficient(order: usize, sigmas: &[f32], index: usize, back: usize) -> f
 }
 
 /// DPM-Solver++(2M): algorithm 2 of Lu et al. (2022b), for sigmas, with `lambda = -ln sigma`.
-fn dpmpp_2m(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
+fn dpmpp_2m(model: &mut dyn Denoiser, mut x: Latents, sigmas: &[f32], observe: &mut Observer<'_>) -> Sampled {
     let mut last: Option<(f32, Latents)> = None;
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;

@@ -229,8 +229,8 @@ mod tests {
     fn fifteen_steps_are_the_lessons() {
         let (noise, lesson) = (stable_diffusion(), Schedule::Lesson);
         let sigmas = [
-            14.6146, 9.6826, 6.6780, 4.7746, 3.5221, 2.6666, 2.0606, 1.6156, 1.2768, 1.0097,
-            0.7913, 0.6056, 0.4397, 0.2780, 0.0292, 0.0,
+            14.6146, 9.6826, 6.6780, 4.7746, 3.5221, 2.6666, 2.0606, 1.6156, 1.2768, 1.0097, 0.7913, 0.6056,
+            0.4397, 0.2780, 0.0292, 0.0,
         ];
         assert_close(&lesson.sigmas(15, &noise), &sigmas, 6e-5);
         let timesteps = lesson.timesteps(15, &noise);
@@ -242,8 +242,8 @@ mod tests {
     fn ten_karras_steps_are_k_diffusions() {
         let noise = stable_diffusion();
         let sigmas = [
-            14.614_643, 9.102_934, 5.478_399, 3.168_609, 1.749_423, 0.914_076, 0.446_921, 0.2014,
-            0.081_911, 0.029_168, 0.0,
+            14.614_643, 9.102_934, 5.478_399, 3.168_609, 1.749_423, 0.914_076, 0.446_921, 0.2014, 0.081_911,
+            0.029_168, 0.0,
         ];
         assert_close(&Schedule::Karras.sigmas(10, &noise), &sigmas, 5e-6);
     }

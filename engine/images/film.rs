@@ -20,12 +20,7 @@ const LAST_FRAME: Duration = Duration::from_secs(2);
 /// previews are scaled up smoothly. `fps` is frames a second, held to 1..=50, which is as fast as
 /// browsers play. A film of this name is replaced once the new one is whole. One frame at a time is
 /// held in full size.
-pub fn write_gif(
-    path: &Path,
-    frames: &[Arc<Pixels>],
-    size: (u32, u32),
-    fps: f32,
-) -> Result<(), SaveError> {
+pub fn write_gif(path: &Path, frames: &[Arc<Pixels>], size: (u32, u32), fps: f32) -> Result<(), SaveError> {
     let Some(last) = frames.len().checked_sub(1) else {
         return Err(SaveError::NoFrames { path: path.to_owned() });
     };
@@ -38,8 +33,7 @@ pub fn write_gif(
         for (index, pixels) in frames.iter().enumerate() {
             let shown = if index == last { LAST_FRAME } else { frame_time };
             let delay = Delay::from_saturating_duration(shown);
-            film.encode_frame(Frame::from_parts(at_size(pixels, size), 0, 0, delay))
-                .map_err(plain)?;
+            film.encode_frame(Frame::from_parts(at_size(pixels, size), 0, 0, delay)).map_err(plain)?;
         }
         Ok(())
     })

@@ -98,19 +98,14 @@ const AUTOMATIC: &[(&str, &str)] = &[
 
 /// The schedule of that name in any program, or the nearest with a note. Before 1.9 A1111 said it
 /// at the end of the sampler's name.
-pub(super) fn schedule_of(
-    spoken: Option<&str>,
-    spoken_sampler: &str,
-    notes: &mut Vec<String>,
-) -> Schedule {
+pub(super) fn schedule_of(spoken: Option<&str>, spoken_sampler: &str, notes: &mut Vec<String>) -> Schedule {
     let (sampler, old_schedule) = split_old_name(spoken_sampler);
     let mut name = spoken.map(plain).or(old_schedule).unwrap_or_default();
     if name.is_empty() || name == "automatic" {
         let row = AUTOMATIC.iter().find(|(start, _)| sampler.starts_with(start));
         name = row.map_or("uniform", |(_, schedule)| schedule).to_owned();
     }
-    let ours =
-        |schedule: &Schedule| [plain(schedule.label()), plain(schedule.name())].contains(&name);
+    let ours = |schedule: &Schedule| [plain(schedule.label()), plain(schedule.name())].contains(&name);
     if let Some(schedule) = Schedule::ALL.into_iter().find(ours) {
         return schedule;
     }
@@ -147,18 +142,9 @@ fn plain(name: &str) -> String {
 /// with the value in place of `{}`.
 pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("Clip skip", "Clip skip {} is not done here: the prompt will read a little differently"),
-    (
-        "Hires",
-        "Hires fix, a second pass at a larger size, is not done here: this is its first pass",
-    ),
-    (
-        "Lora hashes",
-        "It was made with LoRA files, which are not used here: the picture will differ",
-    ),
-    (
-        "Hypernet",
-        "It was made with a hypernetwork, which is not used here: the picture will differ",
-    ),
+    ("Hires", "Hires fix, a second pass at a larger size, is not done here: this is its first pass"),
+    ("Lora hashes", "It was made with LoRA files, which are not used here: the picture will differ"),
+    ("Hypernet", "It was made with a hypernetwork, which is not used here: the picture will differ"),
     ("TI hashes", "It was made with concepts ({}): without them its prompt means something else"),
     ("Variation seed", "Variations of a seed are not made here: the picture will differ"),
     ("Seed resize", "Resizing the noise of a seed is not done here: the picture will differ"),

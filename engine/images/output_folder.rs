@@ -60,9 +60,8 @@ fn highest_number(folder: &Path, with_parts: bool) -> io::Result<u64> {
             None => name.strip_suffix(".png").and_then(|name| name.split_once('-')).map(|(n, _)| n),
         };
         // Eight digits are a date, not one of our numbers.
-        let number = digits
-            .filter(|digits| (5..=7).contains(&digits.len()))
-            .and_then(|digits| digits.parse().ok());
+        let number =
+            digits.filter(|digits| (5..=7).contains(&digits.len())).and_then(|digits| digits.parse().ok());
         highest = highest.max(number.unwrap_or(0));
     }
     Ok(highest)

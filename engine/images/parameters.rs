@@ -150,9 +150,7 @@ fn noise_note(rng: Option<&str>) -> Option<String> {
         Some("NV") => "the way NVIDIA cards do",
         _ => "on the graphics card",
     };
-    Some(format!(
-        "Its noise was made {made}, ours is made on the CPU: the same seed gives another picture"
-    ))
+    Some(format!("Its noise was made {made}, ours is made on the CPU: the same seed gives another picture"))
 }
 
 /// A1111 says the strength for a start image, and also for a second pass (hires fix).

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{
-    AnimationDecoder, DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits,
-    Rgb, imageops,
+    AnimationDecoder, DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb,
+    imageops,
 };
 
 use super::Pixels;
@@ -86,10 +86,7 @@ pub fn load(path: &Path) -> Result<StartImage, ImageError> {
     let mut picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
     picture.apply_orientation(orientation);
     if picture.width() == 0 || picture.height() == 0 {
-        return Err(ImageError::Damaged {
-            reason: "it has no pixels".into(),
-            path: path.to_owned(),
-        });
+        return Err(ImageError::Damaged { reason: "it has no pixels".into(), path: path.to_owned() });
     }
 
     let mut notes = Vec::new();
@@ -121,8 +118,7 @@ pub fn crop_to_fill(source: (u32, u32), target: (u32, u32)) -> CropRect {
         let (side, of, per) = (u64::from(side), u64::from(of), u64::from(per));
         ((2 * side * of + per) / (2 * per)).max(1) as u32
     };
-    let wide = u64::from(source_width) * u64::from(target.1)
-        > u64::from(source_height) * u64::from(target.0);
+    let wide = u64::from(source_width) * u64::from(target.1) > u64::from(source_height) * u64::from(target.0);
     let (width, height) = if wide {
         (part(source_height, target.0, target.1).min(source_width), source_height)
     } else {
@@ -176,11 +172,11 @@ fn is_animated(path: &Path, format: ImageFormat) -> bool {
     let file = BufReader::new(file);
     match format {
         ImageFormat::Gif => GifDecoder::new(file).is_ok_and(|mut decoder| {
-            decoder.set_limits(limits()).is_ok()
-                && decoder.into_frames().take(2).flatten().count() == 2
+            decoder.set_limits(limits()).is_ok() && decoder.into_frames().take(2).flatten().count() == 2
         }),
-        ImageFormat::Png => PngDecoder::with_limits(file, limits())
-            .is_ok_and(|decoder| decoder.is_apng().unwrap_or(false)),
+        ImageFormat::Png => {
+            PngDecoder::with_limits(file, limits()).is_ok_and(|decoder| decoder.is_apng().unwrap_or(false))
+        }
         ImageFormat::WebP => WebPDecoder::new(file).is_ok_and(|decoder| decoder.has_animation()),
         _ => false,
     }
@@ -209,9 +205,7 @@ impl ImageError {
         let path = path.to_owned();
         match error {
             image::ImageError::Limits(_) => Self::TooLarge { path },
-            image::ImageError::Unsupported(error) => {
-                Self::Unsupported { reason: error.to_string(), path }
-            }
+            image::ImageError::Unsupported(error) => Self::Unsupported { reason: error.to_string(), path },
             image::ImageError::IoError(source) => match source.kind() {
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                     Self::Damaged { reason: source.to_string(), path }

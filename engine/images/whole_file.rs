@@ -109,10 +109,7 @@ impl PartFile {
         Ok(Self { path, file, moved: false })
     }
 
-    pub fn fill(
-        &self,
-        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub fn fill(&self, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
         let mut writer = BufWriter::with_capacity(1 << 16, &self.file);
         write(&mut writer)?;
         writer.flush()?;

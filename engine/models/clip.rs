@@ -39,7 +39,7 @@ impl ClipTextConfig {
     /// Says what in the configuration this network cannot be.
     pub fn check(&self) -> Result<(), String> {
         match self.num_attention_heads {
-            heads if heads > 0 && self.hidden_size % heads == 0 => Ok(()),
+            heads if heads > 0 && self.hidden_size.is_multiple_of(heads) => Ok(()),
             heads => Err(format!("a width of {} in {heads} heads", self.hidden_size)),
         }
     }
@@ -169,7 +169,7 @@ impl Mlp {
     fn forward_add(&self, x: Tensor<3>, residual: Tensor<3>, activation: Activation) -> Tensor<3> {
         let x = self.fc1.forward(x);
         let x = match activation {
-            Activation::QuickGelu if cpu::runs_on(&x) => cpu::quick_gelu(x),
+            Activation::QuickGelu if cpu::runs_on(&x) => cpu::activate(cpu::QuickGelu, x),
             Activation::QuickGelu => x.clone() * activation::sigmoid(x * 1.702),
             Activation::Gelu => activation::gelu(x),
         };

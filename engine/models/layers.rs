@@ -27,10 +27,7 @@ pub struct Linear {
 
 impl Linear {
     pub fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
-        Self {
-            weight: parameter([outputs, inputs], device),
-            bias: Some(parameter([outputs], device)),
-        }
+        Self { weight: parameter([outputs, inputs], device), bias: Some(parameter([outputs], device)) }
     }
 
     pub fn without_bias(inputs: usize, outputs: usize, device: &Device) -> Self {
@@ -121,12 +118,8 @@ impl Conv2d {
             Padding::After => (0, 1),
         };
         if cpu::runs_on(&x) {
-            let shape = cpu::Conv2dShape {
-                kernel,
-                stride: self.stride,
-                pad_before: before,
-                pad_after: after,
-            };
+            let shape =
+                cpu::Conv2dShape { kernel, stride: self.stride, pad_before: before, pad_after: after };
             return cpu::conv2d(x, weight, bias, addend, shape);
         }
         let (x, padding) = match self.padding {
@@ -155,12 +148,7 @@ pub struct GroupNorm {
 
 impl GroupNorm {
     pub fn new(groups: usize, channels: usize, epsilon: f64, device: &Device) -> Self {
-        Self {
-            weight: parameter([channels], device),
-            bias: parameter([channels], device),
-            groups,
-            epsilon,
-        }
+        Self { weight: parameter([channels], device), bias: parameter([channels], device), groups, epsilon }
     }
 
     /// # Shapes
@@ -182,7 +170,8 @@ impl GroupNorm {
         let [batch, channels, height, width] = x.dims();
         let dtype = x.dtype();
         // The statistics of half-precision activations overflow in half precision.
-        let grouped = x.cast(FloatDType::F32).reshape([batch, self.groups, channels / self.groups * height * width]);
+        let grouped =
+            x.cast(FloatDType::F32).reshape([batch, self.groups, channels / self.groups * height * width]);
         let mean = grouped.clone().mean_dim(2);
         let centered = grouped - mean;
         let variance = centered.clone().square().mean_dim(2);
@@ -237,7 +226,7 @@ impl Embedding {
 
 /// `x * sigmoid(x)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if cpu::runs_on(&x) { cpu::silu(x) } else { activation::silu(x) }
+    if cpu::runs_on(&x) { cpu::activate(cpu::Silu, x) } else { activation::silu(x) }
 }
 
 /// `a + b` of one shape.

@@ -56,9 +56,8 @@ impl SpatialTransformer {
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, context);
         }
-        let to_picture = |tokens: Tensor<3>| {
-            tokens.reshape([batch, height, width, channels]).permute([0, 3, 1, 2])
-        };
+        let to_picture =
+            |tokens: Tensor<3>| tokens.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]);
         match &self.proj_out {
             Projection::Conv(conv) => conv.forward_add(to_picture(tokens), x),
             Projection::Linear(linear) => to_picture(linear.forward_add(tokens, to_tokens(x))),

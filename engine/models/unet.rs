@@ -13,7 +13,9 @@ use crate::diffusion::Halt;
 /// `unet/config.json`, as far as it changes the network.
 #[derive(Clone, Debug, Deserialize)]
 pub struct UnetConfig {
+    #[serde(default = "four")]
     pub in_channels: usize,
+    #[serde(default = "four")]
     pub out_channels: usize,
     pub block_out_channels: Vec<usize>,
     pub down_block_types: Vec<String>,
@@ -65,6 +67,10 @@ impl PerLevel {
     }
 }
 
+// What diffusers takes where the file is silent.
+fn four() -> usize {
+    4
+}
 fn one() -> PerLevel {
     PerLevel::Same(1)
 }

@@ -14,8 +14,11 @@ use crate::diffusion::Halt;
 /// `vae/config.json`, as far as it changes the network.
 #[derive(Clone, Debug, Deserialize)]
 pub struct VaeConfig {
+    #[serde(default = "three")]
     pub in_channels: usize,
+    #[serde(default = "three")]
     pub out_channels: usize,
+    #[serde(default = "four")]
     pub latent_channels: usize,
     pub block_out_channels: Vec<usize>,
     pub layers_per_block: usize,
@@ -27,6 +30,13 @@ pub struct VaeConfig {
     pub sample_size: Option<usize>,
 }
 
+// What diffusers takes where the file is silent.
+fn three() -> usize {
+    3
+}
+fn four() -> usize {
+    4
+}
 fn thirty_two() -> usize {
     32
 }

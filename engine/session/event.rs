@@ -11,18 +11,28 @@ use crate::text::Tokenizer;
 #[derive(Clone, Debug)]
 pub enum Event {
     Model(ModelEvent),
-    Job { id: JobId, event: JobEvent },
+    Job {
+        id: JobId,
+        event: JobEvent,
+    },
     /// Something that the user should know and that stops nothing.
-    Warning { text: String },
+    Warning {
+        text: String,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub enum ModelEvent {
     /// `fraction` of the bytes, 0 to 1.
-    Opening { name: String, fraction: f32 },
+    Opening {
+        name: String,
+        fraction: f32,
+    },
     Opened(Box<ModelCard>),
     /// A sentence; no model is open now.
-    Failed { text: String },
+    Failed {
+        text: String,
+    },
 }
 
 /// What the window shows of a model.
@@ -49,14 +59,25 @@ pub struct ModelCard {
 #[derive(Clone, Debug)]
 pub enum JobEvent {
     /// `sigmas` has `steps + 1` entries, of which those from `start_step` on are run.
-    Started { sigmas: Vec<f32>, start_step: usize },
+    Started {
+        sigmas: Vec<f32>,
+        start_step: usize,
+    },
     Step(Frame),
     /// A recorded step, decoded in full.
-    Decoded { step: usize, pictures: Vec<Arc<Pixels>> },
-    Finished { pictures: Vec<Arc<Pixels>>, elapsed: Duration },
+    Decoded {
+        step: usize,
+        pictures: Vec<Arc<Pixels>>,
+    },
+    Finished {
+        pictures: Vec<Arc<Pixels>>,
+        elapsed: Duration,
+    },
     Stopped,
     /// A sentence with cause and remedy.
-    Failed { text: String },
+    Failed {
+        text: String,
+    },
 }
 
 /// One step, as it can be watched.

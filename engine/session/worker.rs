@@ -48,13 +48,7 @@ impl Session {
                 }
             })
             .expect("the system can start a thread");
-        Self {
-            requests: Some(requests),
-            events,
-            flags: Mutex::default(),
-            closing,
-            thread: Some(thread),
-        }
+        Self { requests: Some(requests), events, flags: Mutex::default(), closing, thread: Some(thread) }
     }
 
     /// Puts a request in the queue; never waits.

@@ -72,10 +72,8 @@ impl Tokenizer {
         let mut pieces = tokenizers::Tokenizer::new(bpe);
         let whitespace = Replace::new(normalizers::replace::ReplacePattern::Regex(r"\s+".into()), " ");
         let words = Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
-        let (whitespace, words) = (
-            whitespace.map_err(|error| error.to_string())?,
-            words.map_err(|error| error.to_string())?,
-        );
+        let (whitespace, words) =
+            (whitespace.map_err(|error| error.to_string())?, words.map_err(|error| error.to_string())?);
         pieces
             .with_normalizer(Some(normalizers::Sequence::new(vec![
                 NFC.into(),
@@ -84,7 +82,7 @@ impl Tokenizer {
             ])))
             .with_pre_tokenizer(Some(Sequence::new(vec![
                 words.into(),
-                ByteLevel::new(false, true, false).into(),
+                ByteLevel::new(false, true, true).into(),
             ])));
         pieces.add_special_tokens(&[BEGIN, END].map(|token| AddedToken::from(token, true)));
         Ok(Self { pieces, begin, end, positions })
@@ -98,8 +96,7 @@ impl Tokenizer {
     /// The ids of a prompt, cut to the room there is and padded with the end token.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
         let room = self.positions - 2;
-        let encoding =
-            self.pieces.encode(prompt, false).expect("a byte-level tokenizer knows every text");
+        let encoding = self.pieces.encode(prompt, false).expect("a byte-level tokenizer knows every text");
         let all = encoding.get_ids();
         let used = all.len().min(room);
         let cut = match encoding.get_offsets().get(room) {

@@ -169,12 +169,9 @@ fn a_trace_holds_the_numbers_of_every_step() {
 fn strength_and_start_step_are_one_number() {
     let folder = folder();
     render(folder.path(), "-o start.png --seed 1");
-    let by_strength = render(
-        folder.path(),
-        "-o a.png --seed 2 --steps 8 --init start.png --strength 0.625 --json",
-    );
-    let by_step =
-        render(folder.path(), "-o b.png --seed 2 --steps 8 --init start.png --start-step 3 --json");
+    let by_strength =
+        render(folder.path(), "-o a.png --seed 2 --steps 8 --init start.png --strength 0.625 --json");
+    let by_step = render(folder.path(), "-o b.png --seed 2 --steps 8 --init start.png --start-step 3 --json");
     assert_eq!(json(&by_strength)["start_step"], 3);
     assert_eq!(json(&by_step)["timings"]["step_secs"].as_array().map(Vec::len), Some(5));
     let pixels = |name: &str| image::open(folder.path().join(name)).expect("a picture");
@@ -185,11 +182,10 @@ fn strength_and_start_step_are_one_number() {
 #[test]
 fn inspect_says_what_a_file_is() {
     let folder = folder();
-    render(folder.path(), "-o fox.png --seed 99 --trace t.safetensors");
+    render(folder.path(), "-o fox.png --seed 99 --cfg 7.3 --trace t.safetensors");
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo");
     let unet = format!("{demo}/unet/diffusion_pytorch_model.safetensors");
-    fs::write(folder.path().join("lfs.bin"), "version https://git-lfs.github.com/spec/v1\n")
-        .expect("writes");
+    fs::write(folder.path().join("lfs.bin"), "version https://git-lfs.github.com/spec/v1\n").expect("writes");
     let cases = [
         ("fox.png", &["PNG", "64 x 64", "a red fox", "99", "euler"][..], "picture"),
         ("t.safetensors", &["trace", "11 tensors"], "safetensors"),
@@ -207,6 +203,7 @@ fn inspect_says_what_a_file_is() {
     }
     let said = json(&tidepool(folder.path(), &["inspect", "fox.png", "--json"]));
     assert_eq!(said["recipe"]["seed"], 99);
+    assert_eq!(said["recipe"]["guidance"]["cfg_scale"], 7.3);
 }
 
 #[test]
@@ -270,8 +267,7 @@ fn ctrl_c_ends_a_run_and_leaves_no_half_file() {
     use std::time::{Duration, Instant};
 
     let folder = folder();
-    let args =
-        ["render", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--film", "a.gif"];
+    let args = ["render", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--film", "a.gif"];
     let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
     // The remark on the empty prompt comes when the model is open and the run begins.

@@ -3,7 +3,14 @@
 mod bad_input;
 mod cli;
 mod desk;
+mod golden;
 mod house;
+mod models;
+mod pictures;
+mod sampling;
+mod session;
+mod tokens;
+mod trajectories;
 mod window;
 mod window_flow;
 mod window_look;

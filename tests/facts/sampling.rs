@@ -3,33 +3,12 @@
 //! The numbers were written down by `tests/golden/make.py`.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
-use engine::diffusion::{
-    Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample,
-};
-use safetensors::SafeTensors;
+use crate::golden::Golden;
+use engine::diffusion::{Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample};
 
 const SEEDS: [u64; 3] = [0, 32, (1 << 32) + 5];
 const STEPS: [usize; 7] = [1, 2, 10, 15, 20, 30, 50];
-
-/// A file of named f32 tensors under `tests/golden/data`.
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn open(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data").join(name);
-        Self(std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display())))
-    }
-
-    fn get(&self, name: &str) -> Vec<f32> {
-        let file = SafeTensors::deserialize(&self.0).expect("golden data is whole");
-        let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (values, rest) = tensor.data().as_chunks();
-        assert!(rest.is_empty(), "{name} is f32");
-        values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-    }
-}
 
 #[track_caller]
 fn assert_close(what: &str, ours: &[f32], theirs: &[f32], relative: f32, absolute: f32) {

@@ -146,7 +146,7 @@ fn texts_of_odd_shapes_are_understood() {
         read("x\r\nNegative prompt: y\r\nSteps: 9, Seed: 18446744073709551615, Size: 513x10\r\n");
     let recipe = found.provenance.recipe;
     assert_eq!((recipe.prompt.as_str(), recipe.negative_prompt.as_str()), ("x", "y"));
-    assert_eq!((recipe.seed, recipe.width, recipe.height, recipe.steps), (u64::MAX, 512, 64, 9));
+    assert_eq!((recipe.seed, recipe.width, recipe.height, recipe.steps), (u64::MAX, 512, 8, 9));
     assert!(found.notes.iter().any(|note| note == "The width of 513 pixels was changed to 512"));
 
     let found = read("Steps: 1000000, Seed: -1, CFG scale: NaN, Size: 0x99999999999");

@@ -1,0 +1,61 @@
+//! Reference numbers under `tests/golden/data`, written down by `tests/golden/make.py`.
+
+use std::path::{Path, PathBuf};
+
+use engine::checkpoint::ModelSource;
+use engine::device::{DeviceChoice, Place};
+use engine::generate::Pipeline;
+use safetensors::SafeTensors;
+
+/// A file of named f32 tensors.
+pub struct Golden(Vec<u8>);
+
+impl Golden {
+    pub fn open(name: &str) -> Self {
+        let path = folder().join("data").join(name);
+        Self(std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display())))
+    }
+
+    pub fn get(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.0).expect("golden data is whole");
+        let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (values, rest) = tensor.data().as_chunks();
+        assert!(rest.is_empty(), "{name} is f32");
+        values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+}
+
+/// What stands beside a file of tensors: how each was made.
+pub fn notes(name: &str) -> serde_json::Value {
+    let path = folder().join("data").join(name);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display()));
+    serde_json::from_slice(&text).expect("golden notes are JSON")
+}
+
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The built-in model and two of other shapes, with random weights.
+pub const MODELS: [&str; 3] = ["demo", "narrow", "wide"];
+
+/// One of [`MODELS`], on the CPU.
+pub fn pipeline(model: &str) -> Pipeline {
+    let source = match model {
+        "demo" => ModelSource::BuiltIn,
+        _ => ModelSource::Folder(folder().join("models").join(model)),
+    };
+    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
+}
+
+/// Compares the values kept of a tensor, every `stride`-th, within `tolerance` of its largest.
+#[track_caller]
+pub fn assert_near(what: &str, ours: &[f32], theirs: &[f32], stride: usize, tolerance: f32) {
+    let ours: Vec<f32> = ours.iter().copied().step_by(stride).collect();
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let largest = theirs.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let apart = ours.iter().zip(theirs).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
+    assert!(apart <= tolerance * largest, "{what}: {apart} apart, where the largest is {largest}");
+    assert!(ours.iter().all(|value| value.is_finite()), "{what} is finite");
+}

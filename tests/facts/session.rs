@@ -1,0 +1,161 @@
+//! The engine behind its channels: one thread, answers in order, and no way to take it down.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use engine::checkpoint::ModelSource;
+use engine::device::{DeviceChoice, Place};
+use engine::recipe::{Recipe, Start};
+use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn cpu() -> DeviceChoice {
+    DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
+}
+
+fn session_with(source: ModelSource) -> Session {
+    let session = Session::start(|| ());
+    session.send(Request::OpenModel { source, device: cpu() });
+    session
+}
+
+fn generate(session: &Session, id: u64, recipe: Recipe) -> StopFlag {
+    let stop = StopFlag::default();
+    let job = Job { id: JobId(id), stop: stop.clone() };
+    session.send(Request::Generate { job, recipe });
+    stop
+}
+
+/// The events of a job, to the one that ends it.
+fn events_of(session: &Session, id: u64) -> Vec<JobEvent> {
+    let mut events = Vec::new();
+    loop {
+        match session.events().recv_timeout(PATIENCE).expect("the engine answers") {
+            Event::Job { id: JobId(from), event } if from == id => {
+                let is_last = event.is_last();
+                events.push(event);
+                if is_last {
+                    return events;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn short() -> Recipe {
+    Recipe { prompt: "a puppy".into(), steps: 3, ..Recipe::default() }
+}
+
+#[test]
+fn a_job_starts_steps_and_finishes() {
+    let session = session_with(ModelSource::BuiltIn);
+    generate(&session, 7, short());
+    let events = events_of(&session, 7);
+    assert!(matches!(&events[0], JobEvent::Started { sigmas, start_step: 0 } if sigmas.len() == 4));
+    let steps: Vec<usize> = events
+        .iter()
+        .filter_map(|event| if let JobEvent::Step(frame) = event { Some(frame.step) } else { None })
+        .collect();
+    assert_eq!(steps, [0, 1, 2]);
+    assert!(matches!(&events[4], JobEvent::Finished { pictures, .. } if pictures.len() == 1));
+}
+
+#[test]
+fn a_stopped_job_says_so_and_the_next_one_works() {
+    let session = session_with(ModelSource::BuiltIn);
+    let stop = generate(&session, 1, Recipe { steps: 1000, ..short() });
+    loop {
+        let event = session.events().recv_timeout(PATIENCE).expect("the engine answers");
+        if matches!(event, Event::Job { event: JobEvent::Step(_), .. }) {
+            break;
+        }
+    }
+    let asked = Instant::now();
+    stop.raise();
+    assert!(matches!(events_of(&session, 1).last(), Some(JobEvent::Stopped)));
+    // A hundred times what it takes: this says that it did not run to the end.
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    generate(&session, 2, short());
+    assert!(matches!(events_of(&session, 2).last(), Some(JobEvent::Finished { .. })));
+}
+
+#[test]
+fn any_recorded_step_is_decoded_in_full() {
+    let session = session_with(ModelSource::BuiltIn);
+    generate(&session, 1, short());
+    events_of(&session, 1);
+    session.send(Request::Decode { job: JobId(1), step: 1 });
+    let event = session.events().recv_timeout(PATIENCE).expect("the engine answers");
+    let Event::Job { event: JobEvent::Decoded { step: 1, pictures }, .. } = event else {
+        panic!("{event:?} is no decoded step");
+    };
+    assert_eq!((pictures[0].width, pictures[0].height), (128, 128));
+}
+
+#[test]
+fn bad_recipes_fail_in_words_and_harm_nothing() {
+    let session = session_with(ModelSource::BuiltIn);
+    let mut bad = [
+        Recipe { steps: 0, ..short() },
+        Recipe { steps: 1_000_000, ..short() },
+        Recipe { batch: 9, ..short() },
+        Recipe { width: 129, ..short() },
+        Recipe { height: 0, ..short() },
+        Recipe { width: 16_384, ..short() },
+        Recipe { start: Start::Image { path: "no/such.png".into(), strength: 0.5 }, ..short() },
+        Recipe { start: Start::Image { path: "x.png".into(), strength: -1.0 }, ..short() },
+        Recipe { start: Start::Image { path: "x.png".into(), strength: f32::NAN }, ..short() },
+    ]
+    .to_vec();
+    for scale in [f32::NAN, f32::INFINITY, -1.0] {
+        let mut recipe = short();
+        recipe.guidance.cfg_scale = scale;
+        bad.push(recipe);
+    }
+    for (id, recipe) in bad.into_iter().enumerate() {
+        generate(&session, id as u64, recipe.clone());
+        let events = events_of(&session, id as u64);
+        let Some(JobEvent::Failed { text }) = events.last() else {
+            panic!("{recipe:?} gave {events:?}");
+        };
+        assert!(text.len() > 20, "{text:?} is no sentence");
+    }
+    generate(&session, 99, short());
+    assert!(matches!(events_of(&session, 99).last(), Some(JobEvent::Finished { .. })));
+}
+
+#[test]
+fn a_folder_that_is_no_model_is_refused_by_name() {
+    let session = session_with(ModelSource::Folder(PathBuf::from("/no/such/model")));
+    let text = loop {
+        if let Event::Model(ModelEvent::Failed { text }) =
+            session.events().recv_timeout(PATIENCE).expect("the engine answers")
+        {
+            break text;
+        }
+    };
+    assert!(text.contains("/no/such/model"), "{text}");
+    generate(&session, 1, short());
+    assert!(matches!(events_of(&session, 1).last(), Some(JobEvent::Failed { .. })));
+}
+
+#[test]
+fn a_thousand_stopped_jobs_leave_the_engine_working() {
+    let session = session_with(ModelSource::BuiltIn);
+    for id in 0..1000 {
+        generate(&session, id, Recipe { steps: 1000, ..short() }).raise();
+    }
+    generate(&session, 1000, short());
+    assert!(matches!(events_of(&session, 1000).last(), Some(JobEvent::Finished { .. })));
+}
+
+#[test]
+fn dropping_a_session_ends_its_job() {
+    let session = session_with(ModelSource::BuiltIn);
+    generate(&session, 1, Recipe { steps: 1000, width: 512, height: 512, ..short() });
+    let started = Instant::now();
+    drop(session);
+    assert!(started.elapsed() < PATIENCE);
+}
