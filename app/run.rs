@@ -30,8 +30,8 @@ pub struct Run {
     pub elapsed: Duration,
 }
 
-/// A next run that waits this long for a decode nobody asked for does not feel late.
-const QUICK_DECODE: Duration = Duration::from_millis(250);
+/// Of a decode nobody asked for, the window's own frames included: a next run may wait for it.
+const QUICK_DECODE: Duration = Duration::from_millis(500);
 /// Longer films keep their previews.
 const MOST_DEVELOPED: usize = 64;
 

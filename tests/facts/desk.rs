@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use app::app::{Engine, TidepoolApp};
 use app::settings::Settings;
@@ -89,10 +89,18 @@ impl Desk {
         }
     }
 
+    /// Ends a job and waits until its pictures are kept.
     pub fn finish(&mut self, id: JobId, recipe: &Recipe) {
         let pictures = (0..recipe.batch).map(|at| tide(128, 1.0, at)).collect();
         let elapsed = Duration::from_millis(1700);
         self.tell_job(id, JobEvent::Finished { pictures, elapsed });
+        // The saver is a thread: wait for it, so that what the window says is always the same.
+        let begun = Instant::now();
+        while self.harness.state().state.saved.len() < recipe.batch as usize {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the pictures were not saved");
+            std::thread::sleep(Duration::from_millis(5));
+            self.harness.step();
+        }
     }
 }
 
@@ -112,8 +120,7 @@ fn harness(
     let home = tempfile::tempdir().expect("a folder for the test");
     let folder: PathBuf = home.path().to_owned();
     let settings = Settings { output_folder: Some(folder.join("pictures")), ..settings };
-    let harness =
-        builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
+    let harness = builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
     (harness, home)
 }
 
