@@ -33,9 +33,7 @@ fn main() {
     };
     let folder = home.path().to_owned();
     let mut harness = Harness::builder().with_size([1440.0, 900.0]).build_eframe(move |cc| {
-        TidepoolApp::new(cc, settings, folder, |ctx| {
-            Box::new(Session::start(move || ctx.request_repaint()))
-        })
+        TidepoolApp::new(cc, settings, folder, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
     });
     while harness.state().state.card().is_none() {
         harness.step();
