@@ -9,7 +9,7 @@ use crate::cpu;
 use crate::diffusion::{Cfg, Halt, Latents, NoiseStreams, Step, sample};
 use crate::images::{Array, ImageError, Pixels, crop_and_resize, load};
 pub use crate::pipeline::Pipeline;
-use crate::pipeline::{GuidedUnet, repeat_pair, to_array};
+use crate::pipeline::{GuidedUnet, repeat_pair, to_array, to_unit_range};
 use crate::recipe::{Recipe, RecipeError, Start};
 use crate::room;
 use crate::session::{Frame, StopFlag};
@@ -193,7 +193,7 @@ impl Pipeline {
         for index in 0..batch {
             let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
             let decoded = self.decoder(&one.scale(1.0 / scaling), stop)?;
-            pixels.extend(decoded.data.into_iter().map(|value| (value / 2.0 + 0.5).clamp(0.0, 1.0)));
+            pixels.extend(decoded.data.into_iter().map(to_unit_range));
         }
         if pixels.iter().any(|value| !value.is_finite()) {
             return Err(GenerateError::Device(

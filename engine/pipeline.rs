@@ -8,7 +8,6 @@ use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
 use crate::cpu;
 use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
 use crate::diffusion::{EpsModel, Halt, LatentRgb, Latents, NoiseSchedule, SD1_LATENT_RGB};
-use crate::generate::GenerateError;
 use crate::images::{Array, Pixels, to_signed_planes};
 use crate::session::{ModelCard, StopFlag};
 
@@ -93,7 +92,7 @@ impl Pipeline {
 
     /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
     /// `[batch, 3, ..]` in -1..1.
-    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), GenerateError> {
+    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), Halt> {
         let x = self.upload(pixels, FloatDType::F32);
         let moments = self.model.vae.encode(x, &|| stop.is_raised())?;
         Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
@@ -115,7 +114,7 @@ impl Pipeline {
     }
 
     /// Mean and log variance of a picture's latents, unscaled.
-    pub fn encode(&self, picture: &Pixels, stop: &StopFlag) -> Result<(Latents, Latents), GenerateError> {
+    pub fn encode(&self, picture: &Pixels, stop: &StopFlag) -> Result<(Latents, Latents), Halt> {
         let shape = [1, 3, picture.height as usize, picture.width as usize];
         self.moments(&Latents::new(shape, to_signed_planes(picture)), stop)
     }
@@ -129,14 +128,18 @@ impl Pipeline {
     /// picture of soft colours.
     fn fit_latent_rgb(&self) -> Result<LatentRgb, Halt> {
         let never = StopFlag::default();
-        let as_halt = |error: GenerateError| Halt::Failed(error.to_string());
         let picture = soft_colours(16 * self.card.vae_factor);
-        let (mean, _) = self.encode(&picture, &never).map_err(as_halt)?;
-        let latents = mean.scale(self.model.config.vae.scaling_factor);
-        let decoded = self.decode(&latents, &never).map_err(as_halt)?;
+        let (mean, _) = self.encode(&picture, &never)?;
+        let decoded = self.decoder(&mean, &never)?;
         let small = shrink(&decoded, self.card.vae_factor as usize);
-        Ok(LatentRgb::fit(&latents, &small))
+        let latents = mean.scale(self.model.config.vae.scaling_factor);
+        Ok(LatentRgb::fit(&latents, &small.into_iter().map(to_unit_range).collect::<Vec<_>>()))
     }
+}
+
+/// From the autoencoder's -1..1 to 0..1.
+pub(crate) fn to_unit_range(value: f32) -> f32 {
+    (value / 2.0 + 0.5).clamp(0.0, 1.0)
 }
 
 /// The UNet with the text that it reads, for a batch of pictures.
@@ -212,7 +215,7 @@ fn soft_colours(side: u32) -> Pixels {
 }
 
 /// Means over squares of `factor` pixels a side.
-fn shrink(image: &Array, factor: usize) -> Vec<f32> {
+fn shrink(image: &Latents, factor: usize) -> Vec<f32> {
     let (height, width) = (image.shape[2], image.shape[3]);
     let planes = image.data.chunks_exact(height * width);
     let mean = |plane: &[f32], y: usize, x: usize| {
