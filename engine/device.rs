@@ -179,10 +179,15 @@ pub fn adapters() -> Vec<AdapterCard> {
     cards
 }
 
+/// Set to let a software adapter pass for a GPU, so that the way through a GPU can be checked without
+/// one (`tests/gpu`).
+const SOFTWARE_COUNTS: &str = "TIDEPOOL_SOFTWARE_GPU";
+
 impl AdapterKind {
     /// A software adapter is no GPU: the CPU itself is faster.
     pub fn is_gpu(self) -> bool {
         matches!(self, Self::Discrete | Self::Integrated | Self::Virtual)
+            || (self == Self::Software && std::env::var_os(SOFTWARE_COUNTS).is_some())
     }
 
     fn rank(self) -> u8 {
@@ -227,6 +232,7 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
     let device = Device::wgpu(match gpu.kind {
         AdapterKind::Discrete => DeviceKind::DiscreteGpu(same_kind_before),
         AdapterKind::Integrated => DeviceKind::IntegratedGpu(same_kind_before),
+        AdapterKind::Software => DeviceKind::Cpu,
         _ => DeviceKind::VirtualGpu(same_kind_before),
     });
     let can_f16 = gpu.f16 && device.supports_dtype(DType::F16);

@@ -193,13 +193,14 @@ impl Pipeline {
         for index in 0..batch {
             let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
             let decoded = self.decoder(&one.scale(1.0 / scaling), stop)?;
+            // Some drivers answer with zeros when memory runs out.
+            if !decoded.is_finite() || decoded.data.iter().all(|&value| value == 0.0) {
+                return Err(GenerateError::Device(
+                    "The decoder gave no picture, so nothing was saved. Try a smaller size, precision f32, or the CPU"
+                        .into(),
+                ));
+            }
             pixels.extend(decoded.data.into_iter().map(to_unit_range));
-        }
-        if pixels.iter().any(|value| !value.is_finite()) {
-            return Err(GenerateError::Device(
-                "The decoded picture is not a number everywhere, so it was not saved. Try precision f32"
-                    .into(),
-            ));
         }
         let factor = self.card.vae_factor as usize;
         Ok(Array::new([batch, 3, height * factor, width * factor], pixels))

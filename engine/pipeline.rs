@@ -228,3 +228,46 @@ fn shrink(image: &Latents, factor: usize) -> Vec<f32> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Place, Precision};
+    use crate::diffusion::NoiseStreams;
+
+    /// Under autodiff every layer takes burn's own operations, as on a GPU.
+    fn on_burns_own_operations() -> Pipeline {
+        let device = Device::flex().autodiff();
+        let model = open(&ModelSource::BuiltIn, &device, FloatDType::F32, &mut |_| true).expect("the model");
+        let card =
+            DeviceCard { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
+        Pipeline::new("Built-in".into(), model, device, FloatDType::F32, card).expect("a pipeline")
+    }
+
+    fn assert_near(what: &str, a: &[f32], b: &[f32]) {
+        let largest = b.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let apart = a.iter().zip(b).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
+        assert!(a.len() == b.len() && apart <= 1e-5 * largest, "{what}: {apart} apart of {largest}");
+    }
+
+    #[test]
+    fn our_kernels_and_burns_operations_agree() {
+        let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+        let ours = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
+        let theirs = on_burns_own_operations();
+        let never = StopFlag::default();
+
+        let text = |pipeline: &Pipeline| pipeline.text_embeddings("a large fox").expect("text").data;
+        assert_near("text", &text(&ours), &text(&theirs));
+        let x = NoiseStreams::new(7, 2).draw([2, 4, 12, 20]);
+        let prompts = ["a large fox", "an owl"];
+        let eps = |pipeline: &Pipeline| pipeline.predict_eps(&x, 500.3, &prompts).expect("eps").data;
+        assert_near("eps", &eps(&ours), &eps(&theirs));
+        let pixels = NoiseStreams::new(8, 1).draw([1, 3, 64, 96]);
+        let mean = |pipeline: &Pipeline| pipeline.moments(&pixels, &never).expect("moments").0.data;
+        assert_near("mean", &mean(&ours), &mean(&theirs));
+        let latents = NoiseStreams::new(9, 1).draw([1, 4, 8, 12]);
+        let decoded = |pipeline: &Pipeline| pipeline.decoder(&latents, &never).expect("pixels").data;
+        assert_near("pixels", &decoded(&ours), &decoded(&theirs));
+    }
+}
