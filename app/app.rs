@@ -143,17 +143,15 @@ impl TidepoolApp {
     fn desk_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
         let mut recipe = self.state.recipe.clone();
         let tokens = Tokens::of(ui);
-        let bar = |fill, side: f32| {
-            Frame::new().fill(fill).inner_margin(Margin::symmetric(side as i8, 0))
-        };
-        Panel::top("top bar")
-            .exact_size(theme::TOP_HEIGHT)
-            .frame(bar(tokens.desk, theme::EDGE))
-            .show(ui, |ui| {
+        let bar = |fill, side: f32| Frame::new().fill(fill).inner_margin(Margin::symmetric(side as i8, 0));
+        Panel::top("top bar").exact_size(theme::TOP_HEIGHT).frame(bar(tokens.desk, theme::EDGE)).show(
+            ui,
+            |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     panels::top_bar_ui(ui, &self.state, commands);
                 });
-            });
+            },
+        );
         Panel::bottom("status bar")
             .exact_size(theme::STATUS_HEIGHT)
             .frame(bar(tokens.desk, theme::EDGE))
@@ -207,17 +205,14 @@ fn left_ui(
         .frame(Frame::new().inner_margin(Margin { left: edge, right: edge, top: 10, bottom: 6 }))
         .show(ui, |ui| panels::generate_button_ui(ui, state, commands));
     ScrollArea::vertical().id_salt("left").auto_shrink([false, false]).show(ui, |ui| {
-        Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(
-            ui,
-            |ui| {
-                ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
-                panels::prompt_ui(ui, state, recipe);
-                rule_ui(ui);
-                panels::start_image_ui(ui, state, textures, commands);
-                rule_ui(ui);
-                panels::controls_ui(ui, state, recipe, commands);
-            },
-        );
+        Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
+            ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
+            panels::prompt_ui(ui, state, recipe);
+            rule_ui(ui);
+            panels::start_image_ui(ui, state, textures, commands);
+            rule_ui(ui);
+            panels::controls_ui(ui, state, recipe, commands);
+        });
     });
 }
 

@@ -41,14 +41,10 @@ fn outcome(effect: Effect) -> Option<News> {
             .pick_folder()
             .map(News::OutputFolderPicked),
         Effect::ReadStartImage(path) => Some(match load(&path) {
-            Ok(start) => News::StartImageRead {
-                path,
-                picture: Ok(Arc::new(start.pixels)),
-                notes: start.notes,
-            },
-            Err(error) => {
-                News::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() }
+            Ok(start) => {
+                News::StartImageRead { path, picture: Ok(Arc::new(start.pixels)), notes: start.notes }
             }
+            Err(error) => News::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() },
         }),
         Effect::PastePicture => Some(match paste() {
             Ok(path) => News::StartImagePicked(path),
@@ -94,9 +90,8 @@ fn paste() -> Result<PathBuf, String> {
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
         .join("pasted");
     let file = folder.join(format!("pasted-{:016x}.png", fingerprint(&pixels)));
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        format!("The pasted picture cannot be kept ({error}): {}", folder.display())
-    })?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("The pasted picture cannot be kept ({error}): {}", folder.display()))?;
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
     Ok(file)
@@ -115,35 +110,27 @@ fn fingerprint(pixels: &Pixels) -> u64 {
 }
 
 fn copy(pixels: &Pixels) -> Result<(), String> {
-    let rgba: Vec<u8> =
-        pixels.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let rgba: Vec<u8> = pixels.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
     let image = arboard::ImageData {
         width: pixels.width as usize,
         height: pixels.height as usize,
         bytes: rgba.into(),
     };
     let mut clipboard = arboard::Clipboard::new().map_err(|error| error.to_string())?;
-    put(&mut clipboard, image).map_err(|error| {
-        format!("The picture could not be copied ({error}): it is in the output folder")
-    })
+    put(&mut clipboard, image)
+        .map_err(|error| format!("The picture could not be copied ({error}): it is in the output folder"))
 }
 
 /// On Linux a copied picture is served by whoever copied it, so the thread stays until something
 /// else is copied.
 #[cfg(target_os = "linux")]
-fn put(
-    clipboard: &mut arboard::Clipboard,
-    image: arboard::ImageData<'_>,
-) -> Result<(), arboard::Error> {
+fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {
     use arboard::SetExtLinux as _;
     clipboard.set().wait().image(image)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn put(
-    clipboard: &mut arboard::Clipboard,
-    image: arboard::ImageData<'_>,
-) -> Result<(), arboard::Error> {
+fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {
     clipboard.set_image(image)
 }
 

@@ -34,10 +34,7 @@ pub fn install(ctx: &egui::Context) {
         fonts.families.insert(family, names.map(str::to_owned).to_vec());
     }
     ctx.set_fonts(fonts);
-    ctx.set_font_providers(vec![Arc::new(Unlisted {
-        ctx: ctx.clone(),
-        asked: AtomicBool::new(false),
-    })]);
+    ctx.set_font_providers(vec![Arc::new(Unlisted { ctx: ctx.clone(), asked: AtomicBool::new(false) })]);
 }
 
 /// Stands in until the first character that our fonts lack, then lists the system's fonts.
@@ -114,9 +111,7 @@ impl FontProvider for SystemFonts {
         let wanted = request.cluster.chars().next()?;
         let mut answered = self.answered.lock().ok()?;
         let id = answered.iter().chain(&self.faces).copied().find(|&id| {
-            self.database
-                .with_face_data(id, |bytes, index| has_glyph(bytes, index, wanted))
-                .unwrap_or(false)
+            self.database.with_face_data(id, |bytes, index| has_glyph(bytes, index, wanted)).unwrap_or(false)
         })?;
         if !answered.contains(&id) {
             answered.push(id);

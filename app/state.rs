@@ -142,11 +142,7 @@ impl AppState {
                 return Some(Shown { pictures, step: None, is_full });
             }
         }
-        (!self.before.is_empty()).then_some(Shown {
-            pictures: &self.before,
-            step: None,
-            is_full: true,
-        })
+        (!self.before.is_empty()).then_some(Shown { pictures: &self.before, step: None, is_full: true })
     }
 
     /// The step on the canvas, if it is one of the film rather than the newest.
@@ -229,8 +225,8 @@ impl AppState {
     }
 
     fn edit(&mut self, recipe: Recipe) {
-        let prompts_differ = recipe.prompt != self.recipe.prompt
-            || recipe.negative_prompt != self.recipe.negative_prompt;
+        let prompts_differ =
+            recipe.prompt != self.recipe.prompt || recipe.negative_prompt != self.recipe.negative_prompt;
         self.recipe = recipe;
         if prompts_differ {
             self.count_tokens();
@@ -289,10 +285,9 @@ impl AppState {
     fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
         let name = match &source {
             ModelSource::BuiltIn => "Built-in".to_owned(),
-            ModelSource::Folder(folder) => folder.file_name().map_or_else(
-                || folder.display().to_string(),
-                |name| name.to_string_lossy().into_owned(),
-            ),
+            ModelSource::Folder(folder) | ModelSource::File(folder) => folder
+                .file_name()
+                .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned()),
         };
         self.problems.clear(Place::Model);
         self.model = Model::Opening { name, fraction: 0.0 };
@@ -352,8 +347,7 @@ impl AppState {
     fn step_by(&mut self, by: isize) -> Vec<Effect> {
         let at = self.current_step();
         let Some(run) = &self.run else { return Vec::new() };
-        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last())
-        else {
+        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
             return Vec::new();
         };
         self.film.hovered = None;
@@ -364,8 +358,7 @@ impl AppState {
 
     fn toggle_play(&mut self, now: f64) {
         if let Some(play) = self.film.play.take() {
-            self.film.pinned =
-                self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
+            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
             return;
         }
         let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };

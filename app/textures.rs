@@ -39,12 +39,7 @@ impl Textures {
     const MOST_BYTES: usize = 160 << 20;
 
     /// The texture of a picture, sent now if it was not yet.
-    pub fn get(
-        &mut self,
-        ctx: &egui::Context,
-        pixels: &Arc<Pixels>,
-        purpose: Use,
-    ) -> TextureHandle {
+    pub fn get(&mut self, ctx: &egui::Context, pixels: &Arc<Pixels>, purpose: Use) -> TextureHandle {
         self.clock += 1;
         let key = (Arc::as_ptr(pixels).addr(), purpose);
         if let Some(entry) = self.entries.get_mut(&key) {
@@ -59,8 +54,7 @@ impl Textures {
         };
         self.bytes += image.as_raw().len();
         let texture = ctx.load_texture("picture", image, options);
-        let entry =
-            Entry { texture: texture.clone(), _pixels: Arc::clone(pixels), last_used: self.clock };
+        let entry = Entry { texture: texture.clone(), _pixels: Arc::clone(pixels), last_used: self.clock };
         self.entries.insert(key, entry);
         self.forget_oldest();
         texture
@@ -89,8 +83,7 @@ fn prepared(pixels: &Pixels, purpose: Use, most_side: usize) -> ColorImage {
     if target == long_side {
         return color_image(pixels.width, pixels.height, &pixels.rgb);
     }
-    let scaled =
-        |side: u32| (u64::from(side) * u64::from(target) / u64::from(long_side)).max(1) as u32;
+    let scaled = |side: u32| (u64::from(side) * u64::from(target) / u64::from(long_side)).max(1) as u32;
     let (width, height) = (scaled(pixels.width), scaled(pixels.height));
     let source: ImageBuffer<Rgb<u8>, &[u8]> =
         ImageBuffer::from_raw(pixels.width, pixels.height, pixels.rgb.as_slice())

@@ -55,8 +55,8 @@ fn run(args: Args) -> Result<(), Failure> {
 
 /// Our warnings, everybody's errors, and whatever else `RUST_LOG` asks for.
 fn log_to_stderr() {
-    let wanted = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
+    let wanted =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
     tracing_subscriber::fmt().with_env_filter(wanted).with_writer(io::stderr).init();
 }
 
@@ -90,8 +90,7 @@ fn open_window() -> Result<(), Failure> {
 /// False where a window has nowhere to go; only Linux starts without a display as a matter of course.
 fn has_display() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !cfg!(target_os = "linux")
-        || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
+    !cfg!(target_os = "linux") || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
 }
 
 /// Why a command ended early: a sentence for the user, and the exit status.

@@ -1,8 +1,8 @@
 //! The picture, as large as it can be.
 
 use egui::{
-    Color32, CornerRadius, CursorIcon, Pos2, Rect, Response, Role, Sense, Shadow, Stroke,
-    StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+    Color32, CornerRadius, CursorIcon, Pos2, Rect, Response, Role, Sense, Shadow, Stroke, StrokeKind, Ui,
+    UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 use engine::images::Pixels;
 use std::sync::Arc;
@@ -71,17 +71,11 @@ pub fn canvas_ui(
         picture_ui(ui, pixels, rect, view.zoom, textures);
         if pictures.len() > 1 {
             let response = ui.interact(rect.intersect(area), id.with(index), Sense::click());
-            response.widget_info(|| {
-                WidgetInfo::labeled(Role::Button, true, format!("Picture {}", index + 1))
-            });
+            response
+                .widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Picture {}", index + 1)));
             if response.hovered() {
                 let ring = Stroke::new(2.0, Tokens::of(ui).accent);
-                ui.painter().rect_stroke(
-                    rect.expand(2.0),
-                    theme::CORNER_FIELD,
-                    ring,
-                    StrokeKind::Outside,
-                );
+                ui.painter().rect_stroke(rect.expand(2.0), theme::CORNER_FIELD, ring, StrokeKind::Outside);
             }
             if response.on_hover_cursor(CursorIcon::PointingHand).clicked() {
                 commands.push(Command::ShowPicture(Some(index)));
@@ -101,10 +95,8 @@ fn name_of(state: &AppState, shown: &Shown<'_>) -> String {
 
 /// Width over height of what is shown. Previews of odd sizes are a little off, so the recipe says.
 fn aspect_of(state: &AppState, pictures: &[&Arc<Pixels>]) -> f32 {
-    let of_pixels =
-        pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
-    let of_recipe =
-        state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
+    let of_pixels = pictures.first().map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
+    let of_recipe = state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }
 
@@ -136,12 +128,8 @@ fn cells(room: Rect, count: usize, aspect: f32) -> Vec<Rect> {
 /// The only shadow on the desk; the larger the picture, the higher it floats.
 fn shadow_ui(ui: &Ui, rect: Rect) {
     let blur = (rect.width() / 10.0).clamp(12.0, 44.0);
-    let shadow = Shadow {
-        offset: [0, (blur / 3.0) as i8],
-        blur: blur as u8,
-        spread: 0,
-        color: Tokens::of(ui).shadow,
-    };
+    let shadow =
+        Shadow { offset: [0, (blur / 3.0) as i8], blur: blur as u8, spread: 0, color: Tokens::of(ui).shadow };
     ui.painter().add(shadow.as_shape(rect, CornerRadius::same(4)));
 }
 
@@ -204,9 +192,7 @@ fn tools_ui(
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let sentence = "Puts the picture on the clipboard.";
-            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS)
-                .clicked()
-            {
+            if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS).clicked() {
                 commands.push(Command::CopyPicture);
             }
             let is_away = *view != CanvasView::default();

@@ -1,8 +1,7 @@
 //! The canvas before the first picture: it teaches, and offers prompts that work well.
 
 use egui::{
-    Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
-    vec2,
+    Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
 
 use crate::command::Command;
@@ -43,21 +42,13 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         theme::title(),
         tokens.text,
     );
-    let line =
-        format!("Type a prompt and press {}, or begin with one of these.", shortcuts::GENERATE_KEY);
-    ui.painter().text(
-        pos2(x, block.top() + 92.0),
-        Align2::CENTER_TOP,
-        line,
-        theme::body(),
-        tokens.dim,
-    );
+    let line = format!("Type a prompt and press {}, or begin with one of these.", shortcuts::GENERATE_KEY);
+    ui.painter().text(pos2(x, block.top() + 92.0), Align2::CENTER_TOP, line, theme::body(), tokens.dim);
     for (index, prompt) in SUGGESTIONS.into_iter().enumerate() {
         let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);
         let rect = Rect::from_min_size(pos2(block.left(), top), vec2(width, ROW));
         if suggestion_ui(ui, rect, prompt) {
-            let recipe =
-                engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.recipe.clone() };
+            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.recipe.clone() };
             commands.push(Command::Edit(Box::new(recipe)));
             commands.push(Command::Generate);
         }

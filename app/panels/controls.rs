@@ -12,16 +12,11 @@ use crate::problems::Place;
 use crate::state::{AppState, DEFAULT_STRENGTH};
 use crate::theme::{self, Tokens};
 use crate::widgets::{
-    Number, NumberLook, SelectItem, SliderRow, label_ui, menu_item_ui, number_ui, problem_ui,
-    select_ui, slider_row_ui,
+    Number, NumberLook, SelectItem, SliderRow, label_ui, menu_item_ui, number_ui, problem_ui, select_ui,
+    slider_row_ui,
 };
 
-pub fn controls_ui(
-    ui: &mut Ui,
-    state: &AppState,
-    recipe: &mut Recipe,
-    commands: &mut Vec<Command>,
-) {
+pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     sliders_ui(ui, state, recipe);
     ui.add_space(theme::GAP_M);
     let width = (ui.available_width() - theme::GAP_M) / 2.0;
@@ -168,11 +163,7 @@ fn sampler_ui(ui: &mut Ui, width: f32, chosen: &mut Sampler) {
     let before = *chosen;
     select_ui(ui, "Sampler", before.label(), before.hint(), width, |ui| {
         for sampler in Sampler::ALL {
-            let item = SelectItem {
-                label: sampler.label(),
-                hint: sampler.hint(),
-                chosen: sampler == before,
-            };
+            let item = SelectItem { label: sampler.label(), hint: sampler.hint(), chosen: sampler == before };
             if menu_item_ui(ui, item) {
                 *chosen = sampler;
             }
@@ -184,11 +175,8 @@ fn schedule_ui(ui: &mut Ui, width: f32, chosen: &mut Schedule) {
     let before = *chosen;
     select_ui(ui, "Schedule", before.label(), before.hint(), width, |ui| {
         for schedule in Schedule::ALL {
-            let item = SelectItem {
-                label: schedule.label(),
-                hint: schedule.hint(),
-                chosen: schedule == before,
-            };
+            let item =
+                SelectItem { label: schedule.label(), hint: schedule.hint(), chosen: schedule == before };
             if menu_item_ui(ui, item) {
                 *chosen = schedule;
             }

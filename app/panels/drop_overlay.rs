@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use egui::{
-    Align2, Area, Color32, CornerRadius, Frame, Id, Key, Margin, Order, Rect, RichText, Sense,
-    Shadow, Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
+    Align2, Area, Color32, CornerRadius, Frame, Id, Key, Margin, Order, Rect, RichText, Sense, Shadow,
+    Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
 use crate::command::{Command, DroppedContents};
@@ -13,12 +13,7 @@ use crate::textures::{Textures, Use};
 use crate::theme::{self, Tokens};
 use crate::widgets::{Icon, dashed_rect, note_ui, outlined_button_ui};
 
-pub fn drop_overlay_ui(
-    ui: &Ui,
-    state: &AppState,
-    textures: &mut Textures,
-    commands: &mut Vec<Command>,
-) {
+pub fn drop_overlay_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let hovering = ui.input(|input| input.raw.hovered_files.first().cloned());
     if let Some(file) = hovering {
         hovering_ui(ui, file.path.as_deref());
@@ -39,19 +34,13 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>) {
     painter.extend(dashed_rect(frame, 14.0, Stroke::new(2.0, tokens.coral)));
 
     let (icon, what, sentence) = match path {
-        Some(path) if path.is_dir() => {
-            (Icon::Folder, "Model", "Let go to open this folder as the model.")
-        }
+        Some(path) if path.is_dir() => (Icon::Folder, "Model", "Let go to open this folder as the model."),
         Some(path) if is_png(path) => (
             Icon::Picture,
             "Start image or settings",
             "Let go to start from this picture, or to use the settings inside it.",
         ),
-        _ => (
-            Icon::Picture,
-            "Start image",
-            "Let go to start from this picture instead of from noise.",
-        ),
+        _ => (Icon::Picture, "Start image", "Let go to start from this picture instead of from noise."),
     };
     let middle = window.center();
     let disc = Rect::from_center_size(middle - vec2(0.0, 54.0), Vec2::splat(72.0));
@@ -83,9 +72,8 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
         ui.painter().rect_filled(rect, 0.0, Color32::from_black_alpha(120));
         response
     });
-    let card = Area::new(Id::unique("drop card"))
-        .order(Order::Foreground)
-        .anchor(Align2::CENTER_CENTER, Vec2::ZERO);
+    let card =
+        Area::new(Id::unique("drop card")).order(Order::Foreground).anchor(Align2::CENTER_CENTER, Vec2::ZERO);
     card.show(ui.ctx(), |ui| {
         Frame::new()
             .fill(tokens.panel)
@@ -104,12 +92,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                     let corner = CornerRadius::same(theme::CORNER_TOOL);
                     let shape = egui::epaint::RectShape::filled(rect, corner, Color32::WHITE);
                     ui.painter().add(shape.with_texture(texture.id(), uv));
-                    ui.painter().rect_stroke(
-                        rect,
-                        corner,
-                        Stroke::new(1.0, tokens.line),
-                        StrokeKind::Inside,
-                    );
+                    ui.painter().rect_stroke(rect, corner, Stroke::new(1.0, tokens.line), StrokeKind::Inside);
                     ui.add_space(theme::GAP_M);
                     ui.vertical(|ui| {
                         let heading = "This picture tells how it was made";

@@ -1,8 +1,8 @@
 //! The film under the picture: every step of the run, each a click away.
 
 use egui::{
-    Align2, CornerRadius, CursorIcon, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
-    WidgetInfo, pos2, vec2,
+    Align2, CornerRadius, CursorIcon, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
 };
 use engine::session::Frame;
 
@@ -20,12 +20,7 @@ const LABEL_HEIGHT: f32 = 20.0;
 /// Room around the tiles for the outline of the current one.
 pub const RING: f32 = 3.0;
 
-pub fn filmstrip_ui(
-    ui: &mut Ui,
-    state: &AppState,
-    textures: &mut Textures,
-    commands: &mut Vec<Command>,
-) {
+pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     head_ui(ui, state, commands);
     ui.add_space(2.0);
     let Some(run) = state.run.as_ref().filter(|run| !run.sigmas.is_empty()) else {
@@ -37,41 +32,36 @@ pub fn filmstrip_ui(
     let pitch = tile.x + TILE_GAP;
     let current = state.current_step();
     let mut hovered = None;
-    ScrollArea::horizontal().auto_shrink([false, false]).id_salt("film").show_viewport(
-        ui,
-        |ui, viewport| {
-            let size = vec2(
-                pitch * run.to_do() as f32 - TILE_GAP + 2.0 * RING,
-                TILE_HEIGHT + LABEL_HEIGHT + RING,
-            );
-            let (whole, _) = ui.allocate_exact_size(size, Sense::hover());
-            let place = |index: usize| {
-                let min = whole.min + vec2(RING + pitch * index as f32, RING);
-                Rect::from_min_size(min, tile)
+    ScrollArea::horizontal().auto_shrink([false, false]).id_salt("film").show_viewport(ui, |ui, viewport| {
+        let size =
+            vec2(pitch * run.to_do() as f32 - TILE_GAP + 2.0 * RING, TILE_HEIGHT + LABEL_HEIGHT + RING);
+        let (whole, _) = ui.allocate_exact_size(size, Sense::hover());
+        let place = |index: usize| {
+            let min = whole.min + vec2(RING + pitch * index as f32, RING);
+            Rect::from_min_size(min, tile)
+        };
+        // A thousand steps cost no more than those in view.
+        let first = ((viewport.left() - RING) / pitch).floor().max(0.0) as usize;
+        let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
+        for index in first..last {
+            let step = run.start_step + index;
+            let response = match run.frames.get(index) {
+                Some(frame) => frame_tile_ui(ui, run, frame, place(index), textures),
+                None => {
+                    placeholder_ui(ui, run, step, place(index));
+                    continue;
+                }
             };
-            // A thousand steps cost no more than those in view.
-            let first = ((viewport.left() - RING) / pitch).floor().max(0.0) as usize;
-            let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
-            for index in first..last {
-                let step = run.start_step + index;
-                let response = match run.frames.get(index) {
-                    Some(frame) => frame_tile_ui(ui, run, frame, place(index), textures),
-                    None => {
-                        placeholder_ui(ui, run, step, place(index));
-                        continue;
-                    }
-                };
-                if response.contains_pointer() {
-                    hovered = Some(step);
-                }
-                if response.clicked() {
-                    commands.push(Command::PinStep(Some(step)));
-                }
-                mark_ui(ui, state, step, place(index), current == Some(step));
+            if response.contains_pointer() {
+                hovered = Some(step);
             }
-            follow(ui, current, run, place);
-        },
-    );
+            if response.clicked() {
+                commands.push(Command::PinStep(Some(step)));
+            }
+            mark_ui(ui, state, step, place(index), current == Some(step));
+        }
+        follow(ui, current, run, place);
+    });
     if hovered != state.film.under_pointer {
         commands.push(Command::HoverStep(hovered));
     }
@@ -88,15 +78,13 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let (icon, name) =
             if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
         let response = text_button_ui(ui, Some(icon), name, Some(shortcuts::PLAY_KEY));
-        let sentence =
-            "Shows the steps one after another, twelve a second. Arrow keys go step by step.";
+        let sentence = "Shows the steps one after another, twelve a second. Arrow keys go step by step.";
         if tip(response, name, Some(shortcuts::PLAY_KEY), sentence).clicked() {
             let now = ui.input(|input| input.time);
             commands.push(Command::TogglePlay { now });
         }
         if let Some(step) = state.film.pinned {
-            let response =
-                text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
+            let response = text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
             if response.clicked() {
                 commands.push(Command::PinStep(None));
             }
@@ -118,13 +106,7 @@ fn facts(state: &AppState, run: &Run) -> String {
     format!("step {} · σ {:.3} · {by}", step + 1, frame.sigma)
 }
 
-fn frame_tile_ui(
-    ui: &Ui,
-    run: &Run,
-    frame: &Frame,
-    rect: Rect,
-    textures: &mut Textures,
-) -> egui::Response {
+fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut Textures) -> egui::Response {
     let id = ui.scope_id().with(("frame", frame.step));
     let response = ui.interact(rect, id, Sense::click());
     let name = format!("Step {}, sigma {:.2}", frame.step + 1, frame.sigma);
@@ -190,10 +172,8 @@ fn follow(ui: &Ui, current: Option<usize>, run: &Run, place: impl Fn(usize) -> R
 
 fn empty_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
-    let (rect, _) = ui.allocate_exact_size(
-        vec2(ui.available_width(), TILE_HEIGHT + LABEL_HEIGHT),
-        Sense::hover(),
-    );
+    let (rect, _) =
+        ui.allocate_exact_size(vec2(ui.available_width(), TILE_HEIGHT + LABEL_HEIGHT), Sense::hover());
     let line = Stroke::new(1.0, tokens.line);
     let count = ((rect.width() + TILE_GAP) / (TILE_HEIGHT + TILE_GAP)).floor() as usize;
     for index in 0..count {

@@ -1,8 +1,8 @@
 //! The loudest thing on the desk: Generate, then Stop with the progress inside it.
 
 use egui::{
-    Align, Color32, CornerRadius, CursorIcon, Layout, Rect, RichText, Role, Sense, Stroke,
-    StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    Align, Color32, CornerRadius, CursorIcon, Layout, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 use crate::command::Command;
@@ -58,15 +58,9 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     two_words(ui, rect, "Generate", key, ink);
     if response.has_focus() {
         let ring = Stroke::new(1.5, tokens.accent);
-        ui.painter().rect_stroke(
-            rect.expand(2.5),
-            theme::CORNER_CARD + 2,
-            ring,
-            StrokeKind::Middle,
-        );
+        ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
-    let sentence =
-        if ready { "Makes the picture." } else { "Something above needs attention first." };
+    let sentence = if ready { "Makes the picture." } else { "Something above needs attention first." };
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     if tip(response, "Generate", Some(shortcuts::GENERATE_KEY), sentence).clicked() {
         commands.push(Command::Generate);
@@ -75,8 +69,7 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 
 fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let (rect, response) =
-        ui.allocate_exact_size(vec2(width, theme::BUTTON_HEIGHT), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(width, theme::BUTTON_HEIGHT), Sense::click());
     let stopping = run.phase == Phase::Stopping;
     let name = if stopping { "Stopping" } else { "Stop" };
     response.widget_info(|| WidgetInfo::labeled(Role::Button, !stopping, name));
@@ -95,12 +88,7 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     two_words(ui, rect, name, key, tokens.text);
     if response.has_focus() {
         let ring = Stroke::new(1.5, tokens.accent);
-        ui.painter().rect_stroke(
-            rect.expand(2.5),
-            theme::CORNER_CARD + 2,
-            ring,
-            StrokeKind::Middle,
-        );
+        ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
     let sentence = "Ends this run within a step, and forgets the queued one.";
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
@@ -128,9 +116,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
         let left = match run.phase {
-            Phase::Waiting if matches!(state.model, Model::Opening { .. }) => {
-                "Opening the model".to_owned()
-            }
+            Phase::Waiting if matches!(state.model, Model::Opening { .. }) => "Opening the model".to_owned(),
             Phase::Waiting => "Reading the prompt".to_owned(),
             _ if run.done() >= run.to_do() => "Decoding".to_owned(),
             _ => format!("Step {} of {}", run.start_step + run.done() + 1, run.steps()),
@@ -145,11 +131,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(
-                RichText::new(pace(run, state.queued.is_none()))
-                    .font(theme::mono())
-                    .color(tokens.dim),
-            );
+            ui.label(RichText::new(pace(run, state.queued.is_none())).font(theme::mono()).color(tokens.dim));
         });
     });
 }
@@ -185,8 +167,7 @@ fn pace(run: &Run, with_rate: bool) -> String {
     let (Some(rate), Some(left)) = (run.steps_per_second(), run.seconds_left()) else {
         return String::new();
     };
-    let rate =
-        if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
+    let rate = if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
     let left = if left < 60.0 {
         format!("{left:.1} s left")
     } else {

@@ -1,9 +1,7 @@
 //! What is asked for, and what is to be avoided, with the count of tokens that fit.
 
 use egui::text::{LayoutJob, TextFormat};
-use egui::{
-    Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2,
-};
+use egui::{Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2};
 use engine::recipe::Recipe;
 use engine::text::Tokenized;
 
@@ -27,8 +25,7 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             label
         })
         .inner;
-    let prompt =
-        Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
+    let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
     field_ui(ui, &prompt, &mut recipe.prompt).labelled_by(label.id);
     cut_ui(ui, state.prompt_tokens.as_ref());
 
@@ -43,12 +40,8 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             label
         })
         .inner;
-    let avoid = Field {
-        id: egui::Id::unique("avoid"),
-        name: "Avoid",
-        hint: "What should not be there",
-        rows: 1,
-    };
+    let avoid =
+        Field { id: egui::Id::unique("avoid"), name: "Avoid", hint: "What should not be there", rows: 1 };
     let response = field_ui(ui, &avoid, &mut recipe.negative_prompt).labelled_by(label.id);
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
         note_ui(ui, "At guidance 1 this has no effect.", theme::small(), tokens.amber_text);

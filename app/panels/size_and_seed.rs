@@ -7,8 +7,8 @@ use crate::command::Command;
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
 use crate::widgets::{
-    Icon, Number, NumberLook, SelectItem, Tool, icon_button_ui, label_ui, menu_item_ui, number_ui,
-    seed_ui, select_ui,
+    Icon, Number, NumberLook, SelectItem, Tool, icon_button_ui, label_ui, menu_item_ui, number_ui, seed_ui,
+    select_ui,
 };
 
 pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
@@ -100,11 +100,7 @@ pub fn seed_field_ui(
         let (icon, name, sentence) = if is_locked {
             (Icon::Locked, "Unlock seed", "The seed stays from picture to picture.")
         } else {
-            (
-                Icon::Unlocked,
-                "Lock seed",
-                "Every picture gets a fresh seed; the lock keeps this one.",
-            )
+            (Icon::Unlocked, "Lock seed", "Every picture gets a fresh seed; the lock keeps this one.")
         };
         if icon_button_ui(ui, icon, name, None, sentence, Tool::Bare).clicked() {
             commands.push(Command::ToggleSeedLock);
@@ -114,11 +110,8 @@ pub fn seed_field_ui(
             commands.push(Command::RollSeed);
         }
     });
-    let look = NumberLook {
-        size: vec2(width, theme::FIELD_HEIGHT),
-        align: Align::LEFT,
-        ..NumberLook::default()
-    };
+    let look =
+        NumberLook { size: vec2(width, theme::FIELD_HEIGHT), align: Align::LEFT, ..NumberLook::default() };
     seed_ui(ui, "Seed", &look, &mut recipe.seed)
         .on_hover_text("The same seed and settings make the same picture.");
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use egui::{
-    Align, CornerRadius, Layout, Rect, RichText, Sense, Stroke, StrokeKind, TextureId, Ui,
-    UiBuilder, Vec2, pos2, vec2,
+    Align, CornerRadius, Layout, Rect, RichText, Sense, Stroke, StrokeKind, TextureId, Ui, UiBuilder, Vec2,
+    pos2, vec2,
 };
 use engine::images::{CropRect, crop_to_fill};
 use engine::recipe::{Recipe, Start};
@@ -19,12 +19,7 @@ use crate::widgets::{dashed_rect, label_ui, link_ui, note_ui, problem_ui, tip};
 
 const THUMB: f32 = 58.0;
 
-pub fn start_image_ui(
-    ui: &mut Ui,
-    state: &AppState,
-    textures: &mut Textures,
-    commands: &mut Vec<Command>,
-) {
+pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         label_ui(ui, "Start image");
@@ -56,17 +51,11 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     ui.painter().extend(dashed_rect(rect.shrink(0.5), corner, Stroke::new(1.0, line)));
 
     let font = theme::label();
-    let pieces = [
-        ("Drop a picture here, ", false),
-        ("paste", true),
-        (", or ", false),
-        ("choose a file…", true),
-    ];
+    let pieces =
+        [("Drop a picture here, ", false), ("paste", true), (", or ", false), ("choose a file…", true)];
     let width: f32 = pieces
         .iter()
-        .map(|(text, _)| {
-            ui.painter().layout_no_wrap((*text).to_owned(), font.clone(), tokens.dim).size().x
-        })
+        .map(|(text, _)| ui.painter().layout_no_wrap((*text).to_owned(), font.clone(), tokens.dim).size().x)
         .sum();
     let height = ui.fonts_mut(|fonts| fonts.row_height(&font));
     let words = Rect::from_center_size(rect.center(), vec2(width, height));

@@ -11,12 +11,7 @@ use crate::widgets::{link_ui, tip};
 use super::top_bar::size_in_words;
 
 /// `memory` is the program's, in bytes, if it is known.
-pub fn status_bar_ui(
-    ui: &mut Ui,
-    state: &AppState,
-    memory: Option<u64>,
-    commands: &mut Vec<Command>,
-) {
+pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing.x = 6.0;
     let (color, doing) = doing(state, tokens);

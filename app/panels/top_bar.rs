@@ -8,9 +8,7 @@ use crate::problems::Place;
 use crate::settings::ThemeChoice;
 use crate::state::{AppState, Model};
 use crate::theme::{self, Tokens};
-use crate::widgets::{
-    Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo, menu_item_ui, note_ui,
-};
+use crate::widgets::{Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo, menu_item_ui, note_ui};
 
 pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
@@ -36,9 +34,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         } else {
             ("Dark theme", ThemeChoice::Dark)
         };
-        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare)
-            .clicked()
-        {
+        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare).clicked() {
             commands.push(Command::WearTheme(other));
         }
     });
@@ -46,10 +42,9 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let (name, facts) = match &state.model {
-        Model::Open(card) => (
-            card.name.clone(),
-            format!("{} px · {}", card.native_side, size_in_words(card.file_bytes)),
-        ),
+        Model::Open(card) => {
+            (card.name.clone(), format!("{} px · {}", card.native_side, size_in_words(card.file_bytes)))
+        }
         Model::Opening { name, fraction } if *fraction > 0.0 => {
             (name.clone(), format!("opening, {:.0} %", fraction * 100.0))
         }
@@ -61,10 +56,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         |card| {
             let millions = card.parameters as f64 / 1e6;
             let side = card.native_side;
-            format!(
-                "{}, {millions:.0} million parameters, at home at {side} x {side} pixels.",
-                card.kind
-            )
+            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", card.kind)
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
@@ -77,7 +69,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, built_in) {
             commands.push(Command::OpenModel(ModelSource::BuiltIn));
         }
-        if let ModelSource::Folder(folder) = &state.settings.model {
+        if let ModelSource::Folder(folder) | ModelSource::File(folder) = &state.settings.model {
             let hint = folder.display().to_string();
             let item = SelectItem { label: &name, hint: &hint, chosen: true };
             if menu_item_ui(ui, item) {
@@ -102,9 +94,5 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 /// "24 MB", "4.3 GB".
 pub fn size_in_words(bytes: u64) -> String {
     let megabytes = bytes as f64 / 1e6;
-    if megabytes < 1000.0 {
-        format!("{megabytes:.0} MB")
-    } else {
-        format!("{:.1} GB", megabytes / 1000.0)
-    }
+    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
 }

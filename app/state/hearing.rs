@@ -78,9 +78,7 @@ impl AppState {
 
     fn receive_model(&mut self, event: ModelEvent) {
         match event {
-            ModelEvent::Opening { name, fraction } => {
-                self.model = Model::Opening { name, fraction }
-            }
+            ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
                 self.problems.clear(Place::Run);

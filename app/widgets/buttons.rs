@@ -1,8 +1,8 @@
 //! Buttons that are not the big one.
 
 use egui::{
-    CornerRadius, CursorIcon, FontId, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui,
-    Vec2, WidgetInfo, vec2,
+    CornerRadius, CursorIcon, FontId, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
+    WidgetInfo, vec2,
 };
 
 use super::icons::Icon;
@@ -81,13 +81,7 @@ pub fn close_ui(ui: &mut Ui, name: &str) -> Response {
 }
 
 /// Words to press, in the given colour, underlined when `underline` or under the pointer.
-pub fn link_ui(
-    ui: &mut Ui,
-    text: &str,
-    font: FontId,
-    color: egui::Color32,
-    underline: bool,
-) -> Response {
+pub fn link_ui(ui: &mut Ui, text: &str, font: FontId, color: egui::Color32, underline: bool) -> Response {
     let galley = ui.painter().layout_no_wrap(text.to_owned(), font, color);
     let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Link, ui.is_enabled(), text));
@@ -103,8 +97,7 @@ pub fn link_ui(
 pub fn text_button_ui(ui: &mut Ui, icon: Option<Icon>, text: &str, key: Option<&str>) -> Response {
     let tokens = Tokens::of(ui);
     let words = ui.painter().layout_no_wrap(text.to_owned(), theme::body(), tokens.dim);
-    let key =
-        key.map(|key| ui.painter().layout_no_wrap(key.to_owned(), theme::mono(), tokens.faint));
+    let key = key.map(|key| ui.painter().layout_no_wrap(key.to_owned(), theme::mono(), tokens.faint));
     let icon_room = if icon.is_some() { 20.0 } else { 0.0 };
     let key_room = key.as_ref().map_or(0.0, |key| key.size().x + 7.0);
     let size = vec2(icon_room + words.size().x + key_room + 12.0, 22.0);

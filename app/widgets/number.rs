@@ -82,8 +82,7 @@ fn keys(ui: &Ui) -> (Id, i32) {
     if !ui.memory(|memory| memory.has_focus(id)) {
         return (id, 0);
     }
-    let pressed =
-        |key| ui.input_mut(|input| input.count_and_consume_key(Modifiers::NONE, key)) as i32;
+    let pressed = |key| ui.input_mut(|input| input.count_and_consume_key(Modifiers::NONE, key)) as i32;
     (id, pressed(Key::ArrowUp) - pressed(Key::ArrowDown))
 }
 

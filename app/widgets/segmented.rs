@@ -1,8 +1,6 @@
 //! One of a few, side by side.
 
-use egui::{
-    CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
-};
+use egui::{CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 use super::buttons::focus_ring;
 use crate::theme::{self, Tokens};
@@ -17,8 +15,7 @@ pub fn segmented_ui(ui: &mut Ui, name: &str, choices: &[String], chosen: usize) 
     const PAD: f32 = 12.0;
     const INSET: f32 = 2.0;
     let width: f32 = galleys.iter().map(|galley| galley.size().x + 2.0 * PAD).sum();
-    let (bar, _) =
-        ui.allocate_exact_size(vec2(width + 2.0 * INSET, theme::TOOL_SIDE), Sense::hover());
+    let (bar, _) = ui.allocate_exact_size(vec2(width + 2.0 * INSET, theme::TOOL_SIDE), Sense::hover());
     let corner = CornerRadius::same(theme::CORNER_TOOL);
     ui.painter().rect(bar, corner, tokens.panel, Stroke::new(1.0, tokens.line), StrokeKind::Inside);
 
@@ -26,20 +23,13 @@ pub fn segmented_ui(ui: &mut Ui, name: &str, choices: &[String], chosen: usize) 
     let mut left = bar.left() + INSET;
     for (index, (galley, text)) in galleys.into_iter().zip(choices).enumerate() {
         let size = galley.size();
-        let cell = Rect::from_x_y_ranges(
-            left..=left + size.x + 2.0 * PAD,
-            bar.top() + INSET..=bar.bottom() - INSET,
-        );
+        let cell =
+            Rect::from_x_y_ranges(left..=left + size.x + 2.0 * PAD, bar.top() + INSET..=bar.bottom() - INSET);
         left = cell.right();
         let response = ui.interact(cell, ui.scope_id().with((name, index)), Sense::click());
         let is_chosen = index == chosen;
         response.widget_info(|| {
-            WidgetInfo::selected(
-                Role::RadioButton,
-                ui.is_enabled(),
-                is_chosen,
-                format!("{name} {text}"),
-            )
+            WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), is_chosen, format!("{name} {text}"))
         });
         let inner = CornerRadius::same(theme::CORNER_FIELD);
         if is_chosen {

@@ -1,8 +1,8 @@
 //! One of many, from a list that drops down.
 
 use egui::{
-    CornerRadius, CursorIcon, Popup, PopupCloseBehavior, Response, RichText, Role, Sense, Stroke,
-    StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    CornerRadius, CursorIcon, Popup, PopupCloseBehavior, Response, RichText, Role, Sense, Stroke, StrokeKind,
+    Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::buttons::focus_ring;
@@ -51,13 +51,8 @@ pub fn select_ui(
     );
     let galley = ui.painter().layout_no_wrap(shown.to_owned(), theme::body(), tokens.text);
     let inner = ui.painter().with_clip_rect(rect.shrink2(vec2(10.0, 0.0)));
-    inner.galley(
-        pos2(rect.left() + 10.0, rect.center().y - galley.size().y / 2.0),
-        galley,
-        tokens.text,
-    );
-    let chevron =
-        egui::Rect::from_center_size(rect.right_center() - vec2(15.0, 0.0), Vec2::splat(16.0));
+    inner.galley(pos2(rect.left() + 10.0, rect.center().y - galley.size().y / 2.0), galley, tokens.text);
+    let chevron = egui::Rect::from_center_size(rect.right_center() - vec2(15.0, 0.0), Vec2::splat(16.0));
     Icon::ChevronDown.paint_sized(ui.painter(), chevron, 14.0, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_FIELD);
     Popup::menu(&response)
@@ -73,16 +68,14 @@ pub fn select_ui(
 pub fn menu_item_ui(ui: &mut Ui, item: SelectItem<'_>) -> bool {
     let tokens = Tokens::of(ui);
     let width = ui.available_width();
-    let hint = (!item.hint.is_empty()).then(|| {
-        ui.painter().layout(item.hint.to_owned(), theme::small(), tokens.dim, width - 34.0)
-    });
+    let hint = (!item.hint.is_empty())
+        .then(|| ui.painter().layout(item.hint.to_owned(), theme::small(), tokens.dim, width - 34.0));
     let label = ui.painter().layout_no_wrap(item.label.to_owned(), theme::body(), tokens.text);
     let label_height = label.size().y;
     let height = 12.0 + label_height + hint.as_ref().map_or(0.0, |hint| hint.size().y + 1.0);
     let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
-    response.widget_info(|| {
-        WidgetInfo::selected(Role::ListBoxOption, ui.is_enabled(), item.chosen, item.label)
-    });
+    response
+        .widget_info(|| WidgetInfo::selected(Role::ListBoxOption, ui.is_enabled(), item.chosen, item.label));
     if response.hovered() || response.has_focus() {
         let corner = CornerRadius::same(theme::CORNER_FIELD);
         ui.painter().rect_filled(rect, corner, tokens.line.gamma_multiply(0.7));
@@ -143,8 +136,7 @@ pub fn chip_ui(
         galley,
         tokens.text,
     );
-    let chevron =
-        egui::Rect::from_center_size(rect.right_center() - vec2(14.0, 0.0), Vec2::splat(16.0));
+    let chevron = egui::Rect::from_center_size(rect.right_center() - vec2(14.0, 0.0), Vec2::splat(16.0));
     Icon::ChevronDown.paint_sized(ui.painter(), chevron, 13.0, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_TOOL);
     Popup::menu(&response)

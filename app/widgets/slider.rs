@@ -5,8 +5,8 @@
 use std::ops::RangeInclusive;
 
 use egui::{
-    Align2, Color32, CursorIcon, EventFilter, Id, Key, Rect, Response, Role, Sense, Stroke, Ui,
-    UiBuilder, WidgetInfo, accesskit, pos2, remap_clamp, vec2,
+    Align2, Color32, CursorIcon, EventFilter, Id, Key, Rect, Response, Role, Sense, Stroke, Ui, UiBuilder,
+    WidgetInfo, accesskit, pos2, remap_clamp, vec2,
 };
 
 use super::number::{Number, NumberLook, number_ui};
@@ -77,11 +77,7 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
     } else if let Some(pointer) = response.interact_pointer_pos()
         && (response.dragged() || response.is_pointer_button_down_on())
     {
-        let at = remap_clamp(
-            f64::from(pointer.x),
-            f64::from(travel.min)..=f64::from(travel.max),
-            low..=high,
-        );
+        let at = remap_clamp(f64::from(pointer.x), f64::from(travel.min)..=f64::from(travel.max), low..=high);
         *value = snapped(at);
     }
     *value = stepped(ui, &response, row, *value);
@@ -98,8 +94,7 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
         node.add_action(accesskit::Action::Decrement);
     });
 
-    let knob_x =
-        remap_clamp(*value, low..=high, f64::from(travel.min)..=f64::from(travel.max)) as f32;
+    let knob_x = remap_clamp(*value, low..=high, f64::from(travel.min)..=f64::from(travel.max)) as f32;
     let y = track.center().y;
     let painter = ui.painter();
     let rail = |from: f32, to: f32| Rect::from_x_y_ranges(from..=to, y - 2.0..=y + 2.0);
@@ -108,11 +103,7 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
     let lit = response.hovered() || response.dragged();
     // A gap in the panel's colour sets the knob off from its track.
     painter.circle_filled(pos2(knob_x, y), KNOB_RADIUS + 2.5, tokens.panel);
-    painter.circle_filled(
-        pos2(knob_x, y),
-        if lit { KNOB_RADIUS + 0.5 } else { KNOB_RADIUS },
-        tokens.knob,
-    );
+    painter.circle_filled(pos2(knob_x, y), if lit { KNOB_RADIUS + 0.5 } else { KNOB_RADIUS }, tokens.knob);
     if response.has_focus() {
         painter.circle_stroke(pos2(knob_x, y), KNOB_RADIUS + 2.5, Stroke::new(1.5, tokens.accent));
     }
@@ -125,8 +116,7 @@ fn stepped(ui: &Ui, response: &Response, row: &SliderRow<'_>, value: f64) -> f64
     let mut steps = 0.0;
     let mut set = None;
     if response.has_focus() {
-        let arrows =
-            EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
+        let arrows = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, arrows));
         ui.input(|input| {
             steps += (input.num_presses(Key::ArrowRight) + input.num_presses(Key::ArrowUp)) as f64;

@@ -1,8 +1,7 @@
 //! Labels, notes, lines and tooltips.
 
 use egui::{
-    Color32, CornerRadius, FontId, Frame, Margin, Pos2, Rect, Response, RichText, Shape, Stroke,
-    Ui, vec2,
+    Color32, CornerRadius, FontId, Frame, Margin, Pos2, Rect, Response, RichText, Shape, Stroke, Ui, vec2,
 };
 
 use super::buttons::close_ui;

@@ -112,8 +112,7 @@ fn harness(
     let home = tempfile::tempdir().expect("a folder for the test");
     let folder: PathBuf = home.path().to_owned();
     let settings = Settings { output_folder: Some(folder.join("pictures")), ..settings };
-    let harness =
-        builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
+    let harness = builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
     (harness, home)
 }
 

@@ -52,9 +52,7 @@ fn grey(side: u32) -> Arc<Pixels> {
 
 fn sent(effects: &[Effect]) -> Option<(JobId, StopFlag, Recipe)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { job, recipe }) => {
-            Some((job.id, job.stop.clone(), recipe.clone()))
-        }
+        Effect::Send(Request::Generate { job, recipe }) => Some((job.id, job.stop.clone(), recipe.clone())),
         _ => None,
     })
 }
@@ -328,9 +326,7 @@ fn a_dropped_picture_becomes_the_start_image_and_can_be_removed() {
 #[test]
 fn a_dropped_picture_with_a_recipe_is_asked_about() {
     let recipe = Recipe { prompt: "an owl".into(), seed: 5, ..Recipe::default() };
-    for (command, is_settings) in
-        [(Command::UseDroppedSettings, true), (Command::UseDroppedAsStart, false)]
-    {
+    for (command, is_settings) in [(Command::UseDroppedSettings, true), (Command::UseDroppedAsStart, false)] {
         let mut state = opened();
         state.receive(picture(Some(recipe.clone())));
         assert!(state.dropped.is_some());

@@ -21,11 +21,7 @@ fn window() -> HarnessBuilder<TidepoolApp> {
 }
 
 /// Lets the window live until something is so.
-fn until(
-    harness: &mut Harness<'static, TidepoolApp>,
-    what: &str,
-    is_so: impl Fn(&TidepoolApp) -> bool,
-) {
+fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn(&TidepoolApp) -> bool) {
     let begun = Instant::now();
     while !is_so(harness.state()) {
         assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
@@ -62,9 +58,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     harness.step();
     harness.get_by_label("Stop");
-    until(&mut harness, "a preview", |app| {
-        app.state.run.as_ref().is_some_and(|run| run.frames.len() >= 3)
-    });
+    until(&mut harness, "a preview", |app| app.state.run.as_ref().is_some_and(|run| run.frames.len() >= 3));
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let run = harness.state().state.run.as_ref().expect("a run");
     assert_eq!((run.phase, run.frames.len()), (Phase::Finished, 20));
@@ -90,9 +84,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     harness.get_by_label("Use as the start image").click();
     harness.step();
     harness.step();
-    assert!(
-        matches!(&harness.state().state.recipe.start, Start::Image { path, .. } if *path == file)
-    );
+    assert!(matches!(&harness.state().state.recipe.start, Start::Image { path, .. } if *path == file));
     harness.get_by_role_and_label(Role::Slider, "Strength");
 }
 
@@ -105,9 +97,7 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
-    until(&mut harness, "a step", |app| {
-        app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty())
-    });
+    until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
     harness.key_press(Key::Escape);
     harness.step();
     until(&mut harness, "the stop", |app| app.state.live_run().is_none());
@@ -129,9 +119,7 @@ fn a_window_closed_in_mid_run_remembers_and_does_not_hang() {
     let (mut harness, home) = with_engine(window(), settings);
     until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    until(&mut harness, "a step", |app| {
-        app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty())
-    });
+    until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
     let begun = Instant::now();
     eframe::App::on_exit(harness.state_mut());
     drop(harness);

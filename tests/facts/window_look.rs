@@ -19,10 +19,8 @@ fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilde
 
 fn snapshot(desk: &mut Desk, name: &str) {
     // Other adapters round otherwise, along the edges of letters and pictures.
-    let options = SnapshotOptions::new()
-        .output_path("tests/snapshots")
-        .threshold(1.5)
-        .max_failed_pixels(2000);
+    let options =
+        SnapshotOptions::new().output_path("tests/snapshots").threshold(1.5).max_failed_pixels(2000);
     desk.harness.run();
     desk.harness.snapshot_options(name, &options);
 }

@@ -17,8 +17,7 @@ pub fn folder() -> TempDir {
 pub fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
     let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
-    let mut names: Vec<_> =
-        entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -157,9 +156,7 @@ pub fn animated_webp() -> Vec<u8> {
         let picture = image::RgbImage::from_pixel(2, 2, image::Rgb(colour));
         encoded(&picture.into(), ImageFormat::WebP)[12..].to_vec()
     };
-    let riff = |name: &[u8; 4], data: &[u8]| {
-        [&name[..], &(data.len() as u32).to_le_bytes(), data].concat()
-    };
+    let riff = |name: &[u8; 4], data: &[u8]| [&name[..], &(data.len() as u32).to_le_bytes(), data].concat();
     // Place, sides less one, 100 ms, no blending.
     let frame = |colour| {
         let head = [0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 100, 0, 0, 2];

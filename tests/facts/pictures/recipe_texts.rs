@@ -7,9 +7,7 @@ use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameter
 use engine::recipe::{Guidance, Recipe, Start};
 use image::{DynamicImage, ImageFormat};
 
-use super::makers::{
-    chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text,
-};
+use super::makers::{chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text};
 
 #[test]
 fn the_parameters_text_is_what_others_write() {
@@ -24,9 +22,7 @@ fn the_parameters_text_is_what_others_write() {
     provenance.recipe.start = Start::Image { path: "a.png".into(), strength: 0.75 };
     provenance.model_hash = Some("6ce0161689".into());
     let text = to_parameters(&provenance);
-    assert!(
-        text.contains("Model hash: 6ce0161689, Model: \"sd, v1:5\", Denoising strength: 0.75, RNG")
-    );
+    assert!(text.contains("Model hash: 6ce0161689, Model: \"sd, v1:5\", Denoising strength: 0.75, RNG"));
 }
 
 #[test]
@@ -68,15 +64,9 @@ fn other_programs_texts_are_understood() {
         ("Sampler: DPM++ 2M SDE, RNG: CPU", (DpmPp2m, Karras, &["2M SDE", "“exponential”"])),
         ("Sampler: DPM++ SDE Karras, RNG: CPU", (DpmPp2m, Karras, &["DPM++ SDE Karras"])),
         ("Sampler: DPM++ 3M SDE Exponential, RNG: CPU", (DpmPp2m, Karras, &["3M", "exponential"])),
-        (
-            "Sampler: DPM++ 2S a, Schedule type: Beta, RNG: CPU",
-            (EulerAncestral, Lesson, &["2S", "Beta"]),
-        ),
+        ("Sampler: DPM++ 2S a, Schedule type: Beta, RNG: CPU", (EulerAncestral, Lesson, &["2S", "Beta"])),
         ("Sampler: Restart, RNG: CPU", (Heun, Karras, &["Restart"])),
-        (
-            "Sampler: Quantum Leap, RNG: CPU",
-            (Euler, Lesson, &["“Quantum Leap” is not here: Euler is"]),
-        ),
+        ("Sampler: Quantum Leap, RNG: CPU", (Euler, Lesson, &["“Quantum Leap” is not here: Euler is"])),
         ("RNG: CPU", (Euler, Lesson, &["Sampler is not said"])),
         ("Sampler: Euler, Clip skip: 2, RNG: CPU", (Euler, Lesson, &["Clip skip 2"])),
         ("Sampler: Euler, Clip skip: 1, RNG: CPU", (Euler, Lesson, &[])),
@@ -105,10 +95,7 @@ fn other_programs_texts_are_understood() {
             (Euler, Lesson, &["Not used here: Civitai resources, Wildcard, Foo/bar-baz"]),
         ),
         ("Sampler: Euler, Version: f2.0.1v1.10.1-previous-1", (Euler, Lesson, &[GPU])),
-        (
-            "Sampler: Euler, Mask blur: 4, ENSD: 31337, RNG: CPU",
-            (Euler, Lesson, &["masked", "31337"]),
-        ),
+        ("Sampler: Euler, Mask blur: 4, ENSD: 31337, RNG: CPU", (Euler, Lesson, &["masked", "31337"])),
     ];
     for (settings, told) in table {
         let text = format!(
@@ -142,8 +129,7 @@ fn texts_of_odd_shapes_are_understood() {
     let found = read("Steps: 20, Sampler: Euler, CFG scale: 7.5, Seed: 1, Size: 512x512, RNG: CPU");
     assert_eq!((found.provenance.recipe.prompt.as_str(), found.notes.len()), ("", 0));
 
-    let found =
-        read("x\r\nNegative prompt: y\r\nSteps: 9, Seed: 18446744073709551615, Size: 513x10\r\n");
+    let found = read("x\r\nNegative prompt: y\r\nSteps: 9, Seed: 18446744073709551615, Size: 513x10\r\n");
     let recipe = found.provenance.recipe;
     assert_eq!((recipe.prompt.as_str(), recipe.negative_prompt.as_str()), ("x", "y"));
     assert_eq!((recipe.seed, recipe.width, recipe.height, recipe.steps), (u64::MAX, 512, 8, 9));
@@ -154,15 +140,11 @@ fn texts_of_odd_shapes_are_understood() {
     assert!(found.provenance.recipe.check().is_ok());
     assert!(found.notes.iter().any(|note| note.contains("Seed cannot be “-1”")));
 
-    let found = read(
-        "<lora:fox:0.8>a fox <3 <lyco:x> <lora:open\nSteps: 1, Seed: 1, Size: 64x64, RNG: CPU",
-    );
+    let found = read("<lora:fox:0.8>a fox <3 <lyco:x> <lora:open\nSteps: 1, Seed: 1, Size: 64x64, RNG: CPU");
     assert_eq!(found.provenance.recipe.prompt, "a fox <3  <lora:open");
     assert!(found.notes[0].contains("Sampler") && found.notes[1].contains("<lora:fox:0.8>"));
 
-    let found = read(
-        "a\nSteps: 1, Seed: 1, Seed: 2, Model hash: 6ce0161689, Model: v1-5, Version: v1.10.1",
-    );
+    let found = read("a\nSteps: 1, Seed: 1, Seed: 2, Model hash: 6ce0161689, Model: v1-5, Version: v1.10.1");
     assert_eq!(found.provenance.recipe.seed, 2, "the last of two counts, as in A1111");
     assert_eq!(found.provenance.model, "v1-5");
     assert_eq!(found.provenance.model_hash.as_deref(), Some("6ce0161689"));
@@ -171,9 +153,7 @@ fn texts_of_odd_shapes_are_understood() {
 
 #[test]
 fn texts_without_settings_are_none() {
-    for text in
-        ["", " ", "\n", "a cat", "Steps: 20, Seed: 3", "a: b, c: d, e: f", ":::", "::,::,::"]
-    {
+    for text in ["", " ", "\n", "a cat", "Steps: 20, Seed: 3", "a: b, c: d, e: f", ":::", "::,::,::"] {
         assert_eq!(from_parameters(text), None, "{text:?}");
     }
 }
@@ -181,9 +161,8 @@ fn texts_without_settings_are_none() {
 #[test]
 fn long_hostile_texts_are_read_in_no_time() {
     let begun = Instant::now();
-    for part in [
-        "a", "a ", "ab:", "ab:\"", "ab:\"\\", "ab,", "<lora:", "<", "\"", "(", "é:", "\n", "ab1:c,",
-    ] {
+    for part in ["a", "a ", "ab:", "ab:\"", "ab:\"\\", "ab,", "<lora:", "<", "\"", "(", "é:", "\n", "ab1:c,"]
+    {
         let text = part.repeat((4 << 20) / part.len());
         from_parameters(&text);
         from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
@@ -207,15 +186,8 @@ fn json_of_older_and_newer_programs_is_read() {
     assert!(recipe.check().is_ok());
     assert_eq!(found.notes.len(), 6, "{:#?}", found.notes);
 
-    for json in [
-        "",
-        "{}",
-        "[]",
-        "{\"recipe\":3}",
-        "null",
-        &"[".repeat(1 << 20),
-        &"{\"recipe\":".repeat(9999),
-    ] {
+    for json in ["", "{}", "[]", "{\"recipe\":3}", "null", &"[".repeat(1 << 20), &"{\"recipe\":".repeat(9999)]
+    {
         assert!(Provenance::from_json(json).is_none());
     }
 }
@@ -225,22 +197,10 @@ fn our_own_chunk_comes_before_the_text_of_others() {
     let ours = Provenance::new("m", recipe("ours")).to_json();
     let theirs = "theirs\nSteps: 20, Sampler: Euler, Seed: 1";
     let found = |chunks: &[Vec<u8>]| read_bytes(&png_with(chunks)).map(|found| prompt_of(&found));
-    assert_eq!(
-        found(&[text("parameters", theirs), text("tidepool", &ours)]).ok(),
-        Some("ours".into())
-    );
-    assert_eq!(
-        found(&[text("tidepool", "{broken"), text("parameters", theirs)]).ok(),
-        Some("theirs".into())
-    );
-    assert_eq!(
-        found(&[itxt("parameters", theirs), text("parameters", "x")]).ok(),
-        Some("theirs".into())
-    );
-    assert_eq!(
-        found(&[itxt("parameters", "猫\nSteps: 1, Seed: 1, Size: 8x8")]).ok(),
-        Some("猫".into())
-    );
+    assert_eq!(found(&[text("parameters", theirs), text("tidepool", &ours)]).ok(), Some("ours".into()));
+    assert_eq!(found(&[text("tidepool", "{broken"), text("parameters", theirs)]).ok(), Some("theirs".into()));
+    assert_eq!(found(&[itxt("parameters", theirs), text("parameters", "x")]).ok(), Some("theirs".into()));
+    assert_eq!(found(&[itxt("parameters", "猫\nSteps: 1, Seed: 1, Size: 8x8")]).ok(), Some("猫".into()));
     assert_eq!(found(&[]).ok(), Some("none".into()));
 }
 
@@ -272,8 +232,7 @@ fn hostile_chunks_cost_nothing() {
     let bad_deflate = chunk(b"zTXt", b"parameters\0\0\x78\x9c\xff\xff\xff\xff");
     let no_keyword = chunk(b"tEXt", b"\0\0\0");
     for hostile in [wrong_sum, too_long, not_utf8, bad_deflate, no_keyword, chunk(b"iTXt", b"")] {
-        let found =
-            read_bytes(&png_with(std::slice::from_ref(&hostile))).expect("a PNG without recipe");
+        let found = read_bytes(&png_with(std::slice::from_ref(&hostile))).expect("a PNG without recipe");
         assert_eq!(prompt_of(&found), "none");
         let with_ours = read_bytes(&png_with(&[hostile, text("tidepool", &ours)])).expect("a PNG");
         assert_eq!(prompt_of(&with_ours), "ours");
@@ -300,13 +259,8 @@ fn a_packed_text_is_read_and_a_packed_bomb_is_not() {
     // A stored IDAT of zeros is 64 MB of nothing in 65 kB: the very stream of a black picture.
     let black = encoded(&DynamicImage::new_luma8(8000, 8000), ImageFormat::Png);
     let zeros: Vec<u8> = chunks_of(&black, b"IDAT").concat();
-    for body in
-        [[b"tidepool\0\0", &zeros[..]].concat(), [b"tidepool\0\x01\0\0\0", &zeros[..]].concat()]
-    {
+    for body in [[b"tidepool\0\0", &zeros[..]].concat(), [b"tidepool\0\x01\0\0\0", &zeros[..]].concat()] {
         let kind = if body[10] == 0 { b"iTXt" } else { b"zTXt" };
-        assert_eq!(
-            prompt_of(&read_bytes(&png_with(&[chunk(kind, &body)])).expect("a PNG")),
-            "none"
-        );
+        assert_eq!(prompt_of(&read_bytes(&png_with(&[chunk(kind, &body)])).expect("a PNG")), "none");
     }
 }

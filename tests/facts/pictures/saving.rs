@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::images::{
-    Array, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError, load,
-    read_recipe, replace_png, save_new, write_gif, write_png, write_trace,
+    Array, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError, load, read_recipe,
+    replace_png, save_new, write_gif, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
@@ -67,8 +67,7 @@ fn names_need_not_be_utf8() {
     let strange = folder.path().join(OsStr::from_bytes(b"caf\xe9 \xff"));
     let mut recipe = recipe("x");
     recipe.start = Start::Image { path: strange.join("start.png"), strength: 0.5 };
-    let path =
-        save_new(&strange, "32", &gradient(8, 8), &Provenance::new("m", recipe)).expect("saved");
+    let path = save_new(&strange, "32", &gradient(8, 8), &Provenance::new("m", recipe)).expect("saved");
     assert!(path.starts_with(&strange));
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "x");
     assert_eq!(load(&path).expect("a picture").pixels, gradient(8, 8));
@@ -140,8 +139,7 @@ fn two_windows_never_take_the_same_number() {
     let folder = folder();
     let save = |window: u8| {
         for _ in 0..25 {
-            save_new(folder.path(), "7", &flat(8, 8, [window; 3]), &Provenance::default())
-                .expect("saved");
+            save_new(folder.path(), "7", &flat(8, 8, [window; 3]), &Provenance::default()).expect("saved");
         }
     };
     std::thread::scope(|scope| {
@@ -178,8 +176,7 @@ fn saves_until_killed() {
     let Ok(folder) = std::env::var("TIDEPOOL_KILL_FOLDER") else { return };
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(30) {
-        save_new(Path::new(&folder), "7", &gradient(300, 300), &Provenance::default())
-            .expect("saved");
+        save_new(Path::new(&folder), "7", &gradient(300, 300), &Provenance::default()).expect("saved");
     }
 }
 
@@ -234,21 +231,15 @@ fn a_trace_holds_every_number_and_the_recipe() {
     write_trace(&path, &trace).expect("written");
     let bytes = fs::read(&path).expect("read");
     let header_len = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
-    let header: serde_json::Value =
-        serde_json::from_slice(&bytes[8..8 + header_len]).expect("JSON");
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header_len]).expect("JSON");
     let tensor = |name: &str| {
         let entry = &header[name];
-        let at =
-            |i: usize| entry["data_offsets"][i].as_u64().expect(name) as usize + 8 + header_len;
+        let at = |i: usize| entry["data_offsets"][i].as_u64().expect(name) as usize + 8 + header_len;
         assert_eq!(entry["dtype"], "F32");
         let values = bytes[at(0)..at(1)].chunks_exact(4);
-        let data =
-            values.map(|four| f32::from_le_bytes(four.try_into().expect("4 bytes"))).collect();
+        let data = values.map(|four| f32::from_le_bytes(four.try_into().expect("4 bytes"))).collect();
         let shape = entry["shape"].as_array().expect("a shape");
-        Array::new(
-            shape.iter().map(|side| side.as_u64().expect("a side") as usize).collect::<Vec<_>>(),
-            data,
-        )
+        Array::new(shape.iter().map(|side| side.as_u64().expect("a side") as usize).collect::<Vec<_>>(), data)
     };
     assert_eq!(tensor("sigmas"), Array::new([3], trace.sigmas.clone()));
     for i in 0..2 {
@@ -259,8 +250,7 @@ fn a_trace_holds_every_number_and_the_recipe() {
     assert_eq!(Some(tensor("uncond")), trace.uncond);
     assert_eq!((tensor("latents"), tensor("image")), (trace.latents.clone(), trace.image.clone()));
     let about = &header["__metadata__"];
-    let recipe: Recipe =
-        serde_json::from_str(about["recipe"].as_str().expect("text")).expect("a recipe");
+    let recipe: Recipe = serde_json::from_str(about["recipe"].as_str().expect("text")).expect("a recipe");
     assert_eq!((recipe, about["model"].as_str()), (trace.provenance.recipe.clone(), Some("m")));
 
     trace.uncond = None;

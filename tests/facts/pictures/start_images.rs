@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::images::{
-    CropRect, ImageError, OpenError, Pixels, ReadError, crop_and_resize, crop_to_fill, load,
-    read_recipe, to_signed_planes, write_gif,
+    CropRect, ImageError, OpenError, Pixels, ReadError, crop_and_resize, crop_to_fill, load, read_recipe,
+    to_signed_planes, write_gif,
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
 
@@ -78,11 +78,7 @@ fn every_depth_becomes_eight_bits_of_rgb() {
 
     let ink = load_bytes(&cmyk_jpeg());
     assert_eq!((ink.pixels.width, ink.pixels.height), (8, 8));
-    assert!(
-        ink.pixels.rgb.iter().all(|value| value.abs_diff(64) <= 2),
-        "{:?}",
-        &ink.pixels.rgb[..3]
-    );
+    assert!(ink.pixels.rgb.iter().all(|value| value.abs_diff(64) <= 2), "{:?}", &ink.pixels.rgb[..3]);
 }
 
 #[test]
@@ -91,13 +87,11 @@ fn all_eight_orientations_come_upright() {
     let path = folder.path().join("a");
     let colours: [[u8; 3]; 6] =
         [[250, 5, 5], [5, 250, 5], [5, 5, 250], [240, 240, 5], [5, 240, 240], [240, 5, 240]];
-    let blocks =
-        RgbImage::from_fn(48, 32, |x, y| image::Rgb(colours[(y / 16 * 3 + x / 16) as usize]));
+    let blocks = RgbImage::from_fn(48, 32, |x, y| image::Rgb(colours[(y / 16 * 3 + x / 16) as usize]));
     for orientation in 1..=8u8 {
         // TIFF header, one entry: tag 0x0112, type SHORT, count 1.
         let exif =
-            [b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[orientation][..], &[0; 6]]
-                .concat();
+            [b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[orientation][..], &[0; 6]].concat();
         let jpeg = encoded(&DynamicImage::from(blocks.clone()), ImageFormat::Jpeg);
         let app1 = [b"Exif\0\0", &exif[..]].concat();
         let length = (app1.len() as u16 + 2).to_be_bytes();
@@ -161,11 +155,9 @@ fn bombs_and_strangers_are_refused_with_a_remedy() {
     let wide = encoded(&DynamicImage::new_luma8(8193, 1), ImageFormat::Png);
     let large = encoded(&DynamicImage::new_luma8(8192, 8192), ImageFormat::Png);
     let gif = b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0;";
-    let bmp = [
-        b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xff\xff\xff\x7f\xff\xff\xff\x7f\x01\0\x18\0",
-        &[0; 24][..],
-    ]
-    .concat();
+    let bmp =
+        [b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xff\xff\xff\x7f\xff\xff\xff\x7f\x01\0\x18\0", &[0; 24][..]]
+            .concat();
     for (name, bytes, words) in [
         ("huge", &huge[..], "too large"),
         ("wide", &wide, "too large"),
@@ -240,10 +232,7 @@ fn planes_run_from_minus_one_to_one() {
     let pixels = Pixels::new(2, 1, vec![0, 51, 255, 255, 0, 102]);
     let expected = [-1.0, 1.0, -0.6, -1.0, 1.0, -0.2];
     let planes = to_signed_planes(&pixels);
-    assert!(
-        planes.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6),
-        "{planes:?}"
-    );
+    assert!(planes.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{planes:?}");
     let unit: Vec<f32> = planes.iter().map(|value| (value + 1.0) / 2.0).collect();
     assert_eq!(Pixels::from_unit_range(2, 1, &unit), pixels);
 }
