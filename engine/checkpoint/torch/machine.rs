@@ -151,8 +151,13 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let value = self.pop()?;
-                let storage = self.storage(value)?;
-                self.add(Node::Storage(storage));
+                match self.class_with_source(value) {
+                    Some(class) => self.stack.push(class),
+                    None => {
+                        let storage = self.storage(value)?;
+                        self.add(Node::Storage(storage));
+                    }
+                }
             }
             b'R' | 0x81 => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
@@ -217,6 +222,12 @@ impl<'a> Machine<'a> {
             strides: numbers(strides)?,
         };
         (tensor.shape.len() == tensor.strides.len() && tensor.shape.len() <= 8).then_some(tensor)
+    }
+
+    /// `("module", class, path, source)`, as old files name a class whose code they bring along.
+    fn class_with_source(&self, value: Value) -> Option<Value> {
+        let &[tag, class @ Value::Global(_), _, _] = self.sequence(value)? else { return None };
+        matches!(self.get(tag), Some(Node::Text(tag)) if tag == "module").then_some(class)
     }
 
     /// `("storage", class, key, location, elements)` and, in old files, a view, which must be whole.
