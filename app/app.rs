@@ -78,6 +78,7 @@ impl TidepoolApp {
         let ctx = &cc.egui_ctx;
         theme::dress(ctx);
         fonts::install(ctx);
+        egui_extras::install_image_loaders(ctx);
         ctx.set_theme(theme::preference(settings.theme));
         let (sender, news) = unbounded();
         let teller = Teller { news: sender, ctx: ctx.clone() };
@@ -104,8 +105,9 @@ impl TidepoolApp {
         self.receive(News::Engine(Event::Warning { text }));
     }
 
-    fn command(&mut self, command: Command) {
-        let remembers = matches!(command, Command::Generate);
+    /// Does what was asked, as if by a click.
+    pub fn press(&mut self, command: Command) {
+        let remembers = matches!(command, Command::Generate | Command::WearTheme(_));
         let effects = self.state.handle(command);
         self.carry_out(effects);
         if remembers {
@@ -226,12 +228,16 @@ impl eframe::App for TidepoolApp {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.hear();
         if let Some(window) = window_layout(ctx, &self.state.settings.window) {
-            self.command(Command::KeepWindow(window));
+            self.press(Command::KeepWindow(window));
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
+        if let Some(secs) = frame.info().cpu_usage {
+            // RUST_LOG=app=trace shows what the frame before this one cost.
+            tracing::trace!("frame {:.2} ms", secs * 1e3);
+        }
         if std::mem::take(&mut self.is_first_frame) {
             ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
         }
@@ -244,7 +250,7 @@ impl eframe::App for TidepoolApp {
             commands.push(Command::Tick { now: ctx.input(|input| input.time) });
         }
         for command in commands.drain(..) {
-            self.command(command);
+            self.press(command);
         }
         self.desk_ui(ui, &mut commands);
         let theme_before = self.state.settings.theme;
@@ -253,7 +259,7 @@ impl eframe::App for TidepoolApp {
             ctx.request_repaint();
         }
         for command in commands {
-            self.command(command);
+            self.press(command);
         }
         if self.state.settings.theme != theme_before {
             ctx.set_theme(theme::preference(self.state.settings.theme));
@@ -270,7 +276,7 @@ impl eframe::App for TidepoolApp {
     }
 
     fn on_exit(&mut self) {
-        self.command(Command::Stop);
+        self.press(Command::Stop);
         if let Err(error) = self.state.to_remember().save(&self.settings_folder) {
             tracing::error!("{error}");
         }

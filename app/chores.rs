@@ -84,7 +84,7 @@ fn paste() -> Result<PathBuf, String> {
     };
     let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
     let image = clipboard.get_image().map_err(unusable)?;
-    let rgb = image.bytes.chunks_exact(4).flat_map(|rgba| over_white(rgba)).collect();
+    let rgb = image.bytes.chunks_exact(4).flat_map(over_white).collect();
     let pixels = Pixels::new(image.width as u32, image.height as u32, rgb);
     let folder = directories::ProjectDirs::from("", "", "Tidepool")
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::images::Pixels;
 use engine::recipe::Recipe;
@@ -21,11 +21,19 @@ pub struct Run {
     pub frames: Vec<Frame>,
     /// Steps that were decoded in full on request.
     pub decoded: BTreeMap<usize, Vec<Arc<Pixels>>>,
-    /// Steps whose full decode is on its way.
-    pub asked: Vec<usize>,
+    /// The step whose full decode is on its way, and since when. One at a time: a decode may take
+    /// long, and the next run waits for it.
+    pub asked: Option<(usize, Instant)>,
+    /// Full decodes take so little time here that the whole film gets them.
+    pub develops: bool,
     pub pictures: Vec<Arc<Pixels>>,
     pub elapsed: Duration,
 }
+
+/// Of a decode nobody asked for, the window's own frames included: a next run may wait for it.
+const QUICK_DECODE: Duration = Duration::from_millis(500);
+/// Longer films keep their previews.
+const MOST_DEVELOPED: usize = 64;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +58,8 @@ impl Run {
             sigmas: Vec::new(),
             frames: Vec::new(),
             decoded: BTreeMap::new(),
-            asked: Vec::new(),
+            asked: None,
+            develops: true,
             pictures: Vec::new(),
             elapsed: Duration::ZERO,
         }
@@ -75,7 +84,9 @@ impl Run {
                 self.frames.push(frame);
             }
             JobEvent::Decoded { step, pictures } => {
-                self.asked.retain(|&asked| asked != step);
+                if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == step) {
+                    self.develops &= since.elapsed() < QUICK_DECODE;
+                }
                 self.decoded.insert(step, pictures);
             }
             JobEvent::Finished { pictures, elapsed } => {
@@ -137,6 +148,20 @@ impl Run {
             return Some((pictures, true));
         }
         Some((&self.frame(step)?.predicted, false))
+    }
+
+    /// The next step to decode in full: the one that is `held`, then, once the run is over, those
+    /// that are still previews from the first on.
+    pub fn next_decode(&self, held: Option<usize>) -> Option<usize> {
+        let is_preview = |step: &usize| matches!(self.pictures_of(*step), Some((_, false)));
+        if self.asked.is_some() || self.phase == Phase::Failed {
+            return None;
+        }
+        let rest = || {
+            let may = self.develops && !self.is_live() && self.frames.len() <= MOST_DEVELOPED;
+            self.frames.iter().map(|frame| frame.step).filter(|_| may).find(is_preview)
+        };
+        held.filter(is_preview).or_else(rest)
     }
 
     /// The best pictures there are of the run.

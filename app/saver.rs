@@ -51,8 +51,8 @@ impl Saver {
     }
 
     fn hand_over(&self, work: Work) {
-        let sent = self.work.as_ref().map(|sender| sender.send(work));
-        if !matches!(sent, Some(Ok(()))) {
+        let is_sent = self.work.as_ref().is_some_and(|sender| sender.send(work).is_ok());
+        if !is_sent {
             tracing::error!("the saver is gone: something was not saved");
         }
     }

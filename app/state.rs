@@ -7,6 +7,7 @@ mod hearing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::checkpoint::ModelSource;
 use engine::images::Pixels;
@@ -78,6 +79,8 @@ pub const DEFAULT_STRENGTH: f32 = 0.6;
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
+        let is_first_start = settings.last_recipe == Recipe::default();
+        let last_seed = settings.last_recipe.seed;
         Self {
             recipe: settings.last_recipe.clone(),
             settings,
@@ -94,7 +97,8 @@ impl AppState {
             warning: None,
             before: Vec::new(),
             next_job: 1,
-            last_seed: None,
+            // The seed of the last session was used up in it.
+            last_seed: (!is_first_start).then_some(last_seed),
         }
     }
 
@@ -192,10 +196,13 @@ impl AppState {
             Command::PinStep(step) => {
                 self.film.play = None;
                 self.film.pinned = if self.film.pinned == step { None } else { step };
-                return self.ask_for_pinned();
+                return self.develop();
             }
             Command::StepBy(by) => return self.step_by(by),
-            Command::TogglePlay { now } => self.toggle_play(now),
+            Command::TogglePlay { now } => {
+                self.toggle_play(now);
+                return self.develop();
+            }
             Command::Tick { now } => {
                 if let (Some(play), Some(run)) = (&mut self.film.play, &self.run) {
                     play.advance(now, run.frames.len());
@@ -330,17 +337,11 @@ impl AppState {
         self.read_start_image()
     }
 
-    /// Asks for the full decode of the pinned step, one at a time: arrows held down must not fill
-    /// the engine's queue.
-    fn ask_for_pinned(&mut self) -> Vec<Effect> {
-        let (Some(step), Some(run)) = (self.film.pinned, self.run.as_mut()) else {
-            return Vec::new();
-        };
-        let is_preview = matches!(run.pictures_of(step), Some((_, false)));
-        if !is_preview || !run.asked.is_empty() || run.phase == Phase::Failed {
-            return Vec::new();
-        }
-        run.asked.push(step);
+    /// Asks for the next full decode, if there is one to ask for.
+    fn develop(&mut self) -> Vec<Effect> {
+        let Some(run) = self.run.as_mut() else { return Vec::new() };
+        let Some(step) = run.next_decode(self.film.pinned) else { return Vec::new() };
+        run.asked = Some((step, Instant::now()));
         vec![Effect::Send(Request::Decode { job: run.job.id, step })]
     }
 
@@ -353,7 +354,7 @@ impl AppState {
         self.film.hovered = None;
         self.film.play = None;
         self.film.pinned = Some(at.saturating_add_signed(by).clamp(first.step, last.step));
-        self.ask_for_pinned()
+        self.develop()
     }
 
     fn toggle_play(&mut self, now: f64) {

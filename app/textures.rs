@@ -76,6 +76,8 @@ fn prepared(pixels: &Pixels, purpose: Use, most_side: usize) -> ColorImage {
     let long_side = pixels.width.max(pixels.height).max(1);
     let wanted = match purpose {
         Use::Thumbnail => 128,
+        // A preview changes many times a second; 16 times its side is smooth and soon done.
+        Use::Canvas if long_side <= 32 => 16 * long_side,
         Use::Canvas => long_side.max(512),
         Use::Pixels => long_side,
     };

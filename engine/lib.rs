@@ -17,6 +17,8 @@ pub mod diffusion;
 pub mod generate;
 pub mod images;
 pub mod models;
+mod pipeline;
 pub mod recipe;
+mod room;
 pub mod session;
 pub mod text;

@@ -98,7 +98,7 @@ pub struct RenderArgs {
 #[derive(Debug, ClapArgs)]
 pub struct ModelArgs {
     /// A folder in diffusers layout, a checkpoint in one file, or `demo`, the model inside the program
-    #[arg(long, value_name = "DIR|FILE|demo", default_value = "demo")]
+    #[arg(long, value_name = "MODEL", default_value = "demo")]
     pub model: PathBuf,
     #[command(flatten)]
     pub device: DeviceArgs,

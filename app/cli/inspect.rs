@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::InspectArgs;
 use super::weights::{self, ModelFolder, WeightFile};
-use super::{Failure, say};
+use super::{Failure, recipe_json, say};
 
 /// What a path turned out to be.
 enum Found {
@@ -125,7 +125,7 @@ fn to_json(found: &Found) -> Value {
                 "format": format,
                 "width": width,
                 "height": height,
-                "recipe": found.map(|found| &found.provenance.recipe),
+                "recipe": found.map(|found| recipe_json(&found.provenance)),
                 "model": found.map(|found| &found.provenance.model),
                 "program": found.map(|found| &found.provenance.program),
                 "origin": found.map(|found| origin_name(found.origin)),

@@ -19,6 +19,8 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use engine::images::Provenance;
+use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
@@ -91,6 +93,11 @@ fn open_window() -> Result<(), Failure> {
 fn has_display() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
+}
+
+/// The recipe as files have it: 7.3 stays 7.3, and a path that is no text is named as well as can be.
+fn recipe_json(provenance: &Provenance) -> Value {
+    serde_json::from_str(&provenance.recipe_json()).expect("it was JSON a moment ago")
 }
 
 /// Why a command ended early: a sentence for the user, and the exit status.

@@ -1,6 +1,8 @@
 //! The bars on stderr; none where stderr is no terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// Opening a model: a fraction of its bytes.
 pub fn opening_bar() -> ProgressBar {
@@ -9,7 +11,7 @@ pub fn opening_bar() -> ProgressBar {
 
 /// Sampling: steps, speed and time left.
 pub fn steps_bar(steps: usize) -> ProgressBar {
-    bar(steps as u64, "{wide_bar} step {pos} of {len} · {per_sec} · {eta} left")
+    bar(steps as u64, "{wide_bar} step {pos} of {len} · {speed} · {eta} left")
 }
 
 /// Measuring: rounds.
@@ -23,6 +25,12 @@ pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
 }
 
 fn bar(len: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("the templates above are sound");
-    ProgressBar::new(len).with_style(style.progress_chars("━╸─"))
+    let style = ProgressStyle::with_template(template)
+        .expect("the templates above are sound")
+        .with_key("speed", |state: &ProgressState, text: &mut dyn Write| {
+            // A bar has nowhere to tell of an error.
+            let _ = write!(text, "{:.1} it/s", state.per_sec());
+        })
+        .progress_chars("━╸─");
+    ProgressBar::new(len).with_style(style)
 }

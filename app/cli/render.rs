@@ -18,7 +18,7 @@ use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
 use super::files::{Files, Previews};
-use super::{Failure, progress, say};
+use super::{Failure, progress, recipe_json, say};
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;
@@ -204,7 +204,7 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "batch": recipe.batch,
         "steps": recipe.steps,
         "start_step": recipe.start_step(),
-        "recipe": recipe_json(card, recipe),
+        "recipe": recipe_json(&Provenance::new(&card.name, recipe.clone())),
         "timings": {
             "text_encode_secs": timings.text_secs,
             "step_secs": timings.step_secs,
@@ -215,12 +215,6 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "model": card.name,
         "device": card.device,
     })
-}
-
-/// As the picture stores it: a start image whose name is no text has one here.
-fn recipe_json(card: &ModelCard, recipe: &Recipe) -> Value {
-    let json = Provenance::new(&card.name, recipe.clone()).recipe_json();
-    serde_json::from_str(&json).expect("it was JSON a line ago")
 }
 
 fn shown(path: &Path) -> Value {

@@ -8,7 +8,7 @@ use crate::command::Command;
 use crate::shortcuts;
 use crate::state::{AppState, Model};
 use crate::theme::{self, Tokens};
-use crate::widgets::logo;
+use crate::widgets::logo_ui;
 
 /// Prompts within the world of the built-in model.
 pub const SUGGESTIONS: [&str; 3] = [
@@ -34,7 +34,7 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let width = (area.width() - 48.0).min(440.0);
     let block = Rect::from_center_size(area.center() - vec2(0.0, 12.0), vec2(width, height));
     let x = block.center().x;
-    logo(ui.painter(), pos2(x, block.top() + 20.0), 20.0);
+    logo_ui(ui, Rect::from_center_size(pos2(x, block.top() + 16.0), vec2(48.0, 48.0)));
     ui.painter().text(
         pos2(x, block.top() + 58.0),
         Align2::CENTER_TOP,

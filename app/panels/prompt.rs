@@ -63,7 +63,7 @@ fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
     const MOST_ROWS: f32 = 8.0;
     let tokens = Tokens::of(ui);
     let focused = ui.memory(|memory| memory.has_focus(field.id));
-    let hint = RichText::new(field.hint).font(theme::prompt()).color(tokens.faint);
+    let hint = RichText::new(field.hint).font(theme::prompt()).line_height(Some(ROW)).color(tokens.faint);
     let width = ui.available_width();
     let margin = Margin::symmetric(12, 8);
     let inner_height = ROW * field.rows as f32;

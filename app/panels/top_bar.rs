@@ -8,13 +8,13 @@ use crate::problems::Place;
 use crate::settings::ThemeChoice;
 use crate::state::{AppState, Model};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo, menu_item_ui, note_ui};
+use crate::widgets::{Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo_ui, menu_item_ui, note_ui};
 
 pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing.x = theme::GAP_M;
-    let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
-    logo(ui.painter(), mark.center(), 8.0);
+    let (mark, _) = ui.allocate_exact_size(Vec2::splat(17.0), Sense::hover());
+    logo_ui(ui, mark);
     ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);

@@ -65,13 +65,12 @@ impl AppState {
             JobEvent::Failed { text } => self.problems.set(Place::Run, text),
             _ => {}
         }
-        let was_decoded = matches!(event, JobEvent::Decoded { .. });
+        let is_decoded = matches!(event, JobEvent::Decoded { .. });
         run.receive(event);
         if is_last && let Some(recipe) = self.queued.take() {
             effects.extend(self.start(recipe));
-        }
-        if was_decoded {
-            effects.extend(self.ask_for_pinned());
+        } else if is_last || is_decoded {
+            effects.extend(self.develop());
         }
         effects
     }

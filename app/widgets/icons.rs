@@ -1,6 +1,6 @@
 //! Small pictures drawn with lines, on a 16 by 16 grid.
 
-use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2};
+use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Ui, vec2};
 
 /// What can be drawn small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,18 +135,6 @@ impl Icon {
 }
 
 /// The mark of the program: a drop of the sea with the light in it.
-pub fn logo(painter: &Painter, center: Pos2, radius: f32) {
-    let rings = 14;
-    for ring in 0..rings {
-        let t = ring as f32 / (rings - 1) as f32;
-        let mix = |a: f32, b: f32| (a + (b - a) * t.powf(1.4)) as u8;
-        let color = Color32::from_rgb(mix(9.0, 160.0), mix(78.0, 240.0), mix(76.0, 226.0));
-        let middle = center + vec2(-0.28, -0.32) * radius * t;
-        painter.circle_filled(middle, radius * (1.0 - 0.92 * t), color);
-    }
-    painter.circle_filled(
-        pos2(center.x - 0.32 * radius, center.y - 0.38 * radius),
-        radius * 0.13,
-        Color32::from_white_alpha(220),
-    );
+pub fn logo_ui(ui: &Ui, rect: Rect) {
+    egui::Image::new(egui::include_image!("../../assets/icon/mark.png")).paint_at(ui, rect);
 }

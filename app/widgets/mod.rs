@@ -9,7 +9,7 @@ mod slider;
 mod text;
 
 pub use buttons::{Tool, icon_button_ui, link_ui, outlined_button_ui, text_button_ui};
-pub use icons::{Icon, logo};
+pub use icons::{Icon, logo_ui};
 pub use number::{Number, NumberLook, number_ui, seed_ui};
 pub use segmented::segmented_ui;
 pub use select::{SelectItem, chip_ui, menu_item_ui, select_ui};

@@ -1,9 +1,10 @@
 //! Weights and configuration files into models.
 //!
-//! [`open`] reads a model's configuration, builds its networks and fills them. Files differ in the
-//! names they give to the same weights; the differences are rows of a table in [`names`], never
-//! branches of the loader. Every weight is accounted for: one that is missing, spare or misshapen is
-//! an error that names it.
+//! [`open`] reads a model's configuration, builds its networks and fills them. A [`WeightFile`] is a
+//! safetensors file, several with an index, or a file of PyTorch's, whose pickle is read as data.
+//! Files differ in the names they give to the same weights; the differences are rows of a table in
+//! `names`, never branches of the loader. Every weight is accounted for: one that is missing, spare
+//! or misshapen is an error that names it.
 
 pub(crate) mod beginning;
 mod config;

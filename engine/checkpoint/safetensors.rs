@@ -4,6 +4,7 @@
 //! bus fault, and no more than one tensor of it is held at a time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as BTreeEntry;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -182,10 +183,15 @@ impl<'de> Deserialize<'de> for Header {
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<serde::de::IgnoredAny>()?;
-                    } else if entries.contains_key(&name) {
-                        return Err(serde::de::Error::custom(format!("{name} comes twice")));
-                    } else {
-                        entries.insert(name, map.next_value()?);
+                        continue;
+                    }
+                    match entries.entry(name) {
+                        BTreeEntry::Vacant(place) => {
+                            place.insert(map.next_value()?);
+                        }
+                        BTreeEntry::Occupied(taken) => {
+                            return Err(serde::de::Error::custom(format!("{} comes twice", taken.key())));
+                        }
                     }
                 }
                 Ok(Header(entries))

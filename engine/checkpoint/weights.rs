@@ -72,6 +72,8 @@ impl WeightFile {
     fn open_shards(path: &Path) -> Result<Self, OpenError> {
         let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
         let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
+        // A pipe of that name would be waited for.
+        Beginning::of(path).map_err(unreadable)?;
         if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST_INDEX {
             return Err(damaged("it is too long for an index".into()));
         }

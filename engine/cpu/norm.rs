@@ -66,11 +66,10 @@ pub fn group_norm(
         let parts = image.par_chunks(rows * channels).zip(out.par_chunks_mut(rows * channels));
         parts.for_each(|(x, out)| {
             let (mean, scale) = (&mean, &scale);
-            match silu {
-                true => arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> }),
-                false => {
-                    arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> })
-                }
+            if silu {
+                arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> });
+            } else {
+                arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> });
             }
         });
     });

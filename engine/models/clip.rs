@@ -39,7 +39,7 @@ impl ClipTextConfig {
     /// Says what in the configuration this network cannot be.
     pub fn check(&self) -> Result<(), String> {
         match self.num_attention_heads {
-            heads if heads > 0 && self.hidden_size % heads == 0 => Ok(()),
+            heads if heads > 0 && self.hidden_size.is_multiple_of(heads) => Ok(()),
             heads => Err(format!("a width of {} in {heads} heads", self.hidden_size)),
         }
     }

@@ -182,7 +182,7 @@ fn strength_and_start_step_are_one_number() {
 #[test]
 fn inspect_says_what_a_file_is() {
     let folder = folder();
-    render(folder.path(), "-o fox.png --seed 99 --trace t.safetensors");
+    render(folder.path(), "-o fox.png --seed 99 --cfg 7.3 --trace t.safetensors");
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo");
     let unet = format!("{demo}/unet/diffusion_pytorch_model.safetensors");
     fs::write(folder.path().join("lfs.bin"), "version https://git-lfs.github.com/spec/v1\n").expect("writes");
@@ -203,6 +203,7 @@ fn inspect_says_what_a_file_is() {
     }
     let said = json(&tidepool(folder.path(), &["inspect", "fox.png", "--json"]));
     assert_eq!(said["recipe"]["seed"], 99);
+    assert_eq!(said["recipe"]["guidance"]["cfg_scale"], 7.3);
 }
 
 #[test]

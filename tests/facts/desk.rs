@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use app::app::{Engine, TidepoolApp};
 use app::settings::Settings;
@@ -78,10 +78,10 @@ impl Desk {
         let sigmas = sigmas(recipe.steps as usize);
         let start_step = recipe.start_step() as usize;
         self.tell_job(id, JobEvent::Started { sigmas: sigmas.clone(), start_step });
-        for step in start_step..start_step + steps {
+        for (step, &sigma) in sigmas.iter().enumerate().skip(start_step).take(steps) {
             let frame = Frame {
                 step,
-                sigma: sigmas[step],
+                sigma,
                 predicted: (0..recipe.batch).map(|at| tide(16, step as f32 / 20.0, at)).collect(),
                 elapsed: Duration::from_millis(80 * (step - start_step + 1) as u64),
             };
@@ -89,10 +89,18 @@ impl Desk {
         }
     }
 
+    /// Ends a job and waits until its pictures are kept.
     pub fn finish(&mut self, id: JobId, recipe: &Recipe) {
         let pictures = (0..recipe.batch).map(|at| tide(128, 1.0, at)).collect();
         let elapsed = Duration::from_millis(1700);
         self.tell_job(id, JobEvent::Finished { pictures, elapsed });
+        // The saver is a thread: wait for it, so that what the window says is always the same.
+        let begun = Instant::now();
+        while self.harness.state().state.saved.len() < recipe.batch as usize {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the pictures were not saved");
+            std::thread::sleep(Duration::from_millis(5));
+            self.harness.step();
+        }
     }
 }
 

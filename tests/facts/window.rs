@@ -96,7 +96,11 @@ fn generate_sends_what_the_panels_show_and_a_finished_picture_is_saved() {
     started(&mut state, id);
     (0..20).for_each(|at| drop(step(&mut state, id, at)));
     let effects = finished(&mut state, id);
-    let [Effect::Save(batch)] = &effects[..] else { panic!("{effects:?}") };
+    let saved = effects.iter().find_map(|effect| match effect {
+        Effect::Save(batch) => Some(batch),
+        _ => None,
+    });
+    let batch = saved.expect("a batch to save");
     assert_eq!((batch.recipe.prompt.as_str(), batch.model.as_str()), ("a fox", "Built-in"));
     assert_eq!(batch.folder, PathBuf::from("/out"));
     state.receive(News::Saved(vec![PathBuf::from("/out/00001-32.png")]));
@@ -169,29 +173,45 @@ fn the_last_picture_stays_until_the_new_run_has_one() {
     assert_eq!(state.shown().map(|shown| shown.pictures[0].width), Some(16));
 }
 
+fn asked(effects: &[Effect]) -> Option<usize> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Send(Request::Decode { step, .. }) => Some(*step),
+        _ => None,
+    })
+}
+
+fn decoded(state: &mut AppState, id: JobId, step: usize) -> Option<usize> {
+    asked(&hear(state, id, JobEvent::Decoded { step, pictures: vec![grey(128)] }))
+}
+
 #[test]
-fn a_pinned_step_is_decoded_in_full_one_at_a_time() {
+fn a_finished_film_is_developed_step_by_step_and_the_held_step_comes_first() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
     started(&mut state, id);
     (0..20).for_each(|at| drop(step(&mut state, id, at)));
-    finished(&mut state, id);
-    let asked = |effects: Vec<Effect>| {
-        effects.into_iter().find_map(|effect| match effect {
-            Effect::Send(Request::Decode { job, step }) => Some((job, step)),
-            _ => None,
-        })
-    };
-    assert_eq!(asked(state.handle(Command::PinStep(Some(3)))), Some((id, 3)));
-    assert_eq!(state.shown().and_then(|shown| shown.step), Some(3));
-    assert_eq!(asked(state.handle(Command::StepBy(1))), None, "one is on its way");
-    let decoded = JobEvent::Decoded { step: 3, pictures: vec![grey(128)] };
-    assert_eq!(asked(hear(&mut state, id, decoded)), Some((id, 4)), "then the step held by now");
-    state.handle(Command::StepBy(-1));
-    let shown = state.shown().expect("step 3");
-    assert_eq!((shown.step, shown.is_full), (Some(3), true));
-    state.handle(Command::PinStep(Some(3)));
+    assert_eq!(asked(&finished(&mut state, id)), Some(0));
+    assert_eq!(asked(&state.handle(Command::PinStep(Some(7)))), None, "one is on its way");
+    assert_eq!(decoded(&mut state, id, 0), Some(7), "then the one that is held");
+    let shown = state.shown().expect("step 7");
+    assert_eq!((shown.step, shown.is_full), (Some(7), false));
+    assert_eq!(decoded(&mut state, id, 7), Some(1));
+    assert!(state.shown().is_some_and(|shown| shown.is_full));
+    let last = (1..19).filter(|&at| at != 7).find(|&at| decoded(&mut state, id, at).is_none());
+    assert_eq!(last, Some(18), "the last step has the finished picture");
+    state.handle(Command::PinStep(Some(7)));
     assert_eq!(state.shown().and_then(|shown| shown.step), None, "a second click lets go");
+}
+
+#[test]
+fn a_queued_run_goes_before_the_film_of_the_last_one() {
+    let mut state = opened();
+    let (id, _, _) = generate(&mut state);
+    started(&mut state, id);
+    step(&mut state, id, 0);
+    state.handle(Command::Generate);
+    let effects = finished(&mut state, id);
+    assert!(sent(&effects).is_some() && asked(&effects).is_none());
 }
 
 #[test]
@@ -202,7 +222,7 @@ fn a_job_asked_to_decode_after_its_end_stays_ended() {
     step(&mut state, id, 0);
     hear(&mut state, id, JobEvent::Stopped);
     state.handle(Command::PinStep(Some(0)));
-    hear(&mut state, id, JobEvent::Decoded { step: 0, pictures: vec![grey(128)] });
+    assert_eq!(decoded(&mut state, id, 0), None);
     assert_eq!(state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
 }
 

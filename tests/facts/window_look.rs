@@ -18,15 +18,15 @@ fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilde
 }
 
 fn snapshot(desk: &mut Desk, name: &str) {
-    // Other adapters round otherwise, along the edges of letters and pictures.
-    let options =
-        SnapshotOptions::new().output_path("tests/snapshots").threshold(1.5).max_failed_pixels(2000);
+    // Other adapters round otherwise along edges, and the memory in the status bar is never the same.
+    let options = SnapshotOptions::new().output_path("tests/snapshots").threshold(1.5).max_failed_pixels(400);
     desk.harness.run();
     desk.harness.snapshot_options(name, &options);
 }
 
 fn settings(theme: ThemeChoice, recipe: Recipe) -> Settings {
-    Settings { theme, last_recipe: recipe, ..Settings::default() }
+    // Locked, so that no fresh seed makes every picture of the window another one.
+    Settings { theme, last_recipe: recipe, seed_locked: true, ..Settings::default() }
 }
 
 #[test]

@@ -15,6 +15,10 @@ use super::storage::StorageRef;
 const MOST_OPCODES: u32 = 2_000_000;
 /// Bytes of all texts together.
 const MOST_TEXT: usize = 32 << 20;
+/// PyTorch numbers its storages; in old files the number is an address.
+const LONGEST_KEY: usize = 64;
+/// Sides of a tensor; no weight has more than four.
+const MOST_SIDES: usize = 8;
 
 pub struct Machine<'a> {
     bytes: &'a mut dyn Read,
@@ -24,11 +28,21 @@ pub struct Machine<'a> {
     memo: HashMap<u32, Value>,
     nodes: Vec<Node>,
     text: usize,
+    /// Items copied from one value to another, which a few opcodes could ask for again and again.
+    copied: usize,
 }
 
 impl<'a> Machine<'a> {
     pub fn new(bytes: &'a mut dyn Read) -> Self {
-        Self { bytes, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), nodes: Vec::new(), text: 0 }
+        Self {
+            bytes,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            nodes: Vec::new(),
+            text: 0,
+            copied: 0,
+        }
     }
 
     pub fn run(mut self) -> Result<Pickle, String> {
@@ -195,11 +209,16 @@ impl<'a> Machine<'a> {
             Global::RebuildParameter => first.ok_or("a parameter in it lacks its tensor")?,
             Global::Dict => {
                 let items = first.and_then(|items| self.sequence(items)).unwrap_or_default();
+                let copied = self.copied + items.len();
+                if copied > MOST_OPCODES as usize {
+                    return Err("its pickle copies one dictionary again and again".into());
+                }
                 let entries = items.iter().map(|item| match self.sequence(*item) {
                     Some(&[key, value]) => Ok((key, value)),
                     _ => Err("a dictionary in it makes no sense"),
                 });
                 let entries = entries.collect::<Result<_, _>>()?;
+                self.copied = copied;
                 self.node(Node::Dict(entries))
             }
             Global::ParameterDict => self.node(Node::Object(Value::None)),
@@ -214,14 +233,15 @@ impl<'a> Machine<'a> {
             Value::Int(value) => u64::try_from(*value).ok(),
             _ => None,
         };
-        let numbers = |value| self.sequence(value)?.iter().map(whole).collect::<Option<Vec<u64>>>();
+        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MOST_SIDES);
+        let numbers = |value| sides(value)?.iter().map(whole).collect::<Option<Vec<u64>>>();
         let tensor = TensorRef {
             storage: storage.clone(),
             offset: whole(&offset)?,
             shape: numbers(shape)?,
             strides: numbers(strides)?,
         };
-        (tensor.shape.len() == tensor.strides.len() && tensor.shape.len() <= 8).then_some(tensor)
+        (tensor.shape.len() == tensor.strides.len()).then_some(tensor)
     }
 
     /// `("module", class, path, source)`, as old files name a class whose code they bring along.
@@ -245,6 +265,9 @@ impl<'a> Machine<'a> {
         }
         if !matches!(view, [] | [Value::None]) {
             return Err("it holds views of storages, as PyTorch wrote before version 0.4".into());
+        }
+        if key.len() > LONGEST_KEY {
+            return Err(nonsense());
         }
         let elements = u64::try_from(elements).map_err(|_| nonsense())?;
         Ok(StorageRef { key: key.clone(), element: element_of(element), elements })

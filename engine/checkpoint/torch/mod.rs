@@ -234,7 +234,7 @@ fn is_in_order(tensor: &Tensor) -> bool {
     let mut next = 1;
     tensor.shape.iter().zip(&tensor.strides).rev().all(|(&side, &stride)| {
         let fits = side == 1 || stride == next;
-        next *= side as u64;
+        next = next.saturating_mul(side as u64);
         fits
     })
 }

@@ -128,6 +128,11 @@ fn an_opcode_that_weights_do_not_need_is_refused() {
 fn a_pickle_that_makes_no_sense_is_refused() {
     let many = |opcode: &[u8], count: usize| [b"\x80\x02", opcode.repeat(count).as_slice(), b"."].concat();
     let doubled = [&b"\x80\x02]q\x00"[..], &b"(h\x00h\x00e".repeat(700_000), b"."].concat();
+    let pairs = [b"(", tuple(&[text("a"), b"N".to_vec()]).repeat(100_000).as_slice(), b"l"].concat();
+    let arguments = [pairs.as_slice(), b"\x85q\x000"].concat();
+    let again = [global("collections", "OrderedDict"), b"h\x00R0".to_vec()].concat().repeat(1000);
+    let copies = [b"\x80\x02", arguments.as_slice(), &again, b"}."].concat();
+    let long_key = storage("HalfStorage", &"0".repeat(1 << 20), 16);
     let set_on_text = [text("a"), b"N".to_vec(), b"Ns".to_vec()].concat();
     check(&[
         ("nothing", raw(b""), "cut short"),
@@ -191,6 +196,8 @@ fn a_pickle_that_makes_no_sense_is_refused() {
         ("marks without end", raw(&many(b"(", 2_100_000)), "opcodes"),
         ("lists 2,100,000 deep", raw(&many(b"]", 2_100_000)), "opcodes"),
         ("a list of itself, again and again", raw(&doubled), "opcodes"),
+        ("one dictionary, again and again", raw(&copies), "copies"),
+        ("a storage with a name of a megabyte", in_archive(&long_key), "no sense"),
         ("no dictionary", raw(b"\x80\x02N."), "no dictionary"),
         ("a list", raw(b"\x80\x02]."), "no dictionary"),
         (
