@@ -129,7 +129,7 @@ impl Settings {
         if let Start::Image { path, .. } = &mut this.last_recipe.start {
             as_text(path);
         }
-        if let ModelSource::Folder(path) = &mut this.model {
+        if let ModelSource::Folder(path) | ModelSource::File(path) = &mut this.model {
             as_text(path);
         }
         let json = serde_json::to_vec_pretty(&this)?;

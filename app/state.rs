@@ -292,7 +292,7 @@ impl AppState {
     fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
         let name = match &source {
             ModelSource::BuiltIn => "Built-in".to_owned(),
-            ModelSource::Folder(folder) => folder
+            ModelSource::Folder(folder) | ModelSource::File(folder) => folder
                 .file_name()
                 .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned()),
         };

@@ -1,7 +1,7 @@
 //! Tidepool's engine: functions about diffusion.
 //!
 //! Read [`generate`] first: prompt to pixels, top to bottom. [`models`] are networks that know no
-//! files, [`checkpoint`] brings files into them, [`diffusion`] is the mathematics of sampling,
+//! files, [`checkpoint`] brings files into them, [`concepts`] are words that artists taught a model, [`diffusion`] is the mathematics of sampling,
 //! [`text`] makes ids of prompts, [`images`] are pictures in and out of files, [`cpu`] are the kernels
 //! for machines without a GPU, and [`session`] puts one thread with two channels around it all.
 //!
@@ -10,6 +10,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod concepts;
 mod cpu;
 pub mod device;
 pub mod diffusion;

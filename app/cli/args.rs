@@ -97,8 +97,8 @@ pub struct RenderArgs {
 /// Which model, and where it runs.
 #[derive(Debug, ClapArgs)]
 pub struct ModelArgs {
-    /// A folder in diffusers layout, or `demo`, the model inside the program
-    #[arg(long, value_name = "DIR|demo", default_value = "demo")]
+    /// A folder in diffusers layout, a checkpoint in one file, or `demo`, the model inside the program
+    #[arg(long, value_name = "MODEL", default_value = "demo")]
     pub model: PathBuf,
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -110,9 +110,9 @@ impl ModelArgs {
     }
 }
 
-/// `demo`, or a folder. A folder of that name is `./demo`.
+/// `demo`, a folder or a file. A folder of that name is `./demo`.
 pub fn source_of(model: &Path) -> ModelSource {
-    if model.as_os_str() == "demo" { ModelSource::BuiltIn } else { ModelSource::Folder(model.to_owned()) }
+    if model.as_os_str() == "demo" { ModelSource::BuiltIn } else { ModelSource::at(model.to_owned()) }
 }
 
 #[derive(Debug, ClapArgs)]

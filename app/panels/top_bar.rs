@@ -69,7 +69,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, built_in) {
             commands.push(Command::OpenModel(ModelSource::BuiltIn));
         }
-        if let ModelSource::Folder(folder) = &state.settings.model {
+        if let ModelSource::Folder(folder) | ModelSource::File(folder) = &state.settings.model {
             let hint = folder.display().to_string();
             let item = SelectItem { label: &name, hint: &hint, chosen: true };
             if menu_item_ui(ui, item) {

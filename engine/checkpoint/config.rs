@@ -116,7 +116,7 @@ impl ModelConfig {
         }
     }
 
-    fn check(&self, files: &Files<'_>) -> Result<(), OpenError> {
+    pub(super) fn check(&self, files: &Files<'_>) -> Result<(), OpenError> {
         let refuse = |what: String, file: &str| Err(OpenError::Unsupported(what, files.path(file)));
         if let Err(what) = self.unet.check() {
             return refuse(what, "unet/config.json");

@@ -1,4 +1,4 @@
-//! The built-in model's files, inside the program.
+//! The built-in model's files and CLIP's vocabulary, inside the program.
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
@@ -22,3 +22,9 @@ embedded!(
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
 );
+
+/// What a one-file checkpoint of SD 1.x does not bring.
+pub(super) const CLIP: &[(&str, &[u8])] = &[
+    ("tokenizer/merges.txt", include_bytes!("../../assets/clip/merges.txt")),
+    ("tokenizer/vocab.json", include_bytes!("../../assets/clip/vocab.json")),
+];

@@ -1,15 +1,30 @@
-//! The files of a model, in a folder or inside the program.
+//! The files of a model, in a folder or inside the program. A one-file checkpoint brings its weights
+//! alone; the words of its tokenizer are those of OpenAI's CLIP.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use super::safetensors::WeightFile;
+use super::weights::WeightFile;
 use super::{ModelSource, OpenError, embedded};
 
 /// Larger than any configuration or vocabulary; a file beyond it is something else.
 const LARGEST_TEXT: u64 = 32 << 20;
+
+/// What the weights of a part are called, before variant and extension.
+#[derive(Clone, Copy)]
+pub(super) struct Stems {
+    safetensors: &'static str,
+    pickle: &'static str,
+}
+
+pub(super) const DIFFUSERS: Stems =
+    Stems { safetensors: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
+pub(super) const TRANSFORMERS: Stems = Stems { safetensors: "model", pickle: "pytorch_model" };
+
+/// Of these, what is nearest to the whole comes first.
+const VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema"];
 
 pub(super) struct Files<'a> {
     source: &'a ModelSource,
@@ -25,15 +40,16 @@ impl<'a> Files<'a> {
         match self.source {
             ModelSource::BuiltIn => PathBuf::from("built-in").join(name),
             ModelSource::Folder(folder) => folder.join(name),
+            ModelSource::File(file) => file.clone(),
         }
     }
 
     /// A configuration or vocabulary file, whole.
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, OpenError> {
-        let ModelSource::Folder(folder) = self.source else {
-            return self.embedded(name).map(Cow::Borrowed);
+        let path = match self.source {
+            ModelSource::Folder(folder) => folder.join(name),
+            ModelSource::BuiltIn | ModelSource::File(_) => return self.embedded(name).map(Cow::Borrowed),
         };
-        let path = folder.join(name);
         let read = || {
             let file = File::open(&path)?;
             if !file.metadata()?.is_file() {
@@ -46,19 +62,36 @@ impl<'a> Files<'a> {
         read().map_err(|error| OpenError::Unreadable(error, path.clone()))
     }
 
-    /// The weights of a part, under the first of the names that is there.
-    pub fn weights(&self, part: &str, names: &[&str]) -> Result<WeightFile, OpenError> {
+    /// The weights of a part, under the first of the names that they have been seen under: with or
+    /// without a variant, in one file or in several with an index, safetensors before pickles.
+    pub fn weights(&self, part: &str, stems: Stems) -> Result<WeightFile, OpenError> {
+        let plain = format!("{}.safetensors", stems.safetensors);
         let ModelSource::Folder(folder) = self.source else {
-            let name = format!("{part}/{}", names[0]);
+            let name = format!("{part}/{plain}");
             return WeightFile::embedded(self.embedded(&name)?, self.path(&name));
         };
         let folder = folder.join(part);
-        let path = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
-        WeightFile::open(&path.unwrap_or_else(|| folder.join(names[0])))
+        let names = [(stems.safetensors, "safetensors"), (stems.pickle, "bin")].into_iter().flat_map(
+            |(stem, extension)| {
+                VARIANTS.into_iter().flat_map(move |variant| {
+                    [
+                        format!("{stem}{variant}.{extension}"),
+                        format!("{stem}.{extension}.index{variant}.json"),
+                        format!("{stem}{variant}.{extension}.index.json"),
+                    ]
+                })
+            },
+        );
+        let path = names.map(|name| folder.join(name)).find(|path| path.exists());
+        WeightFile::open(&path.unwrap_or_else(|| folder.join(plain)))
     }
 
     fn embedded(&self, name: &str) -> Result<&'static [u8], OpenError> {
-        let file = embedded::FILES.iter().find(|(file, _)| *file == name);
+        let files = match self.source {
+            ModelSource::File(_) => embedded::CLIP,
+            ModelSource::BuiltIn | ModelSource::Folder(_) => embedded::FILES,
+        };
+        let file = files.iter().find(|(file, _)| *file == name);
         file.map(|(_, bytes)| *bytes).ok_or_else(|| OpenError::Missing(name.into(), self.path(name)))
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::OpenError;
 use super::names::{Row, SPARE, spellings};
-use super::safetensors::WeightFile;
+use super::weights::WeightFile;
 use crate::cpu;
 
 /// What the weights become.
@@ -29,26 +29,53 @@ impl Target<'_> {
     }
 }
 
-/// Fills `network` from `file`. `progress` is told the bytes read, and answers whether to go on.
+/// The weights of one network in a file, and how the file names them.
+pub struct Part<'a> {
+    pub file: &'a WeightFile,
+    /// What the names of this part begin with; others are no concern of it.
+    pub prefix: &'static str,
+    pub table: Vec<Row>,
+}
+
+impl Part<'_> {
+    /// Bytes of its weights.
+    pub fn byte_len(&self) -> u64 {
+        self.names().map(|name| self.file.byte_len(name)).sum()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.file.names().filter(|name| name.starts_with(self.prefix))
+    }
+}
+
+/// Fills `network` from a part of a file. `progress` is told the bytes read, and answers whether to go on.
 ///
 /// # Errors
 /// The first weight that is missing, misshapen or spare, by its name.
 pub fn load<M: Module>(
     network: M,
-    file: &WeightFile,
-    table: &[Row],
+    part: &Part<'_>,
     target: &Target<'_>,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<M, OpenError> {
-    let mut filler =
-        Filler { file, table, target, progress, path: Vec::new(), used: BTreeSet::new(), error: None };
+    let mut filler = Filler {
+        file: part.file,
+        table: &part.table,
+        target,
+        progress,
+        path: Vec::new(),
+        used: BTreeSet::new(),
+        error: None,
+    };
     let network = network.map(&mut filler);
     if let Some(error) = filler.error {
         return Err(error);
     }
-    let spare = file.names().find(|name| !filler.used.contains(*name) && !SPARE.contains(name));
-    match spare {
-        Some(name) => Err(OpenError::Spare(name.into(), file.path().to_owned())),
+    let mut spare = part
+        .names()
+        .filter(|name| !filler.used.contains(*name) && !SPARE.contains(&&name[part.prefix.len()..]));
+    match spare.next() {
+        Some(name) => Err(OpenError::Spare(name.into(), part.file.path().to_owned())),
         None => Ok(network),
     }
 }
@@ -99,7 +126,7 @@ impl Filler<'_> {
         };
         let expected = param.lazy_shape().to_vec();
         let found = self.file.shape(name).unwrap_or_default();
-        if found != expected {
+        if !is_same_shape(&expected, found) {
             return Err(OpenError::Misshapen {
                 name: name.clone(),
                 expected,
@@ -116,6 +143,13 @@ impl Filler<'_> {
         let holder = self.path.last().map_or("", |(_, container)| container.as_str());
         Ok(self.target.place(values, shape, holder))
     }
+}
+
+/// The same, but for a matrix written as the kernel of a convolution of 1 x 1, or the other way.
+fn is_same_shape(expected: &[usize], found: &[usize]) -> bool {
+    let (short, long) = if expected.len() <= found.len() { (expected, found) } else { (found, expected) };
+    let extra = long.get(short.len()..).unwrap_or_default();
+    long.starts_with(short) && (extra.is_empty() || short.len() == 2 && extra == [1, 1])
 }
 
 /// A weight `[outputs, inputs, ..]` that lies in memory as `[.., inputs, outputs]`, the order in

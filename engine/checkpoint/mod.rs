@@ -1,18 +1,25 @@
 //! Weights and configuration files into models.
 //!
-//! [`open`] reads a model's configuration, builds its networks and fills them. Files differ in the
-//! names they give to the same weights; the differences are rows of a table in [`names`], never
-//! branches of the loader. Every weight is accounted for: one that is missing, spare or misshapen is
-//! an error that names it.
+//! [`open`] reads a model's configuration, builds its networks and fills them. A [`WeightFile`] is a
+//! safetensors file, several with an index, or a file of PyTorch's, whose pickle is read as data.
+//! Files differ in the names they give to the same weights; the differences are rows of a table in
+//! `names`, never branches of the loader. Every weight is accounted for: one that is missing, spare
+//! or misshapen is an error that names it.
 
+pub(crate) mod beginning;
 mod config;
 mod embedded;
 mod files;
+mod kind;
 mod load;
 mod names;
+mod numbers;
 mod open;
+mod original;
 mod random;
 mod safetensors;
+mod torch;
+pub(crate) mod weights;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,9 +27,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use config::{ModelConfig, SchedulerConfig};
+pub use kind::{WeightKind, kind_of};
+pub use numbers::TensorKind;
 pub use open::{OpenedModel, open};
 pub use random::open_random_sd15;
-pub use safetensors::{TensorKind, WeightFile};
+pub use weights::WeightFile;
 
 /// Where a model is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +42,22 @@ pub enum ModelSource {
     BuiltIn,
     /// A folder in diffusers layout.
     Folder(PathBuf),
+    /// A checkpoint in one file.
+    File(PathBuf),
 }
 
 impl ModelSource {
-    /// A short name: the folder's, or that of the built-in model.
+    /// What is at a path: a file if there is one, else a folder, which may be missing.
+    pub fn at(path: PathBuf) -> Self {
+        let is_file = std::fs::metadata(&path).is_ok_and(|about| !about.is_dir());
+        if is_file { Self::File(path) } else { Self::Folder(path) }
+    }
+
+    /// A short name: the folder's or file's, or that of the built-in model.
     pub fn name(&self) -> String {
         match self {
             Self::BuiltIn => "Built-in".into(),
-            Self::Folder(path) => match path.file_name() {
+            Self::Folder(path) | Self::File(path) => match path.file_name() {
                 Some(name) => name.to_string_lossy().into_owned(),
                 None => path.display().to_string(),
             },
@@ -52,7 +69,7 @@ impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("the built-in model"),
-            Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Folder(path) | Self::File(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -61,7 +78,7 @@ impl fmt::Display for ModelSource {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "This is not a model folder: {0}. Choose a folder in diffusers layout, which holds model_index.json, unet, vae, text_encoder, tokenizer and scheduler: {1}"
+        "This is not a model: {0}. Choose a folder in diffusers layout, which holds model_index.json, unet, vae, text_encoder, tokenizer and scheduler, or a checkpoint in one .safetensors, .ckpt or .pt file: {1}"
     )]
     NotAModel(String, PathBuf),
     #[error("The file cannot be read ({0}). Check that it is there and that you may read it: {1}")]
@@ -72,6 +89,8 @@ pub enum OpenError {
     BadConfig(String, PathBuf),
     #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x: {1}")]
     Unsupported(String, PathBuf),
+    #[error("This is {0}; Tidepool reads whole models of Stable Diffusion 1.x. Choose one of those: {1}")]
+    WrongKind(WeightKind, PathBuf),
     #[error("The weight file is damaged ({0}). Get it again from where the model came from: {1}")]
     BadWeights(String, PathBuf),
     #[error("The weight {0} is missing. The file is not of this model or was cut short; get it again: {1}")]

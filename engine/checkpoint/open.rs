@@ -1,14 +1,17 @@
 //! Opens a model: configuration, networks, weights, tokenizer.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType};
 
+use super::beginning::Beginning;
 use super::config::ModelConfig;
-use super::files::Files;
-use super::load::{Target, load};
-use super::{ModelSource, OpenError, names};
+use super::files::{DIFFUSERS, Files, TRANSFORMERS};
+use super::load::{Part, Target, load};
+use super::weights::WeightFile;
+use super::{ModelSource, OpenError, names, original};
 use crate::models::{ClipText, Unet, Vae};
 use crate::text::Tokenizer;
 
@@ -24,15 +27,24 @@ pub struct OpenedModel {
     pub parameters: u64,
 }
 
-const DIFFUSERS_WEIGHTS: &[&str] =
-    &["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
-const TRANSFORMERS_WEIGHTS: &[&str] = &["model.safetensors", "model.fp16.safetensors"];
-
 /// Opens a model on a device. `unet_dtype` is what its UNet computes in; text encoder and VAE, small
 /// beside it and more easily upset, stay in f32.
 ///
 /// `progress` is told the fraction of the bytes read, and answers whether to go on.
 pub fn open(
+    source: &ModelSource,
+    device: &Device,
+    unet_dtype: FloatDType,
+    progress: &mut dyn FnMut(f32) -> bool,
+) -> Result<OpenedModel, OpenError> {
+    match source {
+        ModelSource::File(path) => open_file(source, path, device, unet_dtype, progress),
+        ModelSource::BuiltIn | ModelSource::Folder(_) => open_folder(source, device, unet_dtype, progress),
+    }
+}
+
+/// In diffusers layout: a folder of parts, each with its configuration.
+fn open_folder(
     source: &ModelSource,
     device: &Device,
     unet_dtype: FloatDType,
@@ -49,32 +61,84 @@ pub fn open(
     }
     let config = ModelConfig::read(&files)?;
     let tokenizer = tokenizer(&files, &config)?;
-
-    let text_file = files.weights("text_encoder", TRANSFORMERS_WEIGHTS)?;
-    let unet_file = files.weights("unet", DIFFUSERS_WEIGHTS)?;
-    let vae_file = files.weights("vae", DIFFUSERS_WEIGHTS)?;
-    let file_bytes = text_file.data_len() + unet_file.data_len() + vae_file.data_len();
-    let mut read = 0;
-    let mut count = |bytes: u64| {
-        read += bytes;
-        progress((read as f64 / file_bytes.max(1) as f64) as f32)
+    let text_file = files.weights("text_encoder", TRANSFORMERS)?;
+    let unet_file = files.weights("unet", DIFFUSERS)?;
+    let vae_file = files.weights("vae", DIFFUSERS)?;
+    let parts = Parts {
+        text_encoder: Part { file: &text_file, prefix: "", table: names::clip() },
+        unet: Part { file: &unet_file, prefix: "", table: names::unet() },
+        vae: Part { file: &vae_file, prefix: "", table: names::vae() },
     };
+    parts.load(config, tokenizer, device, unet_dtype, progress)
+}
 
-    let exact = Target { device, dtype: FloatDType::F32 };
-    let fast = Target { device, dtype: unet_dtype };
-    let text_encoder = load(config.text_encoder.init(device), &text_file, names::CLIP, &exact, &mut count)?;
-    let unet = load(config.unet.init(device), &unet_file, names::UNET, &fast, &mut count)?;
-    let vae = load(config.vae.init(device), &vae_file, names::VAE, &exact, &mut count)?;
-    let parameters = text_encoder.num_params() + unet.num_params() + vae.num_params();
-    Ok(OpenedModel {
-        config,
-        tokenizer: Arc::new(tokenizer),
-        text_encoder,
-        unet,
-        vae,
-        file_bytes,
-        parameters: parameters as u64,
-    })
+/// In the layout that Stable Diffusion was published in: one file, without configuration.
+fn open_file(
+    source: &ModelSource,
+    path: &Path,
+    device: &Device,
+    unet_dtype: FloatDType,
+    progress: &mut dyn FnMut(f32) -> bool,
+) -> Result<OpenedModel, OpenError> {
+    let beginning = Beginning::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
+    if beginning == Beginning::Unknown {
+        return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
+    }
+    let file = WeightFile::open(path)?;
+    let config = original::config_of(&file)?;
+    let files = Files::new(source);
+    config.check(&files)?;
+    let words = match tokenizer(&files, &config) {
+        // A small model of the built-in one's family knows fewer words.
+        Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config)?,
+        fits => fits?,
+    };
+    let parts = Parts {
+        text_encoder: Part { file: &file, prefix: names::CLIP_PREFIX, table: names::original_clip() },
+        unet: Part { file: &file, prefix: names::UNET_PREFIX, table: names::original_unet(&config.unet) },
+        vae: Part { file: &file, prefix: names::VAE_PREFIX, table: names::original_vae(&config.vae) },
+    };
+    parts.load(config, words, device, unet_dtype, progress)
+}
+
+/// Where the weights of each network are.
+struct Parts<'a> {
+    text_encoder: Part<'a>,
+    unet: Part<'a>,
+    vae: Part<'a>,
+}
+
+impl Parts<'_> {
+    fn load(
+        &self,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        device: &Device,
+        unet_dtype: FloatDType,
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<OpenedModel, OpenError> {
+        let file_bytes = self.text_encoder.byte_len() + self.unet.byte_len() + self.vae.byte_len();
+        let mut read = 0;
+        let mut count = |bytes: u64| {
+            read += bytes;
+            progress((read as f64 / file_bytes.max(1) as f64) as f32)
+        };
+        let exact = Target { device, dtype: FloatDType::F32 };
+        let fast = Target { device, dtype: unet_dtype };
+        let text_encoder = load(config.text_encoder.init(device), &self.text_encoder, &exact, &mut count)?;
+        let unet = load(config.unet.init(device), &self.unet, &fast, &mut count)?;
+        let vae = load(config.vae.init(device), &self.vae, &exact, &mut count)?;
+        let parameters = text_encoder.num_params() + unet.num_params() + vae.num_params();
+        Ok(OpenedModel {
+            config,
+            tokenizer: Arc::new(tokenizer),
+            text_encoder,
+            unet,
+            vae,
+            file_bytes,
+            parameters: parameters as u64,
+        })
+    }
 }
 
 /// The tokenizer of a model, checked against its text encoder.

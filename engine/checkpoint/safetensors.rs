@@ -11,18 +11,17 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use half::prelude::*;
-use half::{bf16, f16};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::OpenError;
+use super::numbers::{TensorKind, to_f32};
 
 /// No known model has a header of a tenth of this.
 const LARGEST_HEADER: u64 = 16 << 20;
 
-/// A weight file whose header has been read and checked.
-pub struct WeightFile {
+/// A safetensors file whose header has been read and checked.
+pub struct SafetensorsFile {
     path: PathBuf,
     entries: BTreeMap<String, Entry>,
     data_start: u64,
@@ -42,15 +41,7 @@ pub struct Entry {
     data_offsets: (u64, u64),
 }
 
-/// The element types that weights come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TensorKind {
-    F16,
-    BF16,
-    F32,
-}
-
-impl WeightFile {
+impl SafetensorsFile {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
         let mut file = File::open(path).map_err(unreadable)?;
@@ -68,13 +59,9 @@ impl WeightFile {
         Ok(Self { path, entries, data_start, bytes: Bytes::Embedded(whole) })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Bytes of all tensors.
-    pub fn data_len(&self) -> u64 {
-        self.entries.values().map(|entry| entry.data_offsets.1 - entry.data_offsets.0).sum()
+    /// Bytes of a tensor.
+    pub fn byte_len(&self, name: &str) -> u64 {
+        self.entries.get(name).map_or(0, |entry| entry.data_offsets.1 - entry.data_offsets.0)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -139,21 +126,6 @@ impl Entry {
     }
 }
 
-fn to_f32(bytes: &[u8], kind: TensorKind) -> Vec<f32> {
-    let halves =
-        || -> Vec<u16> { bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect() };
-    let mut values = vec![0.0; bytes.len() / if kind == TensorKind::F32 { 4 } else { 2 }];
-    match kind {
-        TensorKind::F16 => halves().reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
-        TensorKind::BF16 => halves().reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
-        TensorKind::F32 => {
-            let words = bytes.as_chunks().0.iter();
-            values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_le_bytes(*word));
-        }
-    }
-    values
-}
-
 /// Reads and checks the header: every tensor where it should be, back to back, to the last byte.
 fn read_header(
     file: &mut dyn Read,
@@ -167,9 +139,6 @@ fn read_header(
     }
     let mut len = [0; 8];
     file.read_exact(&mut len).map_err(unreadable)?;
-    if len.starts_with(b"version") {
-        return Err(damaged("it is a Git LFS pointer, not the file itself".into()));
-    }
     let len = u64::from_le_bytes(len);
     if len > LARGEST_HEADER || len > file_len - 8 {
         return Err(damaged(format!("its header claims {len} bytes")));

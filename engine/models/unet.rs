@@ -52,7 +52,7 @@ pub enum PerLevel {
 }
 
 impl PerLevel {
-    fn at(&self, level: usize) -> usize {
+    pub fn at(&self, level: usize) -> usize {
         match self {
             Self::Same(value) => *value,
             Self::Each(values) => values[level],

@@ -1,7 +1,9 @@
 //! Facts about the whole program, one file a subject.
 
 mod bad_input;
+mod checkpoints;
 mod cli;
+mod concepts;
 mod desk;
 mod golden;
 mod house;

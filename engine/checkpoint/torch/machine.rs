@@ -1,0 +1,445 @@
+//! The stack machine of pickles, which knows only how to build values.
+//!
+//! Nothing is ever called. A pickle may name a class or a function; those that PyTorch writes for
+//! tensors are understood, a few that training programs leave behind are kept as things without
+//! meaning, and every other name ends the reading.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use super::globals::{Global, element_of};
+use super::pickle::{Node, Pickle, TensorRef, Value};
+use super::storage::StorageRef;
+
+/// Opcodes of one pickle; a checkpoint of SD 1.x takes 40,000.
+const MOST_OPCODES: u32 = 2_000_000;
+/// Bytes of all texts together.
+const MOST_TEXT: usize = 32 << 20;
+/// PyTorch numbers its storages; in old files the number is an address.
+const LONGEST_KEY: usize = 64;
+/// Sides of a tensor; no weight has more than four.
+const MOST_SIDES: usize = 8;
+
+pub struct Machine<'a> {
+    bytes: &'a mut dyn Read,
+    stack: Vec<Value>,
+    /// Heights of the stack at each MARK.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value>,
+    nodes: Vec<Node>,
+    text: usize,
+    /// Items copied from one value to another, which a few opcodes could ask for again and again.
+    copied: usize,
+}
+
+impl<'a> Machine<'a> {
+    pub fn new(bytes: &'a mut dyn Read) -> Self {
+        Self {
+            bytes,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            nodes: Vec::new(),
+            text: 0,
+            copied: 0,
+        }
+    }
+
+    pub fn run(mut self) -> Result<Pickle, String> {
+        for _ in 0..MOST_OPCODES {
+            let opcode = self.array::<1>()?[0];
+            if opcode == b'.' {
+                let root = self.pop()?;
+                return Ok(Pickle { root, nodes: self.nodes });
+            }
+            self.step(opcode)?;
+        }
+        Err(format!("its pickle has more than {MOST_OPCODES} opcodes"))
+    }
+
+    fn step(&mut self, opcode: u8) -> Result<(), String> {
+        match opcode {
+            // PROTO and FRAME say nothing that we need.
+            0x80 => match self.array::<1>()?[0] {
+                2..=5 => {}
+                other => return Err(format!("its pickle is of protocol {other}")),
+            },
+            0x95 => drop(self.array::<8>()?),
+            b'N' => self.stack.push(Value::None),
+            0x88 => self.stack.push(Value::Bool(true)),
+            0x89 => self.stack.push(Value::Bool(false)),
+            b'J' => {
+                let value = i64::from(i32::from_le_bytes(self.array()?));
+                self.stack.push(Value::Int(value));
+            }
+            b'K' => {
+                let value = i64::from(self.array::<1>()?[0]);
+                self.stack.push(Value::Int(value));
+            }
+            b'M' => {
+                let value = i64::from(u16::from_le_bytes(self.array()?));
+                self.stack.push(Value::Int(value));
+            }
+            0x8a => {
+                let len = usize::from(self.array::<1>()?[0]);
+                let value = self.long(len)?;
+                self.stack.push(value);
+            }
+            b'G' => {
+                self.array::<8>()?;
+                self.stack.push(Value::Float);
+            }
+            // Texts and bytes, by the width of their length.
+            0x8c | b'U' | b'C' => {
+                let len = u64::from(self.array::<1>()?[0]);
+                self.text_of(len)?;
+            }
+            b'X' | b'T' | b'B' => {
+                let len = u64::from(u32::from_le_bytes(self.array()?));
+                self.text_of(len)?;
+            }
+            0x8d | 0x8e => {
+                let len = u64::from_le_bytes(self.array()?);
+                self.text_of(len)?;
+            }
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_to_mark()?),
+            b')' => self.add(Node::Sequence(Vec::new())),
+            b']' | 0x8f => self.add(Node::Sequence(Vec::new())),
+            b'}' => self.add(Node::Dict(Vec::new())),
+            b't' | b'l' => {
+                let items = self.pop_to_mark()?;
+                self.add(Node::Sequence(items));
+            }
+            0x85..=0x87 => {
+                let at = self.stack.len().checked_sub(usize::from(opcode - 0x84)).ok_or(UNDERFLOW)?;
+                let items = self.above(at)?;
+                self.add(Node::Sequence(items));
+            }
+            b'd' => {
+                let items = self.pop_to_mark()?;
+                self.add(Node::Dict(pairs(&items)?));
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.extend(vec![item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_to_mark()?;
+                self.extend(items)?;
+            }
+            b's' => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set_items(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(&items)?;
+            }
+            b'q' => {
+                let slot = u32::from(self.array::<1>()?[0]);
+                self.memorize(slot)?;
+            }
+            b'r' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.memorize(slot)?;
+            }
+            0x94 => self.memorize(self.memo.len() as u32)?,
+            b'h' => {
+                let slot = u32::from(self.array::<1>()?[0]);
+                self.remember(slot)?;
+            }
+            b'j' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.remember(slot)?;
+            }
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.stack.push(Value::Global(Global::named(&module, &name)?));
+            }
+            0x93 => {
+                let (name, module) = (self.pop_text()?, self.pop_text()?);
+                self.stack.push(Value::Global(Global::named(&module, &name)?));
+            }
+            b'Q' => {
+                let value = self.pop()?;
+                match self.class_with_source(value) {
+                    Some(class) => self.stack.push(class),
+                    None => {
+                        let storage = self.storage(value)?;
+                        self.add(Node::Storage(storage));
+                    }
+                }
+            }
+            b'R' | 0x81 => {
+                let (arguments, callee) = (self.pop()?, self.pop()?);
+                let made = self.build_value(callee, arguments)?;
+                self.stack.push(made);
+            }
+            b'b' => {
+                let state = self.pop()?;
+                if let Some(&Value::Node(at)) = self.stack.last()
+                    && let Node::Object(kept) = &mut self.nodes[at]
+                {
+                    *kept = state;
+                }
+            }
+            other => return Err(format!("its pickle uses {}, which no weights need", name_of(other))),
+        }
+        Ok(())
+    }
+
+    /// What PyTorch's own function would have made of the arguments.
+    fn build_value(&mut self, callee: Value, arguments: Value) -> Result<Value, String> {
+        let Value::Global(global) = callee else {
+            return Err("its pickle calls what is no function".into());
+        };
+        let arguments = self.sequence(arguments).ok_or("its pickle calls a function without arguments")?;
+        let first = arguments.first().copied();
+        Ok(match global {
+            Global::RebuildTensor => {
+                let &[storage, offset, shape, strides, ..] = arguments else {
+                    return Err("a tensor in it lacks a part".into());
+                };
+                let tensor = self.tensor(storage, offset, shape, strides);
+                self.node(Node::Tensor(tensor.ok_or("a tensor in it makes no sense")?))
+            }
+            Global::RebuildParameter => first.ok_or("a parameter in it lacks its tensor")?,
+            Global::Dict => {
+                let items = first.and_then(|items| self.sequence(items)).unwrap_or_default();
+                let copied = self.copied + items.len();
+                if copied > MOST_OPCODES as usize {
+                    return Err("its pickle copies one dictionary again and again".into());
+                }
+                let entries = items.iter().map(|item| match self.sequence(*item) {
+                    Some(&[key, value]) => Ok((key, value)),
+                    _ => Err("a dictionary in it makes no sense"),
+                });
+                let entries = entries.collect::<Result<_, _>>()?;
+                self.copied = copied;
+                self.node(Node::Dict(entries))
+            }
+            Global::ParameterDict => self.node(Node::Object(Value::None)),
+            Global::Size => first.unwrap_or(Value::None),
+            Global::Element(_) | Global::Opaque => Value::Opaque,
+        })
+    }
+
+    fn tensor(&self, storage: Value, offset: Value, shape: Value, strides: Value) -> Option<TensorRef> {
+        let Some(Node::Storage(storage)) = self.get(storage) else { return None };
+        let whole = |value: &Value| match value {
+            Value::Int(value) => u64::try_from(*value).ok(),
+            _ => None,
+        };
+        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MOST_SIDES);
+        let numbers = |value| sides(value)?.iter().map(whole).collect::<Option<Vec<u64>>>();
+        let tensor = TensorRef {
+            storage: storage.clone(),
+            offset: whole(&offset)?,
+            shape: numbers(shape)?,
+            strides: numbers(strides)?,
+        };
+        (tensor.shape.len() == tensor.strides.len()).then_some(tensor)
+    }
+
+    /// `("module", class, path, source)`, as old files name a class whose code they bring along.
+    fn class_with_source(&self, value: Value) -> Option<Value> {
+        let &[tag, class @ Value::Global(_), _, _] = self.sequence(value)? else { return None };
+        matches!(self.get(tag), Some(Node::Text(tag)) if tag == "module").then_some(class)
+    }
+
+    /// `("storage", class, key, location, elements)` and, in old files, a view, which must be whole.
+    fn storage(&self, value: Value) -> Result<StorageRef, String> {
+        let nonsense = || "a storage in it makes no sense".to_owned();
+        let parts = self.sequence(value).ok_or_else(nonsense)?;
+        let &[tag, Value::Global(Global::Element(element)), key, _, Value::Int(elements), ref view @ ..] =
+            parts
+        else {
+            return Err(nonsense());
+        };
+        let Some(Node::Text(key)) = self.get(key) else { return Err(nonsense()) };
+        if !matches!(self.get(tag), Some(Node::Text(tag)) if tag == "storage") {
+            return Err(nonsense());
+        }
+        if !matches!(view, [] | [Value::None]) {
+            return Err("it holds views of storages, as PyTorch wrote before version 0.4".into());
+        }
+        if key.len() > LONGEST_KEY {
+            return Err(nonsense());
+        }
+        let elements = u64::try_from(elements).map_err(|_| nonsense())?;
+        Ok(StorageRef { key: key.clone(), element: element_of(element), elements })
+    }
+
+    fn get(&self, value: Value) -> Option<&Node> {
+        match value {
+            Value::Node(at) => self.nodes.get(at),
+            _ => None,
+        }
+    }
+
+    fn sequence(&self, value: Value) -> Option<&[Value]> {
+        match self.get(value) {
+            Some(Node::Sequence(items)) => Some(items),
+            _ => None,
+        }
+    }
+
+    fn node(&mut self, node: Node) -> Value {
+        self.nodes.push(node);
+        Value::Node(self.nodes.len() - 1)
+    }
+
+    fn add(&mut self, node: Node) {
+        let value = self.node(node);
+        self.stack.push(value);
+    }
+
+    fn extend(&mut self, items: Vec<Value>) -> Result<(), String> {
+        match self.top()? {
+            Some(Node::Sequence(list)) => list.extend(items),
+            None => {}
+            _ => return Err("its pickle appends to what is no list".into()),
+        }
+        Ok(())
+    }
+
+    fn set_items(&mut self, items: &[Value]) -> Result<(), String> {
+        let pairs = pairs(items)?;
+        match self.top()? {
+            Some(Node::Dict(entries)) => entries.extend(pairs),
+            // A class that behaves as a dictionary and has no meaning here.
+            Some(Node::Object(_)) | None => {}
+            _ => return Err("its pickle sets items of what is no dictionary".into()),
+        }
+        Ok(())
+    }
+
+    /// What is on top of the stack, to be changed; `None` is a thing without meaning.
+    fn top(&mut self) -> Result<Option<&mut Node>, String> {
+        match self.stack.last() {
+            Some(&Value::Node(at)) => Ok(Some(&mut self.nodes[at])),
+            Some(Value::Opaque) => Ok(None),
+            Some(_) => Err("its pickle changes what cannot be changed".into()),
+            None => Err(UNDERFLOW.into()),
+        }
+    }
+
+    fn memorize(&mut self, slot: u32) -> Result<(), String> {
+        let value = *self.stack.last().ok_or(UNDERFLOW)?;
+        self.memo.insert(slot, value);
+        Ok(())
+    }
+
+    fn remember(&mut self, slot: u32) -> Result<(), String> {
+        let value = *self.memo.get(&slot).ok_or("its pickle recalls what it never stored")?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Result<Value, String> {
+        // Nothing below an open mark may be taken.
+        if self.marks.last().is_some_and(|&mark| self.stack.len() <= mark) {
+            return Err(UNDERFLOW.into());
+        }
+        Ok(self.stack.pop().ok_or(UNDERFLOW)?)
+    }
+
+    fn pop_text(&mut self) -> Result<String, String> {
+        let value = self.pop()?;
+        match self.get(value) {
+            Some(Node::Text(text)) => Ok(text.clone()),
+            _ => Err("its pickle names a global by what is no text".into()),
+        }
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Value>, String> {
+        let mark = self.marks.pop().ok_or(UNDERFLOW)?;
+        self.above(mark)
+    }
+
+    fn above(&mut self, height: usize) -> Result<Vec<Value>, String> {
+        if height > self.stack.len() || self.marks.last().is_some_and(|&mark| height < mark) {
+            return Err(UNDERFLOW.into());
+        }
+        Ok(self.stack.split_off(height))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let mut bytes = [0; N];
+        self.bytes.read_exact(&mut bytes).map_err(|_| CUT)?;
+        Ok(bytes)
+    }
+
+    fn long(&mut self, len: usize) -> Result<Value, String> {
+        let mut bytes = vec![0; len];
+        self.bytes.read_exact(&mut bytes).map_err(|_| CUT)?;
+        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        if len > 8 {
+            return Ok(Value::Opaque);
+        }
+        wide[..len].copy_from_slice(&bytes);
+        Ok(Value::Int(i64::from_le_bytes(wide)))
+    }
+
+    fn text_of(&mut self, len: u64) -> Result<(), String> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.text = self.text.saturating_add(len);
+        if self.text > MOST_TEXT {
+            return Err(format!("its pickle holds more than {} MiB of text", MOST_TEXT >> 20));
+        }
+        let mut bytes = Vec::new();
+        (&mut self.bytes).take(len as u64).read_to_end(&mut bytes).map_err(|_| CUT)?;
+        if bytes.len() < len {
+            return Err(CUT.into());
+        }
+        self.add(Node::Text(String::from_utf8_lossy(&bytes).into_owned()));
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let mut line = Vec::new();
+        loop {
+            match self.array::<1>()?[0] {
+                b'\n' => break,
+                byte if line.len() < 256 => line.push(byte),
+                _ => return Err("its pickle names a global too long to be one".into()),
+            }
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+}
+
+const CUT: &str = "it is cut short in its pickle";
+const UNDERFLOW: &str = "its pickle takes more than it has";
+
+fn pairs(items: &[Value]) -> Result<Vec<(Value, Value)>, String> {
+    match items.as_chunks() {
+        (pairs, []) => Ok(pairs.iter().map(|&[key, value]| (key, value)).collect()),
+        _ => Err("its pickle has a key without a value".into()),
+    }
+}
+
+/// Opcodes that could run code or hide what they do, by the names that Python gives them.
+fn name_of(opcode: u8) -> String {
+    let known = [
+        (b'i', "INST"),
+        (b'o', "OBJ"),
+        (b'P', "PERSID"),
+        (b'2', "DUP"),
+        (0x82, "EXT1"),
+        (0x83, "EXT2"),
+        (0x84, "EXT4"),
+        (0x92, "NEWOBJ_EX"),
+        (0x8b, "LONG4"),
+        (0x91, "FROZENSET"),
+        (0x96, "BYTEARRAY8"),
+        (0x97, "NEXT_BUFFER"),
+        (0x98, "READONLY_BUFFER"),
+    ];
+    let name = known.iter().find(|(code, _)| *code == opcode);
+    name.map_or_else(|| format!("the opcode 0x{opcode:02x}"), |(_, name)| format!("the opcode {name}"))
+}

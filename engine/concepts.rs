@@ -1,0 +1,166 @@
+//! Concepts (textual inversion): words that were taught to a model, each one or more vectors that
+//! stand where a token's embedding would.
+//!
+//! Every program keeps them in its own way: `{"<token>": vector}` (diffusers), `string_to_param`
+//! (A1111), `emb_params`, a tensor and nothing else. [`read`] knows them by their names and shapes,
+//! whatever the file is called, and says of other files what they are.
+
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::beginning::Beginning;
+use crate::checkpoint::weights::CONCEPT_OF_A1111;
+use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
+
+/// More vectors than a prompt has places are of no use.
+const MOST_VECTORS: usize = 75;
+/// Twice the widest text encoder in use.
+const LARGEST_WIDTH: usize = 4096;
+
+/// A word that a model was taught.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concept {
+    /// What stands for it in a prompt: the file's own token (`<birb-style>`), or the file's name.
+    pub token: String,
+    /// Numbers of a vector: 768 for SD 1.x.
+    pub width: usize,
+    /// The vectors one after the other.
+    pub vectors: Vec<f32>,
+    pub source: PathBuf,
+}
+
+/// Why a file is not taken as a concept: what, why, what to do, the path last.
+#[derive(Debug, thiserror::Error)]
+pub enum ConceptError {
+    #[error("The concept cannot be read ({0}). Check that it is there and that you may read it: {1}")]
+    Unreadable(std::io::Error, PathBuf),
+    #[error("This is no concept: {0}. Download the concept's file itself: {1}")]
+    NoConcept(String, PathBuf),
+    #[error("This is {0}, not a concept. Open it where models are chosen: {1}")]
+    Model(WeightKind, PathBuf),
+    #[error("This is {0}, not a concept. Concepts are small files with a vector or a few: {1}")]
+    OtherKind(WeightKind, PathBuf),
+    #[error(
+        "This concept is for SDXL, which has two text encoders. Tidepool uses concepts of Stable Diffusion 1.x; look for one made for it: {0}"
+    )]
+    Sdxl(PathBuf),
+    #[error("This file holds {0} concepts ({1}). Tidepool reads one a file; save them apart: {2}")]
+    Several(usize, String, PathBuf),
+    #[error("The concept has {count} vectors, and a prompt has room for 75. Train it with fewer: {path}")]
+    TooMany { count: usize, path: PathBuf },
+    #[error("The concept's numbers have the shape {0:?}, which is no row of vectors. Get it again: {1}")]
+    Misshapen(Vec<usize>, PathBuf),
+    #[error("The concept holds numbers that are not finite. It is broken; get it again: {0}")]
+    NotFinite(PathBuf),
+    #[error("The concept is damaged ({0}). Get it again from where it came from: {1}")]
+    Damaged(String, PathBuf),
+    #[error(
+        "This concept is {width} wide ({family}) and the model reads text {model_width} wide. Choose a concept made for this model: {path}"
+    )]
+    Width { width: usize, family: &'static str, model_width: usize, path: PathBuf },
+}
+
+impl Concept {
+    /// How many tokens it takes in a prompt.
+    pub fn count(&self) -> usize {
+        self.vectors.len() / self.width
+    }
+
+    /// The name of the file without its extension, by which A1111 knows it.
+    pub fn name(&self) -> String {
+        stem(&self.source)
+    }
+
+    /// Checks that it fits a text encoder of that width.
+    pub fn check_width(&self, model_width: usize) -> Result<(), ConceptError> {
+        if self.width == model_width {
+            return Ok(());
+        }
+        let family = family(self.width);
+        Err(ConceptError::Width { width: self.width, family, model_width, path: self.source.clone() })
+    }
+}
+
+/// Reads a concept.
+///
+/// # Errors
+/// What the file is, if it is something else, or what about it is broken.
+pub fn read(path: &Path) -> Result<Concept, ConceptError> {
+    let owned = || path.to_owned();
+    let beginning = Beginning::of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    if let Some(hindrance) = beginning.hindrance() {
+        return Err(ConceptError::NoConcept(hindrance.into(), owned()));
+    }
+    if beginning == Beginning::Unknown {
+        return Err(ConceptError::NoConcept("it is a file of another kind".into(), owned()));
+    }
+    let file = WeightFile::open(path).map_err(|error| from_open(error, path))?;
+    let name = name_of_vectors(&file, path)?;
+    let shape = file.shape(&name).unwrap_or_default().to_vec();
+    let (count, width) = match shape[..] {
+        [width] => (1, width),
+        [count, width] => (count, width),
+        _ => return Err(ConceptError::Misshapen(shape, owned())),
+    };
+    if count == 0 || !(1..=LARGEST_WIDTH).contains(&width) {
+        return Err(ConceptError::Misshapen(shape, owned()));
+    }
+    if count > MOST_VECTORS {
+        return Err(ConceptError::TooMany { count, path: owned() });
+    }
+    let (vectors, _) = file.read(&name).map_err(|error| from_open(error, path))?;
+    if !vectors.iter().all(|value| value.is_finite()) {
+        return Err(ConceptError::NotFinite(owned()));
+    }
+    let has_token = ![EMB_PARAMS, ""].contains(&name.as_str()) && !name.starts_with(CONCEPT_OF_A1111);
+    let token = if has_token { name } else { stem(path) };
+    Ok(Concept { token, width, vectors, source: owned() })
+}
+
+const EMB_PARAMS: &str = "emb_params";
+
+/// Under which name the file keeps its vectors.
+fn name_of_vectors(file: &WeightFile, path: &Path) -> Result<String, ConceptError> {
+    let owned = || path.to_owned();
+    let names: Vec<&str> = file.names().collect();
+    if names.contains(&"clip_g") {
+        return Err(ConceptError::Sdxl(owned()));
+    }
+    match kind_of(file) {
+        WeightKind::Concept | WeightKind::Unknown => {}
+        kind if kind.is_model() => return Err(ConceptError::Model(kind, owned())),
+        kind => return Err(ConceptError::OtherKind(kind, owned())),
+    }
+    match names[..] {
+        [name] => Ok(name.to_owned()),
+        _ if names.contains(&EMB_PARAMS) => Ok(EMB_PARAMS.to_owned()),
+        [] => Err(ConceptError::NoConcept("it holds no vectors".into(), owned())),
+        _ => {
+            let mut list = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+            if names.len() > 3 {
+                list.push_str(", …");
+            }
+            Err(ConceptError::Several(names.len(), list, owned()))
+        }
+    }
+}
+
+fn from_open(error: OpenError, path: &Path) -> ConceptError {
+    match error {
+        OpenError::Unreadable(error, path) => ConceptError::Unreadable(error, path),
+        OpenError::BadWeights(what, path) => ConceptError::Damaged(what, path),
+        other => ConceptError::Damaged(other.to_string(), path.to_owned()),
+    }
+}
+
+fn family(width: usize) -> &'static str {
+    match width {
+        768 => "Stable Diffusion 1.x",
+        1024 => "Stable Diffusion 2.x",
+        1280 => "SDXL",
+        _ => "of no family that Tidepool knows",
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,203 @@
+//! Models in every form that programs write them in, and files that are none.
+
+mod broken;
+mod hostile;
+pub mod makers;
+
+use std::fs;
+use std::path::Path;
+
+use engine::checkpoint::{ModelSource, TensorKind, WeightFile};
+use engine::device::{DeviceChoice, Place};
+use engine::diffusion::{Latents, TorchGenerator};
+use engine::generate::Pipeline;
+use engine::session::StopFlag;
+
+use crate::cli::folder;
+use crate::golden;
+use makers::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
+
+fn open(path: &Path) -> Result<Pipeline, String> {
+    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
+}
+
+/// Everything that a model computes, bit by bit.
+fn fingerprint(pipeline: &Pipeline) -> Vec<u32> {
+    let noise = Latents::new([1, 4, 8, 8], TorchGenerator::new(5).randn(256));
+    let never = StopFlag::default();
+    let text = pipeline.text_embeddings("a fox on a hill").expect("text").data;
+    let eps = pipeline.predict_eps(&noise, 500.0, &["a fox on a hill"]).expect("eps").data;
+    let pixels = pipeline.decoder(&noise, &never).expect("pixels").data;
+    let picture = Latents::new([1, 3, 32, 32], TorchGenerator::new(6).randn(3072));
+    let mean = pipeline.moments(&picture, &never).expect("moments").0.data;
+    let all: Vec<f32> = [text, eps, pixels, mean].concat();
+    assert!(all.iter().all(|value| value.is_finite()));
+    all.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn every_form_of_a_model_is_the_same_model() {
+    let small = Small::new();
+    let place = folder();
+    let at = |name: &str| place.path().join(name);
+    type Save = fn(&Path, &str, &[Given]);
+    let folders: [(&str, Save); 5] = [
+        ("safetensors", |folder, stem, tensors| {
+            save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+        }),
+        ("variant", |folder, stem, tensors| {
+            save_safetensors(&folder.join(format!("{stem}.fp16.safetensors")), tensors);
+        }),
+        ("shards", |folder, stem, tensors| save_shards(folder, stem, tensors)),
+        ("bin", |folder, stem, tensors| save_torch_zip(&folder.join(pickle_name(stem)), tensors)),
+        ("old-bin", |folder, stem, tensors| {
+            let old: Vec<Given> = tensors.iter().map(old_name).collect();
+            save_torch_legacy(&folder.join(pickle_name(stem)), &old);
+        }),
+    ];
+    let mut forms: Vec<_> = folders.iter().map(|(name, save)| small.save_folder(&at(name), save)).collect();
+    save_safetensors(&at("one.safetensors"), &small.original);
+    save_safetensors(&at("full.safetensors"), &with_the_rest(&small.original));
+    save_torch_zip(&at("zip.ckpt"), &with_the_rest(&small.original));
+    save_torch_zip(&at("zip.pt"), &small.original);
+    save_torch_legacy(&at("legacy.ckpt"), &small.original);
+    let files = ["one.safetensors", "full.safetensors", "zip.ckpt", "zip.pt", "legacy.ckpt"];
+    forms.extend(files.map(at));
+
+    let mut expected = None;
+    for form in &forms {
+        let pipeline = open(form).unwrap_or_else(|error| panic!("{error}"));
+        let fingerprint = fingerprint(&pipeline);
+        let expected = expected.get_or_insert_with(|| fingerprint.clone());
+        assert!(*expected == fingerprint, "{} is another model", form.display());
+    }
+}
+
+fn pickle_name(stem: &str) -> String {
+    format!("{}.bin", stem.replace("model", "pytorch_model").replace("pytorch_pytorch", "pytorch"))
+}
+
+/// What attention in the VAE was called before diffusers 0.18.
+fn old_name(given: &Given) -> Given {
+    let names = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
+    let is_vae = given.name.contains("coder.mid_block.attentions");
+    let name =
+        names.iter().filter(|_| is_vae).fold(given.name.clone(), |name, (new, old)| name.replace(new, old));
+    given.moved(&name, &given.shape)
+}
+
+fn save_shards(folder: &Path, stem: &str, tensors: &[Given]) {
+    let mut map = serde_json::Map::new();
+    for (index, tensors) in tensors.chunks(tensors.len().div_ceil(3)).enumerate() {
+        let name = format!("{stem}-{:05}-of-00003.safetensors", index + 1);
+        save_safetensors(&folder.join(&name), tensors);
+        map.extend(tensors.iter().map(|given| (given.name.clone(), name.as_str().into())));
+    }
+    let index = serde_json::json!({ "metadata": {}, "weight_map": map });
+    fs::write(folder.join(format!("{stem}.safetensors.index.json")), index.to_string()).expect("writes");
+}
+
+/// What training leaves in a file beside the model: averages, a schedule, a buffer.
+fn with_the_rest(tensors: &[Given]) -> Vec<Given> {
+    let averages = tensors.iter().filter_map(|given| {
+        let name = given.name.strip_prefix("model.")?.replace('.', "");
+        Some(Given::new(&format!("model_ema.{name}"), &given.shape))
+    });
+    let rest = [
+        Given::new("alphas_cumprod", &[1000]),
+        Given::new("cond_stage_model.transformer.text_model.embeddings.position_ids", &[1, 77]),
+        Given::new("model_ema.num_updates", &[]),
+    ];
+    tensors.iter().cloned().chain(averages).chain(rest).collect()
+}
+
+#[test]
+fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
+    let data = golden::folder().join("data/checkpoints");
+    let numbers = WeightFile::open(&data.join("numbers.safetensors")).expect("golden data");
+    for form in ["state-zip.ckpt", "state-legacy.ckpt"] {
+        let file = WeightFile::open(&data.join(form)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(file.names().eq(numbers.names()), "{form} has the same names");
+        let weights = numbers.names().filter(|name| *name != "position_ids");
+        for name in weights {
+            let (ours, _) = file.read(name).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(file.shape(name), numbers.shape(name), "{form} {name}");
+            assert_eq!(ours, numbers.read(name).expect("golden data").0, "{form} {name}");
+        }
+        let kinds = ["f32", "f16", "bf16", "position_ids"].map(|name| file.kind(name));
+        assert_eq!(kinds, [Some(TensorKind::F32), Some(TensorKind::F16), Some(TensorKind::BF16), None]);
+        let error = file.read("position_ids").expect_err("whole numbers are no weights").to_string();
+        assert!(error.contains("position_ids"), "{error}");
+    }
+}
+
+#[test]
+fn a_model_of_another_kind_is_refused_by_its_name() {
+    let place = folder();
+    let path = place.path().join("model.safetensors");
+    let sd1 = Small::new().original;
+    let with = |extra: &[(&str, &[usize])]| {
+        let mut all: Vec<Given> = extra.iter().map(|(name, shape)| Given::new(name, shape)).collect();
+        all.extend(sd1.iter().filter(|given| extra.iter().all(|(name, _)| *name != given.name)).cloned());
+        all
+    };
+    let only = |extra: &[(&str, &[usize])]| -> Vec<Given> {
+        extra.iter().map(|(name, shape)| Given::new(name, shape)).collect()
+    };
+    let inputs = "model.diffusion_model.input_blocks.0.0.weight";
+    let cases: [(&str, Vec<Given>); 15] = [
+        ("an SDXL model", with(&[("conditioner.embedders.1.model.ln_final.weight", &[8])])),
+        ("an SDXL model", with(&[("model.diffusion_model.label_emb.0.0.weight", &[8, 8])])),
+        ("an SDXL refiner", with(&[("conditioner.embedders.0.model.ln_final.weight", &[8])])),
+        ("a Stable Diffusion 2.x model", with(&[("cond_stage_model.model.ln_final.weight", &[8])])),
+        ("an inpainting model", with(&[(inputs, &[32, 9, 3, 3])])),
+        ("an InstructPix2Pix model", with(&[(inputs, &[32, 8, 3, 3])])),
+        (
+            "a Stable Diffusion 3 model",
+            only(&[("model.diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight", &[8])]),
+        ),
+        ("a FLUX model", only(&[("double_blocks.0.img_attn.proj.weight", &[8])])),
+        ("a ControlNet", only(&[("control_model.input_blocks.0.0.weight", &[8])])),
+        ("a LoRA", only(&[("lora_unet_down_blocks_0.lora_up.weight", &[8, 8])])),
+        ("a LoRA", only(&[("unet.up_blocks.0.attn1.to_q.lora.down.weight", &[8, 8])])),
+        ("an autoencoder (VAE) alone", only(&[("decoder.conv_in.weight", &[8])])),
+        ("a UNet alone", only(&[("time_embedding.linear_1.weight", &[8])])),
+        ("a concept", only(&[("emb_params", &[2, 768])])),
+        ("unknown to Tidepool", only(&[("tide", &[8])])),
+    ];
+    for (kind, tensors) in cases {
+        save_safetensors(&path, &tensors);
+        let error = open(&path).err().unwrap_or_else(|| panic!("{kind} opened"));
+        assert!(error.contains(kind) && error.contains("Stable Diffusion 1.x"), "{kind}: {error}");
+        assert!(error.ends_with(&path.display().to_string()), "the path is last: {error}");
+    }
+}
+
+#[test]
+fn a_checkpoint_in_one_file_accounts_for_every_weight() {
+    let place = folder();
+    let path = place.path().join("model.ckpt");
+    let sd1 = Small::new().original;
+    let victims = [
+        "model.diffusion_model.output_blocks.3.1.transformer_blocks.0.attn2.to_out.0.bias",
+        "first_stage_model.decoder.mid.attn_1.q.weight",
+        "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc2.bias",
+        "first_stage_model.post_quant_conv.weight",
+    ];
+    for victim in victims {
+        let missing: Vec<Given> = sd1.iter().filter(|given| given.name != victim).cloned().collect();
+        save_torch_zip(&path, &missing);
+        let error = open(&path).err().unwrap_or_else(|| panic!("{victim} is not missed"));
+        assert!(error.contains(victim) && error.contains("missing"), "{error}");
+
+        let misshapen = missing.iter().cloned().chain([Given::new(victim, &[3, 5])]).collect::<Vec<_>>();
+        save_torch_zip(&path, &misshapen);
+        let error = open(&path).err().unwrap_or_else(|| panic!("{victim} has any shape"));
+        assert!(["shape", "channels", victim].iter().any(|word| error.contains(word)), "{error}");
+    }
+    let spare = "first_stage_model.decoder.tide.weight";
+    save_torch_zip(&path, &[sd1.as_slice(), &[Given::new(spare, &[2])]].concat());
+    let error = open(&path).err().expect("a spare weight is said");
+    assert!(error.contains(spare), "{error}");
+}

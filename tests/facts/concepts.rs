@@ -1,0 +1,119 @@
+//! Concepts in every form, and what is offered as one and is none.
+
+use std::fs;
+use std::path::Path;
+
+use engine::checkpoint::WeightFile;
+use engine::concepts::{Concept, ConceptError, read};
+
+use crate::checkpoints::makers::*;
+use crate::cli::folder;
+use crate::golden;
+
+fn golden_concept(name: &str) -> Concept {
+    let path = golden::folder().join("data/checkpoints").join(name);
+    read(&path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn every_form_of_a_concept_holds_its_vectors() {
+    let vectors = golden::folder().join("data/checkpoints/vectors.safetensors");
+    let vectors = WeightFile::open(&vectors).expect("golden data");
+    let [one, two] = ["one", "two"].map(|name| vectors.read(name).expect("golden data").0);
+    for form in ["zip", "legacy"] {
+        let concept = golden_concept(&format!("diffusers-{form}.bin"));
+        assert_eq!((concept.token.as_str(), concept.count(), concept.width), ("<birb-style>", 1, 768));
+        assert_eq!(concept.vectors, one, "{form}");
+        assert_eq!(concept.name(), format!("diffusers-{form}"));
+        concept.check_width(768).expect("it fits SD 1.x");
+        for writer in ["a1111", "dict", "bare"] {
+            let concept = golden_concept(&format!("{writer}-{form}.pt"));
+            assert_eq!(concept.token, format!("{writer}-{form}"), "A1111 goes by the file's name");
+            assert_eq!((concept.count(), concept.width), (2, 768));
+            assert_eq!(concept.vectors, two, "{writer} {form}");
+        }
+    }
+}
+
+#[test]
+fn a_concept_in_safetensors_is_known_by_its_names() {
+    let place = folder();
+    let path = place.path().join("sea glass.safetensors");
+    for (name, shape, token, count) in [
+        ("<birb-style>", &[768][..], "<birb-style>", 1),
+        ("<birb-style>", &[1, 768], "<birb-style>", 1),
+        ("emb_params", &[3, 768], "sea glass", 3),
+        ("emb_params", &[75, 768], "sea glass", 75),
+        ("ünïcödé", &[768], "ünïcödé", 1),
+    ] {
+        let given = Given::new(name, shape);
+        save_safetensors(&path, &[given]);
+        let concept = read(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((concept.token.as_str(), concept.count(), concept.width), (token, count, 768));
+    }
+}
+
+#[test]
+fn a_width_that_does_not_fit_is_said() {
+    let wide = golden_concept("wide.bin");
+    assert_eq!(wide.width, 1024);
+    let said = wide.check_width(768).expect_err("1024 is not 768").to_string();
+    for word in ["1024", "768", "Stable Diffusion 2.x", "wide.bin"] {
+        assert!(said.contains(word), "no {word} in: {said}");
+    }
+}
+
+#[test]
+fn what_is_no_concept_is_named() {
+    let place = folder();
+    let path = place.path().join("concept.bin");
+    let tensors = |given: &[(&str, &[usize])]| -> Box<dyn Fn(&Path)> {
+        let given: Vec<Given> = given.iter().map(|(name, shape)| Given::new(name, shape)).collect();
+        Box::new(move |path| save_safetensors(path, &given))
+    };
+    let bytes = |bytes: &[u8]| -> Box<dyn Fn(&Path)> {
+        let bytes = bytes.to_vec();
+        Box::new(move |path| fs::write(path, &bytes).expect("writes"))
+    };
+    let infinite = |bits: u16| -> Box<dyn Fn(&Path)> {
+        let mut given = Given::new("<a>", &[768]);
+        given.data[6..8].copy_from_slice(&bits.to_le_bytes());
+        Box::new(move |path| save_safetensors(path, std::slice::from_ref(&given)))
+    };
+    let attack = around(&pickle(&call(global("os", "system"), tuple(&[text("id")]))), &[]);
+    let cases: Vec<(&str, Box<dyn Fn(&Path)>)> = vec![
+        ("empty", bytes(b"")),
+        ("Git LFS pointer", bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
+        ("web page", bytes(b"<!DOCTYPE html><html>")),
+        ("picture", bytes(b"\x89PNG\r\n\x1a\n")),
+        ("another kind", bytes(b"a bird, painted")),
+        ("asks to run os.system", bytes(&attack)),
+        ("SDXL", tensors(&[("clip_g", &[2, 1280]), ("clip_l", &[2, 768])])),
+        ("2 concepts (<a>, <b>)", tensors(&[("<a>", &[768]), ("<b>", &[768])])),
+        (
+            "4 concepts (<a>, <b>, <c>, …)",
+            tensors(&[("<a>", &[768]), ("<b>", &[768]), ("<c>", &[768]), ("<d>", &[768])]),
+        ),
+        ("76 vectors", tensors(&[("emb_params", &[76, 768])])),
+        ("[0, 768]", tensors(&[("emb_params", &[0, 768])])),
+        ("[1, 2, 768]", tensors(&[("<a>", &[1, 2, 768])])),
+        ("[5000]", tensors(&[("<a>", &[5000])])),
+        ("[]", tensors(&[("<a>", &[])])),
+        ("no vectors", tensors(&[])),
+        ("a LoRA", tensors(&[("lora_te_text_model.lora_up.weight", &[8, 8])])),
+        ("a text encoder", tensors(&[("text_model.embeddings.token_embedding.weight", &[8, 8])])),
+        ("an autoencoder", tensors(&[("decoder.conv_in.weight", &[8, 8])])),
+        ("not finite", infinite(0x7c00)),
+        ("not finite", infinite(0x7e00)),
+    ];
+    for (word, save) in cases {
+        save(&path);
+        let said = read(&path).err().unwrap_or_else(|| panic!("{word}: it was read")).to_string();
+        assert!(said.contains(word), "no {word:?} in: {said}");
+        assert!(said.ends_with(&path.display().to_string()), "the path is last: {said}");
+    }
+    save_safetensors(&path, &Small::new().original);
+    assert!(matches!(read(&path), Err(ConceptError::Model(..))), "a whole model is said to be one");
+    assert!(matches!(read(place.path()), Err(ConceptError::Unreadable(..))), "a folder");
+    assert!(matches!(read(&place.path().join("nowhere")), Err(ConceptError::Unreadable(..))));
+}

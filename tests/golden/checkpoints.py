@@ -1,0 +1,269 @@
+"""Checkpoints and concepts in the forms that programs write, to be opened by Tidepool.
+
+    python checkpoints.py                     writes the small fixtures under data/checkpoints
+    python checkpoints.py --model DIR [--full] writes one random model in every form, for the check that is run by hand
+
+The names of the original layout are made here by the rules of its source and then given to diffusers' own converter, which must
+give back the model they came from.
+"""
+
+import argparse
+import collections
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.loaders import single_file_utils
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from random_models import SCHEDULER, randomize, write_model
+
+HERE = Path(__file__).parent
+DATA = HERE / "data" / "checkpoints"
+TOKENIZER = HERE.parents[1] / "assets/demo/tokenizer"
+
+# SD 1.5 in all that shapes do not tell, so that one file is enough.
+SMALL = {
+    "seed": 303,
+    "text_encoder": {
+        "vocab_size": 764, "hidden_size": 128, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "projection_dim": 128,
+        "bos_token_id": 762, "eos_token_id": 763, "pad_token_id": 763,
+    },
+    "unet": {
+        "sample_size": 64, "block_out_channels": [32, 32, 64], "layers_per_block": 2, "attention_head_dim": 8,
+        "cross_attention_dim": 128, "norm_num_groups": 32, "use_linear_projection": False,
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+    },
+    "vae": {
+        "sample_size": 512, "block_out_channels": [32, 32, 64], "layers_per_block": 2, "norm_num_groups": 32, "latent_channels": 4,
+        "scaling_factor": 0.18215, "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3,
+    },
+}
+FULL = {
+    "seed": 404,
+    "text_encoder": {
+        **SMALL["text_encoder"], "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+        "num_attention_heads": 12, "projection_dim": 768, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407,
+    },
+    "unet": {
+        **SMALL["unet"], "block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 768,
+        "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+    },
+    "vae": {
+        **SMALL["vae"], "block_out_channels": [128, 256, 512, 512], "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+    },
+}
+RESNET = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
+}
+
+
+def unet_name(name: str, config: dict) -> str:
+    """Where ldm's `UNetModel` has this weight: its constructor appends blocks to three lists."""
+    kinds, layers = config["down_block_types"], config["layers_per_block"]
+    top = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
+           "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2"}
+    stem, _, last = name.rpartition(".")
+    if stem in top:
+        return f"model.diffusion_model.{top[stem]}.{last}"
+    parts = name.split(".")
+    if parts[0] == "mid_block":
+        kind, index, rest = parts[1], int(parts[2]), parts[3:]
+        place = "middle_block.1" if kind == "attentions" else f"middle_block.{2 * index}"
+    else:
+        level, kind, index, rest = int(parts[1]), parts[2], int(parts[3]), parts[4:]
+        if parts[0] == "down_blocks":
+            block = 1 + level * (layers + 1) + (layers if kind == "downsamplers" else index)
+            place = f"input_blocks.{block}." + {"resnets": "0", "attentions": "1", "downsamplers": "0"}[kind]
+            rest = ["op"] + rest[1:] if kind == "downsamplers" else rest
+        else:
+            attends = kinds[::-1][level].startswith("Cross")
+            block = level * (layers + 1) + (layers if kind == "upsamplers" else index)
+            place = f"output_blocks.{block}." + {"resnets": "0", "attentions": "1", "upsamplers": "2" if attends else "1"}[kind]
+    if kind == "resnets":
+        rest = [RESNET[rest[0]]] + rest[1:]
+    return "model.diffusion_model." + ".".join([place, *rest])
+
+
+def vae_name(name: str, config: dict) -> str:
+    last = len(config["block_out_channels"]) - 1
+    parts = name.split(".")
+    if len(parts) > 4 and parts[1] in ("down_blocks", "up_blocks"):
+        level = int(parts[2]) if parts[1] == "down_blocks" else last - int(parts[2])
+        way = parts[1].split("_")[0]
+        kind = {"resnets": f"block.{parts[4]}", "downsamplers": "downsample", "upsamplers": "upsample"}[parts[3]]
+        parts = [parts[0], way, str(level), kind, *parts[5:]]
+    elif len(parts) > 3 and parts[1] == "mid_block":
+        kind = "attn_1" if parts[2] == "attentions" else f"block_{int(parts[3]) + 1}"
+        attention = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out": "proj_out"}
+        rest = [attention[parts[4]], parts[-1]] if kind == "attn_1" else parts[4:]
+        parts = [parts[0], "mid", kind, *rest]
+    rename = {"conv_norm_out": "norm_out", "conv_shortcut": "nin_shortcut"}
+    return "first_stage_model." + ".".join(rename.get(part, part) for part in parts)
+
+
+def models_of(description: dict) -> dict:
+    parts = {
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**description["text_encoder"])),
+        "unet": UNet2DConditionModel(**description["unet"]),
+        "vae": AutoencoderKL(**description["vae"]),
+    }
+    for offset, module in enumerate(parts.values()):
+        randomize(module, description["seed"] + offset)
+    return parts
+
+
+def text_name(name: str) -> str:
+    return name if name.startswith("text_model.") else "text_model." + name
+
+
+def table_of(description: dict, parts: dict) -> list:
+    """Rows of part, diffusers name, original name, diffusers shape, original shape."""
+    rows = []
+    for part, module in parts.items():
+        for name, value in module.state_dict().items():
+            if name.endswith("position_ids"):
+                continue
+            shape = theirs = list(value.shape)
+            if part == "unet":
+                original = unet_name(name, description["unet"])
+            elif part == "vae":
+                original = vae_name(name, description["vae"])
+                if ".mid.attn_1." in original and len(shape) == 2:
+                    theirs = [*shape, 1, 1]
+            else:
+                name = text_name(name)
+                original = "cond_stage_model.transformer." + name
+            rows.append([part, name, original, shape, theirs])
+    return rows
+
+
+def original_of(rows: list, parts: dict) -> dict:
+    tensors = {}
+    for part, name, original, _, theirs in rows:
+        state = parts[part].state_dict()
+        value = state[name] if name in state else state[name.removeprefix("text_model.")]
+        tensors[original] = value.half().reshape(theirs).contiguous()
+    return tensors
+
+
+def check_with_diffusers(rows: list, parts: dict, original: dict) -> None:
+    """diffusers' converter must make of the original layout what we started from."""
+    converted = {
+        "unet": single_file_utils.convert_ldm_unet_checkpoint(dict(original), dict(parts["unet"].config)),
+        "vae": single_file_utils.convert_ldm_vae_checkpoint(dict(original), dict(parts["vae"].config)),
+    }
+    for part, name, _, shape, _ in rows:
+        if part == "text_encoder":
+            continue
+        value = converted[part][name].reshape(shape)
+        assert torch.equal(value, parts[part].state_dict()[name].half()), (part, name)
+    print("diffusers reads the original names as", sum(row[0] != "text_encoder" for row in rows), "weights of its own")
+
+
+def save_torch(value, path: Path, legacy: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(value, path, _use_new_zipfile_serialization=not legacy)
+
+
+def write_fixtures() -> None:
+    DATA.mkdir(parents=True, exist_ok=True)
+    parts = models_of(SMALL)
+    rows = table_of(SMALL, parts)
+    check_with_diffusers(rows, parts, original_of(rows, parts))
+    configs = {name: SMALL[name] for name in ("text_encoder", "unet", "vae")} | {"scheduler": SCHEDULER}
+    lines = ",\n".join("  " + json.dumps(row) for row in rows)
+    (DATA / "small.json").write_text(f'{{"configs": {json.dumps(configs)},\n"tensors": [\n{lines}\n]}}\n')
+
+    generator = torch.Generator().manual_seed(7)
+    random = lambda *shape: torch.randn(*shape, generator=generator)
+    big = random(10, 10)
+    state = collections.OrderedDict(
+        f32=random(4, 6), f16=random(5).half(), bf16=random(2, 3).bfloat16(), turned=random(3, 4).t(), view=big[2:4, 3:7],
+        repeated=torch.arange(3.0), scalar=torch.tensor(3.5), empty=torch.zeros(0, 4), position_ids=torch.arange(7),
+    )
+    state["tied"] = state["f32"]
+    state._metadata = collections.OrderedDict([("", {"version": 1})])
+    checkpoint = {"epoch": 3, "global_step": 10, "lr": 1e-4, "state_dict": state, "callbacks": {"x": [1, 2, (3, 4)]}, "seen": {1, 2}}
+    numbers = {name: value.float().contiguous().clone() for name, value in state.items()}
+    save_file(numbers, DATA / "numbers.safetensors")
+    vector, vectors, wide = random(768), random(2, 768), random(1024)
+    save_file({"one": vector, "two": vectors}, DATA / "vectors.safetensors")
+    a1111 = lambda value: {
+        "string_to_token": {"*": torch.tensor(265)}, "string_to_param": value, "name": "birb", "step": 5, "sd_checkpoint": None,
+        "sd_checkpoint_name": None,
+    }
+    for legacy in (False, True):
+        form = "legacy" if legacy else "zip"
+        save_torch(checkpoint, DATA / f"state-{form}.ckpt", legacy)
+        save_torch({"<birb-style>": vector}, DATA / f"diffusers-{form}.bin", legacy)
+        save_torch(a1111({"*": torch.nn.Parameter(vectors)}), DATA / f"a1111-{form}.pt", legacy)
+        save_torch(a1111(torch.nn.ParameterDict({"*": torch.nn.Parameter(vectors)})), DATA / f"dict-{form}.pt", legacy)
+        save_torch(vectors, DATA / f"bare-{form}.pt", legacy)
+    save_torch({"<wide>": wide.half()}, DATA / "wide.bin")
+    size = sum(file.stat().st_size for file in DATA.iterdir())
+    print(f"{DATA}: {size / 1e6:.2f} MB")
+
+
+def shards(tensors: dict, folder: Path, stem: str, count: int = 3) -> None:
+    names = sorted(tensors)
+    weight_map = {}
+    for index in range(count):
+        file = f"{stem}-{index + 1:05}-of-{count:05}.safetensors"
+        mine = {name: tensors[name] for name in names[index::count]}
+        save_file(mine, folder / file)
+        weight_map |= {name: file for name in mine}
+    (folder / f"{stem}.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+@torch.no_grad()
+def write_forms(description: dict, tokenizer: Path, folder: Path) -> None:
+    write_model(description, folder / "f16", tokenizer)
+    parts = models_of(description)
+    for module in parts.values():
+        module.half().float()
+    rows = table_of(description, parts)
+    original = original_of(rows, parts)
+    check_with_diffusers(rows, parts, original)
+    stems = {"text_encoder": ("model", "pytorch_model")}
+    for form in ("shards", "bin", "old-bin", "variant"):
+        shutil.copytree(folder / "f16", folder / form, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
+        for part, module in parts.items():
+            stem, pickle = stems.get(part, ("diffusion_pytorch_model",) * 2)
+            tensors = {text_name(name) if part == "text_encoder" else name: value for name, value in module.state_dict().items()}
+            place = folder / form / part
+            if form == "shards":
+                shards(tensors, place, stem)
+            elif form == "variant":
+                save_file({name: value.half() for name, value in tensors.items()}, place / f"{stem}.fp16.safetensors")
+            else:
+                save_torch({name: value.half() for name, value in tensors.items()}, place / f"{pickle}.bin", form == "old-bin")
+    position_ids = {"cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None]}
+    ema = {"model_ema." + name.removeprefix("model.").replace(".", ""): value / 2 for name, value in original.items() if name.startswith("model.")}
+    rest = {"alphas_cumprod": torch.rand(1000), "model_ema.num_updates": torch.tensor(3), "betas": torch.rand(1000).double()}
+    save_file(original, folder / "one.safetensors")
+    save_file(original | position_ids | ema | rest, folder / "full.safetensors")
+    save_torch({"state_dict": original | position_ids | rest, "epoch": 1, "callbacks": {}}, folder / "zip.ckpt")
+    save_torch({"state_dict": original | position_ids, "global_step": 9}, folder / "legacy.ckpt", True)
+    save_torch(original, folder / "plain.pt")
+    print(folder, "holds", ", ".join(sorted(form.name for form in folder.iterdir())))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--full", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.model:
+        words = TOKENIZER.parents[1] / "clip" if arguments.full else TOKENIZER
+        write_forms(FULL if arguments.full else SMALL, words, arguments.model)
+    else:
+        write_fixtures()
