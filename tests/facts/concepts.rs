@@ -81,7 +81,8 @@ fn what_is_no_concept_is_named() {
         Box::new(move |path| save_safetensors(path, std::slice::from_ref(&given)))
     };
     let attack = around(&pickle(&call(global("os", "system"), tuple(&[text("id")]))), &[]);
-    let cases: Vec<(&str, Box<dyn Fn(&Path)>)> = vec![
+    type Write = Box<dyn Fn(&Path)>;
+    let cases: Vec<(&str, Write)> = vec![
         ("empty", bytes(b"")),
         ("Git LFS pointer", bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
         ("web page", bytes(b"<!DOCTYPE html><html>")),

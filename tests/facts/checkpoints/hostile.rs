@@ -288,7 +288,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
     let mut no_directory = whole.clone();
     no_directory[directory_at] ^= 1;
     check(&[
-        ("no data.pkl", of(&[data.clone()]), "exactly one data.pkl"),
+        ("no data.pkl", of(std::slice::from_ref(&data)), "exactly one data.pkl"),
         (
             "two data.pkl",
             of(&[entry("x/data.pkl", &sound), entry("y/data.pkl", &sound), data.clone()]),
