@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::checkpoint::ModelSource;
 use engine::images::{Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
@@ -35,7 +36,12 @@ fn outcome(effect: Effect) -> Option<News> {
         Effect::PickModelFolder => rfd::FileDialog::new()
             .set_title("Choose a model folder in diffusers layout")
             .pick_folder()
-            .map(News::ModelFolderPicked),
+            .map(|folder| News::ModelPicked(ModelSource::Folder(folder))),
+        Effect::PickModelFile => rfd::FileDialog::new()
+            .set_title("Choose a model file")
+            .add_filter("Models", &MODEL_FILES)
+            .pick_file()
+            .map(|file| News::ModelPicked(ModelSource::File(file))),
         Effect::PickOutputFolder => rfd::FileDialog::new()
             .set_title("Choose where pictures are saved")
             .pick_folder()
@@ -57,10 +63,20 @@ fn outcome(effect: Effect) -> Option<News> {
     }
 }
 
+/// How the names of weight files end.
+const MODEL_FILES: [&str; 4] = ["safetensors", "ckpt", "pt", "bin"];
+
+/// True for names that weights have; what is inside is found out by opening it.
+pub fn is_model_file(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    MODEL_FILES.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
 /// What a file is that was let go over the window.
 fn inspect(path: PathBuf) -> Dropped {
-    if path.is_dir() {
-        return Dropped { path, contents: DroppedContents::Folder };
+    if path.is_dir() || is_model_file(&path) {
+        let contents = DroppedContents::Model(ModelSource::at(path.clone()));
+        return Dropped { path, contents };
     }
     let contents = match load(&path) {
         Ok(start) => DroppedContents::Picture {

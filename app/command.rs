@@ -34,7 +34,8 @@ pub enum Command {
     UseDroppedSettings,
     UseDroppedAsStart,
     DismissDropped,
-    ChooseModel,
+    ChooseModelFolder,
+    ChooseModelFile,
     OpenModel(ModelSource),
     /// The step under the pointer.
     HoverStep(Option<usize>),
@@ -71,6 +72,7 @@ pub enum Effect {
     /// Ask for a picture to start from.
     PickPicture,
     PickModelFolder,
+    PickModelFile,
     PickOutputFolder,
     /// Read a picture to start from, for its thumbnail and its sides.
     ReadStartImage(PathBuf),
@@ -108,7 +110,7 @@ pub enum News {
     /// The clipboard has no picture, or cannot be read.
     PasteFailed(String),
     Inspected(Dropped),
-    ModelFolderPicked(PathBuf),
+    ModelPicked(ModelSource),
     OutputFolderPicked(PathBuf),
     /// Something else went wrong, and a sentence is all there is to it.
     Trouble(String),
@@ -129,13 +131,10 @@ pub struct Dropped {
 
 #[derive(Clone, Debug)]
 pub enum DroppedContents {
-    Folder,
+    /// A folder, or a file of weights.
+    Model(ModelSource),
     /// A picture, and the recipe inside it if there is one.
-    Picture {
-        pixels: Arc<Pixels>,
-        notes: Vec<String>,
-        found: Option<Box<FoundRecipe>>,
-    },
+    Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
     /// Why it is of no use here.
     Useless(String),
 }

@@ -187,7 +187,8 @@ impl AppState {
                 }
             }
             Command::DismissDropped => self.dropped = None,
-            Command::ChooseModel => return vec![Effect::PickModelFolder],
+            Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
+            Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::OpenModel(source) => return self.open_model(source),
             Command::HoverStep(step) => {
                 self.film.hovered = step;
@@ -290,12 +291,7 @@ impl AppState {
     }
 
     fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
-        let name = match &source {
-            ModelSource::BuiltIn => "Built-in".to_owned(),
-            ModelSource::Folder(folder) | ModelSource::File(folder) => folder
-                .file_name()
-                .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned()),
-        };
+        let name = source.name();
         self.problems.clear(Place::Model);
         self.model = Model::Opening { name, fraction: 0.0 };
         self.settings.model = source.clone();

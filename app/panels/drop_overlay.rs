@@ -7,6 +7,7 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
+use crate::chores::is_model_file;
 use crate::command::{Command, DroppedContents};
 use crate::state::AppState;
 use crate::textures::{Textures, Use};
@@ -35,6 +36,9 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>) {
 
     let (icon, what, sentence) = match path {
         Some(path) if path.is_dir() => (Icon::Folder, "Model", "Let go to open this folder as the model."),
+        Some(path) if is_model_file(path) => {
+            (Icon::Folder, "Model", "Let go to open this file as the model.")
+        }
         Some(path) if is_png(path) => (
             Icon::Picture,
             "Start image or settings",

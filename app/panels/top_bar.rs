@@ -82,7 +82,15 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             chosen: false,
         };
         if menu_item_ui(ui, open) {
-            commands.push(Command::ChooseModel);
+            commands.push(Command::ChooseModelFolder);
+        }
+        let open = SelectItem {
+            label: "Open a model file…",
+            hint: "One .safetensors or .ckpt file, as other programs keep them. Pickles are read as data: nothing in them is run.",
+            chosen: false,
+        };
+        if menu_item_ui(ui, open) {
+            commands.push(Command::ChooseModelFile);
         }
         if let Some(text) = state.problem_at(Place::Model) {
             ui.add_space(theme::GAP_S);

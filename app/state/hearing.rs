@@ -1,6 +1,5 @@
 //! The half of [`AppState`] that listens: to the engine, and to our own threads.
 
-use engine::checkpoint::ModelSource;
 use engine::recipe::Start;
 use engine::session::{Event, JobEvent, JobId, ModelEvent};
 
@@ -34,9 +33,7 @@ impl AppState {
             },
             News::PasteFailed(text) => self.problems.set(Place::StartImage, text),
             News::Inspected(dropped) => return self.receive_dropped(dropped),
-            News::ModelFolderPicked(folder) => {
-                return self.open_model(ModelSource::Folder(folder));
-            }
+            News::ModelPicked(source) => return self.open_model(source),
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);
                 self.settings.output_folder = Some(folder);
@@ -93,7 +90,7 @@ impl AppState {
 
     fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
         match dropped.contents {
-            DroppedContents::Folder => self.open_model(ModelSource::Folder(dropped.path)),
+            DroppedContents::Model(source) => self.open_model(source),
             DroppedContents::Picture { pixels, notes, found: None } => {
                 self.use_start_image(dropped.path, Some(StartPicture { pixels, notes }))
             }

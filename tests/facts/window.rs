@@ -298,7 +298,10 @@ fn a_model_that_fails_to_open_leaves_none_and_generate_says_what_to_do() {
     let mut state = opened();
     let effects = state.handle(Command::Drop("/models/broken".into()));
     assert!(matches!(&effects[..], [Effect::Inspect(_)]));
-    let folder = Dropped { path: "/models/broken".into(), contents: DroppedContents::Folder };
+    let folder = Dropped {
+        path: "/models/broken".into(),
+        contents: DroppedContents::Model(ModelSource::Folder("/models/broken".into())),
+    };
     let effects = state.receive(News::Inspected(folder));
     assert!(matches!(
         &effects[..],
