@@ -12,6 +12,7 @@ mean. Start noise and then the noise of the steps, in call order, come from one 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, LCMScheduler, PNDMScheduler, UniPCMultistepScheduler
+from diffusers.schedulers import scheduling_ddpm, scheduling_lcm
 from scipy import stats
 
 from pipeline import BETAS, external, lms_scheduler, sampling, train_sigmas
@@ -22,7 +23,8 @@ MIXTURE = {"weights": [0.5, 0.3, 0.2], "means": [-1.0, 0.4, 1.5], "stds": [0.3, 
 SEED = 32
 SHAPE = (1, 4, 4, 4)
 
-ADAPTED = {  # diffusers' schedulers for what k-diffusion lacks, on the timesteps of ddim-uniform
+LEADING = {**BETAS, "timestep_spacing": "leading", "steps_offset": 1}
+ADAPTED = {  # diffusers' schedulers for what k-diffusion lacks
     "ddim": lambda: DDIMScheduler(**LEADING, clip_sample=False),
     "ddpm": lambda: DDPMScheduler(**LEADING, clip_sample=False, variance_type="fixed_small"),
     "plms": lambda: PNDMScheduler(**LEADING, skip_prk_steps=True, set_alpha_to_one=True),
@@ -30,15 +32,12 @@ ADAPTED = {  # diffusers' schedulers for what k-diffusion lacks, on the timestep
     "lcm": lambda: LCMScheduler(**LEADING, clip_sample=False, timestep_scaling=1e9),
     "unipc": lambda: UniPCMultistepScheduler(**LEADING, solver_order=2, final_sigmas_type="zero"),
 }
-LEADING = {**BETAS, "timestep_spacing": "leading", "steps_offset": 1}
-
 DETERMINISTIC = {
     "euler": sampling.sample_euler,
     "heun": sampling.sample_heun,
     "dpm2": sampling.sample_dpm_2,
     "lms": sampling.sample_lms,
     "dpmpp-2m": sampling.sample_dpmpp_2m,
-    "ddim": sampling.sample_euler,  # eta 0: the same step
 }
 STOCHASTIC = {
     "euler-a": sampling.sample_euler_ancestral,
@@ -47,7 +46,6 @@ STOCHASTIC = {
     "dpmpp-sde": sampling.sample_dpmpp_sde,
     "dpmpp-2m-sde": sampling.sample_dpmpp_2m_sde,
     "dpmpp-3m-sde": sampling.sample_dpmpp_3m_sde,
-    "ddpm": sampling.sample_euler_ancestral,  # the same step
 }
 
 
@@ -121,31 +119,26 @@ def run(sampler: str, sigmas: torch.Tensor) -> torch.Tensor:
     return STOCHASTIC[sampler](denoise, x, sigmas, disable=True, noise_sampler=noise.draw)
 
 
-def run_diffusers(sampler: str, steps: int, monkey=None) -> torch.Tensor:
-    """A scheduler counts in variance-preserving x: x / sqrt(1 + sigma^2)."""
-    import diffusers.schedulers.scheduling_ddpm as ddpm
-    import diffusers.schedulers.scheduling_lcm as lcm
-
+def run_diffusers(sampler: str, sigmas: torch.Tensor) -> torch.Tensor:
+    """A scheduler knows only whole timesteps, so its table is given the sigmas of the run at those it visits. It counts in
+    variance-preserving x, which is x / sqrt(1 + sigma^2)."""
     noise = Noise()
-    ddpm.randn_tensor = lcm.randn_tensor = lambda *_, **__: noise.draw()
+    scheduling_ddpm.randn_tensor = scheduling_lcm.randn_tensor = lambda *_, **__: noise.draw()
+    steps = len(sigmas) - 1
     scheduler = ADAPTED[sampler]()
-    sigmas = table().sigmas
-    # From the same f32 table as everything else.
-    scheduler.alphas_cumprod = 1 / (1 + sigmas**2)
-    scheduler.final_alpha_cumprod = torch.tensor(1.0)
     if sampler == "lcm":
-        leading = DDIMScheduler(**LEADING)
-        leading.set_timesteps(steps)
-        scheduler.set_timesteps(timesteps=leading.timesteps.tolist(), original_inference_steps=1000)
+        leading = [1 + (1000 // steps) * i for i in reversed(range(steps))]
+        scheduler.set_timesteps(timesteps=leading, original_inference_steps=1000)
     else:
         scheduler.set_timesteps(steps)
+    timesteps = list(dict.fromkeys(scheduler.timesteps.tolist()))  # plms visits one twice
+    scheduler.alphas_cumprod = torch.full([1000], torch.nan)
+    scheduler.alphas_cumprod[timesteps] = 1 / (1 + sigmas[:-1] ** 2)
     if sampler == "unipc":
-        chosen = scheduler.timesteps
-        scheduler.sigmas = torch.cat([sigmas[chosen], torch.zeros(1)])
-    start = sigmas[scheduler.timesteps[0]]
-    x = noise.draw() * start / (1 + start**2).sqrt()
+        scheduler.sigmas = sigmas
+    x = noise.draw() * sigmas[0] / (1 + sigmas[0] ** 2).sqrt()
     for t in scheduler.timesteps:
-        sigma = sigmas[t]
+        sigma = sigmas[timesteps.index(t)]
         x_hat = x * (1 + sigma**2).sqrt()
         eps = (x_hat - denoise(x_hat, sigma)) / sigma
         x = scheduler.step(eps, t, x).prev_sample
@@ -159,8 +152,7 @@ def make() -> None:
         mixture=MIXTURE,
         seed=SEED,
         shape=SHAPE,
-        names="SCHEDULE.STEPS.sigmas, .timesteps (of all sigmas but the final 0); SAMPLER.SCHEDULE: the end of 10 steps by k-diffusion; "
-        "SAMPLER.diffusers: the same by diffusers on ddim-uniform",
+        names="SCHEDULE.STEPS.sigmas, .timesteps (of all sigmas but the final 0); SAMPLER.SCHEDULE: the end of 10 steps",
         sigmas="runs walk the recorded sigmas, rounded to f32",
     )
     trained = table()
@@ -173,8 +165,8 @@ def make() -> None:
         sigmas = sigmas_of(schedule, 10).float().double()
         for sampler in [*DETERMINISTIC, *STOCHASTIC]:
             record.add(f"{sampler}.{schedule}", run(sampler, sigmas))
-    for sampler in ADAPTED:
-        record.add(f"{sampler}.diffusers", run_diffusers(sampler, 10))
+        for sampler in ADAPTED:
+            record.add(f"{sampler}.{schedule}", run_diffusers(sampler, sigmas))
     record.write()
 
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Denoiser, Halt, Latents, NoiseStreams, Observer, Step};
 use euler::{ddim, euler, euler_ancestral, lcm};
-use multistep::{dpmpp_2m, lms, plms};
+use multistep::{dpmpp_2m, lms, plms, unipc};
 use sde::{dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde};
 use second_order::{dpm2, dpm2_ancestral, dpmpp_2s_ancestral, heun};
 
@@ -52,6 +52,8 @@ pub enum Sampler {
     Ddim,
     #[serde(rename = "plms")]
     Plms,
+    #[serde(rename = "unipc")]
+    UniPc,
     #[serde(rename = "lcm")]
     Lcm,
     #[serde(rename = "ddpm")]
@@ -59,7 +61,7 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Euler,
         Self::EulerAncestral,
         Self::Heun,
@@ -73,6 +75,7 @@ impl Sampler {
         Self::DpmPp3mSde,
         Self::Ddim,
         Self::Plms,
+        Self::UniPc,
         Self::Lcm,
         Self::Ddpm,
     ];
@@ -93,6 +96,7 @@ impl Sampler {
             Self::DpmPp3mSde => "dpmpp-3m-sde",
             Self::Ddim => "ddim",
             Self::Plms => "plms",
+            Self::UniPc => "unipc",
             Self::Lcm => "lcm",
             Self::Ddpm => "ddpm",
         }
@@ -114,6 +118,7 @@ impl Sampler {
             Self::DpmPp3mSde => "DPM++ 3M SDE",
             Self::Ddim => "DDIM",
             Self::Plms => "PLMS",
+            Self::UniPc => "UniPC",
             Self::Lcm => "LCM",
             Self::Ddpm => "DDPM",
         }
@@ -137,6 +142,9 @@ impl Sampler {
             Self::DpmPp3mSde => "Third order multistep with fresh noise, one model call a step (k-diffusion)",
             Self::Ddim => "First order, one model call a step: Euler by its first name (Song et al., 2020)",
             Self::Plms => "Fourth order multistep, one model call a step and one more (Liu et al., 2022)",
+            Self::UniPc => {
+                "DPM++ 2M with each step corrected after it, one model call a step (Zhao et al., 2023)"
+            }
             Self::Lcm => "For latent consistency models: every prediction is noised anew (Luo et al., 2023)",
             Self::Ddpm => {
                 "First order with fresh noise: how diffusion began, in many steps (Ho et al., 2020)"
@@ -159,19 +167,17 @@ impl Sampler {
 
     /// Whether it draws noise on the way, so that more steps make another picture.
     pub fn is_stochastic(self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::EulerAncestral
-            | Self::Dpm2Ancestral
-            | Self::DpmPp2sAncestral
-            | Self::DpmPpSde
-            | Self::DpmPp2mSde
-            | Self::DpmPp3mSde
-            | Self::Lcm
-            | Self::Ddpm => true,
-            Self::Euler | Self::Heun | Self::Dpm2 | Self::Lms | Self::DpmPp2m | Self::Ddim | Self::Plms => {
-                false
-            }
-        }
+                | Self::Dpm2Ancestral
+                | Self::DpmPp2sAncestral
+                | Self::DpmPpSde
+                | Self::DpmPp2mSde
+                | Self::DpmPp3mSde
+                | Self::Lcm
+                | Self::Ddpm
+        )
     }
 }
 
@@ -213,6 +219,7 @@ pub fn sample(
         Sampler::DpmPp3mSde => dpmpp_3m_sde(model, x, sigmas, noise, observe),
         Sampler::Ddim => ddim(model, x, sigmas, 0.0, noise, observe),
         Sampler::Plms => plms(model, x, sigmas, observe),
+        Sampler::UniPc => unipc(model, x, sigmas, observe),
         Sampler::Lcm => lcm(model, x, sigmas, noise, observe),
         Sampler::Ddpm => ddim(model, x, sigmas, 1.0, noise, observe),
     }
@@ -256,6 +263,19 @@ fn ancestral_step(sigma: f32, next: f32) -> (f32, f32) {
 /// solution of the differential equation for a constant `denoised`.
 fn carry_on(x: Latents, denoised: &Latents, part: f32) -> Latents {
     x.scale(part).add_scaled(1.0 - part, denoised)
+}
+
+/// `1 - exp(-h)`, `1 - (1 - exp(-h)) / h` and the next of their kind, `phi_2 / h - 1/2`.
+fn phi(h: f32) -> (f32, f32, f32) {
+    let h = f64::from(h); // they lose digits where h is small
+    let phi_1 = -(-h).exp_m1();
+    let phi_2 = 1.0 - phi_1 / h;
+    let phi_3 = phi_2 / h - 0.5;
+    (phi_1 as f32, phi_2 as f32, phi_3 as f32)
+}
+
+fn difference(a: &Latents, b: &Latents) -> Latents {
+    a.zip_with(b, |a, b| a - b)
 }
 
 #[cfg(test)]

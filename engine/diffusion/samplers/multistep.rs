@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Sampled, derivative, predict, steps};
+use super::{Sampled, carry_on, derivative, difference, phi, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Observer};
 
 /// Linear multistep (Adams and Bashforth) of order 4: a polynomial through the latest derivatives,
@@ -103,6 +103,54 @@ pub(super) fn plms(
         for (weight, eps) in WEIGHTS[history.len() - 1].iter().zip(&history) {
             x = x.add_scaled(dt * weight, eps);
         }
+    }
+    Ok(x)
+}
+
+/// UniPC of order 2 (algorithms 5 to 8 of Zhao et al., 2023, with their `B(h) = exp(h) - 1`): a step of
+/// [`dpmpp_2m`], which the prediction at its end then corrects. What it corrects is where the next step
+/// starts; the prediction itself is not made again.
+pub(super) fn unipc(
+    model: &mut dyn Denoiser,
+    mut x: Latents,
+    sigmas: &[f32],
+    observe: &mut Observer<'_>,
+) -> Sampled {
+    /// A step: where it started, the prediction there, its length in lambda and the slope to it.
+    struct Taken {
+        x: Latents,
+        denoised: Latents,
+        h: f32,
+        /// The prediction's change in the step before, if there was one, and that step's length.
+        change: Option<(Latents, f32)>,
+    }
+    let mut last: Option<Taken> = None;
+    for (index, sigma, next) in steps(sigmas) {
+        let denoised = predict(model, &x, index, sigma, observe)?;
+        let mut change = None;
+        if let Some(Taken { x: start, denoised: denoised_last, h, change: change_last }) = last {
+            let (phi_1, phi_2, phi_3) = phi(h);
+            let change_now = difference(&denoised, &denoised_last);
+            x = carry_on(start, &denoised_last, (-h).exp());
+            x = if let Some((change_last, h_last)) = change_last {
+                let r = h_last / h;
+                let weight = (phi_2 + 2.0 * phi_3) / (1.0 + r);
+                x.add_scaled(weight / r, &change_last).add_scaled(phi_2 - weight, &change_now)
+            } else {
+                x.add_scaled(phi_1 / 2.0, &change_now)
+            };
+            change = Some((change_now, h));
+        }
+        if next == 0.0 {
+            return Ok(denoised);
+        }
+        let h = (sigma / next).ln();
+        let start = x.clone();
+        x = carry_on(x, &denoised, next / sigma);
+        if let Some((change, h_last)) = &change {
+            x = x.add_scaled((1.0 - next / sigma) * h / (2.0 * h_last), change);
+        }
+        last = Some(Taken { x: start, denoised, h, change });
     }
     Ok(x)
 }

@@ -7,7 +7,7 @@
 //! Lu et al. (2022b), "DPM-Solver++: Fast Solver for Guided Sampling", section 6 and appendix; as
 //! `lambda = -ln sigma`, a step of `h` in lambda multiplies sigma by `exp(-h)`.
 
-use super::{Sampled, ancestral_step, carry_on, predict, steps};
+use super::{Sampled, ancestral_step, carry_on, difference, phi, predict, steps};
 use crate::diffusion::{Denoiser, Latents, NoiseStreams, Observer};
 
 /// DPM-Solver++ (stochastic), as k-diffusion has it with eta 1: to the middle of the step in lambda
@@ -100,17 +100,4 @@ pub(super) fn dpmpp_3m_sde(
         last = Some((h, denoised));
     }
     Ok(x)
-}
-
-/// `1 - exp(-h)`, `1 - (1 - exp(-h)) / h` and the next of their kind, `phi_2 / h - 1/2`.
-fn phi(h: f32) -> (f32, f32, f32) {
-    let h = f64::from(h); // they lose digits where h is small
-    let phi_1 = -(-h).exp_m1();
-    let phi_2 = 1.0 - phi_1 / h;
-    let phi_3 = phi_2 / h - 0.5;
-    (phi_1 as f32, phi_2 as f32, phi_3 as f32)
-}
-
-fn difference(a: &Latents, b: &Latents) -> Latents {
-    a.zip_with(b, |a, b| a - b)
 }
