@@ -1,0 +1,103 @@
+//! Samplers of the stochastic differential equation: DPM-Solver++ with noise.
+//!
+//! k-diffusion takes their noise from a Brownian tree, so that runs of different steps see the same
+//! path. Here every step draws its own: normal noise of the variance that the step has lost, which is
+//! the same distribution of pictures, but not the same picture as there.
+//!
+//! Lu et al. (2022b), "DPM-Solver++: Fast Solver for Guided Sampling", section 6 and appendix; as
+//! `lambda = -ln sigma`, a step of `h` in lambda multiplies sigma by `exp(-h)`.
+
+use super::{Sampled, ancestral_step, carry_on, difference, phi, predict, steps};
+use crate::diffusion::{Denoiser, Latents, NoiseStreams, Observer};
+
+/// DPM-Solver++ (stochastic), as k-diffusion has it with eta 1: to the middle of the step in lambda
+/// with the first prediction, then all of it with the one made there, noise added both times.
+pub(super) fn dpmpp_sde(
+    model: &mut dyn Denoiser,
+    mut x: Latents,
+    sigmas: &[f32],
+    noise: &mut NoiseStreams,
+    observe: &mut Observer<'_>,
+) -> Sampled {
+    for (index, sigma, next) in steps(sigmas) {
+        let denoised = predict(model, &x, index, sigma, observe)?;
+        if next == 0.0 {
+            return Ok(denoised);
+        }
+        let middle = (sigma * next).sqrt();
+        let (down, up) = ancestral_step(sigma, middle);
+        let x_2 = carry_on(x.clone(), &denoised, down / sigma).add_scaled(up, &noise.draw(x.shape));
+        let denoised_2 = model.denoise(&x_2, middle)?;
+
+        let (down, up) = ancestral_step(sigma, next);
+        x = carry_on(x, &denoised_2, down / sigma).add_scaled(up, &noise.draw(denoised.shape));
+    }
+    Ok(x)
+}
+
+/// SDE-DPM-Solver++(2M) in its midpoint form: the prediction carried on in a straight line from the
+/// one before, as in [`dpmpp_2m`](super::multistep::dpmpp_2m), and noise.
+pub(super) fn dpmpp_2m_sde(
+    model: &mut dyn Denoiser,
+    mut x: Latents,
+    sigmas: &[f32],
+    noise: &mut NoiseStreams,
+    observe: &mut Observer<'_>,
+) -> Sampled {
+    let mut last: Option<(f32, Latents)> = None;
+    for (index, sigma, next) in steps(sigmas) {
+        let denoised = predict(model, &x, index, sigma, observe)?;
+        if next == 0.0 {
+            return Ok(denoised);
+        }
+        let h = (sigma / next).ln();
+        let kept = (-2.0 * h).exp();
+        let lost = -(-2.0 * h).exp_m1(); // 1 - kept
+        x = x.scale(kept).add_scaled(lost, &denoised);
+        if let Some((h_last, denoised_last)) = &last {
+            let r = h_last / h;
+            x = x.add_scaled(lost / (2.0 * r), &difference(&denoised, denoised_last));
+        }
+        x = x.add_scaled(next * lost.sqrt(), &noise.draw(denoised.shape));
+        last = Some((h, denoised));
+    }
+    Ok(x)
+}
+
+/// SDE-DPM-Solver++(3M), k-diffusion's third-order sibling of [`dpmpp_2m_sde`]: a parabola through the
+/// last three predictions.
+pub(super) fn dpmpp_3m_sde(
+    model: &mut dyn Denoiser,
+    mut x: Latents,
+    sigmas: &[f32],
+    noise: &mut NoiseStreams,
+    observe: &mut Observer<'_>,
+) -> Sampled {
+    // Divided differences of the predictions reach back one and two steps of lambda.
+    let mut last: Option<(f32, Latents)> = None;
+    let mut slope_last: Option<(f32, Latents)> = None;
+    for (index, sigma, next) in steps(sigmas) {
+        let denoised = predict(model, &x, index, sigma, observe)?;
+        if next == 0.0 {
+            return Ok(denoised);
+        }
+        let h = (sigma / next).ln();
+        let (phi_1, phi_2, phi_3) = phi(2.0 * h);
+        x = x.scale((-2.0 * h).exp()).add_scaled(phi_1, &denoised);
+        if let Some((h_1, denoised_last)) = last.take() {
+            // Per unit of lambda, so that it means the same in the next step.
+            let slope = difference(&denoised, &denoised_last).scale(1.0 / h_1);
+            if let Some((h_2, slope_last)) = &slope_last {
+                let bend = difference(&slope, slope_last).scale(1.0 / (h_1 + h_2));
+                let slope_here = slope.clone().add_scaled(h_1, &bend);
+                x = x.add_scaled(h * phi_2, &slope_here).add_scaled(-h * h * phi_3, &bend);
+            } else {
+                x = x.add_scaled(h * phi_2, &slope);
+            }
+            slope_last = Some((h_1, slope));
+        }
+        x = x.add_scaled(next * phi_1.sqrt(), &noise.draw(denoised.shape));
+        last = Some((h, denoised));
+    }
+    Ok(x)
+}

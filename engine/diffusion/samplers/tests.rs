@@ -1,0 +1,135 @@
+//! Samplers on pictures of one Gaussian, whose differential equation has a known solution.
+
+use super::*;
+
+const SHAPE: [usize; 4] = [1, 4, 2, 2];
+const MEAN: f32 = 0.3;
+const STD: f32 = 0.7;
+
+/// The perfect denoiser of pictures whose every number is drawn from one Gaussian.
+fn gaussian(x: &Latents, sigma: f32) -> Sampled {
+    let keep = STD * STD / (STD * STD + sigma * sigma);
+    Ok(x.zip_with(x, |x, _| MEAN + keep * (x - MEAN)))
+}
+
+/// Where that denoiser's differential equation leads.
+fn exact(x: &Latents, sigma: f32, next: f32) -> Latents {
+    let shrink = STD.hypot(next) / STD.hypot(sigma);
+    x.zip_with(x, |x, _| MEAN + shrink * (x - MEAN))
+}
+
+fn start(sigma: f32) -> Latents {
+    NoiseStreams::new(32, 1).draw(SHAPE).scale(sigma)
+}
+
+fn run(sampler: Sampler, sigmas: &[f32]) -> Latents {
+    let mut noise = NoiseStreams::new(32, 1);
+    let x = noise.draw(SHAPE).scale(sigmas[0]);
+    sample(sampler, &mut gaussian, x, sigmas, &mut noise, &mut |_| ControlFlow::Continue(()))
+        .expect("nobody stops it")
+}
+
+fn largest_difference(a: &Latents, b: &Latents) -> f32 {
+    a.zip_with(b, |a, b| (a - b).abs()).data.into_iter().fold(0.0, f32::max)
+}
+
+#[test]
+fn every_sampler_takes_k_diffusions_steps() {
+    // k-diffusion 0.1.1 from the same noise; Euler a draws on from the same generator.
+    let sigmas = [10.0, 4.0, 1.5, 0.4, 0.1, 0.0];
+    let numbers: [(Sampler, [f32; 4]); 5] = [
+        (Sampler::Euler, [-0.593_038, 0.101_637, 0.779_057, -0.591_596]),
+        (Sampler::EulerAncestral, [0.611_241, 0.296_241, 0.004_609, 0.397_976]),
+        (Sampler::Heun, [-1.209_939, -0.035_391, 1.109_983, -1.207_501]),
+        (Sampler::Lms, [-0.704_509, 0.076_876, 0.838_853, -0.702_887]),
+        (Sampler::DpmPp2m, [-0.899_801, 0.033_498, 0.943_615, -0.897_863]),
+    ];
+    for (sampler, theirs) in numbers {
+        let ours = run(sampler, &sigmas);
+        for (ours, theirs) in ours.data.iter().zip(theirs) {
+            assert!((ours - theirs).abs() < 2e-6, "{sampler:?}: {ours} is not {theirs}");
+        }
+    }
+}
+
+#[test]
+fn twice_the_steps_divide_the_error_by_two_to_the_order() {
+    let error = |sampler, steps: u16| {
+        let sigma = |i| 8.0 * (0.5f32 / 8.0).powf(f32::from(i) / f32::from(steps));
+        let sigmas: Vec<f32> = (0..=steps).map(sigma).collect();
+        largest_difference(&run(sampler, &sigmas), &exact(&start(8.0), 8.0, 0.5))
+    };
+    for (sampler, order) in [
+        (Sampler::Euler, 1.0),
+        (Sampler::Heun, 2.0),
+        (Sampler::DpmPp2m, 2.0),
+        (Sampler::Lms, 3.0), // of 4, but its first steps have no history
+    ] {
+        let measured = (error(sampler, 24) / error(sampler, 48)).log2();
+        assert!(measured > order - 0.15, "{sampler:?} is of order {measured}");
+    }
+}
+
+#[test]
+fn every_sampler_finds_the_picture_and_ancestral_steps_another_of_its_kind() {
+    let sigma = |i: u16| (1.0 - f32::from(i) / 200.0).powi(3) * 10.0;
+    let sigmas: Vec<f32> = (0..=200).map(sigma).collect();
+    let picture = exact(&start(10.0), 10.0, 0.0);
+    for sampler in Sampler::ALL {
+        let ours = run(sampler, &sigmas);
+        if sampler.is_stochastic() {
+            assert!(largest_difference(&ours, &picture) > 0.1, "{sampler:?}");
+            assert!(ours.data.iter().all(|value| (value - MEAN).abs() < 4.0 * STD));
+        } else {
+            assert!(largest_difference(&ours, &picture) < 0.03, "{sampler:?}");
+        }
+    }
+}
+
+#[test]
+fn the_observer_sees_each_step_once_and_the_model_is_asked_as_often_as_promised() {
+    let sigmas = [5.0, 2.0, 0.5, 0.0];
+    for sampler in Sampler::ALL {
+        let (mut calls, mut seen) = (0, Vec::new());
+        let mut model = |x: &Latents, sigma: f32| {
+            calls += 1;
+            gaussian(x, sigma)
+        };
+        let mut observe = |step: Step<'_>| {
+            assert_eq!(gaussian(step.x, step.sigma).as_ref(), Ok(step.denoised));
+            seen.push((step.index, step.sigma));
+            ControlFlow::Continue(())
+        };
+        let noise = &mut NoiseStreams::new(0, 1);
+        let x = sample(sampler, &mut model, start(5.0), &sigmas, noise, &mut observe);
+        assert!(x.expect("nobody stops it").is_finite());
+        assert_eq!(seen, [(0, 5.0), (1, 2.0), (2, 0.5)]);
+        assert_eq!(calls, sampler.model_calls(3), "{sampler:?}");
+    }
+}
+
+#[test]
+fn a_break_stops_and_a_failure_is_passed_on() {
+    for sampler in Sampler::ALL {
+        let run = |model: &mut dyn Denoiser, observe: &mut Observer<'_>| {
+            let noise = &mut NoiseStreams::new(0, 1);
+            sample(sampler, model, start(5.0), &[5.0, 0.0], noise, observe)
+        };
+        let halt = run(&mut gaussian, &mut |_| ControlFlow::Break(()));
+        assert_eq!(halt, Err(Halt::Stopped));
+
+        let failure = Halt::Failed("The device was lost".into());
+        let mut broken = |_: &Latents, _: f32| Err(failure.clone());
+        let halt = run(&mut broken, &mut |_| ControlFlow::Continue(()));
+        assert_eq!(halt, Err(failure));
+    }
+}
+
+#[test]
+fn no_steps_change_nothing_and_one_step_is_the_prediction() {
+    for sampler in Sampler::ALL {
+        assert_eq!(run(sampler, &[5.0]), start(5.0));
+        let prediction = gaussian(&start(5.0), 5.0).expect("it never fails");
+        assert!(largest_difference(&run(sampler, &[5.0, 0.0]), &prediction) < 1e-6);
+    }
+}

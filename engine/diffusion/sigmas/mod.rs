@@ -1,0 +1,290 @@
+//! Schedules: which noise levels the steps visit.
+
+mod beta_quantile;
+mod training;
+
+use serde::{Deserialize, Serialize};
+
+use beta_quantile::beta_quantile;
+pub use training::{BetaSchedule, NoiseSchedule};
+
+/// The schedules that users know by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    #[default]
+    Lesson,
+    Normal,
+    Karras,
+    Exponential,
+    Polyexponential,
+    SgmUniform,
+    Simple,
+    DdimUniform,
+    Beta,
+}
+
+impl Schedule {
+    pub const ALL: [Self; 9] = [
+        Self::Lesson,
+        Self::Normal,
+        Self::Karras,
+        Self::Exponential,
+        Self::Polyexponential,
+        Self::SgmUniform,
+        Self::Simple,
+        Self::DdimUniform,
+        Self::Beta,
+    ];
+
+    /// Name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lesson => "lesson",
+            Self::Normal => "normal",
+            Self::Karras => "karras",
+            Self::Exponential => "exponential",
+            Self::Polyexponential => "polyexponential",
+            Self::SgmUniform => "sgm-uniform",
+            Self::Simple => "simple",
+            Self::DdimUniform => "ddim-uniform",
+            Self::Beta => "beta",
+        }
+    }
+
+    /// Name in the window.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Lesson => "Lesson",
+            Self::Normal => "Normal",
+            Self::Karras => "Karras",
+            Self::Exponential => "Exponential",
+            Self::Polyexponential => "Polyexponential",
+            Self::SgmUniform => "SGM uniform",
+            Self::Simple => "Simple",
+            Self::DdimUniform => "DDIM uniform",
+            Self::Beta => "Beta",
+        }
+    }
+
+    /// One sentence for a tooltip.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Lesson => "Even timesteps over the training schedule, as in the fast.ai lesson",
+            Self::Normal => "Even timesteps, sigmas between them by their logarithms, as in k-diffusion",
+            Self::Karras => "Spends its steps where the noise is low (Karras et al., 2022)",
+            Self::Exponential => "Every step divides the noise by the same number",
+            Self::Polyexponential => "A power of the exponential schedule; of power 1, the same as it",
+            Self::SgmUniform => {
+                "Even timesteps that stop one short of the lowest noise, as in Stability's code"
+            }
+            Self::Simple => "Whole timesteps counted down from the highest, as in ComfyUI",
+            Self::DdimUniform => "Whole timesteps counted up from the lowest, as in DDIM (Song et al., 2020)",
+            Self::Beta => "Dwells on the highest and the lowest noise (Lee et al., 2024)",
+        }
+    }
+
+    /// The noise levels that `steps` steps visit: `steps + 1` of them, falling, the last one 0.
+    ///
+    /// A single step starts at the highest noise, as in k-diffusion, but for lesson and DDIM uniform,
+    /// which start it at the lowest, as in diffusers.
+    pub fn sigmas(self, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+        let [min, max] = [noise.sigma_min(), noise.sigma_max()].map(f64::from);
+        match self {
+            Self::Lesson => lesson(steps, noise),
+            Self::Normal => normal(steps, noise),
+            Self::Karras => karras(steps, min, max),
+            Self::Exponential => polyexponential(steps, min, max, 1.0),
+            Self::Polyexponential => polyexponential(steps, min, max, POLYEXPONENTIAL_RHO),
+            Self::SgmUniform => sgm_uniform(steps, noise),
+            Self::Simple => simple(steps, noise),
+            Self::DdimUniform => ddim_uniform(steps, noise),
+            Self::Beta => beta(steps, noise),
+        }
+    }
+
+    /// The training timestep of a noise level, 0 to `train_steps - 1` with a fraction: what the
+    /// model is told. Levels beyond the trained ones get the nearest.
+    ///
+    /// The lesson's schedule takes sigmas as linear between two timesteps, so this is the exact inverse
+    /// of [`Schedule::sigmas`]; for all others it is their logarithms, as in k-diffusion's `sigma_to_t`.
+    pub fn timestep(self, sigma: f32, noise: &NoiseSchedule) -> f32 {
+        match self {
+            Self::Lesson => noise.timestep_of(sigma, f64::from),
+            _ => noise.timestep_of(sigma, |sigma| f64::from(sigma).ln()),
+        }
+    }
+
+    /// The timestep of every step, falling: [`Schedule::sigmas`] as the model is told them, without
+    /// the final 0.
+    pub fn timesteps(self, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+        let sigmas = self.sigmas(steps, noise);
+        sigmas[..steps].iter().map(|&sigma| self.timestep(sigma, noise)).collect()
+    }
+}
+
+/// k-diffusion's default. At 1 the schedule is the exponential one.
+const POLYEXPONENTIAL_RHO: f64 = 1.0;
+
+/// Both parameters of the beta distribution, from Lee et al. (2024), "Beta Sampling is All You Need".
+const BETA_SHAPE: f64 = 0.6;
+
+/// The sigmas of evenly spaced timesteps, the last training step first and step 0 last.
+fn lesson(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+    // diffusers rounds a timestep to f32 before it interpolates.
+    let timestep = |i| (noise.highest_timestep() * ramp(i, steps)) as f32;
+    ending_in_zero((0..steps).rev().map(|i| noise.sigma_at(f64::from(timestep(i)))))
+}
+
+/// The same timesteps in logarithms: k-diffusion's `DiscreteSchedule.get_sigmas`.
+fn normal(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+    let timestep = |i| noise.highest_timestep() * (1.0 - ramp(i, steps));
+    ending_in_zero((0..steps).map(|i| noise.log_sigma_at(timestep(i))))
+}
+
+/// [`normal`] with a step more, of which the lowest noise is left out: the last step to 0 is then
+/// not shorter than the others.
+fn sgm_uniform(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+    let timestep = |i| noise.highest_timestep() * (1.0 - ramp(i, steps + 1));
+    ending_in_zero((0..steps).map(|i| noise.log_sigma_at(timestep(i))))
+}
+
+/// Equation 5 of Karras et al. (2022): evenly spaced in sigma^(1/rho).
+fn karras(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
+    let rho = 7.0;
+    let [min, max] = [sigma_min, sigma_max].map(|sigma| sigma.powf(1.0 / rho));
+    ending_in_zero((0..steps).map(|i| (max + ramp(i, steps) * (min - max)).powf(rho) as f32))
+}
+
+/// Evenly spaced in ln(sigma) at a `rho` of 1; a larger one dwells on low noise.
+fn polyexponential(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32> {
+    let [min, max] = [sigma_min, sigma_max].map(f64::ln);
+    ending_in_zero((0..steps).map(|i| (min + (1.0 - ramp(i, steps)).powf(rho) * (max - min)).exp() as f32))
+}
+
+/// ComfyUI's `simple`: every (train steps / steps)th training sigma, from the highest down.
+fn simple(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+    let trained = &noise.training_sigmas;
+    if steps > trained.len() {
+        return normal(steps, noise); // there are too few for each step to have its own
+    }
+    ending_in_zero((0..steps).map(|i| trained[trained.len() - 1 - i * trained.len() / steps]))
+}
+
+/// The timesteps 1, 1 + k, 1 + 2k.. with k = train steps / steps, rounded down: diffusers' `leading`
+/// with an offset of 1, which is how Stable Diffusion was published.
+fn ddim_uniform(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+    let trained = &noise.training_sigmas;
+    let Some(last) = steps.checked_sub(1) else { return vec![0.0] };
+    if steps > trained.len() {
+        return normal(steps, noise); // as for `simple`
+    }
+    let every = trained.len() / steps;
+    let offset = 1.min(trained.len() - 1 - last * every);
+    ending_in_zero((0..steps).rev().map(|i| trained[offset + i * every]))
+}
+
+/// ComfyUI's `beta`: the quantiles of a beta distribution, as whole timesteps; where so many steps
+/// are asked for that two would share one, with their fractions.
+fn beta(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+    let quantile = |i| beta_quantile(BETA_SHAPE, 1.0 - i as f64 / steps as f64);
+    let timesteps: Vec<f64> = (0..steps).map(|i| noise.highest_timestep() * quantile(i)).collect();
+    let whole: Vec<f64> = timesteps.iter().map(|t| t.round_ties_even()).collect();
+    let timesteps = if whole.is_sorted_by(|a, b| a > b) { whole } else { timesteps };
+    ending_in_zero(timesteps.into_iter().map(|t| noise.log_sigma_at(t)))
+}
+
+fn ending_in_zero(sigmas: impl Iterator<Item = f32>) -> Vec<f32> {
+    sigmas.chain([0.0]).collect()
+}
+
+/// Entry `i` of `linspace(0, 1, len)`; a single entry is 0.
+fn ramp(i: usize, len: usize) -> f64 {
+    if i == 0 { 0.0 } else { i as f64 / (len - 1) as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stable_diffusion() -> NoiseSchedule {
+        NoiseSchedule::scaled_linear(0.00085, 0.012, 1000)
+    }
+
+    #[track_caller]
+    fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32) {
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert!((ours - theirs).abs() <= tolerance, "{ours} is not {theirs}");
+        }
+    }
+
+    #[test]
+    fn fifteen_steps_are_the_lessons() {
+        let (noise, lesson) = (stable_diffusion(), Schedule::Lesson);
+        let sigmas = [
+            14.6146, 9.6826, 6.6780, 4.7746, 3.5221, 2.6666, 2.0606, 1.6156, 1.2768, 1.0097, 0.7913, 0.6056,
+            0.4397, 0.2780, 0.0292, 0.0,
+        ];
+        assert_close(&lesson.sigmas(15, &noise), &sigmas, 6e-5);
+        let timesteps = lesson.timesteps(15, &noise);
+        assert_close(&timesteps[..3], &[999.0, 927.6429, 856.2857], 1e-3);
+        assert_close(&timesteps[13..], &[71.3571, 0.0], 1e-3);
+    }
+
+    #[test]
+    fn ten_karras_steps_are_k_diffusions() {
+        let noise = stable_diffusion();
+        let sigmas = [
+            14.614_643, 9.102_934, 5.478_399, 3.168_609, 1.749_423, 0.914_076, 0.446_921, 0.2014, 0.081_911,
+            0.029_168, 0.0,
+        ];
+        assert_close(&Schedule::Karras.sigmas(10, &noise), &sigmas, 5e-6);
+    }
+
+    #[test]
+    fn ten_normal_steps_are_k_diffusions() {
+        let sigmas = [
+            14.614_647, 7.839_885, 4.609_176, 2.918_308, 1.950_162, 1.344_928, 0.932_358, 0.624_977,
+            0.368_659, 0.029_168, 0.0,
+        ];
+        assert_close(&Schedule::Normal.sigmas(10, &stable_diffusion()), &sigmas, 5e-6);
+    }
+
+    #[test]
+    fn a_model_of_few_training_steps_can_be_sampled_in_more() {
+        let noise = NoiseSchedule::linear(1e-4, 0.02, 10);
+        for schedule in Schedule::ALL {
+            for steps in [7, 10, 11, 100] {
+                let sigmas = schedule.sigmas(steps, &noise);
+                assert_eq!(sigmas.len(), steps + 1);
+                assert!(sigmas.is_sorted_by(|a, b| a > b), "{schedule:?} in {steps} steps");
+            }
+        }
+    }
+
+    #[test]
+    fn every_schedule_falls_to_zero_for_any_number_of_steps() {
+        let noise = stable_diffusion();
+        for schedule in Schedule::ALL {
+            for steps in [0, 1, 2, 3, 20, 999, 1000] {
+                let sigmas = schedule.sigmas(steps, &noise);
+                assert_eq!((sigmas.len(), sigmas[steps]), (steps + 1, 0.0));
+                assert!(sigmas.is_sorted_by(|a, b| a > b), "{schedule:?} in {steps} steps");
+            }
+        }
+    }
+
+    #[test]
+    fn a_timestep_is_whole_at_a_training_sigma_and_kept_in_range() {
+        let noise = stable_diffusion();
+        for schedule in Schedule::ALL {
+            for t in [0u16, 1, 500, 998, 999] {
+                let sigma = noise.training_sigmas[usize::from(t)];
+                assert_eq!(schedule.timestep(sigma, &noise), f32::from(t));
+            }
+            assert_eq!(schedule.timestep(0.0, &noise), 0.0);
+            assert_eq!(schedule.timestep(100.0, &noise), 999.0);
+        }
+    }
+}

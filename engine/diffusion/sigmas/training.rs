@@ -1,0 +1,148 @@
+//! The noise levels that a model was trained at.
+
+use serde::{Deserialize, Serialize};
+
+/// How the betas rise from the first training step to the last; the names are those of diffusers'
+/// `scheduler_config.json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BetaSchedule {
+    /// Their square roots rise evenly: Stable Diffusion.
+    #[default]
+    ScaledLinear,
+    /// They rise evenly: Ho et al. (2020).
+    Linear,
+}
+
+/// The noise levels that a model was trained at: sigma of each training timestep, ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoiseSchedule {
+    pub training_sigmas: Vec<f32>,
+}
+
+impl NoiseSchedule {
+    /// `sigma_t = sqrt((1 - abar_t) / abar_t)` with `abar_t` the product of `1 - beta` up to `t`
+    /// (Song et al., 2021). Stable Diffusion's betas rise from 0.00085 to 0.012 in 1000 steps.
+    ///
+    /// The steps of it are rounded where diffusers rounds them: 1 - abar has lost four digits in f32,
+    /// so rounding elsewhere would move the smallest sigmas in their fifth.
+    pub fn new(rise: BetaSchedule, beta_start: f64, beta_end: f64, train_steps: usize) -> Self {
+        let betas = match rise {
+            BetaSchedule::ScaledLinear => linspace(beta_start.sqrt(), beta_end.sqrt(), train_steps)
+                .map(|root| root * root)
+                .collect::<Vec<f32>>(),
+            BetaSchedule::Linear => linspace(beta_start, beta_end, train_steps).collect(),
+        };
+        let abar = betas.iter().scan(1.0, |abar, beta| {
+            *abar *= f64::from(1.0 - beta);
+            Some(*abar as f32)
+        });
+        Self { training_sigmas: abar.map(|abar| ((1.0 - abar) / abar).sqrt()).collect() }
+    }
+
+    /// [`BetaSchedule::ScaledLinear`].
+    pub fn scaled_linear(beta_start: f64, beta_end: f64, train_steps: usize) -> Self {
+        Self::new(BetaSchedule::ScaledLinear, beta_start, beta_end, train_steps)
+    }
+
+    /// [`BetaSchedule::Linear`].
+    pub fn linear(beta_start: f64, beta_end: f64, train_steps: usize) -> Self {
+        Self::new(BetaSchedule::Linear, beta_start, beta_end, train_steps)
+    }
+
+    /// Whether the sigmas are finite, above 0 and rising, on which schedules and samplers rely.
+    /// Betas that come from a file may make others.
+    pub fn is_sound(&self) -> bool {
+        let sigmas = &self.training_sigmas;
+        !sigmas.is_empty()
+            && sigmas[0] > 0.0
+            && sigmas.is_sorted_by(|a, b| a < b)
+            && self.sigma_max().is_finite()
+    }
+
+    /// # Panics
+    /// If there are no training sigmas.
+    pub fn sigma_min(&self) -> f32 {
+        *self.training_sigmas.first().expect("a model was trained at some noise level")
+    }
+
+    /// # Panics
+    /// If there are no training sigmas.
+    pub fn sigma_max(&self) -> f32 {
+        *self.training_sigmas.last().expect("a model was trained at some noise level")
+    }
+
+    pub(super) fn highest_timestep(&self) -> f64 {
+        self.training_sigmas.len().saturating_sub(1) as f64
+    }
+
+    /// Linear interpolation of the sigmas at a timestep within `0..=highest_timestep`.
+    pub(super) fn sigma_at(&self, timestep: f64) -> f32 {
+        let (low, high, part) = self.around(timestep);
+        (low + part * (high - low)) as f32
+    }
+
+    /// Linear interpolation of their logarithms: k-diffusion's `t_to_sigma`.
+    pub(super) fn log_sigma_at(&self, timestep: f64) -> f32 {
+        let (low, high, part) = self.around(timestep);
+        (low.ln() + part * (high / low).ln()).exp() as f32
+    }
+
+    /// The trained sigmas below and above a timestep, and how far it lies between them.
+    fn around(&self, timestep: f64) -> (f64, f64, f64) {
+        let below = timestep as usize;
+        let low = self.training_sigmas[below];
+        let high = self.training_sigmas.get(below + 1).copied().unwrap_or(low);
+        (f64::from(low), f64::from(high), timestep - below as f64)
+    }
+
+    /// Where `sigma` lies between the timesteps, on the scale of `f`.
+    pub(super) fn timestep_of(&self, sigma: f32, f: impl Fn(f32) -> f64) -> f32 {
+        let sigmas = &self.training_sigmas;
+        match sigmas.partition_point(|&trained| trained <= sigma) {
+            0 => 0.0,
+            above if above == sigmas.len() => self.highest_timestep() as f32,
+            above => {
+                let (low, high) = (f(sigmas[above - 1]), f(sigmas[above]));
+                ((above - 1) as f64 + (f(sigma) - low) / (high - low)) as f32
+            }
+        }
+    }
+}
+
+/// `torch.linspace` in f32, which counts from the nearer end.
+fn linspace(start: f64, end: f64, len: usize) -> impl Iterator<Item = f32> {
+    let (start, end) = (start as f32, end as f32);
+    let step = (end - start) / len.saturating_sub(1) as f32;
+    (0..len).map(move |i| {
+        if i == 0 {
+            start
+        } else if i < len / 2 {
+            step.mul_add(i as f32, start)
+        } else {
+            (-step).mul_add((len - 1 - i) as f32, end)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_sigmas_span_what_diffusers_says() {
+        let noise = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        assert!(noise.is_sound());
+        for (ours, theirs) in [(noise.sigma_min(), 0.029_167_533), (noise.sigma_max(), 14.614_647)] {
+            assert!((ours - theirs).abs() <= 1e-6, "{ours} is not {theirs}");
+        }
+    }
+
+    #[test]
+    fn betas_without_noise_are_unsound() {
+        assert!(!NoiseSchedule::linear(0.0, 0.0, 10).is_sound());
+        assert!(!NoiseSchedule::linear(0.1, 1.5, 10).is_sound());
+        assert!(!NoiseSchedule::linear(0.1, 0.2, 0).is_sound());
+        assert!(NoiseSchedule::linear(1e-4, 0.02, 1).is_sound());
+    }
+}
