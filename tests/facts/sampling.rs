@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 
 use crate::golden::Golden;
 use engine::diffusion::{
-    Denoiser, Halt, Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample,
+    BetaSchedule, Denoiser, Halt, Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator,
+    sample,
 };
 
 const SEEDS: [u64; 3] = [0, 32, (1 << 32) + 5];
@@ -85,6 +86,14 @@ fn a_run_starts_where_the_reference_pipeline_starts() {
 fn training_sigmas_are_those_of_diffusers() {
     let theirs = Golden::open("schedules.safetensors").get("train_sigmas");
     assert_close("train_sigmas", &stable_diffusion().training_sigmas, &theirs, 1.5e-7, 0.0);
+}
+
+#[test]
+fn cosine_training_sigmas_are_those_of_diffusers() {
+    let theirs = Golden::open("analytic.safetensors").get("cosine_train_sigmas");
+    let ours = NoiseSchedule::new(BetaSchedule::Cosine, 0.0, 0.0, 1000);
+    assert!(ours.is_sound());
+    assert_close("cosine_train_sigmas", &ours.training_sigmas, &theirs, 1e-5, 0.0);
 }
 
 #[test]
@@ -191,6 +200,16 @@ fn run_on_the_mixture(sampler: Sampler, sigmas: &[f32]) -> Vec<f32> {
     let model: &mut dyn Denoiser = &mut mixture;
     let end = sample(sampler, model, x, sigmas, &mut noise, &mut |_| ControlFlow::Continue(()));
     end.expect("nobody stops it").data
+}
+
+#[test]
+fn a_name_in_a_file_is_the_name_on_the_command_line() {
+    for sampler in Sampler::ALL {
+        assert_eq!(serde_json::to_value(sampler).ok(), Some(sampler.name().into()));
+    }
+    for schedule in Schedule::ALL {
+        assert_eq!(serde_json::to_value(schedule).ok(), Some(schedule.name().into()));
+    }
 }
 
 #[test]

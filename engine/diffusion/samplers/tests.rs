@@ -131,3 +131,30 @@ fn no_steps_change_nothing_and_one_step_is_the_prediction() {
         assert!(largest_difference(&run(sampler, &[5.0, 0.0]), &prediction) < 1e-6);
     }
 }
+
+#[test]
+fn a_picture_of_a_batch_is_the_same_picture_alone() {
+    let sigmas = [5.0, 2.0, 0.5, 0.1, 0.0];
+    let run = |sampler, seed, batch| {
+        let mut noise = NoiseStreams::new(seed, batch);
+        let x = noise.draw([batch, 4, 2, 2]).scale(sigmas[0]);
+        let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
+        sample(sampler, &mut gaussian, x, &sigmas, &mut noise, keep_on).expect("nobody stops it")
+    };
+    for sampler in Sampler::ALL {
+        assert_eq!(run(sampler, 10, 3).picture(2), run(sampler, 12, 1).picture(0), "{sampler:?}");
+    }
+}
+
+#[test]
+fn noise_is_drawn_only_by_those_who_say_so() {
+    let sigmas = [5.0, 2.0, 0.5, 0.0];
+    for sampler in Sampler::ALL {
+        let mut noise = NoiseStreams::new(0, 1);
+        let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
+        let end = sample(sampler, &mut gaussian, start(5.0), &sigmas, &mut noise, keep_on);
+        assert!(end.is_ok());
+        let untouched = noise.draw(SHAPE) == NoiseStreams::new(0, 1).draw(SHAPE);
+        assert_eq!(untouched, !sampler.is_stochastic(), "{sampler:?}");
+    }
+}
