@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 
 use crate::golden::Golden;
 use engine::diffusion::{
-    Denoiser, Halt, Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator, sample,
+    BetaSchedule, Denoiser, Halt, Latents, NoiseSchedule, NoiseStreams, Sampler, Schedule, TorchGenerator,
+    sample,
 };
 
 const SEEDS: [u64; 3] = [0, 32, (1 << 32) + 5];
@@ -85,6 +86,14 @@ fn a_run_starts_where_the_reference_pipeline_starts() {
 fn training_sigmas_are_those_of_diffusers() {
     let theirs = Golden::open("schedules.safetensors").get("train_sigmas");
     assert_close("train_sigmas", &stable_diffusion().training_sigmas, &theirs, 1.5e-7, 0.0);
+}
+
+#[test]
+fn cosine_training_sigmas_are_those_of_diffusers() {
+    let theirs = Golden::open("analytic.safetensors").get("cosine_train_sigmas");
+    let ours = NoiseSchedule::new(BetaSchedule::Cosine, 0.0, 0.0, 1000);
+    assert!(ours.is_sound());
+    assert_close("cosine_train_sigmas", &ours.training_sigmas, &theirs, 1e-5, 0.0);
 }
 
 #[test]
@@ -169,20 +178,20 @@ fn lms_weighs_derivatives_as_k_diffusion_does() {
 /// The perfect denoiser of pictures whose every number is drawn from one Gaussian mixture: the one of
 /// `tests/golden/analytic.py`.
 fn mixture(x: &Latents, sigma: f32) -> Result<Latents, Halt> {
+    Ok(x.zip_with(x, |x, _| posterior_mean(x.into(), sigma.into()) as f32))
+}
+
+fn posterior_mean(x: f64, sigma: f64) -> f64 {
     const WEIGHTS_MEANS_STDS: [[f64; 3]; 3] = [[0.5, -1.0, 0.3], [0.3, 0.4, 0.2], [0.2, 1.5, 0.4]];
-    let sigma = f64::from(sigma);
-    let posterior_mean = |x: f32| {
-        let (mut sum, mut total) = (0.0, 0.0);
-        for [weight, mean, std] in WEIGHTS_MEANS_STDS {
-            let variance = std * std + sigma * sigma;
-            let offset = f64::from(x) - mean;
-            let share = weight / variance.sqrt() * (-offset * offset / (2.0 * variance)).exp();
-            sum += share * (mean + std * std / variance * offset);
-            total += share;
-        }
-        (sum / total) as f32
-    };
-    Ok(x.zip_with(x, |x, _| posterior_mean(x)))
+    let (mut sum, mut total) = (0.0, 0.0);
+    for [weight, mean, std] in WEIGHTS_MEANS_STDS {
+        let variance = std * std + sigma * sigma;
+        let offset = x - mean;
+        let share = weight / variance.sqrt() * (-offset * offset / (2.0 * variance)).exp();
+        sum += share * (mean + std * std / variance * offset);
+        total += share;
+    }
+    sum / total
 }
 
 fn run_on_the_mixture(sampler: Sampler, sigmas: &[f32]) -> Vec<f32> {
@@ -194,6 +203,16 @@ fn run_on_the_mixture(sampler: Sampler, sigmas: &[f32]) -> Vec<f32> {
 }
 
 #[test]
+fn a_name_in_a_file_is_the_name_on_the_command_line() {
+    for sampler in Sampler::ALL {
+        assert_eq!(serde_json::to_value(sampler).ok(), Some(sampler.name().into()));
+    }
+    for schedule in Schedule::ALL {
+        assert_eq!(serde_json::to_value(schedule).ok(), Some(schedule.name().into()));
+    }
+}
+
+#[test]
 fn every_sampler_on_every_schedule_ends_where_its_reference_does() {
     let golden = Golden::open("analytic.safetensors");
     for schedule in Schedule::ALL {
@@ -202,5 +221,50 @@ fn every_sampler_on_every_schedule_ends_where_its_reference_does() {
             let name = format!("{}.{}", sampler.name(), schedule.name());
             assert_close(&name, &run_on_the_mixture(sampler, &sigmas), &golden.get(&name), 1e-4, 1e-5);
         }
+    }
+}
+
+/// Where the mixture's differential equation leads from `x`: Runge and Kutta's fourth-order method in
+/// double precision, by many even steps of `lambda = -ln sigma`.
+fn solution(x: f32, sigma: f64, end: f64) -> f32 {
+    const STEPS: u16 = 4000;
+    let h = (sigma / end).ln() / f64::from(STEPS);
+    let mut x = f64::from(x);
+    for step in 0..STEPS {
+        let slope = |x: f64, part: f64| posterior_mean(x, sigma * (-h * (f64::from(step) + part)).exp()) - x;
+        let k_1 = slope(x, 0.0);
+        let k_2 = slope(x + h / 2.0 * k_1, 0.5);
+        let k_3 = slope(x + h / 2.0 * k_2, 0.5);
+        let k_4 = slope(x + h * k_3, 1.0);
+        x += h / 6.0 * (k_1 + 2.0 * k_2 + 2.0 * k_3 + k_4);
+    }
+    x as f32
+}
+
+#[test]
+fn twice_the_steps_divide_the_error_by_two_to_the_order_of_the_sampler() {
+    let (from, to) = (8.0, 1.0f32);
+    let start = NoiseStreams::new(32, 1).draw([1, 4, 4, 4]).scale(from);
+    let exact: Vec<f32> = start.data.iter().map(|&x| solution(x, from.into(), to.into())).collect();
+    let error = |sampler, steps: u16| {
+        // The first steps are short, so that multistep samplers have a history before it matters.
+        let sigma = |i| from * (to / from).powf((f32::from(i) / f32::from(steps)).powi(2));
+        let sigmas: Vec<f32> = (0..=steps).map(sigma).collect();
+        let squares =
+            run_on_the_mixture(sampler, &sigmas).into_iter().zip(&exact).map(|(a, b)| (a - b).powi(2));
+        squares.sum::<f32>().sqrt()
+    };
+    for (sampler, order) in [
+        (Sampler::Euler, 1.0),
+        (Sampler::Ddim, 1.0),
+        (Sampler::Heun, 2.0),
+        (Sampler::Dpm2, 2.0),
+        (Sampler::DpmPp2m, 2.0),
+        (Sampler::UniPc, 3.0), // the correction adds one
+        (Sampler::Lms, 4.0),
+    ] {
+        let measured = (error(sampler, 40) / error(sampler, 80)).log2();
+        println!("{} is of order {measured:.2}", sampler.label());
+        assert!((measured - order).abs() < 0.3, "{} is of order {measured}, not {order}", sampler.label());
     }
 }

@@ -54,6 +54,11 @@ def table() -> external.DiscreteSchedule:
     return external.DiscreteSchedule(train_sigmas().double(), quantize=False)
 
 
+def cosine_train_sigmas() -> torch.Tensor:
+    scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+    return ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5
+
+
 def sigmas_of(schedule: str, n: int) -> torch.Tensor:
     trained = table()
     ends = n, trained.sigma_min.item(), trained.sigma_max.item()
@@ -155,6 +160,7 @@ def make() -> None:
         names="SCHEDULE.STEPS.sigmas, .timesteps (of all sigmas but the final 0); SAMPLER.SCHEDULE: the end of 10 steps",
         sigmas="runs walk the recorded sigmas, rounded to f32",
     )
+    record.add("cosine_train_sigmas", cosine_train_sigmas())
     trained = table()
     for schedule in SCHEDULES:
         for steps in STEPS:

@@ -211,7 +211,7 @@ pub fn sample(
         Sampler::Heun => heun(model, x, sigmas, observe),
         Sampler::Dpm2 => dpm2(model, x, sigmas, observe),
         Sampler::Dpm2Ancestral => dpm2_ancestral(model, x, sigmas, noise, observe),
-        Sampler::Lms => lms(model, x, sigmas, observe),
+        Sampler::Lms => lms(model, x, sigmas, 4, observe),
         Sampler::DpmPp2sAncestral => dpmpp_2s_ancestral(model, x, sigmas, noise, observe),
         Sampler::DpmPp2m => dpmpp_2m(model, x, sigmas, observe),
         Sampler::DpmPpSde => dpmpp_sde(model, x, sigmas, noise, observe),

@@ -5,19 +5,20 @@ use std::collections::VecDeque;
 use super::{Sampled, carry_on, derivative, difference, phi, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Observer};
 
-/// Linear multistep (Adams and Bashforth) of order 4: a polynomial through the latest derivatives,
-/// integrated over the step. The lesson's sampler, from k-diffusion.
+/// Linear multistep (Adams and Bashforth) of an order of 1 to 4: a polynomial through the latest
+/// derivatives, integrated over the step. The lesson's sampler, from k-diffusion.
 pub(super) fn lms(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    order: usize,
     observe: &mut Observer<'_>,
 ) -> Sampled {
-    const ORDER: usize = 4;
-    let mut derivatives = VecDeque::with_capacity(ORDER); // the latest first
+    assert!((1..=4).contains(&order), "linear multistep of order {order}");
+    let mut derivatives = VecDeque::with_capacity(order); // the latest first
     for (index, sigma, _) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
-        derivatives.truncate(ORDER - 1);
+        derivatives.truncate(order - 1);
         derivatives.push_front(derivative(&x, &denoised, sigma));
         for (back, d) in derivatives.iter().enumerate() {
             x = x.add_scaled(lms_coefficient(derivatives.len(), sigmas, index, back), d);

@@ -12,6 +12,9 @@ pub enum BetaSchedule {
     ScaledLinear,
     /// They rise evenly: Ho et al. (2020).
     Linear,
+    /// The signal falls as a squared cosine: Nichol and Dhariwal (2021). It has no first and last beta.
+    #[serde(rename = "squaredcos_cap_v2")]
+    Cosine,
 }
 
 /// The noise levels that a model was trained at: sigma of each training timestep, ascending.
@@ -32,6 +35,7 @@ impl NoiseSchedule {
                 .map(|root| root * root)
                 .collect::<Vec<f32>>(),
             BetaSchedule::Linear => linspace(beta_start, beta_end, train_steps).collect(),
+            BetaSchedule::Cosine => cosine_betas(train_steps).collect(),
         };
         let abar = betas.iter().scan(1.0, |abar, beta| {
             *abar *= f64::from(1.0 - beta);
@@ -108,6 +112,15 @@ impl NoiseSchedule {
             }
         }
     }
+}
+
+/// Equation 17 of Nichol and Dhariwal (2021), no beta above 0.999.
+fn cosine_betas(len: usize) -> impl Iterator<Item = f32> {
+    let abar = move |i: usize| {
+        let angle = (i as f64 / len as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
+        angle.cos().powi(2)
+    };
+    (0..len).map(move |i| (1.0 - abar(i + 1) / abar(i)).min(0.999) as f32)
 }
 
 /// `torch.linspace` in f32, which counts from the nearer end.
