@@ -18,7 +18,7 @@ from scipy import stats
 from pipeline import BETAS, external, lms_scheduler, sampling, train_sigmas
 from record import Record
 
-STEPS = [1, 2, 10, 15, 20, 30, 50]
+STEPS = [1, 2, 10, 15, 20, 30, 38, 50]
 MIXTURE = {"weights": [0.5, 0.3, 0.2], "means": [-1.0, 0.4, 1.5], "stds": [0.3, 0.2, 0.4]}
 SEED = 32
 SHAPE = (1, 4, 4, 4)
