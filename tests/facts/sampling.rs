@@ -121,7 +121,7 @@ fn every_schedule_is_that_of_its_double_precision_reference() {
     let golden = Golden::open("analytic.safetensors");
     let noise = stable_diffusion();
     for schedule in Schedule::ALL {
-        for steps in STEPS {
+        for steps in STEPS.into_iter().chain([38]) {
             let name = format!("{}.{steps}", schedule.name());
             let sigmas = golden.get(&format!("{name}.sigmas"));
             assert_close(&name, &schedule.sigmas(steps, &noise), &sigmas, 1e-6, 0.0);
@@ -219,7 +219,7 @@ fn every_sampler_on_every_schedule_ends_where_its_reference_does() {
         let sigmas = golden.get(&format!("{}.10.sigmas", schedule.name()));
         for sampler in Sampler::ALL {
             let name = format!("{}.{}", sampler.name(), schedule.name());
-            assert_close(&name, &run_on_the_mixture(sampler, &sigmas), &golden.get(&name), 1e-4, 1e-5);
+            assert_close(&name, &run_on_the_mixture(sampler, &sigmas), &golden.get(&name), 1e-4, 2e-6);
         }
     }
 }

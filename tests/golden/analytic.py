@@ -18,7 +18,7 @@ from scipy import stats
 from pipeline import BETAS, external, lms_scheduler, sampling, train_sigmas
 from record import Record
 
-STEPS = [1, 2, 10, 15, 20, 30, 50]
+STEPS = [1, 2, 10, 15, 20, 30, 38, 50]
 MIXTURE = {"weights": [0.5, 0.3, 0.2], "means": [-1.0, 0.4, 1.5], "stds": [0.3, 0.2, 0.4]}
 SEED = 32
 SHAPE = (1, 4, 4, 4)
@@ -28,7 +28,7 @@ ADAPTED = {  # diffusers' schedulers for what k-diffusion lacks
     "ddim": lambda: DDIMScheduler(**LEADING, clip_sample=False),
     "ddpm": lambda: DDPMScheduler(**LEADING, clip_sample=False, variance_type="fixed_small"),
     "plms": lambda: PNDMScheduler(**LEADING, skip_prk_steps=True, set_alpha_to_one=True),
-    # The scaling makes its boundary condition vanish, as it does at the timesteps of a real model.
+    # The scaling makes its boundary condition vanish, as it all but does at a real model's timesteps.
     "lcm": lambda: LCMScheduler(**LEADING, clip_sample=False, timestep_scaling=1e9),
     "unipc": lambda: UniPCMultistepScheduler(**LEADING, solver_order=2, final_sigmas_type="zero"),
 }

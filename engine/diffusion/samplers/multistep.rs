@@ -109,15 +109,15 @@ pub(super) fn plms(
 }
 
 /// UniPC of order 2 (algorithms 5 to 8 of Zhao et al., 2023, with their `B(h) = exp(h) - 1`): a step of
-/// [`dpmpp_2m`], which the prediction at its end then corrects. What it corrects is where the next step
-/// starts; the prediction itself is not made again.
+/// [`dpmpp_2m`], which the prediction at its end then corrects. That moves x to where the next step
+/// starts, and makes the order 3; the prediction itself is not made again.
 pub(super) fn unipc(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
     observe: &mut Observer<'_>,
 ) -> Sampled {
-    /// A step: where it started, the prediction there, its length in lambda and the slope to it.
+    /// A step: where it started, the prediction there, and its length in lambda.
     struct Taken {
         x: Latents,
         denoised: Latents,

@@ -168,7 +168,9 @@ fn simple(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     if steps > trained.len() {
         return normal(steps, noise); // there are too few for each step to have its own
     }
-    ending_in_zero((0..steps).map(|i| trained[trained.len() - 1 - i * trained.len() / steps]))
+    // Rounded as there: in whole numbers one place of 38 steps would be another.
+    let every = trained.len() as f64 / steps as f64;
+    ending_in_zero((0..steps).map(|i| trained[trained.len() - 1 - (i as f64 * every) as usize]))
 }
 
 /// The timesteps 1, 1 + k, 1 + 2k.. with k = train steps / steps, rounded down: diffusers' `leading`
