@@ -2,42 +2,45 @@
 
 use crate::diffusion::{Sampler, Schedule};
 
-/// Our schedule in A1111's words. The lesson's even timesteps are what A1111 calls Uniform.
+/// Our schedule in A1111's words. Its Uniform is k-diffusion's normal; the lesson's, which differs from
+/// that by less than a picture shows, has no name there.
 pub(super) fn schedule_label(schedule: Schedule) -> &'static str {
     match schedule {
-        Schedule::Lesson => "Uniform",
+        Schedule::Lesson | Schedule::Normal => "Uniform",
         other => other.label(),
     }
 }
 
 /// Other names of samplers that we have, by their plain names (see [`plain`]).
-const SAME_SAMPLER: &[(&str, Sampler)] =
-    &[("euler ancestral", Sampler::EulerAncestral), ("dpm++2m", Sampler::DpmPp2m)];
+const SAME_SAMPLER: &[(&str, Sampler)] = &[
+    ("euler ancestral", Sampler::EulerAncestral),
+    ("dpm 2", Sampler::Dpm2),
+    ("kdpm 2", Sampler::Dpm2),
+    ("dpm 2 a", Sampler::Dpm2Ancestral),
+    ("dpm 2 ancestral", Sampler::Dpm2Ancestral),
+    ("kdpm 2 a", Sampler::Dpm2Ancestral),
+    ("dpm++2m", Sampler::DpmPp2m),
+    ("dpmpp 2s", Sampler::DpmPp2sAncestral),
+    ("dpmpp 2s ancestral", Sampler::DpmPp2sAncestral),
+    ("uni pc", Sampler::UniPc),
+    ("pndm", Sampler::Plms),
+];
 
 /// Samplers that we lack, by how their plain names begin; the first row that fits counts.
 const NEAREST_SAMPLER: &[(&str, Sampler)] = &[
-    ("dpm++ 2s", Sampler::EulerAncestral),
-    ("dpmpp 2s", Sampler::EulerAncestral),
+    ("dpm++ 2s", Sampler::DpmPp2sAncestral),
+    ("dpmpp 2s", Sampler::DpmPp2sAncestral),
     ("dpm++", Sampler::DpmPp2m),
     ("dpmpp", Sampler::DpmPp2m),
-    ("dpm2 a", Sampler::EulerAncestral),
-    ("dpm 2 a", Sampler::EulerAncestral),
-    ("kdpm 2 a", Sampler::EulerAncestral),
-    ("dpm2", Sampler::Heun),
-    ("dpm 2", Sampler::Heun),
-    ("kdpm 2", Sampler::Heun),
     ("restart", Sampler::Heun),
     ("dpm", Sampler::DpmPp2m),
-    ("unipc", Sampler::DpmPp2m),
-    ("uni pc", Sampler::DpmPp2m),
+    ("uni pc", Sampler::UniPc),
     ("deis", Sampler::DpmPp2m),
-    ("plms", Sampler::Lms),
-    ("pndm", Sampler::Lms),
-    ("ipndm", Sampler::Lms),
+    ("ipndm", Sampler::Plms),
     ("lms", Sampler::Lms),
-    ("lcm", Sampler::EulerAncestral),
-    ("ddpm", Sampler::EulerAncestral),
-    ("ddim", Sampler::Euler),
+    ("lcm", Sampler::Lcm),
+    ("ddpm", Sampler::Ddpm),
+    ("ddim", Sampler::Ddim),
     ("heun", Sampler::Heun),
     ("euler", Sampler::Euler),
 ];
@@ -67,22 +70,13 @@ pub(super) fn sampler_of(spoken: &str, notes: &mut Vec<String>) -> Sampler {
     sampler
 }
 
-/// Other names of schedules that we have. They differ in how they interpolate between two training
-/// sigmas, by less than a picture shows.
-const SAME_SCHEDULE: &[(&str, Schedule)] = &[
-    ("uniform", Schedule::Lesson),
-    ("normal", Schedule::Lesson),
-    ("default", Schedule::Lesson),
-    ("discrete", Schedule::Lesson),
-];
+/// Other names of schedules that we have.
+const SAME_SCHEDULE: &[(&str, Schedule)] =
+    &[("uniform", Schedule::Normal), ("default", Schedule::Normal), ("discrete", Schedule::Normal)];
 
-/// Schedules that we lack, by their names' beginnings. The first group dwells on low noise.
-const NEAREST_SCHEDULE: &[(&str, Schedule)] = &[
-    ("exponential", Schedule::Karras),
-    ("polyexponential", Schedule::Karras),
-    ("align your steps", Schedule::Karras),
-    ("kl optimal", Schedule::Karras),
-];
+/// Schedules that we lack, by their names' beginnings: those that dwell on low noise.
+const NEAREST_SCHEDULE: &[(&str, Schedule)] =
+    &[("align your steps", Schedule::Karras), ("kl optimal", Schedule::Karras)];
 
 /// What "Automatic" means for a sampler (Forge `modules/sd_samplers_kdiffusion.py`), by the plain
 /// name's beginning; the first row that fits counts, and no row means the model's own schedule.
@@ -113,7 +107,7 @@ pub(super) fn schedule_of(spoken: Option<&str>, spoken_sampler: &str, notes: &mu
         return *schedule;
     }
     let near = NEAREST_SCHEDULE.iter().find(|(start, _)| name.starts_with(start));
-    let schedule = near.map_or(Schedule::Lesson, |(_, schedule)| *schedule);
+    let schedule = near.map_or(Schedule::Normal, |(_, schedule)| *schedule);
     let label = schedule.label();
     let said = short(spoken.filter(|said| plain(said) != "automatic").unwrap_or(&name));
     notes.push(format!("The schedule “{said}” is not here: {label}, the nearest, is set"));
