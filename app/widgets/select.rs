@@ -1,8 +1,8 @@
 //! One of many, from a list that drops down.
 
 use egui::{
-    CornerRadius, CursorIcon, Popup, PopupCloseBehavior, Response, RichText, Role, Sense, Stroke, StrokeKind,
-    Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align, CornerRadius, CursorIcon, Id, Popup, PopupCloseBehavior, Response, RichText, Role, ScrollArea,
+    Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::buttons::focus_ring;
@@ -55,14 +55,26 @@ pub fn select_ui(
     let chevron = egui::Rect::from_center_size(rect.right_center() - vec2(15.0, 0.0), Vec2::splat(16.0));
     Icon::ChevronDown.paint_sized(ui.painter(), chevron, 14.0, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_FIELD);
+    let room = 0.58 * ui.ctx().content_rect().height();
     Popup::menu(&response)
-        .width(width.max(236.0))
+        .width(LIST_WIDTH)
         .gap(4.0)
         .close_behavior(PopupCloseBehavior::CloseOnClickOutside)
-        .show(list);
+        .show(|ui| {
+            ui.data_mut(|data| data.insert_temp(just_opened(), !open));
+            ScrollArea::vertical().max_height(room).show(ui, list)
+        });
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     if open { response } else { tip(response, name, None, sentence) }
 }
+
+/// Where a list says that it has just opened, so that its chosen row comes into view.
+fn just_opened() -> Id {
+    Id::unique("a list has just opened")
+}
+
+/// Wide enough for most hints to take one line.
+const LIST_WIDTH: f32 = 340.0;
 
 /// A row of a list that dropped down; clicking it closes the list.
 pub fn menu_item_ui(ui: &mut Ui, item: SelectItem<'_>) -> bool {
@@ -81,6 +93,9 @@ pub fn menu_item_ui(ui: &mut Ui, item: SelectItem<'_>) -> bool {
         ui.painter().rect_filled(rect, corner, tokens.line.gamma_multiply(0.7));
     }
     if item.chosen {
+        if ui.data(|data| data.get_temp(just_opened())).unwrap_or(false) {
+            response.scroll_to_me(Some(Align::Center));
+        }
         let mark = egui::Rect::from_min_size(rect.min + vec2(5.0, 5.0), Vec2::splat(label_height));
         Icon::Check.paint_sized(ui.painter(), mark, 14.0, tokens.accent);
     }
@@ -108,7 +123,7 @@ pub fn chip_ui(
     let tokens = Tokens::of(ui);
     let strong = RichText::new(strong).font(theme::heading()).color(tokens.text);
     let mut job = egui::text::LayoutJob::default();
-    let align = egui::Align::Center;
+    let align = Align::Center;
     strong.append_to(&mut job, ui.style(), egui::FontSelection::Default, align);
     if !quiet.is_empty() {
         RichText::new(format!("  {quiet}")).font(theme::body()).color(tokens.dim).append_to(
