@@ -10,8 +10,9 @@ use image::{ImageError, ImageFormat, ImageReader};
 use serde_json::{Value, json};
 
 use super::args::InspectArgs;
-use super::weights::{self, ModelFolder, WeightFile};
+use super::weights::{self, ModelFolder, Weights};
 use super::{Failure, recipe_json, say};
+use crate::chores::is_model_file;
 
 /// What a path turned out to be.
 enum Found {
@@ -23,46 +24,46 @@ enum Found {
         /// Sentences: why it has no recipe, why it cannot be a start image.
         notes: Vec<String>,
     },
-    Weights(WeightFile),
+    Weights(Weights),
     Model(ModelFolder),
     /// Known by its looks alone; a sentence.
     Other(&'static str),
 }
 
 pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let found =
-        look_at(&args.file).map_err(|cause| Failure::failed(format!("{cause}: {}", args.file.display())))?;
+    let found = look_at(&args.file)?;
     if args.json { say(to_json(&found)) } else { say(in_words(&found).trim_end()) }
 }
 
-/// `Err` is a sentence that wants the path after it.
-fn look_at(path: &Path) -> Result<Found, String> {
+fn look_at(path: &Path) -> Result<Found, Failure> {
+    let refused = |cause: String| Failure::failed(format!("{cause}: {}", path.display()));
     let about = fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => "There is no such file: look at its spelling".to_owned(),
-        _ => format!("It cannot be looked at ({error}): check its permissions"),
+        ErrorKind::NotFound => refused("There is no such file: look at its spelling".to_owned()),
+        _ => refused(format!("It cannot be looked at ({error}): check its permissions")),
     })?;
     if about.is_dir() {
-        return weights::read_model_folder(path).map(Found::Model);
+        return weights::read_model_folder(path).map(Found::Model).map_err(refused);
     }
     if !about.is_file() {
-        return Err("This is a pipe or a device: save what it gives as a file first".to_owned());
+        return Err(refused("This is a pipe or a device: save what it gives as a file first".to_owned()));
     }
     if about.len() == 0 {
-        return Err("The file is empty: fetch it or save it again".to_owned());
+        return Err(refused("The file is empty: fetch it or save it again".to_owned()));
     }
-    let start =
-        beginning_of(path).map_err(|error| format!("It cannot be read ({error}): check its permissions"))?;
+    let start = beginning_of(path)
+        .map_err(|error| refused(format!("It cannot be read ({error}): check its permissions")))?;
     if let Ok(format) = image::guess_format(&start) {
-        return picture(path, format);
+        return picture(path, format).map_err(refused);
     }
-    let is_named = |name: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(name));
-    // Eight bytes of length, then JSON.
-    if is_named("safetensors") || start.get(8) == Some(&b'{') {
-        return weights::read_weight_file(path).map(Found::Weights);
+    if let Some(what) = other(&start) {
+        return Ok(Found::Other(what));
     }
-    other(&start).map(Found::Other).ok_or_else(|| {
-        "Tidepool knows pictures, safetensors files and model folders, and this is none".to_owned()
-    })
+    // Eight bytes of length, then JSON; a zip archive; a pickle.
+    let is_weights = start.get(8) == Some(&b'{') || start.starts_with(b"PK") || start.starts_with(b"\x80");
+    if is_weights || is_model_file(path) {
+        return weights::look_into(path).map(Found::Weights).map_err(Failure::failed);
+    }
+    Err(refused("Tidepool knows pictures, weight files and model folders, and this is none".to_owned()))
 }
 
 fn beginning_of(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -93,20 +94,12 @@ fn picture(path: &Path, format: ImageFormat) -> Result<Found, String> {
     Ok(Found::Picture { format: name, width, height, recipe: recipe.map(Box::new), notes })
 }
 
-/// Files that people take for models, by how they begin.
+/// Files that people take for weights, by how they begin.
 fn other(start: &[u8]) -> Option<&'static str> {
-    const BEGINNINGS: [(&[u8], &str); 5] = [
+    const BEGINNINGS: [(&[u8], &str); 3] = [
         (
             b"version https://git-lfs",
             "A pointer to large-file storage, not the file itself: fetch the file it points to",
-        ),
-        (
-            b"PK\x03\x04",
-            "A zip archive; if it is a PyTorch checkpoint, save it as safetensors to use it here",
-        ),
-        (
-            b"\x80\x02",
-            "A Python pickle, probably an old PyTorch checkpoint: save it as safetensors to use it here",
         ),
         (b"GGUF", "A GGUF model, for other programs"),
         (b"<", "A web page or XML, not a model: it may be a sign-in page saved in a model's place"),
@@ -132,7 +125,7 @@ fn to_json(found: &Found) -> Value {
                 "notes": ([of_recipe, notes].concat()),
             })
         }
-        Found::Weights(file) => with_kind("safetensors", json!(file)),
+        Found::Weights(file) => json!(file),
         Found::Model(folder) => with_kind("model_folder", json!(folder)),
         Found::Other(what) => json!({ "kind": "other", "what": what }),
     }
@@ -165,7 +158,8 @@ fn in_words(found: &Found) -> String {
             let dtypes: Vec<_> =
                 file.dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
             format!(
-                "A safetensors file: {}\n{} tensors ({}), {} numbers, {} bytes\n",
+                "A {} file: {}\n{} tensors ({}), {} numbers, {} bytes\n",
+                file.kind,
                 file.holds,
                 file.tensors,
                 dtypes.join(", "),

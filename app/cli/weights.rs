@@ -1,27 +1,26 @@
 //! What a weight file or a model folder holds, read off its headers alone.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
-use safetensors::tensor::Metadata;
+use engine::checkpoint::{OpenError, WeightFile, kind_of};
 use serde::Serialize;
 use serde_json::Value;
 
-/// A safetensors file, without its numbers.
+/// A weight file, without its numbers.
 #[derive(Debug, Serialize)]
-pub struct WeightFile {
-    /// A guess by the names of the tensors.
-    pub holds: &'static str,
+pub struct Weights {
+    /// "safetensors" or "pickle".
+    pub kind: &'static str,
+    /// "a Stable Diffusion 1.x model".
+    pub holds: String,
     pub tensors: usize,
     /// Numbers in all tensors together.
     pub parameters: u64,
     /// How many tensors are of each type.
     pub dtypes: BTreeMap<String, usize>,
     pub bytes: u64,
-    /// What its maker wrote into it.
-    pub notes: BTreeMap<String, String>,
 }
 
 /// A folder in diffusers layout.
@@ -43,57 +42,25 @@ pub struct Part {
     pub found: bool,
 }
 
-/// Headers beyond this are no model's: a gigabyte of names is an attack.
-const MAX_HEADER_BYTES: u64 = 16 << 20;
-
-/// Reads the header of a safetensors file; `Err` is a sentence without the path.
-pub fn read_weight_file(path: &Path) -> Result<WeightFile, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let bytes = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut len = [0; 8];
-    file.read_exact(&mut len).map_err(|_| "It is cut short: it has no header".to_owned())?;
-    let header_len = u64::from_le_bytes(len);
-    if header_len > MAX_HEADER_BYTES {
-        return Err(format!("Its header claims {header_len} bytes: it is broken"));
-    }
-    let mut header = Vec::new();
-    file.take(header_len).read_to_end(&mut header).map_err(|error| error.to_string())?;
-    let header: Metadata =
-        serde_json::from_slice(&header).map_err(|error| format!("Its header makes no sense ({error})"))?;
-    let expected = (header.data_len() as u64).saturating_add(8 + header_len);
-    if expected != bytes {
-        return Err(format!("It has {bytes} bytes and its header promises {expected}: fetch it again"));
-    }
-
+/// Opens a weight file of any form and counts what is in it.
+pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
+    let file = WeightFile::open(path)?;
     let mut dtypes = BTreeMap::new();
-    let mut parameters = 0;
-    for info in header.tensors().values() {
-        *dtypes.entry(format!("{:?}", info.dtype)).or_default() += 1;
-        parameters += info.shape.iter().map(|&side| side as u64).product::<u64>();
+    let (mut tensors, mut parameters) = (0, 0);
+    for name in file.names() {
+        let dtype = file.kind(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}"));
+        *dtypes.entry(dtype).or_default() += 1;
+        tensors += 1;
+        parameters += file.shape(name).unwrap_or_default().iter().map(|&side| side as u64).product::<u64>();
     }
-    let names = header.offset_keys();
-    let notes = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(WeightFile { holds: holds(&names), tensors: names.len(), parameters, dtypes, bytes, notes })
-}
-
-/// The first row with a tensor of that name, or name's beginning, says what a file is.
-const KINDS: [(&str, &str); 9] = [
-    ("denoised.", "a Tidepool trace: the numbers of every step"),
-    ("model.diffusion_model.", "a whole Stable Diffusion checkpoint"),
-    ("emb_params", "a textual-inversion concept"),
-    ("clip_l", "a textual-inversion concept for SDXL"),
-    ("lora_", "a LoRA"),
-    ("time_embedding.", "a UNet in diffusers layout"),
-    ("decoder.conv_in.", "an autoencoder (VAE)"),
-    ("text_model.", "a CLIP text encoder"),
-    ("embeddings.token_embedding.", "a CLIP text encoder"),
-];
-
-fn holds(names: &[String]) -> &'static str {
-    KINDS
-        .iter()
-        .find(|(start, _)| names.iter().any(|name| name.starts_with(start)))
-        .map_or("tensors of a kind unknown to Tidepool", |(_, kind)| kind)
+    Ok(Weights {
+        kind: if file.is_pickle() { "pickle" } else { "safetensors" },
+        holds: kind_of(&file).to_string(),
+        tensors,
+        parameters,
+        dtypes,
+        bytes: fs::metadata(path).map_or(0, |about| about.len()),
+    })
 }
 
 /// Reads the index of a model folder; `Err` is a sentence without the path.
@@ -121,41 +88,6 @@ fn bytes_in(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(bytes: &[u8]) -> Result<WeightFile, String> {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let path = folder.path().join("some.safetensors");
-        fs::write(&path, bytes).expect("writes");
-        read_weight_file(&path)
-    }
-
-    fn file(header: &str, data_len: usize) -> Vec<u8> {
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.as_bytes());
-        bytes.extend(vec![0; data_len]);
-        bytes
-    }
-
-    const CONCEPT: &str =
-        r#"{"__metadata__":{"by":"me"},"emb_params":{"dtype":"F16","shape":[2,8],"data_offsets":[0,32]}}"#;
-
-    #[test]
-    fn a_header_tells_what_a_file_holds() {
-        let found = read(&file(CONCEPT, 32)).expect("a sound file");
-        assert_eq!((found.holds, found.tensors), ("a textual-inversion concept", 1));
-        assert_eq!((found.parameters, found.dtypes["F16"]), (16, 1));
-        assert_eq!(found.notes["by"], "me");
-    }
-
-    #[test]
-    fn a_broken_header_is_a_sentence() {
-        let whole = file(CONCEPT, 32);
-        for cut in 0..whole.len() {
-            assert!(read(&whole[..cut]).is_err(), "cut to {cut} bytes");
-        }
-        assert!(read(&file(CONCEPT, 33)).is_err_and(|it| it.contains("promises")));
-        assert!(read(&u64::MAX.to_le_bytes()).is_err_and(|it| it.contains("claims")));
-    }
 
     #[test]
     fn a_folder_tells_its_parts() {

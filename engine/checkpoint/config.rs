@@ -147,10 +147,8 @@ impl ModelConfig {
         if scheduler.prediction_type != "epsilon" {
             return refuse(format!("{} prediction", scheduler.prediction_type), file);
         }
-        let betas = 0.0 < scheduler.beta_start
-            && scheduler.beta_start <= scheduler.beta_end
-            && scheduler.beta_end < 1.0;
-        if !betas || !(2..=100_000).contains(&scheduler.num_train_timesteps) {
+        let is_bounded = (2..=100_000).contains(&scheduler.num_train_timesteps);
+        if !is_bounded || !scheduler.noise_schedule().is_sound() {
             return Err(OpenError::BadConfig(
                 "betas or training steps out of range".into(),
                 files.path(file),

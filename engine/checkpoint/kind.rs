@@ -24,6 +24,7 @@ pub enum WeightKind {
     TextEncoder,
     Concept,
     Upscaler,
+    Trace,
     Unknown,
 }
 
@@ -65,13 +66,15 @@ impl fmt::Display for WeightKind {
             Self::TextEncoder => "a text encoder alone",
             Self::Concept => "a concept (textual inversion)",
             Self::Upscaler => "an upscaler",
+            Self::Trace => "a trace of Tidepool's: the numbers of every step",
             Self::Unknown => "a file of tensors unknown to Tidepool",
         })
     }
 }
 
 /// The first row of which a name in the file has the part decides; those that hold others come first.
-const BY_NAME: [(&str, WeightKind); 23] = [
+const BY_NAME: [(&str, WeightKind); 24] = [
+    ("denoised.", WeightKind::Trace),
     ("lora_", WeightKind::Lora),
     (".lora", WeightKind::Lora),
     (".hada_w1_a", WeightKind::Lora),

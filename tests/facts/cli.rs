@@ -185,12 +185,15 @@ fn inspect_says_what_a_file_is() {
     render(folder.path(), "-o fox.png --seed 99 --cfg 7.3 --trace t.safetensors");
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo");
     let unet = format!("{demo}/unet/diffusion_pytorch_model.safetensors");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/checkpoints");
+    let pickle = format!("{golden}/state-zip.ckpt");
     fs::write(folder.path().join("lfs.bin"), "version https://git-lfs.github.com/spec/v1\n").expect("writes");
     let cases = [
         ("fox.png", &["PNG", "64 x 64", "a red fox", "99", "euler"][..], "picture"),
         ("t.safetensors", &["trace", "11 tensors"], "safetensors"),
         (demo, &["StableDiffusionPipeline", "UNet2DConditionModel"], "model_folder"),
-        (&unet, &["UNet in diffusers layout", "F16"], "safetensors"),
+        (&unet, &["a UNet alone", "F16"], "safetensors"),
+        (&pickle, &["F32"], "pickle"),
         ("lfs.bin", &["pointer"], "other"),
     ];
     for (file, words, kind) in cases {
