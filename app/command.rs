@@ -12,7 +12,7 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Request};
 
 use crate::problems::Place;
-use crate::settings::{ThemeChoice, WindowLayout};
+use crate::settings::{Tab, ThemeChoice, WindowLayout};
 
 /// A wish of the person at the desk.
 #[derive(Clone, Debug)]
@@ -54,6 +54,11 @@ pub enum Command {
     ShowPicture(Option<usize>),
     CopyPicture,
     WearTheme(ThemeChoice),
+    /// Opens the right side at a tab, or closes it; on a narrow window it is a drawer.
+    ShowTab {
+        tab: Option<Tab>,
+        drawer: bool,
+    },
     /// F: all for the picture, or everything back.
     FoldPanels,
     /// The window was moved or resized.

@@ -57,6 +57,34 @@ impl ThemeChoice {
     }
 }
 
+/// What the right side panel can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tab {
+    Concepts,
+    #[default]
+    Models,
+}
+
+impl Tab {
+    pub const ALL: [Self; 2] = [Self::Concepts, Self::Models];
+
+    /// Name in the window.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Concepts => "Concepts",
+            Self::Models => "Models",
+        }
+    }
+
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Concepts => "Words that were taught to a model (textual inversion).",
+            Self::Models => "The models on this machine.",
+        }
+    }
+}
+
 /// The window as it was left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -70,6 +98,8 @@ pub struct WindowLayout {
     pub left_folded: bool,
     /// The right side panel is folded away.
     pub right_folded: bool,
+    /// What the right side panel shows.
+    pub tab: Tab,
 }
 
 impl Default for WindowLayout {
@@ -80,6 +110,7 @@ impl Default for WindowLayout {
             maximized: false,
             left_folded: false,
             right_folded: false,
+            tab: Tab::default(),
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct AppState {
     pub problems: Problems,
     /// Files of the last batch.
     pub saved: Vec<PathBuf>,
+    /// The right side panel lies over the picture, where the window is narrow.
+    pub drawer_open: bool,
     /// What the engine wanted known, until the next run.
     pub warning: Option<String>,
     /// On the canvas until the run at hand has a picture of its own.
@@ -94,6 +96,7 @@ impl AppState {
             dropped: None,
             problems: Problems::default(),
             saved: Vec::new(),
+            drawer_open: false,
             warning: None,
             before: Vec::new(),
             next_job: 1,
@@ -216,11 +219,21 @@ impl AppState {
                 return shown.map(|pixels| Effect::Copy(Arc::clone(pixels))).into_iter().collect();
             }
             Command::WearTheme(theme) => self.settings.theme = theme,
+            Command::ShowTab { tab, drawer } => {
+                let window = &mut self.settings.window;
+                window.tab = tab.unwrap_or(window.tab);
+                if drawer {
+                    self.drawer_open = tab.is_some();
+                } else {
+                    window.right_folded = tab.is_none();
+                }
+            }
             Command::FoldPanels => {
                 self.film.hovered = None;
                 let window = &mut self.settings.window;
-                window.left_folded = !window.left_folded;
-                window.right_folded = window.left_folded;
+                let folded = !(window.left_folded && window.right_folded);
+                (window.left_folded, window.right_folded) = (folded, folded);
+                self.drawer_open = false;
             }
             Command::KeepWindow(window) => self.settings.window = window,
             Command::OpenOutputFolder => {

@@ -111,6 +111,9 @@ pub const CORNER_CARD: u8 = 9;
 
 // Sizes of the desk's parts.
 pub const LEFT_WIDTH: f32 = 328.0;
+pub const RIGHT_WIDTH: f32 = 300.0;
+/// A window narrower than this has no room for the right column beside the picture.
+pub const THREE_COLUMNS_WIDTH: f32 = 1100.0;
 pub const TOP_HEIGHT: f32 = 40.0;
 pub const STATUS_HEIGHT: f32 = 26.0;
 pub const FILM_HEIGHT: f32 = 132.0;

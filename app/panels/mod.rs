@@ -3,22 +3,28 @@
 
 mod canvas;
 mod canvas_empty;
+mod concepts;
 mod controls;
 mod drop_overlay;
 mod filmstrip;
 mod generate_button;
+mod models;
 mod prompt;
+mod side_panel;
 mod size_and_seed;
 mod start_image;
 mod status_bar;
 mod top_bar;
 
 pub use canvas::{CanvasView, canvas_ui};
+pub use concepts::concepts_ui;
 pub use controls::controls_ui;
 pub use drop_overlay::drop_overlay_ui;
 pub use filmstrip::filmstrip_ui;
 pub use generate_button::generate_button_ui;
+pub use models::models_ui;
 pub use prompt::{prompt_id, prompt_ui};
+pub use side_panel::{drawer_ui, side_panel_ui, tabs_ui};
 pub use start_image::start_image_ui;
 pub use status_bar::status_bar_ui;
 pub use top_bar::top_bar_ui;

@@ -3,6 +3,7 @@
 use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
 use engine::checkpoint::ModelSource;
 
+use super::tabs_ui;
 use crate::command::Command;
 use crate::problems::Place;
 use crate::settings::ThemeChoice;
@@ -18,16 +19,6 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);
-    if let Some(text) = state.problem_at(Place::Model) {
-        let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
-        Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
-        let words = RichText::new(&text).font(theme::small()).color(tokens.coral_text);
-        let room = ui.available_width() - 40.0;
-        ui.scope(|ui| {
-            ui.set_max_width(room);
-            ui.add(egui::Label::new(words).truncate()).on_hover_text(&text);
-        });
-    }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let (name, other) = if ui.visuals().dark_mode {
             ("Light theme", ThemeChoice::Light)
@@ -37,7 +28,20 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare).clicked() {
             commands.push(Command::WearTheme(other));
         }
+        ui.add_space(theme::GAP_M);
+        tabs_ui(ui, state, commands);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| problem_line_ui(ui, state));
     });
+}
+
+/// What is wrong with the model, on the line that is left.
+fn problem_line_ui(ui: &mut Ui, state: &AppState) {
+    let Some(text) = state.problem_at(Place::Model) else { return };
+    let tokens = Tokens::of(ui);
+    let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
+    Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
+    let words = RichText::new(&text).font(theme::small()).color(tokens.coral_text);
+    ui.add(egui::Label::new(words).truncate()).on_hover_text(&text);
 }
 
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {

@@ -11,6 +11,7 @@ mod models;
 mod pictures;
 mod sampling;
 mod session;
+mod side_panel;
 mod tokens;
 mod trajectories;
 mod window;
