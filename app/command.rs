@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
+use engine::concepts::ConceptRef;
 use engine::images::{FoundRecipe, Pixels};
 use engine::recipe::Recipe;
 use engine::session::{Event, Request};
@@ -95,6 +96,7 @@ pub enum Effect {
 pub struct Batch {
     pub recipe: Recipe,
     pub model: String,
+    pub concepts: Vec<ConceptRef>,
     pub folder: PathBuf,
     pub pictures: Vec<Arc<Pixels>>,
 }

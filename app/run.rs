@@ -89,7 +89,7 @@ impl Run {
                 }
                 self.decoded.insert(step, pictures);
             }
-            JobEvent::Finished { pictures, elapsed } => {
+            JobEvent::Finished { pictures, elapsed, .. } => {
                 self.phase = Phase::Finished;
                 self.pictures = pictures;
                 self.elapsed = elapsed;

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine::checkpoint::ModelSource;
+use engine::concepts::Concepts;
 use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
 use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
-use engine::text::Tokenized;
+use engine::text::{Tokenized, Words};
 
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::film::{Film, Play};
@@ -29,6 +30,9 @@ pub struct AppState {
     /// What is the same at the next start, but for the recipe: [`Self::to_remember`].
     pub settings: Settings,
     pub model: Model,
+    pub concepts: Concepts,
+    /// What the last model read, concepts among it.
+    pub words: Option<Words>,
     pub prompt_tokens: Option<Tokenized>,
     pub negative_tokens: Option<Tokenized>,
     /// The start image, once read.
@@ -87,6 +91,8 @@ impl AppState {
             recipe: settings.last_recipe.clone(),
             settings,
             model: Model::Missing,
+            concepts: Concepts::default(),
+            words: None,
             prompt_tokens: None,
             negative_tokens: None,
             start_picture: None,
@@ -255,9 +261,9 @@ impl AppState {
     }
 
     fn count_tokens(&mut self) {
-        let Model::Open(card) = &self.model else { return };
-        self.prompt_tokens = Some(card.tokenizer.tokenize(&self.recipe.prompt));
-        self.negative_tokens = Some(card.tokenizer.tokenize(&self.recipe.negative_prompt));
+        let Some(words) = &self.words else { return };
+        self.prompt_tokens = Some(words.tokenize(&self.recipe.prompt));
+        self.negative_tokens = Some(words.tokenize(&self.recipe.negative_prompt));
     }
 
     fn generate(&mut self) -> Vec<Effect> {
@@ -292,7 +298,7 @@ impl AppState {
         self.warning = None;
         self.problems.clear(Place::Run);
         self.run = Some(Run::new(job.clone(), recipe.clone()));
-        vec![Effect::Send(Request::Generate { job, recipe })]
+        vec![Effect::Send(Request::Generate { job, recipe, concepts: self.concepts.clone() })]
     }
 
     fn stop(&mut self) {

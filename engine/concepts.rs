@@ -3,9 +3,21 @@
 //!
 //! Every program keeps them in its own way: `{"<token>": vector}` (diffusers), `string_to_param`
 //! (A1111), `emb_params`, a tensor and nothing else. [`read`] knows them by their names and shapes,
-//! whatever the file is called, and says of other files what they are.
+//! whatever the file is called, and says of other files what they are. [`Concepts`] are those at
+//! hand; [`text`](crate::text) finds them in a prompt.
 
+mod at_hand;
+mod folders;
+
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use at_hand::Concepts;
+pub use folders::{concept_files_in, is_concept_file};
 
 use crate::checkpoint::beginning::Beginning;
 use crate::checkpoint::weights::CONCEPT_OF_A1111;
@@ -26,13 +38,30 @@ pub struct Concept {
     /// The vectors one after the other.
     pub vectors: Vec<f32>,
     pub source: PathBuf,
+    /// Of the file, 64 hexadecimal digits.
+    pub sha256: String,
 }
+
+/// A concept as pictures remember it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConceptRef {
+    /// The file's name, by which A1111 knows it.
+    pub name: String,
+    /// Empty if it is not known.
+    pub token: String,
+    /// The first 12 hexadecimal digits of the SHA-256 of its file; empty if it is not known.
+    pub sha256: String,
+}
+
+/// How the names of concept files end.
+pub const CONCEPT_FILES: [&str; 3] = ["safetensors", "pt", "bin"];
 
 /// Why a file is not taken as a concept: what, why, what to do, the path last.
 #[derive(Debug, thiserror::Error)]
 pub enum ConceptError {
     #[error("The concept cannot be read ({0}). Check that it is there and that you may read it: {1}")]
-    Unreadable(std::io::Error, PathBuf),
+    Unreadable(io::Error, PathBuf),
     #[error("This is no concept: {0}. Download the concept's file itself: {1}")]
     NoConcept(String, PathBuf),
     #[error("This is {0}, not a concept. Open it where models are chosen: {1}")]
@@ -40,7 +69,7 @@ pub enum ConceptError {
     #[error("This is {0}, not a concept. Concepts are small files with a vector or a few: {1}")]
     OtherKind(WeightKind, PathBuf),
     #[error(
-        "This concept is for SDXL, which has two text encoders. Tidepool uses concepts of Stable Diffusion 1.x; look for one made for it: {0}"
+        "This concept is for SDXL, which has two text encoders. Tidepool uses concepts of models with one, such as Stable Diffusion 1.x: {0}"
     )]
     Sdxl(PathBuf),
     #[error("This file holds {0} concepts ({1}). Tidepool reads one a file; save them apart: {2}")]
@@ -75,8 +104,31 @@ impl Concept {
         if self.width == model_width {
             return Ok(());
         }
-        let family = family(self.width);
-        Err(ConceptError::Width { width: self.width, family, model_width, path: self.source.clone() })
+        let (width, family, path) = (self.width, self.family(), self.source.clone());
+        Err(ConceptError::Width { width, family, model_width, path })
+    }
+
+    /// The models that it was made for, as far as its width tells.
+    pub fn family(&self) -> &'static str {
+        match self.width {
+            128 => "the built-in model",
+            768 => "Stable Diffusion 1.x",
+            1024 => "Stable Diffusion 2.x",
+            1280 => "SDXL",
+            _ => "of no family that Tidepool knows",
+        }
+    }
+
+    /// The length of each vector. A model's own embeddings are about 0.4 long in SD 1.x.
+    pub fn norms(&self) -> Vec<f32> {
+        let norm = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+        self.vectors.chunks_exact(self.width).map(norm).collect()
+    }
+
+    /// What a picture made with it remembers.
+    pub fn reference(&self) -> ConceptRef {
+        let sha256 = self.sha256.get(..12).unwrap_or_default().to_owned();
+        ConceptRef { name: self.name(), token: self.token.clone(), sha256 }
     }
 }
 
@@ -113,7 +165,8 @@ pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     }
     let has_token = ![EMB_PARAMS, ""].contains(&name.as_str()) && !name.starts_with(CONCEPT_OF_A1111);
     let token = if has_token { name } else { stem(path) };
-    Ok(Concept { token, width, vectors, source: owned() })
+    let sha256 = sha256_of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    Ok(Concept { token, width, vectors, source: owned(), sha256 })
 }
 
 const EMB_PARAMS: &str = "emb_params";
@@ -152,13 +205,10 @@ fn from_open(error: OpenError, path: &Path) -> ConceptError {
     }
 }
 
-fn family(width: usize) -> &'static str {
-    match width {
-        768 => "Stable Diffusion 1.x",
-        1024 => "Stable Diffusion 2.x",
-        1280 => "SDXL",
-        _ => "of no family that Tidepool knows",
-    }
+fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn stem(path: &Path) -> String {

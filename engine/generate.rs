@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::concepts::ConceptRef;
 use crate::cpu;
 use crate::diffusion::{Cfg, Halt, Latents, NoiseStreams, Step, sample};
 use crate::images::{Array, ImageError, Pixels, crop_and_resize, load};
@@ -36,6 +37,8 @@ pub struct Generated {
     pub cond: Array,
     /// Absent at a guidance scale of 1.
     pub uncond: Option<Array>,
+    /// Those that the prompts used.
+    pub concepts: Vec<ConceptRef>,
     pub timings: Timings,
 }
 
@@ -120,7 +123,8 @@ impl Pipeline {
 
         let guided = recipe.guidance.cfg_scale != 1.0;
         let prompts = [recipe.prompt.as_str(), recipe.negative_prompt.as_str()];
-        let texts = self.encode_prompts(if guided { &prompts } else { &prompts[..1] });
+        let prompts = if guided { &prompts[..] } else { &prompts[..1] };
+        let texts = self.encode_prompts(prompts);
         let cond = texts.clone().narrow(0, 0, 1);
         let uncond = guided.then(|| texts.narrow(0, 1, 1));
         let (cond_array, uncond_array) = (to_array(cond.clone())?, uncond.clone().map(to_array).transpose()?);
@@ -167,7 +171,20 @@ impl Pipeline {
         timings.decode_secs = decode_started.elapsed().as_secs_f64();
         timings.total_secs = started.elapsed().as_secs_f64();
         let pictures = to_pictures(&image);
-        Ok(Generated { pictures, film, latents, image, cond: cond_array, uncond: uncond_array, timings })
+        let (cond, uncond, concepts) = (cond_array, uncond_array, self.concepts_in(prompts));
+        Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings })
+    }
+
+    /// The concepts that prompts use, each once.
+    fn concepts_in(&self, prompts: &[&str]) -> Vec<ConceptRef> {
+        let mut used: Vec<ConceptRef> = Vec::new();
+        for splice in prompts.iter().flat_map(|prompt| self.tokenize(prompt).splices) {
+            let concept = splice.concept.reference();
+            if !used.contains(&concept) {
+                used.push(concept);
+            }
+        }
+        used
     }
 
     /// Refuses a picture that would not fit into main memory. A GPU says so itself, without harm.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
+use crate::concepts::Concepts;
 use crate::cpu;
 use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
 use crate::diffusion::{EpsModel, Halt, LatentRgb, Latents, NoiseSchedule, SD1_LATENT_RGB};
 use crate::images::{Array, Pixels, to_signed_planes};
 use crate::session::{ModelCard, StopFlag};
+use crate::text::{Splice, Tokenized, Words};
 
 /// A model on a device, ready to make pictures.
 pub struct Pipeline {
@@ -19,6 +21,8 @@ pub struct Pipeline {
     pub(crate) noise_schedule: NoiseSchedule,
     pub(crate) latent_rgb: LatentRgb,
     pub(crate) card: ModelCard,
+    concepts: Concepts,
+    words: Words,
 }
 
 impl Pipeline {
@@ -58,10 +62,14 @@ impl Pipeline {
             vae_factor,
             device: device_card,
             tokenizer: model.tokenizer.clone(),
+            text_width: model.config.text_encoder.hidden_size,
             training_sigmas: Arc::new(noise_schedule.training_sigmas.clone()),
         };
+        let concepts = Concepts::default();
+        let words = card.words(&concepts);
+        let latent_rgb = SD1_LATENT_RGB;
         let mut pipeline =
-            Self { model, device, unet_dtype, noise_schedule, latent_rgb: SD1_LATENT_RGB, card };
+            Self { model, device, unet_dtype, noise_schedule, latent_rgb, card, concepts, words };
         if !pipeline.model.config.vae.is_sd1() {
             pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
                 Halt::Stopped => OpenError::Stopped,
@@ -73,6 +81,27 @@ impl Pipeline {
 
     pub fn card(&self) -> &ModelCard {
         &self.card
+    }
+
+    /// The concepts that prompts may use from now on.
+    pub fn know(&mut self, concepts: &Concepts) {
+        if !self.concepts.is_same(concepts) {
+            self.concepts = concepts.clone();
+            self.words = self.card.words(concepts);
+        }
+    }
+
+    /// A prompt as it is read here.
+    pub fn tokenize(&self, prompt: &str) -> Tokenized {
+        self.words.tokenize(prompt)
+    }
+
+    /// What enters the text encoder, before it adds positions.
+    ///
+    /// # Shapes
+    /// - output: `[1, tokens, width]`
+    pub fn token_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
+        to_array(self.embed(&[self.tokenize(prompt)]))
     }
 
     /// The networks alone, as a notebook would call them.
@@ -106,11 +135,23 @@ impl Pipeline {
 
     /// Output embeddings of prompts, `[prompts, tokens, width]`, in one pass.
     pub(crate) fn encode_prompts(&self, prompts: &[&str]) -> Tensor<3> {
-        let ids: Vec<Vec<u32>> =
-            prompts.iter().map(|prompt| self.model.tokenizer.tokenize(prompt).ids).collect();
-        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let encoder = &self.model.text_encoder;
-        encoder.forward(encoder.token_embeddings(&ids))
+        let prompts: Vec<Tokenized> = prompts.iter().map(|prompt| self.tokenize(prompt)).collect();
+        self.model.text_encoder.forward(self.embed(&prompts))
+    }
+
+    /// Token embeddings, with the vectors of concepts in their places.
+    fn embed(&self, prompts: &[Tokenized]) -> Tensor<3> {
+        let ids: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.ids.as_slice()).collect();
+        let mut x = self.model.text_encoder.token_embeddings(&ids);
+        for (row, prompt) in prompts.iter().enumerate() {
+            for Splice { position, concept } in &prompt.splices {
+                let (count, width) = (concept.count(), concept.width);
+                let vectors = TensorData::new(concept.vectors.clone(), [1, count, width]);
+                let vectors = Tensor::from_data(vectors, (&self.device, x.dtype()));
+                x = x.slice_assign([row..row + 1, *position..position + count, 0..width], vectors);
+            }
+        }
+        x
     }
 
     /// Mean and log variance of a picture's latents, unscaled.

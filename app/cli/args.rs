@@ -53,6 +53,9 @@ pub struct RenderArgs {
     pub negative: String,
     #[command(flatten)]
     pub model: ModelArgs,
+    /// A concept (textual inversion) that the prompt may name, or a folder of them; may be repeated
+    #[arg(long = "concept", value_name = "FILE")]
+    pub concepts: Vec<PathBuf>,
     /// Start from this picture instead of from noise
     #[arg(long, value_name = "IMG")]
     pub init: Option<PathBuf>,

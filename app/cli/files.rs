@@ -54,7 +54,7 @@ impl Files {
         previews: &Previews,
     ) -> Result<(), Failure> {
         for (index, (path, pixels)) in self.pictures.iter().zip(&generated.pictures).enumerate() {
-            let alone = Provenance::new(model, recipe.of_picture(index as u32));
+            let alone = provenance(model, recipe.of_picture(index as u32), &generated);
             let write = if self.is_named { replace_png } else { write_png };
             write(path, pixels, &alone).map_err(Failure::failed)?;
         }
@@ -64,7 +64,7 @@ impl Files {
             write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS).map_err(Failure::failed)?;
         }
         if let Some(path) = &self.trace {
-            let trace = trace_of(Provenance::new(model, recipe.clone()), generated);
+            let trace = trace_of(provenance(model, recipe.clone(), &generated), generated);
             write_trace(path, &trace).map_err(Failure::failed)?;
         }
         Ok(())
@@ -73,6 +73,10 @@ impl Files {
 
 /// Slow enough to see each step.
 const FILM_FPS: f32 = 10.0;
+
+fn provenance(model: &str, recipe: Recipe, generated: &Generated) -> Provenance {
+    Provenance { concepts: generated.concepts.clone(), ..Provenance::new(model, recipe) }
+}
 
 fn trace_of(provenance: Provenance, generated: Generated) -> Trace {
     let mut film = generated.film;

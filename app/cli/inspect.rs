@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use engine::concepts::ConceptRef;
 use engine::images::{self, FoundRecipe, RecipeOrigin};
 use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
 use serde_json::{Value, json};
 
 use super::args::InspectArgs;
-use super::weights::{self, ModelFolder, Weights};
+use super::weights::{self, ConceptFacts, ModelFolder, Weights};
 use super::{Failure, recipe_json, say};
 use crate::chores::is_model_file;
 
@@ -120,6 +121,7 @@ fn to_json(found: &Found) -> Value {
                 "height": height,
                 "recipe": found.map(|found| recipe_json(&found.provenance)),
                 "model": found.map(|found| &found.provenance.model),
+                "concepts": found.map(|found| &found.provenance.concepts),
                 "program": found.map(|found| &found.provenance.program),
                 "origin": found.map(|found| origin_name(found.origin)),
                 "notes": ([of_recipe, notes].concat()),
@@ -157,7 +159,7 @@ fn in_words(found: &Found) -> String {
         Found::Weights(file) => {
             let dtypes: Vec<_> =
                 file.dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
-            format!(
+            let mut text = format!(
                 "A {} file: {}\n{} tensors ({}), {} numbers, {} bytes\n",
                 file.kind,
                 file.holds,
@@ -165,7 +167,10 @@ fn in_words(found: &Found) -> String {
                 dtypes.join(", "),
                 file.parameters,
                 file.bytes
-            )
+            );
+            text.extend(file.concept.as_ref().map(concept_in_words));
+            text.extend(file.notes.iter().map(|note| format!("Note: {note}\n")));
+            text
         }
         Found::Model(folder) => {
             let mut text = format!("A model folder in diffusers layout: {}\n", folder.class);
@@ -177,6 +182,19 @@ fn in_words(found: &Found) -> String {
         }
         Found::Other(what) => format!("{what}\n"),
     }
+}
+
+fn concept_in_words(concept: &ConceptFacts) -> String {
+    let norms: Vec<_> = concept.norms.iter().map(|norm| format!("{norm:.3}")).collect();
+    let rows = [
+        ("token", concept.token.clone()),
+        ("file name", concept.name.clone()),
+        ("vectors", concept.vectors.to_string()),
+        ("width", format!("{} ({})", concept.width, concept.family)),
+        ("norms", norms.join(" ")),
+        ("sha256", concept.sha256.clone()),
+    ];
+    rows.iter().map(|(name, value)| format!("  {name:<10}{value}\n")).collect()
 }
 
 fn recipe_in_words(found: &FoundRecipe) -> String {
@@ -197,6 +215,10 @@ fn recipe_in_words(found: &FoundRecipe) -> String {
         ("seed", recipe.seed.to_string()),
         ("size", format!("{}x{}", recipe.width, recipe.height)),
     ]);
+    for ConceptRef { name, token, sha256 } in &found.provenance.concepts {
+        let token = if token.is_empty() { name } else { token };
+        rows.push(("concept", format!("{token} (file {name}, sha256 {sha256})")));
+    }
     for (name, value) in [("model", &found.provenance.model), ("made by", &found.provenance.program)] {
         if !value.is_empty() {
             rows.push((name, value.clone()));

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod concepts;
 mod devices;
 mod files;
 mod inspect;

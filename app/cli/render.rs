@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
+use super::concepts::Given;
 use super::files::{Files, Previews};
 use super::{Failure, progress, recipe_json, say};
 
@@ -28,19 +29,21 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     recipe.check().map_err(Failure::usage)?;
     let files = Files::plan(args, recipe.batch)?;
 
+    let concepts = Given::read(&args.concepts)?;
     let started = Instant::now();
-    let pipeline = open(&args.model.source(), args.model.device.choice())?;
+    let mut pipeline = open(&args.model.source(), args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {
         recipe.width = pipeline.card().native_side;
         recipe.height = pipeline.card().native_side;
     }
-    let remarks = remarks(&pipeline, &recipe);
+    concepts.join(&mut pipeline)?;
+    let remarks = remarks(&pipeline, &recipe, &concepts);
     for remark in &remarks {
         eprintln!("{remark}");
     }
     let (generated, previews) = run(&pipeline, &recipe)?;
-    let timings = generated.timings.clone();
+    let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
     files.write(&pipeline.card().name, &recipe, generated, &previews)?;
 
     if args.json {
@@ -48,6 +51,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         report["paths"] = files.pictures.iter().map(|path| shown(path)).collect();
         report["film"] = files.films.iter().map(|path| shown(path)).collect();
         report["trace"] = files.trace.as_deref().map(shown).into();
+        report["concepts"] = json!(used);
         report["remarks"] = remarks.into();
         say(report)?;
     } else {
@@ -124,15 +128,15 @@ fn random_seed() -> u64 {
 }
 
 /// What the user should know and that stops nothing.
-fn remarks(pipeline: &Pipeline, recipe: &Recipe) -> Vec<String> {
-    let mut remarks = Vec::new();
+fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<String> {
+    let mut remarks = concepts.remarks.clone();
     if recipe.prompt.trim().is_empty() {
         remarks.push(
             "The prompt is empty, so the model draws what it likes: say what you want to see".to_owned(),
         );
     }
     for (what, text) in [("prompt", &recipe.prompt), ("negative prompt", &recipe.negative_prompt)] {
-        let tokens = pipeline.card().tokenizer.tokenize(text);
+        let tokens = pipeline.tokenize(text);
         if !tokens.cut.is_empty() {
             remarks.push(format!(
                 "The model reads {} tokens and the {what} has more: it ends before \"{}\"",
@@ -140,7 +144,9 @@ fn remarks(pipeline: &Pipeline, recipe: &Recipe) -> Vec<String> {
                 beginning(&tokens.cut)
             ));
         }
+        remarks.extend(tokens.marks.iter().filter_map(|mark| mark.warning(text)));
     }
+    remarks.extend(concepts.unused(pipeline, &[&recipe.prompt, &recipe.negative_prompt]));
     remarks
 }
 

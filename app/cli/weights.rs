@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{OpenError, WeightFile, kind_of};
+use engine::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
+use engine::concepts::{self, Concept};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,6 +22,28 @@ pub struct Weights {
     /// How many tensors are of each type.
     pub dtypes: BTreeMap<String, usize>,
     pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concept: Option<ConceptFacts>,
+    /// Sentences: why it is no use as a concept, if it looks like one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A concept (textual inversion).
+#[derive(Debug, Serialize)]
+pub struct ConceptFacts {
+    /// What stands for it in a prompt.
+    pub token: String,
+    /// The file's name, which stands for it too.
+    pub name: String,
+    pub vectors: usize,
+    /// Numbers of a vector.
+    pub width: usize,
+    /// "Stable Diffusion 1.x".
+    pub family: &'static str,
+    /// The length of each vector.
+    pub norms: Vec<f32>,
+    pub sha256: String,
 }
 
 /// A folder in diffusers layout.
@@ -42,6 +65,20 @@ pub struct Part {
     pub found: bool,
 }
 
+impl ConceptFacts {
+    fn of(concept: Concept) -> Self {
+        Self {
+            name: concept.name(),
+            vectors: concept.count(),
+            width: concept.width,
+            family: concept.family(),
+            norms: concept.norms(),
+            token: concept.token,
+            sha256: concept.sha256,
+        }
+    }
+}
+
 /// Opens a weight file of any form and counts what is in it.
 pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
     let file = WeightFile::open(path)?;
@@ -53,13 +90,21 @@ pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
         tensors += 1;
         parameters += file.shape(name).unwrap_or_default().iter().map(|&side| side as u64).product::<u64>();
     }
+    let kind = kind_of(&file);
+    let (concept, notes) = match (kind == WeightKind::Concept).then(|| concepts::read(path)) {
+        Some(Ok(concept)) => (Some(ConceptFacts::of(concept)), Vec::new()),
+        Some(Err(error)) => (None, vec![error.to_string()]),
+        None => (None, Vec::new()),
+    };
     Ok(Weights {
         kind: if file.is_pickle() { "pickle" } else { "safetensors" },
-        holds: kind_of(&file).to_string(),
+        holds: kind.to_string(),
         tensors,
         parameters,
         dtypes,
         bytes: fs::metadata(path).map_or(0, |about| about.len()),
+        concept,
+        notes,
     })
 }
 

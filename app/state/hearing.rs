@@ -49,13 +49,14 @@ impl AppState {
         let mut effects = Vec::new();
         let is_last = event.is_last();
         match &event {
-            JobEvent::Finished { pictures, .. } => effects.push(Effect::Save(Batch {
+            JobEvent::Finished { pictures, concepts, .. } => effects.push(Effect::Save(Batch {
                 recipe: run.recipe.clone(),
                 model: match &self.model {
                     Model::Open(card) => card.name.clone(),
                     Model::Opening { name, .. } => name.clone(),
                     Model::Missing => String::new(),
                 },
+                concepts: concepts.clone(),
                 folder: self.settings.output_folder(),
                 pictures: pictures.clone(),
             })),
@@ -78,6 +79,7 @@ impl AppState {
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
                 self.problems.clear(Place::Run);
+                self.words = Some(card.words(&self.concepts));
                 self.model = Model::Open(card);
                 self.count_tokens();
             }

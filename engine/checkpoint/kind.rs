@@ -116,9 +116,12 @@ pub fn kind_of(file: &WeightFile) -> WeightKind {
     }
 }
 
+/// Widths of the text encoders in use, the built-in model's among them.
+const TEXT_WIDTHS: [usize; 4] = [128, 768, 1024, 1280];
+
 /// `{"<token>": [768]}` and nothing else.
 fn holds_one_concept(file: &WeightFile) -> bool {
     let mut names = file.names();
     let (Some(name), None) = (names.next(), names.next()) else { return false };
-    matches!(file.shape(name), Some([768 | 1024 | 1280] | [_, 768 | 1024 | 1280]))
+    matches!(file.shape(name), Some([width] | [_, width]) if TEXT_WIDTHS.contains(width))
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::concepts::ConceptRef;
 use crate::recipe::{Recipe, RecipeError, Start};
 
 /// This program, as it names itself in files.
@@ -29,6 +30,8 @@ pub struct Provenance {
     pub model: String,
     /// The first 10 hexadecimal digits of the SHA-256 of the model's file.
     pub model_hash: Option<String>,
+    /// Those that the prompts use.
+    pub concepts: Vec<ConceptRef>,
     /// Of this picture alone: see [`Recipe::of_picture`].
     pub recipe: Recipe,
 }
@@ -106,6 +109,7 @@ impl Default for Provenance {
             program: String::new(),
             model: String::new(),
             model_hash: None,
+            concepts: Vec::new(),
             recipe: Recipe::default(),
         }
     }

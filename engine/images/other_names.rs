@@ -139,7 +139,6 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("Hires", "Hires fix, a second pass at a larger size, is not done here: this is its first pass"),
     ("Lora hashes", "It was made with LoRA files, which are not used here: the picture will differ"),
     ("Hypernet", "It was made with a hypernetwork, which is not used here: the picture will differ"),
-    ("TI hashes", "It was made with concepts ({}): without them its prompt means something else"),
     ("Variation seed", "Variations of a seed are not made here: the picture will differ"),
     ("Seed resize", "Resizing the noise of a seed is not done here: the picture will differ"),
     ("Face restoration", "Faces were restored afterwards ({}): that is not done here"),

@@ -9,13 +9,14 @@ use super::metadata::{FoundRecipe, Provenance, RecipeOrigin, make_runnable};
 use super::other_names::{
     UNSUPPORTED, sampler_of, schedule_label, schedule_of, short, without_extra_networks,
 };
+use crate::concepts::ConceptRef;
 use crate::recipe::{Recipe, Start};
 
 const NEGATIVE: &str = "Negative prompt:";
 
 /// Says the recipe as other programs say it.
 pub fn to_parameters(provenance: &Provenance) -> String {
-    let Provenance { program, model, model_hash, recipe, .. } = provenance;
+    let Provenance { program, model, model_hash, concepts, recipe, .. } = provenance;
     let strength = match recipe.start {
         Start::Noise => None,
         Start::Image { strength, .. } => Some(strength.to_string()),
@@ -32,6 +33,7 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("Denoising strength", strength),
         // Our noise is torch's CPU noise, on every device.
         ("RNG", Some("CPU".to_owned())),
+        ("TI hashes", Some(concept_hashes(concepts))),
         ("Version", Some(program.clone())),
     ];
     let pairs: Vec<String> = pairs
@@ -90,6 +92,7 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
         program,
         model: pairs.get("Model").unwrap_or_default().to_owned(),
         model_hash: pairs.get("Model hash").map(str::to_owned),
+        concepts: concepts_of(pairs.get("TI hashes").unwrap_or_default()),
         recipe,
         ..Provenance::default()
     };
@@ -111,6 +114,25 @@ fn split_prompts(words: &str) -> (String, String) {
         }
     }
     (prompt.join("\n").trim().to_owned(), negative.join("\n").trim().to_owned())
+}
+
+/// `name: 12hex, name: 12hex`
+fn concept_hashes(concepts: &[ConceptRef]) -> String {
+    let hashes = concepts.iter().map(|ConceptRef { name, sha256, .. }| format!("{name}: {sha256}"));
+    hashes.collect::<Vec<_>>().join(", ")
+}
+
+fn concepts_of(hashes: &str) -> Vec<ConceptRef> {
+    /// More than a prompt has places for.
+    const MOST: usize = 75;
+    let pairs = hashes.split(", ").filter_map(|pair| pair.rsplit_once(": ")).take(MOST);
+    pairs
+        .map(|(name, sha256)| ConceptRef {
+            name: name.into(),
+            sha256: sha256.into(),
+            ..ConceptRef::default()
+        })
+        .collect()
 }
 
 fn number<T>(pairs: &Pairs, key: &str, default: T, notes: &mut Vec<String>) -> T
@@ -169,7 +191,7 @@ fn start_note(pairs: &Pairs) -> Option<String> {
 /// One note for each thing that changes the picture and cannot be done here, and one for the rest.
 fn unsupported_notes(pairs: &Pairs, notes: &mut Vec<String>) {
     /// Read above, or of no consequence for the picture.
-    const SETTLED: [&str; 17] = [
+    const SETTLED: [&str; 18] = [
         "Steps",
         "Sampler",
         "Schedule type",
@@ -180,6 +202,7 @@ fn unsupported_notes(pairs: &Pairs, notes: &mut Vec<String>) {
         "Model",
         "Denoising strength",
         "RNG",
+        "TI hashes",
         "Version",
         "VAE hash",
         "User",

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::concepts::{ConceptRef, Concepts};
 use crate::device::DeviceCard;
 use crate::images::Pixels;
 use crate::session::JobId;
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, Words};
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -52,6 +53,8 @@ pub struct ModelCard {
     pub device: DeviceCard,
     /// Read-only, so that typing never waits for a busy engine.
     pub tokenizer: Arc<Tokenizer>,
+    /// Numbers of a token's embedding, and of a concept's vector that fits.
+    pub text_width: usize,
     /// Sigma of each training timestep, ascending.
     pub training_sigmas: Arc<Vec<f32>>,
 }
@@ -71,6 +74,8 @@ pub enum JobEvent {
     },
     Finished {
         pictures: Vec<Arc<Pixels>>,
+        /// Those that the prompts used.
+        concepts: Vec<ConceptRef>,
         elapsed: Duration,
     },
     Stopped,
@@ -91,6 +96,13 @@ pub struct Frame {
     pub predicted: Vec<Arc<Pixels>>,
     /// Since the job started.
     pub elapsed: Duration,
+}
+
+impl ModelCard {
+    /// The words that this model reads, concepts among them.
+    pub fn words(&self, concepts: &Concepts) -> Words {
+        Words::new(Arc::clone(&self.tokenizer), self.text_width, concepts)
+    }
 }
 
 impl JobEvent {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::checkpoint::ModelSource;
+use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
 use crate::recipe::Recipe;
 
@@ -13,7 +14,9 @@ pub enum Request {
     /// Answered by `Event::Model`; the model before it is let go first.
     OpenModel { source: ModelSource, device: DeviceChoice },
     /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
-    Generate { job: Job, recipe: Recipe },
+    /// The concepts come with it: those at hand when it was asked for, whatever becomes of them
+    /// while it waits.
+    Generate { job: Job, recipe: Recipe, concepts: Concepts },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize },
 }

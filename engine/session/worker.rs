@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::{Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
 use crate::checkpoint::{ModelSource, OpenError};
+use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
 use crate::generate::{Film, GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
@@ -113,7 +114,7 @@ impl Worker {
         }
         match request {
             Request::OpenModel { source, device } => self.open(&source, device),
-            Request::Generate { job, recipe } => self.generate(&job, &recipe),
+            Request::Generate { job, recipe, concepts } => self.generate(&job, &recipe, &concepts),
             Request::Decode { job, step } => self.decode(job, step),
         }
     }
@@ -146,8 +147,8 @@ impl Worker {
         self.outbox.send(Event::Model(event));
     }
 
-    fn generate(&mut self, job: &Job, recipe: &Recipe) {
-        let Some(pipeline) = &self.pipeline else {
+    fn generate(&mut self, job: &Job, recipe: &Recipe, concepts: &Concepts) {
+        let Some(pipeline) = &mut self.pipeline else {
             let text = "No model is open, so no picture can be made. Choose a model first".into();
             self.outbox.job(job.id, JobEvent::Failed { text });
             return;
@@ -155,6 +156,7 @@ impl Worker {
         let started = Instant::now();
         let outbox = &self.outbox;
         let made = guarded(|| {
+            pipeline.know(concepts);
             pipeline.generate(recipe, &job.stop, &mut |progress| {
                 let event = match progress {
                     Progress::Started { sigmas, start_step } => {
@@ -171,7 +173,8 @@ impl Worker {
                 if self.films.len() > FILMS_KEPT {
                     self.films.pop_front();
                 }
-                JobEvent::Finished { pictures: made.pictures, elapsed: started.elapsed() }
+                let (pictures, concepts) = (made.pictures, made.concepts);
+                JobEvent::Finished { pictures, concepts, elapsed: started.elapsed() }
             }
             Ok(Err(GenerateError::Stopped)) => JobEvent::Stopped,
             Ok(Err(error)) => JobEvent::Failed { text: error.to_string() },

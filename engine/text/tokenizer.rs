@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::unicode::NFC;
@@ -11,6 +12,9 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
+
+use super::names::{Mark, Meaning};
+use crate::concepts::Concept;
 
 const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
@@ -28,17 +32,31 @@ pub struct Tokenizer {
 }
 
 /// A prompt as the text encoder sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tokenized {
     /// Begin, the prompt's tokens, end, padding: as many as the encoder has positions.
     pub ids: Vec<u32>,
-    /// Tokens of the prompt that fit, without begin and end.
+    /// Tokens of the prompt that fit, without begin and end; a concept counts as many as it has vectors.
     pub used: usize,
     /// Tokens that fit at most (75 for CLIP).
     pub room: usize,
     /// The part of the prompt that did not fit, as it was written; empty when all did.
     pub cut: String,
+    /// Where concepts stand among the ids, each whole.
+    pub splices: Vec<Splice>,
+    /// Words of the prompt that are concepts, or look like some.
+    pub marks: Vec<Mark>,
 }
+
+/// A concept among the ids: its vectors take the place of as many embeddings from `position` on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Splice {
+    pub position: usize,
+    pub concept: Arc<Concept>,
+}
+
+/// Any id will do where a concept's vectors come to stand.
+const PLACEHOLDER: u32 = 0;
 
 impl Tokenizer {
     /// From the contents of `vocab.json` and `merges.txt`, for an encoder of so many positions.
@@ -95,19 +113,51 @@ impl Tokenizer {
 
     /// The ids of a prompt, cut to the room there is and padded with the end token.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
-        let room = self.positions - 2;
-        let encoding = self.pieces.encode(prompt, false).expect("a byte-level tokenizer knows every text");
-        let all = encoding.get_ids();
-        let used = all.len().min(room);
-        let cut = match encoding.get_offsets().get(room) {
-            Some(&(start, _)) => prompt.get(start..).unwrap_or(prompt).trim().to_owned(),
-            None => String::new(),
-        };
-        let mut ids = Vec::with_capacity(self.positions);
-        ids.push(self.begin);
-        ids.extend_from_slice(&all[..used]);
+        self.tokenize_marked(prompt, Vec::new())
+    }
+
+    /// The same for a prompt in which concepts are marked.
+    pub(super) fn tokenize_marked(&self, prompt: &str, marks: Vec<Mark>) -> Tokenized {
+        let (mut ids, mut splices) = (vec![self.begin], Vec::new());
+        let cut = self.fill(prompt, &marks, &mut ids, &mut splices).unwrap_or(prompt.len());
+        let used = ids.len() - 1;
         ids.resize(self.positions, self.end);
-        Tokenized { ids, used, room, cut }
+        let cut = prompt.get(cut..).unwrap_or(prompt).trim().to_owned();
+        Tokenized { ids, used, room: self.positions - 2, cut, splices, marks }
+    }
+
+    /// Adds tokens and concepts while there is room; answers with where in the prompt it ended.
+    fn fill(
+        &self,
+        prompt: &str,
+        marks: &[Mark],
+        ids: &mut Vec<u32>,
+        splices: &mut Vec<Splice>,
+    ) -> Option<usize> {
+        let most = self.positions - 1;
+        let mut from = 0;
+        for Mark { range, meaning } in marks {
+            let Meaning::Concept(concept) = meaning else { continue };
+            let cut = self.fill_words(&prompt[from..range.start], ids);
+            if let Some(cut) = cut {
+                return Some(from + cut);
+            }
+            // Half a concept means something else: it goes in whole or not at all.
+            if ids.len() + concept.count() > most {
+                return Some(range.start);
+            }
+            splices.push(Splice { position: ids.len(), concept: Arc::clone(concept) });
+            ids.resize(ids.len() + concept.count(), PLACEHOLDER);
+            from = range.end;
+        }
+        Some(from + self.fill_words(&prompt[from..], ids)?)
+    }
+
+    fn fill_words(&self, words: &str, ids: &mut Vec<u32>) -> Option<usize> {
+        let encoding = self.pieces.encode(words, false).expect("a byte-level tokenizer knows every text");
+        let room = self.positions - 1 - ids.len();
+        ids.extend(encoding.get_ids().iter().take(room));
+        encoding.get_offsets().get(room).map(|&(start, _)| start)
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use engine::checkpoint::WeightFile;
 use engine::concepts::{Concept, ConceptError, read};
+use serde_json::Value;
 
 use crate::checkpoints::makers::*;
-use crate::cli::folder;
+use crate::cli::{folder, tidepool};
 use crate::golden;
 
 fn golden_concept(name: &str) -> Concept {
@@ -117,4 +118,59 @@ fn what_is_no_concept_is_named() {
     assert!(matches!(read(&path), Err(ConceptError::Model(..))), "a whole model is said to be one");
     assert!(matches!(read(place.path()), Err(ConceptError::Unreadable(..))), "a folder");
     assert!(matches!(read(&place.path().join("nowhere")), Err(ConceptError::Unreadable(..))));
+}
+
+#[test]
+fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
+    let place = folder();
+    let files = golden::folder().join("data/checkpoints");
+    fs::create_dir_all(place.path().join("mine/sub")).expect("makes folders");
+    fs::copy(files.join("frost.bin"), place.path().join("mine/sub/learned_embeds.bin")).expect("copies");
+    fs::copy(files.join("wide.bin"), place.path().join("mine/wide.bin")).expect("copies");
+    fs::write(place.path().join("mine/broken.pt"), "version https://git-lfs").expect("writes");
+    let render = |prompt: &str, concept: &str| {
+        let mut args = vec!["render", prompt, "-o", "a.png", "--device", "cpu", "--json"];
+        args.extend(["--size", "64x64", "--steps", "2", "--concept", concept]);
+        tidepool(place.path(), &args)
+    };
+    let said = render("a <frost> tree, <frots>, <wide>", "mine");
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    let report: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let sha256 = read(&files.join("frost.bin")).expect("a concept").sha256;
+    let used = serde_json::json!([{ "name": "learned_embeds", "token": "<frost>", "sha256": sha256[..12] }]);
+    assert_eq!(report["concepts"], used);
+    let found = engine::images::read_recipe(&place.path().join("a.png")).expect("a PNG").expect("a recipe");
+    assert_eq!(serde_json::json!(found.provenance.concepts), used, "the picture remembers");
+    for remark in ["Git LFS", "perhaps <frost>?", "1024"] {
+        assert!(report["remarks"].to_string().contains(remark), "no {remark} in {}", report["remarks"]);
+        assert!(said.stderr.contains(remark), "no {remark} in {}", said.stderr);
+    }
+    let said = render("a tree", "mine/sub/learned_embeds.bin");
+    assert!(said.stderr.contains("<frost> is not used"), "{}", said.stderr);
+    for (concept, why) in [("mine/broken.pt", "Git LFS"), ("mine/wide.bin", "1024"), ("none.pt", "none.pt")] {
+        let said = render("a tree", concept);
+        assert_eq!(said.status, Some(1), "{concept}");
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn inspect_says_what_a_concept_is() {
+    let files = golden::folder().join("data/checkpoints");
+    let inspect = |file: &str, how: &[&str]| {
+        let said = tidepool(&files, &[&["inspect", file], how].concat());
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        said.stdout
+    };
+    let words = inspect("frost.bin", &[]);
+    for word in ["a concept", "<frost>", "vectors   2", "128 (the built-in model)", "norms"] {
+        assert!(words.contains(word), "no {word} in: {words}");
+    }
+    let facts: Value = serde_json::from_str(&inspect("a1111-zip.pt", &["--json"])).expect("JSON");
+    let facts = &facts["concept"];
+    assert_eq!((&facts["token"], &facts["vectors"]), (&"a1111-zip".into(), &2.into()));
+    assert_eq!((&facts["width"], &facts["family"]), (&768.into(), &"Stable Diffusion 1.x".into()));
+    let concept = golden_concept("a1111-zip.pt");
+    let norm = concept.vectors[768..].iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    assert!((facts["norms"][1].as_f64().expect("a number") - norm).abs() < 1e-5 * norm);
 }

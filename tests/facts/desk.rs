@@ -67,7 +67,7 @@ impl Desk {
     pub fn job(&mut self) -> (JobId, Recipe) {
         self.harness.step();
         let generate = self.requests.try_iter().find_map(|request| match request {
-            Request::Generate { job, recipe } => Some((job.id, recipe)),
+            Request::Generate { job, recipe, .. } => Some((job.id, recipe)),
             _ => None,
         });
         generate.expect("a job was sent")
@@ -93,7 +93,7 @@ impl Desk {
     pub fn finish(&mut self, id: JobId, recipe: &Recipe) {
         let pictures = (0..recipe.batch).map(|at| tide(128, 1.0, at)).collect();
         let elapsed = Duration::from_millis(1700);
-        self.tell_job(id, JobEvent::Finished { pictures, elapsed });
+        self.tell_job(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
         // The saver is a thread: wait for it, so that what the window says is always the same.
         let begun = Instant::now();
         while self.harness.state().state.saved.len() < recipe.batch as usize {

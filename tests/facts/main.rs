@@ -4,6 +4,7 @@ mod bad_input;
 mod checkpoints;
 mod cli;
 mod concepts;
+mod concepts_in_prompts;
 mod desk;
 mod golden;
 mod house;

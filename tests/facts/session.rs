@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
+use engine::concepts::Concepts;
 use engine::device::{DeviceChoice, Place};
 use engine::recipe::{Recipe, Start};
 use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
@@ -23,7 +24,7 @@ fn session_with(source: ModelSource) -> Session {
 fn generate(session: &Session, id: u64, recipe: Recipe) -> StopFlag {
     let stop = StopFlag::default();
     let job = Job { id: JobId(id), stop: stop.clone() };
-    session.send(Request::Generate { job, recipe });
+    session.send(Request::Generate { job, recipe, concepts: Concepts::default() });
     stop
 }
 

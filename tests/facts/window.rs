@@ -34,6 +34,7 @@ pub fn card() -> ModelCard {
             why: "This machine has no GPU".into(),
         },
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
+        text_width: 128,
         training_sigmas: Arc::new(vec![0.03, 14.6]),
     }
 }
@@ -52,7 +53,9 @@ fn grey(side: u32) -> Arc<Pixels> {
 
 fn sent(effects: &[Effect]) -> Option<(JobId, StopFlag, Recipe)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { job, recipe }) => Some((job.id, job.stop.clone(), recipe.clone())),
+        Effect::Send(Request::Generate { job, recipe, .. }) => {
+            Some((job.id, job.stop.clone(), recipe.clone()))
+        }
         _ => None,
     })
 }
@@ -83,7 +86,7 @@ fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
 
 fn finished(state: &mut AppState, id: JobId) -> Vec<Effect> {
     let elapsed = Duration::from_secs(1);
-    hear(state, id, JobEvent::Finished { pictures: vec![grey(128)], elapsed })
+    hear(state, id, JobEvent::Finished { pictures: vec![grey(128)], concepts: Vec::new(), elapsed })
 }
 
 #[test]

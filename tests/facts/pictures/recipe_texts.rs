@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use engine::concepts::ConceptRef;
 use engine::diffusion::{Sampler, Schedule};
 use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
 use engine::recipe::{Guidance, Recipe, Start};
@@ -23,6 +24,27 @@ fn the_parameters_text_is_what_others_write() {
     provenance.model_hash = Some("6ce0161689".into());
     let text = to_parameters(&provenance);
     assert!(text.contains("Model hash: 6ce0161689, Model: \"sd, v1:5\", Denoising strength: 0.75, RNG"));
+}
+
+#[test]
+fn concepts_are_named_with_the_hash_of_their_file() {
+    let concept = |name: &str, token: &str| ConceptRef {
+        name: name.into(),
+        token: token.into(),
+        sha256: "0123456789ab".into(),
+    };
+    let concepts = vec![concept("birb-style", "<birb-style>"), concept("sea: glass", "sea: glass")];
+    let provenance = Provenance { concepts, ..Provenance::new("m", recipe("<birb-style>")) };
+    let text = to_parameters(&provenance);
+    let hashes = r#"TI hashes: "birb-style: 0123456789ab, sea: glass: 0123456789ab""#;
+    assert!(text.contains(&format!("RNG: CPU, {hashes}, Version: ")), "{text}");
+    let found = from_parameters(&text).expect("settings");
+    assert_eq!(found.notes, Vec::<String>::new());
+    assert_eq!(found.provenance.concepts, [concept("birb-style", ""), concept("sea: glass", "")]);
+    let found = Provenance::from_json(&provenance.to_json()).expect("a recipe");
+    assert_eq!(found.provenance.concepts, provenance.concepts);
+    let older = Provenance::from_json(r#"{"format":1,"recipe":{"prompt":"a cat"}}"#).expect("a recipe");
+    assert_eq!((older.provenance.concepts, older.notes), (vec![], vec![]));
 }
 
 #[test]
@@ -88,7 +110,7 @@ fn other_programs_texts_are_understood() {
         ),
         (
             "Sampler: Euler, RNG: CPU, Lora hashes: \"a: 1234, b: 5678\", TI hashes: \"cat-toy: 0a1b\"",
-            (Euler, Normal, &["LoRA", "concepts (cat-toy: 0a1b)"]),
+            (Euler, Normal, &["LoRA"]),
         ),
         (
             "Sampler: Euler, RNG: CPU, ControlNet 0: \"Module: canny, Model: x, Weight: 1\", \

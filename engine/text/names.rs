@@ -1,0 +1,254 @@
+//! Finds concepts in a prompt, by the names that people know them under.
+//!
+//! `<birb-style>` is the token in the file (diffusers), `birb-style` the name of the file (A1111),
+//! `embedding:birb-style` and `embedding:birb-style.pt` the same (ComfyUI). Letter case does not
+//! count; a name is found only as whole words, and the longest one wins.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::concepts::{CONCEPT_FILES, Concept, Concepts};
+
+/// A stretch of the prompt that is a concept, or looks like one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Bytes of the prompt.
+    pub range: Range<usize>,
+    pub meaning: Meaning,
+}
+
+/// What a marked word is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    Concept(Arc<Concept>),
+    /// One of another model's, so that it is read as plain words: the sentence says why.
+    Misfit {
+        text: String,
+    },
+    /// None that is known, so that it is read as plain words; perhaps another one was meant.
+    Unknown {
+        nearest: Option<String>,
+    },
+}
+
+impl Mark {
+    /// What to tell of it, if it does not mean what it looks like.
+    pub fn warning(&self, prompt: &str) -> Option<String> {
+        let word = prompt.get(self.range.clone()).unwrap_or_default();
+        match &self.meaning {
+            Meaning::Concept(_) => None,
+            Meaning::Misfit { text } => Some(format!("{word} is read as plain words. {text}")),
+            Meaning::Unknown { .. } if is_extra_network(word) => {
+                Some(format!("{word} is read as plain words: Tidepool does not use such files"))
+            }
+            Meaning::Unknown { nearest: Some(nearest) } => {
+                Some(format!("{word} is no concept here, so it is read as plain words: perhaps {nearest}?"))
+            }
+            Meaning::Unknown { nearest: None } => {
+                Some(format!("{word} is no concept here, so it is read as plain words: load its file first"))
+            }
+        }
+    }
+}
+
+/// `<lora:name:weight>` and its like, which A1111 takes out of the prompt.
+fn is_extra_network(word: &str) -> bool {
+    ["<lora:", "<lyco:", "<hypernet:"].iter().any(|kind| word.starts_with(kind))
+}
+
+/// The names of concepts, ready to be looked for.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By a name's first piece, in lower case; of those that begin alike the longer comes first.
+    by_first: HashMap<String, Vec<Name>>,
+    /// By every spelling that `<...>` and `embedding:` allow, in lower case.
+    loose: BTreeMap<String, Name>,
+}
+
+#[derive(Clone, Debug)]
+struct Name {
+    /// In lower case, white space as one space.
+    spelled: String,
+    /// As it is suggested to people.
+    token: String,
+    meaning: Meaning,
+}
+
+/// ComfyUI's way to name a concept by its file.
+const BY_FILE: &str = "embedding:";
+/// So many unknown words get a suggestion; nobody reads more of them.
+const MOST_SUGGESTED: usize = 4;
+/// No token in use is longer, letters.
+const LONGEST_UNKNOWN: usize = 64;
+
+impl Names {
+    pub fn new(concepts: &Concepts, width: usize) -> Self {
+        let (mut strict, mut loose) = (BTreeMap::new(), BTreeMap::new());
+        let all = || {
+            concepts.iter().map(|concept| {
+                let meaning = match concept.check_width(width) {
+                    Ok(()) => Meaning::Concept(Arc::clone(concept)),
+                    Err(error) => Meaning::Misfit { text: error.to_string() },
+                };
+                (concept, meaning)
+            })
+        };
+        // A file's own token counts more than another file's name; the later of two alike wins.
+        for (concept, meaning) in all() {
+            let name = Name::new(&concept.name(), concept, meaning);
+            loose.insert(name.spelled.clone(), name.clone());
+            strict.insert(name.spelled.clone(), name);
+        }
+        for (concept, meaning) in all() {
+            let name = Name::new(&concept.token, concept, meaning);
+            loose.insert(without_brackets(&name.spelled).to_owned(), name.clone());
+            strict.insert(name.spelled.clone(), name);
+        }
+        let mut by_first: HashMap<String, Vec<Name>> = HashMap::new();
+        for (spelled, name) in strict {
+            if !spelled.is_empty() {
+                by_first.entry(first_piece(&spelled).to_owned()).or_default().push(name);
+            }
+        }
+        for names in by_first.values_mut() {
+            names.sort_by_key(|name| std::cmp::Reverse(name.spelled.len()));
+        }
+        Self { by_first, loose }
+    }
+
+    pub fn marks(&self, prompt: &str) -> Vec<Mark> {
+        let mut marks: Vec<Mark> = Vec::new();
+        let (mut free_from, mut unknown) = (0, 0);
+        let mut before = None;
+        for (at, c) in prompt.char_indices() {
+            let joined = before.is_some_and(|before| joins(before, c));
+            before = Some(c);
+            if at < free_from || joined || c.is_whitespace() {
+                continue;
+            }
+            let Some((len, name)) = self.at(&prompt[at..]) else { continue };
+            let range = at..at + len;
+            free_from = range.end;
+            let meaning = name.map_or_else(
+                || {
+                    unknown += 1;
+                    let nearest = || self.nearest(&prompt[range.clone()]);
+                    Meaning::Unknown { nearest: (unknown <= MOST_SUGGESTED).then(nearest).flatten() }
+                },
+                |name| name.meaning.clone(),
+            );
+            marks.push(Mark { range, meaning });
+        }
+        marks
+    }
+
+    /// The concept that `text` begins with, and how many bytes its name takes there; `None` in its
+    /// place for what only looks like one.
+    fn at<'a>(&'a self, text: &str) -> Option<(usize, Option<&'a Name>)> {
+        if let Some((len, name)) = self.named(text) {
+            return Some((len, Some(name)));
+        }
+        if let Some((prefix, file)) = text.split_at_checked(BY_FILE.len())
+            && prefix.eq_ignore_ascii_case(BY_FILE)
+        {
+            let by_name = self.named(file).map(|(len, name)| (len + ending_len(&file[len..]), Some(name)));
+            return by_name.or_else(|| self.by_file(file)).map(|(len, name)| (prefix.len() + len, name));
+        }
+        let word = bracketed(text)?;
+        let inside = without_brackets(word).to_lowercase();
+        Some((word.len(), self.loose.get(&inside)))
+    }
+
+    /// The longest name that `text` begins with, as whole words.
+    fn named<'a>(&'a self, text: &str) -> Option<(usize, &'a Name)> {
+        let names = self.by_first.get(&first_piece(text).to_lowercase())?;
+        names.iter().find_map(|name| {
+            let len = len_of(&name.spelled, text)?;
+            let last = text[..len].chars().next_back()?;
+            let goes_on = text[len..].chars().next().is_some_and(|next| joins(last, next));
+            (!goes_on).then_some((len, name))
+        })
+    }
+
+    /// What `embedding:` names, perhaps with its folder and its ending.
+    fn by_file<'a>(&'a self, file: &str) -> Option<(usize, Option<&'a Name>)> {
+        let end = file.find(|c: char| c.is_whitespace() || ",:()[]|".contains(c)).unwrap_or(file.len());
+        let word = &file[..end];
+        let name = word.rsplit(['/', '\\']).next().unwrap_or(word).to_lowercase();
+        let stem = name.len() - name.rfind('.').map_or(0, |dot| ending_len(&name[dot..]));
+        (!word.is_empty()).then(|| (end, self.loose.get(without_brackets(&name[..stem]))))
+    }
+
+    /// The name that somebody may have meant.
+    fn nearest(&self, word: &str) -> Option<String> {
+        let inside = word.to_lowercase();
+        let inside = without_brackets(inside.strip_prefix(BY_FILE).unwrap_or(&inside));
+        let limit = (inside.chars().count() / 3).max(1);
+        let distances =
+            self.loose.iter().map(|(spelled, name)| (strsim::osa_distance(inside, spelled), name));
+        let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
+        (distance <= limit).then(|| name.token.clone())
+    }
+}
+
+impl Name {
+    fn new(written: &str, concept: &Concept, meaning: Meaning) -> Self {
+        let words: Vec<String> = written.split_whitespace().map(str::to_lowercase).collect();
+        Self { spelled: words.join(" "), token: concept.token.clone(), meaning }
+    }
+}
+
+/// True inside a word.
+fn joins(left: char, right: char) -> bool {
+    left.is_alphanumeric() && right.is_alphanumeric()
+}
+
+/// The letters and digits that a text begins with, or one other character.
+fn first_piece(text: &str) -> &str {
+    let mut chars = text.char_indices();
+    let end = match chars.next() {
+        Some((_, c)) if c.is_alphanumeric() => chars.find(|(_, c)| !c.is_alphanumeric()).map(|(at, _)| at),
+        _ => chars.next().map(|(at, _)| at),
+    };
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// How many bytes of `text` spell the name that it begins with, if it does.
+fn len_of(name: &str, text: &str) -> Option<usize> {
+    let mut name = name.chars().peekable();
+    let mut chars = text.char_indices().peekable();
+    while name.peek().is_some() {
+        let (_, c) = chars.next()?;
+        if c.is_whitespace() {
+            while chars.next_if(|(_, next)| next.is_whitespace()).is_some() {}
+            name.next_if_eq(&' ')?;
+        } else {
+            for lower in c.to_lowercase() {
+                name.next_if_eq(&lower)?;
+            }
+        }
+    }
+    Some(chars.peek().map_or(text.len(), |&(at, _)| at))
+}
+
+/// `<...>`, if `text` begins with one that may be a concept: no white space, no `<` inside.
+fn bracketed(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('<')?;
+    let begins_well = inside.starts_with(char::is_alphanumeric);
+    let mut letters = inside.char_indices().take(LONGEST_UNKNOWN + 1);
+    let (end, last) = letters.find(|(_, c)| c.is_whitespace() || "<>".contains(*c))?;
+    (begins_well && last == '>').then(|| &text[..end + 2])
+}
+
+fn without_brackets(word: &str) -> &str {
+    word.strip_prefix('<').and_then(|word| word.strip_suffix('>')).unwrap_or(word)
+}
+
+/// Bytes of the ending of a weight file that `text` begins with, 0 if it begins with none.
+fn ending_len(text: &str) -> usize {
+    let Some(after) = text.strip_prefix('.') else { return 0 };
+    let ending = first_piece(after);
+    let is_known = CONCEPT_FILES.iter().any(|known| known.eq_ignore_ascii_case(ending));
+    if is_known { 1 + ending.len() } else { 0 }
+}
