@@ -5,15 +5,18 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use burn::tensor::FloatDType;
+
 use crate::concepts::ConceptRef;
 use crate::cpu;
-use crate::diffusion::{Cfg, Halt, Latents, NoiseStreams, Step, sample};
-use crate::images::{Array, ImageError, Pixels, crop_and_resize, load};
+use crate::diffusion::{Cfg, Halt, Latents, NoiseStreams, Rescued, Step, sample};
+use crate::guided_unet::{GuidedUnet, repeat_pair};
+use crate::images::{Array, ImageError, Pixels};
 pub use crate::pipeline::Pipeline;
-use crate::pipeline::{GuidedUnet, repeat_pair, to_array, to_unit_range};
-use crate::recipe::{Recipe, RecipeError, Start};
-use crate::room;
+use crate::pipeline::to_array;
+use crate::recipe::{Recipe, RecipeError};
 use crate::session::{Frame, StopFlag};
+use crate::stages::to_pictures;
 
 /// What a run tells while it goes on.
 pub enum Progress<'a> {
@@ -40,6 +43,8 @@ pub struct Generated {
     /// Those that the prompts used.
     pub concepts: Vec<ConceptRef>,
     pub timings: Timings,
+    /// Sentences about what went another way than it was asked to.
+    pub notes: Vec<String>,
 }
 
 /// Every step of a run, to be looked at again.
@@ -79,11 +84,15 @@ pub enum GenerateError {
     #[error(transparent)]
     StartImage(#[from] ImageError),
     #[error(
-        "A picture of {width} x {height} needs about {} to decode, and {} of memory are free. Choose a smaller size, or close other programs",
+        "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
         gigabytes(*.needed),
         gigabytes(*.free)
     )]
     TooLarge { width: u32, height: u32, needed: u64, free: u64 },
+    #[error(
+        "Memory ran out even for small pieces ({0}). Choose a smaller size, close other programs, or use the CPU"
+    )]
+    OutOfMemory(String),
     #[error("Stopped")]
     Stopped,
     #[error("{0}")]
@@ -98,6 +107,7 @@ impl From<Halt> for GenerateError {
     fn from(halt: Halt) -> Self {
         match halt {
             Halt::Stopped => Self::Stopped,
+            Halt::OutOfMemory(words) => Self::OutOfMemory(words),
             Halt::Failed(text) => Self::Device(text),
         }
     }
@@ -112,7 +122,7 @@ impl Pipeline {
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Generated, GenerateError> {
         recipe.check()?;
-        self.check_room(recipe)?;
+        let care = self.care(recipe)?;
         cpu::join_workers();
         let started = Instant::now();
         let batch = recipe.batch as usize;
@@ -124,24 +134,29 @@ impl Pipeline {
         let guided = recipe.guidance.cfg_scale != 1.0;
         let prompts = [recipe.prompt.as_str(), recipe.negative_prompt.as_str()];
         let prompts = if guided { &prompts[..] } else { &prompts[..1] };
-        let texts = self.encode_prompts(prompts);
+        let texts = self.read(prompts, &care)?;
         let cond = texts.clone().narrow(0, 0, 1);
         let uncond = guided.then(|| texts.narrow(0, 1, 1));
         let (cond_array, uncond_array) = (to_array(cond.clone())?, uncond.clone().map(to_array).transpose()?);
         timings.text_secs = started.elapsed().as_secs_f64();
 
         let mut streams = NoiseStreams::new(recipe.seed, batch);
-        let x = self.start(recipe, &sigmas, &mut streams, stop)?;
+        let x = self.start(recipe, &sigmas, &mut streams, &care, stop)?;
         timings.encode_secs = started.elapsed().as_secs_f64() - timings.text_secs;
 
-        let network = GuidedUnet {
+        let exact = GuidedUnet {
             pipeline: self,
             stop,
-            pair: uncond.map(|uncond| repeat_pair(uncond, cond.clone(), batch, self.unet_dtype)),
-            cond: cond.repeat_dim(0, batch).cast(self.unet_dtype),
+            care: &care,
+            pair: uncond.map(|uncond| repeat_pair(uncond, cond.clone(), batch)),
+            cond: cond.repeat_dim(0, batch),
         };
         let mut denoiser = Cfg {
-            model: network,
+            model: Rescued {
+                model: exact.cast(self.unet_dtype),
+                exact: (self.unet_dtype != FloatDType::F32).then_some(exact),
+                tell: &|text| care.note(text),
+            },
             cfg_scale: recipe.guidance.cfg_scale,
             schedule: recipe.schedule,
             noise: &self.noise_schedule,
@@ -167,12 +182,13 @@ impl Pipeline {
         )?;
 
         let decode_started = Instant::now();
-        let image = self.decode(&latents, stop)?;
+        let image = self.decode_with(&latents, &care, stop)?;
         timings.decode_secs = decode_started.elapsed().as_secs_f64();
         timings.total_secs = started.elapsed().as_secs_f64();
         let pictures = to_pictures(&image);
         let (cond, uncond, concepts) = (cond_array, uncond_array, self.concepts_in(prompts));
-        Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings })
+        let notes = care.into_notes();
+        Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings, notes })
     }
 
     /// The concepts that prompts use, each once.
@@ -187,87 +203,8 @@ impl Pipeline {
         used
     }
 
-    /// Refuses a picture that would not fit into main memory. A GPU says so itself, without harm.
-    fn check_room(&self, recipe: &Recipe) -> Result<(), GenerateError> {
-        let (width, height) = (recipe.width, recipe.height);
-        let needed = room::decode_bytes(&self.model.config.vae, width, height);
-        match room::free_bytes() {
-            Some(free) if !self.card.device.is_gpu && needed > free => {
-                Err(GenerateError::TooLarge { width, height, needed, free })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Decodes latents in full, one picture after the other.
-    ///
-    /// # Shapes
-    /// - output: `[batch, 3, height, width]` in 0..1
-    pub fn decode(&self, latents: &Latents, stop: &StopFlag) -> Result<Array, GenerateError> {
-        let [batch, channels, height, width] = latents.shape;
-        let scaling = self.model.config.vae.scaling_factor;
-        let mut pixels = Vec::new();
-        for index in 0..batch {
-            let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
-            let decoded = self.decoder(&one.scale(1.0 / scaling), stop)?;
-            // Some drivers answer with zeros when memory runs out.
-            if !decoded.is_finite() || decoded.data.iter().all(|&value| value == 0.0) {
-                return Err(GenerateError::Device(
-                    "The decoder gave no picture, so nothing was saved. Try a smaller size, precision f32, or the CPU"
-                        .into(),
-                ));
-            }
-            pixels.extend(decoded.data.into_iter().map(to_unit_range));
-        }
-        let factor = self.card.vae_factor as usize;
-        Ok(Array::new([batch, 3, height * factor, width * factor], pixels))
-    }
-
-    /// The pictures of latents, decoded in full.
-    pub fn pictures(&self, latents: &Latents, stop: &StopFlag) -> Result<Vec<Arc<Pixels>>, GenerateError> {
-        Ok(to_pictures(&self.decode(latents, stop)?))
-    }
-
-    /// The latents that sampling begins with: noise, or a picture with noise of the start step.
-    fn start(
-        &self,
-        recipe: &Recipe,
-        sigmas: &[f32],
-        streams: &mut NoiseStreams,
-        stop: &StopFlag,
-    ) -> Result<Latents, GenerateError> {
-        let factor = self.card.vae_factor;
-        let shape = [
-            recipe.batch as usize,
-            self.model.config.unet.in_channels,
-            (recipe.height / factor) as usize,
-            (recipe.width / factor) as usize,
-        ];
-        let sigma = sigmas[recipe.start_step() as usize];
-        let Start::Image { path, .. } = &recipe.start else {
-            return Ok(streams.draw(shape).scale(sigma));
-        };
-        let picture = crop_and_resize(&load(path)?.pixels, recipe.width, recipe.height);
-        let (mean, log_variance) = self.encode(&picture, stop)?;
-        let scaling = self.model.config.vae.scaling_factor;
-        let mut x0 = streams.draw(shape);
-        let of_one = mean.data.len();
-        for (at, value) in x0.data.iter_mut().enumerate() {
-            let (mean, log_variance) = (mean.data[at % of_one], log_variance.data[at % of_one]);
-            *value = (mean + (0.5 * log_variance).exp() * *value) * scaling;
-        }
-        Ok(x0.add_scaled(sigma, &streams.draw(shape)))
-    }
-
     fn frame(&self, step: &Step<'_>, start_step: usize, elapsed: Duration) -> Frame {
         let previews = (0..step.x.batch()).map(|i| Arc::new(self.latent_rgb.preview(step.denoised, i)));
         Frame { step: start_step + step.index, sigma: step.sigma, predicted: previews.collect(), elapsed }
     }
-}
-
-/// The pictures of `[batch, 3, height, width]` in 0..1.
-fn to_pictures(image: &Array) -> Vec<Arc<Pixels>> {
-    let (height, width) = (image.shape[2], image.shape[3]);
-    let planes = image.data.chunks_exact(3 * height * width);
-    planes.map(|planes| Arc::new(Pixels::from_unit_range(width as u32, height as u32, planes))).collect()
 }

@@ -8,15 +8,18 @@ use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
 use crate::concepts::Concepts;
 use crate::cpu;
 use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
-use crate::diffusion::{EpsModel, Halt, LatentRgb, Latents, NoiseSchedule, SD1_LATENT_RGB};
+use crate::diffusion::{Halt, LatentRgb, Latents, NoiseSchedule, SD1_LATENT_RGB};
 use crate::images::{Array, Pixels, to_signed_planes};
+use crate::models::values;
+use crate::room::Room;
 use crate::session::{ModelCard, StopFlag};
 use crate::text::{Splice, Tokenized, Words};
+use crate::thrift::Thrift;
 
 /// A model on a device, ready to make pictures.
 pub struct Pipeline {
     pub(crate) model: OpenedModel,
-    device: Device,
+    pub(crate) device: Device,
     pub(crate) unet_dtype: FloatDType,
     pub(crate) noise_schedule: NoiseSchedule,
     pub(crate) latent_rgb: LatentRgb,
@@ -64,6 +67,7 @@ impl Pipeline {
             tokenizer: model.tokenizer.clone(),
             text_width: model.config.text_encoder.hidden_size,
             training_sigmas: Arc::new(noise_schedule.training_sigmas.clone()),
+            room: Room::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
         };
         let concepts = Concepts::default();
         let words = card.words(&concepts);
@@ -73,7 +77,7 @@ impl Pipeline {
         if !pipeline.model.config.vae.is_sd1() {
             pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
                 Halt::Stopped => OpenError::Stopped,
-                Halt::Failed(text) => OpenError::Device(DeviceError::Failed(text)),
+                Halt::OutOfMemory(text) | Halt::Failed(text) => OpenError::Device(DeviceError::Failed(text)),
             })?;
         }
         Ok(pipeline)
@@ -114,23 +118,43 @@ impl Pipeline {
 
     /// The UNet's prediction for latents as they are, one prompt a picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
-        let cond = self.encode_prompts(prompts).cast(self.unet_dtype);
-        let mut unet = GuidedUnet { pipeline: self, stop: &StopFlag::default(), cond, pair: None };
-        unet.eps(x, timestep)
+        let context = self.encode_prompts(prompts).cast(self.unet_dtype);
+        self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())
     }
 
     /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
     /// `[batch, 3, ..]` in -1..1.
     pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), Halt> {
-        let x = self.upload(pixels, FloatDType::F32);
-        let moments = self.model.vae.encode(x, &|| stop.is_raised())?;
+        self.moments_with(Thrift::Generous, pixels, stop)
+    }
+
+    /// The same, frugally for one picture only.
+    pub fn moments_with(
+        &self,
+        thrift: Thrift,
+        pixels: &Latents,
+        stop: &StopFlag,
+    ) -> Result<(Latents, Latents), Halt> {
+        let (vae, x) = (&self.model.vae, self.upload(pixels, FloatDType::F32));
+        let moments = match thrift {
+            Thrift::Generous => vae.encode(x, &|| stop.is_raised())?,
+            Thrift::Frugal => vae.encode_in_bands(x, &|| stop.is_raised())?,
+        };
         Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
     }
 
     /// The decoder's answer to unscaled latents, `[batch, 3, ..]`, about -1..1.
     pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
-        let x = self.upload(latents, FloatDType::F32);
-        to_latents(self.model.vae.decode(x, &|| stop.is_raised())?)
+        self.decoder_with(Thrift::Generous, latents, stop)
+    }
+
+    /// The same, frugally for one picture only.
+    pub fn decoder_with(&self, thrift: Thrift, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
+        let (vae, x) = (&self.model.vae, self.upload(latents, FloatDType::F32));
+        to_latents(match thrift {
+            Thrift::Generous => vae.decode(x, &|| stop.is_raised())?,
+            Thrift::Frugal => vae.decode_in_bands(x, &|| stop.is_raised())?,
+        })
     }
 
     /// Output embeddings of prompts, `[prompts, tokens, width]`, in one pass.
@@ -154,13 +178,7 @@ impl Pipeline {
         x
     }
 
-    /// Mean and log variance of a picture's latents, unscaled.
-    pub fn encode(&self, picture: &Pixels, stop: &StopFlag) -> Result<(Latents, Latents), Halt> {
-        let shape = [1, 3, picture.height as usize, picture.width as usize];
-        self.moments(&Latents::new(shape, to_signed_planes(picture)), stop)
-    }
-
-    fn upload(&self, latents: &Latents, dtype: FloatDType) -> Tensor<4> {
+    pub(crate) fn upload(&self, latents: &Latents, dtype: FloatDType) -> Tensor<4> {
         let data = TensorData::new(latents.data.clone(), latents.shape);
         Tensor::from_data(data, (&self.device, DType::from(dtype)))
     }
@@ -170,7 +188,7 @@ impl Pipeline {
     fn fit_latent_rgb(&self) -> Result<LatentRgb, Halt> {
         let never = StopFlag::default();
         let picture = soft_colours(16 * self.card.vae_factor);
-        let (mean, _) = self.encode(&picture, &never)?;
+        let (mean, _) = self.moments(&to_planes(&picture), &never)?;
         let decoded = self.decoder(&mean, &never)?;
         let small = shrink(&decoded, self.card.vae_factor as usize);
         let latents = mean.scale(self.model.config.vae.scaling_factor);
@@ -178,70 +196,25 @@ impl Pipeline {
     }
 }
 
+/// `[1, 3, height, width]` in -1..1.
+pub(crate) fn to_planes(picture: &Pixels) -> Latents {
+    Latents::new([1, 3, picture.height as usize, picture.width as usize], to_signed_planes(picture))
+}
+
 /// From the autoencoder's -1..1 to 0..1.
 pub(crate) fn to_unit_range(value: f32) -> f32 {
     (value / 2.0 + 0.5).clamp(0.0, 1.0)
 }
 
-/// The UNet with the text that it reads, for a batch of pictures.
-pub(crate) struct GuidedUnet<'a> {
-    pub pipeline: &'a Pipeline,
-    pub stop: &'a StopFlag,
-    /// `[batch, tokens, width]`
-    pub cond: Tensor<3>,
-    /// `[2 * batch, tokens, width]`: unconditional ones first.
-    pub pair: Option<Tensor<3>>,
-}
-
-impl GuidedUnet<'_> {
-    fn predict(&self, x: &Latents, timestep: f32, context: &Tensor<3>) -> Result<Latents, Halt> {
-        let Pipeline { model, unet_dtype, .. } = self.pipeline;
-        let x = self.pipeline.upload(x, *unet_dtype);
-        to_latents(model.unet.forward(x, timestep, context, &|| self.stop.is_raised())?)
-    }
-}
-
-impl EpsModel for GuidedUnet<'_> {
-    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt> {
-        self.predict(x, timestep, &self.cond)
-    }
-
-    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
-        let context = self.pair.as_ref().expect("a pair is made whenever guidance is not 1");
-        if cpu::is_cpu(&self.pipeline.device) {
-            // Two passes side by side wait for each other once; one pass of both, at every kernel.
-            let [uncond, cond] = [0, x.batch()].map(|start| context.clone().narrow(0, start, x.batch()));
-            let (uncond, cond) =
-                rayon::join(|| self.predict(x, timestep, &uncond), || self.predict(x, timestep, &cond));
-            return Ok((uncond?, cond?));
-        }
-        let [batch, channels, height, width] = x.shape;
-        let twice = Latents::new([2 * batch, channels, height, width], x.data.repeat(2));
-        let mut uncond = self.predict(&twice, timestep, context)?.data;
-        let cond = uncond.split_off(x.data.len());
-        Ok((Latents::new(x.shape, uncond), Latents::new(x.shape, cond)))
-    }
-}
-
-pub(crate) fn repeat_pair(uncond: Tensor<3>, cond: Tensor<3>, batch: usize, dtype: FloatDType) -> Tensor<3> {
-    Tensor::cat(vec![uncond.repeat_dim(0, batch), cond.repeat_dim(0, batch)], 0).cast(dtype)
-}
-
-fn to_values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, Halt> {
-    let failed =
-        |error: String| Halt::Failed(format!("The device failed ({error}). Try again, or use the CPU"));
-    let data = x.cast(FloatDType::F32).try_into_data().map_err(|error| failed(format!("{error:?}")))?;
-    data.try_into_vec().map_err(|error| failed(format!("{error:?}")))
-}
-
+/// `[batch, channels, height, width]`
 fn to_latents(x: Tensor<4>) -> Result<Latents, Halt> {
     let shape = x.dims();
-    Ok(Latents::new(shape, to_values(x)?))
+    Ok(Latents::new(shape, values(x)?))
 }
 
 pub(crate) fn to_array<const D: usize>(x: Tensor<D>) -> Result<Array, Halt> {
     let shape = x.dims();
-    Ok(Array::new(shape, to_values(x)?))
+    Ok(Array::new(shape, values(x)?))
 }
 
 /// A square picture in which every colour occurs and none jumps.
@@ -271,44 +244,4 @@ fn shrink(image: &Latents, factor: usize) -> Vec<f32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::{Place, Precision};
-    use crate::diffusion::NoiseStreams;
-
-    /// Under autodiff every layer takes burn's own operations, as on a GPU.
-    fn on_burns_own_operations() -> Pipeline {
-        let device = Device::flex().autodiff();
-        let model = open(&ModelSource::BuiltIn, &device, FloatDType::F32, &mut |_| true).expect("the model");
-        let card =
-            DeviceCard { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
-        Pipeline::new("Built-in".into(), model, device, FloatDType::F32, card).expect("a pipeline")
-    }
-
-    fn assert_near(what: &str, a: &[f32], b: &[f32]) {
-        let largest = b.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        let apart = a.iter().zip(b).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
-        assert!(a.len() == b.len() && apart <= 1e-5 * largest, "{what}: {apart} apart of {largest}");
-    }
-
-    #[test]
-    fn our_kernels_and_burns_operations_agree() {
-        let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
-        let ours = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
-        let theirs = on_burns_own_operations();
-        let never = StopFlag::default();
-
-        let text = |pipeline: &Pipeline| pipeline.text_embeddings("a large fox").expect("text").data;
-        assert_near("text", &text(&ours), &text(&theirs));
-        let x = NoiseStreams::new(7, 2).draw([2, 4, 12, 20]);
-        let prompts = ["a large fox", "an owl"];
-        let eps = |pipeline: &Pipeline| pipeline.predict_eps(&x, 500.3, &prompts).expect("eps").data;
-        assert_near("eps", &eps(&ours), &eps(&theirs));
-        let pixels = NoiseStreams::new(8, 1).draw([1, 3, 64, 96]);
-        let mean = |pipeline: &Pipeline| pipeline.moments(&pixels, &never).expect("moments").0.data;
-        assert_near("mean", &mean(&ours), &mean(&theirs));
-        let latents = NoiseStreams::new(9, 1).draw([1, 4, 8, 12]);
-        let decoded = |pipeline: &Pipeline| pipeline.decoder(&latents, &never).expect("pixels").data;
-        assert_near("pixels", &decoded(&ours), &decoded(&theirs));
-    }
-}
+mod tests;

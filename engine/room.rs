@@ -1,16 +1,112 @@
-//! Whether a picture fits into memory, asked before the work and not found out by being killed.
+//! How much memory a picture takes, asked before the work and not found out by being killed.
 
-use crate::models::VaeConfig;
+use crate::checkpoint::ModelConfig;
+use crate::models::UnetConfig;
+use crate::recipe::{Recipe, Start};
+use crate::thrift::Thrift;
 
-/// Bytes of the decoder's activations at their peak, in f32.
-///
-/// The peak is at the last level, where the channels of the level below (upsampled, normalised and
-/// convolved) and its own lie side by side: `3 c1 + 2 c0` numbers for each pixel. Measured on SD 1.5's
-/// shape at 256 x 256 and 512 x 512, that is 10 to 20 % more than what is used.
-pub fn decode_bytes(vae: &VaeConfig, width: u32, height: u32) -> u64 {
-    let own = vae.block_out_channels[0];
-    let below = vae.block_out_channels.get(1).copied().unwrap_or(own);
-    u64::from(width) * u64::from(height) * (3 * below + 2 * own) as u64 * 4
+/// Bytes of activations at their peak beside the weights, mostly for each pixel of the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Room {
+    /// One pass of the UNet over one picture.
+    unet: f64,
+    decode: f64,
+    decode_in_bands: f64,
+    encode: f64,
+    encode_in_bands: f64,
+    /// The working set of a band, whatever the size of the picture.
+    band: f64,
+    /// A recorded step: what entered it and what it predicted.
+    step: f64,
+}
+
+impl Room {
+    /// `unet_bytes` are those of one number in the UNet, 2 or 4. The rest computes in f32.
+    pub(crate) fn new(config: &ModelConfig, unet_bytes: usize) -> Self {
+        let vae = &config.vae;
+        let f32s = |numbers: f64| 4.0 * numbers;
+        let latent_area = (vae.factor() * vae.factor()) as f64;
+        let first = vae.block_out_channels[0] as f64;
+        let second = vae.block_out_channels.get(1).map_or(first, |&second| second as f64);
+        Self {
+            unet: unet_bytes as f64 * unet_numbers(&config.unet) / latent_area,
+            // At the last level, where what comes up from below, normalised and convolved, and the level's
+            // own channels lie side by side.
+            decode: f32s(3.0 * second + 2.0 * first),
+            // What comes up from below, whole, and what it came from.
+            decode_in_bands: f32s(second + first / 4.0),
+            encode: f32s(4.0 * first),
+            encode_in_bands: f32s(2.0 * first),
+            band: 100e6,
+            step: f32s(2.0 * vae.latent_channels as f64 / latent_area),
+        }
+    }
+
+    /// How to make the pictures of a recipe in so many bytes, or else how many it takes at least.
+    pub fn thrift(&self, recipe: &Recipe, free: u64) -> Result<Thrift, u64> {
+        let fits = |&thrift: &Thrift| self.bytes(recipe, thrift) <= free;
+        let fitting = [Thrift::Generous, Thrift::Frugal].into_iter().find(fits);
+        fitting.ok_or_else(|| self.bytes(recipe, Thrift::Frugal))
+    }
+
+    /// Bytes for the pictures of a recipe, at the stage that takes most.
+    pub fn bytes(&self, recipe: &Recipe, thrift: Thrift) -> u64 {
+        let pixels = u64::from(recipe.width) * u64::from(recipe.height);
+        let passes = match (thrift, recipe.guidance.cfg_scale == 1.0) {
+            (Thrift::Frugal, _) => 1,
+            (Thrift::Generous, true) => recipe.batch,
+            (Thrift::Generous, false) => 2 * recipe.batch,
+        };
+        let vae = match recipe.start {
+            Start::Noise => self.decode_bytes(pixels, thrift),
+            Start::Image { .. } => self.decode_bytes(pixels, thrift).max(self.encode_bytes(pixels, thrift)),
+        };
+        self.kept_bytes(recipe, pixels) + vae.max(u64::from(passes) * self.pass_bytes(pixels))
+    }
+
+    /// One pass of the UNet over one picture.
+    pub fn pass_bytes(&self, pixels: u64) -> u64 {
+        (self.unet * pixels as f64) as u64
+    }
+
+    pub fn decode_bytes(&self, pixels: u64, thrift: Thrift) -> u64 {
+        self.of_vae(pixels, thrift, self.decode, self.decode_in_bands)
+    }
+
+    pub fn encode_bytes(&self, pixels: u64, thrift: Thrift) -> u64 {
+        self.of_vae(pixels, thrift, self.encode, self.encode_in_bands)
+    }
+
+    fn of_vae(&self, pixels: u64, thrift: Thrift, whole: f64, in_bands: f64) -> u64 {
+        match thrift {
+            Thrift::Generous => (whole * pixels as f64) as u64,
+            Thrift::Frugal => (in_bands * pixels as f64 + self.band) as u64,
+        }
+    }
+
+    /// What stays while the pictures are made: every recorded step, and the pictures themselves in f32 and
+    /// in 8 bits.
+    fn kept_bytes(&self, recipe: &Recipe, pixels: u64) -> u64 {
+        let steps = recipe.steps.saturating_sub(recipe.start_step());
+        let of_pixel = f64::from(steps) * self.step + 3.0 * 5.0;
+        (f64::from(recipe.batch) * of_pixel * pixels as f64) as u64
+    }
+}
+
+/// Numbers alive in the UNet for each latent pixel: all skips on the way down, and beside them the widest
+/// layer of the first level, the gated feed-forward of its transformer: eight times the channels before
+/// the gate and four after, with the tokens, the picture and their norms.
+fn unet_numbers(unet: &UnetConfig) -> f64 {
+    let channels = &unet.block_out_channels;
+    let mut skips = channels[0] as f64;
+    for (level, &width) in channels.iter().enumerate() {
+        let area = f64::from(4u32.pow(level as u32));
+        skips += (unet.layers_per_block.at(level) * width) as f64 / area;
+        if level + 1 < channels.len() {
+            skips += width as f64 / (4.0 * area);
+        }
+    }
+    skips + (16 * channels[0]) as f64
 }
 
 /// Bytes of main memory that are free for us, where the system tells.

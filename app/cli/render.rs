@@ -12,6 +12,7 @@ use engine::generate::{GenerateError, Generated, Pipeline, Progress, Timings};
 use engine::images::Provenance;
 use engine::recipe::{Guidance, Recipe, Start, strength_of};
 use engine::session::{ModelCard, StopFlag};
+use engine::thrift::Thrift;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -38,11 +39,15 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         recipe.height = pipeline.card().native_side;
     }
     concepts.join(&mut pipeline)?;
-    let remarks = remarks(&pipeline, &recipe, &concepts);
+    let mut remarks = remarks(&pipeline, &recipe, &concepts);
     for remark in &remarks {
         eprintln!("{remark}");
     }
     let (generated, previews) = run(&pipeline, &recipe)?;
+    for note in &generated.notes {
+        eprintln!("{note}");
+    }
+    remarks.extend(generated.notes.iter().cloned());
     let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
     files.write(&pipeline.card().name, &recipe, generated, &previews)?;
 
@@ -218,6 +223,7 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
             "generate_secs": timings.total_secs,
             "load_secs": load_secs,
         },
+        "needed_bytes": card.room.bytes(recipe, Thrift::Generous),
         "model": card.name,
         "device": card.device,
     })

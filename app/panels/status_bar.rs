@@ -1,6 +1,7 @@
 //! The bar at the bottom: what goes on, on which device, in how much memory, and what was saved.
 
 use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
+use engine::thrift::Thrift;
 
 use crate::command::Command;
 use crate::run::Phase;
@@ -25,10 +26,18 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
         ui.add_space(theme::GAP_L);
     }
     if let Some(memory) = memory {
-        word_ui(ui, &size_in_words(memory), tokens.dim).on_hover_text("Memory of this program");
+        word_ui(ui, &size_in_words(memory), tokens.dim).on_hover_text(about_memory(state));
         ui.add_space(theme::GAP_L);
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, state, commands));
+}
+
+fn about_memory(state: &AppState) -> String {
+    let Some(card) = state.card() else {
+        return "Memory of this program".to_owned();
+    };
+    let needed = size_in_words(card.room.bytes(&state.recipe, Thrift::Generous));
+    format!("Memory of this program. The next run takes about {needed} more, or less in smaller pieces")
 }
 
 fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {

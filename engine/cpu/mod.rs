@@ -19,7 +19,7 @@ mod rows;
 pub use activation::{QuickGelu, Silu, activate, geglu};
 pub use attention::attention;
 pub use conv::{Conv2dShape, conv2d};
-pub use norm::group_norm;
+pub use norm::{group_norm, normalise};
 pub use rows::{add, cat_channels, linear, upsample_nearest};
 
 use std::cell::OnceCell;

@@ -63,17 +63,36 @@ pub fn group_norm(
                 (f64::from(weight[channel]) / deviation) as f32
             })
             .collect();
-        let parts = image.par_chunks(rows * channels).zip(out.par_chunks_mut(rows * channels));
-        parts.for_each(|(x, out)| {
-            let (mean, scale) = (&mean, &scale);
-            if silu {
-                arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> });
-            } else {
-                arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> });
-            }
-        });
+        normalise_into(out, image, &mean, &scale, bias, silu);
     });
     from_channels_last(out, shape)
+}
+
+/// `(x - mean) * scale + bias`, channel by channel, and SiLU if `silu`.
+///
+/// # Shapes
+/// - x and output: `[batch, channels, height, width]`
+/// - mean, scale, bias: `[channels]`
+pub fn normalise(x: Tensor<4>, mean: Tensor<1>, scale: Tensor<1>, bias: Tensor<1>, silu: bool) -> Tensor<4> {
+    let (x, shape) = channels_last(x);
+    let [mean, scale, bias] = [mean, scale, bias].map(contiguous);
+    let mut out = vec![0.0; shape.iter().product()];
+    normalise_into(&mut out, values(&x), values(&mean), values(&scale), values(&bias), silu);
+    from_channels_last(out, shape)
+}
+
+fn normalise_into(out: &mut [f32], x: &[f32], mean: &[f32], scale: &[f32], bias: &[f32], silu: bool) {
+    let channels = mean.len();
+    let rows = rows_per_task(x.len() / channels, 32);
+    let arch = Arch::new();
+    let parts = x.par_chunks(rows * channels).zip(out.par_chunks_mut(rows * channels));
+    parts.for_each(|(x, out)| {
+        if silu {
+            arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Silu> });
+        } else {
+            arch.dispatch(Normalise { x, out, mean, scale, bias, then: PhantomData::<Identity> });
+        }
+    });
 }
 
 /// The sum of `x - center`, or of its square, of each channel over the rows.

@@ -10,13 +10,15 @@ mod latents;
 mod mersenne;
 mod noise;
 mod preview;
+mod rescue;
 mod samplers;
 mod sigmas;
 
 pub use denoiser::{Denoiser, Halt, Observer, Step};
 pub use guidance::{Cfg, EpsModel};
-pub use latents::Latents;
+pub use latents::{Latents, are_sound};
 pub use noise::{NoiseStreams, TorchGenerator};
 pub use preview::{LatentRgb, SD1_LATENT_RGB};
+pub use rescue::Rescued;
 pub use samplers::{Sampler, sample};
 pub use sigmas::{BetaSchedule, NoiseSchedule, Schedule};

@@ -1,5 +1,7 @@
 //! Multi-head attention over tokens, whoever made the projections.
 
+use std::cell::Cell;
+
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Tensor, module};
 
@@ -7,6 +9,23 @@ use crate::cpu;
 
 /// Scores held at a time on a GPU: an eighth of the 2 GiB that one binding may have, in f32.
 const SCORE_ELEMENTS: usize = 1 << 26;
+
+thread_local! {
+    /// Slices are so many times smaller than they may be.
+    static SMALLER: Cell<usize> = const { Cell::new(1) };
+}
+
+/// Does some work with attention in slices of an eighth, for when memory has run out.
+pub fn in_small_slices<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(usize);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SMALLER.set(self.0);
+        }
+    }
+    let _restore = Restore(SMALLER.replace(8));
+    work()
+}
 
 /// `softmax(q k' / sqrt(width of a head)) v` for each head.
 ///
@@ -25,7 +44,7 @@ pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal: bo
     };
     let (q, k, v) = (of_heads(q), of_heads(k), of_heads(v));
     let options = AttentionModuleOptions { is_causal: causal, ..Default::default() };
-    let slice = (SCORE_ELEMENTS / (batch * heads * keys)).max(64);
+    let slice = (SCORE_ELEMENTS / SMALLER.get() / (batch * heads * keys)).max(64);
     let out = if queries <= slice || causal {
         module::attention(q, k, v, None, None, options)
     } else {

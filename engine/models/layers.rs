@@ -4,6 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Shape, Tensor, activation, module};
 
+use super::bands::Spread;
 use crate::cpu;
 
 /// A parameter that is zeros until weights are loaded into it, and takes no memory before.
@@ -52,12 +53,23 @@ impl Linear {
         if cpu::runs_on(&x) {
             return cpu::linear(x, weight, bias, addend);
         }
+        let (weight, bias) = in_precision_of(&x, weight, bias);
         let y = module::linear(x, weight, bias);
         match addend {
             Some(addend) => y + addend,
             None => y,
         }
     }
+}
+
+/// A layer computes in the precision of what it is given; weights kept in f16 follow it for the moment.
+fn in_precision_of<const X: usize, const W: usize>(
+    x: &Tensor<X>,
+    weight: Tensor<W>,
+    bias: Option<Tensor<1>>,
+) -> (Tensor<W>, Option<Tensor<1>>) {
+    let dtype = FloatDType::from(x.dtype());
+    (weight.cast(dtype), bias.map(|bias| bias.cast(dtype)))
 }
 
 /// A convolution with a square kernel. On the CPU the weight lies in memory as
@@ -127,6 +139,7 @@ impl Conv2d {
             Padding::After => (x.pad((0, 1, 0, 1), 0.0), 0),
         };
         let options = ConvOptions::new([self.stride; 2], [padding; 2], [1, 1], 1);
+        let (weight, bias) = in_precision_of(&x, weight, bias);
         let y = module::conv2d(x, weight, bias, options);
         match addend {
             Some(addend) => y + addend,
@@ -160,6 +173,18 @@ impl GroupNorm {
     /// The norm and the SiLU after it.
     pub fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
         self.normalise(x, true)
+    }
+
+    /// The norm and the SiLU of a part of a picture, by the statistics of the whole.
+    pub fn forward_silu_by(&self, x: Tensor<4>, whole: &Spread) -> Tensor<4> {
+        let (mean, scale) = whole.mean_and_scale(self.groups, self.epsilon);
+        let [mean, scale] = [mean, scale].map(|values| Tensor::<1>::from_data(&values[..], &x.device()));
+        let (scale, bias) = (scale * self.weight.val(), self.bias.val());
+        if cpu::runs_on(&x) {
+            return cpu::normalise(x, mean, scale, bias, true);
+        }
+        let [mean, scale, bias] = [mean, scale, bias].map(|values| values.reshape([1, -1, 1, 1]));
+        silu((x - mean) * scale + bias)
     }
 
     fn normalise(&self, x: Tensor<4>, silu: bool) -> Tensor<4> {

@@ -3,6 +3,7 @@
 //! Field names are diffusers' parameter names, so that a module's path is the key of its weights.
 
 mod attention;
+mod bands;
 mod clip;
 mod layers;
 mod resnet;
@@ -10,9 +11,12 @@ mod transformer;
 mod unet;
 mod vae;
 
+pub use attention::in_small_slices;
 pub use clip::{Activation, ClipText, ClipTextConfig};
 pub use unet::{PerLevel, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
+
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::diffusion::Halt;
 
@@ -21,4 +25,14 @@ pub type Interrupted<'a> = dyn Fn() -> bool + 'a;
 
 fn go_on(interrupted: &Interrupted<'_>) -> Result<(), Halt> {
     if interrupted() { Err(Halt::Stopped) } else { Ok(()) }
+}
+
+/// A tensor's numbers, brought to main memory in the order of its axes.
+///
+/// # Errors
+/// Whatever went wrong since the tensor was asked for: a GPU says it only now.
+pub fn values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, Halt> {
+    let data =
+        x.cast(FloatDType::F32).try_into_data().map_err(|error| Halt::of_device(&error.to_string()))?;
+    data.try_into_vec().map_err(|error| Halt::of_device(&format!("{error:?}")))
 }

@@ -3,7 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use super::bands::{Banded, Rows};
 use super::layers::{Conv2d, GroupNorm, Linear, silu};
+use crate::diffusion::Halt;
 
 #[derive(Module, Debug)]
 pub struct ResnetBlock {
@@ -56,10 +58,25 @@ impl ResnetBlock {
             _ => self.conv1.forward(h),
         };
         let h = self.norm2.forward_silu(h);
-        let shortcut = match &self.conv_shortcut {
+        self.conv2.forward_add(h, self.shortcut(x))
+    }
+
+    /// The same of a picture in bands, without time. The first half is done twice, once for the
+    /// statistics of its result, since that would take as much room as the picture.
+    pub fn forward_in_bands<'a>(&self, x: Banded<'a>) -> Result<Banded<'a>, Halt> {
+        let of_x = x.spread();
+        let first_half = |x: Tensor<4>| self.conv1.forward(self.norm1.forward_silu_by(x, &of_x));
+        let of_h = x.spread_after(Rows::Kept(1), &first_half)?;
+        x.map(Rows::Kept(2), &|x| {
+            let h = self.norm2.forward_silu_by(first_half(x.clone()), &of_h);
+            self.conv2.forward_add(h, self.shortcut(x))
+        })
+    }
+
+    fn shortcut(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.conv_shortcut {
             Some(conv) => conv.forward(x),
             None => x,
-        };
-        self.conv2.forward_add(h, shortcut)
+        }
     }
 }

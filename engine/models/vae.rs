@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use super::attention::attend;
+use super::bands::{Banded, Rows, Workbench};
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::transformer::to_tokens;
@@ -167,14 +168,35 @@ impl Vae {
             }
         }
         go_on(interrupted)?;
-        x = encoder.mid_block.forward(x);
-        x = encoder.conv_out.forward(encoder.conv_norm_out.forward_silu(x));
-        x = self.quant_conv.forward(x);
+        Ok(self.moments(x))
+    }
+
+    /// [`Self::encode`] for one picture, in little room: a level's tensors are there band by band only.
+    pub fn encode_in_bands(&self, pixels: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Moments, Halt> {
+        let (encoder, bench) = (&self.encoder, Workbench::of(&pixels, interrupted));
+        let mut x = Banded::new(pixels, &bench)?.map(Rows::Kept(1), &|x| encoder.conv_in.forward(x))?;
+        for block in &encoder.down_blocks {
+            for resnet in &block.resnets {
+                x = resnet.forward_in_bands(x)?;
+            }
+            for downsampler in &block.downsamplers {
+                x = x.map(Rows::Halved, &|x| downsampler.conv.forward(x))?;
+            }
+        }
+        Ok(self.moments(x.whole()))
+    }
+
+    /// From the last level of the encoder on, which is small and attends to all of itself.
+    fn moments(&self, x: Tensor<4>) -> Moments {
+        let encoder = &self.encoder;
+        let x = encoder.mid_block.forward(x);
+        let x = encoder.conv_out.forward(encoder.conv_norm_out.forward_silu(x));
+        let x = self.quant_conv.forward(x);
         let channels = x.dims()[1] / 2;
-        Ok(Moments {
+        Moments {
             mean: x.clone().narrow(1, 0, channels),
             log_variance: x.narrow(1, channels, channels).clamp(-30.0, 20.0),
-        })
+        }
     }
 
     /// # Shapes
@@ -182,20 +204,45 @@ impl Vae {
     /// - output: `[batch, 3, factor * height, factor * width]`, about -1..1
     pub fn decode(&self, latents: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Tensor<4>, Halt> {
         let decoder = &self.decoder;
-        let mut x = decoder.conv_in.forward(self.post_quant_conv.forward(latents));
-        x = decoder.mid_block.forward(x);
+        let mut x = self.first_level(latents);
         for block in &decoder.up_blocks {
             for resnet in &block.resnets {
                 go_on(interrupted)?;
                 x = resnet.forward(x, None);
             }
             for upsampler in &block.upsamplers {
-                let [_, _, height, width] = x.dims();
-                x = upsampler.conv.forward(upsample_nearest(x, 2 * height, 2 * width));
+                x = upsampler.double(x);
             }
         }
         go_on(interrupted)?;
         Ok(decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x)))
+    }
+
+    /// [`Self::decode`] for one picture, in little room: a level's tensors are there band by band only.
+    pub fn decode_in_bands(
+        &self,
+        latents: Tensor<4>,
+        interrupted: &Interrupted<'_>,
+    ) -> Result<Tensor<4>, Halt> {
+        let (decoder, bench) = (&self.decoder, Workbench::of(&latents, interrupted));
+        let mut x = Banded::new(self.first_level(latents), &bench)?;
+        for block in &decoder.up_blocks {
+            for resnet in &block.resnets {
+                x = resnet.forward_in_bands(x)?;
+            }
+            for upsampler in &block.upsamplers {
+                x = x.map(Rows::Doubled, &|x| upsampler.double(x))?;
+            }
+        }
+        let of_x = x.spread();
+        let last = |x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu_by(x, &of_x));
+        Ok(x.map(Rows::Kept(1), &last)?.whole())
+    }
+
+    /// To the first level of the decoder, which is small and attends to all of itself.
+    fn first_level(&self, latents: Tensor<4>) -> Tensor<4> {
+        let x = self.decoder.conv_in.forward(self.post_quant_conv.forward(latents));
+        self.decoder.mid_block.forward(x)
     }
 }
 
@@ -232,6 +279,13 @@ struct UpBlock {
 #[derive(Module, Debug)]
 struct Sampler {
     conv: Conv2d,
+}
+
+impl Sampler {
+    fn double(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        self.conv.forward(upsample_nearest(x, 2 * height, 2 * width))
+    }
 }
 
 #[derive(Module, Debug)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::concepts::{ConceptRef, Concepts};
 use crate::device::DeviceCard;
 use crate::images::Pixels;
+use crate::room::Room;
 use crate::session::JobId;
 use crate::text::{Tokenizer, Words};
 
@@ -57,6 +58,8 @@ pub struct ModelCard {
     pub text_width: usize,
     /// Sigma of each training timestep, ascending.
     pub training_sigmas: Arc<Vec<f32>>,
+    /// What its pictures take of the memory.
+    pub room: Room,
 }
 
 #[derive(Clone, Debug)]

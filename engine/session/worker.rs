@@ -1,6 +1,5 @@
 //! The engine thread: reads requests one by one, answers with events.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +14,7 @@ use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
 use crate::generate::{Film, GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
+use crate::thrift::panic_text;
 
 /// Films of so many jobs are kept for a full decode of their steps.
 const FILMS_KEPT: usize = 4;
@@ -173,6 +173,9 @@ impl Worker {
                 if self.films.len() > FILMS_KEPT {
                     self.films.pop_front();
                 }
+                for text in made.notes {
+                    self.outbox.send(Event::Warning { text });
+                }
                 let (pictures, concepts) = (made.pictures, made.concepts);
                 JobEvent::Finished { pictures, concepts, elapsed: started.elapsed() }
             }
@@ -207,9 +210,4 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             panic_text(&*panic)
         )
     })
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given")
 }

@@ -15,6 +15,7 @@ mod session;
 mod side_panel;
 mod tokens;
 mod trajectories;
+mod trouble;
 mod window;
 mod window_flow;
 mod window_look;

@@ -13,6 +13,7 @@ use engine::checkpoint::ModelSource;
 use engine::device::{DeviceCard, Precision};
 use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
 use engine::recipe::{Recipe, Start};
+use engine::room::Room;
 use engine::session::{Event, Frame, JobEvent, JobId, ModelCard, ModelEvent, Request, StopFlag};
 use engine::text::Tokenizer;
 
@@ -36,6 +37,7 @@ pub fn card() -> ModelCard {
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
         text_width: 128,
         training_sigmas: Arc::new(vec![0.03, 14.6]),
+        room: Room::default(),
     }
 }
 

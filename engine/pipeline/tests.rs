@@ -1,0 +1,103 @@
+use super::*;
+use crate::device::{Place, Precision};
+use crate::diffusion::{EpsModel, NoiseStreams, Rescued};
+use crate::guided_unet::{GuidedUnet, repeat_pair};
+use crate::thrift::Care;
+
+fn built_in() -> Pipeline {
+    let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline")
+}
+
+/// Under autodiff every layer takes burn's own operations, as on a GPU.
+fn on_burns_own_operations(unet_dtype: FloatDType) -> Pipeline {
+    let device = Device::flex().autodiff();
+    let model = open(&ModelSource::BuiltIn, &device, unet_dtype, &mut |_| true).expect("the model");
+    let card =
+        DeviceCard { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
+    Pipeline::new("Built-in".into(), model, device, unet_dtype, card).expect("a pipeline")
+}
+
+#[track_caller]
+fn assert_near(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
+    let largest = b.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let apart = a.iter().zip(b).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
+    assert!(a.len() == b.len() && apart <= tolerance * largest, "{what}: {apart} apart of {largest}");
+}
+
+#[test]
+fn our_kernels_and_burns_operations_agree() {
+    let (ours, theirs) = (built_in(), on_burns_own_operations(FloatDType::F32));
+    let never = StopFlag::default();
+
+    let text = |pipeline: &Pipeline| pipeline.text_embeddings("a large fox").expect("text").data;
+    assert_near("text", &text(&ours), &text(&theirs), 1e-5);
+    let x = NoiseStreams::new(7, 2).draw([2, 4, 12, 20]);
+    let prompts = ["a large fox", "an owl"];
+    let eps = |pipeline: &Pipeline| pipeline.predict_eps(&x, 500.3, &prompts).expect("eps").data;
+    assert_near("eps", &eps(&ours), &eps(&theirs), 1e-5);
+    let pixels = NoiseStreams::new(8, 1).draw([1, 3, 64, 96]);
+    let mean = |pipeline: &Pipeline| pipeline.moments(&pixels, &never).expect("moments").0.data;
+    assert_near("mean", &mean(&ours), &mean(&theirs), 1e-5);
+    let latents = NoiseStreams::new(9, 1).draw([1, 4, 8, 12]);
+    let decoded = |pipeline: &Pipeline| pipeline.decoder(&latents, &never).expect("pixels").data;
+    assert_near("pixels", &decoded(&ours), &decoded(&theirs), 1e-5);
+}
+
+/// Sides in latent pixels, which make from 3 to 40 bands of the last level.
+const SIDES: [[usize; 2]; 5] = [[1, 1], [5, 3], [17, 2], [2, 19], [13, 11]];
+
+#[test]
+fn frugality_changes_no_number_but_by_rounding() {
+    let never = StopFlag::default();
+    for (name, pipeline) in
+        [("our kernels", built_in()), ("burn's operations", on_burns_own_operations(FloatDType::F32))]
+    {
+        for [height, width] in SIDES {
+            let what = |part: &str| format!("{part} of {width} x {height} by {name}");
+            let latents = NoiseStreams::new(3, 1).draw([1, 4, height, width]);
+            let decode = |thrift| pipeline.decoder_with(thrift, &latents, &never).expect("pixels").data;
+            assert_near(&what("pixels"), &decode(Thrift::Frugal), &decode(Thrift::Generous), 1e-5);
+            let pixels = NoiseStreams::new(4, 1).draw([1, 3, 8 * height, 8 * width]);
+            let encode = |thrift| pipeline.moments_with(thrift, &pixels, &never).expect("moments");
+            let (frugal, generous) = (encode(Thrift::Frugal), encode(Thrift::Generous));
+            assert_near(&what("mean"), &frugal.0.data, &generous.0.data, 1e-5);
+            assert_near(&what("log variance"), &frugal.1.data, &generous.1.data, 1e-5);
+        }
+        let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
+        let eps = |thrift| guided(&pipeline, thrift, |unet| unet.eps_pair(&x, 300.0)).expect("eps");
+        let (frugal, generous) = (eps(Thrift::Frugal), eps(Thrift::Generous));
+        assert_near(name, &frugal.0.data, &generous.0.data, 1e-5);
+        assert_near(name, &frugal.1.data, &generous.1.data, 1e-5);
+    }
+}
+
+/// Asks the UNet for a batch of two.
+fn guided<T>(pipeline: &Pipeline, thrift: Thrift, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
+    let (care, stop) = (Care::new(pipeline.device.clone(), thrift), StopFlag::default());
+    let texts = pipeline.encode_prompts(&["an owl", ""]);
+    let (cond, uncond) = (texts.clone().narrow(0, 0, 1), texts.narrow(0, 1, 1));
+    let pair = Some(repeat_pair(uncond, cond.clone(), 2));
+    ask(&mut GuidedUnet { pipeline, stop: &stop, care: &care, cond: cond.repeat_dim(0, 2), pair })
+}
+
+#[test]
+fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
+    let (exact, half) = (built_in(), on_burns_own_operations(FloatDType::F16));
+    let told = std::cell::RefCell::new(Vec::new());
+    for (scale, notes) in [(1.0, 0), (1e6, 1)] {
+        // Noise beyond f16's 65504, which the first norm of the network brings back in f32.
+        let x = NoiseStreams::new(6, 2).draw([2, 4, 8, 8]).scale(scale);
+        let expected = guided(&exact, Thrift::Generous, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
+        let (uncond, cond) = guided(&half, Thrift::Generous, |unet| {
+            let fast = unet.cast(FloatDType::F16);
+            let exact = Some(unet.cast(FloatDType::F32));
+            let tell = |text: &str| told.borrow_mut().push(text.to_owned());
+            Rescued { model: fast, exact, tell: &tell }.eps_pair(&x, 700.0).expect("eps")
+        });
+        // The weights stay as they were rounded to f16.
+        assert_near("uncond", &uncond.data, &expected.0.data, 2e-2);
+        assert_near("cond", &cond.data, &expected.1.data, 2e-2);
+        assert_eq!(told.borrow().len(), notes, "{:?}", told.borrow());
+    }
+}
