@@ -12,6 +12,7 @@ use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
 use engine::session::{Event, Request, Session};
 
 use crate::command::{Command, Effect, News};
+use crate::library::{Librarian, Order};
 use crate::panels::{self, CanvasView};
 use crate::saver::Saver;
 use crate::settings::{Settings, WindowLayout};
@@ -43,6 +44,9 @@ pub struct TidepoolApp {
     // Before the saver, so that the engine has stopped by the time the last pictures are kept.
     engine: Box<dyn Engine>,
     saver: Saver,
+    librarian: Librarian,
+    /// What the librarian was last told.
+    is_busy: bool,
     news: Receiver<News>,
     teller: Teller,
     textures: Textures,
@@ -83,10 +87,15 @@ impl TidepoolApp {
         let (sender, news) = unbounded();
         let teller = Teller { news: sender, ctx: ctx.clone() };
         let saver_teller = teller.clone();
+        let library_teller = teller.clone();
         let mut app = Self {
             state: AppState::new(settings),
             engine: start_engine(ctx.clone()),
             saver: Saver::start(move |news| saver_teller.tell(news)),
+            librarian: Librarian::start(settings_folder.clone(), move |catalogue| {
+                library_teller.tell(News::Catalogue(catalogue));
+            }),
+            is_busy: false,
             news,
             teller,
             textures: Textures::default(),
@@ -107,7 +116,10 @@ impl TidepoolApp {
 
     /// Does what was asked, as if by a click.
     pub fn press(&mut self, command: Command) {
-        let remembers = matches!(command, Command::Generate | Command::WearTheme(_));
+        let remembers = matches!(
+            command,
+            Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) | Command::Library(_)
+        );
         let effects = self.state.handle(command);
         self.carry_out(effects);
         if remembers {
@@ -120,9 +132,15 @@ impl TidepoolApp {
         self.carry_out(effects);
     }
 
-    fn carry_out(&self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let is_busy = self.state.is_busy();
+        if is_busy != self.is_busy {
+            self.is_busy = is_busy;
+            self.librarian.send(Order::Rest(is_busy));
+        }
         for effect in effects {
             match effect {
+                Effect::Library(order) => self.librarian.send(order),
                 Effect::Send(request) => self.engine.send(request),
                 Effect::Save(batch) => self.saver.save(batch),
                 errand => {

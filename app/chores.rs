@@ -46,6 +46,10 @@ fn outcome(effect: Effect) -> Option<News> {
             .set_title("Choose where pictures are saved")
             .pick_folder()
             .map(News::OutputFolderPicked),
+        Effect::PickLibraryFolder => rfd::FileDialog::new()
+            .set_title("Choose a folder with models")
+            .pick_folder()
+            .map(News::LibraryFolderPicked),
         Effect::ReadStartImage(path) => Some(match load(&path) {
             Ok(start) => {
                 News::StartImageRead { path, picture: Ok(Arc::new(start.pixels)), notes: start.notes }
@@ -59,7 +63,7 @@ fn outcome(effect: Effect) -> Option<News> {
         Effect::Inspect(path) => Some(News::Inspected(inspect(path))),
         Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
         Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
-        Effect::Send(_) | Effect::Save(_) => None,
+        Effect::Send(_) | Effect::Save(_) | Effect::Library(_) => None,
     }
 }
 

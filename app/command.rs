@@ -12,6 +12,7 @@ use engine::images::{FoundRecipe, Pixels};
 use engine::recipe::Recipe;
 use engine::session::{Event, Request};
 
+use crate::library::{Catalogue, Order};
 use crate::problems::Place;
 use crate::settings::{Tab, ThemeChoice, WindowLayout};
 
@@ -38,6 +39,7 @@ pub enum Command {
     ChooseModelFolder,
     ChooseModelFile,
     OpenModel(ModelSource),
+    Library(LibraryWish),
     /// The step under the pointer.
     HoverStep(Option<usize>),
     /// Holds a step on the canvas; `None` lets it go.
@@ -69,6 +71,18 @@ pub enum Command {
     Dismiss(Place),
 }
 
+/// A wish about the library of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LibraryWish {
+    /// Asks for a folder to look for models in.
+    AddFolder,
+    /// Looks there no more; nothing in it is touched.
+    RemoveFolder(PathBuf),
+    /// Looks through all folders again.
+    Rescan,
+    PauseHashing(bool),
+}
+
 /// What is to be done outside of the state.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -80,6 +94,9 @@ pub enum Effect {
     PickModelFolder,
     PickModelFile,
     PickOutputFolder,
+    PickLibraryFolder,
+    /// Something for the librarian.
+    Library(Order),
     /// Read a picture to start from, for its thumbnail and its sides.
     ReadStartImage(PathBuf),
     /// Keep the clipboard's picture as a file and start from it.
@@ -119,6 +136,9 @@ pub enum News {
     Inspected(Dropped),
     ModelPicked(ModelSource),
     OutputFolderPicked(PathBuf),
+    LibraryFolderPicked(PathBuf),
+    /// What the librarian has found so far.
+    Catalogue(Arc<Catalogue>),
     /// Something else went wrong, and a sentence is all there is to it.
     Trouble(String),
 }

@@ -27,6 +27,14 @@ pub struct Settings {
     /// The seed stays from picture to picture.
     pub seed_locked: bool,
     pub model: ModelSource,
+    /// The models that were open before, the latest first.
+    pub recent_models: Vec<ModelSource>,
+    /// Where to look for models, beside the Hugging Face cache.
+    pub model_folders: Vec<PathBuf>,
+    /// The Hugging Face cache is left out of the list of models.
+    pub hub_cache_hidden: bool,
+    /// No model is hashed until this is taken back.
+    pub hashing_paused: bool,
     pub device: DeviceChoice,
     pub window: WindowLayout,
     /// Fields of a newer Tidepool: kept as they are, so that going back and forth loses nothing.
@@ -160,8 +168,11 @@ impl Settings {
         if let Start::Image { path, .. } = &mut this.last_recipe.start {
             as_text(path);
         }
-        if let ModelSource::Folder(path) | ModelSource::File(path) = &mut this.model {
-            as_text(path);
+        this.model_folders.iter_mut().for_each(as_text);
+        for source in this.recent_models.iter_mut().chain([&mut this.model]) {
+            if let ModelSource::Folder(path) | ModelSource::File(path) = source {
+                as_text(path);
+            }
         }
         let json = serde_json::to_vec_pretty(&this)?;
         serde_json::from_slice::<Self>(&json)?;

@@ -4,6 +4,7 @@
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
 mod hearing;
+mod shelving;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use engine::text::{Tokenized, Words};
 
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::film::{Film, Play};
+use crate::library::Catalogue;
 use crate::problems::{Place, Problems, place_of};
 use crate::run::{Phase, Run};
 use crate::settings::Settings;
@@ -42,6 +44,8 @@ pub struct AppState {
     pub film: Film,
     pub dropped: Option<Dropped>,
     pub problems: Problems,
+    /// The models on this machine, as far as they are known.
+    pub library: Arc<Catalogue>,
     /// Files of the last batch.
     pub saved: Vec<PathBuf>,
     /// The right side panel lies over the picture, where the window is narrow.
@@ -101,6 +105,7 @@ impl AppState {
             film: Film::default(),
             dropped: None,
             problems: Problems::default(),
+            library: Arc::default(),
             saved: Vec::new(),
             drawer_open: false,
             warning: None,
@@ -115,6 +120,7 @@ impl AppState {
     pub fn begin(&mut self) -> Vec<Effect> {
         let mut effects = self.open_model(self.settings.model.clone());
         effects.extend(self.read_start_image());
+        effects.extend(self.look_for_models());
         effects
     }
 
@@ -199,6 +205,7 @@ impl AppState {
             Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::OpenModel(source) => return self.open_model(source),
+            Command::Library(wish) => return self.handle_library(wish),
             Command::HoverStep(step) => {
                 self.film.hovered = step;
                 self.film.under_pointer = step;
@@ -314,6 +321,7 @@ impl AppState {
         self.problems.clear(Place::Model);
         self.model = Model::Opening { name, fraction: 0.0 };
         self.settings.model = source.clone();
+        self.remember_recent(&source);
         vec![Effect::Send(Request::OpenModel { source, device: self.settings.device })]
     }
 

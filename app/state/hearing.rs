@@ -34,6 +34,8 @@ impl AppState {
             News::PasteFailed(text) => self.problems.set(Place::StartImage, text),
             News::Inspected(dropped) => return self.receive_dropped(dropped),
             News::ModelPicked(source) => return self.open_model(source),
+            News::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
+            News::Catalogue(catalogue) => self.library = catalogue,
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);
                 self.settings.output_folder = Some(folder);

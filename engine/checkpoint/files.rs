@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::weights::WeightFile;
 use super::{ModelSource, OpenError, embedded};
@@ -71,19 +71,7 @@ impl<'a> Files<'a> {
             return WeightFile::embedded(self.embedded(&name)?, self.path(&name));
         };
         let folder = folder.join(part);
-        let names = [(stems.safetensors, "safetensors"), (stems.pickle, "bin")].into_iter().flat_map(
-            |(stem, extension)| {
-                VARIANTS.into_iter().flat_map(move |variant| {
-                    [
-                        format!("{stem}{variant}.{extension}"),
-                        format!("{stem}.{extension}.index{variant}.json"),
-                        format!("{stem}{variant}.{extension}.index.json"),
-                    ]
-                })
-            },
-        );
-        let path = names.map(|name| folder.join(name)).find(|path| path.exists());
-        WeightFile::open(&path.unwrap_or_else(|| folder.join(plain)))
+        WeightFile::open(&first_of(&folder, stems).unwrap_or_else(|| folder.join(plain)))
     }
 
     fn embedded(&self, name: &str) -> Result<&'static [u8], OpenError> {
@@ -94,4 +82,25 @@ impl<'a> Files<'a> {
         let file = files.iter().find(|(file, _)| *file == name);
         file.map(|(_, bytes)| *bytes).ok_or_else(|| OpenError::Missing(name.into(), self.path(name)))
     }
+}
+
+/// Where a diffusers folder keeps the weights of a part: a file, or the index of several.
+pub fn weights_of_part(model: &Path, part: &str) -> Option<PathBuf> {
+    let folder = model.join(part);
+    [DIFFUSERS, TRANSFORMERS].into_iter().find_map(|stems| first_of(&folder, stems))
+}
+
+fn first_of(folder: &Path, stems: Stems) -> Option<PathBuf> {
+    let names = [(stems.safetensors, "safetensors"), (stems.pickle, "bin")].into_iter().flat_map(
+        |(stem, extension)| {
+            VARIANTS.into_iter().flat_map(move |variant| {
+                [
+                    format!("{stem}{variant}.{extension}"),
+                    format!("{stem}.{extension}.index{variant}.json"),
+                    format!("{stem}{variant}.{extension}.index.json"),
+                ]
+            })
+        },
+    );
+    names.map(|name| folder.join(name)).find(|path| path.exists())
 }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::weights::WeightFile;
 
 /// What weights are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WeightKind {
     StableDiffusion1,
     StableDiffusion2,
@@ -43,6 +46,31 @@ impl WeightKind {
                 | Self::StableDiffusion3
                 | Self::Flux
         )
+    }
+
+    /// In a list: "SD 1.x".
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::StableDiffusion1 => "SD 1.x",
+            Self::StableDiffusion2 => "SD 2.x",
+            Self::Inpainting => "Inpainting",
+            Self::Depth => "Depth",
+            Self::InstructPix2Pix => "InstructPix2Pix",
+            Self::Sdxl => "SDXL",
+            Self::SdxlRefiner => "SDXL refiner",
+            Self::StableDiffusion3 => "SD 3",
+            Self::Flux => "FLUX",
+            Self::ControlNet => "ControlNet",
+            Self::Lora => "LoRA",
+            Self::Hypernetwork => "Hypernetwork",
+            Self::Vae => "VAE",
+            Self::Unet => "UNet",
+            Self::TextEncoder => "Text encoder",
+            Self::Concept => "Concept",
+            Self::Upscaler => "Upscaler",
+            Self::Trace => "Trace",
+            Self::Unknown => "Unknown",
+        }
     }
 }
 

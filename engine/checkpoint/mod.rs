@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use config::{ModelConfig, SchedulerConfig};
+pub use files::weights_of_part;
 pub use kind::{WeightKind, kind_of};
 pub use numbers::TensorKind;
 pub use open::{OpenedModel, open};

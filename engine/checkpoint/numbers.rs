@@ -2,9 +2,11 @@
 
 use half::prelude::*;
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 
 /// The element types that weights come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TensorKind {
     F16,
     BF16,

@@ -110,6 +110,14 @@ impl WeightFile {
         &self.path
     }
 
+    /// The files that the weights are in.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.form {
+            Form::Shards { parts, .. } => parts.iter().map(Self::path).collect(),
+            Form::Safetensors(_) | Form::Torch { .. } => vec![&self.path],
+        }
+    }
+
     /// True if a pickle describes the weights.
     pub fn is_pickle(&self) -> bool {
         match &self.form {

@@ -119,7 +119,8 @@ fn harness(
 ) -> (Harness<'static, TidepoolApp>, tempfile::TempDir) {
     let home = tempfile::tempdir().expect("a folder for the test");
     let folder: PathBuf = home.path().to_owned();
-    let settings = Settings { output_folder: Some(folder.join("pictures")), ..settings };
+    let settings =
+        Settings { output_folder: Some(folder.join("pictures")), hub_cache_hidden: true, ..settings };
     let harness = builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
     (harness, home)
 }

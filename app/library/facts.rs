@@ -1,0 +1,126 @@
+//! What a weight file or a model folder is, read off headers and configurations alone.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use engine::checkpoint::{OpenError, TensorKind, WeightFile, WeightKind, kind_of, weights_of_part};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// No configuration is longer.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
+/// What the header of a weight file tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    pub kind: WeightKind,
+    /// Of most of its bytes.
+    pub precision: Option<TensorKind>,
+    pub is_pickle: bool,
+    /// The files beside it that hold the weights, if it is the index of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<String>,
+}
+
+impl Facts {
+    /// Reads the header.
+    pub fn read(path: &Path) -> Result<Self, OpenError> {
+        let file = WeightFile::open(path)?;
+        let bytes_of = |precision| -> u64 {
+            let names = file.names().filter(|name| file.kind(name) == precision);
+            names.map(|name| file.byte_len(name)).sum()
+        };
+        let known = [None, Some(TensorKind::F16), Some(TensorKind::BF16), Some(TensorKind::F32)];
+        let shards = file.files().into_iter().filter(|shard| *shard != path);
+        Ok(Self {
+            kind: kind_of(&file),
+            precision: known.into_iter().max_by_key(|&precision| bytes_of(precision)).flatten(),
+            is_pickle: file.is_pickle(),
+            shards: shards.filter_map(|shard| Some(shard.file_name()?.to_str()?.to_owned())).collect(),
+        })
+    }
+
+    /// The files that hold the weights of `path`, which these are the facts of.
+    pub fn weight_files(&self, path: &Path) -> Vec<PathBuf> {
+        match self.shards.as_slice() {
+            [] => vec![path.to_owned()],
+            shards => shards.iter().map(|shard| path.with_file_name(shard)).collect(),
+        }
+    }
+}
+
+/// What a model folder in diffusers layout is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FolderFacts {
+    pub kind: WeightKind,
+    /// The UNet's weights: a file, or the index of several.
+    pub unet: Option<PathBuf>,
+    /// Of all files in it.
+    pub bytes: u64,
+    /// Why it cannot be opened, as half a sentence: of a class of its own, or incomplete.
+    pub hindrance: Option<String>,
+}
+
+/// The pipelines of diffusers that are told from their class alone.
+const BY_CLASS: [(&str, WeightKind); 12] = [
+    ("StableDiffusionPipeline", WeightKind::StableDiffusion1),
+    ("StableDiffusionImg2ImgPipeline", WeightKind::StableDiffusion1),
+    ("StableDiffusionInpaintPipeline", WeightKind::Inpainting),
+    ("StableDiffusionInstructPix2PixPipeline", WeightKind::InstructPix2Pix),
+    ("StableDiffusionDepth2ImgPipeline", WeightKind::Depth),
+    ("StableDiffusionXLPipeline", WeightKind::Sdxl),
+    ("StableDiffusionXLInpaintPipeline", WeightKind::Sdxl),
+    ("StableDiffusionXLImg2ImgPipeline", WeightKind::SdxlRefiner),
+    ("StableDiffusion3Pipeline", WeightKind::StableDiffusion3),
+    ("FluxPipeline", WeightKind::Flux),
+    ("StableDiffusionUpscalePipeline", WeightKind::Upscaler),
+    ("StableDiffusionLatentUpscalePipeline", WeightKind::Upscaler),
+];
+
+/// Width of the text that SD 2.x is told by.
+const OPEN_CLIP_WIDTH: u64 = 1024;
+
+impl FolderFacts {
+    pub fn read(folder: &Path) -> Self {
+        let class = config(&folder.join("model_index.json"))
+            .and_then(|index| Some(index.get("_class_name")?.as_str()?.to_owned()))
+            .unwrap_or_else(|| "model without a class".into());
+        let by_class = BY_CLASS.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind);
+        let unet = config(&folder.join("unet/config.json")).unwrap_or_default();
+        let number = |name: &str| unet.get(name).and_then(Value::as_u64);
+        let kind = match (by_class, number("in_channels")) {
+            (Some(WeightKind::StableDiffusion1), Some(9)) => WeightKind::Inpainting,
+            (Some(WeightKind::StableDiffusion1), _)
+                if number("cross_attention_dim") == Some(OPEN_CLIP_WIDTH) =>
+            {
+                WeightKind::StableDiffusion2
+            }
+            (kind, _) => kind.unwrap_or(WeightKind::Unknown),
+        };
+        let missing =
+            ["unet", "vae", "text_encoder"].into_iter().find(|part| weights_of_part(folder, part).is_none());
+        let hindrance = match (by_class, missing) {
+            (None, _) => Some(format!("is a {class}")),
+            (Some(_), Some(part)) => Some(format!("is incomplete: there are no weights in {part}")),
+            _ => None,
+        };
+        Self { kind, unet: weights_of_part(folder, "unet"), bytes: bytes_below(folder), hindrance }
+    }
+}
+
+fn config(path: &Path) -> Option<Value> {
+    if !path.is_file() {
+        return None;
+    }
+    let mut json = Vec::new();
+    fs::File::open(path).ok()?.take(LARGEST_CONFIG).read_to_end(&mut json).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// A model has its parts two folders deep, and a few dozen files.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = walkdir::WalkDir::new(folder).follow_links(true).max_depth(3).into_iter().take(10_000);
+    let files = entries.flatten().filter(|entry| entry.file_type().is_file());
+    files.filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum()
+}

@@ -1,0 +1,52 @@
+//! The Hugging Face cache: `models--owner--name/snapshots/REVISION`, links into `blobs`.
+//!
+//! Its layout and the variables that move it are those of `huggingface_hub`'s documentation
+//! ("Manage huggingface_hub cache-system").
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A commit's name is 40 letters.
+const LONGEST_REVISION: u64 = 1024;
+
+/// Where this machine's cache is, if it has one. `variable` answers for the environment.
+pub fn hub_cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || directories::UserDirs::new().map(|user| user.home_dir().join(".cache"));
+    set("HF_HUB_CACHE")
+        .or_else(|| set("HUGGINGFACE_HUB_CACHE"))
+        .or_else(|| Some(set("HF_HOME")?.join("hub")))
+        .or_else(|| Some(set("XDG_CACHE_HOME").or_else(home)?.join("huggingface/hub")))
+}
+
+/// `owner/name`, if this is the folder of a model's repository.
+pub fn name_of(folder: &Path) -> Option<String> {
+    let name = folder.file_name()?.to_str()?.strip_prefix("models--")?.replace("--", "/");
+    folder.join("snapshots").is_dir().then_some(name)
+}
+
+/// The files of a repository as they are on its main branch, or else as they came last.
+pub fn snapshot_of(repository: &Path) -> Option<PathBuf> {
+    let snapshots = repository.join("snapshots");
+    let main = repository.join("refs/main");
+    let is_short = fs::metadata(&main).is_ok_and(|about| about.is_file() && about.len() < LONGEST_REVISION);
+    let main = is_short.then(|| fs::read_to_string(main).ok()).flatten();
+    let main = main.map(|main| snapshots.join(main.trim()));
+    // What the file says must not lead out of the cache.
+    let main = main.filter(|main| main.parent() == Some(&snapshots) && main.is_dir());
+    let newest = || {
+        let all = fs::read_dir(&snapshots).ok()?.flatten().filter(|entry| entry.path().is_dir());
+        let newest = all.max_by_key(|entry| entry.metadata().and_then(|about| about.modified()).ok());
+        newest.map(|entry| entry.path())
+    };
+    main.or_else(newest)
+}
+
+/// The repositories in a cache, by name.
+pub fn repositories(cache: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = entries.filter_map(|folder| Some((name_of(&folder)?, folder))).collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,71 @@
+//! The models on this machine: where they lie, what each is, and how to find one by its name.
+//!
+//! [`shelves`] tells the folders that programs keep models in, `walk` finds the files in them, `facts`
+//! reads what they are off their headers, [`scan`] makes an [`Entry`] of each, and the [`Librarian`] does
+//! all of it on a thread, then hashes at leisure. Nothing is copied, moved or written but the
+//! librarian's own notes, so that each header is read and each file hashed once.
+
+mod comfy_paths;
+mod entry;
+mod facts;
+mod find;
+mod hub;
+mod librarian;
+mod notes;
+mod scan;
+mod shelves;
+mod walk;
+
+use std::path::PathBuf;
+
+pub use entry::{Entry, Format};
+pub use facts::Facts;
+pub use find::{Found, find};
+pub use hub::hub_cache;
+pub use librarian::{Librarian, Order};
+pub use notes::Notes;
+pub use scan::scan;
+pub use shelves::{Layout, concept_folders, layout_of};
+
+/// Where to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shelves {
+    /// Those that the user has added.
+    pub folders: Vec<PathBuf>,
+    /// Where the Hugging Face cache would be, if it is wanted.
+    pub hub: Option<PathBuf>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catalogue {
+    /// What Tidepool opens first, then VAEs, then the rest; each by name.
+    pub entries: Vec<Entry>,
+    pub folders: Vec<Folder>,
+    /// Where concepts lie, for the list of concepts.
+    pub concept_folders: Vec<PathBuf>,
+    pub work: Work,
+}
+
+/// A folder that was looked through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folder {
+    pub path: PathBuf,
+    pub layout: Layout,
+    /// Entries from it.
+    pub count: usize,
+    /// A sentence: it is gone, or cannot be read, or is too large.
+    pub problem: Option<String>,
+}
+
+/// What the librarian is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Work {
+    #[default]
+    Done,
+    Looking,
+    /// So many files are still to be hashed.
+    Hashing {
+        left: usize,
+    },
+}

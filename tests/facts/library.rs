@@ -1,0 +1,162 @@
+//! The library of models: what is found where, and what is said of it.
+
+mod hashes;
+mod layouts;
+mod names;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use app::library::{Catalogue, Entry, Notes, Shelves, scan};
+use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
+use tempfile::TempDir;
+
+use crate::checkpoints::makers::{Given, Small, save_safetensors, save_torch_zip};
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+/// Writes a file of a few tensors by which its kind is told.
+pub fn put(path: impl AsRef<Path>, names: &[&str]) -> PathBuf {
+    let path = path.as_ref();
+    fs::create_dir_all(path.parent().expect("a folder")).expect("makes it");
+    let tensors: Vec<Given> = names.iter().map(|name| Given::new(name, &[4, 4, 1, 1])).collect();
+    save_safetensors(path, &tensors);
+    path.to_owned()
+}
+
+pub const SD1: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight"];
+pub const SDXL: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.1.x"];
+pub const VAE: &[&str] = &["decoder.conv_in.weight", "encoder.conv_in.weight"];
+pub const CONCEPT: &[&str] = &["emb_params"];
+
+pub fn look(folders: &[&Path]) -> Catalogue {
+    look_with(folders, None, &mut Notes::default())
+}
+
+pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut Notes) -> Catalogue {
+    let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
+    scan(&Shelves { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
+}
+
+pub fn names(catalogue: &Catalogue) -> Vec<&str> {
+    catalogue.entries.iter().map(|entry| entry.name.as_str()).collect()
+}
+
+pub fn entry<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Entry {
+    let found = catalogue.entries.iter().find(|entry| entry.name == name);
+    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(catalogue)))
+}
+
+#[test]
+fn an_entry_tells_kind_size_precision_and_whether_it_opens() {
+    let place = folder();
+    let small = Small::new();
+    save_safetensors(&place.path().join("whole.safetensors"), &small.original);
+    save_torch_zip(&place.path().join("old.ckpt"), &small.original);
+    put(place.path().join("big.safetensors"), SDXL);
+    put(place.path().join("vae/mse.safetensors"), VAE);
+    small.save_folder(&place.path().join("folder"), &|folder, stem, tensors| {
+        save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+    });
+    let found = look(&[place.path()]);
+    assert_eq!(names(&found), ["folder", "old", "whole", "vae/mse", "big"], "what opens is first, VAEs next");
+
+    let whole = entry(&found, "whole");
+    assert_eq!((whole.kind, whole.opens(), whole.is_vae()), (WeightKind::StableDiffusion1, true, false));
+    assert_eq!((whole.precision, whole.format.label()), (Some(TensorKind::F16), "safetensors"));
+    assert_eq!(whole.bytes, fs::metadata(place.path().join("whole.safetensors")).expect("it is there").len());
+    assert_eq!(entry(&found, "old").format.label(), "pickle");
+    assert_eq!(entry(&found, "old").precision, Some(TensorKind::F16));
+
+    let parts = entry(&found, "folder");
+    assert_eq!((parts.kind, parts.opens()), (WeightKind::StableDiffusion1, true));
+    assert_eq!((parts.precision, parts.format.label()), (Some(TensorKind::F16), "diffusers folder"));
+    assert!(matches!(&parts.source, ModelSource::Folder(path) if path.ends_with("folder")));
+
+    assert!(entry(&found, "vae/mse").is_vae());
+    let big = entry(&found, "big");
+    assert_eq!((big.kind, big.opens()), (WeightKind::Sdxl, false));
+    assert_eq!(big.refusal.as_deref(), Some("This is an SDXL model; Tidepool reads SD 1.x and 2.x"));
+}
+
+#[test]
+fn what_most_bytes_are_is_the_precision() {
+    let place = folder();
+    let path = place.path().join("mixed.safetensors");
+    let header = r#"{"decoder.conv_in.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},
+        "decoder.a":{"dtype":"F16","shape":[4],"data_offsets":[16,24]},
+        "decoder.b":{"dtype":"F16","shape":[2],"data_offsets":[24,28]}}"#;
+    fs::write(&path, crate::checkpoints::makers::safetensors_of(header, 28)).expect("writes");
+    assert_eq!(
+        entry(&look(&[place.path()]), "mixed").precision,
+        Some(TensorKind::F32),
+        "16 bytes against 12"
+    );
+}
+
+#[test]
+fn a_broken_file_is_listed_with_what_is_wrong_and_the_rest_is_found() {
+    let place = folder();
+    put(place.path().join("good.safetensors"), SD1);
+    fs::write(place.path().join("pointer.ckpt"), "version https://git-lfs.github.com/spec/v1\n")
+        .expect("writes");
+    fs::write(place.path().join("cut.safetensors"), b"\x40\0\0\0\0\0\0\0{\"a\":").expect("writes");
+    fs::write(place.path().join("empty.pt"), "").expect("writes");
+    fs::write(place.path().join("notes.txt"), "no model").expect("writes");
+    let found = look(&[place.path()]);
+    assert_eq!(names(&found), ["good", "cut", "empty", "pointer"]);
+    for (name, word) in [("pointer", "Git LFS"), ("empty", "empty"), ("cut", "header")] {
+        let refusal = entry(&found, name).refusal.as_deref().expect("it is refused");
+        assert!(refusal.contains(word), "{refusal}");
+    }
+}
+
+#[test]
+fn an_incomplete_model_folder_says_what_it_lacks() {
+    let place = folder();
+    Small::new().save_folder(&place.path().join("half"), &|folder, stem, tensors| {
+        if !folder.ends_with("vae") {
+            save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+        }
+    });
+    let found = look(&[place.path()]);
+    let refusal = entry(&found, "half").refusal.as_deref().expect("it is refused");
+    assert!(refusal.contains("no weights in vae"), "{refusal}");
+}
+
+#[test]
+fn a_folder_of_another_pipeline_is_named_by_its_class() {
+    let place = folder();
+    for (name, class, word) in [
+        ("xl", "StableDiffusionXLPipeline", "an SDXL model"),
+        ("k", "KandinskyPipeline", "KandinskyPipeline"),
+        ("paint", "StableDiffusionInpaintPipeline", "an inpainting model"),
+    ] {
+        let folder = place.path().join(name);
+        put(folder.join("unet/diffusion_pytorch_model.safetensors"), SD1);
+        put(folder.join("vae/diffusion_pytorch_model.safetensors"), VAE);
+        put(folder.join("text_encoder/model.safetensors"), VAE);
+        fs::write(folder.join("model_index.json"), format!(r#"{{"_class_name": "{class}"}}"#))
+            .expect("writes");
+        let found = look(&[&folder]);
+        let refusal = entry(&found, name).refusal.as_deref().expect("it is refused");
+        assert!(refusal.contains(word), "{refusal}");
+    }
+}
+
+#[test]
+fn a_scan_can_be_ended() {
+    let place = folder();
+    for at in 0..50 {
+        put(place.path().join(format!("{at}.safetensors")), SD1);
+    }
+    let mut asked = 0;
+    let shelves = Shelves { folders: vec![place.path().to_owned()], hub: None };
+    let found = scan(&shelves, &mut Notes::default(), &mut |_| {
+        asked += 1;
+        asked < 70
+    });
+    assert!(found.entries.len() < 50, "{}", found.entries.len());
+}

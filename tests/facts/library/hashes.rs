@@ -1,0 +1,131 @@
+//! Hashes, and the notes that keep them.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use app::library::{Librarian, Order, Work};
+use crossbeam_channel::{Receiver, unbounded};
+
+use super::*;
+
+/// FIPS 180-2, appendix B: "abc", and a million times "a".
+#[test]
+fn hashes_are_those_that_the_standard_gives() {
+    let place = folder();
+    let mut notes = Notes::open(place.path());
+    let mut hash = |bytes: &[&[u8]]| {
+        let files: Vec<_> =
+            (0..bytes.len()).map(|at| place.path().join(format!("{at}-{}", bytes[at].len()))).collect();
+        files.iter().zip(bytes).for_each(|(file, bytes)| fs::write(file, bytes).expect("writes"));
+        notes.hash(&files, &mut || true).expect("a hash")
+    };
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let million = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+    assert_eq!(hash(&[b"abc"]), abc);
+    assert_eq!(hash(&[&vec![b'a'; 1_000_000]]), million);
+    assert_eq!(hash(&[b"a", b"bc"]), abc, "several files are hashed as one");
+}
+
+#[test]
+fn a_hash_is_kept_until_its_file_changes() {
+    let place = folder();
+    let models = place.path().join("models");
+    let file = put(models.join("a.safetensors"), SD1);
+    let home = place.path().join("home");
+    let mut notes = Notes::open(&home);
+    let found = look_with(&[&models], None, &mut notes);
+    assert_eq!(found.entries[0].sha256, None, "not hashed yet");
+    let hash = notes.hash(&found.entries[0].hashed, &mut || true).expect("a hash");
+    notes.save();
+
+    let mut notes = Notes::open(&home);
+    let found = look_with(&[&models], None, &mut notes);
+    assert_eq!(found.entries[0].sha256.as_ref(), Some(&hash), "known at the next start");
+    assert!(notes.hash(&found.entries[0].hashed, &mut || panic!("it is read again")).is_some());
+
+    // The same size, another time: it may be another model.
+    let written = SystemTime::now() + Duration::from_secs(5);
+    fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(written)).expect("touches");
+    assert_eq!(look_with(&[&models], None, &mut notes).entries[0].sha256, None);
+    put(&file, SDXL);
+    let found = look_with(&[&models], None, &mut notes);
+    assert_eq!((found.entries[0].kind, &found.entries[0].sha256), (WeightKind::Sdxl, &None));
+}
+
+#[test]
+fn notes_that_make_no_sense_are_made_anew() {
+    let place = folder();
+    let models = place.path().join("models");
+    put(models.join("a.safetensors"), SD1);
+    for broken in ["", "{\"files\": 3}", "{\"program\":", "[]", "\0\0"] {
+        fs::write(place.path().join("library.json"), broken).expect("writes");
+        let mut notes = Notes::open(place.path());
+        let found = look_with(&[&models], None, &mut notes);
+        assert!(notes.hash(&found.entries[0].hashed, &mut || true).is_some());
+        notes.save();
+        let kept = fs::read_to_string(place.path().join("library.json")).expect("they are kept");
+        assert!(kept.contains("a.safetensors") && kept.contains("sha256"), "{kept}");
+    }
+    assert_eq!(fs::read_dir(place.path()).expect("reads").count(), 2, "no draft is left behind");
+}
+
+#[test]
+fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
+    let place = folder();
+    let models = place.path().join("models");
+    put(models.join("a.safetensors"), SD1);
+    let mut notes = Notes::open(place.path());
+    let found = look_with(&[&models], None, &mut notes);
+    let hash = notes.hash(&found.entries[0].hashed, &mut || true);
+    notes.save();
+    let file = place.path().join("library.json");
+    let kept = fs::read_to_string(&file).expect("they are kept");
+    let newer = kept.replace("stable_diffusion1", "a_kind_to_come");
+    assert_ne!(newer, kept);
+    fs::write(&file, newer).expect("writes");
+    let found = look_with(&[&models], None, &mut Notes::open(place.path()));
+    assert_eq!(found.entries[0].kind, WeightKind::StableDiffusion1);
+    assert_eq!(found.entries[0].sha256, hash);
+}
+
+/// A librarian at work, and what it tells.
+fn librarian(home: &Path) -> (Librarian, Receiver<Arc<Catalogue>>) {
+    let (tell, told) = unbounded();
+    (Librarian::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
+}
+
+fn until(told: &Receiver<Arc<Catalogue>>, what: &str, is_so: impl Fn(&Catalogue) -> bool) -> Arc<Catalogue> {
+    loop {
+        let news = told.recv_timeout(Duration::from_secs(30));
+        let news = news.unwrap_or_else(|_| panic!("waited in vain for: {what}"));
+        if is_so(&news) {
+            return news;
+        }
+    }
+}
+
+#[test]
+fn the_librarian_lists_then_hashes_what_opens_and_rests_when_told() {
+    let place = folder();
+    let models = place.path().join("models");
+    put(models.join("a.safetensors"), SD1);
+    put(models.join("b.safetensors"), VAE);
+    put(models.join("c.safetensors"), SDXL);
+    let (librarian, told) = librarian(place.path());
+    librarian.send(Order::Rest(true));
+    librarian.send(Order::Scan(Shelves { folders: vec![models.clone()], hub: None }));
+    let listed = until(&told, "the list", |news| news.work == Work::Hashing { left: 2 });
+    assert!(listed.entries.len() == 3 && listed.entries.iter().all(|entry| entry.sha256.is_none()));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(told.try_iter().all(|news| news.entries[0].sha256.is_none()), "it rests");
+    librarian.send(Order::Rest(false));
+    let done = until(&told, "the hashes", |news| news.work == Work::Done && news.entries[0].sha256.is_some());
+    let hashed: Vec<_> = done.entries.iter().map(|entry| entry.sha256.is_some()).collect();
+    assert_eq!(hashed, [true, true, false]);
+    // What is asked next is seen to at once, hashing or not.
+    put(models.join("d.safetensors"), SD1);
+    librarian.send(Order::Rest(true));
+    librarian.send(Order::Scan(Shelves { folders: vec![models], hub: None }));
+    let again = until(&told, "the second list", |news| news.entries.len() == 4);
+    assert_eq!(again.entries[0].sha256, done.entries[0].sha256);
+}
