@@ -11,7 +11,7 @@ use eframe::CreationContext;
 use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
 use engine::session::{Event, Request, Session};
 
-use crate::command::{Command, Effect, News};
+use crate::command::{Command, Effect, LibraryWish, News};
 use crate::library::{Librarian, Order};
 use crate::panels::{self, CanvasView};
 use crate::saver::Saver;
@@ -116,10 +116,11 @@ impl TidepoolApp {
 
     /// Does what was asked, as if by a click.
     pub fn press(&mut self, command: Command) {
-        let remembers = matches!(
-            command,
-            Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) | Command::Library(_)
-        );
+        let remembers = match &command {
+            Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) => true,
+            Command::Library(wish) => !matches!(wish, LibraryWish::Search(_)),
+            _ => false,
+        };
         let effects = self.state.handle(command);
         self.carry_out(effects);
         if remembers {

@@ -80,6 +80,8 @@ pub enum LibraryWish {
     RemoveFolder(PathBuf),
     /// Looks through all folders again.
     Rescan,
+    /// Shows only what has these words in it.
+    Search(String),
     PauseHashing(bool),
 }
 

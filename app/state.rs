@@ -46,6 +46,8 @@ pub struct AppState {
     pub problems: Problems,
     /// The models on this machine, as far as they are known.
     pub library: Arc<Catalogue>,
+    /// What the list of models is searched for.
+    pub model_search: String,
     /// Files of the last batch.
     pub saved: Vec<PathBuf>,
     /// The right side panel lies over the picture, where the window is narrow.
@@ -106,6 +108,7 @@ impl AppState {
             dropped: None,
             problems: Problems::default(),
             library: Arc::default(),
+            model_search: String::new(),
             saved: Vec::new(),
             drawer_open: false,
             warning: None,

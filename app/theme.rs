@@ -117,6 +117,7 @@ pub const THREE_COLUMNS_WIDTH: f32 = 1100.0;
 pub const TOP_HEIGHT: f32 = 40.0;
 pub const STATUS_HEIGHT: f32 = 26.0;
 pub const FILM_HEIGHT: f32 = 132.0;
+pub const MODEL_ROW_HEIGHT: f32 = 46.0;
 pub const FIELD_HEIGHT: f32 = 30.0;
 pub const BUTTON_HEIGHT: f32 = 40.0;
 pub const TOOL_SIDE: f32 = 30.0;

@@ -1,10 +1,9 @@
 //! What can be asked for on the command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place, Precision};
 use engine::diffusion::{Sampler, Schedule};
 
@@ -28,6 +27,8 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Say what a file is; for a picture: its recipe
     Inspect(InspectArgs),
+    /// List the models on this machine: those in the window's folders, or in one
+    Models(ModelsArgs),
     /// List the graphics adapters, what each can do, and which one is used and why
     Devices(DevicesArgs),
     /// Measure how fast this machine makes pictures
@@ -100,22 +101,12 @@ pub struct RenderArgs {
 /// Which model, and where it runs.
 #[derive(Debug, ClapArgs)]
 pub struct ModelArgs {
-    /// A folder in diffusers layout, a checkpoint in one file, or `demo`, the model inside the program
+    /// A folder in diffusers layout, a checkpoint in one file, `demo` for the model inside the program,
+    /// or one of `tidepool models` by its name, the first digits of its hash, or owner/name
     #[arg(long, value_name = "MODEL", default_value = "demo")]
     pub model: PathBuf,
     #[command(flatten)]
     pub device: DeviceArgs,
-}
-
-impl ModelArgs {
-    pub fn source(&self) -> ModelSource {
-        source_of(&self.model)
-    }
-}
-
-/// `demo`, a folder or a file. A folder of that name is `./demo`.
-pub fn source_of(model: &Path) -> ModelSource {
-    if model.as_os_str() == "demo" { ModelSource::BuiltIn } else { ModelSource::at(model.to_owned()) }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -136,9 +127,25 @@ impl DeviceArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct InspectArgs {
-    /// A picture, a safetensors file or a model folder
+    /// A picture, a weight file or a model folder
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// List every tensor of a weight file or model: its name, shape and type
+    #[arg(long)]
+    pub shapes: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ModelsArgs {
+    /// Look through this folder alone: any folder of models, or that of A1111, Forge, ComfyUI or SwarmUI
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Hash what is not hashed yet; every file is read from end to end once
+    #[arg(long)]
+    pub hash: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{BenchArgs, source_of};
+use super::args::BenchArgs;
 use super::{Failure, memory, progress, render, say};
 
 /// Asks for Stable Diffusion 1.5 in shape, with random weights.
@@ -59,7 +59,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let pipeline = if is_random {
         random_sd15(choice).map_err(Failure::failed)?
     } else {
-        render::open(&source_of(&args.model), choice)?
+        render::open(&super::models::source_of(&args.model)?, choice)?
     };
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {

@@ -33,7 +33,7 @@ enum Found {
 
 pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let found = look_at(&args.file)?;
-    if args.json { say(to_json(&found)) } else { say(in_words(&found).trim_end()) }
+    if args.json { say(to_json(&found)) } else { say(in_words(&found, args.shapes).trim_end()) }
 }
 
 fn look_at(path: &Path) -> Result<Found, Failure> {
@@ -145,7 +145,7 @@ fn origin_name(origin: RecipeOrigin) -> &'static str {
     }
 }
 
-fn in_words(found: &Found) -> String {
+fn in_words(found: &Found, shapes: bool) -> String {
     match found {
         Found::Picture { format, width, height, recipe, notes } => {
             let mut text = format!("A {format} picture, {width} x {height}");
@@ -157,26 +157,29 @@ fn in_words(found: &Found) -> String {
             text
         }
         Found::Weights(file) => {
-            let dtypes: Vec<_> =
-                file.dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
-            let mut text = format!(
-                "A {} file: {}\n{} tensors ({}), {} numbers, {} bytes\n",
-                file.kind,
-                file.holds,
-                file.tensors,
-                dtypes.join(", "),
-                file.parameters,
-                file.bytes
-            );
+            let mut text =
+                format!("A {} file: {}\n{}, {} bytes\n", file.kind, file.holds, counts_of(file), file.bytes);
             text.extend(file.concept.as_ref().map(concept_in_words));
             text.extend(file.notes.iter().map(|note| format!("Note: {note}\n")));
+            text.extend(shapes.then(|| rows_of(file)));
             text
         }
         Found::Model(folder) => {
-            let mut text = format!("A model folder in diffusers layout: {}\n", folder.class);
+            let mut text =
+                format!("A model folder in diffusers layout: {} ({})\n", folder.holds, folder.class);
             for part in &folder.parts {
                 let size = if part.found { format!("{} bytes", part.bytes) } else { "missing".to_owned() };
-                text += &format!("  {:<14}{:<24}{size}\n", part.name, part.class);
+                let counts =
+                    part.weights.as_ref().map_or_else(String::new, |file| format!("  {}", counts_of(file)));
+                text += &format!("  {:<14}{:<24}{size}{counts}\n", part.name, part.class);
+            }
+            if let Some(hindrance) = &folder.hindrance {
+                text += &format!("Note: it {hindrance}\n");
+            }
+            for part in folder.parts.iter().filter(|_| shapes) {
+                if let Some(file) = &part.weights {
+                    text += &format!("\n{}\n{}", part.name, rows_of(file));
+                }
             }
             text
         }
@@ -195,6 +198,19 @@ fn concept_in_words(concept: &ConceptFacts) -> String {
         ("sha256", concept.sha256.clone()),
     ];
     rows.iter().map(|(name, value)| format!("  {name:<10}{value}\n")).collect()
+}
+
+/// "686 tensors (686 F16), 859520964 numbers".
+fn counts_of(file: &Weights) -> String {
+    let dtypes: Vec<_> = file.dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
+    format!("{} tensors ({}), {} numbers", file.tensors, dtypes.join(", "), file.parameters)
+}
+
+fn rows_of(file: &Weights) -> String {
+    let row = |row: &weights::TensorRow| {
+        format!("  {:<6}{:<22} {}\n", row.dtype, format!("{:?}", row.shape), row.name)
+    };
+    file.shapes.iter().map(row).collect()
 }
 
 fn recipe_in_words(found: &FoundRecipe) -> String {

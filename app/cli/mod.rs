@@ -10,6 +10,7 @@ mod devices;
 mod files;
 mod inspect;
 mod memory;
+mod models;
 mod progress;
 mod render;
 mod weights;
@@ -51,6 +52,7 @@ fn run(args: Args) -> Result<(), Failure> {
         None => open_window(),
         Some(Command::Render(args)) => render::render(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
+        Some(Command::Models(args)) => models::models(&args),
         Some(Command::Devices(args)) => devices::devices(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
     }

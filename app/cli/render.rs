@@ -20,6 +20,7 @@ use signal_hook::flag;
 use super::args::{RenderArgs, Seed, Size};
 use super::concepts::Given;
 use super::files::{Files, Previews};
+use super::models::source_of;
 use super::{Failure, progress, recipe_json, say};
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
@@ -32,7 +33,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
 
     let concepts = Given::read(&args.concepts)?;
     let started = Instant::now();
-    let mut pipeline = open(&args.model.source(), args.model.device.choice())?;
+    let mut pipeline = open(&source_of(&args.model.model)?, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {
         recipe.width = pipeline.card().native_side;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
+use engine::checkpoint::{OpenError, WeightFile, WeightKind, kind_of, weights_of_part};
 use engine::concepts::{self, Concept};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::library::FolderFacts;
 
 /// A weight file, without its numbers.
 #[derive(Debug, Serialize)]
@@ -27,6 +29,7 @@ pub struct Weights {
     /// Sentences: why it is no use as a concept, if it looks like one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    pub shapes: Vec<TensorRow>,
 }
 
 /// A concept (textual inversion).
@@ -46,11 +49,24 @@ pub struct ConceptFacts {
     pub sha256: String,
 }
 
+/// What a header says of a tensor.
+#[derive(Debug, Serialize)]
+pub struct TensorRow {
+    pub name: String,
+    pub shape: Vec<usize>,
+    /// "F16"; "other" for what Tidepool does not calculate with.
+    pub dtype: String,
+}
+
 /// A folder in diffusers layout.
 #[derive(Debug, Serialize)]
 pub struct ModelFolder {
     /// The pipeline's class, "StableDiffusionPipeline".
     pub class: String,
+    /// "a Stable Diffusion 1.x model".
+    pub holds: String,
+    /// Why it cannot be opened, as half a sentence.
+    pub hindrance: Option<String>,
     pub parts: Vec<Part>,
 }
 
@@ -63,6 +79,8 @@ pub struct Part {
     pub bytes: u64,
     /// False when the pipeline names the part and its folder is not there.
     pub found: bool,
+    /// Of the parts that have some.
+    pub weights: Option<Weights>,
 }
 
 impl ConceptFacts {
@@ -82,14 +100,18 @@ impl ConceptFacts {
 /// Opens a weight file of any form and counts what is in it.
 pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
     let file = WeightFile::open(path)?;
+    let row = |name: &str| TensorRow {
+        name: name.to_owned(),
+        shape: file.shape(name).unwrap_or_default().to_vec(),
+        dtype: file.kind(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}")),
+    };
+    let shapes: Vec<_> = file.names().map(row).collect();
     let mut dtypes = BTreeMap::new();
-    let (mut tensors, mut parameters) = (0, 0);
-    for name in file.names() {
-        let dtype = file.kind(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}"));
-        *dtypes.entry(dtype).or_default() += 1;
-        tensors += 1;
-        parameters += file.shape(name).unwrap_or_default().iter().map(|&side| side as u64).product::<u64>();
+    for row in &shapes {
+        *dtypes.entry(row.dtype.clone()).or_default() += 1;
     }
+    let numbers = |row: &TensorRow| row.shape.iter().map(|&side| side as u64).product::<u64>();
+    let bytes = file.files().into_iter().filter_map(|file| fs::metadata(file).ok()).map(|about| about.len());
     let kind = kind_of(&file);
     let (concept, notes) = match (kind == WeightKind::Concept).then(|| concepts::read(path)) {
         Some(Ok(concept)) => (Some(ConceptFacts::of(concept)), Vec::new()),
@@ -99,12 +121,13 @@ pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
     Ok(Weights {
         kind: if file.is_pickle() { "pickle" } else { "safetensors" },
         holds: kind.to_string(),
-        tensors,
-        parameters,
+        tensors: shapes.len(),
+        parameters: shapes.iter().map(numbers).sum(),
         dtypes,
-        bytes: fs::metadata(path).map_or(0, |about| about.len()),
+        bytes: bytes.sum(),
         concept,
         notes,
+        shapes,
     })
 }
 
@@ -120,9 +143,16 @@ pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
     let parts = index.iter().filter_map(|(name, value)| {
         let class = value.get(1)?.as_str()?.to_owned();
         let place = folder.join(name);
-        Some(Part { name: name.clone(), class, bytes: bytes_in(&place), found: place.is_dir() })
+        let weights = weights_of_part(folder, name).and_then(|path| look_into(&path).ok());
+        Some(Part { name: name.clone(), class, bytes: bytes_in(&place), found: place.is_dir(), weights })
     });
-    Ok(ModelFolder { class, parts: parts.collect() })
+    let facts = FolderFacts::read(folder);
+    Ok(ModelFolder {
+        class,
+        holds: facts.kind.to_string(),
+        hindrance: facts.hindrance,
+        parts: parts.collect(),
+    })
 }
 
 fn bytes_in(folder: &Path) -> u64 {

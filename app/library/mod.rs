@@ -19,7 +19,7 @@ mod walk;
 use std::path::PathBuf;
 
 pub use entry::{Entry, Format};
-pub use facts::Facts;
+pub use facts::{Facts, FolderFacts};
 pub use find::{Found, find};
 pub use hub::hub_cache;
 pub use librarian::{Librarian, Order};

@@ -93,7 +93,7 @@ fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.set_width(theme::RIGHT_WIDTH - 2.0 * theme::EDGE - 1.0);
         ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {
             Tab::Concepts => scrolled(ui, |ui| concepts_ui(ui, state, commands)),
-            Tab::Models => scrolled(ui, |ui| models_ui(ui, state, commands)),
+            Tab::Models => models_ui(ui, state, commands),
         });
     });
 }

@@ -29,6 +29,10 @@ impl AppState {
                 self.settings.hub_cache_hidden |= before == self.settings.model_folders.len();
             }
             LibraryWish::Rescan => {}
+            LibraryWish::Search(words) => {
+                self.model_search = words;
+                return Vec::new();
+            }
             LibraryWish::PauseHashing(paused) => {
                 self.settings.hashing_paused = paused;
                 return Vec::new();

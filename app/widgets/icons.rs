@@ -23,6 +23,7 @@ pub enum Icon {
     Warning,
     Picture,
     Sliders,
+    Refresh,
 }
 
 impl Icon {
@@ -123,6 +124,15 @@ impl Icon {
                 boxed(at(2.2, 3.0), at(13.8, 13.0), 1.8 * scale);
                 painter.circle_filled(at(5.6, 6.4), 1.2 * scale, color);
                 line(&[(2.8, 11.8), (6.6, 8.6), (9.0, 10.6), (11.4, 8.2), (13.4, 10.2)]);
+            }
+            Self::Refresh => {
+                // From the head of the arrow three quarters round.
+                let arc = (0..=18).map(|part| {
+                    let angle = (15.0 * part as f32).to_radians();
+                    at(8.0 + 4.9 * angle.cos(), 8.0 + 4.9 * angle.sin())
+                });
+                painter.line(arc.collect(), stroke);
+                line(&[(6.2, 0.9), (8.4, 3.1), (6.2, 5.3)]);
             }
             Self::Sliders => {
                 line(&[(2.4, 5.2), (13.6, 5.2)]);

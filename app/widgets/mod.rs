@@ -8,7 +8,7 @@ mod select;
 mod slider;
 mod text;
 
-pub use buttons::{Tool, focus_ring, icon_button_ui, link_ui, outlined_button_ui, text_button_ui};
+pub use buttons::{Tool, close_ui, focus_ring, icon_button_ui, link_ui, outlined_button_ui, text_button_ui};
 pub use icons::{Icon, logo_ui};
 pub use number::{Number, NumberLook, number_ui, seed_ui};
 pub use segmented::segmented_ui;

@@ -1,5 +1,7 @@
 //! The library of models: what is found where, and what is said of it.
 
+mod command_line;
+pub mod desk;
 mod hashes;
 mod layouts;
 mod names;

@@ -1,0 +1,212 @@
+//! The library on the desk: the state behind it, and the tab.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use app::command::{Command, Effect, LibraryWish, News};
+use app::library::{Folder, Format, Layout, Order};
+use app::settings::Settings;
+use app::state::AppState;
+use egui::accesskit::{Role, Toggled};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use engine::session::{Event, JobEvent, ModelEvent, Request};
+
+use super::*;
+use crate::desk::Desk;
+use crate::window::card;
+
+/// So many models of SD 1.x, and one that is not read.
+pub fn catalogue(count: usize) -> Catalogue {
+    let model = |at: usize| Entry {
+        name: format!("anime/night-{at:04}"),
+        source: ModelSource::File(format!("/models/anime/night-{at:04}.safetensors").into()),
+        kind: WeightKind::StableDiffusion1,
+        format: Format::Safetensors,
+        bytes: 2_132_625_894,
+        precision: Some(TensorKind::F16),
+        sha256: Some(format!("{at:04x}{}", "c".repeat(60))),
+        from: "/models".into(),
+        refusal: None,
+        hashed: Vec::new(),
+    };
+    let mut entries: Vec<_> = (0..count).map(model).collect();
+    entries.push(Entry {
+        name: "juggernaut".into(),
+        source: ModelSource::File("/models/juggernaut.safetensors".into()),
+        kind: WeightKind::Sdxl,
+        sha256: None,
+        refusal: Some("This is an SDXL model; Tidepool reads SD 1.x and 2.x".into()),
+        ..model(0)
+    });
+    let folder =
+        Folder { path: "/models".into(), layout: Layout::Plain, count: entries.len(), problem: None };
+    Catalogue { entries, folders: vec![folder], ..Catalogue::default() }
+}
+
+fn scanned(effects: &[Effect]) -> Option<&Shelves> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Library(Order::Scan(shelves)) => Some(shelves),
+        _ => None,
+    })
+}
+
+#[test]
+fn folders_are_added_once_looked_through_and_remembered_until_removed() {
+    let mut state = AppState::new(Settings { hub_cache_hidden: true, ..Settings::default() });
+    assert_eq!(scanned(&state.begin()), Some(&Shelves::default()), "as soon as the window opens");
+    let asked = state.handle(Command::Library(LibraryWish::AddFolder));
+    assert!(matches!(asked[..], [Effect::PickLibraryFolder]));
+    for _ in 0..2 {
+        let effects = state.receive(News::LibraryFolderPicked("/models".into()));
+        assert_eq!(scanned(&effects).expect("a scan").folders, [PathBuf::from("/models")]);
+    }
+    assert_eq!(state.to_remember().model_folders, [PathBuf::from("/models")]);
+    assert!(scanned(&state.handle(Command::Library(LibraryWish::Rescan))).is_some());
+    let effects = state.handle(Command::Library(LibraryWish::RemoveFolder("/models".into())));
+    assert_eq!(scanned(&effects), Some(&Shelves::default()));
+    assert!(state.to_remember().model_folders.is_empty());
+}
+
+#[test]
+fn the_hugging_face_cache_can_be_left_out() {
+    let mut state = AppState::new(Settings::default());
+    let hub = scanned(&state.begin()).expect("a scan").hub.clone().expect("where it would be");
+    let effects = state.handle(Command::Library(LibraryWish::RemoveFolder(hub.clone())));
+    assert_eq!(scanned(&effects).expect("a scan").hub, None);
+    assert!(state.to_remember().hub_cache_hidden);
+    let effects = state.receive(News::LibraryFolderPicked(hub.clone()));
+    assert_eq!(scanned(&effects).expect("a scan").hub, Some(hub), "added again it is itself");
+}
+
+#[test]
+fn the_models_opened_last_are_remembered_the_latest_first() {
+    let mut state = AppState::new(Settings::default());
+    let file = |at: usize| ModelSource::File(format!("/models/{at}.ckpt").into());
+    for at in [1, 2, 3, 1] {
+        state.handle(Command::OpenModel(file(at)));
+    }
+    let settings = state.to_remember();
+    assert_eq!(settings.model, file(1));
+    assert_eq!(settings.recent_models[..3], [file(1), file(3), file(2)]);
+    (0..100).for_each(|at| drop(state.handle(Command::OpenModel(file(at)))));
+    assert!(state.to_remember().recent_models.len() < 20);
+}
+
+#[test]
+fn nothing_is_hashed_while_a_model_opens_or_a_picture_is_made() {
+    let mut state = AppState::new(Settings::default());
+    state.begin();
+    assert!(state.is_busy(), "the model is opening");
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    assert!(!state.is_busy());
+    state.handle(Command::Generate);
+    assert!(state.is_busy());
+    let id = state.run.as_ref().expect("a run").job.id;
+    state.receive(Event::Job { id, event: JobEvent::Stopped });
+    assert!(!state.is_busy());
+    for paused in [true, false] {
+        state.handle(Command::Library(LibraryWish::PauseHashing(paused)));
+        assert_eq!(state.is_busy(), paused);
+    }
+}
+
+fn desk(catalogue: Catalogue) -> Desk {
+    let builder = Harness::builder().with_size([1440.0, 900.0]);
+    let mut desk = Desk::opened(builder, Settings::default());
+    desk.harness.state_mut().state.receive(News::Catalogue(Arc::new(catalogue)));
+    desk.harness.run();
+    desk
+}
+
+fn is_marked(desk: &Desk, name: &str) -> bool {
+    desk.harness.get_by_label(name).accesskit_node().toggled() == Some(Toggled::True)
+}
+
+#[test]
+fn a_click_opens_a_model_and_the_one_in_use_is_marked() {
+    let mut desk = desk(catalogue(3));
+    assert!(is_marked(&desk, "Built-in") && !is_marked(&desk, "anime/night-0001"));
+    desk.requests.try_iter().for_each(drop);
+    desk.harness.get_by_label("anime/night-0001").click();
+    desk.harness.step();
+    let source = ModelSource::File("/models/anime/night-0001.safetensors".into());
+    let asked = desk.requests.try_iter().next().expect("a request");
+    assert!(matches!(asked, Request::OpenModel { source: asked, .. } if asked == source));
+    let opening = ModelEvent::Opening { name: "night-0001".into(), fraction: 0.4 };
+    desk.tell(Event::Model(opening));
+    assert!(is_marked(&desk, "anime/night-0001"));
+    desk.harness.get_by_label("anime/night-0001").click();
+    desk.harness.step();
+    assert!(desk.requests.try_iter().next().is_none(), "it is opening already");
+    desk.tell(Event::Model(ModelEvent::Failed { text: "The weight file is damaged".into() }));
+    desk.harness.run();
+    desk.harness.get_all_by_label("The weight file is damaged").next().expect("said above the list");
+}
+
+#[test]
+fn what_is_not_read_is_listed_and_cannot_be_clicked() {
+    let mut desk = desk(catalogue(1));
+    desk.requests.try_iter().for_each(drop);
+    let row = desk.harness.get_by_label("juggernaut");
+    assert!(row.accesskit_node().is_disabled());
+    row.click();
+    desk.harness.run();
+    assert!(desk.requests.try_iter().next().is_none());
+}
+
+#[test]
+fn the_search_goes_by_words_of_name_kind_and_hash() {
+    let mut desk = desk(catalogue(30));
+    for (search, found) in [
+        ("night 0007", &["anime/night-0007"][..]),
+        ("sdxl", &["juggernaut"]),
+        ("JUGGER", &["juggernaut"]),
+        ("0001cccc", &["anime/night-0001"]),
+        ("built", &["Built-in"]),
+        ("nowhere", &[]),
+    ] {
+        desk.harness.state_mut().state.handle(Command::Library(LibraryWish::Search(search.into())));
+        desk.harness.run();
+        let rows: Vec<_> = desk
+            .harness
+            .query_all_by_role(Role::RadioButton)
+            .filter_map(|row| row.accesskit_node().label())
+            .collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .filter(|row| row.contains("night") || row.contains("jugger") || *row == "Built-in")
+            .collect();
+        assert_eq!(rows, found.iter().collect::<Vec<_>>(), "{search}");
+    }
+    let field = desk.harness.get_by_label("Search models");
+    field.focus();
+    field.type_text("x");
+    desk.harness.run();
+    assert_eq!(desk.harness.state().state.model_search, "nowherex");
+}
+
+#[test]
+fn of_two_thousand_models_only_those_in_sight_are_drawn() {
+    let mut desk = desk(catalogue(2000));
+    let drawn = desk.harness.query_all_by_role(Role::RadioButton).count();
+    assert!((5..40).contains(&drawn), "{drawn}");
+    let begun = Instant::now();
+    (0..20).for_each(|_| desk.harness.step());
+    let frame = begun.elapsed() / 20;
+    assert!(frame < Duration::from_millis(50), "a frame took {frame:?}");
+}
+
+#[test]
+fn a_window_finds_the_models_of_its_folders_by_itself() {
+    let place = folder();
+    put(place.path().join("dreams.safetensors"), SD1);
+    let settings = Settings { model_folders: vec![place.path().to_owned()], ..Settings::default() };
+    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 900.0]), settings);
+    let begun = Instant::now();
+    while desk.harness.query_by_label("dreams").is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain");
+        std::thread::sleep(Duration::from_millis(10));
+        desk.harness.step();
+    }
+}
