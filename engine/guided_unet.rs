@@ -88,6 +88,10 @@ impl Pipeline {
             let unet = &self.model.unet;
             eps.extend(values(unet.forward(part, timestep, &context, &|| stop.is_raised())?)?);
         }
+        // How memory that ran out unseen may show on a GPU (wgpu #9545).
+        if self.card.device.is_gpu && eps.iter().all(|&value| value == 0.0) {
+            return Err(Halt::OutOfMemory("the UNet answered with nothing".into()));
+        }
         Ok(Latents::new(x.shape, eps))
     }
 

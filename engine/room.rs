@@ -5,7 +5,21 @@ use crate::models::UnetConfig;
 use crate::recipe::{Recipe, Start};
 use crate::thrift::Thrift;
 
+/// An estimate is this much more than the numbers that are alive at once: little things, and what allocators add.
+const MARGIN: f64 = 1.1;
+
 /// Bytes of activations at their peak beside the weights, mostly for each pixel of the picture.
+///
+/// Peaks of the process on the CPU, MB (`tests/facts/trouble.rs` measures them by hand):
+///
+/// | | UNet | decode | in bands | encode | in bands |
+/// |---|---|---|---|---|---|
+/// | built-in, 256 x 256 | 7 | 31 | 47 | 19 | 25 |
+/// | built-in, 512 x 512 | 17 | 126 | 94 | 75 | 78 |
+/// | built-in, 768 x 512 | 24 | 189 | 119 | 113 | 93 |
+/// | built-in, 1024 x 1024 | 63 | 503 | 247 | 302 | 218 |
+/// | SD 1.5, 256 x 256 | 28 | 168 | 112 | 101 | 86 |
+/// | SD 1.5, 512 x 512 | 86 | 671 | | 403 | |
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Room {
     /// One pass of the UNet over one picture.
@@ -16,6 +30,8 @@ pub struct Room {
     encode_in_bands: f64,
     /// The working set of a band, whatever the size of the picture.
     band: f64,
+    /// What the kernels and the text encoder take, whatever the size.
+    least: f64,
     /// A recorded step: what entered it and what it predicted.
     step: f64,
 }
@@ -24,21 +40,22 @@ impl Room {
     /// `unet_bytes` are those of one number in the UNet, 2 or 4. The rest computes in f32.
     pub(crate) fn new(config: &ModelConfig, unet_bytes: usize) -> Self {
         let vae = &config.vae;
-        let f32s = |numbers: f64| 4.0 * numbers;
+        let f32s = |numbers: f64| MARGIN * 4.0 * numbers;
         let latent_area = (vae.factor() * vae.factor()) as f64;
         let first = vae.block_out_channels[0] as f64;
         let second = vae.block_out_channels.get(1).map_or(first, |&second| second as f64);
         Self {
-            unet: unet_bytes as f64 * unet_numbers(&config.unet) / latent_area,
-            // At the last level, where what comes up from below, normalised and convolved, and the level's
-            // own channels lie side by side.
-            decode: f32s(3.0 * second + 2.0 * first),
-            // What comes up from below, whole, and what it came from.
-            decode_in_bands: f32s(second + first / 4.0),
-            encode: f32s(4.0 * first),
+            unet: MARGIN * unet_bytes as f64 * unet_numbers(&config.unet) / latent_area,
+            // At the last level: what comes up from below, the same normalised, and what the first
+            // convolution makes of it.
+            decode: f32s(2.0 * second + first),
+            decode_in_bands: f32s(second),
+            // At the first level: its channels, the same normalised, and convolved.
+            encode: f32s(3.0 * first),
             encode_in_bands: f32s(2.0 * first),
-            band: 100e6,
-            step: f32s(2.0 * vae.latent_channels as f64 / latent_area),
+            band: 60e6,
+            least: 8e6,
+            step: 4.0 * 2.0 * vae.latent_channels as f64 / latent_area,
         }
     }
 
@@ -66,7 +83,7 @@ impl Room {
 
     /// One pass of the UNet over one picture.
     pub fn pass_bytes(&self, pixels: u64) -> u64 {
-        (self.unet * pixels as f64) as u64
+        (self.unet * pixels as f64 + self.least) as u64
     }
 
     pub fn decode_bytes(&self, pixels: u64, thrift: Thrift) -> u64 {
@@ -94,8 +111,8 @@ impl Room {
 }
 
 /// Numbers alive in the UNet for each latent pixel: all skips on the way down, and beside them the widest
-/// layer of the first level, the gated feed-forward of its transformer: eight times the channels before
-/// the gate and four after, with the tokens, the picture and their norms.
+/// layer of the first level, the gated feed-forward of its transformer, eight times the channels before the
+/// gate and four after.
 fn unet_numbers(unet: &UnetConfig) -> f64 {
     let channels = &unet.block_out_channels;
     let mut skips = channels[0] as f64;
@@ -106,7 +123,7 @@ fn unet_numbers(unet: &UnetConfig) -> f64 {
             skips += width as f64 / (4.0 * area);
         }
     }
-    skips + (16 * channels[0]) as f64
+    skips + (12 * channels[0]) as f64
 }
 
 /// Bytes of main memory that are free for us, where the system tells.

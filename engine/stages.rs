@@ -13,7 +13,7 @@ use crate::pipeline::{to_planes, to_unit_range};
 use crate::recipe::{Recipe, Start};
 use crate::room;
 use crate::session::StopFlag;
-use crate::thrift::Care;
+use crate::thrift::{Care, Thrift};
 
 impl Pipeline {
     /// Refuses pictures that would not fit into main memory, and is frugal where they just would. A GPU
@@ -24,7 +24,11 @@ impl Pipeline {
             let Recipe { width, height, .. } = *recipe;
             GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
         })?;
-        Ok(Care::new(self.device.clone(), thrift))
+        let care = Care::new(self.device.clone(), thrift);
+        if thrift == Thrift::Frugal {
+            care.note("Memory is short, so the work was done in smaller pieces, which takes longer");
+        }
+        Ok(care)
     }
 
     /// Output embeddings of prompts, `[prompts, tokens, width]`.

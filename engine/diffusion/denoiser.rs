@@ -34,13 +34,14 @@ pub enum Halt {
 }
 
 /// How cubecl, wgpu and the drivers say that something does not fit, in lower case.
-const NO_ROOM: [&str; 6] = [
+const NO_ROOM: [&str; 7] = [
     "out of memory",
     "out-of-memory",
     "out of device memory",
     "not enough memory",
     "allocate",
     "maximum buffer size",
+    "buffer_binding_size",
 ];
 
 impl Halt {

@@ -1,6 +1,7 @@
 //! Too little memory, answers that are none, and jobs that end early.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use engine::device::{DeviceChoice, Place};
 use engine::diffusion::{Latents, NoiseStreams};
@@ -71,7 +72,7 @@ fn the_room_decides_between_generous_frugal_and_a_refusal() {
     let recipe = Recipe { width: 1024, height: 1024, ..Recipe::default() };
     let bytes = |thrift| room.bytes(&recipe, thrift);
     let (generous, frugal) = (bytes(Thrift::Generous), bytes(Thrift::Frugal));
-    assert!(frugal < generous / 2, "{frugal} of {generous}");
+    assert!(3 * frugal < 2 * generous, "{frugal} of {generous}");
     assert_eq!(room.thrift(&recipe, generous), Ok(Thrift::Generous));
     assert_eq!(room.thrift(&recipe, generous - 1), Ok(Thrift::Frugal));
     assert_eq!(room.thrift(&recipe, frugal - 1), Err(frugal));
@@ -143,10 +144,12 @@ fn estimates_are_a_little_more_than_what_is_used() {
     let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
     let check = |what: &str, estimate: u64, work: &dyn Fn()| {
         std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be forgotten");
-        let [before, _] = resident();
+        let ([before, _], started) = (resident(), Instant::now());
         work();
         let used = resident()[1] - before;
-        println!("{what}: {:.0} MB used, {:.0} MB estimated", used as f64 / 1e6, estimate as f64 / 1e6);
+        let [used_mb, estimated_mb] = [used, estimate].map(|bytes| bytes as f64 / 1e6);
+        let secs = started.elapsed().as_secs_f64();
+        println!("{what}: {used_mb:.0} MB used, {estimated_mb:.0} MB estimated, {secs:.1} s");
     };
     let never = StopFlag::default();
     let models = [
