@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, DeviceKind, FloatDType};
 use serde::{Deserialize, Serialize};
+
+use crate::cpu;
 
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +112,8 @@ pub struct AdapterCard {
     pub f16: bool,
     /// Largest buffer that a kernel may bind, bytes.
     pub largest_buffer: u64,
+    /// Why it cannot be trusted, where it cannot: a sentence.
+    pub trouble: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -132,6 +137,8 @@ pub enum DeviceError {
         "This machine has no GPU that Tidepool can use. Use cpu or auto to do without, or install the graphics driver of your GPU"
     )]
     NoGpu,
+    #[error("No GPU can be used, for {0}. Use cpu or auto to do without")]
+    Untrusted(String),
     #[error("{0} cannot compute in f16. Use f32 or auto")]
     NoF16(String),
     #[error("{0}")]
@@ -170,24 +177,86 @@ pub fn adapters() -> Vec<AdapterCard> {
                 driver: info.driver_info,
                 f16: adapter.features().contains(wgpu::Features::SHADER_F16),
                 largest_buffer: adapter.limits().max_storage_buffer_binding_size,
+                trouble: trouble_of(adapter),
             }
         })
         .collect();
     cards.sort_by_key(|card| card.kind.rank());
-    let gpus = cards.iter_mut().filter(|card| card.kind.is_gpu());
+    let gpus = cards.iter_mut().filter(|card| card.kind.is_gpu() && card.trouble.is_none());
     gpus.enumerate().for_each(|(number, card)| card.number = Some(number));
     cards
+}
+
+/// What would make pictures on this adapter wrong.
+///
+/// burn 0.22.1 (cubecl-spirv 0.11.3, `lower_shared_implicit`) declares the shared memory of a kernel with a
+/// type that is not valid wherever the driver does not lay it out explicitly: matrix products then come out
+/// as nonsense, or the driver crashes. `tests/gpu` mends the kernels on their way to a software driver.
+#[cfg(not(target_vendor = "apple"))]
+fn trouble_of(adapter: &wgpu::Adapter) -> Option<String> {
+    let layout = c"VK_KHR_workgroup_memory_explicit_layout";
+    // SAFETY: the adapter is only asked what it can do; nothing of it is kept or destroyed.
+    #[allow(unsafe_code)]
+    let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+    let is_sound = software_counts() || vulkan.physical_device_capabilities().supports_extension(layout);
+    (!is_sound).then(|| {
+        "Its driver lacks VK_KHR_workgroup_memory_explicit_layout, without which pictures come out wrong; \
+         a newer driver may have it"
+            .into()
+    })
+}
+
+#[cfg(target_vendor = "apple")]
+fn trouble_of(_: &wgpu::Adapter) -> Option<String> {
+    None
+}
+
+/// True for GPUs whose kernels compute in f16.
+pub(crate) fn supports_f16(device: &Device) -> bool {
+    !cpu::is_cpu(device) && device.supports_dtype(DType::F16)
+}
+
+/// What the kernels of a device can count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest buffer that a kernel may bind, bytes.
+    pub largest_buffer: u64,
+    /// Whether it multiplies small matrices in hardware (cooperative matrices, tensor cores).
+    pub has_matrix_units: bool,
+}
+
+/// Asked of the device itself; a CPU has no limit but its memory.
+pub fn limits(device: &Device) -> Limits {
+    fn of(device: &DispatchDevice) -> Limits {
+        match device {
+            DispatchDevice::Cube(device) => {
+                let client = device.client();
+                let properties = client.properties();
+                Limits {
+                    largest_buffer: properties.memory.max_page_size,
+                    has_matrix_units: !properties.features.matmul.cmma.is_empty(),
+                }
+            }
+            DispatchDevice::Autodiff(device) => of(device),
+            _ => Limits { largest_buffer: u64::MAX, has_matrix_units: false },
+        }
+    }
+    of(device.as_dispatch())
 }
 
 /// Set to let a software adapter pass for a GPU, so that the way through a GPU can be checked without
 /// one (`tests/gpu`).
 const SOFTWARE_COUNTS: &str = "TIDEPOOL_SOFTWARE_GPU";
 
+fn software_counts() -> bool {
+    std::env::var_os(SOFTWARE_COUNTS).is_some()
+}
+
 impl AdapterKind {
     /// A software adapter is no GPU: the CPU itself is faster.
     pub fn is_gpu(self) -> bool {
         matches!(self, Self::Discrete | Self::Integrated | Self::Virtual)
-            || (self == Self::Software && std::env::var_os(SOFTWARE_COUNTS).is_some())
+            || (self == Self::Software && software_counts())
     }
 
     fn rank(self) -> u8 {
@@ -199,6 +268,13 @@ impl AdapterKind {
             Self::Software => 4,
         }
     }
+}
+
+/// Of a GPU that is there and is not used: the rest of a sentence that begins with "because".
+fn troubled(adapters: &[AdapterCard]) -> Option<String> {
+    let gpus = adapters.iter().filter(|card| card.kind.is_gpu());
+    let mut troubles = gpus.filter_map(|card| card.trouble.as_ref().map(|trouble| (&card.name, trouble)));
+    troubles.next().map(|(name, trouble)| format!("{name} cannot be trusted. {trouble}"))
 }
 
 /// Takes the device that was asked for, or the best there is, and says why.
@@ -214,9 +290,12 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
     let Some(gpu) = gpus.get(number) else {
         return match choice.place {
             Place::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
-            Place::Auto => {
-                cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
-            }
+            Place::Auto => match troubled(&adapters) {
+                Some(trouble) => cpu(choice.precision, &trouble),
+                None => {
+                    cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
+                }
+            },
             Place::Gpu(Some(asked)) => {
                 let found = match gpus.len() {
                     0 => "none".into(),
@@ -225,7 +304,7 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
                 };
                 Err(DeviceError::NoSuchGpu { asked, found })
             }
-            _ => Err(DeviceError::NoGpu),
+            _ => Err(troubled(&adapters).map_or(DeviceError::NoGpu, DeviceError::Untrusted)),
         };
     };
     let same_kind_before = gpus[..number].iter().filter(|card| card.kind == gpu.kind).count();
@@ -235,7 +314,7 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
         AdapterKind::Software => DeviceKind::Cpu,
         _ => DeviceKind::VirtualGpu(same_kind_before),
     });
-    let can_f16 = gpu.f16 && device.supports_dtype(DType::F16);
+    let can_f16 = gpu.f16 && supports_f16(&device);
     let precision = match choice.precision {
         Precision::F16 if !can_f16 => return Err(DeviceError::NoF16(gpu.name.clone())),
         Precision::Auto if can_f16 => Precision::F16,
@@ -264,4 +343,34 @@ fn cpu(precision: Precision, why: &str) -> Result<Chosen, DeviceError> {
         why: format!("The CPU is used because {why}"),
     };
     Ok(Chosen { device: Device::flex(), unet_dtype: FloatDType::F32, card })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_is_not_trusted_is_named_with_the_reason() {
+        let gpu = AdapterCard {
+            number: None,
+            name: "Tide 9000".into(),
+            backend: "vulkan".into(),
+            kind: AdapterKind::Discrete,
+            driver: "1.2".into(),
+            f16: true,
+            largest_buffer: 2 << 30,
+            trouble: Some("Its driver is too old".into()),
+        };
+        let software = AdapterCard { kind: AdapterKind::Software, ..gpu.clone() };
+        assert_eq!(troubled(std::slice::from_ref(&software)), None);
+        let reason = troubled(&[software, gpu]).expect("a reason");
+        assert_eq!(reason, "Tide 9000 cannot be trusted. Its driver is too old");
+    }
+
+    #[test]
+    fn the_cpu_has_no_limit_of_its_own() {
+        let unlimited = Limits { largest_buffer: u64::MAX, has_matrix_units: false };
+        assert_eq!(limits(&Device::flex()), unlimited);
+        assert_eq!(limits(&Device::flex().autodiff()), unlimited);
+    }
 }

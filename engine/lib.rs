@@ -10,6 +10,7 @@
 //! tensor.
 
 pub mod bench;
+pub mod check;
 pub mod checkpoint;
 pub mod concepts;
 mod cpu;

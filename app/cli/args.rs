@@ -155,6 +155,9 @@ pub struct ModelsArgs {
 pub struct DevicesArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
+    /// Hold the device against the CPU: every network of the built-in model and one gradient
+    #[arg(long)]
+    pub check: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! `tidepool devices`: the adapters, what each can do, which one is used and why.
 
-use engine::device::{AdapterCard, AdapterKind, adapters, choose};
+use engine::check::{Finding, check};
+use engine::device::{AdapterCard, AdapterKind, DeviceCard, DeviceChoice, adapters, choose};
 use serde_json::json;
 
 use super::args::DevicesArgs;
@@ -9,8 +10,13 @@ use super::{Failure, say};
 pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     let adapters = adapters();
     let used = choose(args.device.choice()).map_err(Failure::failed)?.card;
-    if args.json {
+    if args.json && !args.check {
         return say(json!({ "adapters": adapters, "used": used }));
+    }
+    if args.json {
+        let findings = check(args.device.choice(), &mut |_| {}).map_err(Failure::failed)?;
+        say(json!({ "adapters": adapters, "used": used, "findings": findings }))?;
+        return verdict(&used, &findings);
     }
     if adapters.is_empty() {
         say("No graphics adapter was found")?;
@@ -18,7 +24,47 @@ pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     for adapter in &adapters {
         say(line(adapter))?;
     }
-    say(format!("Used: {} in {}. {}", used.name, used.precision.name(), used.why))
+    say(format!("Used: {} in {}. {}", used.name, used.precision.name(), used.why))?;
+    if !args.check {
+        return Ok(());
+    }
+    if !used.is_gpu {
+        return say("There is nothing to check: pictures are made on the CPU");
+    }
+    check_in_words(args.device.choice(), &used)
+}
+
+/// A row as soon as it is known.
+fn check_in_words(choice: DeviceChoice, used: &DeviceCard) -> Result<(), Failure> {
+    say(format!("\nTidepool {}, {} against the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
+    say(format!("{:<20}{:<6}{:>12}{:>10}{:>10}", "part", "in", "difference", "limit", "seconds"))?;
+    let mut printed = Ok(());
+    let findings = check(choice, &mut |finding| {
+        if printed.is_ok() {
+            printed = say(row(finding));
+        }
+    })
+    .map_err(Failure::failed)?;
+    printed?;
+    verdict(used, &findings)
+}
+
+fn row(finding: &Finding) -> String {
+    let Finding { part, precision, difference, limit, secs } = finding;
+    let wrong = if finding.is_right() { "" } else { "  wrong" };
+    let (part, precision) = (part.name(), precision.name());
+    format!("{part:<20}{precision:<6}{difference:>12.1e}{limit:>10.0e}{secs:>10.1}{wrong}")
+}
+
+fn verdict(used: &DeviceCard, findings: &[Finding]) -> Result<(), Failure> {
+    match findings.iter().filter(|finding| !finding.is_right()).count() {
+        0 => Ok(()),
+        _ => Err(Failure::failed(format!(
+            "{} computes something else than the CPU: its pictures would be wrong. Use the CPU, try a newer \
+             driver, and please report these lines",
+            used.name
+        ))),
+    }
 }
 
 fn line(adapter: &AdapterCard) -> String {
@@ -32,8 +78,9 @@ fn line(adapter: &AdapterCard) -> String {
     };
     let precision = if adapter.f16 { "f16 and f32" } else { "f32" };
     let mebibytes = adapter.largest_buffer >> 20;
+    let trouble = adapter.trouble.as_ref().map_or_else(String::new, |trouble| format!("\n       {trouble}"));
     format!(
-        "{number:<7}{}\n       {kind}; {}, driver {}; computes in {precision}; buffers up to {mebibytes} MiB",
+        "{number:<7}{}\n       {kind}; {}, driver {}; computes in {precision}; buffers up to {mebibytes} MiB{trouble}",
         adapter.name, adapter.backend, adapter.driver
     )
 }
@@ -52,12 +99,16 @@ mod tests {
             driver: "1.2".to_owned(),
             f16: true,
             largest_buffer: 2 << 30,
+            trouble: None,
         };
         let said = line(&adapter);
         assert!(said.starts_with("gpu:1  Tide 9000\n"), "{said}");
         assert!(said.contains("f16 and f32; buffers up to 2048 MiB"), "{said}");
         adapter.number = None;
         adapter.kind = AdapterKind::Software;
-        assert!(line(&adapter).starts_with("-      Tide 9000\n       software"), "{}", line(&adapter));
+        adapter.trouble = Some("Its driver is too old".to_owned());
+        let said = line(&adapter);
+        assert!(said.starts_with("-      Tide 9000\n       software"), "{said}");
+        assert!(said.ends_with("\n       Its driver is too old"), "{said}");
     }
 }
