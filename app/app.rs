@@ -12,6 +12,7 @@ use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
 use engine::session::{Event, Request, Session};
 
 use crate::command::{Command, Effect, LibraryWish, News};
+use crate::concept_watch::ConceptWatch;
 use crate::library::{Librarian, Order};
 use crate::panels::{self, CanvasView};
 use crate::saver::Saver;
@@ -47,6 +48,7 @@ pub struct TidepoolApp {
     librarian: Librarian,
     /// What the librarian was last told.
     is_busy: bool,
+    concepts: ConceptWatch,
     news: Receiver<News>,
     teller: Teller,
     textures: Textures,
@@ -88,6 +90,7 @@ impl TidepoolApp {
         let teller = Teller { news: sender, ctx: ctx.clone() };
         let saver_teller = teller.clone();
         let library_teller = teller.clone();
+        let concept_teller = teller.clone();
         let mut app = Self {
             state: AppState::new(settings),
             engine: start_engine(ctx.clone()),
@@ -96,6 +99,7 @@ impl TidepoolApp {
                 library_teller.tell(News::Catalogue(catalogue));
             }),
             is_busy: false,
+            concepts: ConceptWatch::start(move |news| concept_teller.tell(News::Concepts(news))),
             news,
             teller,
             textures: Textures::default(),
@@ -144,6 +148,7 @@ impl TidepoolApp {
                 Effect::Library(order) => self.librarian.send(order),
                 Effect::Send(request) => self.engine.send(request),
                 Effect::Save(batch) => self.saver.save(batch),
+                Effect::WatchConcepts(folders) => self.concepts.watch(folders),
                 errand => {
                     let teller = self.teller.clone();
                     chores::run(errand, move |news| teller.tell(news));
@@ -263,8 +268,10 @@ impl eframe::App for TidepoolApp {
             ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
         }
         let mut commands = Vec::new();
-        if let Some(file) = ctx.input(|input| input.raw.dropped_files.first().cloned()) {
-            commands.push(Command::Drop(file.path().to_owned()));
+        let dropped: Vec<PathBuf> =
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        if !dropped.is_empty() {
+            commands.push(Command::Drop(dropped));
         }
         shortcuts::take(&ctx, &self.state, &mut commands);
         if self.state.film.play.is_some() {

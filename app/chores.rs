@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
+use engine::concepts::{self, CONCEPT_FILES, ConceptError, is_concept_file};
 use engine::images::{Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
 use crate::command::{Dropped, DroppedContents, Effect, News};
+use crate::concept_watch::ConceptNews;
 
 /// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
 /// are not for this.
@@ -42,6 +44,16 @@ fn outcome(effect: Effect) -> Option<News> {
             .add_filter("Models", &MODEL_FILES)
             .pick_file()
             .map(|file| News::ModelPicked(ModelSource::File(file))),
+        Effect::PickConcepts => rfd::FileDialog::new()
+            .set_title("Choose concepts")
+            .add_filter("Concepts", &CONCEPT_FILES)
+            .pick_files()
+            .map(|files| News::ConceptsChosen(ConceptNews::of(files))),
+        Effect::PickConceptFolder => rfd::FileDialog::new()
+            .set_title("Choose a folder with concepts")
+            .pick_folder()
+            .map(News::ConceptFolderPicked),
+        Effect::ReadConcepts(files) => Some(News::Concepts(ConceptNews::of(files))),
         Effect::PickOutputFolder => rfd::FileDialog::new()
             .set_title("Choose where pictures are saved")
             .pick_folder()
@@ -60,10 +72,10 @@ fn outcome(effect: Effect) -> Option<News> {
             Ok(path) => News::StartImagePicked(path),
             Err(text) => News::PasteFailed(text),
         }),
-        Effect::Inspect(path) => Some(News::Inspected(inspect(path))),
+        Effect::Inspect(paths) => Some(News::Inspected(paths.into_iter().map(inspect).collect())),
         Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
         Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
-        Effect::Send(_) | Effect::Save(_) | Effect::Library(_) => None,
+        Effect::Send(_) | Effect::Save(_) | Effect::Library(_) | Effect::WatchConcepts(_) => None,
     }
 }
 
@@ -78,8 +90,12 @@ pub fn is_model_file(path: &Path) -> bool {
 
 /// What a file is that was let go over the window.
 fn inspect(path: PathBuf) -> Dropped {
-    if path.is_dir() || is_model_file(&path) {
-        let contents = DroppedContents::Model(ModelSource::at(path.clone()));
+    if path.is_dir() {
+        let contents = DroppedContents::Model(ModelSource::Folder(path.clone()));
+        return Dropped { path, contents };
+    }
+    if is_model_file(&path) {
+        let contents = concept_or_model(&path);
         return Dropped { path, contents };
     }
     let contents = match load(&path) {
@@ -92,6 +108,25 @@ fn inspect(path: PathBuf) -> Dropped {
         Err(error) => DroppedContents::Useless(error.to_string()),
     };
     Dropped { path, contents }
+}
+
+/// What a weight file is offered as. What is broken beyond telling is taken for what its name and
+/// size say.
+fn concept_or_model(path: &Path) -> DroppedContents {
+    let model = || DroppedContents::Model(ModelSource::File(path.to_owned()));
+    match concepts::read(path) {
+        Ok(concept) => DroppedContents::Concept(Box::new(concept)),
+        Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model(),
+        Err(_) if !may_be_concept(path) => model(),
+        Err(error) => DroppedContents::NoConcept(error.to_string()),
+    }
+}
+
+/// True for names and sizes that concepts have; models are larger by far.
+pub fn may_be_concept(path: &Path) -> bool {
+    const LARGEST_CONCEPT: u64 = 16 << 20;
+    let is_small = |path| std::fs::metadata(path).is_ok_and(|about| about.len() <= LARGEST_CONCEPT);
+    is_concept_file(path) && is_small(path)
 }
 
 /// Keeps the clipboard's picture as a file, since a recipe names its start image by its path.

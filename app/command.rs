@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
-use engine::concepts::ConceptRef;
+use engine::concepts::{Concept, ConceptRef};
 use engine::images::{FoundRecipe, Pixels};
 use engine::recipe::Recipe;
 use engine::session::{Event, Request};
 
+use crate::concept_watch::ConceptNews;
 use crate::library::{Catalogue, Order};
 use crate::problems::Place;
 use crate::settings::{Tab, ThemeChoice, WindowLayout};
@@ -31,11 +32,16 @@ pub enum Command {
     PasteStartImage,
     UseStartImage(PathBuf),
     RemoveStartImage,
-    /// A file or folder let go over the window.
-    Drop(PathBuf),
+    /// Files or folders let go over the window.
+    Drop(Vec<PathBuf>),
     UseDroppedSettings,
     UseDroppedAsStart,
     DismissDropped,
+    ChooseConcepts,
+    ChooseConceptFolder,
+    /// Of a file that is a concept or was refused as one.
+    ForgetConcept(PathBuf),
+    ForgetConceptFolder(PathBuf),
     ChooseModelFolder,
     ChooseModelFile,
     OpenModel(ModelSource),
@@ -67,6 +73,7 @@ pub enum Command {
     /// The window was moved or resized.
     KeepWindow(WindowLayout),
     OpenOutputFolder,
+    OpenFolder(PathBuf),
     ChooseOutputFolder,
     Dismiss(Place),
 }
@@ -103,8 +110,13 @@ pub enum Effect {
     ReadStartImage(PathBuf),
     /// Keep the clipboard's picture as a file and start from it.
     PastePicture,
-    /// Find out what a dropped file is.
-    Inspect(PathBuf),
+    /// Find out what dropped files are.
+    Inspect(Vec<PathBuf>),
+    PickConcepts,
+    PickConceptFolder,
+    ReadConcepts(Vec<PathBuf>),
+    /// Look into these folders for concepts from now on.
+    WatchConcepts(Vec<PathBuf>),
     Copy(Arc<Pixels>),
     /// Show a folder in the system's file manager.
     OpenFolder(PathBuf),
@@ -135,7 +147,13 @@ pub enum News {
     },
     /// The clipboard has no picture, or cannot be read.
     PasteFailed(String),
-    Inspected(Dropped),
+    /// Files that were dropped together.
+    Inspected(Vec<Dropped>),
+    /// Of files that were there before, or lie in a watched folder.
+    Concepts(ConceptNews),
+    /// Of files that were just chosen.
+    ConceptsChosen(ConceptNews),
+    ConceptFolderPicked(PathBuf),
     ModelPicked(ModelSource),
     OutputFolderPicked(PathBuf),
     LibraryFolderPicked(PathBuf),
@@ -162,8 +180,15 @@ pub struct Dropped {
 pub enum DroppedContents {
     /// A folder, or a file of weights.
     Model(ModelSource),
+    Concept(Box<Concept>),
+    /// What was to be a concept, and why it is none.
+    NoConcept(String),
     /// A picture, and the recipe inside it if there is one.
-    Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
+    Picture {
+        pixels: Arc<Pixels>,
+        notes: Vec<String>,
+        found: Option<Box<FoundRecipe>>,
+    },
     /// Why it is of no use here.
     Useless(String),
 }

@@ -14,6 +14,7 @@ pub mod app;
 pub mod chores;
 pub mod cli;
 pub mod command;
+pub mod concept_watch;
 pub mod film;
 pub mod fonts;
 pub mod library;

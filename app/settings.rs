@@ -26,6 +26,10 @@ pub struct Settings {
     pub last_recipe: Recipe,
     /// The seed stays from picture to picture.
     pub seed_locked: bool,
+    /// Where concepts are looked for; `None` is [`default_concept_folder`].
+    pub concept_folders: Option<Vec<PathBuf>>,
+    /// Concepts that were chosen one by one.
+    pub concept_files: Vec<PathBuf>,
     pub model: ModelSource,
     /// The models that were open before, the latest first.
     pub recent_models: Vec<ModelSource>,
@@ -165,6 +169,7 @@ impl Settings {
         let as_text = |path: &mut PathBuf| *path = path.to_string_lossy().into_owned().into();
         let mut this = self.clone();
         this.output_folder.as_mut().map(as_text);
+        this.concept_folders.iter_mut().flatten().chain(&mut this.concept_files).for_each(as_text);
         if let Start::Image { path, .. } = &mut this.last_recipe.start {
             as_text(path);
         }
@@ -182,6 +187,11 @@ impl Settings {
     /// Where pictures save themselves.
     pub fn output_folder(&self) -> PathBuf {
         self.output_folder.clone().unwrap_or_else(default_output_folder)
+    }
+
+    /// Where concepts are looked for.
+    pub fn concept_folders(&self) -> Vec<PathBuf> {
+        self.concept_folders.clone().unwrap_or_else(|| vec![default_concept_folder()])
     }
 }
 
@@ -217,6 +227,15 @@ pub fn default_output_folder() -> PathBuf {
         .and_then(|dirs| dirs.picture_dir().map(Path::to_owned))
         .or_else(|| user.as_ref().map(|dirs| dirs.home_dir().to_owned()));
     pictures.unwrap_or_default().join("Tidepool")
+}
+
+/// Where concepts are looked for unless the user says otherwise: with the program's data.
+pub fn default_concept_folder() -> PathBuf {
+    if let Some(home) = home_override() {
+        return home.join("concepts");
+    }
+    let dirs = ProjectDirs::from("", "", "Tidepool");
+    dirs.map_or_else(|| PathBuf::from(".tidepool"), |dirs| dirs.data_dir().to_owned()).join("concepts")
 }
 
 const FILE_NAME: &str = "settings.json";

@@ -3,9 +3,11 @@
 //! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
+mod concepts;
 mod hearing;
 mod shelving;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +35,8 @@ pub struct AppState {
     pub settings: Settings,
     pub model: Model,
     pub concepts: Concepts,
+    /// Files that were to be concepts, each with the sentence that says why it is none.
+    pub refused_concepts: BTreeMap<PathBuf, String>,
     /// What the last model read, concepts among it.
     pub words: Option<Words>,
     pub prompt_tokens: Option<Tokenized>,
@@ -98,6 +102,7 @@ impl AppState {
             settings,
             model: Model::Missing,
             concepts: Concepts::default(),
+            refused_concepts: BTreeMap::new(),
             words: None,
             prompt_tokens: None,
             negative_tokens: None,
@@ -124,6 +129,7 @@ impl AppState {
         let mut effects = self.open_model(self.settings.model.clone());
         effects.extend(self.read_start_image());
         effects.extend(self.look_for_models());
+        effects.extend(self.begin_concepts());
         effects
     }
 
@@ -195,7 +201,11 @@ impl AppState {
                 self.start_picture = None;
                 self.problems.clear(Place::StartImage);
             }
-            Command::Drop(path) => return vec![Effect::Inspect(path)],
+            Command::Drop(paths) => return vec![Effect::Inspect(paths)],
+            Command::ChooseConcepts => return vec![Effect::PickConcepts],
+            Command::ChooseConceptFolder => return vec![Effect::PickConceptFolder],
+            Command::ForgetConcept(file) => self.forget_concept(&file),
+            Command::ForgetConceptFolder(folder) => return self.forget_concept_folder(&folder),
             Command::UseDroppedSettings => return self.use_dropped_settings(),
             Command::UseDroppedAsStart => {
                 if let Some(Dropped { path, contents }) = self.dropped.take()
@@ -255,6 +265,7 @@ impl AppState {
             Command::OpenOutputFolder => {
                 return vec![Effect::OpenFolder(self.settings.output_folder())];
             }
+            Command::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
             Command::ChooseOutputFolder => return vec![Effect::PickOutputFolder],
             Command::Dismiss(place) => self.problems.clear(place),
         }
@@ -358,7 +369,8 @@ impl AppState {
         };
         self.start_picture = None;
         self.last_seed = None;
-        self.warning = found.notes.first().cloned();
+        let missing = self.concepts.missing(&found.provenance.concepts);
+        self.warning = missing.first().or(found.notes.first()).cloned();
         self.edit(found.provenance.recipe);
         self.read_start_image()
     }

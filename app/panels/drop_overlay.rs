@@ -7,7 +7,7 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
-use crate::chores::is_model_file;
+use crate::chores::{is_model_file, may_be_concept};
 use crate::command::{Command, DroppedContents};
 use crate::state::AppState;
 use crate::textures::{Textures, Use};
@@ -15,16 +15,16 @@ use crate::theme::{self, Tokens};
 use crate::widgets::{Icon, dashed_rect, note_ui, outlined_button_ui};
 
 pub fn drop_overlay_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
-    let hovering = ui.input(|input| input.raw.hovered_files.first().cloned());
-    if let Some(file) = hovering {
-        hovering_ui(ui, file.path.as_deref());
+    let hovering = ui.input(|input| input.raw.hovered_files.clone());
+    if let Some(file) = hovering.first() {
+        hovering_ui(ui, file.path.as_deref(), hovering.len());
     } else if state.dropped.is_some() {
         asking_ui(ui, state, textures, commands);
     }
 }
 
 /// Lights up the window and says what will happen.
-fn hovering_ui(ui: &Ui, path: Option<&Path>) {
+fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     let tokens = Tokens::of(ui);
     let window = ui.ctx().content_rect();
     let layer = egui::LayerId::new(Order::Foreground, Id::unique("drop target"));
@@ -36,6 +36,9 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>) {
 
     let (icon, what, sentence) = match path {
         Some(path) if path.is_dir() => (Icon::Folder, "Model", "Let go to open this folder as the model."),
+        Some(path) if may_be_concept(path) => {
+            (Icon::Words, "Concept", "Let go to have this word at hand for the prompt.")
+        }
         Some(path) if is_model_file(path) => {
             (Icon::Folder, "Model", "Let go to open this file as the model.")
         }
@@ -53,7 +56,8 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>) {
     painter.text(middle + vec2(0.0, 2.0), Align2::CENTER_TOP, what, theme::title(), tokens.text);
     painter.text(middle + vec2(0.0, 34.0), Align2::CENTER_TOP, sentence, theme::body(), tokens.dim);
     if let Some(name) = path.and_then(Path::file_name) {
-        let name = name.to_string_lossy();
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        let name = format!("{}{more}", name.to_string_lossy());
         painter.text(middle + vec2(0.0, 60.0), Align2::CENTER_TOP, name, theme::mono(), tokens.dim);
     }
 }
@@ -111,7 +115,8 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                             recipe.seed
                         );
                         note_ui(ui, facts, theme::mono(), tokens.dim);
-                        for note in found.notes.iter().take(2) {
+                        let missing = state.concepts.missing(&found.provenance.concepts);
+                        for note in missing.iter().chain(&found.notes).take(3) {
                             note_ui(ui, note, theme::small(), tokens.amber_text);
                         }
                     });

@@ -3,16 +3,12 @@
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2};
 use engine::recipe::Recipe;
-use engine::text::Tokenized;
+use engine::text::{Mark, Meaning, Tokenized};
 
+use super::prompt_words::{avoid_id, note_focus, prompt_id, warnings_ui};
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
 use crate::widgets::{field_frame, label_ui, note_ui};
-
-/// The prompt's id, for the keyboard to begin with.
-pub fn prompt_id() -> egui::Id {
-    egui::Id::unique("prompt")
-}
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
     let tokens = Tokens::of(ui);
@@ -26,7 +22,9 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         })
         .inner;
     let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
-    field_ui(ui, &prompt, &mut recipe.prompt).labelled_by(label.id);
+    let mark = |text: &str| marks_of(state, text, &state.recipe.prompt, state.prompt_tokens.as_ref());
+    field_ui(ui, &prompt, &mut recipe.prompt, &mark).labelled_by(label.id);
+    warnings_ui(ui, &mut recipe.prompt, mark);
     cut_ui(ui, state.prompt_tokens.as_ref());
 
     ui.add_space(theme::GAP_M);
@@ -40,14 +38,24 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             label
         })
         .inner;
-    let avoid =
-        Field { id: egui::Id::unique("avoid"), name: "Avoid", hint: "What should not be there", rows: 1 };
-    let response = field_ui(ui, &avoid, &mut recipe.negative_prompt).labelled_by(label.id);
+    let avoid = Field { id: avoid_id(), name: "Avoid", hint: "What should not be there", rows: 1 };
+    let mark =
+        |text: &str| marks_of(state, text, &state.recipe.negative_prompt, state.negative_tokens.as_ref());
+    let response = field_ui(ui, &avoid, &mut recipe.negative_prompt, &mark).labelled_by(label.id);
+    warnings_ui(ui, &mut recipe.negative_prompt, mark);
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
         note_ui(ui, "At guidance 1 this has no effect.", theme::small(), tokens.amber_text);
     }
     response.on_hover_text("The negative prompt: guidance leads away from it.");
     cut_ui(ui, state.negative_tokens.as_ref());
+}
+
+/// Where the concepts of a text are; it was looked through when it was counted, unless it is newer.
+fn marks_of(state: &AppState, text: &str, counted: &str, tokens: Option<&Tokenized>) -> Vec<Mark> {
+    match tokens {
+        Some(tokens) if text == counted => tokens.marks.clone(),
+        _ => state.words.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
+    }
 }
 
 struct Field<'a> {
@@ -58,7 +66,12 @@ struct Field<'a> {
 }
 
 /// A text field that grows with its text up to eight rows, then scrolls.
-fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
+fn field_ui(
+    ui: &mut Ui,
+    field: &Field<'_>,
+    text: &mut String,
+    marks: &dyn Fn(&str) -> Vec<Mark>,
+) -> Response {
     const ROW: f32 = 21.0;
     const MOST_ROWS: f32 = 8.0;
     let tokens = Tokens::of(ui);
@@ -71,7 +84,7 @@ fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
     let mut lay_out = |ui: &Ui, text: &dyn egui::TextBuffer, wrap_width: f32| {
         let mut format = TextFormat::simple(theme::prompt(), tokens.text);
         format.line_height = Some(ROW);
-        let mut job = LayoutJob::single_section(text.as_str().to_owned(), format);
+        let mut job = coloured(text.as_str(), &marks(text.as_str()), &format, tokens);
         job.wrap.max_width = wrap_width;
         ui.fonts_mut(|fonts| fonts.layout_job(job))
     };
@@ -99,6 +112,7 @@ fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
             .inner
     });
     if focused {
+        note_focus(ui.ctx(), field.id);
         // A soft halo outside the line, as the drawings have it.
         let halo = Stroke::new(2.0, tokens.accent.gamma_multiply(0.30));
         let rect = shown.response.rect;
@@ -107,13 +121,30 @@ fn field_ui(ui: &mut Ui, field: &Field<'_>, text: &mut String) -> Response {
     shown.inner.accessible_name(field.name)
 }
 
+/// A text with its concepts in coral, and in amber what only looks like one.
+fn coloured(text: &str, marks: &[Mark], plain: &TextFormat, tokens: &Tokens) -> LayoutJob {
+    let mut job = LayoutJob::default();
+    let mut from = 0;
+    for Mark { range, meaning } in marks {
+        let color = match meaning {
+            Meaning::Concept(_) => tokens.coral_text,
+            Meaning::Misfit { .. } | Meaning::Unknown { .. } => tokens.amber_text,
+        };
+        job.append(&text[from..range.start], 0.0, plain.clone());
+        job.append(&text[range.clone()], 0.0, TextFormat { color, ..plain.clone() });
+        from = range.end;
+    }
+    job.append(&text[from..], 0.0, plain.clone());
+    job
+}
+
 fn count_ui(ui: &mut Ui, counted: &Tokenized) {
     let tokens = Tokens::of(ui);
     let ink = if counted.cut.is_empty() { tokens.dim } else { tokens.amber_text };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let text = format!("{} / {}", counted.used, counted.room);
         ui.label(RichText::new(text).font(theme::mono()).color(ink)).on_hover_text(
-            "Tokens: pieces of words. The model reads as many as there is room for, and no more.",
+            "Tokens: pieces of words, and the vectors of concepts. The model reads as many as there is room for, and no more.",
         );
     });
 }

@@ -4,8 +4,8 @@
 //! which lies over the picture until it is closed.
 
 use egui::{
-    Align, Area, CornerRadius, CursorIcon, Frame, Id, Layout, Margin, Order, Panel, Rect, Role, ScrollArea,
-    Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    Align, Area, CornerRadius, CursorIcon, Frame, Id, Layout, Margin, Order, Panel, Rect, Role, Sense,
+    Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
 
 use super::{concepts_ui, models_ui};
@@ -92,12 +92,8 @@ fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
         ui.set_width(theme::RIGHT_WIDTH - 2.0 * theme::EDGE - 1.0);
         ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {
-            Tab::Concepts => scrolled(ui, |ui| concepts_ui(ui, state, commands)),
+            Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),
         });
     });
-}
-
-fn scrolled(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
-    ScrollArea::vertical().auto_shrink([false, false]).show(ui, contents);
 }

@@ -5,6 +5,7 @@ use engine::session::{Event, JobEvent, JobId, ModelEvent};
 
 use super::{AppState, Model, StartPicture};
 use crate::command::{Batch, Dropped, DroppedContents, Effect, News};
+use crate::concept_watch::ConceptNews;
 use crate::problems::Place;
 
 impl AppState {
@@ -32,10 +33,19 @@ impl AppState {
                 _ => {}
             },
             News::PasteFailed(text) => self.problems.set(Place::StartImage, text),
-            News::Inspected(dropped) => return self.receive_dropped(dropped),
+            News::Inspected(dropped) => return self.receive_all_dropped(dropped),
+            News::Concepts(news) => self.receive_concepts(news),
+            News::ConceptsChosen(news) => self.receive_chosen_concepts(news),
+            News::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),
             News::ModelPicked(source) => return self.open_model(source),
             News::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
-            News::Catalogue(catalogue) => self.library = catalogue,
+            News::Catalogue(catalogue) => {
+                let concepts_moved = catalogue.concept_folders != self.library.concept_folders;
+                self.library = catalogue;
+                if concepts_moved {
+                    return vec![self.watch_concepts()];
+                }
+            }
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);
                 self.settings.output_folder = Some(folder);
@@ -81,15 +91,35 @@ impl AppState {
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
                 self.problems.clear(Place::Run);
-                self.words = Some(card.words(&self.concepts));
                 self.model = Model::Open(card);
-                self.count_tokens();
+                self.reread_prompts();
             }
             ModelEvent::Failed { text } => {
                 self.model = Model::Missing;
                 self.problems.set(Place::Model, text);
             }
         }
+    }
+
+    /// Concepts are all taken; of the rest, of which the desk has one each, the first.
+    fn receive_all_dropped(&mut self, all: Vec<Dropped>) -> Vec<Effect> {
+        let mut concepts = ConceptNews::default();
+        let mut rest = Vec::new();
+        for dropped in all {
+            match dropped.contents {
+                DroppedContents::Concept(concept) => concepts.read.push(*concept),
+                DroppedContents::NoConcept(text) => concepts.refused.push((dropped.path, text)),
+                _ => rest.push(dropped),
+            }
+        }
+        if !concepts.is_empty() {
+            self.receive_chosen_concepts(concepts);
+        }
+        if rest.len() > 1 {
+            let name = rest[0].path.file_name().unwrap_or_default().to_string_lossy();
+            self.warning = Some(format!("Of the {} files dropped together, {name} is used", rest.len()));
+        }
+        rest.into_iter().next().map_or_else(Vec::new, |first| self.receive_dropped(first))
     }
 
     fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
@@ -101,6 +131,9 @@ impl AppState {
             DroppedContents::Picture { found: Some(_), .. } => {
                 self.dropped = Some(dropped);
                 Vec::new()
+            }
+            DroppedContents::Concept(_) | DroppedContents::NoConcept(_) => {
+                unreachable!("they were taken out before")
             }
             DroppedContents::Useless(text) => {
                 self.problems.set(Place::StartImage, text);

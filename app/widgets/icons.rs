@@ -24,6 +24,8 @@ pub enum Icon {
     Picture,
     Sliders,
     Refresh,
+    /// A word between angle brackets.
+    Words,
 }
 
 impl Icon {
@@ -133,6 +135,11 @@ impl Icon {
                 });
                 painter.line(arc.collect(), stroke);
                 line(&[(6.2, 0.9), (8.4, 3.1), (6.2, 5.3)]);
+            }
+            Self::Words => {
+                line(&[(4.8, 4.4), (1.8, 8.0), (4.8, 11.6)]);
+                line(&[(11.2, 4.4), (14.2, 8.0), (11.2, 11.6)]);
+                line(&[(6.0, 8.0), (10.0, 8.0)]);
             }
             Self::Sliders => {
                 line(&[(2.4, 5.2), (13.6, 5.2)]);

@@ -132,6 +132,10 @@ impl Names {
             free_from = range.end;
             let meaning = name.map_or_else(
                 || {
+                    let same = marks.iter().find(|mark| prompt[mark.range.clone()] == prompt[range.clone()]);
+                    if let Some(same) = same {
+                        return same.meaning.clone();
+                    }
                     unknown += 1;
                     let nearest = || self.nearest(&prompt[range.clone()]);
                     Meaning::Unknown { nearest: (unknown <= MOST_SUGGESTED).then(nearest).flatten() }
@@ -185,9 +189,11 @@ impl Names {
         let inside = word.to_lowercase();
         let inside = without_brackets(inside.strip_prefix(BY_FILE).unwrap_or(&inside));
         let limit = (inside.chars().count() / 3).max(1);
-        let distances =
-            self.loose.iter().map(|(spelled, name)| (strsim::osa_distance(inside, spelled), name));
-        let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
+        let is_near = |spelled: &str| spelled.len().abs_diff(inside.len()) <= 4 * limit;
+        let distances = self.loose.iter().filter(|(spelled, _)| is_near(spelled));
+        let (distance, name) = distances
+            .map(|(spelled, name)| (strsim::osa_distance(inside, spelled), name))
+            .min_by_key(|(distance, _)| *distance)?;
         (distance <= limit).then(|| name.token.clone())
     }
 }

@@ -119,8 +119,9 @@ fn harness(
 ) -> (Harness<'static, TidepoolApp>, tempfile::TempDir) {
     let home = tempfile::tempdir().expect("a folder for the test");
     let folder: PathBuf = home.path().to_owned();
-    let settings =
-        Settings { output_folder: Some(folder.join("pictures")), hub_cache_hidden: true, ..settings };
+    let concept_folders = Some(settings.concept_folders.clone().unwrap_or_default());
+    let output_folder = Some(folder.join("pictures"));
+    let settings = Settings { output_folder, concept_folders, hub_cache_hidden: true, ..settings };
     let harness = builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
     (harness, home)
 }

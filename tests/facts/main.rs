@@ -18,5 +18,6 @@ mod tokens;
 mod trajectories;
 mod trouble;
 mod window;
+mod window_concepts;
 mod window_flow;
 mod window_look;

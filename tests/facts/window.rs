@@ -301,13 +301,13 @@ fn a_failed_job_says_so_under_the_button_and_the_next_one_clears_it() {
 #[test]
 fn a_model_that_fails_to_open_leaves_none_and_generate_says_what_to_do() {
     let mut state = opened();
-    let effects = state.handle(Command::Drop("/models/broken".into()));
+    let effects = state.handle(Command::Drop(vec!["/models/broken".into()]));
     assert!(matches!(&effects[..], [Effect::Inspect(_)]));
     let folder = Dropped {
         path: "/models/broken".into(),
         contents: DroppedContents::Model(ModelSource::Folder("/models/broken".into())),
     };
-    let effects = state.receive(News::Inspected(folder));
+    let effects = state.receive(News::Inspected(vec![folder]));
     assert!(matches!(
         &effects[..],
         [Effect::Send(Request::OpenModel { source: ModelSource::Folder(_), .. })]
@@ -338,7 +338,7 @@ fn picture(found: Option<Recipe>) -> News {
         })
     });
     let contents = DroppedContents::Picture { pixels: grey(64), notes: Vec::new(), found };
-    News::Inspected(Dropped { path: "fox.png".into(), contents })
+    News::Inspected(vec![Dropped { path: "fox.png".into(), contents }])
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn a_dropped_picture_with_a_recipe_is_asked_about() {
 fn a_file_that_is_no_picture_is_refused_where_pictures_are_put() {
     let mut state = opened();
     let contents = DroppedContents::Useless("This is no picture: notes.txt".into());
-    state.receive(News::Inspected(Dropped { path: "notes.txt".into(), contents }));
+    state.receive(News::Inspected(vec![Dropped { path: "notes.txt".into(), contents }]));
     assert!(state.problem_at(Place::StartImage).is_some());
     assert_eq!(state.recipe.start, Start::Noise);
 }

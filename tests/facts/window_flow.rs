@@ -16,12 +16,12 @@ use engine::session::{JobEvent, Request};
 
 use crate::desk::{Desk, with_engine};
 
-fn window() -> HarnessBuilder<TidepoolApp> {
+pub fn window() -> HarnessBuilder<TidepoolApp> {
     Harness::builder().with_size([1280.0, 720.0])
 }
 
 /// Lets the window live until something is so.
-fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn(&TidepoolApp) -> bool) {
+pub fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn(&TidepoolApp) -> bool) {
     let begun = Instant::now();
     while !is_so(harness.state()) {
         assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
@@ -31,6 +31,10 @@ fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn
 }
 
 fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
+    drop_files(harness, &[path]);
+}
+
+pub fn drop_files(harness: &mut Harness<'static, TidepoolApp>, paths: &[&Path]) {
     #[derive(Debug)]
     struct File(PathBuf);
     impl egui::DroppedFile for File {
@@ -41,8 +45,10 @@ fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
             std::fs::read(&self.0).map_err(|error| error.to_string())
         }
     }
-    let file = std::sync::Arc::new(File(path.to_owned()));
-    harness.input_mut().dropped_files.push(file);
+    for path in paths {
+        let file = std::sync::Arc::new(File(path.to_path_buf()));
+        harness.input_mut().dropped_files.push(file);
+    }
     harness.step();
     harness.input_mut().dropped_files.clear();
 }
