@@ -58,7 +58,7 @@ impl Pipeline {
         };
         let card = ModelCard {
             name,
-            kind: "Stable Diffusion 1.x".into(),
+            kind: model.config.family().into(),
             file_bytes: model.file_bytes,
             parameters: model.parameters,
             native_side,
@@ -116,7 +116,7 @@ impl Pipeline {
         to_array(self.encode_prompts(&[prompt]))
     }
 
-    /// The UNet's prediction for latents as they are, one prompt a picture.
+    /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
         let context = self.encode_prompts(prompts).cast(self.unet_dtype);
         self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())

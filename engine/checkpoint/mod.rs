@@ -88,9 +88,11 @@ pub enum OpenError {
         "The configuration cannot be understood ({0}). Get the file again from where the model came from: {1}"
     )]
     BadConfig(String, PathBuf),
-    #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x: {1}")]
+    #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x and 2.x: {1}")]
     Unsupported(String, PathBuf),
-    #[error("This is {0}; Tidepool reads whole models of Stable Diffusion 1.x. Choose one of those: {1}")]
+    #[error(
+        "This is {0}; Tidepool reads whole models of Stable Diffusion 1.x and 2.x. Choose one of those: {1}"
+    )]
     WrongKind(WeightKind, PathBuf),
     #[error("The weight file is damaged ({0}). Get it again from where the model came from: {1}")]
     BadWeights(String, PathBuf),

@@ -60,7 +60,7 @@ fn open_folder(
         }
     }
     let config = ModelConfig::read(&files)?;
-    let tokenizer = tokenizer(&files, &config)?;
+    let tokenizer = tokenizer(&files, &config, files.padding()?.as_deref())?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
     let vae_file = files.weights("vae", DIFFUSERS)?;
@@ -88,13 +88,14 @@ fn open_file(
     let config = original::config_of(&file)?;
     let files = Files::new(source);
     config.check(&files)?;
-    let words = match tokenizer(&files, &config) {
+    let words = match tokenizer(&files, &config, None) {
         // A small model of the built-in one's family knows fewer words.
-        Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config)?,
+        Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config, None)?,
         fits => fits?,
     };
+    let (prefix, table) = names::original_text(&config.text_encoder);
     let parts = Parts {
-        text_encoder: Part { file: &file, prefix: names::CLIP_PREFIX, table: names::original_clip() },
+        text_encoder: Part { file: &file, prefix, table },
         unet: Part { file: &file, prefix: names::UNET_PREFIX, table: names::original_unet(&config.unet) },
         vae: Part { file: &file, prefix: names::VAE_PREFIX, table: names::original_vae(&config.vae) },
     };
@@ -141,19 +142,25 @@ impl Parts<'_> {
     }
 }
 
-/// The tokenizer of a model, checked against its text encoder.
-pub(super) fn tokenizer(files: &Files<'_>, config: &ModelConfig) -> Result<Tokenizer, OpenError> {
+/// The tokenizer of a model, checked against its text encoder. `padding` is what the files say of it.
+pub(super) fn tokenizer(
+    files: &Files<'_>,
+    config: &ModelConfig,
+    padding: Option<&str>,
+) -> Result<Tokenizer, OpenError> {
+    let text_encoder = &config.text_encoder;
     let tokenizer = Tokenizer::from_vocabulary(
         &files.read("tokenizer/vocab.json")?,
         &files.read("tokenizer/merges.txt")?,
-        config.text_encoder.max_position_embeddings,
+        text_encoder.max_position_embeddings,
     )
+    .and_then(|tokenizer| tokenizer.padded_with(padding.unwrap_or(text_encoder.padding())))
     .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
-    if tokenizer.vocabulary_len() > config.text_encoder.vocab_size {
+    if tokenizer.vocabulary_len() > text_encoder.vocab_size {
         let what = format!(
             "{} words where the text encoder knows {}",
             tokenizer.vocabulary_len(),
-            config.text_encoder.vocab_size
+            text_encoder.vocab_size
         );
         return Err(OpenError::BadConfig(what, files.path("tokenizer/vocab.json")));
     }

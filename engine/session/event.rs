@@ -41,7 +41,7 @@ pub enum ModelEvent {
 #[derive(Clone, Debug)]
 pub struct ModelCard {
     pub name: String,
-    /// "Stable Diffusion 1.x" for now.
+    /// "Stable Diffusion 1.x" or "Stable Diffusion 2.x".
     pub kind: String,
     /// Bytes of the weight files.
     pub file_bytes: u64,
