@@ -27,6 +27,8 @@ pub struct Settings {
     /// The seed stays from picture to picture.
     pub seed_locked: bool,
     pub model: ModelSource,
+    /// A VAE to use over the model's own.
+    pub vae: Option<PathBuf>,
     /// The models that were open before, the latest first.
     pub recent_models: Vec<ModelSource>,
     /// Where to look for models, beside the Hugging Face cache.
@@ -165,6 +167,7 @@ impl Settings {
         let as_text = |path: &mut PathBuf| *path = path.to_string_lossy().into_owned().into();
         let mut this = self.clone();
         this.output_folder.as_mut().map(as_text);
+        this.vae.as_mut().map(as_text);
         if let Start::Image { path, .. } = &mut this.last_recipe.start {
             as_text(path);
         }

@@ -177,7 +177,9 @@ pub fn original_unet(config: &UnetConfig) -> Table {
 }
 
 /// The VAE of one-file checkpoints.
-pub fn original_vae(config: &VaeConfig) -> Table {
+///
+/// `prefix` is what its names begin with: [`VAE_PREFIX`], or nothing in a file of its own.
+pub fn original_vae(config: &VaeConfig, prefix: &str) -> Table {
     let mut rows = vec![
         row("to_q", &["q"]),
         row("to_k", &["k"]),
@@ -201,9 +203,9 @@ pub fn original_vae(config: &VaeConfig) -> Table {
         rows.push(to(format!("{down}.downsamplers.0"), format!("down.{level}.downsample")));
         rows.push(to(format!("{up}.upsamplers.0"), format!("up.{level}.upsample")));
     }
-    rows.push(row("", &[VAE_PREFIX]));
-    // What it was trained against.
-    Table::new(rows, &["loss."])
+    rows.push(row("", &[prefix]));
+    // What it was trained against, and averages of it.
+    Table::new(rows, &["loss.", "model_ema."])
 }
 
 /// The text encoder of one-file checkpoints: OpenAI's CLIP in SD 1.x, OpenCLIP's in SD 2.x.

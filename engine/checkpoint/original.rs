@@ -38,7 +38,11 @@ pub fn config_of(file: &WeightFile) -> Result<ModelConfig, OpenError> {
     let read = || {
         Ok(ModelConfig {
             unet: unet(file, sd15.unet)?,
-            vae: vae(file, sd15.vae)?,
+            vae: match file.names().any(|name| name.starts_with(VAE_PREFIX)) {
+                true => vae_config(file, sd15.vae, VAE_PREFIX, true)?,
+                // It may yet be given one.
+                false => sd15.vae,
+            },
             text_encoder: match is_sd2 {
                 true => open_clip(file, sd15.text_encoder)?,
                 false => text_encoder(file, sd15.text_encoder)?,
@@ -144,9 +148,18 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
     Ok(config)
 }
 
-fn vae(file: &WeightFile, mut config: VaeConfig) -> Result<VaeConfig, String> {
-    let block =
-        |level: usize, layer: usize| format!("{VAE_PREFIX}encoder.down.{level}.block.{layer}.conv1.weight");
+/// The shape of a VAE whose names begin with `prefix`, in the original layout or in diffusers'. What
+/// shapes do not tell is as in `config`; `Err` is the name of a weight that is missing.
+pub fn vae_config(
+    file: &WeightFile,
+    mut config: VaeConfig,
+    prefix: &str,
+    is_original: bool,
+) -> Result<VaeConfig, String> {
+    let block = |level: usize, layer: usize| match is_original {
+        true => format!("{prefix}encoder.down.{level}.block.{layer}.conv1.weight"),
+        false => format!("{prefix}encoder.down_blocks.{level}.resnets.{layer}.conv1.weight"),
+    };
     let levels = (0..MOST_BLOCKS).take_while(|&level| has(file, &block(level, 0))).count();
     config.block_out_channels =
         (0..levels).map(|level| side(file, block(level, 0), 0)).collect::<Result<_, _>>()?;
@@ -154,7 +167,7 @@ fn vae(file: &WeightFile, mut config: VaeConfig) -> Result<VaeConfig, String> {
     if levels == 0 {
         return Err(block(0, 0));
     }
-    config.latent_channels = side(file, format!("{VAE_PREFIX}post_quant_conv.weight"), 0)?;
+    config.latent_channels = side(file, format!("{prefix}post_quant_conv.weight"), 0)?;
     Ok(config)
 }
 

@@ -11,6 +11,8 @@ import argparse
 import collections
 import json
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import torch
@@ -62,7 +64,7 @@ FULL = {
 }
 # The same of SD 2.x, whose heads are all 64 wide. One-file checkpoints have a layer of the text encoder more than is used.
 SMALL_SD2 = {
-    **SMALL, "seed": 505, "padding": "!", "scheduler": {"prediction_type": "v_prediction"},
+    **SMALL, "seed": 507, "padding": "!", "scheduler": {"prediction_type": "v_prediction"},
     "text_encoder": {**SMALL["text_encoder"], "hidden_act": "gelu", "pad_token_id": 0},
     "unet": {
         **SMALL["unet"], "sample_size": 96, "block_out_channels": [64, 64, 128], "attention_head_dim": [1, 1, 2],
@@ -255,7 +257,7 @@ def write_fixtures() -> None:
     )
     state["tied"] = state["f32"]
     state._metadata = collections.OrderedDict([("", {"version": 1})])
-    checkpoint = {"epoch": 3, "global_step": 10, "lr": 1e-4, "state_dict": state, "callbacks": {"x": [1, 2, (3, 4)]}, "seen": {1, 2}}
+    checkpoint = {"lr": 1e-4, "state_dict": state, "seen": {1, 2}, **training_state()}
     numbers = {name: value.float().contiguous().clone() for name, value in state.items()}
     save_file(numbers, DATA / "numbers.safetensors")
     vector, vectors, wide = random(768), random(2, 768), random(1024)
@@ -287,8 +289,25 @@ def shards(tensors: dict, folder: Path, stem: str, count: int = 3) -> None:
     (folder / f"{stem}.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
+def training_state() -> dict:
+    """What Lightning keeps beside the weights, its callbacks under their classes."""
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__, "__qualname__": "ModelCheckpoint"})
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    sys.modules[module.__name__] = module
+    adam = {"step": 3, "exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2)}
+    group = {"lr": 1e-4, "betas": (0.9, 0.999), "amsgrad": False, "params": [0]}
+    return {
+        "epoch": 3, "global_step": 10, "pytorch-lightning_version": "1.4.2", "lr_schedulers": [],
+        "callbacks": {module.ModelCheckpoint: {"monitor": "val/loss", "best_model_score": torch.tensor(0.5)}},
+        "optimizer_states": [{"state": {0: adam}, "param_groups": [group]}],
+    }
+
+
 @torch.no_grad()
-def write_forms(description: dict, tokenizer: Path, folder: Path) -> None:
+def write_forms(description: dict, tokenizer: Path, folder: Path):
+    """Writes one form after the other and yields its path, to be let go if need be."""
     write_model(description, folder / "f16", tokenizer)
     parts = models_of(description)
     for module in parts.values():
@@ -297,27 +316,37 @@ def write_forms(description: dict, tokenizer: Path, folder: Path) -> None:
     original = original_of(description, rows, parts)
     check_with_diffusers(rows, parts, original)
     stems = {"text_encoder": ("model", "pytorch_model")}
-    for form in ("shards", "bin", "old-bin", "variant"):
+    for form in ("f32-shards", "bin", "old-bin", "variant"):
         shutil.copytree(folder / "f16", folder / form, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
         for part, module in parts.items():
             stem, pickle = stems.get(part, ("diffusion_pytorch_model",) * 2)
             tensors = {text_name(name) if part == "text_encoder" else name: value for name, value in module.state_dict().items()}
             place = folder / form / part
-            if form == "shards":
+            if form == "f32-shards":
                 shards(tensors, place, stem)
             elif form == "variant":
                 save_file({name: value.half() for name, value in tensors.items()}, place / f"{stem}.fp16.safetensors")
             else:
                 save_torch({name: value.half() for name, value in tensors.items()}, place / f"{pickle}.bin", form == "old-bin")
+        yield folder / form
+    yield folder / "f16"
+    parts.clear()
+
     position_ids = {"cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None]}
-    ema = {"model_ema." + name.removeprefix("model.").replace(".", ""): value / 2 for name, value in original.items() if name.startswith("model.")}
     rest = {"alphas_cumprod": torch.rand(1000), "model_ema.num_updates": torch.tensor(3), "betas": torch.rand(1000).double()}
     save_file(original, folder / "one.safetensors")
+    yield folder / "one.safetensors"
+    averages = (name for name in original if name.startswith("model."))
+    ema = {"model_ema." + name.removeprefix("model.").replace(".", ""): original[name] / 2 for name in averages}
     save_file(original | position_ids | ema | rest, folder / "full.safetensors")
-    save_torch({"state_dict": original | position_ids | rest, "epoch": 1, "callbacks": {}}, folder / "zip.ckpt")
-    save_torch({"state_dict": original | position_ids, "global_step": 9}, folder / "legacy.ckpt", True)
+    del ema
+    yield folder / "full.safetensors"
+    save_torch({"state_dict": original | position_ids | rest, **training_state()}, folder / "zip.ckpt")
+    yield folder / "zip.ckpt"
+    save_torch({"state_dict": original | position_ids, **training_state()}, folder / "legacy.ckpt", True)
+    yield folder / "legacy.ckpt"
     save_torch(original, folder / "plain.pt")
-    print(folder, "holds", ", ".join(sorted(form.name for form in folder.iterdir())))
+    yield folder / "plain.pt"
 
 
 if __name__ == "__main__":
@@ -328,6 +357,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if arguments.model:
         words = TOKENIZER.parents[1] / "clip" if arguments.full else TOKENIZER
-        write_forms(SMALL_SD2 if arguments.sd2 else FULL if arguments.full else SMALL, words, arguments.model)
+        for form in write_forms(SMALL_SD2 if arguments.sd2 else FULL if arguments.full else SMALL, words, arguments.model):
+            print(form)
     else:
         write_fixtures()

@@ -189,6 +189,27 @@ mod tests {
         }
     }
 
+    /// From diffusers' EulerDiscreteScheduler. Near the end abar is a difference of nearly equal f32s.
+    #[test]
+    fn zero_terminal_snr_is_where_diffusers_puts_it() {
+        let noise = NoiseSchedule::with_zero_terminal_snr(BetaSchedule::ScaledLinear, 0.00085, 0.012, 1000);
+        assert!(noise.is_sound());
+        let theirs = [
+            (0, 0.029_167_535),
+            (1, 0.042_066_958),
+            (500, 1.774_558_2),
+            (900, 18.351_927),
+            (990, 245.954_59),
+            (998, 2_254.194_8),
+            (999, 4096.0),
+        ];
+        for (step, theirs) in theirs {
+            let ours = noise.training_sigmas[step];
+            let apart = (ours - theirs).abs() / theirs;
+            assert!(apart < if step > 900 { 1e-4 } else { 1e-5 }, "{ours} is not {theirs} at {step}");
+        }
+    }
+
     #[test]
     fn betas_without_noise_are_unsound() {
         assert!(!NoiseSchedule::linear(0.0, 0.0, 10).is_sound());
