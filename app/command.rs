@@ -127,6 +127,8 @@ pub enum Effect {
 pub struct Batch {
     pub recipe: Recipe,
     pub model: String,
+    /// The VAE that was chosen over the model's own.
+    pub vae: Option<String>,
     pub concepts: Vec<ConceptRef>,
     pub folder: PathBuf,
     pub pictures: Vec<Arc<Pixels>>,

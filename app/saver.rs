@@ -73,7 +73,8 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
         let recipe = batch.recipe.of_picture(index);
         let stem = recipe.seed.to_string();
         let concepts = batch.concepts.clone();
-        let provenance = Provenance { concepts, ..Provenance::new(batch.model.as_str(), recipe) };
+        let vae = batch.vae.clone();
+        let provenance = Provenance { concepts, vae, ..Provenance::new(batch.model.as_str(), recipe) };
         save_new(&batch.folder, &stem, pixels, &provenance).map_err(|error| error.to_string())
     };
     (0..).zip(&batch.pictures).map(kept).collect()

@@ -31,6 +31,8 @@ pub struct Settings {
     /// Concepts that were chosen one by one.
     pub concept_files: Vec<PathBuf>,
     pub model: ModelSource,
+    /// A VAE to use over the model's own.
+    pub vae: Option<PathBuf>,
     /// The models that were open before, the latest first.
     pub recent_models: Vec<ModelSource>,
     /// Where to look for models, beside the Hugging Face cache.
@@ -170,6 +172,7 @@ impl Settings {
         let mut this = self.clone();
         this.output_folder.as_mut().map(as_text);
         this.concept_folders.iter_mut().flatten().chain(&mut this.concept_files).for_each(as_text);
+        this.vae.as_mut().map(as_text);
         if let Start::Image { path, .. } = &mut this.last_recipe.start {
             as_text(path);
         }

@@ -336,7 +336,11 @@ impl AppState {
         self.model = Model::Opening { name, fraction: 0.0 };
         self.settings.model = source.clone();
         self.remember_recent(&source);
-        vec![Effect::Send(Request::OpenModel { source, device: self.settings.device })]
+        vec![Effect::Send(Request::OpenModel {
+            source,
+            vae: self.settings.vae.clone(),
+            device: self.settings.device,
+        })]
     }
 
     fn start_path(&self) -> Option<&PathBuf> {

@@ -157,6 +157,7 @@ impl Pipeline {
                 exact: (self.unet_dtype != FloatDType::F32).then_some(exact),
                 tell: &|text| care.note(text),
             },
+            prediction: self.model.config.prediction(),
             cfg_scale: recipe.guidance.cfg_scale,
             schedule: recipe.schedule,
             noise: &self.noise_schedule,

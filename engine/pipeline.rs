@@ -1,5 +1,6 @@
 //! A model on a device: opened, and its networks called one by one.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
@@ -36,10 +37,24 @@ impl Pipeline {
         choice: DeviceChoice,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Self, OpenError> {
+        Self::open_with_vae(source, None, choice, progress)
+    }
+
+    /// The same, with another VAE than the model's own if one is given.
+    pub fn open_with_vae(
+        source: &ModelSource,
+        vae: Option<&Path>,
+        choice: DeviceChoice,
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Self, OpenError> {
         let Chosen { device, unet_dtype, card } = choose(choice)?;
         cpu::join_workers();
-        let model = open(source, &device, unet_dtype, progress)?;
-        Self::new(source.name(), model, device, unet_dtype, card)
+        let model = open(source, vae, &device, unet_dtype, progress)?;
+        let mut pipeline = Self::new(source.name(), model, device, unet_dtype, card)?;
+        let name_of =
+            |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        pipeline.card.vae = vae.map(name_of);
+        Ok(pipeline)
     }
 
     pub(crate) fn new(
@@ -58,7 +73,8 @@ impl Pipeline {
         };
         let card = ModelCard {
             name,
-            kind: "Stable Diffusion 1.x".into(),
+            kind: model.config.family().into(),
+            vae: None,
             file_bytes: model.file_bytes,
             parameters: model.parameters,
             native_side,
@@ -85,6 +101,11 @@ impl Pipeline {
 
     pub fn card(&self) -> &ModelCard {
         &self.card
+    }
+
+    /// The SHA-256 of every weight: see [`OpenedModel::digest`].
+    pub fn digest(&self) -> Result<String, String> {
+        self.model.digest()
     }
 
     /// The concepts that prompts may use from now on.
@@ -116,7 +137,7 @@ impl Pipeline {
         to_array(self.encode_prompts(&[prompt]))
     }
 
-    /// The UNet's prediction for latents as they are, one prompt a picture.
+    /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
         let context = self.encode_prompts(prompts).cast(self.unet_dtype);
         self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())

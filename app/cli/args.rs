@@ -105,6 +105,9 @@ pub struct ModelArgs {
     /// or one of `tidepool models` by its name, the first digits of its hash, or owner/name
     #[arg(long, value_name = "MODEL", default_value = "demo")]
     pub model: PathBuf,
+    /// A VAE to use over the model's own: a file or a folder of diffusers
+    #[arg(long, value_name = "FILE")]
+    pub vae: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -133,6 +136,10 @@ pub struct InspectArgs {
     /// List every tensor of a weight file or model: its name, shape and type
     #[arg(long)]
     pub shapes: bool,
+    /// Also open the model, and print a SHA-256 over all its weights as they are loaded: models with
+    /// the same weights have the same, whatever their files
+    #[arg(long)]
+    pub digest: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -59,7 +59,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let pipeline = if is_random {
         random_sd15(choice).map_err(Failure::failed)?
     } else {
-        render::open(&super::models::source_of(&args.model)?, choice)?
+        render::open(&super::models::source_of(&args.model)?, None, choice)?
     };
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use engine::generate::Generated;
 use engine::images::{Pixels, Provenance, Trace, replace_png, write_gif, write_png, write_trace};
 use engine::recipe::Recipe;
+use engine::session::ModelCard;
 
 use super::Failure;
 use super::args::RenderArgs;
@@ -48,13 +49,13 @@ impl Files {
 
     pub fn write(
         &self,
-        model: &str,
+        card: &ModelCard,
         recipe: &Recipe,
         generated: Generated,
         previews: &Previews,
     ) -> Result<(), Failure> {
         for (index, (path, pixels)) in self.pictures.iter().zip(&generated.pictures).enumerate() {
-            let alone = provenance(model, recipe.of_picture(index as u32), &generated);
+            let alone = provenance(card, recipe.of_picture(index as u32), &generated);
             let write = if self.is_named { replace_png } else { write_png };
             write(path, pixels, &alone).map_err(Failure::failed)?;
         }
@@ -64,7 +65,7 @@ impl Files {
             write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS).map_err(Failure::failed)?;
         }
         if let Some(path) = &self.trace {
-            let trace = trace_of(provenance(model, recipe.clone(), &generated), generated);
+            let trace = trace_of(provenance(card, recipe.clone(), &generated), generated);
             write_trace(path, &trace).map_err(Failure::failed)?;
         }
         Ok(())
@@ -74,8 +75,9 @@ impl Files {
 /// Slow enough to see each step.
 const FILM_FPS: f32 = 10.0;
 
-fn provenance(model: &str, recipe: Recipe, generated: &Generated) -> Provenance {
-    Provenance { concepts: generated.concepts.clone(), ..Provenance::new(model, recipe) }
+fn provenance(card: &ModelCard, recipe: Recipe, generated: &Generated) -> Provenance {
+    let (concepts, vae) = (generated.concepts.clone(), card.vae.clone());
+    Provenance { concepts, vae, ..Provenance::new(&card.name, recipe) }
 }
 
 fn trace_of(provenance: Provenance, generated: Generated) -> Trace {

@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptRef;
+use engine::device::{DeviceChoice, Place};
 use engine::images::{self, FoundRecipe, RecipeOrigin};
 use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::args::InspectArgs;
 use super::weights::{self, ConceptFacts, ModelFolder, Weights};
-use super::{Failure, recipe_json, say};
+use super::{Failure, recipe_json, render, say};
 use crate::chores::is_model_file;
 
 /// What a path turned out to be.
@@ -33,7 +35,23 @@ enum Found {
 
 pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let found = look_at(&args.file)?;
-    if args.json { say(to_json(&found)) } else { say(in_words(&found, args.shapes).trim_end()) }
+    let digest = if args.digest { Some(digest_of(&args.file)?) } else { None };
+    if args.json {
+        let mut json = to_json(&found);
+        if let Some(digest) = digest {
+            json["digest"] = digest.into();
+        }
+        return say(json);
+    }
+    let digest = digest.map_or_else(String::new, |digest| format!("Digest of its weights: {digest}\n"));
+    say((in_words(&found, args.shapes) + &digest).trim_end())
+}
+
+/// Read back from the CPU, where every weight is f32.
+fn digest_of(model: &Path) -> Result<String, Failure> {
+    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let pipeline = render::open(&ModelSource::at(model.to_owned()), None, cpu)?;
+    pipeline.digest().map_err(Failure::failed)
 }
 
 fn look_at(path: &Path) -> Result<Found, Failure> {

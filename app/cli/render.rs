@@ -33,7 +33,8 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
 
     let concepts = Given::read(&args.concepts)?;
     let started = Instant::now();
-    let mut pipeline = open(&source_of(&args.model.model)?, args.model.device.choice())?;
+    let vae = args.model.vae.as_deref();
+    let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {
         recipe.width = pipeline.card().native_side;
@@ -50,7 +51,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     }
     remarks.extend(generated.notes.iter().cloned());
     let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
-    files.write(&pipeline.card().name, &recipe, generated, &previews)?;
+    files.write(pipeline.card(), &recipe, generated, &previews)?;
 
     if args.json {
         let mut report = report(pipeline.card(), &recipe, &timings, load_secs);
@@ -79,9 +80,9 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
 }
 
 /// Opens a model with a bar.
-pub fn open(source: &ModelSource, choice: DeviceChoice) -> Result<Pipeline, Failure> {
+pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> Result<Pipeline, Failure> {
     let bar = progress::opening_bar();
-    let opened = Pipeline::open(source, choice, &mut |fraction| {
+    let opened = Pipeline::open_with_vae(source, vae, choice, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
         true
     });
@@ -226,6 +227,7 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         },
         "needed_bytes": card.room.bytes(recipe, Thrift::Generous),
         "model": card.name,
+        "vae": card.vae,
         "device": card.device,
     })
 }

@@ -82,7 +82,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         }
         let open = SelectItem {
             label: "Open a model folder…",
-            hint: "A Stable Diffusion 1.x model in diffusers layout. Dropping the folder on the window does the same.",
+            hint: "A Stable Diffusion model in diffusers layout. Dropping the folder on the window does the same.",
             chosen: false,
         };
         if menu_item_ui(ui, open) {

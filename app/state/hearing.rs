@@ -55,6 +55,7 @@ impl AppState {
     }
 
     fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
+        let vae = self.card().and_then(|card| card.vae.clone());
         let Some(run) = self.run.as_mut().filter(|run| run.job.id == id) else {
             return Vec::new();
         };
@@ -68,6 +69,7 @@ impl AppState {
                     Model::Opening { name, .. } => name.clone(),
                     Model::Missing => String::new(),
                 },
+                vae,
                 concepts: concepts.clone(),
                 folder: self.settings.output_folder(),
                 pictures: pictures.clone(),

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::OpenError;
 use super::files::Files;
-use crate::diffusion::{BetaSchedule, NoiseSchedule};
+use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
 /// What a model is, before a weight is read.
@@ -28,15 +28,26 @@ pub struct SchedulerConfig {
     pub num_train_timesteps: usize,
     #[serde(default = "epsilon")]
     pub prediction_type: String,
+    /// The last step is noise and nothing else: Lin et al. (2024).
+    #[serde(default)]
+    pub rescale_betas_zero_snr: bool,
 }
 
 fn epsilon() -> String {
-    "epsilon".into()
+    Prediction::Epsilon.name().into()
 }
 
 impl SchedulerConfig {
     pub fn noise_schedule(&self) -> NoiseSchedule {
-        NoiseSchedule::new(self.beta_schedule, self.beta_start, self.beta_end, self.num_train_timesteps)
+        let make = match self.rescale_betas_zero_snr {
+            true => NoiseSchedule::with_zero_terminal_snr,
+            false => NoiseSchedule::new,
+        };
+        make(self.beta_schedule, self.beta_start, self.beta_end, self.num_train_timesteps)
+    }
+
+    fn prediction(&self) -> Option<Prediction> {
+        Prediction::ALL.into_iter().find(|prediction| prediction.name() == self.prediction_type)
     }
 }
 
@@ -116,6 +127,19 @@ impl ModelConfig {
         }
     }
 
+    /// The kind of model, as people call it.
+    pub fn family(&self) -> &'static str {
+        match self.text_encoder.is_open_clip() {
+            true => "Stable Diffusion 2.x",
+            false => "Stable Diffusion 1.x",
+        }
+    }
+
+    /// What the UNet answers with.
+    pub fn prediction(&self) -> Prediction {
+        self.scheduler.prediction().expect("a model that predicts something else is not opened")
+    }
+
     pub(super) fn check(&self, files: &Files<'_>) -> Result<(), OpenError> {
         let refuse = |what: String, file: &str| Err(OpenError::Unsupported(what, files.path(file)));
         if let Err(what) = self.unet.check() {
@@ -144,8 +168,13 @@ impl ModelConfig {
         }
         let file = "scheduler/scheduler_config.json";
         let scheduler = &self.scheduler;
-        if scheduler.prediction_type != "epsilon" {
-            return refuse(format!("{} prediction", scheduler.prediction_type), file);
+        match scheduler.prediction() {
+            None => return refuse(format!("{} prediction", scheduler.prediction_type), file),
+            Some(Prediction::Epsilon) if scheduler.rescale_betas_zero_snr => {
+                let what = "noise prediction from noise alone (rescale_betas_zero_snr)";
+                return refuse(what.into(), file);
+            }
+            Some(_) => {}
         }
         let is_bounded = (2..=100_000).contains(&scheduler.num_train_timesteps);
         if !is_bounded || !scheduler.noise_schedule().is_sound() {

@@ -3,8 +3,10 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use super::weights::WeightFile;
 use super::{ModelSource, OpenError, embedded};
@@ -72,6 +74,34 @@ impl<'a> Files<'a> {
         };
         let folder = folder.join(part);
         WeightFile::open(&first_of(&folder, stems).unwrap_or_else(|| folder.join(plain)))
+    }
+
+    /// The token that fills short prompts up. transformers reads `special_tokens_map.json` after
+    /// `tokenizer_config.json`, and in SD 2.x they differ.
+    pub fn padding(&self) -> Result<Option<String>, OpenError> {
+        #[derive(Deserialize)]
+        struct Tokens {
+            pad_token: Option<Token>,
+        }
+        /// Written as it is, or with how it is to be found in texts.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Token {
+            Plain(String),
+            Described { content: String },
+        }
+        for name in ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"] {
+            let bytes = match self.read(name) {
+                Err(OpenError::Unreadable(error, _)) if error.kind() == ErrorKind::NotFound => continue,
+                bytes => bytes?,
+            };
+            let tokens: Tokens = serde_json::from_slice(&bytes)
+                .map_err(|error| OpenError::BadConfig(error.to_string(), self.path(name)))?;
+            if let Some(Token::Plain(token) | Token::Described { content: token }) = tokens.pad_token {
+                return Ok(Some(token));
+            }
+        }
+        Ok(None)
     }
 
     fn embedded(&self, name: &str) -> Result<&'static [u8], OpenError> {

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::OpenError;
-use super::names::{Row, SPARE, spellings};
+use super::names::{Share, Spelling, Table};
 use super::weights::WeightFile;
 use crate::cpu;
 
@@ -34,7 +34,7 @@ pub struct Part<'a> {
     pub file: &'a WeightFile,
     /// What the names of this part begin with; others are no concern of it.
     pub prefix: &'static str,
-    pub table: Vec<Row>,
+    pub table: Table,
 }
 
 impl Part<'_> {
@@ -73,7 +73,7 @@ pub fn load<M: Module>(
     }
     let mut spare = part
         .names()
-        .filter(|name| !filler.used.contains(*name) && !SPARE.contains(&&name[part.prefix.len()..]));
+        .filter(|name| !filler.used.contains(*name) && !part.table.is_spare(&name[part.prefix.len()..]));
     match spare.next() {
         Some(name) => Err(OpenError::Spare(name.into(), part.file.path().to_owned())),
         None => Ok(network),
@@ -82,7 +82,7 @@ pub fn load<M: Module>(
 
 struct Filler<'a> {
     file: &'a WeightFile,
-    table: &'a [Row],
+    table: &'a Table,
     target: &'a Target<'a>,
     progress: &'a mut dyn FnMut(u64) -> bool,
     /// Names of the fields we are in, each with the type that holds it.
@@ -119,12 +119,14 @@ impl Filler<'_> {
         // An enum's variant is our choice and no part of the name.
         let fields = self.path.iter().filter(|(_, container)| !container.starts_with("Enum:"));
         let path = fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        let names = spellings(&path, self.table);
+        let spellings = self.table.spellings(&path);
         let file_path = || self.file.path().to_owned();
-        let Some(name) = names.iter().find(|name| self.file.shape(name).is_some()) else {
-            return Err(OpenError::Missing(names[0].clone(), file_path()));
+        let known = spellings.iter().find(|spelling| self.file.shape(&spelling.name).is_some());
+        let Some(Spelling { name, share }) = known else {
+            return Err(OpenError::Missing(spellings[0].name.clone(), file_path()));
         };
-        let expected = param.lazy_shape().to_vec();
+        let shape: [usize; D] = std::array::from_fn(|axis| param.lazy_shape()[axis]);
+        let expected = whole_shape(&shape, *share);
         let found = self.file.shape(name).unwrap_or_default();
         if !is_same_shape(&expected, found) {
             return Err(OpenError::Misshapen {
@@ -134,15 +136,27 @@ impl Filler<'_> {
                 path: file_path(),
             });
         }
-        let (values, bytes) = self.file.read(name)?;
+        let (mut values, bytes) = self.file.read(name)?;
+        if *share != Share::WHOLE {
+            let len = values.len() / share.of;
+            values = values[share.index * len..][..len].to_vec();
+        }
         self.used.insert(name.clone());
-        if !(self.progress)(bytes) {
+        if !(self.progress)(bytes / share.of as u64) {
             return Err(OpenError::Stopped);
         }
-        let shape: [usize; D] = std::array::from_fn(|axis| expected[axis]);
         let holder = self.path.last().map_or("", |(_, container)| container.as_str());
         Ok(self.target.place(values, shape, holder))
     }
+}
+
+/// The shape of the tensor of which a weight is a share.
+fn whole_shape(shape: &[usize], share: Share) -> Vec<usize> {
+    let mut whole = shape.to_vec();
+    if let Some(first) = whole.first_mut() {
+        *first *= share.of;
+    }
+    whole
 }
 
 /// The same, but for a matrix written as the kernel of a convolution of 1 x 1, or the other way.

@@ -8,6 +8,7 @@
 
 pub(crate) mod beginning;
 mod config;
+mod digest;
 mod embedded;
 mod files;
 mod kind;
@@ -19,6 +20,7 @@ mod original;
 mod random;
 mod safetensors;
 mod torch;
+mod vae_file;
 pub(crate) mod weights;
 
 use std::fmt;
@@ -88,10 +90,16 @@ pub enum OpenError {
         "The configuration cannot be understood ({0}). Get the file again from where the model came from: {1}"
     )]
     BadConfig(String, PathBuf),
-    #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x: {1}")]
+    #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x and 2.x: {1}")]
     Unsupported(String, PathBuf),
-    #[error("This is {0}; Tidepool reads whole models of Stable Diffusion 1.x. Choose one of those: {1}")]
+    #[error(
+        "This is {0}; Tidepool reads whole models of Stable Diffusion 1.x and 2.x. Choose one of those: {1}"
+    )]
     WrongKind(WeightKind, PathBuf),
+    #[error(
+        "This is no VAE for the model: {0}. Choose a VAE made for the family of the model, a .safetensors, .ckpt or .pt file or a folder of diffusers: {1}"
+    )]
+    NotAVae(String, PathBuf),
     #[error("The weight file is damaged ({0}). Get it again from where the model came from: {1}")]
     BadWeights(String, PathBuf),
     #[error("The weight {0} is missing. The file is not of this model or was cut short; get it again: {1}")]

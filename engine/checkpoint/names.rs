@@ -1,47 +1,120 @@
 //! How files name the weights that our modules name by their path.
 //!
-//! A row says: where our path has `ours` (as whole segments), a file may have `theirs`. The first
-//! spelling that the file knows is taken.
+//! A row says: where our path has `ours` (as whole segments), a file may have `theirs`, or a share of
+//! it. The first spelling that the file knows is taken.
 
-use crate::models::{UnetConfig, VaeConfig};
+use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
+
+/// The names of one network in files of one layout.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Row>,
+    /// Names that may be in a file and are in no network, or beginnings of such, which end in a dot.
+    spare: Vec<String>,
+}
 
 /// One way in which a file's names differ from our paths.
 #[derive(Clone, Debug)]
-pub struct Row {
-    pub ours: String,
-    pub theirs: Vec<String>,
+struct Row {
+    ours: String,
+    theirs: Vec<String>,
+    share: Share,
+}
+
+/// Which of so many equal parts, along the first axis: a fused tensor holds several weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub index: usize,
+    pub of: usize,
+}
+
+impl Share {
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
+}
+
+/// A name that a file may have for our path, and how much of its tensor is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spelling {
+    pub name: String,
+    pub share: Share,
 }
 
 fn row(ours: impl Into<String>, theirs: &[&str]) -> Row {
-    Row { ours: ours.into(), theirs: theirs.iter().map(|&name| name.into()).collect() }
+    let theirs = theirs.iter().map(|&name| name.into()).collect();
+    Row { ours: ours.into(), theirs, share: Share::WHOLE }
 }
 
 fn to(ours: String, theirs: String) -> Row {
-    Row { ours, theirs: vec![theirs] }
+    Row { ours, theirs: vec![theirs], share: Share::WHOLE }
+}
+
+fn share(ours: &str, theirs: &str, index: usize, of: usize) -> Row {
+    Row { share: Share { index, of }, ..row(ours, &[theirs]) }
+}
+
+impl Table {
+    fn new(rows: Vec<Row>, spare: &[&str]) -> Self {
+        Self { rows, spare: spare.iter().map(|&name| name.into()).collect() }
+    }
+
+    /// Every name that a file may have for our path, best first.
+    pub fn spellings(&self, path: &str) -> Vec<Spelling> {
+        let mut spellings = vec![Spelling { name: path.to_owned(), share: Share::WHOLE }];
+        for row in &self.rows {
+            let respell = |spelling: Spelling| match find_segments(&spelling.name, &row.ours) {
+                None => vec![spelling],
+                Some(at) => row.respell(&spelling, at),
+            };
+            spellings = spellings.into_iter().flat_map(respell).collect();
+        }
+        spellings
+    }
+
+    /// True for what may be left in the file; `name` is without the prefix of the part.
+    pub fn is_spare(&self, name: &str) -> bool {
+        self.spare.iter().any(|spare| spare == name || spare.ends_with('.') && name.starts_with(spare))
+    }
+}
+
+impl Row {
+    fn respell(&self, Spelling { name, share }: &Spelling, at: usize) -> Vec<Spelling> {
+        let share = if self.share == Share::WHOLE { *share } else { self.share };
+        let (before, after) = (&name[..at], &name[at + self.ours.len()..]);
+        self.theirs
+            .iter()
+            .map(|theirs| Spelling { name: format!("{before}{theirs}{after}"), share })
+            .collect()
+    }
 }
 
 /// diffusers' UNet.
-pub fn unet() -> Vec<Row> {
+pub fn unet() -> Table {
+    Table::new(unet_rows(), &[])
+}
+
+fn unet_rows() -> Vec<Row> {
     vec![row("to_out", &["to_out.0"]), row("ff.proj", &["ff.net.0.proj"]), row("ff.out", &["ff.net.2"])]
 }
 
 /// diffusers' VAE, with the names that its attention had before version 0.18.
-pub fn vae() -> Vec<Row> {
-    vec![
+pub fn vae() -> Table {
+    let rows = vec![
         row("to_q", &["to_q", "query"]),
         row("to_k", &["to_k", "key"]),
         row("to_v", &["to_v", "value"]),
         row("to_out", &["to_out.0", "proj_attn"]),
-    ]
+    ];
+    Table::new(rows, &[])
 }
 
 /// transformers' CLIP text model, which newer files write without its outer name.
-pub fn clip() -> Vec<Row> {
-    vec![row("", &["text_model.", ""])]
+pub fn clip() -> Table {
+    Table::new(vec![row("", &["text_model.", ""])], &CLIP_SPARE)
 }
 
-/// Names that may be in a file and are in no model: buffers that can be computed.
-pub const SPARE: &[&str] = &["text_model.embeddings.position_ids", "embeddings.position_ids"];
+/// A buffer that can be computed, and a layer for comparing texts with pictures.
+const CLIP_SPARE: [&str; 3] =
+    ["text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.weight"];
 
 /// A residual block of the original UNet, ours first.
 const RESNET: [(&str, &str); 6] = [
@@ -54,8 +127,8 @@ const RESNET: [(&str, &str); 6] = [
 ];
 
 /// The UNet of one-file checkpoints, whose blocks are counted through.
-pub fn original_unet(config: &UnetConfig) -> Vec<Row> {
-    let mut rows = unet();
+pub fn original_unet(config: &UnetConfig) -> Table {
+    let mut rows = unet_rows();
     let resnet = |ours: String, theirs: String| {
         RESNET.map(|(mine, yours)| to(format!("{ours}.{mine}"), format!("{theirs}.{yours}")))
     };
@@ -100,11 +173,13 @@ pub fn original_unet(config: &UnetConfig) -> Vec<Row> {
         row("conv_out", &["out.2"]),
         row("", &[UNET_PREFIX]),
     ]);
-    rows
+    Table::new(rows, &[])
 }
 
 /// The VAE of one-file checkpoints.
-pub fn original_vae(config: &VaeConfig) -> Vec<Row> {
+///
+/// `prefix` is what its names begin with: [`VAE_PREFIX`], or nothing in a file of its own.
+pub fn original_vae(config: &VaeConfig, prefix: &str) -> Table {
     let mut rows = vec![
         row("to_q", &["q"]),
         row("to_k", &["k"]),
@@ -128,35 +203,51 @@ pub fn original_vae(config: &VaeConfig) -> Vec<Row> {
         rows.push(to(format!("{down}.downsamplers.0"), format!("down.{level}.downsample")));
         rows.push(to(format!("{up}.upsamplers.0"), format!("up.{level}.upsample")));
     }
-    rows.push(row("", &[VAE_PREFIX]));
-    rows
+    rows.push(row("", &[prefix]));
+    // What it was trained against, and averages of it.
+    Table::new(rows, &["loss.", "model_ema."])
 }
 
-/// The text encoder of one-file checkpoints of SD 1.x.
-pub fn original_clip() -> Vec<Row> {
-    vec![row("", &["cond_stage_model.transformer.text_model.", CLIP_PREFIX])]
+/// The text encoder of one-file checkpoints: OpenAI's CLIP in SD 1.x, OpenCLIP's in SD 2.x.
+pub fn original_text(config: &ClipTextConfig) -> (&'static str, Table) {
+    if config.is_open_clip() {
+        return (OPEN_CLIP_PREFIX, open_clip(config));
+    }
+    let rows = vec![row("", &["cond_stage_model.transformer.text_model.", CLIP_PREFIX])];
+    (CLIP_PREFIX, Table::new(rows, &CLIP_SPARE))
+}
+
+/// OpenCLIP's text encoder, in which query, key and value are one tensor.
+fn open_clip(config: &ClipTextConfig) -> Table {
+    let rows = vec![
+        share("self_attn.q_proj.weight", "attn.in_proj_weight", 0, 3),
+        share("self_attn.k_proj.weight", "attn.in_proj_weight", 1, 3),
+        share("self_attn.v_proj.weight", "attn.in_proj_weight", 2, 3),
+        share("self_attn.q_proj.bias", "attn.in_proj_bias", 0, 3),
+        share("self_attn.k_proj.bias", "attn.in_proj_bias", 1, 3),
+        share("self_attn.v_proj.bias", "attn.in_proj_bias", 2, 3),
+        row("self_attn.out_proj", &["attn.out_proj"]),
+        row("layer_norm1", &["ln_1"]),
+        row("layer_norm2", &["ln_2"]),
+        row("mlp.fc1", &["mlp.c_fc"]),
+        row("mlp.fc2", &["mlp.c_proj"]),
+        row("encoder.layers", &["transformer.resblocks"]),
+        row("embeddings.token_embedding", &["token_embedding"]),
+        row("embeddings.position_embedding.weight", &["positional_embedding"]),
+        row("final_layer_norm", &["ln_final"]),
+        row("", &[OPEN_CLIP_PREFIX]),
+    ];
+    // SD 2.x reads what goes into the last layer, and compares no texts with pictures.
+    let last = format!("transformer.resblocks.{}.", config.num_hidden_layers);
+    let position_ids = "transformer.text_model.embeddings.position_ids";
+    Table::new(rows, &[&last, "text_projection", "logit_scale", "attn_mask", position_ids])
 }
 
 /// What the names of a part begin with in one-file checkpoints.
 pub const UNET_PREFIX: &str = "model.diffusion_model.";
 pub const VAE_PREFIX: &str = "first_stage_model.";
 pub const CLIP_PREFIX: &str = "cond_stage_model.transformer.";
-
-/// Every name that a file may have for our path, best first.
-pub fn spellings(path: &str, table: &[Row]) -> Vec<String> {
-    let mut names = vec![path.to_owned()];
-    for row in table {
-        if names.iter().any(|name| find_segments(name, &row.ours).is_some()) {
-            names = names
-                .iter()
-                .flat_map(|name| {
-                    row.theirs.iter().map(move |theirs| replace_segments(name, &row.ours, theirs))
-                })
-                .collect();
-        }
-    }
-    names
-}
+pub const OPEN_CLIP_PREFIX: &str = "cond_stage_model.model.";
 
 /// Where `segments` stands in the dotted `name`, as whole segments. An empty one stands at the start.
 fn find_segments(name: &str, segments: &str) -> Option<usize> {
@@ -169,28 +260,25 @@ fn find_segments(name: &str, segments: &str) -> Option<usize> {
     })
 }
 
-fn replace_segments(name: &str, ours: &str, theirs: &str) -> String {
-    match find_segments(name, ours) {
-        Some(at) => format!("{}{theirs}{}", &name[..at], &name[at + ours.len()..]),
-        None => name.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(table: &Table, path: &str) -> Vec<String> {
+        table.spellings(path).into_iter().map(|spelling| spelling.name).collect()
+    }
 
     #[test]
     fn a_path_is_spelled_as_files_spell_it() {
         let path = "mid_block.attentions.0.to_out.weight";
         assert_eq!(
-            spellings(path, &vae()),
+            names(&vae(), path),
             ["mid_block.attentions.0.to_out.0.weight", "mid_block.attentions.0.proj_attn.weight"],
         );
-        assert_eq!(spellings("ff.proj.bias", &unet()), ["ff.net.0.proj.bias"]);
-        assert_eq!(spellings("conv_in.bias", &unet()), ["conv_in.bias"]);
+        assert_eq!(names(&unet(), "ff.proj.bias"), ["ff.net.0.proj.bias"]);
+        assert_eq!(names(&unet(), "conv_in.bias"), ["conv_in.bias"]);
         assert_eq!(
-            spellings("final_layer_norm.bias", &clip()),
+            names(&clip(), "final_layer_norm.bias"),
             ["text_model.final_layer_norm.bias", "final_layer_norm.bias"],
         );
     }

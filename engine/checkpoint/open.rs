@@ -10,6 +10,7 @@ use super::beginning::Beginning;
 use super::config::ModelConfig;
 use super::files::{DIFFUSERS, Files, TRANSFORMERS};
 use super::load::{Part, Target, load};
+use super::vae_file::VaeFile;
 use super::weights::WeightFile;
 use super::{ModelSource, OpenError, names, original};
 use crate::models::{ClipText, Unet, Vae};
@@ -27,25 +28,29 @@ pub struct OpenedModel {
     pub parameters: u64,
 }
 
-/// Opens a model on a device. `unet_dtype` is what its UNet computes in; text encoder and VAE, small
+/// Opens a model on a device, with another VAE than its own if one is given. `unet_dtype` is what its UNet computes in; text encoder and VAE, small
 /// beside it and more easily upset, stay in f32.
 ///
 /// `progress` is told the fraction of the bytes read, and answers whether to go on.
 pub fn open(
     source: &ModelSource,
+    vae: Option<&Path>,
     device: &Device,
     unet_dtype: FloatDType,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<OpenedModel, OpenError> {
     match source {
-        ModelSource::File(path) => open_file(source, path, device, unet_dtype, progress),
-        ModelSource::BuiltIn | ModelSource::Folder(_) => open_folder(source, device, unet_dtype, progress),
+        ModelSource::File(path) => open_file(source, path, vae, device, unet_dtype, progress),
+        ModelSource::BuiltIn | ModelSource::Folder(_) => {
+            open_folder(source, vae, device, unet_dtype, progress)
+        }
     }
 }
 
 /// In diffusers layout: a folder of parts, each with its configuration.
 fn open_folder(
     source: &ModelSource,
+    vae: Option<&Path>,
     device: &Device,
     unet_dtype: FloatDType,
     progress: &mut dyn FnMut(f32) -> bool,
@@ -59,15 +64,17 @@ fn open_folder(
             return Err(OpenError::NotAModel("it is a file".into(), folder.clone()));
         }
     }
-    let config = ModelConfig::read(&files)?;
-    let tokenizer = tokenizer(&files, &config)?;
+    let mut config = ModelConfig::read(&files)?;
+    let chosen = choose_vae(vae, &mut config)?;
+    let tokenizer = tokenizer(&files, &config, files.padding()?.as_deref())?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
-    let vae_file = files.weights("vae", DIFFUSERS)?;
+    let vae_file = if chosen.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
+    let own_vae = vae_file.as_ref().map(|file| Part { file, prefix: "", table: names::vae() });
     let parts = Parts {
         text_encoder: Part { file: &text_file, prefix: "", table: names::clip() },
         unet: Part { file: &unet_file, prefix: "", table: names::unet() },
-        vae: Part { file: &vae_file, prefix: "", table: names::vae() },
+        vae: own_vae.or(chosen.as_ref().map(VaeFile::part)).expect("a model's own VAE, or the one chosen"),
     };
     parts.load(config, tokenizer, device, unet_dtype, progress)
 }
@@ -76,6 +83,7 @@ fn open_folder(
 fn open_file(
     source: &ModelSource,
     path: &Path,
+    vae: Option<&Path>,
     device: &Device,
     unet_dtype: FloatDType,
     progress: &mut dyn FnMut(f32) -> bool,
@@ -85,20 +93,35 @@ fn open_file(
         return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
-    let config = original::config_of(&file)?;
+    let mut config = original::config_of(&file)?;
+    let chosen = choose_vae(vae, &mut config)?;
     let files = Files::new(source);
     config.check(&files)?;
-    let words = match tokenizer(&files, &config) {
+    let words = match tokenizer(&files, &config, None) {
         // A small model of the built-in one's family knows fewer words.
-        Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config)?,
+        Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config, None)?,
         fits => fits?,
     };
+    let (prefix, table) = names::original_text(&config.text_encoder);
+    let own_vae = || {
+        let table = names::original_vae(&config.vae, names::VAE_PREFIX);
+        Part { file: &file, prefix: names::VAE_PREFIX, table }
+    };
     let parts = Parts {
-        text_encoder: Part { file: &file, prefix: names::CLIP_PREFIX, table: names::original_clip() },
+        text_encoder: Part { file: &file, prefix, table },
         unet: Part { file: &file, prefix: names::UNET_PREFIX, table: names::original_unet(&config.unet) },
-        vae: Part { file: &file, prefix: names::VAE_PREFIX, table: names::original_vae(&config.vae) },
+        vae: chosen.as_ref().map_or_else(own_vae, VaeFile::part),
     };
     parts.load(config, words, device, unet_dtype, progress)
+}
+
+/// The VAE that takes the place of the model's own, and its configuration with it.
+fn choose_vae(path: Option<&Path>, config: &mut ModelConfig) -> Result<Option<VaeFile>, OpenError> {
+    let chosen = path.map(|path| VaeFile::open(path, &config.vae)).transpose()?;
+    if let Some(vae) = &chosen {
+        config.vae = vae.config.clone();
+    }
+    Ok(chosen)
 }
 
 /// Where the weights of each network are.
@@ -141,19 +164,25 @@ impl Parts<'_> {
     }
 }
 
-/// The tokenizer of a model, checked against its text encoder.
-pub(super) fn tokenizer(files: &Files<'_>, config: &ModelConfig) -> Result<Tokenizer, OpenError> {
+/// The tokenizer of a model, checked against its text encoder. `padding` is what the files say of it.
+pub(super) fn tokenizer(
+    files: &Files<'_>,
+    config: &ModelConfig,
+    padding: Option<&str>,
+) -> Result<Tokenizer, OpenError> {
+    let text_encoder = &config.text_encoder;
     let tokenizer = Tokenizer::from_vocabulary(
         &files.read("tokenizer/vocab.json")?,
         &files.read("tokenizer/merges.txt")?,
-        config.text_encoder.max_position_embeddings,
+        text_encoder.max_position_embeddings,
     )
+    .and_then(|tokenizer| tokenizer.padded_with(padding.unwrap_or(text_encoder.padding())))
     .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
-    if tokenizer.vocabulary_len() > config.text_encoder.vocab_size {
+    if tokenizer.vocabulary_len() > text_encoder.vocab_size {
         let what = format!(
             "{} words where the text encoder knows {}",
             tokenizer.vocabulary_len(),
-            config.text_encoder.vocab_size
+            text_encoder.vocab_size
         );
         return Err(OpenError::BadConfig(what, files.path("tokenizer/vocab.json")));
     }

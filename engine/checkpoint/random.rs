@@ -17,7 +17,7 @@ use super::{ModelSource, OpenError, OpenedModel};
 pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<OpenedModel, OpenError> {
     let config = ModelConfig::of_sd15();
     let built_in = Files::new(&ModelSource::BuiltIn);
-    let tokenizer = tokenizer(&built_in, &config)?;
+    let tokenizer = tokenizer(&built_in, &config, None)?;
     let exact = Target { device, dtype: FloatDType::F32 };
     let fast = Target { device, dtype: unet_dtype };
     let text_encoder = config.text_encoder.init(device).map(&mut Noise::new(&exact));

@@ -1,22 +1,23 @@
-//! Denoisers made of a network that predicts noise.
+//! Denoisers made of a network that predicts noise, or what the noise follows from.
 
-use super::{Denoiser, Halt, Latents, NoiseSchedule, Schedule};
+use super::{Denoiser, Halt, Latents, NoiseSchedule, Prediction, Schedule};
 
-/// A network that predicts the noise in latents, for a batch of its own making.
+/// A network that predicts the noise in latents, or v ([`Prediction`]), for a batch of its own making.
 pub trait EpsModel {
-    /// Noise in `x` (already scaled for the network) at a timestep, for the prompt.
+    /// Its answer to `x` (already scaled for the network) at a timestep, for the prompt.
     fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt>;
 
-    /// Noise for the empty or negative prompt and for the prompt, in one pass.
+    /// Its answers for the empty or negative prompt and for the prompt, in one pass.
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt>;
 }
 
-/// Classifier-free guidance (Ho and Salimans, 2022) around a network that predicts noise: the
+/// Classifier-free guidance (Ho and Salimans, 2022) around a network: the
 /// prediction for the prompt, moved away from the one without it.
 ///
 /// At a scale of 1 the move is none and the second prediction is not made.
 pub struct Cfg<'a, M: EpsModel> {
     pub model: M,
+    pub prediction: Prediction,
     pub cfg_scale: f32,
     pub schedule: Schedule,
     pub noise: &'a NoiseSchedule,
@@ -38,6 +39,6 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
                     .into(),
             ));
         }
-        Ok(x.clone().add_scaled(-sigma, &eps))
+        Ok(self.prediction.denoised(x, sigma, &eps))
     }
 }

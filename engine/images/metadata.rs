@@ -30,6 +30,8 @@ pub struct Provenance {
     pub model: String,
     /// The first 10 hexadecimal digits of the SHA-256 of the model's file.
     pub model_hash: Option<String>,
+    /// The VAE that was chosen over the model's own.
+    pub vae: Option<String>,
     /// Those that the prompts use.
     pub concepts: Vec<ConceptRef>,
     /// Of this picture alone: see [`Recipe::of_picture`].
@@ -109,6 +111,7 @@ impl Default for Provenance {
             program: String::new(),
             model: String::new(),
             model_hash: None,
+            vae: None,
             concepts: Vec::new(),
             recipe: Recipe::default(),
         }

@@ -16,7 +16,7 @@ const NEGATIVE: &str = "Negative prompt:";
 
 /// Says the recipe as other programs say it.
 pub fn to_parameters(provenance: &Provenance) -> String {
-    let Provenance { program, model, model_hash, concepts, recipe, .. } = provenance;
+    let Provenance { program, model, model_hash, vae, concepts, recipe, .. } = provenance;
     let strength = match recipe.start {
         Start::Noise => None,
         Start::Image { strength, .. } => Some(strength.to_string()),
@@ -30,6 +30,7 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("Size", Some(format!("{}x{}", recipe.width, recipe.height))),
         ("Model hash", model_hash.clone()),
         ("Model", Some(model.clone())),
+        ("VAE", vae.clone()),
         ("Denoising strength", strength),
         // Our noise is torch's CPU noise, on every device.
         ("RNG", Some("CPU".to_owned())),
@@ -92,6 +93,7 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
         program,
         model: pairs.get("Model").unwrap_or_default().to_owned(),
         model_hash: pairs.get("Model hash").map(str::to_owned),
+        vae: pairs.get("VAE").map(str::to_owned),
         concepts: concepts_of(pairs.get("TI hashes").unwrap_or_default()),
         recipe,
         ..Provenance::default()

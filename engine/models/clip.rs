@@ -26,7 +26,7 @@ fn default_epsilon() -> f64 {
     1e-5
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// OpenAI's CLIP, SD 1.x.
@@ -36,6 +36,18 @@ pub enum Activation {
 }
 
 impl ClipTextConfig {
+    /// True for the text encoders of SD 2.x, which OpenCLIP trained with an exact GELU; those of SD 1.x
+    /// are OpenAI's.
+    pub fn is_open_clip(&self) -> bool {
+        self.hidden_act == Activation::Gelu
+    }
+
+    /// The token that filled short prompts up when it was trained: OpenCLIP's id 0, which is `!`, or
+    /// the end token again.
+    pub fn padding(&self) -> &'static str {
+        if self.is_open_clip() { "!" } else { "<|endoftext|>" }
+    }
+
     /// Says what in the configuration this network cannot be.
     pub fn check(&self) -> Result<(), String> {
         match self.num_attention_heads {

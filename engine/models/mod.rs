@@ -1,4 +1,4 @@
-//! The networks of Stable Diffusion 1.x. They know shapes and arithmetic, and no files.
+//! The networks of Stable Diffusion 1.x and 2.x. They know shapes and arithmetic, and no files.
 //!
 //! Field names are diffusers' parameter names, so that a module's path is the key of its weights.
 

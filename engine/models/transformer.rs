@@ -1,7 +1,7 @@
 //! The transformer that lets the picture read the prompt (diffusers' `Transformer2DModel`).
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, FloatDType, Tensor, activation};
 
 use super::attention::attend;
 use super::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
@@ -24,6 +24,8 @@ pub struct TransformerConfig {
     pub context_width: usize,
     pub groups: usize,
     pub linear_projection: bool,
+    /// Attends in f32 whatever the rest computes in.
+    pub upcast: bool,
 }
 
 impl TransformerConfig {
@@ -90,13 +92,13 @@ struct TransformerBlock {
 
 impl TransformerBlock {
     fn new(config: &TransformerConfig, device: &Device) -> Self {
-        let TransformerConfig { channels, heads, context_width, .. } = *config;
+        let TransformerConfig { channels, context_width, .. } = *config;
         let norm = || LayerNorm::new(channels, 1e-5, device);
         Self {
             norm1: norm(),
-            attn1: Attention::new(channels, channels, heads, device),
+            attn1: Attention::new(channels, config, device),
             norm2: norm(),
-            attn2: Attention::new(channels, context_width, heads, device),
+            attn2: Attention::new(context_width, config, device),
             norm3: norm(),
             ff: FeedForward::new(channels, device),
         }
@@ -118,23 +120,28 @@ struct Attention {
     to_out: Linear,
     #[module(skip)]
     heads: usize,
+    #[module(skip)]
+    upcast: bool,
 }
 
 impl Attention {
-    fn new(width: usize, context_width: usize, heads: usize, device: &Device) -> Self {
+    fn new(context_width: usize, config: &TransformerConfig, device: &Device) -> Self {
+        let TransformerConfig { channels: width, heads, upcast, .. } = *config;
         Self {
             to_q: Linear::without_bias(width, width, device),
             to_k: Linear::without_bias(context_width, width, device),
             to_v: Linear::without_bias(context_width, width, device),
             to_out: Linear::new(width, width, device),
             heads,
+            upcast,
         }
     }
 
     fn forward_add(&self, x: Tensor<3>, context: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
-        let k = self.to_k.forward(context.clone());
-        let v = self.to_v.forward(context);
-        let attended = attend(self.to_q.forward(x), k, v, self.heads, false);
+        let dtype = x.dtype();
+        let qkv = [self.to_q.forward(x), self.to_k.forward(context.clone()), self.to_v.forward(context)];
+        let [q, k, v] = if self.upcast { qkv.map(|x| x.cast(FloatDType::F32)) } else { qkv };
+        let attended = attend(q, k, v, self.heads, false).cast(dtype);
         self.to_out.forward_add(attended, residual)
     }
 }

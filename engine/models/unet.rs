@@ -35,6 +35,9 @@ pub struct UnetConfig {
     pub norm_eps: f64,
     #[serde(default)]
     pub use_linear_projection: bool,
+    /// Scores of attention are computed in f32: in f16 those of SD 2.1 overflow.
+    #[serde(default)]
+    pub upcast_attention: bool,
     #[serde(default = "yes")]
     pub flip_sin_to_cos: bool,
     #[serde(default)]
@@ -138,6 +141,7 @@ impl UnetConfig {
             context_width: self.cross_attention_dim,
             groups: self.norm_num_groups,
             linear_projection: self.use_linear_projection,
+            upcast: self.upcast_attention,
         }
     }
 

@@ -41,8 +41,10 @@ pub enum ModelEvent {
 #[derive(Clone, Debug)]
 pub struct ModelCard {
     pub name: String,
-    /// "Stable Diffusion 1.x" for now.
+    /// "Stable Diffusion 1.x" or "Stable Diffusion 2.x".
     pub kind: String,
+    /// The file of the VAE that was chosen over the model's own.
+    pub vae: Option<String>,
     /// Bytes of the weight files.
     pub file_bytes: u64,
     /// Trainable numbers in text encoder, UNet and VAE.

@@ -1,5 +1,6 @@
 //! What the window asks of the engine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +13,8 @@ use crate::recipe::Recipe;
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Answered by `Event::Model`; the model before it is let go first.
-    OpenModel { source: ModelSource, device: DeviceChoice },
+    /// `vae` is a file or folder to take over its own.
+    OpenModel { source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice },
     /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
     /// The concepts come with it: those at hand when it was asked for, whatever becomes of them
     /// while it waits.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -113,20 +114,20 @@ impl Worker {
             return;
         }
         match request {
-            Request::OpenModel { source, device } => self.open(&source, device),
+            Request::OpenModel { source, vae, device } => self.open(&source, vae.as_deref(), device),
             Request::Generate { job, recipe, concepts } => self.generate(&job, &recipe, &concepts),
             Request::Decode { job, step } => self.decode(job, step),
         }
     }
 
-    fn open(&mut self, source: &ModelSource, device: DeviceChoice) {
+    fn open(&mut self, source: &ModelSource, vae: Option<&Path>, device: DeviceChoice) {
         // The old model's memory is needed for the new one.
         self.pipeline = None;
         self.films.clear();
         let name = source.name();
         let mut shown = -1.0;
         let opened = guarded(|| {
-            Pipeline::open(source, device, &mut |fraction| {
+            Pipeline::open_with_vae(source, vae, device, &mut |fraction| {
                 if fraction - shown >= 0.01 {
                     shown = fraction;
                     self.outbox.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));

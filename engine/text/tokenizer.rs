@@ -28,6 +28,7 @@ pub struct Tokenizer {
     pieces: tokenizers::Tokenizer,
     begin: u32,
     end: u32,
+    padding: u32,
     positions: usize,
 }
 
@@ -103,7 +104,18 @@ impl Tokenizer {
                 ByteLevel::new(false, true, true).into(),
             ])));
         pieces.add_special_tokens(&[BEGIN, END].map(|token| AddedToken::from(token, true)));
-        Ok(Self { pieces, begin, end, positions })
+        Ok(Self { pieces, begin, end, padding: end, positions })
+    }
+
+    /// The same with another token for the places that a short prompt leaves; it is the end token
+    /// unless this is said.
+    ///
+    /// # Errors
+    /// Half a sentence, if it is no token.
+    pub fn padded_with(self, token: &str) -> Result<Self, String> {
+        let padding = self.pieces.token_to_id(token);
+        let padding = padding.ok_or_else(|| format!("vocab.json has no {token}, the padding"))?;
+        Ok(Self { padding, ..self })
     }
 
     /// Words in the vocabulary: ids are below it.
@@ -111,7 +123,7 @@ impl Tokenizer {
         self.pieces.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1)
     }
 
-    /// The ids of a prompt, cut to the room there is and padded with the end token.
+    /// The ids of a prompt, cut to the room there is and padded.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
         self.tokenize_marked(prompt, Vec::new())
     }
@@ -121,7 +133,8 @@ impl Tokenizer {
         let (mut ids, mut splices) = (vec![self.begin], Vec::new());
         let cut = self.fill(prompt, &marks, &mut ids, &mut splices).unwrap_or(prompt.len());
         let used = ids.len() - 1;
-        ids.resize(self.positions, self.end);
+        ids.push(self.end);
+        ids.resize(self.positions, self.padding);
         let cut = prompt.get(cut..).unwrap_or(prompt).trim().to_owned();
         Tokenized { ids, used, room: self.positions - 2, cut, splices, marks }
     }

@@ -36,8 +36,8 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// The built-in model and two of other shapes, with random weights.
-pub const MODELS: [&str; 3] = ["demo", "narrow", "wide"];
+/// The built-in model and three of other shapes, with random weights; the last one predicts v.
+pub const MODELS: [&str; 4] = ["demo", "narrow", "wide", "velocity"];
 
 /// One of [`MODELS`], on the CPU.
 pub fn pipeline(model: &str) -> Pipeline {

@@ -24,6 +24,7 @@ pub fn card() -> ModelCard {
     ModelCard {
         name: "Built-in".into(),
         kind: "Stable Diffusion 1.x".into(),
+        vae: None,
         file_bytes: 24_000_000,
         parameters: 11_000_000,
         native_side: 128,

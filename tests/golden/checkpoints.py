@@ -1,7 +1,7 @@
 """Checkpoints and concepts in the forms that programs write, to be opened by Tidepool.
 
     python checkpoints.py                     writes the small fixtures under data/checkpoints
-    python checkpoints.py --model DIR [--full] writes one random model in every form, for the check that is run by hand
+    python checkpoints.py --model DIR [--full | --sd2] writes one random model in every form, for the check that is run by hand
 
 The names of the original layout are made here by the rules of its source and then given to diffusers' own converter, which must
 give back the model they came from.
@@ -11,6 +11,8 @@ import argparse
 import collections
 import json
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import torch
@@ -59,6 +61,20 @@ FULL = {
         **SMALL["vae"], "block_out_channels": [128, 256, 512, 512], "down_block_types": ["DownEncoderBlock2D"] * 4,
         "up_block_types": ["UpDecoderBlock2D"] * 4,
     },
+}
+# The same of SD 2.x, whose heads are all 64 wide. One-file checkpoints have a layer of the text encoder more than is used.
+SMALL_SD2 = {
+    **SMALL, "seed": 507, "padding": "!", "scheduler": {"prediction_type": "v_prediction"},
+    "text_encoder": {**SMALL["text_encoder"], "hidden_act": "gelu", "pad_token_id": 0},
+    "unet": {
+        **SMALL["unet"], "sample_size": 96, "block_out_channels": [64, 64, 128], "attention_head_dim": [1, 1, 2],
+        "use_linear_projection": True,
+    },
+}
+OPEN_CLIP = {
+    "text_model.": "", "embeddings.token_embedding": "token_embedding", "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm": "ln_final", "encoder.layers": "transformer.resblocks", "self_attn": "attn", "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2", "fc1": "c_fc", "fc2": "c_proj",
 }
 RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
@@ -125,14 +141,43 @@ def text_name(name: str) -> str:
     return name if name.startswith("text_model.") else "text_model." + name
 
 
+def is_sd2(description: dict) -> bool:
+    return description["text_encoder"]["hidden_act"] == "gelu"
+
+
+def open_clip_name(name: str) -> tuple[str, int | None]:
+    """Where OpenCLIP's text encoder has this weight; and which third of it, for query, key and value are one tensor there."""
+    for theirs, ours in OPEN_CLIP.items():
+        name = name.replace(theirs, ours)
+    for third, kind in enumerate("qkv"):
+        name, known = name.replace(f"{kind}_proj.", "in_proj_"), name
+        if name != known and "out_proj" not in known:
+            return "cond_stage_model.model." + name, third
+    return "cond_stage_model.model." + name, None
+
+
+def unused_of(description: dict) -> dict:
+    """What the text encoder of a one-file checkpoint of SD 2.x holds beside: its last layer, and what compares texts with pictures."""
+    width, inner, layers = (description["text_encoder"][name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers"))
+    layer = {
+        "attn.in_proj_weight": (3 * width, width), "attn.in_proj_bias": (3 * width,), "attn.out_proj.weight": (width, width),
+        "attn.out_proj.bias": (width,), "ln_1.weight": (width,), "ln_1.bias": (width,), "ln_2.weight": (width,), "ln_2.bias": (width,),
+        "mlp.c_fc.weight": (inner, width), "mlp.c_fc.bias": (inner,), "mlp.c_proj.weight": (width, inner), "mlp.c_proj.bias": (width,),
+    }
+    shapes = {f"transformer.resblocks.{layers}.{name}": shape for name, shape in layer.items()}
+    shapes |= {"text_projection": (width, width), "logit_scale": ()}
+    return {"cond_stage_model.model." + name: list(shape) for name, shape in shapes.items()}
+
+
 def table_of(description: dict, parts: dict) -> list:
-    """Rows of part, diffusers name, original name, diffusers shape, original shape."""
+    """Rows of part, diffusers name, original name, diffusers shape, original shape, and which third of that it is, if any."""
     rows = []
     for part, module in parts.items():
         for name, value in module.state_dict().items():
             if name.endswith("position_ids"):
                 continue
             shape = theirs = list(value.shape)
+            third = None
             if part == "unet":
                 original = unet_name(name, description["unet"])
             elif part == "vae":
@@ -142,16 +187,26 @@ def table_of(description: dict, parts: dict) -> list:
             else:
                 name = text_name(name)
                 original = "cond_stage_model.transformer." + name
-            rows.append([part, name, original, shape, theirs])
+                if is_sd2(description):
+                    original, third = open_clip_name(name)
+                if third is not None:
+                    theirs = [3 * shape[0], *shape[1:]]
+            rows.append([part, name, original, shape, theirs, third])
     return rows
 
 
-def original_of(rows: list, parts: dict) -> dict:
-    tensors = {}
-    for part, name, original, _, theirs in rows:
+def original_of(description: dict, rows: list, parts: dict) -> dict:
+    tensors, thirds = {}, collections.defaultdict(dict)
+    for part, name, original, _, theirs, third in rows:
         state = parts[part].state_dict()
         value = state[name] if name in state else state[name.removeprefix("text_model.")]
-        tensors[original] = value.half().reshape(theirs).contiguous()
+        if third is None:
+            tensors[original] = value.half().reshape(theirs).contiguous()
+        else:
+            thirds[original][third] = value.half()
+    tensors |= {name: torch.cat([values[third] for third in range(3)]) for name, values in thirds.items()}
+    if is_sd2(description):
+        tensors |= {name: torch.ones(shape).half() for name, shape in unused_of(description).items()}
     return tensors
 
 
@@ -161,12 +216,15 @@ def check_with_diffusers(rows: list, parts: dict, original: dict) -> None:
         "unet": single_file_utils.convert_ldm_unet_checkpoint(dict(original), dict(parts["unet"].config)),
         "vae": single_file_utils.convert_ldm_vae_checkpoint(dict(original), dict(parts["vae"].config)),
     }
-    for part, name, _, shape, _ in rows:
-        if part == "text_encoder":
+    if "cond_stage_model.model.ln_final.weight" in original:
+        converted["text_encoder"] = single_file_utils.convert_open_clip_checkpoint(parts["text_encoder"], dict(original))
+    for part, name, _, shape, _, _ in rows:
+        if part not in converted:
             continue
+        state = parts[part].state_dict()
         value = converted[part][name].reshape(shape)
-        assert torch.equal(value, parts[part].state_dict()[name].half()), (part, name)
-    print("diffusers reads the original names as", sum(row[0] != "text_encoder" for row in rows), "weights of its own")
+        assert torch.equal(value, state.get(name, state.get(name.removeprefix("text_model."))).half()), (part, name)
+    print("diffusers reads the original names as", sum(row[0] in converted for row in rows), "weights of its own")
 
 
 def save_torch(value, path: Path, legacy: bool = False) -> None:
@@ -174,14 +232,21 @@ def save_torch(value, path: Path, legacy: bool = False) -> None:
     torch.save(value, path, _use_new_zipfile_serialization=not legacy)
 
 
+def write_table(description: dict, name: str) -> None:
+    parts = models_of(description)
+    rows = table_of(description, parts)
+    check_with_diffusers(rows, parts, original_of(description, rows, parts))
+    configs = {name: description[name] for name in ("text_encoder", "unet", "vae")}
+    configs["scheduler"] = {**SCHEDULER, **description.get("scheduler", {})}
+    lines = ",\n".join("  " + json.dumps(row if row[-1] is not None else row[:-1]) for row in rows)
+    unused = f'"unused": {json.dumps(unused_of(description))},\n' if is_sd2(description) else ""
+    (DATA / f"{name}.json").write_text(f'{{"configs": {json.dumps(configs)},\n{unused}"tensors": [\n{lines}\n]}}\n')
+
+
 def write_fixtures() -> None:
     DATA.mkdir(parents=True, exist_ok=True)
-    parts = models_of(SMALL)
-    rows = table_of(SMALL, parts)
-    check_with_diffusers(rows, parts, original_of(rows, parts))
-    configs = {name: SMALL[name] for name in ("text_encoder", "unet", "vae")} | {"scheduler": SCHEDULER}
-    lines = ",\n".join("  " + json.dumps(row) for row in rows)
-    (DATA / "small.json").write_text(f'{{"configs": {json.dumps(configs)},\n"tensors": [\n{lines}\n]}}\n')
+    write_table(SMALL, "small")
+    write_table(SMALL_SD2, "small-sd2")
 
     generator = torch.Generator().manual_seed(7)
     random = lambda *shape: torch.randn(*shape, generator=generator)
@@ -192,7 +257,7 @@ def write_fixtures() -> None:
     )
     state["tied"] = state["f32"]
     state._metadata = collections.OrderedDict([("", {"version": 1})])
-    checkpoint = {"epoch": 3, "global_step": 10, "lr": 1e-4, "state_dict": state, "callbacks": {"x": [1, 2, (3, 4)]}, "seen": {1, 2}}
+    checkpoint = {"lr": 1e-4, "state_dict": state, "seen": {1, 2}, **training_state()}
     numbers = {name: value.float().contiguous().clone() for name, value in state.items()}
     save_file(numbers, DATA / "numbers.safetensors")
     vector, vectors, wide = random(768), random(2, 768), random(1024)
@@ -224,46 +289,75 @@ def shards(tensors: dict, folder: Path, stem: str, count: int = 3) -> None:
     (folder / f"{stem}.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
+def training_state() -> dict:
+    """What Lightning keeps beside the weights, its callbacks under their classes."""
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__, "__qualname__": "ModelCheckpoint"})
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    sys.modules[module.__name__] = module
+    adam = {"step": 3, "exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2)}
+    group = {"lr": 1e-4, "betas": (0.9, 0.999), "amsgrad": False, "params": [0]}
+    return {
+        "epoch": 3, "global_step": 10, "pytorch-lightning_version": "1.4.2", "lr_schedulers": [],
+        "callbacks": {module.ModelCheckpoint: {"monitor": "val/loss", "best_model_score": torch.tensor(0.5)}},
+        "optimizer_states": [{"state": {0: adam}, "param_groups": [group]}],
+    }
+
+
 @torch.no_grad()
-def write_forms(description: dict, tokenizer: Path, folder: Path) -> None:
+def write_forms(description: dict, tokenizer: Path, folder: Path):
+    """Writes one form after the other and yields its path, to be let go if need be."""
     write_model(description, folder / "f16", tokenizer)
     parts = models_of(description)
     for module in parts.values():
         module.half().float()
     rows = table_of(description, parts)
-    original = original_of(rows, parts)
+    original = original_of(description, rows, parts)
     check_with_diffusers(rows, parts, original)
     stems = {"text_encoder": ("model", "pytorch_model")}
-    for form in ("shards", "bin", "old-bin", "variant"):
+    for form in ("f32-shards", "bin", "old-bin", "variant"):
         shutil.copytree(folder / "f16", folder / form, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
         for part, module in parts.items():
             stem, pickle = stems.get(part, ("diffusion_pytorch_model",) * 2)
             tensors = {text_name(name) if part == "text_encoder" else name: value for name, value in module.state_dict().items()}
             place = folder / form / part
-            if form == "shards":
+            if form == "f32-shards":
                 shards(tensors, place, stem)
             elif form == "variant":
                 save_file({name: value.half() for name, value in tensors.items()}, place / f"{stem}.fp16.safetensors")
             else:
                 save_torch({name: value.half() for name, value in tensors.items()}, place / f"{pickle}.bin", form == "old-bin")
+        yield folder / form
+    yield folder / "f16"
+    parts.clear()
+
     position_ids = {"cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None]}
-    ema = {"model_ema." + name.removeprefix("model.").replace(".", ""): value / 2 for name, value in original.items() if name.startswith("model.")}
     rest = {"alphas_cumprod": torch.rand(1000), "model_ema.num_updates": torch.tensor(3), "betas": torch.rand(1000).double()}
     save_file(original, folder / "one.safetensors")
+    yield folder / "one.safetensors"
+    averages = (name for name in original if name.startswith("model."))
+    ema = {"model_ema." + name.removeprefix("model.").replace(".", ""): original[name] / 2 for name in averages}
     save_file(original | position_ids | ema | rest, folder / "full.safetensors")
-    save_torch({"state_dict": original | position_ids | rest, "epoch": 1, "callbacks": {}}, folder / "zip.ckpt")
-    save_torch({"state_dict": original | position_ids, "global_step": 9}, folder / "legacy.ckpt", True)
+    del ema
+    yield folder / "full.safetensors"
+    save_torch({"state_dict": original | position_ids | rest, **training_state()}, folder / "zip.ckpt")
+    yield folder / "zip.ckpt"
+    save_torch({"state_dict": original | position_ids, **training_state()}, folder / "legacy.ckpt", True)
+    yield folder / "legacy.ckpt"
     save_torch(original, folder / "plain.pt")
-    print(folder, "holds", ", ".join(sorted(form.name for form in folder.iterdir())))
+    yield folder / "plain.pt"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--full", action="store_true", help="of the size of SD 1.5")
+    parser.add_argument("--sd2", action="store_true", help="a small SD 2.x, which predicts v")
     arguments = parser.parse_args()
     if arguments.model:
         words = TOKENIZER.parents[1] / "clip" if arguments.full else TOKENIZER
-        write_forms(FULL if arguments.full else SMALL, words, arguments.model)
+        for form in write_forms(SMALL_SD2 if arguments.sd2 else FULL if arguments.full else SMALL, words, arguments.model):
+            print(form)
     else:
         write_fixtures()

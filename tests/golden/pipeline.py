@@ -11,6 +11,7 @@ Conventions that the data fixes, and that diffusers and k-diffusion leave open b
 """
 
 import importlib
+import json
 import sys
 import types
 from importlib.util import find_spec
@@ -66,11 +67,11 @@ def sigmas_of(schedule: str, steps: int) -> torch.Tensor:
     return sampling.get_sigmas_karras(steps, table[0].item(), table[-1].item(), rho=7.0)
 
 
-class EpsDenoiser(external.DiscreteEpsDDPMDenoiser):
-    """k-diffusion's wrapper around `eps(x_scaled, t)`, with the timestep rule of the schedule."""
+class TimestepRule:
+    """The timestep rule of the schedule, for k-diffusion's wrappers around `eps(x_scaled, t)` or `v(x_scaled, t)`."""
 
-    def __init__(self, eps, schedule: str):
-        super().__init__(eps, lms_scheduler().alphas_cumprod, quantize=False)
+    def __init__(self, network, schedule: str):
+        super().__init__(network, lms_scheduler().alphas_cumprod, quantize=False)
         self.schedule = schedule
 
     def sigma_to_t(self, sigma, quantize=None):
@@ -81,13 +82,24 @@ class EpsDenoiser(external.DiscreteEpsDDPMDenoiser):
         return torch.from_numpy(t).float().view(sigma.shape)
 
 
+class EpsDenoiser(TimestepRule, external.DiscreteEpsDDPMDenoiser):
+    pass
+
+
+class VDenoiser(TimestepRule, external.DiscreteVDDPMDenoiser):
+    pass
+
+
 class Pipeline:
     """A diffusers folder, loaded in f32 on the CPU. f16 files are widened exactly."""
 
     def __init__(self, folder: Path):
         folder = Path(folder)
         load = {"dtype": torch.float32, "low_cpu_mem_usage": False}
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        self.padding = CLIPTokenizer.from_pretrained(folder / "tokenizer").pad_token_id
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", pad_token="<|endoftext|>")
+        scheduler = json.loads((folder / "scheduler/scheduler_config.json").read_text())
+        self.wrapper = VDenoiser if scheduler.get("prediction_type") == "v_prediction" else EpsDenoiser
         self.text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32).eval()
         self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", **load).eval()
         self.vae = AutoencoderKL.from_pretrained(folder / "vae", **load).eval()
@@ -95,24 +107,28 @@ class Pipeline:
 
     @torch.no_grad()
     def encode_text(self, prompt: str) -> torch.Tensor:
-        """[1, 77, width]: the last hidden state, after the final layer norm. The padding is not masked, as in SD 1.x."""
-        ids = self.tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        """[1, 77, width]: the last hidden state, after the final layer norm. The padding is not masked, as in SD 1.x.
+
+        A tokenizer of transformers that pads with `!` takes every `!` of a prompt for padding, id 0. OpenCLIP, which knows no
+        such token, trained with `!</w>` there; so the padding is put in afterwards."""
+        ids = self.tokenizer(prompt, max_length=77, truncation=True, return_tensors="pt").input_ids
+        ids = torch.nn.functional.pad(ids, (0, 77 - ids.shape[1]), value=self.padding)
         return self.text_encoder(ids).last_hidden_state
 
     @torch.no_grad()
     def eps(self, x_scaled: torch.Tensor, t: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return self.unet(x_scaled, t, encoder_hidden_states=text).sample
 
-    def denoiser(self, prompt: str, negative: str, guidance: float, schedule: str) -> EpsDenoiser:
+    def denoiser(self, prompt: str, negative: str, guidance: float, schedule: str) -> TimestepRule:
         cond, uncond = self.encode_text(prompt), self.encode_text(negative)
 
-        def guided_eps(x_scaled, t):
+        def guided(x_scaled, t):
             pictures = x_scaled.shape[0]
             text = torch.cat([uncond.expand(pictures, -1, -1), cond.expand(pictures, -1, -1)])
             eps_u, eps_c = self.eps(torch.cat([x_scaled] * 2), torch.cat([t] * 2), text).chunk(2)
             return eps_u + guidance * (eps_c - eps_u)
 
-        return EpsDenoiser(guided_eps, schedule)
+        return self.wrapper(guided, schedule)
 
     @torch.no_grad()
     def encode_distribution(self, image: torch.Tensor):

@@ -1,4 +1,4 @@
-"""Two small Stable Diffusion models of unlike shapes, with seeded random weights, as diffusers folders.
+"""Three small Stable Diffusion models of unlike shapes, with seeded random weights, as diffusers folders.
 
     python random_models.py --out DIR [--tokenizer FOLDER]
 
@@ -66,7 +66,28 @@ WIDE = {
         "scaling_factor": 0.71, "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3,
     },
 }
-MODELS = {"narrow": NARROW, "wide": WIDE}
+# As SD 2.x is in all that its folders tell: exact GELU, linear projections, heads of one width, padding with `!`, v-prediction.
+VELOCITY = {
+    "seed": 303,
+    "scheduler": {"prediction_type": "v_prediction"},
+    "padding": "!",
+    "text_encoder": {
+        "vocab_size": 764, "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "max_position_embeddings": 77, "hidden_act": "gelu", "layer_norm_eps": 1e-5, "projection_dim": 64,
+        "bos_token_id": 762, "eos_token_id": 763, "pad_token_id": 0,
+    },
+    "unet": {
+        "sample_size": 16, "block_out_channels": [16, 24, 32], "layers_per_block": 1, "attention_head_dim": [2, 3, 4],
+        "cross_attention_dim": 64, "norm_num_groups": 8, "use_linear_projection": True, "upcast_attention": True,
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+    },
+    "vae": {
+        "sample_size": 32, "block_out_channels": [16, 24], "layers_per_block": 1, "norm_num_groups": 8, "latent_channels": 4,
+        "scaling_factor": 0.18215, "down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2,
+    },
+}
+MODELS = {"narrow": NARROW, "wide": WIDE, "velocity": VELOCITY}
 
 
 @torch.no_grad()
@@ -111,8 +132,13 @@ def write_model(description: dict, folder: Path, tokenizer: Path) -> None:
         bare = name == "text_encoder" and not any(key.startswith("text_model.") for key in module.state_dict())
         save_part(module, {**header, **description[name]}, folder / name, weights, "text_model." if bare else "")
     shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
+    if padding := description.get("padding"):
+        tokens = folder / "tokenizer" / "special_tokens_map.json"
+        said = json.loads(tokens.read_text()) if tokens.exists() else {}
+        tokens.write_text(json.dumps({**said, "pad_token": padding}, indent=2) + "\n")
     (folder / "scheduler").mkdir(exist_ok=True)
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER, indent=2) + "\n")
+    scheduler = {**SCHEDULER, **description.get("scheduler", {})}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, indent=2) + "\n")
     index = {
         "_class_name": "StableDiffusionPipeline",
         "feature_extractor": [None, None],

@@ -13,7 +13,7 @@ from record import Record
 
 SETTINGS = {"prompt": "a large fox in the snow", "negative": "", "guidance": 7.5, "seed": 32, "steps": 10}
 START_STEP = 4  # image to image runs sigmas[4:]
-LATENT_SIZES = {"demo": (16, 16), "narrow": (8, 12), "wide": (8, 12)}
+LATENT_SIZES = {"demo": (16, 16), "narrow": (8, 12), "wide": (8, 12), "velocity": (8, 12)}
 
 
 class NoiseStream:

@@ -17,6 +17,16 @@ pub enum BetaSchedule {
     Cosine,
 }
 
+impl BetaSchedule {
+    fn betas(self, start: f64, end: f64, len: usize) -> Vec<f32> {
+        match self {
+            Self::ScaledLinear => linspace(start.sqrt(), end.sqrt(), len).map(|root| root * root).collect(),
+            Self::Linear => linspace(start, end, len).collect(),
+            Self::Cosine => cosine_betas(len).collect(),
+        }
+    }
+}
+
 /// The noise levels that a model was trained at: sigma of each training timestep, ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseSchedule {
@@ -30,18 +40,37 @@ impl NoiseSchedule {
     /// The steps of it are rounded where diffusers rounds them: 1 - abar has lost four digits in f32,
     /// so rounding elsewhere would move the smallest sigmas in their fifth.
     pub fn new(rise: BetaSchedule, beta_start: f64, beta_end: f64, train_steps: usize) -> Self {
-        let betas = match rise {
-            BetaSchedule::ScaledLinear => linspace(beta_start.sqrt(), beta_end.sqrt(), train_steps)
-                .map(|root| root * root)
-                .collect::<Vec<f32>>(),
-            BetaSchedule::Linear => linspace(beta_start, beta_end, train_steps).collect(),
-            BetaSchedule::Cosine => cosine_betas(train_steps).collect(),
+        Self::of_abar(&products(&rise.betas(beta_start, beta_end, train_steps)))
+    }
+
+    /// The same, moved and stretched so that nothing is left of the picture in the last step:
+    /// Algorithm 1 of Lin et al. (2024). A sigma there would be infinite; diffusers stops at an abar of
+    /// 2^-24, the smallest number of f16.
+    pub fn with_zero_terminal_snr(
+        rise: BetaSchedule,
+        beta_start: f64,
+        beta_end: f64,
+        train_steps: usize,
+    ) -> Self {
+        let roots: Vec<f32> =
+            products(&rise.betas(beta_start, beta_end, train_steps)).into_iter().map(f32::sqrt).collect();
+        let (Some(&first), Some(&last)) = (roots.first(), roots.last()) else {
+            return Self { training_sigmas: Vec::new() };
         };
-        let abar = betas.iter().scan(1.0, |abar, beta| {
-            *abar *= f64::from(1.0 - beta);
-            Some(*abar as f32)
-        });
-        Self { training_sigmas: abar.map(|abar| ((1.0 - abar) / abar).sqrt()).collect() }
+        let stretched: Vec<f32> =
+            roots.iter().map(|root| ((root - last) * (first / (first - last))).powi(2)).collect();
+        let before = std::iter::once(&1.0).chain(&stretched);
+        let betas: Vec<f32> =
+            stretched.iter().zip(before).map(|(abar, before)| 1.0 - abar / before).collect();
+        let mut abar = products(&betas);
+        if let Some(last) = abar.last_mut() {
+            *last = 2f32.powi(-24);
+        }
+        Self::of_abar(&abar)
+    }
+
+    fn of_abar(abar: &[f32]) -> Self {
+        Self { training_sigmas: abar.iter().map(|abar| ((1.0 - abar) / abar).sqrt()).collect() }
     }
 
     /// [`BetaSchedule::ScaledLinear`].
@@ -114,6 +143,15 @@ impl NoiseSchedule {
     }
 }
 
+/// The products of `1 - beta` so far.
+fn products(betas: &[f32]) -> Vec<f32> {
+    let product = betas.iter().scan(1.0, |abar, beta| {
+        *abar *= f64::from(1.0 - beta);
+        Some(*abar as f32)
+    });
+    product.collect()
+}
+
 /// Equation 17 of Nichol and Dhariwal (2021), no beta above 0.999.
 fn cosine_betas(len: usize) -> impl Iterator<Item = f32> {
     let abar = move |i: usize| {
@@ -148,6 +186,27 @@ mod tests {
         assert!(noise.is_sound());
         for (ours, theirs) in [(noise.sigma_min(), 0.029_167_533), (noise.sigma_max(), 14.614_647)] {
             assert!((ours - theirs).abs() <= 1e-6, "{ours} is not {theirs}");
+        }
+    }
+
+    /// From diffusers' EulerDiscreteScheduler. Near the end abar is a difference of nearly equal f32s.
+    #[test]
+    fn zero_terminal_snr_is_where_diffusers_puts_it() {
+        let noise = NoiseSchedule::with_zero_terminal_snr(BetaSchedule::ScaledLinear, 0.00085, 0.012, 1000);
+        assert!(noise.is_sound());
+        let theirs = [
+            (0, 0.029_167_535),
+            (1, 0.042_066_958),
+            (500, 1.774_558_2),
+            (900, 18.351_927),
+            (990, 245.954_59),
+            (998, 2_254.194_8),
+            (999, 4096.0),
+        ];
+        for (step, theirs) in theirs {
+            let ours = noise.training_sigmas[step];
+            let apart = (ours - theirs).abs() / theirs;
+            assert!(apart < if step > 900 { 1e-4 } else { 1e-5 }, "{ours} is not {theirs} at {step}");
         }
     }
 

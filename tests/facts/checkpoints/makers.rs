@@ -1,5 +1,6 @@
 //! Weight files made byte by byte, sound ones and others.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,11 @@ impl Given {
             ((mixed >> 16) as u16 & 0x83ff | 0x2800).to_le_bytes()
         };
         Self { name: name.into(), shape: shape.into(), data: (0..count).flat_map(half).collect() }
+    }
+
+    /// Four times as large, all of them.
+    fn widen(&mut self) {
+        self.data.iter_mut().skip(1).step_by(2).for_each(|high| *high += 8);
     }
 
     /// The same numbers under another name, and in another shape.
@@ -193,29 +199,62 @@ pub fn around(pickle: &[u8], storages: &[(&str, Vec<u8>)]) -> Vec<u8> {
     zip(&entries)
 }
 
-/// The small model of `data/checkpoints/small.json`: its weights under diffusers' names, by part, and
-/// under the original ones.
+/// A small model of `data/checkpoints`: its weights under diffusers' names, by part, and under the
+/// original ones.
 pub struct Small {
     configs: Value,
+    padding: Option<&'static str>,
     pub parts: Vec<(String, Vec<Given>)>,
     pub original: Vec<Given>,
 }
 
 impl Small {
+    /// Of SD 1.x's kind.
     pub fn new() -> Self {
-        let file = fs::read(golden::folder().join("data/checkpoints/small.json")).expect("golden data");
+        Self::read("small.json")
+    }
+
+    /// Of SD 2.x's kind, with the biases of one that predicts v.
+    pub fn sd2() -> Self {
+        let mut small = Self { padding: Some("!"), ..Self::read("small-sd2.json") };
+        let parts = small.parts.iter_mut().flat_map(|(_, tensors)| tensors);
+        for given in parts
+            .chain(&mut small.original)
+            .filter(|given| given.name.ends_with("transformer_blocks.0.norm1.bias"))
+        {
+            given.widen();
+        }
+        small
+    }
+
+    fn read(name: &str) -> Self {
+        let file = fs::read(golden::folder().join("data/checkpoints").join(name)).expect("golden data");
         let json: Value = serde_json::from_slice(&file).expect("JSON");
         let shape = |value: &Value| -> Vec<usize> { serde_json::from_value(value.clone()).expect("a shape") };
-        let mut small = Self { configs: json["configs"].clone(), parts: Vec::new(), original: Vec::new() };
+        let configs = json["configs"].clone();
+        let mut small = Self { configs, padding: None, parts: Vec::new(), original: Vec::new() };
+        let unused = json["unused"].as_object().into_iter().flatten();
+        small.original.extend(unused.map(|(name, sides)| Given::new(name, &shape(sides))));
+        let mut thirds: BTreeMap<String, (Vec<usize>, [Vec<u8>; 3])> = BTreeMap::new();
         for row in json["tensors"].as_array().expect("rows") {
             let [part, name, original] = [0, 1, 2].map(|at| row[at].as_str().expect("a name"));
             let given = Given::new(name, &shape(&row[3]));
-            small.original.push(given.moved(original, &shape(&row[4])));
+            match row[5].as_u64() {
+                None => small.original.push(given.moved(original, &shape(&row[4]))),
+                Some(third) => {
+                    let (whole, thirds) = thirds.entry(original.into()).or_default();
+                    *whole = shape(&row[4]);
+                    thirds[third as usize].clone_from(&given.data);
+                }
+            }
             match small.parts.iter_mut().find(|(known, _)| known == part) {
                 Some((_, tensors)) => tensors.push(given),
                 None => small.parts.push((part.to_owned(), vec![given])),
             }
         }
+        let fused =
+            thirds.into_iter().map(|(name, (shape, thirds))| Given { name, shape, data: thirds.concat() });
+        small.original.extend(fused);
         small
     }
 
@@ -227,6 +266,10 @@ impl Small {
         }
         for name in ["model_index.json", "tokenizer/vocab.json", "tokenizer/merges.txt"] {
             fs::copy(words.join(name), folder.join(name)).expect("copies");
+        }
+        if let Some(padding) = self.padding {
+            let said = serde_json::json!({ "pad_token": padding });
+            fs::write(folder.join("tokenizer/special_tokens_map.json"), said.to_string()).expect("writes");
         }
         for (part, tensors) in &self.parts {
             let stem = if part == "text_encoder" { "model" } else { "diffusion_pytorch_model" };

@@ -1,0 +1,59 @@
+//! One number that two models share only if every weight of theirs is the same, whatever files they
+//! came from.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{FloatDType, Tensor};
+use sha2::{Digest, Sha256};
+
+use super::OpenedModel;
+
+impl OpenedModel {
+    /// The SHA-256 of every weight as it was loaded: its name in our networks, its shape, and its
+    /// numbers in order, as f32.
+    ///
+    /// # Errors
+    /// A sentence, if the device fails.
+    pub fn digest(&self) -> Result<String, String> {
+        let mut hasher = Hasher { hash: Sha256::new(), path: Vec::new(), error: None };
+        let mut of = |part: &str, visit: &dyn Fn(&mut Hasher)| {
+            hasher.path = vec![part.into()];
+            visit(&mut hasher);
+        };
+        of("text_encoder", &|hasher| self.text_encoder.visit(hasher));
+        of("unet", &|hasher| self.unet.visit(hasher));
+        of("vae", &|hasher| self.vae.visit(hasher));
+        match hasher.error {
+            Some(error) => Err(format!("The weights cannot be read back from the device ({error})")),
+            None => Ok(hasher.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+        }
+    }
+}
+
+struct Hasher {
+    hash: Sha256,
+    path: Vec<String>,
+    error: Option<String>,
+}
+
+impl ModuleVisitor for Hasher {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let weight = param.val();
+        self.hash.update(format!("{}{:?}", self.path.join("."), weight.dims()));
+        let data = weight.cast(FloatDType::F32).try_into_data().map_err(|error| format!("{error:?}"));
+        match data.and_then(|data| data.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))) {
+            Ok(values) => {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                self.hash.update(bytes);
+            }
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
