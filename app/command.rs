@@ -162,6 +162,8 @@ pub struct Dropped {
 pub enum DroppedContents {
     /// A folder, or a file of weights.
     Model(ModelSource),
+    /// A folder with models in it.
+    Shelf,
     /// A picture, and the recipe inside it if there is one.
     Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
     /// Why it is of no use here.
