@@ -128,13 +128,22 @@ impl TidepoolApp {
         let effects = self.state.handle(command);
         self.carry_out(effects);
         if remembers {
-            self.saver.remember(self.state.to_remember(), self.settings_folder.clone());
+            self.remember();
         }
     }
 
     fn receive(&mut self, news: impl Into<News>) {
+        let news = news.into();
+        let remembers = matches!(news, News::LibraryFolderPicked(_));
         let effects = self.state.receive(news);
         self.carry_out(effects);
+        if remembers {
+            self.remember();
+        }
+    }
+
+    fn remember(&self) {
+        self.saver.remember(self.state.to_remember(), self.settings_folder.clone());
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {

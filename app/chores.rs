@@ -11,6 +11,7 @@ use engine::recipe::Recipe;
 
 use crate::command::{Dropped, DroppedContents, Effect, News};
 use crate::concept_watch::ConceptNews;
+use crate::library::{Layout, layout_of};
 
 /// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
 /// are not for this.
@@ -90,6 +91,16 @@ pub fn is_model_file(path: &Path) -> bool {
 
 /// What a file is that was let go over the window.
 fn inspect(path: PathBuf) -> Dropped {
+    let is_shelf = path.is_dir()
+        && match layout_of(&path) {
+            Layout::Diffusers => false,
+            // With the parts of a model in it, it is one that lacks something, which opening it tells.
+            Layout::Plain => !path.join("unet").is_dir(),
+            Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
+        };
+    if is_shelf {
+        return Dropped { path, contents: DroppedContents::Shelf };
+    }
     if path.is_dir() {
         let contents = DroppedContents::Model(ModelSource::Folder(path.clone()));
         return Dropped { path, contents };

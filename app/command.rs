@@ -185,6 +185,8 @@ pub enum DroppedContents {
     Concept(Box<Concept>),
     /// What was to be a concept, and why it is none.
     NoConcept(String),
+    /// A folder with models in it.
+    Shelf,
     /// A picture, and the recipe inside it if there is one.
     Picture {
         pixels: Arc<Pixels>,

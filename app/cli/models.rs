@@ -16,8 +16,9 @@ pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
     if args.hash {
         for entry in catalogue.entries.iter_mut().filter(|entry| entry.refusal.is_none()) {
             entry.sha256 = notes.hash(&entry.hashed, &mut || true);
-            notes.save();
+            notes.save_at_times();
         }
+        notes.save();
     }
     for problem in catalogue.folders.iter().filter_map(|folder| folder.problem.as_ref()) {
         eprintln!("{problem}");

@@ -154,10 +154,11 @@ impl Desk {
                 left => Work::Hashing { left },
             };
             if wanted.is_empty() || self.told.is_none_or(|told| told.elapsed() >= NEWS_EVERY) {
-                self.notes.save();
                 self.say(self.catalogue.clone());
             }
+            self.notes.save_at_times();
         }
+        self.notes.save();
     }
 
     /// Waits out a rest; false if there is something else to do.

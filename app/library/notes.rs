@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use engine::checkpoint::OpenError;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ const FILE_NAME: &str = "library.json";
 /// 20,000 notes of a long path each.
 const LARGEST: u64 = 32 << 20;
 const MOST: usize = 20_000;
+const SAVED_EVERY: Duration = Duration::from_secs(5);
 /// Bytes hashed at a time: some milliseconds.
 const PIECE: usize = 1 << 20;
 
@@ -34,6 +35,8 @@ pub struct Notes {
     path: PathBuf,
     #[serde(skip)]
     is_changed: bool,
+    #[serde(skip)]
+    saved: Option<Instant>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,11 +75,19 @@ impl Notes {
         notes
     }
 
+    /// Saves if that was a while ago: what a hash costs should not be lost, nor the disk kept busy.
+    pub fn save_at_times(&mut self) {
+        if self.saved.is_none_or(|saved| saved.elapsed() >= SAVED_EVERY) {
+            self.save();
+        }
+    }
+
     /// Writes beside the file and renames. What cannot be kept is found out again next time.
     pub fn save(&mut self) {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
+        self.saved = Some(Instant::now());
         let draft = self.path.with_extension(format!("json.{}.part", std::process::id()));
         let written = (|| {
             fs::create_dir_all(self.path.parent().unwrap_or(Path::new("")))?;

@@ -35,7 +35,9 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     painter.extend(dashed_rect(frame, 14.0, Stroke::new(2.0, tokens.coral)));
 
     let (icon, what, sentence) = match path {
-        Some(path) if path.is_dir() => (Icon::Folder, "Model", "Let go to open this folder as the model."),
+        Some(path) if path.is_dir() => {
+            (Icon::Folder, "Models", "Let go to open the model in this folder, or to list the models in it.")
+        }
         Some(path) if may_be_concept(path) => {
             (Icon::Words, "Concept", "Let go to have this word at hand for the prompt.")
         }

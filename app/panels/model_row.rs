@@ -21,6 +21,17 @@ pub enum Row<'a> {
     Entry(&'a Entry),
 }
 
+/// What is the matter with the model of a row.
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    None,
+    InUse,
+    /// So far, 0 to 1.
+    Opening(f32),
+    /// It was to be opened and could not be.
+    Failed,
+}
+
 /// From the edges of a row to its words.
 const PAD: f32 = 9.0;
 
@@ -37,16 +48,17 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
     if !ui.is_rect_visible(rect) {
         return;
     }
-    let opening = match &state.model {
-        Model::Opening { fraction, .. } if is_chosen => Some(*fraction),
-        _ => None,
+    let mark = match &state.model {
+        Model::Open(_) if is_chosen => Mark::InUse,
+        Model::Opening { fraction, .. } if is_chosen => Mark::Opening(*fraction),
+        Model::Missing if is_chosen => Mark::Failed,
+        _ => Mark::None,
     };
-    ground_ui(ui, rect, &response, is_chosen && opening.is_none());
-    words_ui(ui, rect, row, opens, is_chosen, opening);
+    ground_ui(ui, rect, &response, mark == Mark::InUse);
+    words_ui(ui, rect, row, opens, mark);
     focus_ring(ui, &response, theme::CORNER_TOOL);
     let response = if opens { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
-    let is_open = is_chosen && matches!(state.model, Model::Open(_));
-    if response.clicked() && !is_open && opening.is_none() {
+    if response.clicked() && matches!(mark, Mark::None | Mark::Failed) {
         commands.push(Command::OpenModel(match row {
             Row::BuiltIn => ModelSource::BuiltIn,
             Row::Entry(entry) => entry.source.clone(),
@@ -81,17 +93,22 @@ fn ground_ui(ui: &Ui, rect: Rect, response: &Response, is_in_use: bool) {
     }
 }
 
-fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, opens: bool, is_chosen: bool, opening: Option<f32>) {
+fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, opens: bool, mark: Mark) {
     let tokens = Tokens::of(ui);
     let (ink, quiet) = if opens { (tokens.text, tokens.dim) } else { (tokens.faint, tokens.faint) };
     let inner = rect.shrink2(vec2(PAD, 6.0));
-    let mark_room = if is_chosen { 20.0 } else { 0.0 };
-    let font = if is_chosen { theme::heading() } else { theme::body() };
+    let mark_room = if mark == Mark::None { 0.0 } else { 20.0 };
+    let font = if mark == Mark::None { theme::body() } else { theme::heading() };
     let name = name_galley(ui, name_of(row), inner.width() - mark_room, &font, ink, quiet);
     ui.painter().galley(inner.min, name, ink);
-    if is_chosen && opening.is_none() {
-        let mark = Rect::from_center_size(pos2(inner.right() - 7.0, inner.top() + 8.0), vec2(14.0, 14.0));
-        Icon::Check.paint_sized(ui.painter(), mark, 14.0, tokens.accent);
+    let icon = match mark {
+        Mark::InUse => Some((Icon::Check, tokens.accent)),
+        Mark::Failed => Some((Icon::Warning, tokens.coral_text)),
+        Mark::None | Mark::Opening(_) => None,
+    };
+    if let Some((icon, ink)) = icon {
+        let place = Rect::from_center_size(pos2(inner.right() - 7.0, inner.top() + 8.0), vec2(14.0, 14.0));
+        icon.paint_sized(ui.painter(), place, 14.0, ink);
     }
 
     let hash = match row {
@@ -99,8 +116,8 @@ fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, opens: bool, is_chosen: bool, ope
         Row::BuiltIn => String::new(),
     };
     let hash = ui.painter().layout_no_wrap(hash, theme::mono_small(), tokens.faint);
-    let facts = match (opening, row) {
-        (Some(fraction), _) => format!("Opening, {:.0} %", 100.0 * fraction),
+    let facts = match (mark, row) {
+        (Mark::Opening(fraction), _) => format!("Opening, {:.0} %", 100.0 * fraction),
         (_, Row::BuiltIn) => "Inside this program, 128 px".to_owned(),
         (_, Row::Entry(entry)) => short_facts(entry),
     };
@@ -109,7 +126,7 @@ fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, opens: bool, is_chosen: bool, ope
     ui.painter().galley(pos2(inner.left(), foot(facts.size().y)), facts, quiet);
     let at = pos2(inner.right() - hash.size().x, foot(hash.size().y) - 1.0);
     ui.painter().galley(at, hash, tokens.faint);
-    if let Some(fraction) = opening {
+    if let Mark::Opening(fraction) = mark {
         let track = Rect::from_min_max(
             pos2(inner.left(), rect.bottom() - 3.0),
             pos2(inner.right(), rect.bottom() - 1.0),

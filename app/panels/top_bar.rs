@@ -73,11 +73,12 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, built_in) {
             commands.push(Command::OpenModel(ModelSource::BuiltIn));
         }
-        if let ModelSource::Folder(folder) | ModelSource::File(folder) = &state.settings.model {
-            let hint = folder.display().to_string();
-            let item = SelectItem { label: &name, hint: &hint, chosen: true };
-            if menu_item_ui(ui, item) {
-                commands.push(Command::OpenModel(state.settings.model.clone()));
+        for source in state.settings.recent_models.iter().take(MOST_RECENT) {
+            let (ModelSource::Folder(path) | ModelSource::File(path)) = source else { continue };
+            let chosen = *source == state.settings.model;
+            let (label, hint) = (name_of(state, source), path.display().to_string());
+            if menu_item_ui(ui, SelectItem { label: &label, hint: &hint, chosen }) {
+                commands.push(Command::OpenModel(source.clone()));
             }
         }
         let open = SelectItem {
@@ -101,6 +102,15 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
         }
     });
+}
+
+/// So many of the models opened last are in the menu.
+const MOST_RECENT: usize = 6;
+
+/// As the library calls it, if it knows it.
+fn name_of(state: &AppState, source: &ModelSource) -> String {
+    let known = state.library.entries.iter().find(|entry| entry.source == *source);
+    known.map_or_else(|| source.name(), |entry| entry.name.clone())
 }
 
 /// "24 MB", "4.3 GB".

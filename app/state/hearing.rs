@@ -7,6 +7,7 @@ use super::{AppState, Model, StartPicture};
 use crate::command::{Batch, Dropped, DroppedContents, Effect, News};
 use crate::concept_watch::ConceptNews;
 use crate::problems::Place;
+use crate::settings::Tab;
 
 impl AppState {
     /// Takes in what happened, and says what is to be done about it.
@@ -127,6 +128,11 @@ impl AppState {
     fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
         match dropped.contents {
             DroppedContents::Model(source) => self.open_model(source),
+            DroppedContents::Shelf => {
+                self.settings.window.tab = Tab::Models;
+                self.settings.window.right_folded = false;
+                self.add_model_folder(dropped.path)
+            }
             DroppedContents::Picture { pixels, notes, found: None } => {
                 self.use_start_image(dropped.path, Some(StartPicture { pixels, notes }))
             }

@@ -111,6 +111,23 @@ fn nothing_is_hashed_while_a_model_opens_or_a_picture_is_made() {
     }
 }
 
+#[test]
+fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
+    let place = folder();
+    put(place.path().join("sd/models/Stable-diffusion/dreams.safetensors"), SD1);
+    put(place.path().join("half/unet/diffusion_pytorch_model.safetensors"), SD1);
+    for (name, is_shelf) in [("sd", true), ("sd/models/Stable-diffusion", true), ("half", false)] {
+        let path = place.path().join(name);
+        let mut state = AppState::new(Settings::default());
+        let (tell, told) = crossbeam_channel::unbounded();
+        let inspect = state.handle(Command::Drop(vec![path.clone()])).remove(0);
+        app::chores::run(inspect, move |news| drop(tell.send(news)));
+        let news = told.recv_timeout(Duration::from_secs(30)).expect("it is looked into");
+        let effects = state.receive(news);
+        assert_eq!(scanned(&effects).is_some_and(|shelves| shelves.folders == [path]), is_shelf, "{name}");
+    }
+}
+
 fn desk(catalogue: Catalogue) -> Desk {
     let builder = Harness::builder().with_size([1440.0, 900.0]);
     let mut desk = Desk::opened(builder, Settings::default());
@@ -142,6 +159,10 @@ fn a_click_opens_a_model_and_the_one_in_use_is_marked() {
     desk.tell(Event::Model(ModelEvent::Failed { text: "The weight file is damaged".into() }));
     desk.harness.run();
     desk.harness.get_all_by_label("The weight file is damaged").next().expect("said above the list");
+    desk.harness.get_by_label("anime/night-0001").click();
+    desk.harness.step();
+    let again = desk.requests.try_iter().next();
+    assert!(matches!(again, Some(Request::OpenModel { .. })), "it may be tried again");
 }
 
 #[test]
