@@ -17,6 +17,7 @@ pub mod command;
 pub mod concept_watch;
 pub mod film;
 pub mod fonts;
+pub mod hub;
 pub mod library;
 pub mod panels;
 pub mod problems;
