@@ -105,7 +105,7 @@ fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Comma
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     for (_, concept) in concepts {
-        let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
+        let (_, rect) = ui.allocate_space(vec2(ui.available_width(), ROW));
         // Of a thousand, those out of sight cost nothing but their room.
         if ui.is_rect_visible(rect) {
             row_ui(ui, rect, state, concept, commands);

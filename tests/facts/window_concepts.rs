@@ -281,13 +281,14 @@ fn typing_stays_fast_with_a_thousand_concepts() {
     let field = desk.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt");
     field.focus();
     desk.harness.run();
-    let started = Instant::now();
-    for letter in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+    let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|letter| {
+        let started = Instant::now();
         desk.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text(letter);
         desk.harness.step();
-    }
-    let of_one = started.elapsed() / 10;
-    // A tenth of a second is the least that a person notices.
-    assert!(of_one < Duration::from_millis(100), "{of_one:?}");
-    println!("a letter with 1,000 concepts: {of_one:?}");
+        started.elapsed()
+    });
+    // Of several, since whatever else runs on this machine takes its time too.
+    let quickest = letters.into_iter().min().expect("ten letters");
+    println!("a letter with 1,000 concepts: {quickest:?}");
+    assert!(quickest < Duration::from_millis(50), "{quickest:?}");
 }

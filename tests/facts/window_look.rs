@@ -1,11 +1,14 @@
 //! How the window looks. Pictures are compared only where a graphics adapter exists.
 
 use app::app::TidepoolApp;
-use app::settings::{Settings, ThemeChoice};
+use app::command::News;
+use app::concept_watch::ConceptNews;
+use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use engine::recipe::Recipe;
 
+use crate::concepts_in_prompts::concept;
 use crate::desk::Desk;
 
 /// A window that can be painted, if this machine can paint.
@@ -58,4 +61,31 @@ fn a_finished_batch_in_the_light() {
     desk.run_steps(id, &recipe, 20);
     desk.finish(id, &recipe);
     snapshot(&mut desk, "finished_batch_light");
+}
+
+#[test]
+fn concepts_in_the_light() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let prompt = "a fox in the style of <birb-style>, <forst> and embedding:mist".into();
+    let window = WindowLayout { tab: Tab::Concepts, ..WindowLayout::default() };
+    let recipe = Recipe { prompt, ..Recipe::default() };
+    let concept_folders = Some(vec!["/home/kim/stable-diffusion-webui/embeddings".into()]);
+    let settings = Settings { window, concept_folders, ..settings(ThemeChoice::Light, recipe) };
+    let mut desk = Desk::opened(easel, settings);
+    let mut other = concept("brush.safetensors", "brush", 4);
+    (other.width, other.vectors) = (1024, vec![0.0; 4096]);
+    let refused = "This is no concept: it is a Git LFS pointer, not the file itself. Download the concept's file itself: /concepts/owl.bin";
+    let news = ConceptNews {
+        read: vec![
+            concept("learned_embeds.bin", "<birb-style>", 1),
+            concept("frost.bin", "<frost>", 2),
+            concept("a-name-as-long-as-a-cold-night-in-the-far-north.pt", "mist", 8),
+            concept("mist.pt", "mist", 3),
+            other,
+        ],
+        refused: vec![("/concepts/owl.bin".into(), refused.into())],
+        ..ConceptNews::default()
+    };
+    desk.harness.state_mut().state.receive(News::Concepts(news));
+    snapshot(&mut desk, "concepts_light");
 }
