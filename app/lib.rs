@@ -16,6 +16,7 @@ pub mod cli;
 pub mod command;
 pub mod film;
 pub mod fonts;
+pub mod hub;
 pub mod library;
 pub mod panels;
 pub mod problems;

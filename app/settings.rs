@@ -219,6 +219,17 @@ pub fn default_output_folder() -> PathBuf {
     pictures.unwrap_or_default().join("Tidepool")
 }
 
+/// Where fetched models go unless the user says otherwise. Not what Windows carries from computer to
+/// computer.
+pub fn models_folder() -> PathBuf {
+    if let Some(home) = home_override() {
+        return home.join("models");
+    }
+    ProjectDirs::from("", "", "Tidepool")
+        .map_or_else(|| PathBuf::from(".tidepool"), |dirs| dirs.data_local_dir().to_owned())
+        .join("models")
+}
+
 const FILE_NAME: &str = "settings.json";
 
 fn home_override() -> Option<PathBuf> {

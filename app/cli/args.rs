@@ -7,6 +7,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::device::{DeviceChoice, Place, Precision};
 use engine::diffusion::{Sampler, Schedule};
 
+use crate::hub::{MAIN, STABLE_DIFFUSION_1_5};
+
 /// A studio for Stable Diffusion that shows its work. Without a command it opens its window.
 #[derive(Debug, Parser)]
 #[command(
@@ -29,6 +31,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// List the models on this machine: those in the window's folders, or in one
     Models(ModelsArgs),
+    /// Get a model from the Hugging Face Hub
+    Get(GetArgs),
     /// List the graphics adapters, what each can do, and which one is used and why
     Devices(DevicesArgs),
     /// Measure how fast this machine makes pictures
@@ -147,6 +151,31 @@ pub struct ModelsArgs {
     #[arg(long)]
     pub hash: bool,
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct GetArgs {
+    /// Its name on the hub; Stable Diffusion 1.5 unless another is given
+    #[arg(value_name = "OWNER/NAME", default_value = STABLE_DIFFUSION_1_5)]
+    pub model: String,
+    /// A branch, a tag or a commit
+    #[arg(long, value_name = "R", default_value = MAIN)]
+    pub revision: String,
+    /// The full precision where the hub has it, at twice the size; a GPU computes in the half
+    #[arg(long)]
+    pub full: bool,
+    /// One checkpoint of the repository in particular
+    #[arg(long, value_name = "NAME", conflicts_with = "full")]
+    pub file: Option<String>,
+    /// Where models are kept; this one gets a folder of its own there [default: Tidepool's own]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Licence and size are fine: do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Print one JSON object instead of the path
     #[arg(long)]
     pub json: bool,
 }

@@ -8,6 +8,7 @@ mod bench;
 mod concepts;
 mod devices;
 mod files;
+mod get;
 mod inspect;
 mod memory;
 mod models;
@@ -53,6 +54,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Some(Command::Render(args)) => render::render(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Models(args)) => models::models(&args),
+        Some(Command::Get(args)) => get::get(&args),
         Some(Command::Devices(args)) => devices::devices(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
     }

@@ -14,6 +14,13 @@ pub fn steps_bar(steps: usize) -> ProgressBar {
     bar(steps as u64, "{wide_bar} step {pos} of {len} · {speed} · {eta} left")
 }
 
+/// Fetching a model: bytes, speed and time left.
+pub fn fetching_bar(bytes: u64) -> ProgressBar {
+    let template =
+        "{msg}\n{wide_bar} {decimal_bytes} of {decimal_total_bytes} · {decimal_bytes_per_sec} · {eta} left";
+    bar(bytes, template)
+}
+
 /// Measuring: rounds.
 pub fn bench_bar(rounds: u64) -> ProgressBar {
     bar(rounds, "measuring {wide_bar} {pos} of {len}")

@@ -166,9 +166,7 @@ fn beginning(text: &str) -> String {
 
 fn run(pipeline: &Pipeline, recipe: &Recipe) -> Result<(Generated, Previews), Failure> {
     let stop = StopFlag::default();
-    if let Err(error) = raise_on_ctrl_c(stop.clone()) {
-        tracing::warn!("Ctrl+C ends the program at once: {error}");
-    }
+    raise_on_ctrl_c(stop.clone());
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
     let mut previews = Previews::new();
     let generated = pipeline.generate(recipe, &stop, &mut |progress| {
@@ -181,8 +179,14 @@ fn run(pipeline: &Pipeline, recipe: &Recipe) -> Result<(Generated, Previews), Fa
     Ok((generated.map_err(failure)?, previews))
 }
 
-/// The first Ctrl+C ends the run as soon as it can be ended, the second the program.
-fn raise_on_ctrl_c(stop: StopFlag) -> std::io::Result<()> {
+/// The first Ctrl+C ends what is done as soon as it can be ended, the second the program.
+pub fn raise_on_ctrl_c(stop: StopFlag) {
+    if let Err(error) = listen_to_ctrl_c(stop) {
+        tracing::warn!("Ctrl+C ends the program at once: {error}");
+    }
+}
+
+fn listen_to_ctrl_c(stop: StopFlag) -> std::io::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order, so that the first signal does not find its own mark.

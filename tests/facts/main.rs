@@ -8,6 +8,7 @@ mod concepts_in_prompts;
 mod desk;
 mod golden;
 mod house;
+mod hub;
 mod library;
 mod models;
 mod pictures;

@@ -1,0 +1,118 @@
+//! Which repository, at which revision, and how both are written in addresses.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::FetchError;
+
+/// A model's repository: `owner/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository {
+    owner: String,
+    name: String,
+}
+
+impl Repository {
+    /// What its folder is called: no name holds two dashes or a stroke.
+    pub fn folder_name(&self) -> String {
+        format!("{}--{}", self.owner, self.name)
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+impl FromStr for Repository {
+    type Err = FetchError;
+
+    /// Takes `owner/name`, and the address of its page as a browser shows it.
+    fn from_str(text: &str) -> Result<Self, FetchError> {
+        let given = text.trim();
+        let path = match given.split_once("://") {
+            Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+            None => given,
+        };
+        let mut parts = path.split('/');
+        let (owner, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let is_page = given.contains("://");
+        if is_name(owner) && is_name(name) && (is_page || parts.next().is_none()) {
+            Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+        } else {
+            Err(FetchError::NoRepository(given.chars().take(200).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for Repository {
+    type Error = FetchError;
+
+    fn try_from(text: String) -> Result<Self, FetchError> {
+        text.parse()
+    }
+}
+
+impl From<Repository> for String {
+    fn from(repository: Repository) -> Self {
+        repository.to_string()
+    }
+}
+
+/// The hub's rule for either half: 96 letters, digits, `-`, `_` and `.`, with no `-` or `.` at the
+/// ends and neither `--` nor `..` within.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=96).contains(&name.len())
+        && name.chars().all(allowed)
+        && !name.starts_with(['-', '.'])
+        && !name.ends_with(['-', '.'])
+        && !name.contains("--")
+        && !name.contains("..")
+}
+
+/// As part of a path: everything but what may stand in one, and strokes too unless `keeps_strokes`.
+pub(super) fn percent_encoded(text: &str, keeps_strokes: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte as char),
+            b'/' if keeps_strokes => encoded.push('/'),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_an_owner_and_a_name() {
+        for (given, meant) in [
+            ("stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+            (" a_b/c.d ", "a_b/c.d"),
+            ("https://huggingface.co/owner/name", "owner/name"),
+            ("https://huggingface.co/owner/name/tree/main", "owner/name"),
+        ] {
+            assert_eq!(given.parse::<Repository>().expect(given).to_string(), meant);
+        }
+        let long = format!("a/{}", "b".repeat(97));
+        for wrong in
+            ["", "name", "/", "a/", "/b", "a/b/c", "../b", "a/..", "a/b--c", "-a/b", "a/b.", "a/b c", &long]
+        {
+            assert!(wrong.parse::<Repository>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_meaning_in_an_address_is_encoded() {
+        assert_eq!(percent_encoded("refs/pr/1", false), "refs%2Fpr%2F1");
+        assert_eq!(percent_encoded("unet/a b#?é.bin", true), "unet/a%20b%23%3F%C3%A9.bin");
+    }
+}

@@ -1,0 +1,10 @@
+//! Getting a model from a hub, against a server on this machine that does everything that servers
+//! and the lines to them do wrong.
+
+mod access;
+mod booth;
+mod command_line;
+mod faults;
+mod going_on;
+mod plans;
+mod server;

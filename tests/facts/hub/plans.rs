@@ -1,0 +1,233 @@
+//! What of a repository is fetched: a whole model in one form, and nothing else.
+
+use std::ops::ControlFlow;
+
+use app::hub::{Digest, FetchError, Form, Plan, Wish};
+
+use super::booth::{COMMIT, Files, NAME, demo, git_blob, honest, hub, sha256};
+use super::server::{Reply, Server};
+
+fn plan(files: &Files, wish: &Wish) -> Result<Plan, FetchError> {
+    let files = files.clone();
+    let server = Server::start(move |seen, _| honest(&files, seen));
+    let repository = NAME.parse().expect("a name");
+    hub(&server.address(), None).plan(&repository, "main", wish, &mut |_| ControlFlow::Continue(()))
+}
+
+fn paths(plan: &Plan) -> Vec<&str> {
+    let mut paths: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+fn full() -> Wish {
+    Wish { full: true, ..Wish::default() }
+}
+
+/// Names as `stable-diffusion-v1-5/stable-diffusion-v1-5` has them, each with its path as contents.
+fn published() -> Files {
+    let mut names: Vec<String> = [
+        "README.md",
+        "model_index.json",
+        "v1-5-pruned-emaonly.ckpt",
+        "v1-5-pruned-emaonly.safetensors",
+        "v1-5-pruned.ckpt",
+        "v1-5-pruned.safetensors",
+        "v1-inference.yaml",
+        "feature_extractor/preprocessor_config.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/merges.txt",
+        "tokenizer/special_tokens_map.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/vocab.json",
+        "safety_checker/config.json",
+        "safety_checker/model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.non_ema.bin",
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for (part, safetensors, pickle) in [
+        ("unet", "diffusion_pytorch_model", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model", "diffusion_pytorch_model"),
+        ("text_encoder", "model", "pytorch_model"),
+    ] {
+        names.push(format!("{part}/config.json"));
+        for variant in ["", ".fp16"] {
+            names.push(format!("{part}/{safetensors}{variant}.safetensors"));
+            names.push(format!("{part}/{pickle}{variant}.bin"));
+        }
+    }
+    names.into_iter().map(|name| (name.clone(), name.into_bytes())).collect()
+}
+
+const CONFIGS: [&str; 9] = [
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "vae/config.json",
+];
+
+fn with_configs(weights: &[&'static str]) -> Vec<&'static str> {
+    let mut all = [&CONFIGS, weights].concat();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn of_the_published_model_one_form_of_each_network_is_taken() {
+    let half = plan(&published(), &Wish::default()).expect("a plan");
+    let weights = [
+        "text_encoder/model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+    ];
+    assert_eq!(paths(&half), with_configs(&weights));
+    assert!(half.what.contains("16-bit"), "{}", half.what);
+    let whole = plan(&published(), &full()).expect("a plan");
+    let weights = [
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+    ];
+    assert_eq!(paths(&whole), with_configs(&weights));
+    assert_eq!((whole.form, whole.commit.as_str()), (Form::Folder, COMMIT));
+    assert!(whole.licence.in_words().starts_with("CreativeML Open RAIL-M: "));
+}
+
+#[test]
+fn pickles_are_taken_where_there_is_nothing_else() {
+    let mut files = published();
+    files.retain(|path, _| !path.starts_with("unet/") || !path.ends_with(".safetensors"));
+    let half = plan(&files, &Wish::default()).expect("a plan");
+    assert!(paths(&half).contains(&"unet/diffusion_pytorch_model.fp16.bin"));
+    assert!(paths(&half).contains(&"vae/diffusion_pytorch_model.fp16.safetensors"), "each for itself");
+}
+
+#[test]
+fn weights_in_shards_come_with_their_index_and_whole() {
+    for variant in ["", ".fp16"] {
+        for (first, second, index) in [
+            (
+                format!("-00001-of-00002{variant}"),
+                format!("-00002-of-00002{variant}"),
+                format!("safetensors.index{variant}"),
+            ),
+            (
+                format!("{variant}-00001-of-00002"),
+                format!("{variant}-00002-of-00002"),
+                format!("safetensors.index{variant}"),
+            ),
+        ] {
+            let mut files = published();
+            files.retain(|path, _| !path.starts_with("unet/diffusion_pytorch_model"));
+            let stem = "unet/diffusion_pytorch_model";
+            let names = [
+                format!("{stem}{first}.safetensors"),
+                format!("{stem}{second}.safetensors"),
+                format!("{stem}.{index}.json"),
+            ];
+            files.extend(names.clone().map(|name| (name, vec![7; 2000])));
+            let found = plan(&files, &Wish::default()).expect("a plan");
+            let mut unet: Vec<_> = paths(&found).into_iter().filter(|path| path.starts_with(stem)).collect();
+            unet.sort_unstable();
+            let mut wanted = names.clone();
+            wanted.sort();
+            assert_eq!(unet, wanted, "{variant}");
+            // One shard short: that is no model, and the checkpoint beside it is.
+            files.remove(&names[1]);
+            assert_eq!(plan(&files, &Wish::default()).expect("a plan").form, Form::File);
+        }
+    }
+}
+
+#[test]
+fn of_checkpoints_the_small_safetensors_is_taken_unless_another_is_named() {
+    let file = |name: &str, bytes: usize| (name.to_owned(), vec![1; bytes]);
+    let files = Files::from([
+        file("README.md", 10),
+        file("big.safetensors", 4000),
+        file("small.safetensors", 2000),
+        file("tiny.ckpt", 1500),
+        file("model-vae.safetensors", 1200),
+        file("some-lora.safetensors", 1100),
+        file("sub/other.safetensors", 1000),
+    ]);
+    let chosen = |wish: &Wish| plan(&files, wish).map(|plan| plan.files[0].path.clone());
+    assert_eq!(chosen(&Wish::default()).expect("a plan"), "small.safetensors");
+    let named = |name: &str| Wish { file: Some(name.to_owned()), ..Wish::default() };
+    assert_eq!(chosen(&named("tiny.ckpt")).expect("a plan"), "tiny.ckpt");
+    assert!(matches!(chosen(&named("absent.ckpt")), Err(FetchError::NotFound(_))));
+    assert!(matches!(chosen(&named("README.md")), Err(FetchError::NotAModel { .. })));
+}
+
+#[test]
+fn other_families_are_refused_by_name() {
+    for (extra, word) in [("text_encoder_2/config.json", "SDXL"), ("transformer/config.json", "transformer")]
+    {
+        let mut files = published();
+        files.insert(extra.into(), b"{}".to_vec());
+        let error = plan(&files, &Wish::default()).expect_err("another family");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let error = plan(&Files::from([("README.md".into(), b"hello".to_vec())]), &Wish::default());
+    assert!(matches!(error, Err(FetchError::NotAModel { .. })));
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_never_chosen() {
+    for name in [
+        "..\\evil.safetensors",
+        ".hidden.safetensors",
+        "c:evil.safetensors",
+        "a\u{0}b.safetensors",
+        "../evil.safetensors",
+    ] {
+        let files = Files::from([(name.to_owned(), vec![1; 2000])]);
+        assert!(plan(&files, &Wish::default()).is_err(), "{name}");
+        let wish = Wish { file: Some(name.to_owned()), ..Wish::default() };
+        assert!(plan(&files, &wish).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn each_file_is_known_by_its_checksum_beforehand() {
+    let files = demo();
+    let plan = plan(&files, &Wish::default()).expect("a plan");
+    for wanted in &plan.files {
+        let contents = &files[&wanted.path];
+        let digest = match contents.len() {
+            1000.. => Digest::Sha256(sha256(contents)),
+            _ => Digest::GitBlob(git_blob(contents)),
+        };
+        assert_eq!((wanted.bytes, &wanted.digest), (contents.len() as u64, &digest), "{}", wanted.path);
+    }
+}
+
+#[test]
+fn a_mirror_that_tells_no_sizes_is_asked_for_each_file() {
+    let files = demo();
+    let served = files.clone();
+    let server = Server::start(move |seen, _| {
+        let reply = honest(&served, seen);
+        if !seen.path.starts_with("/api/") {
+            return reply;
+        }
+        let names: Vec<_> = served.keys().map(|path| serde_json::json!({ "rfilename": path })).collect();
+        Reply::new(200, serde_json::json!({ "sha": COMMIT, "siblings": names }).to_string())
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = hub(&server.address(), None);
+    let plan = super::booth::plan(&hub).expect("a plan");
+    assert!(server.seen().iter().skip(1).all(|seen| seen.method == "HEAD"));
+    for wanted in &plan.files {
+        assert_eq!(wanted.digest, Digest::Sha256(sha256(&files[&wanted.path])), "from its headers");
+    }
+    let target = folder.path().join("model");
+    assert_eq!(hub.fetch(&plan, &target, &mut |_| ControlFlow::Continue(())).expect("fetches"), target);
+}
