@@ -63,7 +63,7 @@ fn outcome(effect: Effect) -> Option<News> {
         Effect::Inspect(path) => Some(News::Inspected(inspect(path))),
         Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
         Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
-        Effect::Send(_) | Effect::Save(_) | Effect::Library(_) => None,
+        Effect::Send(_) | Effect::Save(_) | Effect::Library(_) | Effect::Hub(_) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
+pub mod download;
 mod hearing;
 mod shelving;
 
@@ -17,6 +18,7 @@ use engine::recipe::{Recipe, Start};
 use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
 use engine::text::{Tokenized, Words};
 
+use self::download::Download;
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::film::{Film, Play};
 use crate::library::Catalogue;
@@ -42,6 +44,7 @@ pub struct AppState {
     pub run: Option<Run>,
     pub queued: Option<Recipe>,
     pub film: Film,
+    pub download: Download,
     pub dropped: Option<Dropped>,
     pub problems: Problems,
     /// The models on this machine, as far as they are known.
@@ -105,6 +108,7 @@ impl AppState {
             run: None,
             queued: None,
             film: Film::default(),
+            download: Download::default(),
             dropped: None,
             problems: Problems::default(),
             library: Arc::default(),
@@ -124,6 +128,7 @@ impl AppState {
         let mut effects = self.open_model(self.settings.model.clone());
         effects.extend(self.read_start_image());
         effects.extend(self.look_for_models());
+        effects.push(self.find_unfinished());
         effects
     }
 
@@ -207,6 +212,7 @@ impl AppState {
             Command::DismissDropped => self.dropped = None,
             Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
+            Command::Download(wish) => return self.handle_download(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
             Command::HoverStep(step) => {

@@ -36,6 +36,7 @@ impl AppState {
             News::ModelPicked(source) => return self.open_model(source),
             News::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
             News::Catalogue(catalogue) => self.library = catalogue,
+            News::Hub(report) => return self.receive_report(report),
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);
                 self.settings.output_folder = Some(folder);
