@@ -20,7 +20,7 @@ use crate::settings::{Settings, WindowLayout};
 use crate::state::AppState;
 use crate::textures::Textures;
 use crate::theme::{self, Tokens};
-use crate::{chores, fonts, shortcuts};
+use crate::{chores, fonts, hub, shortcuts};
 
 /// The engine as the window knows it: requests go in, events come out, and whenever one does, the
 /// window is woken.
@@ -158,6 +158,10 @@ impl TidepoolApp {
                 Effect::Send(request) => self.engine.send(request),
                 Effect::Save(batch) => self.saver.save(batch),
                 Effect::WatchConcepts(folders) => self.concepts.watch(folders),
+                Effect::Hub(errand) => {
+                    let teller = self.teller.clone();
+                    hub::run(errand, move |report| teller.tell(News::Hub(report)));
+                }
                 errand => {
                     let teller = self.teller.clone();
                     chores::run(errand, move |news| teller.tell(news));

@@ -76,7 +76,11 @@ fn outcome(effect: Effect) -> Option<News> {
         Effect::Inspect(paths) => Some(News::Inspected(paths.into_iter().map(inspect).collect())),
         Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
         Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
-        Effect::Send(_) | Effect::Save(_) | Effect::Library(_) | Effect::WatchConcepts(_) => None,
+        Effect::Send(_)
+        | Effect::Save(_)
+        | Effect::Library(_)
+        | Effect::WatchConcepts(_)
+        | Effect::Hub(_) => None,
     }
 }
 

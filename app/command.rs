@@ -13,6 +13,7 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Request};
 
 use crate::concept_watch::ConceptNews;
+use crate::hub;
 use crate::library::{Catalogue, Order};
 use crate::problems::Place;
 use crate::settings::{Tab, ThemeChoice, WindowLayout};
@@ -46,6 +47,7 @@ pub enum Command {
     ChooseModelFile,
     OpenModel(ModelSource),
     Library(LibraryWish),
+    Download(DownloadWish),
     /// The step under the pointer.
     HoverStep(Option<usize>),
     /// Holds a step on the canvas; `None` lets it go.
@@ -92,6 +94,23 @@ pub enum LibraryWish {
     PauseHashing(bool),
 }
 
+/// A wish about the model that is to be fetched.
+#[derive(Clone, Debug)]
+pub enum DownloadWish {
+    /// `owner/name`, as far as it is typed.
+    Name(String),
+    /// What is it?
+    LookUp,
+    /// What is Stable Diffusion 1.5?
+    LookUpStandard,
+    /// Begin, or go on.
+    Start,
+    Pause,
+    /// Away with it, and with what has come.
+    Cancel,
+    DismissProblem,
+}
+
 /// What is to be done outside of the state.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -118,6 +137,7 @@ pub enum Effect {
     /// Look into these folders for concepts from now on.
     WatchConcepts(Vec<PathBuf>),
     Copy(Arc<Pixels>),
+    Hub(hub::Errand),
     /// Show a folder in the system's file manager.
     OpenFolder(PathBuf),
 }
@@ -161,6 +181,7 @@ pub enum News {
     LibraryFolderPicked(PathBuf),
     /// What the librarian has found so far.
     Catalogue(Arc<Catalogue>),
+    Hub(hub::Report),
     /// Something else went wrong, and a sentence is all there is to it.
     Trouble(String),
 }

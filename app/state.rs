@@ -4,6 +4,7 @@
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
 mod concepts;
+pub mod download;
 mod hearing;
 mod shelving;
 
@@ -19,6 +20,7 @@ use engine::recipe::{Recipe, Start};
 use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
 use engine::text::{Tokenized, Words};
 
+use self::download::Download;
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::film::{Film, Play};
 use crate::library::Catalogue;
@@ -46,6 +48,7 @@ pub struct AppState {
     pub run: Option<Run>,
     pub queued: Option<Recipe>,
     pub film: Film,
+    pub download: Download,
     pub dropped: Option<Dropped>,
     pub problems: Problems,
     /// The models on this machine, as far as they are known.
@@ -110,6 +113,7 @@ impl AppState {
             run: None,
             queued: None,
             film: Film::default(),
+            download: Download::default(),
             dropped: None,
             problems: Problems::default(),
             library: Arc::default(),
@@ -130,6 +134,7 @@ impl AppState {
         effects.extend(self.read_start_image());
         effects.extend(self.look_for_models());
         effects.extend(self.begin_concepts());
+        effects.push(Self::find_unfinished());
         effects
     }
 
@@ -217,6 +222,7 @@ impl AppState {
             Command::DismissDropped => self.dropped = None,
             Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
+            Command::Download(wish) => return self.handle_download(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
             Command::HoverStep(step) => {

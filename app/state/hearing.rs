@@ -47,6 +47,7 @@ impl AppState {
                     return vec![self.watch_concepts()];
                 }
             }
+            News::Hub(report) => return self.receive_report(report),
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);
                 self.settings.output_folder = Some(folder);
