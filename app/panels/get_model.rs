@@ -104,7 +104,9 @@ fn offer_ui(ui: &mut Ui, offer: &Offer, wishes: &mut Vec<DownloadWish>) {
     note_ui(ui, format!("{}.", plan.licence.in_words()), theme::small(), tokens.text);
     let came = if *done > 0 { format!(", of which {} are here", in_words(*done)) } else { String::new() };
     let room = free.map_or_else(String::new, |free| format!("; {} free", in_words(free)));
-    let size = format!("{} in {} files{came}{room}", in_words(plan.bytes()), plan.files.len());
+    let files =
+        if plan.files.len() == 1 { "one file".to_owned() } else { format!("{} files", plan.files.len()) };
+    let size = format!("{} in {files}{came}{room}", in_words(plan.bytes()));
     note_ui(ui, size, theme::small(), tokens.dim);
     if link_ui(ui, "Its page, with the whole licence", theme::small(), tokens.dim, true).clicked() {
         ui.ctx().open_url(OpenUrl::new_tab(page));

@@ -3,6 +3,7 @@
 
 mod access;
 mod booth;
+mod card;
 mod command_line;
 mod faults;
 mod going_on;
