@@ -46,6 +46,8 @@ pub enum Command {
     ChooseModelFile,
     OpenModel(ModelSource),
     Library(LibraryWish),
+    /// Ends the opening at hand and goes back to the model before it.
+    StopOpening,
     /// The step under the pointer.
     HoverStep(Option<usize>),
     /// Holds a step on the canvas; `None` lets it go.
