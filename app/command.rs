@@ -48,6 +48,8 @@ pub enum Command {
     OpenModel(ModelSource),
     Library(LibraryWish),
     Download(DownloadWish),
+    /// Ends the opening at hand and goes back to the model before it.
+    StopOpening,
     /// The step under the pointer.
     HoverStep(Option<usize>),
     /// Holds a step on the canvas; `None` lets it go.

@@ -6,6 +6,7 @@
 mod concepts;
 pub mod download;
 mod hearing;
+mod opening;
 mod shelving;
 
 use std::collections::BTreeMap;
@@ -63,6 +64,10 @@ pub struct AppState {
     pub warning: Option<String>,
     /// On the canvas until the run at hand has a picture of its own.
     before: Vec<Arc<Pixels>>,
+    /// Of the newest opening.
+    opening: StopFlag,
+    /// The model that was open last.
+    opened: Option<ModelSource>,
     next_job: u64,
     last_seed: Option<u64>,
 }
@@ -122,6 +127,8 @@ impl AppState {
             drawer_open: false,
             warning: None,
             before: Vec::new(),
+            opening: StopFlag::default(),
+            opened: None,
             next_job: 1,
             // The seed of the last session was used up in it.
             last_seed: (!is_first_start).then_some(last_seed),
@@ -225,6 +232,7 @@ impl AppState {
             Command::Download(wish) => return self.handle_download(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
+            Command::StopOpening => return self.stop_opening(),
             Command::HoverStep(step) => {
                 self.film.hovered = step;
                 self.film.under_pointer = step;
@@ -334,19 +342,6 @@ impl AppState {
             run.job.stop.raise();
             run.phase = Phase::Stopping;
         }
-    }
-
-    fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
-        let name = source.name();
-        self.problems.clear(Place::Model);
-        self.model = Model::Opening { name, fraction: 0.0 };
-        self.settings.model = source.clone();
-        self.remember_recent(&source);
-        vec![Effect::Send(Request::OpenModel {
-            source,
-            vae: self.settings.vae.clone(),
-            device: self.settings.device,
-        })]
     }
 
     fn start_path(&self) -> Option<&PathBuf> {

@@ -131,7 +131,7 @@ fn ask(part: Part, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, 
         Part::VaeGradient => device.clone().autodiff(),
         _ => device.clone(),
     };
-    let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| true)?;
+    let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)?;
     Ok(part.answer(&model, &device, unet_dtype)?)
 }
 

@@ -1,11 +1,11 @@
 //! A model on a device: opened, and its networks called one by one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
-use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
+use crate::checkpoint::{ModelSource, OpenError, OpenedModel, Stamp, open};
 use crate::concepts::Concepts;
 use crate::cpu;
 use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
@@ -47,9 +47,20 @@ impl Pipeline {
         choice: DeviceChoice,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Self, OpenError> {
+        Self::open_with_room(source, vae, choice, &mut |_| (), progress)
+    }
+
+    /// The same. Before any weight is read, `make_room` is told the bytes that all of them will take.
+    pub fn open_with_room(
+        source: &ModelSource,
+        vae: Option<&Path>,
+        choice: DeviceChoice,
+        make_room: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Self, OpenError> {
         let Chosen { device, unet_dtype, card } = choose(choice)?;
         cpu::join_workers();
-        let model = open(source, vae, &device, unet_dtype, progress)?;
+        let model = open(source, vae, &device, unet_dtype, make_room, progress)?;
         let mut pipeline = Self::new(source.name(), model, device, unet_dtype, card)?;
         let name_of =
             |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -97,6 +108,19 @@ impl Pipeline {
             })?;
         }
         Ok(pipeline)
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn held_bytes(&self) -> u64 {
+        self.model.held_bytes
+    }
+
+    pub fn weight_files(&self) -> &[PathBuf] {
+        &self.model.weight_files
+    }
+
+    pub(crate) fn stamps(&self) -> &[Stamp] {
+        &self.model.stamps
     }
 
     pub fn card(&self) -> &ModelCard {

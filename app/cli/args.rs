@@ -33,6 +33,8 @@ pub enum Command {
     Models(ModelsArgs),
     /// Get a model from the Hugging Face Hub
     Get(GetArgs),
+    /// Write the tensors of pickles (.ckpt, .pt, .bin) into .safetensors files beside them
+    Convert(ConvertArgs),
     /// List the graphics adapters, what each can do, and which one is used and why
     Devices(DevicesArgs),
     /// Measure how fast this machine makes pictures
@@ -188,6 +190,13 @@ pub struct GetArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct ConvertArgs {
+    /// Models and concepts; they stay as they are, and no file is written over
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct DevicesArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -212,7 +221,11 @@ pub struct BenchArgs {
     /// Steps of each picture [default: 20; 3 for sd15-random]
     #[arg(long, value_name = "N")]
     pub steps: Option<u32>,
-    /// Pictures to time, after one to warm up
+    /// Measure how long the model takes to open instead, and how much memory, beside the time that
+    /// the disk takes to read the same bytes
+    #[arg(long, conflicts_with_all = ["size", "steps"])]
+    pub load: bool,
+    /// Pictures to time, after one to warm up; with --load, openings
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
     /// Print one JSON object

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::BenchArgs;
+use super::bench_load::bench_load;
 use super::{Failure, memory, progress, render, say};
 
 /// Asks for Stable Diffusion 1.5 in shape, with random weights.
@@ -46,6 +47,9 @@ struct Figures {
 }
 
 pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
+    if args.load {
+        return bench_load(args);
+    }
     let is_random = args.model.as_os_str() == SD15_RANDOM;
     let steps = args.steps.unwrap_or(if is_random { 3 } else { 20 });
     let mut recipe = Recipe { prompt: PROMPT.to_owned(), steps, ..Recipe::default() };
@@ -182,7 +186,7 @@ fn time_stop(pipeline: &Pipeline, recipe: &Recipe, into_step: Duration) -> Resul
 }
 
 /// The middle one, or the mean of the middle two; 0 of nothing.
-fn median(mut secs: Vec<f64>) -> f64 {
+pub fn median(mut secs: Vec<f64>) -> f64 {
     secs.sort_by(f64::total_cmp);
     match secs.len() {
         0 => 0.0,

@@ -5,7 +5,9 @@
 
 mod args;
 mod bench;
+mod bench_load;
 mod concepts;
+mod convert;
 mod devices;
 mod files;
 mod get;
@@ -56,6 +58,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Some(Command::Models(args)) => models::models(&args),
         Some(Command::Get(args)) => get::get(&args),
         Some(Command::Devices(args)) => devices::devices(&args),
+        Some(Command::Convert(args)) => convert::convert_all(&args),
         Some(Command::Bench(args)) => bench::bench(&args),
     }
 }

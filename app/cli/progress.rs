@@ -9,6 +9,11 @@ pub fn opening_bar() -> ProgressBar {
     bar(1000, "opening the model {wide_bar} {percent:>3} %")
 }
 
+/// Converting a file: a fraction of its bytes.
+pub fn converting_bar() -> ProgressBar {
+    bar(1000, "converting {wide_bar} {percent:>3} %")
+}
+
 /// Sampling: steps, speed and time left.
 pub fn steps_bar(steps: usize) -> ProgressBar {
     bar(steps as u64, "{wide_bar} step {pos} of {len} · {speed} · {eta} left")
@@ -26,7 +31,7 @@ pub fn bench_bar(rounds: u64) -> ProgressBar {
     bar(rounds, "measuring {wide_bar} {pos} of {len}")
 }
 
-/// Moves an [`opening_bar`] to `fraction`, 0 to 1.
+/// Moves an [`opening_bar`] or a [`converting_bar`] to `fraction`, 0 to 1.
 pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
     bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
 }

@@ -19,6 +19,12 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);
+    if matches!(state.model, Model::Opening { .. }) {
+        let sentence = "Ends the opening and goes back to the model before.";
+        if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
+            commands.push(Command::StopOpening);
+        }
+    }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let (name, other) = if ui.visuals().dark_mode {
             ("Light theme", ThemeChoice::Light)

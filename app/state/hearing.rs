@@ -91,10 +91,18 @@ impl AppState {
 
     fn receive_model(&mut self, event: ModelEvent) {
         match event {
+            // What was stopped may be a little further on its way still.
+            ModelEvent::Opening { .. } if self.opening.is_raised() => {}
             ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
+            // An opening ends early for a newer one, too.
+            ModelEvent::Stopped if self.opening.is_raised() => self.model = Model::Missing,
+            ModelEvent::Stopped => {}
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
                 self.problems.clear(Place::Run);
+                if card.name == self.settings.model.name() {
+                    self.opened = Some(self.settings.model.clone());
+                }
                 self.model = Model::Open(card);
                 self.reread_prompts();
             }

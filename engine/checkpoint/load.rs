@@ -1,13 +1,20 @@
 //! Fills a network with the weights of a file, found by the path of each parameter.
+//!
+//! A [`Plan`] says what the network takes and is made before a number is read, so that a file that
+//! does not fit is refused at once. Carrying it out is work for every core: each takes the next
+//! weight, reads it by pieces and puts each piece where it belongs, in the precision and the order
+//! that the network computes with, while the others wait for the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use rayon::prelude::*;
+use half::f16;
 
 use super::OpenError;
 use super::names::{Share, Spelling, Table};
+use super::numbers::TensorKind;
+use super::read::{Wanted, read_all};
 use super::weights::WeightFile;
 use crate::cpu;
 
@@ -17,16 +24,51 @@ pub struct Target<'a> {
     pub dtype: FloatDType,
 }
 
+/// Numbers as they are to lie in memory.
+pub enum Numbers {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
 impl Target<'_> {
-    /// A weight on the device, in the memory order in which its layer reads it. `holder` is the type of
-    /// the layer, as burn names it.
-    pub fn place<const D: usize>(&self, values: Vec<f32>, shape: [usize; D], holder: &str) -> Tensor<D> {
-        let is_product = matches!(holder, "Struct:Linear" | "Struct:Conv2d");
-        if is_product && D > 1 && cpu::is_cpu(self.device) {
-            return outputs_last(&values, shape, self.device);
-        }
-        Tensor::from_data(TensorData::new(values, shape), (self.device, DType::from(self.dtype)))
+    /// True for weights that lie outputs last here, `[.., inputs, outputs]`, as their layer reads them.
+    /// `holder` is the type of the layer, as burn names it.
+    pub fn turns(&self, axes: usize, holder: &str) -> bool {
+        axes > 1 && matches!(holder, "Struct:Linear" | "Struct:Conv2d") && cpu::is_cpu(self.device)
     }
+
+    /// Numbers on the device, one after the other.
+    pub fn upload(&self, numbers: Numbers) -> Tensor<1> {
+        let data = match numbers {
+            Numbers::F32(values) => {
+                let len = values.len();
+                TensorData::new(values, [len])
+            }
+            Numbers::F16(values) => {
+                let len = values.len();
+                TensorData::new(values, [len])
+            }
+        };
+        Tensor::from_data(data, (self.device, DType::from(self.dtype)))
+    }
+}
+
+/// The weight `[outputs, inputs, ..]` of numbers in the order of memory.
+pub fn shaped<const D: usize>(numbers: Tensor<1>, shape: [usize; D], turned: bool) -> Tensor<D> {
+    if !turned {
+        return numbers.reshape(shape);
+    }
+    // Axes of the memory: those after the second, then inputs, then outputs.
+    let memory_axes: [usize; D] = std::array::from_fn(|at| match D - at {
+        1 => 0,
+        2 => 1,
+        _ => at + 2,
+    });
+    let memory_shape: [usize; D] = memory_axes.map(|axis| shape[axis]);
+    let logical_axes: [isize; D] = std::array::from_fn(|axis| {
+        memory_axes.iter().position(|&at| at == axis).expect("a permutation") as isize
+    });
+    numbers.reshape(memory_shape).permute(logical_axes)
 }
 
 /// The weights of one network in a file, and how the file names them.
@@ -37,61 +79,75 @@ pub struct Part<'a> {
     pub table: Table,
 }
 
-impl Part<'_> {
-    /// Bytes of its weights.
+/// Which weights a network takes, each found and of the right shape.
+pub struct Plan<'a> {
+    file: &'a WeightFile,
+    target: &'a Target<'a>,
+    wanted: Vec<Wanted>,
+    places: HashMap<ParamId, usize>,
+}
+
+impl<'a> Plan<'a> {
+    /// # Errors
+    /// The first weight that is missing, misshapen or spare, by its name.
+    pub fn new<M: Module>(
+        network: &M,
+        part: &'a Part<'a>,
+        target: &'a Target<'a>,
+    ) -> Result<Self, OpenError> {
+        let file = part.file;
+        let table = &part.table;
+        let mut planner = Planner { file, table, target, path: Vec::new(), found: Ok(Vec::new()) };
+        network.visit(&mut planner);
+        let mut found = planner.found?;
+        // A disk with a moving head reads forwards best.
+        found.sort_by_key(|(_, wanted)| file.place(&wanted.name));
+        let places = found.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
+        let wanted: Vec<Wanted> = found.into_iter().map(|(_, wanted)| wanted).collect();
+
+        let used: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
+        let mut names = file.names().filter(|name| name.starts_with(part.prefix));
+        match names.find(|name| !used.contains(name) && !part.table.is_spare(&name[part.prefix.len()..])) {
+            Some(name) => Err(OpenError::Spare(name.into(), file.path().to_owned())),
+            None => Ok(Self { file, target, wanted, places }),
+        }
+    }
+
+    /// Bytes that will be read.
     pub fn byte_len(&self) -> u64 {
-        self.names().map(|name| self.file.byte_len(name)).sum()
+        let len = |name: &str| self.file.kind(name).map_or(0, TensorKind::len);
+        self.wanted.iter().map(|wanted| (wanted.count() * len(&wanted.name)) as u64).sum()
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.file.names().filter(|name| name.starts_with(self.prefix))
+    /// Bytes that the weights take on the device.
+    pub fn held_bytes(&self) -> u64 {
+        let numbers: usize = self.wanted.iter().map(Wanted::count).sum();
+        numbers as u64 * if self.target.dtype == FloatDType::F16 { 2 } else { 4 }
+    }
+
+    /// Reads the weights. `progress` is told the bytes read since it was last told, many times a
+    /// second, and answers whether to go on.
+    pub fn fill<M: Module>(self, network: M, progress: &mut dyn FnMut(u64) -> bool) -> Result<M, OpenError> {
+        let mut tensors: Vec<Option<Tensor<1>>> = self.wanted.iter().map(|_| None).collect();
+        let has_halves = self.target.dtype == FloatDType::F16;
+        read_all(self.file, &self.wanted, has_halves, progress, &mut |index, numbers| {
+            tensors[index] = Some(self.target.upload(numbers));
+        })?;
+        Ok(network.map(&mut Filler { plan: self, tensors }))
     }
 }
 
-/// Fills `network` from a part of a file. `progress` is told the bytes read, and answers whether to go on.
-///
-/// # Errors
-/// The first weight that is missing, misshapen or spare, by its name.
-pub fn load<M: Module>(
-    network: M,
-    part: &Part<'_>,
-    target: &Target<'_>,
-    progress: &mut dyn FnMut(u64) -> bool,
-) -> Result<M, OpenError> {
-    let mut filler = Filler {
-        file: part.file,
-        table: &part.table,
-        target,
-        progress,
-        path: Vec::new(),
-        used: BTreeSet::new(),
-        error: None,
-    };
-    let network = network.map(&mut filler);
-    if let Some(error) = filler.error {
-        return Err(error);
-    }
-    let mut spare = part
-        .names()
-        .filter(|name| !filler.used.contains(*name) && !part.table.is_spare(&name[part.prefix.len()..]));
-    match spare.next() {
-        Some(name) => Err(OpenError::Spare(name.into(), part.file.path().to_owned())),
-        None => Ok(network),
-    }
-}
-
-struct Filler<'a> {
+/// Walks over a network and finds the weight of each parameter.
+struct Planner<'a> {
     file: &'a WeightFile,
     table: &'a Table,
     target: &'a Target<'a>,
-    progress: &'a mut dyn FnMut(u64) -> bool,
     /// Names of the fields we are in, each with the type that holds it.
     path: Vec<(String, String)>,
-    used: BTreeSet<String>,
-    error: Option<OpenError>,
+    found: Result<Vec<(ParamId, Wanted)>, OpenError>,
 }
 
-impl ModuleMapper for Filler<'_> {
+impl ModuleVisitor for Planner<'_> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.push((name.into(), container_type.into()));
     }
@@ -100,53 +156,56 @@ impl ModuleMapper for Filler<'_> {
         self.path.pop();
     }
 
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
-            return param;
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.found.is_err() {
+            return;
         }
-        match self.weight(&param) {
-            Ok(value) => Param::initialized(param.id, value),
-            Err(error) => {
-                self.error = Some(error);
-                param
-            }
+        match (self.find(param.lazy_shape().to_vec()), &mut self.found) {
+            (Ok(wanted), Ok(found)) => found.push((param.id, wanted)),
+            (Err(error), found) => *found = Err(error),
+            _ => {}
         }
     }
 }
 
-impl Filler<'_> {
-    fn weight<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<Tensor<D>, OpenError> {
+impl Planner<'_> {
+    fn find(&self, shape: Vec<usize>) -> Result<Wanted, OpenError> {
+        let file = self.file;
         // An enum's variant is our choice and no part of the name.
         let fields = self.path.iter().filter(|(_, container)| !container.starts_with("Enum:"));
         let path = fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
         let spellings = self.table.spellings(&path);
-        let file_path = || self.file.path().to_owned();
-        let known = spellings.iter().find(|spelling| self.file.shape(&spelling.name).is_some());
+        let known = spellings.iter().find(|spelling| file.shape(&spelling.name).is_some());
         let Some(Spelling { name, share }) = known else {
-            return Err(OpenError::Missing(spellings[0].name.clone(), file_path()));
+            return Err(OpenError::Missing(spellings[0].name.clone(), file.path().to_owned()));
         };
-        let shape: [usize; D] = std::array::from_fn(|axis| param.lazy_shape()[axis]);
         let expected = whole_shape(&shape, *share);
-        let found = self.file.shape(name).unwrap_or_default();
+        let found = file.shape(name).unwrap_or_default();
         if !is_same_shape(&expected, found) {
-            return Err(OpenError::Misshapen {
-                name: name.clone(),
-                expected,
-                found: found.to_vec(),
-                path: file_path(),
-            });
-        }
-        let (mut values, bytes) = self.file.read(name)?;
-        if *share != Share::WHOLE {
-            let len = values.len() / share.of;
-            values = values[share.index * len..][..len].to_vec();
-        }
-        self.used.insert(name.clone());
-        if !(self.progress)(bytes / share.of as u64) {
-            return Err(OpenError::Stopped);
+            let (name, found, path) = (name.clone(), found.to_vec(), file.path().to_owned());
+            return Err(OpenError::Misshapen { name, expected, found, path });
         }
         let holder = self.path.last().map_or("", |(_, container)| container.as_str());
-        Ok(self.target.place(values, shape, holder))
+        let turned = self.target.turns(shape.len(), holder);
+        let skip = share.index * shape.iter().product::<usize>();
+        Ok(Wanted { name: name.clone(), shape, skip, turned })
+    }
+}
+
+/// Gives each parameter its tensor.
+struct Filler<'a> {
+    plan: Plan<'a>,
+    tensors: Vec<Option<Tensor<1>>>,
+}
+
+impl ModuleMapper for Filler<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let index = self.plan.places[&param.id];
+        let wanted = &self.plan.wanted[index];
+        let numbers =
+            self.tensors[index].take().expect("every weight of the plan was read, for one parameter");
+        let shape = std::array::from_fn(|axis| wanted.shape[axis]);
+        Param::initialized(param.id, shaped(numbers, shape, wanted.turned))
     }
 }
 
@@ -164,34 +223,4 @@ fn is_same_shape(expected: &[usize], found: &[usize]) -> bool {
     let (short, long) = if expected.len() <= found.len() { (expected, found) } else { (found, expected) };
     let extra = long.get(short.len()..).unwrap_or_default();
     long.starts_with(short) && (extra.is_empty() || short.len() == 2 && extra == [1, 1])
-}
-
-/// A weight `[outputs, inputs, ..]` that lies in memory as `[.., inputs, outputs]`, the order in
-/// which the kernels read it.
-fn outputs_last<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
-    /// Rows of the result written together, so that each cache line of the source is used whole.
-    const ROWS: usize = 16;
-    let (outputs, inputs) = (shape[0], shape[1]);
-    let taps: usize = shape[2..].iter().product();
-    let mut turned = vec![0.0; values.len()];
-    turned.par_chunks_mut(ROWS * outputs).enumerate().for_each(|(block, turned)| {
-        for output in 0..outputs {
-            let source = &values[output * inputs * taps..][..inputs * taps];
-            for row in 0..turned.len() / outputs {
-                let (tap, input) = ((block * ROWS + row) / inputs, (block * ROWS + row) % inputs);
-                turned[row * outputs + output] = source[input * taps + tap];
-            }
-        }
-    });
-    // Axes of the memory: those after the second, then inputs, then outputs.
-    let memory_axes: [usize; D] = std::array::from_fn(|at| match D - at {
-        1 => 0,
-        2 => 1,
-        _ => at + 2,
-    });
-    let memory_shape: [usize; D] = memory_axes.map(|axis| shape[axis]);
-    let logical_axes: [isize; D] = std::array::from_fn(|axis| {
-        memory_axes.iter().position(|&at| at == axis).expect("a permutation") as isize
-    });
-    Tensor::<D>::from_data(TensorData::new(turned, memory_shape), device).permute(logical_axes)
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod beginning;
 mod config;
+mod convert;
 mod digest;
 mod embedded;
 mod files;
@@ -18,8 +19,12 @@ mod numbers;
 mod open;
 mod original;
 mod random;
+mod read;
 mod safetensors;
+mod stamp;
+mod tensor_bytes;
 mod torch;
+mod turn;
 mod vae_file;
 pub(crate) mod weights;
 
@@ -29,11 +34,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use config::{ModelConfig, SchedulerConfig};
+pub use convert::{ConvertError, convert};
 pub use files::weights_of_part;
 pub use kind::{WeightKind, kind_of};
 pub use numbers::TensorKind;
 pub use open::{OpenedModel, open};
 pub use random::open_random_sd15;
+pub use stamp::Stamp;
 pub use weights::WeightFile;
 
 /// Where a model is.

@@ -13,18 +13,44 @@ pub enum TensorKind {
     F32,
 }
 
-/// Little-endian numbers as f32.
-pub(super) fn to_f32(bytes: &[u8], kind: TensorKind) -> Vec<f32> {
-    let halves =
-        || -> Vec<u16> { bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect() };
-    let mut values = vec![0.0; bytes.len() / if kind == TensorKind::F32 { 4 } else { 2 }];
-    match kind {
-        TensorKind::F16 => halves().reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
-        TensorKind::BF16 => halves().reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
-        TensorKind::F32 => {
-            let words = bytes.as_chunks().0.iter();
-            values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_le_bytes(*word));
+impl TensorKind {
+    /// Bytes of a number.
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::F16 | Self::BF16 => 2,
+            Self::F32 => 4,
         }
     }
+}
+
+/// Little-endian numbers as f32.
+pub(super) fn to_f32(bytes: &[u8], kind: TensorKind) -> Vec<f32> {
+    let mut values = vec![0.0; bytes.len() / kind.len()];
+    widen(bytes, kind, &mut values);
     values
+}
+
+/// Little-endian numbers into as many of f32.
+pub(super) fn widen(bytes: &[u8], kind: TensorKind, values: &mut [f32]) {
+    /// Small enough to stay in the nearest cache.
+    const PIECE: usize = 2048;
+    if kind == TensorKind::F32 {
+        let words = bytes.as_chunks().0.iter();
+        values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_le_bytes(*word));
+        return;
+    }
+    let mut piece = [0; PIECE];
+    for (values, bytes) in values.chunks_mut(PIECE).zip(bytes.chunks(2 * PIECE)) {
+        let halves = &mut piece[..values.len()];
+        halves.iter_mut().zip(bytes.as_chunks().0).for_each(|(half, pair)| *half = u16::from_le_bytes(*pair));
+        widen_halves(halves, kind, values);
+    }
+}
+
+/// The bits of numbers of 16 bits into as many of f32.
+pub(super) fn widen_halves(halves: &[u16], kind: TensorKind, values: &mut [f32]) {
+    match kind {
+        TensorKind::BF16 => halves.reinterpret_cast::<bf16>().convert_to_f32_slice(values),
+        _ => halves.reinterpret_cast::<f16>().convert_to_f32_slice(values),
+    }
 }

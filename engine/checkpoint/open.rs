@@ -1,6 +1,6 @@
 //! Opens a model: configuration, networks, weights, tokenizer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -9,7 +9,8 @@ use burn::tensor::{Device, FloatDType};
 use super::beginning::Beginning;
 use super::config::ModelConfig;
 use super::files::{DIFFUSERS, Files, TRANSFORMERS};
-use super::load::{Part, Target, load};
+use super::load::{Part, Plan, Target};
+use super::stamp::{Stamp, stamps_of};
 use super::vae_file::VaeFile;
 use super::weights::WeightFile;
 use super::{ModelSource, OpenError, names, original};
@@ -25,38 +26,48 @@ pub struct OpenedModel {
     pub vae: Vae,
     /// Bytes of the weights in their files.
     pub file_bytes: u64,
+    /// Bytes of the weights on the device.
+    pub held_bytes: u64,
     pub parameters: u64,
+    pub weight_files: Vec<PathBuf>,
+    /// Of every file and folder that it depends on; none of the built-in model.
+    pub stamps: Vec<Stamp>,
 }
 
 /// Opens a model on a device, with another VAE than its own if one is given. `unet_dtype` is what its UNet computes in; text encoder and VAE, small
 /// beside it and more easily upset, stay in f32.
 ///
+/// Before any weight is read, `make_room` is told the bytes that all of them will take on the device.
 /// `progress` is told the fraction of the bytes read, and answers whether to go on.
 pub fn open(
     source: &ModelSource,
     vae: Option<&Path>,
     device: &Device,
     unet_dtype: FloatDType,
+    make_room: &mut dyn FnMut(u64),
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<OpenedModel, OpenError> {
+    let way = Way { source, vae, device, unet_dtype, make_room, progress };
     match source {
-        ModelSource::File(path) => open_file(source, path, vae, device, unet_dtype, progress),
-        ModelSource::BuiltIn | ModelSource::Folder(_) => {
-            open_folder(source, vae, device, unet_dtype, progress)
-        }
+        ModelSource::File(path) => open_file(path, way),
+        ModelSource::BuiltIn | ModelSource::Folder(_) => open_folder(way),
     }
 }
 
-/// In diffusers layout: a folder of parts, each with its configuration.
-fn open_folder(
-    source: &ModelSource,
-    vae: Option<&Path>,
-    device: &Device,
+/// How a model is to be opened.
+struct Way<'a> {
+    source: &'a ModelSource,
+    vae: Option<&'a Path>,
+    device: &'a Device,
     unet_dtype: FloatDType,
-    progress: &mut dyn FnMut(f32) -> bool,
-) -> Result<OpenedModel, OpenError> {
-    let files = Files::new(source);
-    if let ModelSource::Folder(folder) = source {
+    make_room: &'a mut dyn FnMut(u64),
+    progress: &'a mut dyn FnMut(f32) -> bool,
+}
+
+/// In diffusers layout: a folder of parts, each with its configuration.
+fn open_folder(way: Way<'_>) -> Result<OpenedModel, OpenError> {
+    let files = Files::new(way.source);
+    if let ModelSource::Folder(folder) = way.source {
         if !folder.exists() {
             return Err(OpenError::NotAModel("there is no such folder".into(), folder.clone()));
         }
@@ -65,7 +76,7 @@ fn open_folder(
         }
     }
     let mut config = ModelConfig::read(&files)?;
-    let chosen = choose_vae(vae, &mut config)?;
+    let chosen = choose_vae(way.vae, &mut config)?;
     let tokenizer = tokenizer(&files, &config, files.padding()?.as_deref())?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
@@ -76,26 +87,19 @@ fn open_folder(
         unet: Part { file: &unet_file, prefix: "", table: names::unet() },
         vae: own_vae.or(chosen.as_ref().map(VaeFile::part)).expect("a model's own VAE, or the one chosen"),
     };
-    parts.load(config, tokenizer, device, unet_dtype, progress)
+    parts.load(config, tokenizer, way)
 }
 
 /// In the layout that Stable Diffusion was published in: one file, without configuration.
-fn open_file(
-    source: &ModelSource,
-    path: &Path,
-    vae: Option<&Path>,
-    device: &Device,
-    unet_dtype: FloatDType,
-    progress: &mut dyn FnMut(f32) -> bool,
-) -> Result<OpenedModel, OpenError> {
+fn open_file(path: &Path, way: Way<'_>) -> Result<OpenedModel, OpenError> {
     let beginning = Beginning::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
     if beginning == Beginning::Unknown {
         return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
     let mut config = original::config_of(&file)?;
-    let chosen = choose_vae(vae, &mut config)?;
-    let files = Files::new(source);
+    let chosen = choose_vae(way.vae, &mut config)?;
+    let files = Files::new(way.source);
     config.check(&files)?;
     let words = match tokenizer(&files, &config, None) {
         // A small model of the built-in one's family knows fewer words.
@@ -112,7 +116,7 @@ fn open_file(
         unet: Part { file: &file, prefix: names::UNET_PREFIX, table: names::original_unet(&config.unet) },
         vae: chosen.as_ref().map_or_else(own_vae, VaeFile::part),
     };
-    parts.load(config, words, device, unet_dtype, progress)
+    parts.load(config, words, way)
 }
 
 /// The VAE that takes the place of the model's own, and its configuration with it.
@@ -136,21 +140,35 @@ impl Parts<'_> {
         &self,
         config: ModelConfig,
         tokenizer: Tokenizer,
-        device: &Device,
-        unet_dtype: FloatDType,
-        progress: &mut dyn FnMut(f32) -> bool,
+        way: Way<'_>,
     ) -> Result<OpenedModel, OpenError> {
-        let file_bytes = self.text_encoder.byte_len() + self.unet.byte_len() + self.vae.byte_len();
+        let Way { source, device, unet_dtype, make_room, progress, .. } = way;
+        let exact = Target { device, dtype: FloatDType::F32 };
+        let fast = Target { device, dtype: unet_dtype };
+        let text_encoder = config.text_encoder.init(device);
+        let unet = config.unet.init(device);
+        let vae = config.vae.init(device);
+        // All that is wanted is found before a number is read.
+        let text_plan = Plan::new(&text_encoder, &self.text_encoder, &exact)?;
+        let unet_plan = Plan::new(&unet, &self.unet, &fast)?;
+        let vae_plan = Plan::new(&vae, &self.vae, &exact)?;
+
+        let file_bytes = text_plan.byte_len() + unet_plan.byte_len() + vae_plan.byte_len();
+        let held_bytes = text_plan.held_bytes() + unet_plan.held_bytes() + vae_plan.held_bytes();
+        let parts = [&self.text_encoder, &self.unet, &self.vae];
+        let mut weight_files: Vec<PathBuf> =
+            parts.iter().flat_map(|part| part.file.files()).map(Path::to_owned).collect();
+        weight_files.dedup();
+        let stamps = stamps_of(source, &weight_files);
+        make_room(held_bytes);
         let mut read = 0;
         let mut count = |bytes: u64| {
             read += bytes;
             progress((read as f64 / file_bytes.max(1) as f64) as f32)
         };
-        let exact = Target { device, dtype: FloatDType::F32 };
-        let fast = Target { device, dtype: unet_dtype };
-        let text_encoder = load(config.text_encoder.init(device), &self.text_encoder, &exact, &mut count)?;
-        let unet = load(config.unet.init(device), &self.unet, &fast, &mut count)?;
-        let vae = load(config.vae.init(device), &self.vae, &exact, &mut count)?;
+        let text_encoder = text_plan.fill(text_encoder, &mut count)?;
+        let unet = unet_plan.fill(unet, &mut count)?;
+        let vae = vae_plan.fill(vae, &mut count)?;
         let parameters = text_encoder.num_params() + unet.num_params() + vae.num_params();
         Ok(OpenedModel {
             config,
@@ -159,6 +177,9 @@ impl Parts<'_> {
             unet,
             vae,
             file_bytes,
+            held_bytes,
+            weight_files,
+            stamps,
             parameters: parameters as u64,
         })
     }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::config::ModelConfig;
 use super::files::Files;
-use super::load::Target;
+use super::load::{Numbers, Target, shaped};
 use super::open::tokenizer;
 use super::{ModelSource, OpenError, OpenedModel};
 
@@ -24,6 +24,7 @@ pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<Opene
     let unet = config.unet.init(device).map(&mut Noise::new(&fast));
     let vae = config.vae.init(device).map(&mut Noise::new(&exact));
     let parameters = (text_encoder.num_params() + unet.num_params() + vae.num_params()) as u64;
+    let bytes_per_number = if unet_dtype == FloatDType::F16 { 2 } else { 4 };
     Ok(OpenedModel {
         config,
         tokenizer: Arc::new(tokenizer),
@@ -31,6 +32,9 @@ pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<Opene
         unet,
         vae,
         file_bytes: 2 * parameters,
+        held_bytes: bytes_per_number * parameters,
+        weight_files: Vec::new(),
+        stamps: Vec::new(),
         parameters,
     })
 }
@@ -72,7 +76,10 @@ impl ModuleMapper for Noise<'_> {
         };
         self.seed += 1;
         let values = uniform(shape.iter().product(), middle, reach, self.seed);
-        Param::initialized(param.id, self.target.place(values, shape, holder))
+        // Noise is the same noise in any order of memory.
+        let turned = self.target.turns(D, holder);
+        let numbers = self.target.upload(Numbers::F32(values));
+        Param::initialized(param.id, shaped(numbers, shape, turned))
     }
 }
 

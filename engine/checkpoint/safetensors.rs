@@ -1,24 +1,25 @@
 //! Weight files in safetensors format: a bounded JSON header, then bytes.
 //!
-//! Tensors are read one by one at their place, so a file that shrinks under us is an error and not a
-//! bus fault, and no more than one tensor of it is held at a time.
+//! Tensors are read from their place by pieces, so a file that shrinks under us is an error and not a
+//! bus fault.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as BTreeEntry;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::OpenError;
-use super::numbers::{TensorKind, to_f32};
+use super::numbers::TensorKind;
+use super::tensor_bytes::TensorBytes;
 
 /// No known model has a header of a tenth of this.
-const LARGEST_HEADER: u64 = 16 << 20;
+pub const LARGEST_HEADER: u64 = 16 << 20;
 
 /// A safetensors file whose header has been read and checked.
 pub struct SafetensorsFile {
@@ -30,7 +31,7 @@ pub struct SafetensorsFile {
 
 enum Bytes {
     Embedded(&'static [u8]),
-    File(Mutex<File>),
+    File(File),
 }
 
 /// A tensor's place in the file.
@@ -50,7 +51,7 @@ impl SafetensorsFile {
             return Err(OpenError::BadWeights("it is no regular file".into(), path.to_owned()));
         }
         let (entries, data_start) = read_header(&mut file, metadata.len(), path)?;
-        Ok(Self { path: path.to_owned(), entries, data_start, bytes: Bytes::File(Mutex::new(file)) })
+        Ok(Self { path: path.to_owned(), entries, data_start, bytes: Bytes::File(file) })
     }
 
     pub fn embedded(mut bytes: &'static [u8], path: PathBuf) -> Result<Self, OpenError> {
@@ -76,31 +77,28 @@ impl SafetensorsFile {
         self.entries.get(name).and_then(Entry::kind)
     }
 
-    /// The tensor's numbers as f32, and how many bytes they took in the file.
-    pub fn read(&self, name: &str) -> Result<(Vec<f32>, u64), OpenError> {
-        let damaged = |what: String| OpenError::BadWeights(what, self.path.clone());
-        let entry =
-            self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), self.path.clone()))?;
-        let kind = entry
-            .kind()
-            .ok_or_else(|| damaged(format!("{name} is of type {}, not F16, BF16 or F32", entry.dtype)))?;
+    /// Where a tensor begins, in bytes.
+    pub fn place(&self, name: &str) -> u64 {
+        self.entries.get(name).map_or(0, |entry| entry.data_offsets.0)
+    }
+
+    /// A tensor's bytes, and what its numbers are, if they can be weights.
+    pub fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorKind), OpenError> {
+        let owned = || self.path.clone();
+        let entry = self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), owned()))?;
+        let kind = entry.kind().ok_or_else(|| {
+            let what = format!("{name} is of type {}, not F16, BF16 or F32", entry.dtype);
+            OpenError::BadWeights(what, owned())
+        })?;
         let (start, end) = entry.data_offsets;
-        let len = (end - start) as usize;
-        let values = match &self.bytes {
+        let (start, len) = (self.data_start + start, end - start);
+        let bytes = match &self.bytes {
             Bytes::Embedded(bytes) => {
-                let start = (self.data_start + start) as usize;
-                to_f32(&bytes[start..start + len], kind)
+                TensorBytes::InMemory(Cow::Borrowed(&bytes[start as usize..][..len as usize]))
             }
-            Bytes::File(file) => {
-                let mut bytes = vec![0; len];
-                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                file.seek(SeekFrom::Start(self.data_start + start))
-                    .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(|error| OpenError::Unreadable(error, self.path.clone()))?;
-                to_f32(&bytes, kind)
-            }
+            Bytes::File(file) => TensorBytes::InFile { file, start, len },
         };
-        Ok((values, end - start))
+        Ok((bytes, kind))
     }
 }
 

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::OpenError;
 use super::beginning::Beginning;
-use super::numbers::TensorKind;
+use super::numbers::{TensorKind, to_f32};
 use super::safetensors::SafetensorsFile;
+use super::tensor_bytes::TensorBytes;
 use super::torch::{Node, Pickle, Tensor, TorchFile, Value};
 
 /// An index names a few hundred tensors at most; this is far beyond.
@@ -160,19 +161,45 @@ impl WeightFile {
         }
     }
 
-    /// The tensor's numbers as f32, and how many bytes they took in the file.
-    pub fn read(&self, name: &str) -> Result<(Vec<f32>, u64), OpenError> {
+    /// The tensors of a file of PyTorch's, weights or not.
+    pub(super) fn torch(&self) -> Option<(&TorchFile, &BTreeMap<String, Tensor>)> {
+        match &self.form {
+            Form::Torch { file, tensors } => Some((file, tensors)),
+            Form::Safetensors(_) | Form::Shards { .. } => None,
+        }
+    }
+
+    /// Which of several files a tensor is in, and where: in this order a disk reads best.
+    pub(super) fn place(&self, name: &str) -> (usize, u64) {
+        match &self.form {
+            Form::Safetensors(file) => (0, file.place(name)),
+            Form::Torch { file, tensors } => (0, tensors.get(name).map_or(0, |tensor| file.place(tensor))),
+            Form::Shards { parts, part_of } => {
+                part_of.get(name).map_or((0, 0), |&at| (at, parts[at].place(name).1))
+            }
+        }
+    }
+
+    /// A tensor's bytes, and what its numbers are.
+    pub(super) fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorKind), OpenError> {
         let missing = || OpenError::Missing(name.into(), self.path.clone());
         match &self.form {
-            Form::Safetensors(file) => file.read(name),
+            Form::Safetensors(file) => file.weight(name),
             Form::Torch { file, tensors } => {
                 let tensor = tensors.get(name).ok_or_else(missing)?;
-                let values = file.read(name, tensor);
-                let values = values.map_err(|what| OpenError::BadWeights(what, self.path.clone()))?;
-                Ok((values, tensor.byte_len()))
+                let kind = tensor.kind().ok_or_else(|| format!("{name} is not of F16, BF16 or F32"));
+                kind.and_then(|kind| Ok((file.bytes(name, tensor)?, kind)))
+                    .map_err(|what| OpenError::BadWeights(what, self.path.clone()))
             }
-            Form::Shards { parts, part_of } => parts[*part_of.get(name).ok_or_else(missing)?].read(name),
+            Form::Shards { parts, part_of } => parts[*part_of.get(name).ok_or_else(missing)?].weight(name),
         }
+    }
+
+    /// The tensor's numbers as f32, and how many bytes they took in the file.
+    pub fn read(&self, name: &str) -> Result<(Vec<f32>, u64), OpenError> {
+        let (bytes, kind) = self.weight(name)?;
+        let bytes = bytes.to_vec().map_err(|error| OpenError::Unreadable(error, self.path.clone()))?;
+        Ok((to_f32(&bytes, kind), bytes.len() as u64))
     }
 }
 

@@ -17,7 +17,7 @@ mod png_text;
 mod regular_file;
 mod start_image;
 mod trace;
-mod whole_file;
+pub(crate) mod whole_file;
 
 pub use film::write_gif;
 pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What becomes of a file that already has the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IfExists {
+pub(crate) enum IfExists {
     Refuse,
     Replace,
 }
@@ -54,7 +54,7 @@ pub enum SaveError {
 }
 
 /// Writes a file by way of a part file beside it.
-pub(super) fn write_whole(
+pub(crate) fn write_whole(
     path: &Path,
     if_exists: IfExists,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,

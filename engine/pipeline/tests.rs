@@ -12,7 +12,8 @@ fn built_in() -> Pipeline {
 /// Under autodiff every layer takes burn's own operations, as on a GPU.
 fn on_burns_own_operations(unet_dtype: FloatDType) -> Pipeline {
     let device = Device::flex().autodiff();
-    let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| true).expect("the model");
+    let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)
+        .expect("the model");
     let card =
         DeviceCard { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
     Pipeline::new("Built-in".into(), model, device, unet_dtype, card).expect("a pipeline")

@@ -31,6 +31,8 @@ pub enum ModelEvent {
         fraction: f32,
     },
     Opened(Box<ModelCard>),
+    /// It was asked to stop; no model is open now.
+    Stopped,
     /// A sentence; no model is open now.
     Failed {
         text: String,

@@ -1,6 +1,7 @@
 //! The engine behind two channels: requests in, events out, one named thread between them.
 
 mod event;
+mod models;
 mod request;
 mod worker;
 

@@ -12,9 +12,10 @@ use crate::recipe::Recipe;
 /// A wish, sent over the request channel.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Answered by `Event::Model`; the model before it is let go first.
+    /// Answered by `Event::Model`s, the last of which is `Opened`, `Stopped` or `Failed`; a newer one
+    /// stops it. The model before it is put aside, or let go if both do not fit into memory.
     /// `vae` is a file or folder to take over its own.
-    OpenModel { source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice },
+    OpenModel { source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice, stop: StopFlag },
     /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
     /// The concepts come with it: those at hand when it was asked for, whatever becomes of them
     /// while it waits.

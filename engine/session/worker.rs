@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::models::Models;
 use super::{Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
 use crate::generate::{Film, GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
-use crate::thrift::panic_text;
+use crate::thrift::{Thrift, panic_text};
 
 /// Films of so many jobs are kept for a full decode of their steps.
 const FILMS_KEPT: usize = 4;
@@ -26,6 +27,8 @@ pub struct Session {
     events: Receiver<Event>,
     /// Flags of the jobs sent and perhaps not ended, raised when the session is dropped.
     flags: Mutex<Vec<StopFlag>>,
+    /// Of the newest opening.
+    opening: Mutex<StopFlag>,
     closing: StopFlag,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,7 +41,7 @@ impl Session {
         let closing = StopFlag::default();
         let mut worker = Worker {
             outbox: Outbox { events: outbox, wake: Box::new(wake) },
-            pipeline: None,
+            models: Models::default(),
             films: VecDeque::new(),
             closing: closing.clone(),
         };
@@ -50,15 +53,29 @@ impl Session {
                 }
             })
             .expect("the system can start a thread");
-        Self { requests: Some(requests), events, flags: Mutex::default(), closing, thread: Some(thread) }
+        Self {
+            requests: Some(requests),
+            events,
+            flags: Mutex::default(),
+            opening: Mutex::default(),
+            closing,
+            thread: Some(thread),
+        }
     }
 
     /// Puts a request in the queue; never waits.
     pub fn send(&self, request: Request) {
-        if let Request::Generate { job, .. } = &request {
-            let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
-            flags.retain(|flag| !flag.is_raised());
-            flags.push(job.stop.clone());
+        match &request {
+            Request::Generate { job, .. } => {
+                let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
+                flags.retain(|flag| !flag.is_raised());
+                flags.push(job.stop.clone());
+            }
+            Request::OpenModel { stop, .. } => {
+                let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *opening, stop.clone()).raise();
+            }
+            Request::Decode { .. } => {}
         }
         if let Some(requests) = &self.requests {
             // The thread ends only after this sender is dropped.
@@ -86,7 +103,7 @@ impl Drop for Session {
 
 struct Worker {
     outbox: Outbox,
-    pipeline: Option<Pipeline>,
+    models: Models,
     films: VecDeque<(JobId, Film)>,
     closing: StopFlag,
 }
@@ -114,42 +131,56 @@ impl Worker {
             return;
         }
         match request {
-            Request::OpenModel { source, vae, device } => self.open(&source, vae.as_deref(), device),
+            Request::OpenModel { source, vae, device, stop } => self.open(source, vae, device, &stop),
             Request::Generate { job, recipe, concepts } => self.generate(&job, &recipe, &concepts),
             Request::Decode { job, step } => self.decode(job, step),
         }
     }
 
-    fn open(&mut self, source: &ModelSource, vae: Option<&Path>, device: DeviceChoice) {
-        // The old model's memory is needed for the new one.
-        self.pipeline = None;
+    fn open(&mut self, source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice, stop: &StopFlag) {
+        if stop.is_raised() {
+            // Nothing was touched, but whoever asked believes that nothing is open.
+            self.models.put_aside();
+            self.outbox.send(Event::Model(ModelEvent::Stopped));
+            return;
+        }
         self.films.clear();
+        if let Some(pipeline) = self.models.recall(&source, vae.as_deref(), device) {
+            let card = Box::new(pipeline.card().clone());
+            self.outbox.send(Event::Model(ModelEvent::Opened(card)));
+            return;
+        }
+        let Self { models, outbox, closing, .. } = self;
+        models.put_aside();
         let name = source.name();
         let mut shown = -1.0;
         let opened = guarded(|| {
-            Pipeline::open_with_vae(source, vae, device, &mut |fraction| {
-                if fraction - shown >= 0.01 {
+            let make_room = &mut |bytes| models.make_room(bytes);
+            Pipeline::open_with_room(&source, vae.as_deref(), device, make_room, &mut |fraction| {
+                if fraction - shown >= 0.01 || fraction >= 1.0 && shown < 1.0 {
                     shown = fraction;
-                    self.outbox.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));
+                    outbox.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));
                 }
-                !self.closing.is_raised()
+                !stop.is_raised() && !closing.is_raised()
             })
         });
         let event = match opened {
             Ok(Ok(pipeline)) => {
                 let card = pipeline.card().clone();
-                self.pipeline = Some(pipeline);
+                models.put(source, vae, device, pipeline);
                 ModelEvent::Opened(Box::new(card))
             }
-            Ok(Err(OpenError::Stopped)) => return,
+            Ok(Err(OpenError::Stopped)) => ModelEvent::Stopped,
             Ok(Err(error)) => ModelEvent::Failed { text: error.to_string() },
             Err(panic) => ModelEvent::Failed { text: panic },
         };
-        self.outbox.send(Event::Model(event));
+        outbox.send(Event::Model(event));
     }
 
     fn generate(&mut self, job: &Job, recipe: &Recipe, concepts: &Concepts) {
-        let Some(pipeline) = &mut self.pipeline else {
+        let room = self.models.at_hand().map(|pipeline| pipeline.card().room);
+        self.models.keep_free(room.map_or(0, |room| room.bytes(recipe, Thrift::Generous)));
+        let Some(pipeline) = self.models.at_hand_mut() else {
             let text = "No model is open, so no picture can be made. Choose a model first".into();
             self.outbox.job(job.id, JobEvent::Failed { text });
             return;
@@ -190,7 +221,7 @@ impl Worker {
     fn decode(&mut self, job: JobId, step: usize) {
         let film = self.films.iter().find(|(id, _)| *id == job).map(|(_, film)| film);
         let recorded = film.and_then(|film| film.steps.get(step.checked_sub(film.start_step)?));
-        let (Some(pipeline), Some(recorded)) = (&self.pipeline, recorded) else {
+        let (Some(pipeline), Some(recorded)) = (self.models.at_hand(), recorded) else {
             // A film that is no longer kept: the preview stays.
             return;
         };

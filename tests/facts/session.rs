@@ -17,7 +17,7 @@ fn cpu() -> DeviceChoice {
 
 fn session_with(source: ModelSource) -> Session {
     let session = Session::start(|| ());
-    session.send(Request::OpenModel { source, vae: None, device: cpu() });
+    session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
     session
 }
 

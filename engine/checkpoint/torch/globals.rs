@@ -27,12 +27,12 @@ const ELEMENTS: [(&str, Element); 10] = [
     ("HalfStorage", Element::F16),
     ("BFloat16Storage", Element::BF16),
     ("DoubleStorage", Element::F64),
-    ("LongStorage", Element::Other { bytes: 8 }),
-    ("IntStorage", Element::Other { bytes: 4 }),
-    ("ShortStorage", Element::Other { bytes: 2 }),
-    ("CharStorage", Element::Other { bytes: 1 }),
-    ("ByteStorage", Element::Other { bytes: 1 }),
-    ("BoolStorage", Element::Other { bytes: 1 }),
+    ("LongStorage", Element::I64),
+    ("IntStorage", Element::I32),
+    ("ShortStorage", Element::I16),
+    ("CharStorage", Element::I8),
+    ("ByteStorage", Element::U8),
+    ("BoolStorage", Element::Bool),
 ];
 
 /// Seen in published checkpoints beside their weights.

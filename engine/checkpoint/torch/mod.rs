@@ -12,13 +12,13 @@ mod zip;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 pub use pickle::{Node, Pickle, Value};
 
-use super::numbers::{TensorKind, to_f32};
+use super::numbers::TensorKind;
+use super::tensor_bytes::{TensorBytes, read_exact_at};
 use pickle::TensorRef;
 use storage::StorageRef;
 
@@ -31,7 +31,7 @@ const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x
 pub struct TorchFile {
     pub pickle: Pickle,
     storages: HashMap<String, Place>,
-    file: Mutex<File>,
+    file: File,
     file_len: u64,
 }
 
@@ -61,6 +61,16 @@ impl Tensor {
         self.storage.element.kind()
     }
 
+    /// What a safetensors file would call its numbers.
+    pub fn dtype(&self) -> &'static str {
+        self.storage.element.dtype()
+    }
+
+    /// Bytes of a number.
+    pub fn element_len(&self) -> u64 {
+        self.storage.element.len()
+    }
+
     /// Bytes of its numbers.
     pub fn byte_len(&self) -> u64 {
         self.shape.iter().product::<usize>() as u64 * self.storage.element.len()
@@ -70,19 +80,19 @@ impl Tensor {
 impl TorchFile {
     /// `Err` is half a sentence.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        let file = File::open(path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         if !metadata.is_file() {
             return Err("it is no regular file".into());
         }
         let file_len = metadata.len();
         let mut start = [0; 2];
-        file.read_exact(&mut start).map_err(|error| error.to_string())?;
+        read_exact_at(&file, &mut start, 0).map_err(|error| error.to_string())?;
         let (pickle, storages) = match &start == b"PK" {
-            true => open_zip(&mut file, file_len)?,
-            false => open_legacy(&mut file, file_len)?,
+            true => open_zip(&file, file_len)?,
+            false => open_legacy(&file, file_len)?,
         };
-        Ok(Self { pickle, storages, file: Mutex::new(file), file_len })
+        Ok(Self { pickle, storages, file, file_len })
     }
 
     /// The tensor that a value is, once everything about it is found to be possible.
@@ -118,32 +128,35 @@ impl TorchFile {
         })
     }
 
-    /// A tensor's numbers as f32, in order. `Err` is half a sentence.
-    pub fn read(&self, name: &str, tensor: &Tensor) -> Result<Vec<f32>, String> {
-        let kind = tensor.kind().ok_or_else(|| format!("{name} is not of F16, BF16 or F32"))?;
+    /// Where a tensor's bytes begin.
+    pub fn place(&self, tensor: &Tensor) -> u64 {
+        match &self.storages[&tensor.storage.key] {
+            Place::At(at) => at + tensor.offset * tensor.storage.element.len(),
+            Place::Packed(entry) => entry.place(),
+        }
+    }
+
+    /// A tensor's bytes, in order. `Err` is half a sentence.
+    pub fn bytes(&self, name: &str, tensor: &Tensor) -> Result<TensorBytes<'_>, String> {
         let element = tensor.storage.element.len();
         let (start, len) = (tensor.offset * element, tensor.span * element);
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = match &self.storages[&tensor.storage.key] {
-            Place::At(at) => {
-                let mut bytes = vec![0; len as usize];
-                file.seek(SeekFrom::Start(at + start))
-                    .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(|error| format!("{name}: {error}"))?;
-                bytes
-            }
+            Place::At(at) => TensorBytes::InFile { file: &self.file, start: at + start, len },
             Place::Packed(entry) => {
-                let mut bytes = zip::contents(&mut file, entry, self.file_len)?;
+                let mut bytes = zip::contents(&self.file, entry, self.file_len)?;
                 bytes.truncate((start + len) as usize);
-                bytes.split_off(start as usize)
+                TensorBytes::InMemory(bytes.split_off(start as usize).into())
             }
         };
-        let values = to_f32(&bytes, kind);
-        Ok(if is_in_order(tensor) { values } else { gather(&values, tensor) })
+        if is_in_order(tensor) {
+            return Ok(bytes);
+        }
+        let bytes = bytes.to_vec().map_err(|error| format!("{name}: {error}"))?;
+        Ok(TensorBytes::InMemory(gather(&bytes, tensor).into()))
     }
 }
 
-fn open_zip(file: &mut File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
+fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
     let entries = zip::directory(file, file_len)?;
     let mut pickles = entries.iter().filter(|(name, _)| name.rsplit('/').next() == Some("data.pkl"));
     let (Some((name, entry)), None) = (pickles.next(), pickles.next()) else {
@@ -176,9 +189,8 @@ fn open_zip(file: &mut File, file_len: u64) -> Result<(Pickle, HashMap<String, P
     Ok((pickle, storages))
 }
 
-fn open_legacy(file: &mut File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
-    file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-    let mut counted = Counted { bytes: BufReader::new(&mut *file).take(2 * LARGEST_PICKLE), count: 0 };
+fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
+    let mut counted = Counted { bytes: BufReader::new(file).take(2 * LARGEST_PICKLE), count: 0 };
     let mut magic = [0; LEGACY_MAGIC.len()];
     let cut = |_| "it is cut short".to_owned();
     counted.read_exact(&mut magic).map_err(cut)?;
@@ -203,7 +215,7 @@ fn open_legacy(file: &mut File, file_len: u64) -> Result<(Pickle, HashMap<String
         let key = keys.text(key).ok_or("its list of storages makes no sense")?;
         let storage = known.get(key).ok_or_else(|| format!("storage {key} belongs to no tensor"))?;
         let mut elements = [0; 8];
-        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut elements)).map_err(cut)?;
+        read_exact_at(file, &mut elements, at).map_err(cut)?;
         if u64::from_le_bytes(elements) != storage.elements {
             return Err(format!("storage {key} is not as long as its pickle says"));
         }
@@ -239,14 +251,15 @@ fn is_in_order(tensor: &Tensor) -> bool {
     })
 }
 
-/// The numbers in the order of the shape, picked by strides.
-fn gather(values: &[f32], tensor: &Tensor) -> Vec<f32> {
-    let count = tensor.shape.iter().product();
+/// The bytes of the numbers in the order of the shape, picked by strides.
+fn gather(bytes: &[u8], tensor: &Tensor) -> Vec<u8> {
+    let element = tensor.storage.element.len() as usize;
+    let count: usize = tensor.shape.iter().product();
     let mut index = vec![0; tensor.shape.len()];
-    let mut gathered = Vec::with_capacity(count);
+    let mut gathered = Vec::with_capacity(count * element);
     for _ in 0..count {
         let at: u64 = index.iter().zip(&tensor.strides).map(|(&at, &stride)| at as u64 * stride).sum();
-        gathered.push(values[at as usize]);
+        gathered.extend_from_slice(&bytes[at as usize * element..][..element]);
         for (at, &side) in index.iter_mut().zip(&tensor.shape).rev() {
             *at += 1;
             if *at < side {

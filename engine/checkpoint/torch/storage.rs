@@ -2,26 +2,45 @@
 
 use super::super::numbers::TensorKind;
 
-/// What a storage is made of.
+/// What a storage is made of. Whole numbers and truths are no weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
     F16,
     BF16,
     F32,
     F64,
-    /// Whole numbers and truths, which are no weights.
-    Other {
-        bytes: u64,
-    },
+    I64,
+    I32,
+    I16,
+    I8,
+    U8,
+    Bool,
 }
 
 impl Element {
+    /// Bytes of one.
     pub fn len(self) -> u64 {
         match self {
-            Self::F16 | Self::BF16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
-            Self::Other { bytes } => bytes,
+            Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F16 | Self::BF16 | Self::I16 => 2,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 | Self::I64 => 8,
+        }
+    }
+
+    /// The name that safetensors files have for it.
+    pub fn dtype(self) -> &'static str {
+        match self {
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::F32 => "F32",
+            Self::F64 => "F64",
+            Self::I64 => "I64",
+            Self::I32 => "I32",
+            Self::I16 => "I16",
+            Self::I8 => "I8",
+            Self::U8 => "U8",
+            Self::Bool => "BOOL",
         }
     }
 
@@ -31,7 +50,7 @@ impl Element {
             Self::F16 => Some(TensorKind::F16),
             Self::BF16 => Some(TensorKind::BF16),
             Self::F32 => Some(TensorKind::F32),
-            Self::F64 | Self::Other { .. } => None,
+            _ => None,
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read};
 
 use flate2::read::DeflateDecoder;
+
+use super::super::tensor_bytes::read_exact_at;
 
 /// A checkpoint of SD 1.x has 1,500.
 const MOST_ENTRIES: u64 = 20_000;
@@ -29,8 +31,15 @@ pub struct Entry {
     pub deflated: bool,
 }
 
+impl Entry {
+    /// Where it is in the file.
+    pub fn place(&self) -> u64 {
+        self.header
+    }
+}
+
 /// Reads the directory. `Err` is half a sentence.
-pub fn directory(file: &mut File, file_len: u64) -> Result<BTreeMap<String, Entry>, String> {
+pub fn directory(file: &File, file_len: u64) -> Result<BTreeMap<String, Entry>, String> {
     let (count, len, start) = find_directory(file, file_len)?;
     if count > MOST_ENTRIES || len > LARGEST_DIRECTORY {
         return Err(format!("its archive claims {count} entries"));
@@ -52,6 +61,10 @@ pub fn directory(file: &mut File, file_len: u64) -> Result<BTreeMap<String, Entr
                 entry.stored_len, entry.len
             ));
         }
+        // Packing adds five bytes to a few thousand at worst.
+        if entry.deflated && entry.stored_len > entry.len + entry.len / 8 + 64 {
+            return Err(format!("{name} in it is longer packed than unpacked"));
+        }
         if !entry.deflated && entry.len != entry.stored_len {
             return Err(format!("{name} in it has two lengths"));
         }
@@ -63,7 +76,7 @@ pub fn directory(file: &mut File, file_len: u64) -> Result<BTreeMap<String, Entr
 }
 
 /// Where the bytes of a stored entry begin.
-pub fn data_start(file: &mut File, entry: &Entry, file_len: u64) -> Result<u64, String> {
+pub fn data_start(file: &File, entry: &Entry, file_len: u64) -> Result<u64, String> {
     let header = read_at(file, entry.header, 30)?;
     if u32_at(&header, 0) != Some(ENTRY) {
         return Err("its archive's directory points to no entry".into());
@@ -77,7 +90,7 @@ pub fn data_start(file: &mut File, entry: &Entry, file_len: u64) -> Result<u64, 
 }
 
 /// An entry's bytes, unpacked: `len` of them at most.
-pub fn contents(file: &mut File, entry: &Entry, file_len: u64) -> Result<Vec<u8>, String> {
+pub fn contents(file: &File, entry: &Entry, file_len: u64) -> Result<Vec<u8>, String> {
     let start = data_start(file, entry, file_len)?;
     let bytes = read_at(file, start, entry.stored_len)?;
     if !entry.deflated {
@@ -95,7 +108,7 @@ pub fn contents(file: &mut File, entry: &Entry, file_len: u64) -> Result<Vec<u8>
 }
 
 /// Entries, bytes and start of the directory, from the record at the file's end.
-fn find_directory(file: &mut File, file_len: u64) -> Result<(u64, u64, u64), String> {
+fn find_directory(file: &File, file_len: u64) -> Result<(u64, u64, u64), String> {
     let tail_len = file_len.min(22 + 65_535);
     let tail = read_at(file, file_len - tail_len, tail_len)?;
     let cut = "it is cut short: its archive has no directory";
@@ -162,14 +175,12 @@ fn next_entry(rest: &mut &[u8]) -> Option<Result<(String, Entry), String>> {
     Some(Ok((name, Entry { header, stored_len, len, deflated })))
 }
 
-fn read_at(file: &mut File, start: u64, len: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(start))
-        .and_then(|_| file.take(len).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    match bytes.len() as u64 == len {
-        true => Ok(bytes),
-        false => Err("it is cut short".into()),
+fn read_at(file: &File, start: u64, len: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0; len as usize];
+    match read_exact_at(file, &mut bytes, start) {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err("it is cut short".into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

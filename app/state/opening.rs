@@ -1,0 +1,32 @@
+//! Opening a model, and thinking better of it.
+
+use engine::checkpoint::ModelSource;
+use engine::session::{Request, StopFlag};
+
+use super::{AppState, Model};
+use crate::command::Effect;
+use crate::problems::Place;
+
+impl AppState {
+    pub(super) fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
+        self.problems.clear(Place::Model);
+        self.model = Model::Opening { name: source.name(), fraction: 0.0 };
+        self.settings.model = source.clone();
+        self.remember_recent(&source);
+        self.opening = StopFlag::default();
+        let (vae, device, stop) = (self.settings.vae.clone(), self.settings.device, self.opening.clone());
+        vec![Effect::Send(Request::OpenModel { source, vae, device, stop })]
+    }
+
+    /// Back to the model that was open, which the engine still has if there was room; without one,
+    /// there is none.
+    pub(super) fn stop_opening(&mut self) -> Vec<Effect> {
+        if !matches!(self.model, Model::Opening { .. }) {
+            return Vec::new();
+        }
+        self.opening.raise();
+        self.model = Model::Missing;
+        let before = self.opened.clone().filter(|opened| *opened != self.settings.model);
+        before.map_or_else(Vec::new, |source| self.open_model(source))
+    }
+}

@@ -1,0 +1,142 @@
+//! Opening models: progress, stopping, going back.
+
+use std::fs;
+use std::time::Duration;
+
+use app::command::{Command, Effect};
+use app::settings::Settings;
+use app::state::{AppState, Model};
+use engine::checkpoint::ModelSource;
+use engine::device::{DeviceChoice, Place};
+use engine::session::{Event, ModelEvent, Request, Session, StopFlag};
+
+use crate::checkpoints::makers::{Small, save_safetensors};
+use crate::cli::folder;
+use crate::window::card;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn ask(session: &Session, source: &ModelSource) -> StopFlag {
+    let stop = StopFlag::default();
+    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    session.send(Request::OpenModel { source: source.clone(), vae: None, device, stop: stop.clone() });
+    stop
+}
+
+/// The fractions that an opening told, and its end.
+fn outcome(session: &Session) -> (Vec<f32>, ModelEvent) {
+    let mut fractions = Vec::new();
+    loop {
+        match session.events().recv_timeout(PATIENCE).expect("the engine answers") {
+            Event::Model(ModelEvent::Opening { fraction, .. }) => fractions.push(fraction),
+            Event::Model(end) => return (fractions, end),
+            _ => {}
+        }
+    }
+}
+
+fn open(session: &Session, source: &ModelSource) -> Vec<f32> {
+    ask(session, source);
+    let (fractions, end) = outcome(session);
+    assert!(matches!(end, ModelEvent::Opened(_)), "{end:?}");
+    fractions
+}
+
+#[test]
+fn progress_never_goes_back_and_ends_at_the_whole() {
+    let session = Session::start(|| ());
+    let fractions = open(&session, &ModelSource::BuiltIn);
+    assert!(fractions.is_sorted() && fractions.len() > 3, "{fractions:?}");
+    assert_eq!(fractions.last(), Some(&1.0));
+}
+
+#[test]
+fn a_stopped_opening_says_so_and_the_next_one_works() {
+    let session = Session::start(|| ());
+    let stop = StopFlag::default();
+    stop.raise();
+    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
+    assert!(matches!(outcome(&session), (fractions, ModelEvent::Stopped) if fractions.is_empty()));
+    open(&session, &ModelSource::BuiltIn);
+}
+
+#[test]
+fn a_newer_opening_stops_the_one_before() {
+    let session = Session::start(|| ());
+    let first = ask(&session, &ModelSource::BuiltIn);
+    let second = ask(&session, &ModelSource::BuiltIn);
+    assert!(first.is_raised() && !second.is_raised());
+    // The first may have been through before it was told.
+    let (_, end) = outcome(&session);
+    assert!(matches!(end, ModelEvent::Stopped | ModelEvent::Opened(_)));
+    assert!(matches!(outcome(&session), (_, ModelEvent::Opened(_))));
+}
+
+#[test]
+fn a_model_that_was_open_is_back_at_once_unless_its_files_have_changed() {
+    let place = folder();
+    let save = |stem: &str| {
+        Small::new().save_folder(place.path(), &|folder, name, tensors| {
+            save_safetensors(&folder.join(format!("{name}{stem}.safetensors")), tensors);
+        })
+    };
+    let small = ModelSource::Folder(save(""));
+    let session = Session::start(|| ());
+    assert!(!open(&session, &small).is_empty());
+    assert!(open(&session, &small).is_empty(), "it was open already");
+    assert!(!open(&session, &ModelSource::BuiltIn).is_empty());
+    // Where memory is short, the model before is let go.
+    let system = sysinfo::System::new_with_specifics(
+        sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::everything()),
+    );
+    if system.is_ok_and(|system| system.available_memory() > 4 << 30) {
+        assert!(open(&session, &small).is_empty(), "it was open before");
+        assert!(open(&session, &ModelSource::BuiltIn).is_empty(), "and so was this");
+    }
+    open(&session, &small);
+    let weights = place.path().join("unet/diffusion_pytorch_model.safetensors");
+    let longer = [fs::read(&weights).expect("reads"), vec![0]].concat();
+    fs::write(&weights, longer).expect("writes");
+    ask(&session, &small);
+    let (_, end) = outcome(&session);
+    assert!(matches!(&end, ModelEvent::Failed { text } if text.contains("damaged")), "{end:?}");
+}
+
+fn opening_of(effects: &[Effect]) -> (ModelSource, StopFlag) {
+    let opening = effects.iter().find_map(|effect| match effect {
+        Effect::Send(Request::OpenModel { source, stop, .. }) => Some((source.clone(), stop.clone())),
+        _ => None,
+    });
+    opening.expect("a model is asked for")
+}
+
+#[test]
+fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
+    let mut state = AppState::new(Settings::default());
+    state.begin();
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    let large = ModelSource::File("/models/large.safetensors".into());
+    let (_, stop) = opening_of(&state.handle(Command::OpenModel(large)));
+    state.receive(Event::Model(ModelEvent::Opening { name: "large".into(), fraction: 0.2 }));
+    let (source, next) = opening_of(&state.handle(Command::StopOpening));
+    assert!(stop.is_raised() && !next.is_raised());
+    assert_eq!((source, &state.settings.model), (ModelSource::BuiltIn, &ModelSource::BuiltIn));
+    // The end of the one that was stopped is no end of this.
+    state.receive(Event::Model(ModelEvent::Stopped));
+    assert!(matches!(state.model, Model::Opening { .. }));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    assert!(state.card().is_some() && state.handle(Command::StopOpening).is_empty());
+}
+
+#[test]
+fn the_first_opening_can_be_stopped_too_and_leaves_no_model() {
+    let mut state = AppState::new(Settings::default());
+    let effects = state.begin();
+    let (_, stop) = opening_of(&effects);
+    assert!(state.handle(Command::StopOpening).is_empty() && stop.is_raised());
+    // What it still had to say comes late.
+    state.receive(Event::Model(ModelEvent::Opening { name: "Built-in".into(), fraction: 0.5 }));
+    state.receive(Event::Model(ModelEvent::Stopped));
+    assert!(matches!(state.model, Model::Missing));
+}

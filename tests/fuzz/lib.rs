@@ -1,0 +1,1 @@
+//! Brings libFuzzer; the targets are in `targets.rs`, which `run` compiles.

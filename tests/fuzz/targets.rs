@@ -1,0 +1,110 @@
+//! What is fuzzed: the readers of files that strangers made. One program, whose target is named by the
+//! environment variable `TARGET`.
+#![no_main]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use engine::checkpoint::{WeightFile, kind_of};
+use engine::concepts;
+use engine::images::{Provenance, from_parameters, read_recipe};
+use libfuzzer_sys::fuzz_target;
+
+static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TARGET").expect("TARGET is set by run"));
+
+/// In memory, where writing takes microseconds.
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new("/dev/shm").join(format!("tidepool-fuzz-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder in memory");
+    folder
+});
+
+fuzz_target!(|data: &[u8]| {
+    match TARGET.as_str() {
+        "pickle" => pickle(data),
+        "safetensors" => safetensors(data),
+        "concept" => concept(data),
+        "png" => png(data),
+        other => panic!("there is no target {other}"),
+    }
+});
+
+fn written(name: &str, parts: &[&[u8]]) -> PathBuf {
+    let path = FOLDER.join(name);
+    fs::write(&path, parts.concat()).expect("writes to memory");
+    path
+}
+
+/// Everything that the engine asks of a weight file.
+fn read_all(path: &Path) {
+    let Ok(file) = WeightFile::open(path) else { return };
+    kind_of(&file);
+    for name in file.names() {
+        if let Ok((values, _)) = file.read(name) {
+            let count: usize = file.shape(name).expect("a tensor has a shape").iter().product();
+            assert_eq!(values.len(), count, "{name}");
+        }
+    }
+}
+
+/// A whole file of PyTorch's, or, after a first byte `o`, what follows the version of a legacy one, so
+/// that every mutation is one of the pickle.
+fn pickle(data: &[u8]) {
+    const LEGACY: &[u8] =
+        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    let path = match data {
+        [b'o', rest @ ..] => written("pickle.pt", &[LEGACY, rest]),
+        whole => written("pickle.pt", &[whole]),
+    };
+    read_all(&path);
+}
+
+/// A header, after a byte that says how many bytes of numbers follow it.
+fn safetensors(data: &[u8]) {
+    let [len, header @ ..] = data else { return };
+    let numbers = vec![0x3c; usize::from(*len)];
+    read_all(&written("model.safetensors", &[&(header.len() as u64).to_le_bytes(), header, &numbers]));
+}
+
+fn concept(data: &[u8]) {
+    if let Ok(concept) = concepts::read(&written("concept.pt", &[data])) {
+        assert!(concept.count() > 0 && concept.vectors.iter().all(|value| value.is_finite()));
+    }
+}
+
+/// A whole PNG; or, after a first byte `t`, `z` or `i`, the contents of a text chunk of that kind, with
+/// the checksum that a mutation would break; or, after a `p`, the text alone.
+fn png(data: &[u8]) {
+    let kind = match data.first() {
+        Some(b't') => b"tEXt",
+        Some(b'z') => b"zTXt",
+        Some(b'i') => b"iTXt",
+        Some(b'p') => {
+            let text = String::from_utf8_lossy(&data[1..]);
+            for found in [from_parameters(&text), Provenance::from_json(&text)].into_iter().flatten() {
+                // What was understood can be written and understood again.
+                Provenance::from_json(&found.provenance.to_json()).expect("our own JSON");
+            }
+            return;
+        }
+        _ => {
+            let _ = read_recipe(&written("picture.png", &[data]));
+            return;
+        }
+    };
+    let chunk = |kind: &[u8; 4], contents: &[u8]| {
+        let body = [&kind[..], contents].concat();
+        [&(contents.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
+    };
+    let header = chunk(b"IHDR", b"\0\0\0\x01\0\0\0\x01\x08\0\0\0\0");
+    let parts: [&[u8]; 4] = [b"\x89PNG\r\n\x1a\n", &header, &chunk(kind, &data[1..]), &chunk(b"IEND", b"")];
+    let _ = read_recipe(&written("picture.png", &parts));
+}
+
+/// As PNG has it: polynomial 0xedb88320, bits reversed.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
