@@ -48,6 +48,8 @@ pub enum Command {
     OpenModel(ModelSource),
     Library(LibraryWish),
     Download(DownloadWish),
+    /// A VAE over the model's own; `None` takes it off again.
+    UseVae(Option<PathBuf>),
     /// Ends the opening at hand and goes back to the model before it.
     StopOpening,
     /// The step under the pointer.

@@ -232,6 +232,7 @@ impl AppState {
             Command::Download(wish) => return self.handle_download(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
+            Command::UseVae(vae) => return self.use_vae(vae),
             Command::StopOpening => return self.stop_opening(),
             Command::HoverStep(step) => {
                 self.film.hovered = step;

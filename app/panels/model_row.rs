@@ -3,7 +3,7 @@
 use egui::text::{LayoutJob, TextWrapping};
 use egui::{
     Color32, CornerRadius, CursorIcon, FontId, Rect, Response, RichText, Role, Sense, Stroke, StrokeKind,
-    TextFormat, Ui, WidgetInfo, pos2, vec2,
+    TextFormat, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use engine::checkpoint::ModelSource;
 
@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::library::Entry;
 use crate::state::{AppState, Model};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, focus_ring, note_ui};
+use crate::widgets::{Icon, close_ui, focus_ring, note_ui};
 
 /// What a row shows.
 #[derive(Clone, Copy, Debug)]
@@ -37,42 +37,61 @@ const PAD: f32 = 9.0;
 
 pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut Vec<Command>) {
     let size = vec2(ui.available_width(), theme::MODEL_ROW_HEIGHT);
-    let opens = match row {
-        Row::BuiltIn => true,
-        Row::Entry(entry) => entry.opens(),
-    };
-    let sense = if opens { Sense::click() } else { Sense::hover() };
+    let is_of_use = opens(row) || matches!(row, Row::Entry(entry) if entry.is_vae());
+    let sense = if is_of_use { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(size, sense);
     let is_chosen = is_chosen(state, row);
-    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, opens, is_chosen, name_of(row)));
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, is_of_use, is_chosen, name_of(row)));
     if !ui.is_rect_visible(rect) {
         return;
     }
     let mark = match &state.model {
         Model::Open(_) if is_chosen => Mark::InUse,
-        Model::Opening { fraction, .. } if is_chosen => Mark::Opening(*fraction),
+        Model::Opening { fraction, .. } if is_chosen && opens(row) => Mark::Opening(*fraction),
         Model::Missing if is_chosen => Mark::Failed,
         _ => Mark::None,
     };
     ground_ui(ui, rect, &response, mark == Mark::InUse);
-    words_ui(ui, rect, row, opens, mark);
+    words_ui(ui, rect, row, is_of_use, mark);
     focus_ring(ui, &response, theme::CORNER_TOOL);
-    let response = if opens { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
-    if response.clicked() && matches!(mark, Mark::None | Mark::Failed) {
-        commands.push(Command::OpenModel(match row {
-            Row::BuiltIn => ModelSource::BuiltIn,
-            Row::Entry(entry) => entry.source.clone(),
-        }));
+    let response = if is_of_use { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
+    if response.clicked() {
+        commands.extend(wish(row, is_chosen, mark));
+    }
+    if matches!(mark, Mark::Opening(_)) {
+        let corner =
+            Rect::from_center_size(pos2(rect.right() - PAD - 7.0, rect.top() + 14.0), vec2(16.0, 16.0));
+        if close_ui(&mut ui.new_child(UiBuilder::new().max_rect(corner)), "Cancel opening").clicked() {
+            commands.push(Command::StopOpening);
+        }
     }
     response.on_hover_ui(|ui| {
         egui::Frame::new().inner_margin(egui::Margin::symmetric(5, 3)).show(ui, |ui| facts_ui(ui, row));
     });
 }
 
+/// What a click asks for. A VAE lies over the model's own until it is clicked again.
+fn wish(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
+    match row {
+        Row::Entry(vae) if vae.is_vae() => Some(Command::UseVae((!is_chosen).then(|| vae.path().to_owned()))),
+        _ if !matches!(mark, Mark::None | Mark::Failed) => None,
+        Row::BuiltIn => Some(Command::OpenModel(ModelSource::BuiltIn)),
+        Row::Entry(entry) => Some(Command::OpenModel(entry.source.clone())),
+    }
+}
+
 fn is_chosen(state: &AppState, row: Row<'_>) -> bool {
     match row {
         Row::BuiltIn => state.settings.model == ModelSource::BuiltIn,
+        Row::Entry(vae) if vae.is_vae() => state.settings.vae.as_deref() == Some(vae.path()),
         Row::Entry(entry) => state.settings.model == entry.source,
+    }
+}
+
+fn opens(row: Row<'_>) -> bool {
+    match row {
+        Row::BuiltIn => true,
+        Row::Entry(entry) => entry.opens(),
     }
 }
 
@@ -93,9 +112,9 @@ fn ground_ui(ui: &Ui, rect: Rect, response: &Response, is_in_use: bool) {
     }
 }
 
-fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, opens: bool, mark: Mark) {
+fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, mark: Mark) {
     let tokens = Tokens::of(ui);
-    let (ink, quiet) = if opens { (tokens.text, tokens.dim) } else { (tokens.faint, tokens.faint) };
+    let (ink, quiet) = if is_of_use { (tokens.text, tokens.dim) } else { (tokens.faint, tokens.faint) };
     let inner = rect.shrink2(vec2(PAD, 6.0));
     let mark_room = if mark == Mark::None { 0.0 } else { 20.0 };
     let font = if mark == Mark::None { theme::body() } else { theme::heading() };
@@ -186,7 +205,7 @@ fn facts_ui(ui: &mut Ui, row: Row<'_>) {
     if let Some(refusal) = &entry.refusal {
         note_ui(ui, refusal, theme::small(), tokens.amber_text);
     } else if entry.is_vae() {
-        let sentence = "An autoencoder alone: it makes pictures of what a model has drawn.";
+        let sentence = "An autoencoder: a click puts it over the model's own, another takes it off again.";
         note_ui(ui, sentence, theme::small(), tokens.dim);
     }
     let facts = format!("{} · {}", short_facts(entry), entry.format.label());

@@ -1,5 +1,7 @@
 //! Opening a model, and thinking better of it.
 
+use std::path::PathBuf;
+
 use engine::checkpoint::ModelSource;
 use engine::session::{Request, StopFlag};
 
@@ -16,6 +18,11 @@ impl AppState {
         self.opening = StopFlag::default();
         let (vae, device, stop) = (self.settings.vae.clone(), self.settings.device, self.opening.clone());
         vec![Effect::Send(Request::OpenModel { source, vae, device, stop })]
+    }
+
+    pub(super) fn use_vae(&mut self, vae: Option<PathBuf>) -> Vec<Effect> {
+        self.settings.vae = vae;
+        self.open_model(self.settings.model.clone())
     }
 
     /// Back to the model that was open, which the engine still has if there was room; without one,

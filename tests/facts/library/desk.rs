@@ -231,3 +231,18 @@ fn a_window_finds_the_models_of_its_folders_by_itself() {
         desk.harness.step();
     }
 }
+
+#[test]
+fn a_vae_is_put_over_the_models_own_and_taken_off_again() {
+    let mut state = AppState::new(Settings::default());
+    let path = PathBuf::from("/models/VAE/sharp.safetensors");
+    for vae in [Some(path), None] {
+        let effects = state.handle(Command::UseVae(vae.clone()));
+        let asked = effects.iter().find_map(|effect| match effect {
+            Effect::Send(Request::OpenModel { vae, .. }) => Some(vae.clone()),
+            _ => None,
+        });
+        assert_eq!(asked, Some(vae.clone()));
+        assert_eq!(state.to_remember().vae, vae);
+    }
+}
