@@ -24,7 +24,7 @@ use engine::text::{Tokenized, Words};
 use self::download::Download;
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::film::{Film, Play};
-use crate::library::Catalogue;
+use crate::library::{Catalogue, Work};
 use crate::problems::{Place, Problems, place_of};
 use crate::run::{Phase, Run};
 use crate::settings::Settings;
@@ -121,7 +121,8 @@ impl AppState {
             download: Download::default(),
             dropped: None,
             problems: Problems::default(),
-            library: Arc::default(),
+            // Until the librarian has been through the folders, nobody knows that there is none.
+            library: Arc::new(Catalogue { work: Work::Looking, ..Catalogue::default() }),
             model_search: String::new(),
             saved: Vec::new(),
             drawer_open: false,

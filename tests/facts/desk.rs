@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use app::app::{Engine, TidepoolApp};
+use app::library::Work;
 use app::settings::Settings;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui_kittest::{Harness, HarnessBuilder};
@@ -42,8 +43,15 @@ impl Desk {
     pub fn new(builder: HarnessBuilder<TidepoolApp>, settings: Settings) -> Self {
         let (requests, asked) = unbounded();
         let (events, told) = unbounded();
-        let (harness, home) =
+        let (mut harness, home) =
             harness(builder, settings, move |_| Box::new(Puppet { requests, events: told }));
+        // The librarian is a real one: what a test says of the library comes after its say.
+        let begun = Instant::now();
+        while harness.state().state.library.work == Work::Looking {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no folder was looked through");
+            std::thread::sleep(Duration::from_millis(2));
+            harness.step();
+        }
         Self { harness, requests: asked, events, _home: home }
     }
 
