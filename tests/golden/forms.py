@@ -3,7 +3,7 @@
     python tests/golden/forms.py [--full | --sd2] [--tidepool target/release/tidepool] [--keep FOLDER]
 
 Writes the forms of `checkpoints.py --model`, with values that were f16 once, so that f32 files hold the same numbers. The full size
-of SD 1.5 takes about 25 GB of disk, most of which is let go form by form unless they are kept.
+of SD 1.5 takes 5 GB of disk at a time, and 25 if the forms are kept.
 """
 
 import argparse
