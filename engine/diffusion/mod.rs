@@ -18,7 +18,7 @@ mod sigmas;
 pub use denoiser::{Denoiser, Halt, Observer, Step};
 pub use guidance::{Cfg, EpsModel};
 pub use latents::{Latents, are_sound};
-pub use noise::{NoiseStreams, TorchGenerator};
+pub use noise::{Noise, NoiseStreams, TorchGenerator};
 pub use prediction::Prediction;
 pub use preview::{LatentRgb, SD1_LATENT_RGB};
 pub use rescue::Rescued;

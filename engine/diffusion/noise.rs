@@ -9,6 +9,12 @@ use super::Latents;
 use super::cephes;
 use super::mersenne::MersenneTwister;
 
+/// Where a sampler's noise comes from.
+pub trait Noise {
+    /// The next standard normal noise of `shape`, `[batch, channels, height, width]`.
+    fn draw(&mut self, shape: [usize; 4]) -> Latents;
+}
+
 /// One generator a picture, so that a picture of a batch is the same picture alone.
 #[derive(Clone, Debug)]
 pub struct NoiseStreams {
@@ -33,6 +39,12 @@ impl NoiseStreams {
         let len = channels * height * width;
         let data = self.generators.iter_mut().flat_map(|generator| generator.randn(len)).collect();
         Latents::new(shape, data)
+    }
+}
+
+impl Noise for NoiseStreams {
+    fn draw(&mut self, shape: [usize; 4]) -> Latents {
+        Self::draw(self, shape)
     }
 }
 

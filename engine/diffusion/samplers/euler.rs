@@ -1,7 +1,7 @@
 //! First-order samplers: one prediction a step, followed in a straight line.
 
 use super::{Sampled, ancestral_step, carry_on, derivative, predict, steps};
-use crate::diffusion::{Denoiser, Latents, NoiseStreams, Observer};
+use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// Algorithm 2 of Karras et al. (2022) with Euler steps and without churn.
 pub(super) fn euler(
@@ -24,7 +24,7 @@ pub(super) fn euler_ancestral(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
@@ -48,7 +48,7 @@ pub(super) fn ddim(
     mut x: Latents,
     sigmas: &[f32],
     eta: f32,
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
@@ -69,7 +69,7 @@ pub(super) fn lcm(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Denoiser, Halt, Latents, NoiseStreams, Observer, Step};
+use super::{Denoiser, Halt, Latents, Noise, Observer, Step};
 use euler::{ddim, euler, euler_ancestral, lcm};
 use multistep::{dpmpp_2m, lms, plms, unipc};
 use sde::{dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde};
@@ -200,7 +200,7 @@ pub fn sample(
     model: &mut dyn Denoiser,
     x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     let falling = sigmas.is_sorted_by(|sigma, next| sigma > next && *next >= 0.0);

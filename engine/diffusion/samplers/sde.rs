@@ -8,7 +8,7 @@
 //! `lambda = -ln sigma`, a step of `h` in lambda multiplies sigma by `exp(-h)`.
 
 use super::{Sampled, ancestral_step, carry_on, difference, phi, predict, steps};
-use crate::diffusion::{Denoiser, Latents, NoiseStreams, Observer};
+use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// DPM-Solver++ (stochastic), as k-diffusion has it with eta 1: to the middle of the step in lambda
 /// with the first prediction, then all of it with the one made there, noise added both times.
@@ -16,7 +16,7 @@ pub(super) fn dpmpp_sde(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
@@ -41,7 +41,7 @@ pub(super) fn dpmpp_2m_sde(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     let mut last: Option<(f32, Latents)> = None;
@@ -70,7 +70,7 @@ pub(super) fn dpmpp_3m_sde(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     // Divided differences of the predictions reach back one and two steps of lambda.

@@ -1,7 +1,7 @@
 //! Second-order samplers of a single step: a second prediction, made on the way, corrects the first.
 
 use super::{Sampled, ancestral_step, carry_on, derivative, predict, steps};
-use crate::diffusion::{Denoiser, Latents, NoiseStreams, Observer};
+use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// Algorithm 2 of Karras et al. (2022) without churn: an Euler step, made again with the mean of the
 /// derivatives at its two ends.
@@ -47,7 +47,7 @@ pub(super) fn dpm2_ancestral(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
@@ -79,7 +79,7 @@ pub(super) fn dpmpp_2s_ancestral(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
-    noise: &mut NoiseStreams,
+    noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {

@@ -1,6 +1,7 @@
 //! Samplers on pictures of one Gaussian, whose differential equation has a known solution.
 
 use super::*;
+use crate::diffusion::NoiseStreams;
 
 const SHAPE: [usize; 4] = [1, 4, 2, 2];
 const MEAN: f32 = 0.3;
