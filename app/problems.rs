@@ -50,6 +50,10 @@ pub fn place_of(error: &RecipeError) -> Place {
         RecipeError::Batch(_) => Place::Pictures,
         RecipeError::Side { .. } => Place::Size,
         RecipeError::CfgScale(_) => Place::Guidance,
+        RecipeError::BranchStep { .. }
+        | RecipeError::BranchSize { .. }
+        | RecipeError::BranchStart
+        | RecipeError::TooManyBranches => Place::Run,
         RecipeError::Strength(_) | RecipeError::NothingToRun { .. } => Place::Strength,
     }
 }

@@ -1,22 +1,19 @@
 //! The main flow: a recipe becomes conditioning, the conditioning guides sampling, and the latents
 //! that come out are decoded.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use burn::tensor::FloatDType;
+use std::time::Instant;
 
 use crate::concepts::ConceptRef;
 use crate::cpu;
-use crate::diffusion::{Cfg, Halt, Latents, NoiseStreams, Rescued, Step, sample};
-use crate::guided_unet::{GuidedUnet, repeat_pair};
+pub use crate::diffusion::{Film, RecordedStep};
+use crate::diffusion::{Halt, Latents};
 use crate::images::{Array, ImageError, Pixels};
 pub use crate::pipeline::Pipeline;
-use crate::pipeline::to_array;
 use crate::recipe::{Recipe, RecipeError};
 use crate::session::{Frame, StopFlag};
 use crate::stages::to_pictures;
+use crate::walk::{Walk, Walked};
 
 /// What a run tells while it goes on.
 pub enum Progress<'a> {
@@ -47,24 +44,6 @@ pub struct Generated {
     pub notes: Vec<String>,
 }
 
-/// Every step of a run, to be looked at again.
-#[derive(Clone, Debug, Default)]
-pub struct Film {
-    /// The whole schedule, `steps + 1` entries.
-    pub sigmas: Vec<f32>,
-    pub start_step: usize,
-    /// From `start_step` on.
-    pub steps: Vec<RecordedStep>,
-}
-
-#[derive(Clone, Debug)]
-pub struct RecordedStep {
-    /// Noisy latents entering the step.
-    pub x: Latents,
-    /// Predicted x0.
-    pub denoised: Latents,
-}
-
 /// Where the time went, seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timings {
@@ -83,6 +62,12 @@ pub enum GenerateError {
     Recipe(#[from] RecipeError),
     #[error(transparent)]
     StartImage(#[from] ImageError),
+    #[error(
+        "The steps at hand are of latents {found:?} and this model makes {expected:?} of a picture like that: go on with the model that they were made with"
+    )]
+    OtherLatents { found: [usize; 4], expected: [usize; 4] },
+    #[error("Step {step} cannot be branched from: that run was over after {steps} steps")]
+    EndedBefore { step: usize, steps: usize },
     #[error(
         "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
         gigabytes(*.needed),
@@ -121,74 +106,34 @@ impl Pipeline {
         stop: &StopFlag,
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Generated, GenerateError> {
+        let mut film = Film::default();
+        let generated = self.generate_on(recipe, &mut film, stop, observe)?;
+        Ok(Generated { film, ..generated })
+    }
+
+    /// The same, going on from a film: of this recipe, as far as it came, or of the run that the recipe
+    /// leaves. Steps that are on it are not made again; whatever ends the run, it has those that were made.
+    pub fn generate_on(
+        &self,
+        recipe: &Recipe,
+        film: &mut Film,
+        stop: &StopFlag,
+        observe: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Generated, GenerateError> {
         recipe.check()?;
         let care = self.care(recipe)?;
         cpu::join_workers();
-        let started = Instant::now();
-        let batch = recipe.batch as usize;
-        let start_step = recipe.start_step() as usize;
-        let sigmas = recipe.schedule.sigmas(recipe.steps as usize, &self.noise_schedule);
-        observe(Progress::Started { sigmas: &sigmas, start_step });
-        let mut timings = Timings::default();
-
-        let guided = recipe.guidance.cfg_scale != 1.0;
-        let prompts = [recipe.prompt.as_str(), recipe.negative_prompt.as_str()];
-        let prompts = if guided { &prompts[..] } else { &prompts[..1] };
-        let texts = self.read(prompts, &care)?;
-        let cond = texts.clone().narrow(0, 0, 1);
-        let uncond = guided.then(|| texts.narrow(0, 1, 1));
-        let (cond_array, uncond_array) = (to_array(cond.clone())?, uncond.clone().map(to_array).transpose()?);
-        timings.text_secs = started.elapsed().as_secs_f64();
-
-        let mut streams = NoiseStreams::new(recipe.seed, batch);
-        let x = self.start(recipe, &sigmas, &mut streams, &care, stop)?;
-        timings.encode_secs = started.elapsed().as_secs_f64() - timings.text_secs;
-
-        let exact = GuidedUnet {
-            pipeline: self,
-            stop,
-            care: &care,
-            pair: uncond.map(|uncond| repeat_pair(uncond, cond.clone(), batch)),
-            cond: cond.repeat_dim(0, batch),
-        };
-        let mut denoiser = Cfg {
-            model: Rescued {
-                model: exact.cast(self.unet_dtype),
-                exact: (self.unet_dtype != FloatDType::F32).then_some(exact),
-                tell: &|text| care.note(text),
-            },
-            prediction: self.model.config.prediction(),
-            cfg_scale: recipe.guidance.cfg_scale,
-            schedule: recipe.schedule,
-            noise: &self.noise_schedule,
-        };
-        let mut film = Film { sigmas: sigmas.clone(), start_step, steps: Vec::new() };
-        let mut step_started = Instant::now();
-        let latents = sample(
-            recipe.sampler,
-            &mut denoiser,
-            x,
-            &sigmas[start_step..],
-            &mut streams,
-            &mut |step: Step<'_>| {
-                film.steps.push(RecordedStep { x: step.x.clone(), denoised: step.denoised.clone() });
-                observe(Progress::Step(self.frame(&step, start_step, started.elapsed())));
-                timings.step_secs.push(step_started.elapsed().as_secs_f64());
-                step_started = Instant::now();
-                if step.index == 0 {
-                    timings.first_preview_secs = started.elapsed().as_secs_f64();
-                }
-                if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            },
-        )?;
+        let mut walk = Walk::new(self, &care, stop, observe);
+        let Walked { latents, cond, uncond } = walk.walk(recipe, film, None)?;
+        let (started, mut timings) = (walk.started, walk.timings);
 
         let decode_started = Instant::now();
         let image = self.decode_with(&latents, &care, stop)?;
         timings.decode_secs = decode_started.elapsed().as_secs_f64();
         timings.total_secs = started.elapsed().as_secs_f64();
         let pictures = to_pictures(&image);
-        let (cond, uncond, concepts) = (cond_array, uncond_array, self.concepts_in(prompts));
-        let notes = care.into_notes();
+        let concepts = self.concepts_in(&prompts_of(recipe));
+        let (film, notes) = (Film::default(), care.into_notes());
         Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings, notes })
     }
 
@@ -203,9 +148,11 @@ impl Pipeline {
         }
         used
     }
+}
 
-    fn frame(&self, step: &Step<'_>, start_step: usize, elapsed: Duration) -> Frame {
-        let previews = (0..step.x.batch()).map(|i| Arc::new(self.latent_rgb.preview(step.denoised, i)));
-        Frame { step: start_step + step.index, sigma: step.sigma, predicted: previews.collect(), elapsed }
-    }
+/// What the model reads: nothing unconditional at a guidance scale of 1.
+pub(crate) fn prompts_of(recipe: &Recipe) -> Vec<&str> {
+    let prompts = vec![recipe.prompt.as_str(), recipe.negative_prompt.as_str()];
+    let guided = recipe.guidance.cfg_scale != 1.0;
+    prompts.into_iter().take(if guided { 2 } else { 1 }).collect()
 }

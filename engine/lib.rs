@@ -10,6 +10,7 @@
 //! tensor.
 
 pub mod bench;
+mod branching;
 pub mod check;
 pub mod checkpoint;
 pub mod concepts;
@@ -27,3 +28,4 @@ pub mod session;
 mod stages;
 pub mod text;
 pub mod thrift;
+mod walk;

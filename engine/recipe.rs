@@ -30,6 +30,18 @@ pub struct Recipe {
     pub schedule: Schedule,
     pub guidance: Guidance,
     pub start: Start,
+    /// The run that this one leaves, if it does not go its own way from the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<Branch>,
+}
+
+/// Where a run leaves another: it has the other's steps up to that one, and goes on from its noisy
+/// latents with its own prompt, guidance, sampler and noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    pub from: Box<Recipe>,
+    /// The first step that is its own, in the other's schedule.
+    pub step: u32,
 }
 
 /// How strictly the picture follows the prompt.
@@ -60,6 +72,8 @@ impl Recipe {
     pub const BATCH: RangeInclusive<u32> = 1..=8;
     pub const SIDE: RangeInclusive<u32> = 8..=2048;
     pub const CFG_SCALE: RangeInclusive<f32> = 0.0..=100.0;
+    /// Runs that leave runs that leave runs.
+    const DEEPEST_BRANCH: usize = 48;
 
     /// The first step that runs: 0 from noise, and for a start image
     /// `steps - floor(steps * strength)`, as in the lesson and in diffusers.
@@ -95,12 +109,62 @@ impl Recipe {
                 return Err(RecipeError::NothingToRun { strength, steps: self.steps });
             }
         }
+        self.check_branch()
+    }
+
+    fn check_branch(&self) -> Result<(), RecipeError> {
+        let Some(Branch { from, step }) = &self.branch else { return Ok(()) };
+        if self.ancestors().count() > Self::DEEPEST_BRANCH {
+            return Err(RecipeError::TooManyBranches);
+        }
+        from.check()?;
+        let sides = |recipe: &Self| (recipe.width, recipe.height, recipe.batch);
+        if sides(self) != sides(from) {
+            let (width, height, batch) = sides(from);
+            return Err(RecipeError::BranchSize { width, height, batch });
+        }
+        if self.start != from.start {
+            return Err(RecipeError::BranchStart);
+        }
+        let (first, last) = (from.start_step(), from.last_step());
+        if !(first..=last).contains(step) {
+            return Err(RecipeError::BranchStep { step: *step, first, last });
+        }
         Ok(())
+    }
+
+    /// The last step there may be.
+    fn last_step(&self) -> u32 {
+        self.steps - 1
+    }
+
+    /// The run that this one leaves, the one that that one leaves, and so on.
+    pub fn ancestors(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(self.left(), |recipe| recipe.left())
+    }
+
+    fn left(&self) -> Option<&Self> {
+        Some(&self.branch.as_ref()?.from)
+    }
+
+    /// This recipe, as a run that goes on from a step of `from`. With nothing changed it is `from` itself.
+    pub fn branching(mut self, from: &Self, step: u32) -> Self {
+        (self.width, self.height, self.batch) = (from.width, from.height, from.batch);
+        self.start.clone_from(&from.start);
+        self.branch.clone_from(&from.branch);
+        if self != *from {
+            self.branch = Some(Branch { from: Box::new(from.clone()), step });
+        }
+        self
     }
 
     /// The recipe of one picture of the batch, alone.
     pub fn of_picture(&self, index: u32) -> Self {
-        Self { seed: self.seed.wrapping_add(u64::from(index)), batch: 1, ..self.clone() }
+        let branch = self
+            .branch
+            .as_ref()
+            .map(|Branch { from, step }| Branch { from: Box::new(from.of_picture(index)), step: *step });
+        Self { seed: self.seed.wrapping_add(u64::from(index)), batch: 1, branch, ..self.clone() }
     }
 }
 
@@ -138,6 +202,7 @@ impl Default for Recipe {
             schedule: Schedule::Lesson,
             guidance: Guidance::default(),
             start: Start::Noise,
+            branch: None,
         }
     }
 }
@@ -167,4 +232,14 @@ pub enum RecipeError {
         "A strength of {strength} leaves none of the {steps} steps to run: raise the strength or the steps"
     )]
     NothingToRun { strength: f32, steps: u32 },
+    #[error("Step {step} cannot be branched from: that run has steps {first} to {last}")]
+    BranchStep { step: u32, first: u32, last: u32 },
+    #[error(
+        "A branch goes on with what is there: {batch} of {width} x {height} pixels. Choose that size and number, or start anew"
+    )]
+    BranchSize { width: u32, height: u32, batch: u32 },
+    #[error("A branch begins as the run that it leaves: keep its start image and strength, or start anew")]
+    BranchStart,
+    #[error("Too many branches grow out of one another: start anew with the settings of this one")]
+    TooManyBranches,
 }

@@ -88,23 +88,27 @@ impl Pipeline {
         Ok(to_pictures(&self.decode(latents, stop)?))
     }
 
-    /// The latents that sampling begins with: noise, or a picture with noise of the start step.
-    pub(crate) fn start(
-        &self,
-        recipe: &Recipe,
-        sigmas: &[f32],
-        streams: &mut NoiseStreams,
-        care: &Care,
-        stop: &StopFlag,
-    ) -> Result<Latents, GenerateError> {
+    /// `[batch, channels, height, width]` of a recipe's latents.
+    pub(crate) fn latent_shape(&self, recipe: &Recipe) -> [usize; 4] {
         let factor = self.card.vae_factor;
-        let shape = [
+        [
             recipe.batch as usize,
             self.model.config.unet.in_channels,
             (recipe.height / factor) as usize,
             (recipe.width / factor) as usize,
-        ];
-        let sigma = sigmas[recipe.start_step() as usize];
+        ]
+    }
+
+    /// The latents that sampling begins with at `sigma`: noise, or a picture with noise on it.
+    pub(crate) fn start(
+        &self,
+        recipe: &Recipe,
+        sigma: f32,
+        care: &Care,
+        stop: &StopFlag,
+    ) -> Result<Latents, GenerateError> {
+        let shape = self.latent_shape(recipe);
+        let mut streams = NoiseStreams::new(recipe.seed, shape[0]);
         let Start::Image { path, .. } = &recipe.start else {
             return Ok(streams.draw(shape).scale(sigma));
         };

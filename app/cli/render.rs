@@ -111,6 +111,7 @@ fn recipe_of(args: &RenderArgs) -> Result<Recipe, Failure> {
         schedule: args.schedule,
         guidance: Guidance { cfg_scale: args.cfg },
         start,
+        branch: None,
     })
 }
 

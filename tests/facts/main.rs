@@ -1,6 +1,7 @@
 //! Facts about the whole program, one file a subject.
 
 mod bad_input;
+mod branching;
 mod checkpoints;
 mod cli;
 mod concepts;

@@ -1,0 +1,119 @@
+//! The film of a run: every step, kept to be looked at again and to be gone on from.
+//!
+//! A sampler is a function of its noise and of what the model answers, and the film holds all the
+//! answers. So no state of a sampler is ever saved: to go on from a step it walks the steps before
+//! once more, the film answering instead of the model, which takes no time, and arrives there with
+//! its history and its noise as they were.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::mem;
+
+use super::{Denoiser, Latents, Step};
+
+/// Every step of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Film {
+    /// The whole schedule, `steps + 1` entries.
+    pub sigmas: Vec<f32>,
+    pub start_step: usize,
+    /// From `start_step` on.
+    pub steps: Vec<RecordedStep>,
+}
+
+/// A step, and all that the model answered in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedStep {
+    pub sigma: f32,
+    /// Noisy latents entering the step.
+    pub x: Latents,
+    /// Predicted x0, the first answer.
+    pub denoised: Latents,
+    /// The other answers, of samplers that ask more than once a step.
+    pub later: Vec<Latents>,
+}
+
+impl Film {
+    /// The step of this number in the schedule.
+    pub fn step(&self, step: usize) -> Option<&RecordedStep> {
+        self.steps.get(step.checked_sub(self.start_step)?)
+    }
+
+    /// What it takes of the memory, but for a few numbers.
+    pub fn bytes(&self) -> usize {
+        self.steps.iter().map(RecordedStep::bytes).sum()
+    }
+}
+
+impl RecordedStep {
+    /// As an observer saw it.
+    pub fn as_step(&self, index: usize) -> Step<'_> {
+        Step { index, sigma: self.sigma, x: &self.x, denoised: &self.denoised }
+    }
+
+    fn bytes(&self) -> usize {
+        let latents = [&self.x, &self.denoised].into_iter().chain(&self.later);
+        latents.map(|latents| size_of_val(latents.data.as_slice())).sum()
+    }
+}
+
+/// Puts a walk on film, retelling what is on it already.
+///
+/// The sampler is given [`denoiser`](Self::denoiser) for its model, and an observer that calls
+/// [`see`](Self::see).
+pub struct Recorder {
+    /// Answers that are still to be retold.
+    past: RefCell<VecDeque<Latents>>,
+    /// Answers since the last step was seen.
+    answers: RefCell<Vec<Latents>>,
+    steps: RefCell<Vec<RecordedStep>>,
+}
+
+impl Recorder {
+    /// The answers of `past` are retold first.
+    pub fn new(past: Vec<RecordedStep>) -> Self {
+        let answers = past.into_iter().flat_map(|step| [vec![step.denoised], step.later].concat());
+        let past = RefCell::new(answers.collect());
+        Self { past, answers: RefCell::default(), steps: RefCell::default() }
+    }
+
+    /// Steps seen until now.
+    pub fn seen(&self) -> usize {
+        self.steps.borrow().len()
+    }
+
+    /// `model`, as far as the film does not know the answer.
+    pub fn denoiser(&self, model: &mut dyn Denoiser) -> impl Denoiser {
+        |x: &Latents, sigma: f32| {
+            let retold = self.past.borrow_mut().pop_front();
+            let answer = match retold {
+                Some(answer) => answer,
+                None => model.denoise(x, sigma)?,
+            };
+            self.answers.borrow_mut().push(answer.clone());
+            Ok(answer)
+        }
+    }
+
+    /// Keeps a step. Call it once a step, as samplers call their observer: after the first answer.
+    pub fn see(&self, step: &Step<'_>) {
+        let denoised = self.answers.borrow_mut().pop().expect("a step is seen after its first answer");
+        self.end_step();
+        let (sigma, x) = (step.sigma, step.x.clone());
+        self.steps.borrow_mut().push(RecordedStep { sigma, x, denoised, later: Vec::new() });
+    }
+
+    /// The steps that were seen, also of a walk that ended early.
+    pub fn into_steps(self) -> Vec<RecordedStep> {
+        self.end_step();
+        self.steps.into_inner()
+    }
+
+    /// What was answered until now belongs to the step before.
+    fn end_step(&self) {
+        let later = mem::take(&mut *self.answers.borrow_mut());
+        if let Some(step) = self.steps.borrow_mut().last_mut() {
+            step.later = later;
+        }
+    }
+}

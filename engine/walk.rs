@@ -1,0 +1,177 @@
+//! From a recipe to latents: the prompts are read, and the sampler walks.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::{FloatDType, Tensor};
+
+use crate::branching::{Leg, Relay};
+use crate::diffusion::{Cfg, Film, Latents, Recorder, Rescued, Step, sample};
+use crate::generate::{GenerateError, Progress, Timings, prompts_of};
+use crate::guided_unet::{GuidedUnet, repeat_pair};
+use crate::images::Array;
+use crate::pipeline::{Pipeline, to_array};
+use crate::recipe::{Branch, Recipe};
+use crate::session::{Frame, StopFlag};
+use crate::thrift::Care;
+
+/// A run on its way.
+pub(crate) struct Walk<'a> {
+    pipeline: &'a Pipeline,
+    care: &'a Care,
+    stop: &'a StopFlag,
+    observe: &'a mut dyn FnMut(Progress<'_>),
+    /// Steps of the schedule before this one have been told.
+    untold: usize,
+    pub started: Instant,
+    pub timings: Timings,
+}
+
+/// Where it led.
+pub(crate) struct Walked {
+    pub latents: Latents,
+    /// `[1, tokens, width]`
+    pub cond: Array,
+    /// Absent at a guidance scale of 1.
+    pub uncond: Option<Array>,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(
+        pipeline: &'a Pipeline,
+        care: &'a Care,
+        stop: &'a StopFlag,
+        observe: &'a mut dyn FnMut(Progress<'_>),
+    ) -> Self {
+        let (started, timings) = (Instant::now(), Timings::default());
+        Self { pipeline, care, stop, observe, untold: 0, started, timings }
+    }
+
+    /// Walks what is not on the film yet, to the end or to the step `until`, and puts it there.
+    pub fn walk(
+        &mut self,
+        recipe: &Recipe,
+        film: &mut Film,
+        until: Option<usize>,
+    ) -> Result<Walked, GenerateError> {
+        if let Some(Branch { from, step }) = &recipe.branch {
+            self.walk_before(from, film, *step as usize)?;
+        }
+        if film.steps.is_empty() {
+            film.start_step = recipe.start_step() as usize;
+        }
+        let leg = Leg::of(recipe, film, &self.pipeline.noise_schedule);
+        let shape = self.pipeline.latent_shape(recipe);
+        if let Some(step) = film.steps.first()
+            && step.x.shape != shape
+        {
+            return Err(GenerateError::OtherLatents { found: step.x.shape, expected: shape });
+        }
+        film.sigmas = self.sigmas_of(recipe, film, &leg);
+        // From here on the film is of this run alone, whatever ends it.
+        let x = film.step(leg.begin).map(|step| step.x.clone());
+        if let Some(Branch { step, .. }) = recipe.branch {
+            film.steps.truncate(step as usize - film.start_step);
+        }
+        (self.observe)(Progress::Started { sigmas: &film.sigmas, start_step: film.start_step });
+
+        let texts_started = Instant::now();
+        let texts = self.pipeline.read(&prompts_of(recipe), self.care)?;
+        let (cond, uncond) = halves(texts);
+        let (cond_array, uncond_array) = (to_array(cond.clone())?, uncond.clone().map(to_array).transpose()?);
+        self.timings.text_secs += texts_started.elapsed().as_secs_f64();
+
+        let encode_started = Instant::now();
+        let x = match x {
+            Some(x) => x,
+            None => self.pipeline.start(recipe, leg.sigmas[0], self.care, self.stop)?,
+        };
+        self.timings.encode_secs += encode_started.elapsed().as_secs_f64();
+
+        // The steps before the leg stay as they are, and those of it are retold.
+        let past = film.steps.split_off(leg.begin - film.start_step);
+        for (index, step) in film.steps.iter().enumerate() {
+            self.tell(film.start_step + index, &step.as_step(index));
+        }
+        let recorder = Recorder::new(past);
+        let mut noise = Relay::new(recipe, &leg, shape, &recorder);
+
+        let (pipeline, care, stop) = (self.pipeline, self.care, self.stop);
+        let batch = shape[0];
+        let exact = GuidedUnet {
+            pipeline,
+            stop,
+            care,
+            pair: uncond.map(|uncond| repeat_pair(uncond, cond.clone(), batch)),
+            cond: cond.repeat_dim(0, batch),
+        };
+        let mut model = Cfg {
+            model: Rescued {
+                model: exact.cast(pipeline.unet_dtype),
+                exact: (pipeline.unet_dtype != FloatDType::F32).then_some(exact),
+                tell: &|text| care.note(text),
+            },
+            prediction: pipeline.model.config.prediction(),
+            cfg_scale: recipe.guidance.cfg_scale,
+            schedule: recipe.schedule,
+            noise: &pipeline.noise_schedule,
+        };
+        let mut step_started = Instant::now();
+        let observe = &mut |step: Step<'_>| {
+            recorder.see(&step);
+            self.tell(leg.begin + step.index, &step);
+            self.timings.step_secs.push(step_started.elapsed().as_secs_f64());
+            step_started = Instant::now();
+            let is_there = until == Some(leg.begin + step.index);
+            if is_there || stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let mut denoiser = recorder.denoiser(&mut model);
+        let walked = sample(recipe.sampler, &mut denoiser, x, &leg.sigmas, &mut noise, observe);
+        drop((denoiser, noise));
+        film.steps.extend(recorder.into_steps());
+        Ok(Walked { latents: walked?, cond: cond_array, uncond: uncond_array })
+    }
+
+    /// Sees to it that the film has a step of a run that is left there.
+    fn walk_before(&mut self, from: &Recipe, film: &mut Film, step: usize) -> Result<(), GenerateError> {
+        if film.step(step).is_some() {
+            return Ok(());
+        }
+        match self.walk(from, film, Some(step)) {
+            Err(GenerateError::Stopped) if !self.stop.is_raised() => Ok(()),
+            Err(error) => Err(error),
+            // Such as a sampler that chooses its own number of steps.
+            Ok(_) => Err(GenerateError::EndedBefore { step, steps: film.start_step + film.steps.len() }),
+        }
+    }
+
+    /// The whole schedule: what was visited before the leg, and what is before it.
+    fn sigmas_of(&self, recipe: &Recipe, film: &Film, leg: &Leg) -> Vec<f32> {
+        let mut sigmas = recipe.schedule.sigmas(recipe.steps as usize, &self.pipeline.noise_schedule);
+        sigmas.truncate(film.start_step);
+        sigmas.extend(film.steps.iter().take(leg.begin - film.start_step).map(|step| step.sigma));
+        sigmas.extend(&leg.sigmas);
+        sigmas
+    }
+
+    fn tell(&mut self, index: usize, step: &Step<'_>) {
+        if index < self.untold {
+            return;
+        }
+        self.untold = index + 1;
+        let elapsed = self.started.elapsed();
+        let preview = |i| Arc::new(self.pipeline.latent_rgb.preview(step.denoised, i));
+        let predicted = (0..step.x.batch()).map(preview).collect();
+        (self.observe)(Progress::Step(Frame { step: index, sigma: step.sigma, predicted, elapsed }));
+        if self.timings.first_preview_secs == 0.0 {
+            self.timings.first_preview_secs = self.started.elapsed().as_secs_f64();
+        }
+    }
+}
+
+/// The conditional and the unconditional text.
+fn halves(texts: Tensor<3>) -> (Tensor<3>, Option<Tensor<3>>) {
+    let uncond = (texts.dims()[0] > 1).then(|| texts.clone().narrow(0, 1, 1));
+    (texts.narrow(0, 0, 1), uncond)
+}

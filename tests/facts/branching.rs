@@ -1,0 +1,185 @@
+//! Going on from a step of a film: unchanged it is the same run, changed it is a branch.
+
+use engine::diffusion::Sampler;
+use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress};
+use engine::recipe::{Branch, Guidance, Recipe, RecipeError};
+use engine::session::StopFlag;
+
+use crate::golden::{MODELS, pipeline};
+
+const STEPS: u32 = 6;
+
+fn recipe(pipeline: &Pipeline, sampler: Sampler) -> Recipe {
+    let side = pipeline.card().vae_factor * 8;
+    Recipe {
+        prompt: "a lighthouse".into(),
+        width: side,
+        height: side,
+        batch: 2,
+        steps: STEPS,
+        sampler,
+        ..Recipe::default()
+    }
+}
+
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> Generated {
+    pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture")
+}
+
+/// Goes on from a film, and says which steps were told and how often the model was asked for them.
+fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut film: Film) -> (Generated, Film, Vec<usize>) {
+    let mut told = Vec::new();
+    let generated = pipeline.generate_on(recipe, &mut film, &StopFlag::default(), &mut |progress| {
+        if let Progress::Step(frame) = progress {
+            told.push(frame.step);
+        }
+    });
+    (generated.expect("a picture"), film, told)
+}
+
+/// As it is after a stop at a step.
+fn cut(film: &Film, steps: usize) -> Film {
+    Film { steps: film.steps[..steps].to_vec(), ..film.clone() }
+}
+
+#[test]
+fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
+    let pipeline = pipeline(MODELS[1]);
+    for sampler in Sampler::ALL {
+        let recipe = recipe(&pipeline, sampler);
+        let whole = run(&pipeline, &recipe);
+        for k in [1, 3, 5] {
+            let (again, film, told) = go_on(&pipeline, &recipe, cut(&whole.film, k));
+            assert_eq!(again.latents, whole.latents, "{} from step {k}", sampler.name());
+            assert_eq!(film, whole.film, "{} from step {k}", sampler.name());
+            assert!(told.iter().copied().eq(0..told.len()) && told.len() == film.steps.len());
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_between_two_answers_of_a_step_goes_on_to_the_same_picture() {
+    let pipeline = pipeline(MODELS[1]);
+    let recipe = recipe(&pipeline, Sampler::Heun);
+    let whole = run(&pipeline, &recipe);
+    let mut film = cut(&whole.film, 3);
+    film.steps[2].later.clear();
+    assert_eq!(go_on(&pipeline, &recipe, film).0.latents, whole.latents);
+}
+
+#[test]
+fn a_stopped_run_leaves_the_steps_it_made() {
+    let pipeline = pipeline(MODELS[1]);
+    let recipe = recipe(&pipeline, Sampler::DpmPp2mSde);
+    let (stop, mut film) = (StopFlag::default(), Film::default());
+    let stopped = pipeline.generate_on(&recipe, &mut film, &stop, &mut |progress| {
+        if let Progress::Step(frame) = progress
+            && frame.step == 3
+        {
+            stop.raise();
+        }
+    });
+    assert!(matches!(stopped, Err(GenerateError::Stopped)));
+    assert_eq!(film.steps.len(), 4);
+    assert_eq!(go_on(&pipeline, &recipe, film).0.latents, run(&pipeline, &recipe).latents);
+}
+
+#[test]
+fn a_branch_has_the_others_steps_and_then_its_own() {
+    let pipeline = pipeline(MODELS[1]);
+    let from = recipe(&pipeline, Sampler::DpmPp2mSde);
+    let whole = run(&pipeline, &from);
+    let changes = [
+        Recipe { prompt: "a whale".into(), ..from.clone() },
+        Recipe { guidance: Guidance { cfg_scale: 1.0 }, ..from.clone() },
+        Recipe { sampler: Sampler::Heun, ..from.clone() },
+        Recipe { seed: 7, ..from.clone() },
+        Recipe { steps: 9, ..from.clone() },
+    ];
+    for changed in changes {
+        let branch = changed.branching(&from, 3);
+        let (made, film, told) = go_on(&pipeline, &branch, whole.film.clone());
+        assert_eq!(film.steps[..3], whole.film.steps[..3]);
+        assert_eq!(film.steps[3].x, whole.film.steps[3].x, "x is kept exactly");
+        assert_ne!(made.latents, whole.latents, "{branch:?}");
+        assert_eq!(film.sigmas.len(), film.steps.len() + 1);
+        assert!(told.iter().copied().eq(0..film.steps.len()));
+
+        // The recipe alone is the whole cause: without the film it is made once more.
+        let (alone, _, told) = go_on(&pipeline, &branch, Film::default());
+        assert_eq!(alone.latents, made.latents);
+        assert!(told.iter().copied().eq(0..film.steps.len()), "each step is told once");
+    }
+}
+
+#[test]
+fn only_the_noise_to_come_is_of_the_new_seed() {
+    let pipeline = pipeline(MODELS[1]);
+    let from = recipe(&pipeline, Sampler::EulerAncestral);
+    let whole = run(&pipeline, &from);
+    let reseeded = Recipe { seed: 7, ..from.clone() }.branching(&from, 2);
+    let (_, film, _) = go_on(&pipeline, &reseeded, whole.film.clone());
+    assert_eq!(film.steps[2], whole.film.steps[2], "the prediction is made before noise is added");
+    assert_ne!(film.steps[3].x, whole.film.steps[3].x);
+
+    // A branch of a branch, back to the first seed for its last steps.
+    let back = Recipe { seed: from.seed, ..reseeded.clone() }.branching(&reseeded, 4);
+    let (made, again, _) = go_on(&pipeline, &back, film.clone());
+    assert_eq!(again.steps[4], film.steps[4]);
+    assert_ne!(again.steps[5].x, film.steps[5].x);
+    assert_eq!(go_on(&pipeline, &back, Film::default()).0.latents, made.latents);
+}
+
+#[test]
+fn a_picture_of_a_branched_batch_is_the_same_picture_alone() {
+    let pipeline = pipeline(MODELS[1]);
+    let from = recipe(&pipeline, Sampler::EulerAncestral);
+    let branch = Recipe { prompt: "a whale".into(), ..from.clone() }.branching(&from, 2);
+    let (both, second) = (run(&pipeline, &branch), run(&pipeline, &branch.of_picture(1)));
+    let near = both.latents.picture(1).iter().zip(second.latents.picture(0));
+    assert!(near.into_iter().all(|(a, b)| (a - b).abs() < 1e-3), "batches differ in last bits alone");
+}
+
+#[test]
+fn unchanged_a_branch_is_the_run_itself() {
+    let from = Recipe { prompt: "a fox".into(), ..Recipe::default() };
+    assert_eq!(from.clone().branching(&from, 3), from);
+}
+
+#[test]
+fn what_cannot_be_branched_from_is_said() {
+    let from = Recipe { steps: 10, ..Recipe::default() };
+    let branch = |recipe: Recipe, step| Recipe {
+        branch: Some(Branch { from: Box::new(from.clone()), step }),
+        ..recipe
+    };
+    let other = Recipe { prompt: "a fox".into(), ..from.clone() };
+    assert_eq!(branch(other.clone(), 9).check(), Ok(()));
+    assert_eq!(
+        branch(other.clone(), 10).check(),
+        Err(RecipeError::BranchStep { step: 10, first: 0, last: 9 })
+    );
+    let wide = branch(Recipe { width: 256, ..other.clone() }, 3).check();
+    assert!(wide.is_err_and(|error| error.to_string().contains("1 of 128 x 128")));
+
+    let mut deep = other;
+    for _ in 0..80 {
+        deep = Recipe { branch: Some(Branch { from: Box::new(deep.clone()), step: 1 }), ..deep };
+    }
+    assert_eq!(deep.check(), Err(RecipeError::TooManyBranches));
+}
+
+#[test]
+fn a_film_of_another_size_of_model_is_refused() {
+    let pipeline = pipeline(MODELS[1]);
+    let from = recipe(&pipeline, Sampler::Euler);
+    let film = run(&pipeline, &from).film;
+    let mut other = film.clone();
+    for step in &mut other.steps {
+        step.x.shape = [2, 4, 16, 4];
+    }
+    let branch = Recipe { prompt: "a whale".into(), ..from.clone() }.branching(&from, 2);
+    let refused = pipeline.generate_on(&branch, &mut other, &StopFlag::default(), &mut |_| ());
+    let text = refused.map(|_| ()).expect_err("it does not fit").to_string();
+    assert!(text.contains("[2, 4, 16, 4]") && text.contains("the model that they were made with"), "{text}");
+}
