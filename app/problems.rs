@@ -52,6 +52,7 @@ pub fn place_of(error: &RecipeError) -> Place {
         RecipeError::CfgScale(_) => Place::Guidance,
         RecipeError::BranchStep { .. }
         | RecipeError::BranchSize { .. }
+        | RecipeError::BranchFrom(_)
         | RecipeError::BranchStart
         | RecipeError::TooManyBranches => Place::Run,
         RecipeError::Strength(_) | RecipeError::NothingToRun { .. } => Place::Strength,

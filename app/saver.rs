@@ -16,7 +16,7 @@ pub struct Saver {
 }
 
 enum Work {
-    Batch(Batch),
+    Batch(Box<Batch>),
     Settings(Box<Settings>, PathBuf),
 }
 
@@ -43,7 +43,7 @@ impl Saver {
     }
 
     pub fn save(&self, batch: Batch) {
-        self.hand_over(Work::Batch(batch));
+        self.hand_over(Work::Batch(Box::new(batch)));
     }
 
     pub fn remember(&self, settings: Settings, folder: PathBuf) {

@@ -117,7 +117,7 @@ impl Recipe {
         if self.ancestors().count() > Self::DEEPEST_BRANCH {
             return Err(RecipeError::TooManyBranches);
         }
-        from.check()?;
+        from.check().map_err(|error| RecipeError::BranchFrom(Box::new(error)))?;
         let sides = |recipe: &Self| (recipe.width, recipe.height, recipe.batch);
         if sides(self) != sides(from) {
             let (width, height, batch) = sides(from);
@@ -240,6 +240,8 @@ pub enum RecipeError {
     BranchSize { width: u32, height: u32, batch: u32 },
     #[error("A branch begins as the run that it leaves: keep its start image and strength, or start anew")]
     BranchStart,
+    #[error("The run that this one leaves cannot be made, so start anew: {0}")]
+    BranchFrom(Box<Self>),
     #[error("Too many branches grow out of one another: start anew with the settings of this one")]
     TooManyBranches,
 }

@@ -55,25 +55,21 @@ impl<'a> Walk<'a> {
         film: &mut Film,
         until: Option<usize>,
     ) -> Result<Walked, GenerateError> {
-        if let Some(Branch { from, step }) = &recipe.branch {
-            self.walk_before(from, film, *step as usize)?;
-        }
-        if film.steps.is_empty() {
-            film.start_step = recipe.start_step() as usize;
-        }
+        self.find_film(recipe, film)?;
         let leg = Leg::of(recipe, film, &self.pipeline.noise_schedule);
         let shape = self.pipeline.latent_shape(recipe);
-        if let Some(step) = film.steps.first()
-            && step.x.shape != shape
+        let x = film.step(leg.begin).map(|step| step.x.clone());
+        if let Some(x) = &x
+            && x.shape != shape
         {
-            return Err(GenerateError::OtherLatents { found: step.x.shape, expected: shape });
+            return Err(GenerateError::OtherLatents { found: x.shape, expected: shape });
+        }
+        // From here on the film is of this run, whatever ends it.
+        if film.recipe != *recipe {
+            film.steps.truncate(recipe.branch.as_ref().map_or(0, |it| it.step as usize - film.start_step));
+            film.recipe = recipe.clone();
         }
         film.sigmas = self.sigmas_of(recipe, film, &leg);
-        // From here on the film is of this run alone, whatever ends it.
-        let x = film.step(leg.begin).map(|step| step.x.clone());
-        if let Some(Branch { step, .. }) = recipe.branch {
-            film.steps.truncate(step as usize - film.start_step);
-        }
         (self.observe)(Progress::Started { sigmas: &film.sigmas, start_step: film.start_step });
 
         let texts_started = Instant::now();
@@ -133,10 +129,23 @@ impl<'a> Walk<'a> {
         Ok(Walked { latents: walked?, cond: cond_array, uncond: uncond_array })
     }
 
-    /// Sees to it that the film has a step of a run that is left there.
-    fn walk_before(&mut self, from: &Recipe, film: &mut Film, step: usize) -> Result<(), GenerateError> {
-        if film.step(step).is_some() {
+    /// Sees to it that the film is of this run, or has the steps of the one that it leaves.
+    fn find_film(&mut self, recipe: &Recipe, film: &mut Film) -> Result<(), GenerateError> {
+        let Some(Branch { from, step }) = &recipe.branch else {
+            if film.recipe != *recipe {
+                film.steps.clear();
+            }
+            film.start_step = recipe.start_step() as usize;
             return Ok(());
+        };
+        let step = *step as usize;
+        let has_step = film.step(step).is_some();
+        if has_step && (film.recipe == *recipe || film.recipe == **from) {
+            return Ok(());
+        }
+        if film.recipe == *recipe {
+            // It did not come to where it leaves the other, so all it has is the other's.
+            film.recipe.clone_from(from);
         }
         match self.walk(from, film, Some(step)) {
             Err(GenerateError::Stopped) if !self.stop.is_raised() => Ok(()),

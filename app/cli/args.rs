@@ -44,20 +44,15 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 pub struct RenderArgs {
     /// What to see
-    pub prompt: String,
+    #[arg(required_unless_present = "go_on")]
+    pub prompt: Option<String>,
     /// The picture; several are numbered out-1.png, out-2.png, ... [default: tidepool-N.png, with
     /// the first N that is free]
     #[arg(short, long, value_name = "OUT.png")]
     pub output: Option<PathBuf>,
     /// What not to see
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true,
-        allow_hyphen_values = true
-    )]
-    pub negative: String,
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub negative: Option<String>,
     #[command(flatten)]
     pub model: ModelArgs,
     /// A concept (textual inversion) that the prompt may name, or a folder of them; may be repeated
@@ -72,28 +67,40 @@ pub struct RenderArgs {
     /// The same as a number of steps to skip
     #[arg(long, value_name = "K", requires = "init", conflicts_with = "strength")]
     pub start_step: Option<u32>,
-    /// Steps from noise to picture, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub steps: u32,
-    /// Guidance: how strictly the picture follows the prompt
-    #[arg(long, value_name = "G", default_value_t = 7.5, allow_negative_numbers = true)]
-    pub cfg: f32,
+    /// Go on from a step of a trace: all is as it was there, but for what is said here
+    #[arg(
+        long = "continue",
+        value_name = "T.safetensors",
+        requires = "from",
+        conflicts_with_all = ["init", "size", "batch"]
+    )]
+    pub go_on: Option<PathBuf>,
+    /// The step to go on from: x.K of the trace is kept as it is
+    #[arg(long, value_name = "K", requires = "go_on")]
+    pub from: Option<u32>,
+    /// Steps from noise to picture, 1 to 1000 [default: 20]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u32>,
+    /// Guidance: how strictly the picture follows the prompt [default: 7.5]
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    pub cfg: Option<f32>,
     /// 0 to 2^64-1; the same seed makes the same picture. -1 or `random` picks one and says which
-    #[arg(long, value_name = "N", default_value = "random", allow_negative_numbers = true)]
-    pub seed: Seed,
+    /// [default: random]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<Seed>,
     /// Width and height in pixels, multiples of 8 [default: what the model was trained at]
     #[arg(long, value_name = "WxH", allow_hyphen_values = true)]
     pub size: Option<Size>,
-    /// Pictures to make at once, 1 to 8; picture i has the seed + i
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub batch: u32,
-    /// How to walk from noise to picture
-    #[arg(long, value_name = "NAME", default_value = Sampler::default().name(), value_parser = sampler_parser())]
-    pub sampler: Sampler,
-    /// Which noise levels to visit on the way
-    #[arg(long, value_name = "NAME", default_value = Schedule::default().name(), value_parser = schedule_parser())]
-    pub schedule: Schedule,
-    /// Write every step's numbers, for checking: a safetensors file
+    /// Pictures to make at once, 1 to 8; picture i has the seed + i [default: 1]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u32>,
+    /// How to walk from noise to picture [default: euler]
+    #[arg(long, value_name = "NAME", value_parser = sampler_parser())]
+    pub sampler: Option<Sampler>,
+    /// Which noise levels to visit on the way [default: lesson]
+    #[arg(long, value_name = "NAME", value_parser = schedule_parser())]
+    pub schedule: Option<Schedule>,
+    /// Write every step's numbers, for checking and to go on from: a safetensors file
     #[arg(long, value_name = "T.safetensors")]
     pub trace: Option<PathBuf>,
     /// Write the picture coming out of the noise: an animated GIF

@@ -83,12 +83,18 @@ fn provenance(card: &ModelCard, recipe: Recipe, generated: &Generated) -> Proven
 fn trace_of(provenance: Provenance, generated: Generated) -> Trace {
     let mut film = generated.film;
     let sigmas = film.sigmas.split_off(film.start_step);
-    let (x, denoised) = film.steps.into_iter().map(|step| (step.x.into(), step.denoised.into())).unzip();
+    let (mut x, mut denoised, mut later) = (Vec::new(), Vec::new(), Vec::new());
+    for step in film.steps {
+        x.push(step.x.into());
+        denoised.push(step.denoised.into());
+        later.push(step.later.into_iter().map(Into::into).collect());
+    }
     Trace {
         provenance,
         sigmas,
         x,
         denoised,
+        later,
         cond: generated.cond,
         uncond: generated.uncond,
         latents: generated.latents.into(),

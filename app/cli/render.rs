@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
-use engine::generate::{GenerateError, Generated, Pipeline, Progress, Timings};
-use engine::images::Provenance;
-use engine::recipe::{Guidance, Recipe, Start, strength_of};
+use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress, Timings};
+use engine::images::{FoundFilm, Provenance, read_trace};
+use engine::recipe::{Recipe, RecipeError, Start, strength_of};
 use engine::session::{ModelCard, StopFlag};
 use engine::thrift::Thrift;
 use serde_json::{Value, json};
@@ -27,7 +27,13 @@ use super::{Failure, progress, recipe_json, say};
 const DEFAULT_STRENGTH: f32 = 0.75;
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
-    let mut recipe = recipe_of(args)?;
+    let (mut recipe, mut film, film_model) = match &args.go_on {
+        Some(trace) => go_on(args, trace)?,
+        None => {
+            let anew = Recipe { seed: random_seed(), ..Recipe::default() };
+            (recipe_of(args, anew)?, Film::default(), None)
+        }
+    };
     recipe.check().map_err(Failure::usage)?;
     let files = Files::plan(args, recipe.batch)?;
 
@@ -36,16 +42,21 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
-    if args.size.is_none() {
+    if args.size.is_none() && args.go_on.is_none() {
         recipe.width = pipeline.card().native_side;
         recipe.height = pipeline.card().native_side;
     }
     concepts.join(&mut pipeline)?;
     let mut remarks = remarks(&pipeline, &recipe, &concepts);
+    if let Some(before) = film_model.filter(|before| *before != pipeline.card().name) {
+        let now = &pipeline.card().name;
+        remarks.push(format!("The steps before were made with {before}, those to come are with {now}"));
+    }
     for remark in &remarks {
         eprintln!("{remark}");
     }
-    let (generated, previews) = run(&pipeline, &recipe)?;
+    let (generated, previews) = run(&pipeline, &recipe, &mut film)?;
+    let generated = Generated { film, ..generated };
     for note in &generated.notes {
         eprintln!("{note}");
     }
@@ -90,42 +101,60 @@ pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> R
     opened.map_err(Failure::failed)
 }
 
-fn recipe_of(args: &RenderArgs) -> Result<Recipe, Failure> {
-    let Size { width, height } = args.size.unwrap_or(Size { width: 64, height: 64 });
-    let start = match &args.init {
-        None => Start::Noise,
-        Some(path) => Start::Image { path: path.clone(), strength: strength(args)? },
-    };
-    Ok(Recipe {
-        prompt: args.prompt.clone(),
-        negative_prompt: args.negative.clone(),
-        width,
-        height,
-        seed: match args.seed {
-            Seed::Given(seed) => seed,
-            Seed::Random => random_seed(),
-        },
-        batch: args.batch,
-        steps: args.steps,
-        sampler: args.sampler,
-        schedule: args.schedule,
-        guidance: Guidance { cfg_scale: args.cfg },
-        start,
-        branch: None,
-    })
+/// The recipe that goes on from a step of a trace, the steps before it, and the model that made them.
+fn go_on(args: &RenderArgs, trace: &Path) -> Result<(Recipe, Film, Option<String>), Failure> {
+    let FoundFilm { mut film, model } = read_trace(trace).map_err(Failure::failed)?;
+    let step = args.from.unwrap_or_default();
+    let last = film.steps.len() as u32 - 1;
+    if step > last {
+        return Err(Failure::usage(RecipeError::BranchStep { step, first: 0, last }));
+    }
+    let from = film.recipe.clone();
+    let recipe = recipe_of(args, from.clone())?.branching(&from, film.start_step as u32 + step);
+    if recipe == from {
+        film.steps.truncate(step as usize);
+    }
+    Ok((recipe, film, Some(model)))
 }
 
-fn strength(args: &RenderArgs) -> Result<f32, Failure> {
+/// `base`, with what the command line says.
+fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
+    let mut recipe = base;
+    if let Some(prompt) = &args.prompt {
+        recipe.prompt.clone_from(prompt);
+    }
+    if let Some(negative) = &args.negative {
+        recipe.negative_prompt.clone_from(negative);
+    }
+    if let Some(Size { width, height }) = args.size {
+        (recipe.width, recipe.height) = (width, height);
+    }
+    match args.seed {
+        Some(Seed::Given(seed)) => recipe.seed = seed,
+        Some(Seed::Random) => recipe.seed = random_seed(),
+        None => {}
+    }
+    recipe.batch = args.batch.unwrap_or(recipe.batch);
+    recipe.steps = args.steps.unwrap_or(recipe.steps);
+    recipe.sampler = args.sampler.unwrap_or(recipe.sampler);
+    recipe.schedule = args.schedule.unwrap_or(recipe.schedule);
+    recipe.guidance.cfg_scale = args.cfg.unwrap_or(recipe.guidance.cfg_scale);
+    if let Some(path) = &args.init {
+        recipe.start = Start::Image { path: path.clone(), strength: strength(args, recipe.steps)? };
+    }
+    Ok(recipe)
+}
+
+fn strength(args: &RenderArgs, steps: u32) -> Result<f32, Failure> {
     let Some(start_step) = args.start_step else {
         return Ok(args.strength.unwrap_or(DEFAULT_STRENGTH));
     };
-    if start_step >= args.steps {
+    if start_step >= steps {
         return Err(Failure::usage(format!(
-            "A start step of {start_step} leaves none of the {} steps to run: choose a smaller one",
-            args.steps
+            "A start step of {start_step} leaves none of the {steps} steps to run: choose a smaller one"
         )));
     }
-    Ok(strength_of(start_step, args.steps))
+    Ok(strength_of(start_step, steps))
 }
 
 /// Ten digits at most, which are easily said and typed.
@@ -166,12 +195,12 @@ fn beginning(text: &str) -> String {
     }
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe) -> Result<(Generated, Previews), Failure> {
+fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film) -> Result<(Generated, Previews), Failure> {
     let stop = StopFlag::default();
     raise_on_ctrl_c(stop.clone());
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
     let mut previews = Previews::new();
-    let generated = pipeline.generate(recipe, &stop, &mut |progress| {
+    let generated = pipeline.generate_on(recipe, film, &stop, &mut |progress| {
         if let Progress::Step(frame) = progress {
             previews.push(frame.predicted);
             bar.inc(1);

@@ -10,10 +10,13 @@ use std::collections::VecDeque;
 use std::mem;
 
 use super::{Denoiser, Latents, Step};
+use crate::recipe::Recipe;
 
 /// Every step of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Film {
+    /// The run that it is of.
+    pub recipe: Recipe,
     /// The whole schedule, `steps + 1` entries.
     pub sigmas: Vec<f32>,
     pub start_step: usize,

@@ -129,12 +129,13 @@ where
     };
     let mut usable = Map::new();
     for (name, value) in fields {
-        let Some(default) = known.get(&name) else { continue };
         let alone = Value::Object(Map::from_iter([(name.clone(), value)]));
         if T::deserialize(&alone).is_ok() {
             let Value::Object(alone) = alone else { unreachable!("made just above") };
             usable.extend(alone);
         } else {
+            // What is left out where it is the default is none by default.
+            let default = known.get(&name).unwrap_or(&Value::Null);
             let name = name.replace('_', " ");
             notes.push(format!("The {name} in the file cannot be used here: {default} is set"));
         }
@@ -165,6 +166,14 @@ pub(super) fn make_runnable(recipe: &mut Recipe, notes: &mut Vec<String>) {
                 let near = if scale.is_nan() { default } else { scale.clamp(least, most) };
                 recipe.guidance.cfg_scale = near;
                 notes.push(format!("The guidance scale of {scale} was changed to {near}"));
+            }
+            RecipeError::BranchStep { .. }
+            | RecipeError::BranchSize { .. }
+            | RecipeError::BranchFrom(_)
+            | RecipeError::BranchStart
+            | RecipeError::TooManyBranches => {
+                recipe.branch = None;
+                notes.push("It left another run, of which too little is known: it starts anew".to_owned());
             }
             taste => {
                 // No number is the nearest: the user decides, told by the sentence.

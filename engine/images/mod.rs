@@ -29,5 +29,5 @@ pub use regular_file::OpenError;
 pub use start_image::{
     CropRect, ImageError, StartImage, crop_and_resize, crop_to_fill, load, to_signed_planes,
 };
-pub use trace::{Array, Trace, write_trace};
+pub use trace::{Array, FoundFilm, Trace, TraceError, read_trace, write_trace};
 pub use whole_file::SaveError;

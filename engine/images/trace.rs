@@ -1,15 +1,17 @@
-//! The numbers of a run in one safetensors file, for a notebook to compare with.
+//! The numbers of a run in one safetensors file, for a notebook to compare with, and to go on from.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, View};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::metadata::Provenance;
 use super::whole_file::{IfExists, SaveError, write_whole};
-use crate::diffusion::Latents;
+use crate::diffusion::{Film, Latents, RecordedStep};
+use crate::recipe::Recipe;
 
 /// Everything that a run computed, step by step.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Trace {
     pub x: Vec<Array>,
     /// Predicted x0 of each step, shaped as `x`.
     pub denoised: Vec<Array>,
+    /// What the model answered besides, of samplers that ask more than once a step.
+    pub later: Vec<Vec<Array>>,
     /// `[batch, tokens, width]`.
     pub cond: Array,
     /// `None` when guidance did not ask for it.
@@ -54,7 +58,7 @@ impl From<Latents> for Array {
     }
 }
 
-/// Writes `sigmas`, `x.{i}`, `denoised.{i}`, `cond`, `uncond`, `latents` and `image`, all f32, with
+/// Writes `sigmas`, `x.{i}`, `denoised.{i}`, `later.{i}.{j}`, `cond`, `uncond`, `latents` and `image`, all f32, with
 /// `recipe` (JSON), `program` and `model` in the file's metadata. A trace of this name is replaced
 /// once the new one is whole.
 pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
@@ -69,6 +73,10 @@ pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
     tensors.extend(trace.x.iter().enumerate().map(|(i, x)| (format!("x.{i}"), x)));
     tensors.extend(trace.denoised.iter().enumerate().map(|(i, x0)| (format!("denoised.{i}"), x0)));
 
+    for (i, later) in trace.later.iter().enumerate() {
+        tensors.extend(later.iter().enumerate().map(|(j, answer)| (format!("later.{i}.{j}"), answer)));
+    }
+
     let Provenance { program, model, .. } = &trace.provenance;
     let about = HashMap::from([
         ("recipe".to_owned(), trace.provenance.recipe_json()),
@@ -79,6 +87,71 @@ pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
         let bytes = safetensors::serialize(tensors, Some(about)).map_err(io::Error::other)?;
         out.write_all(&bytes)
     })
+}
+
+/// A film that was written into a trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundFilm {
+    pub film: Film,
+    /// The name of the model that made it.
+    pub model: String,
+}
+
+/// Why a trace cannot be gone on from.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    #[error("The trace cannot be read ({0}): {path}", path = .1.display())]
+    Unreadable(io::Error, PathBuf),
+    #[error(
+        "This is no trace: it is not a safetensors file ({0}). Choose one that `--trace` wrote: {path}", path = .1.display()
+    )]
+    NotSafetensors(SafeTensorError, PathBuf),
+    #[error(
+        "This is no trace of Tidepool's: it has no {0}. Choose one that `--trace` wrote: {path}", path = .1.display()
+    )]
+    Lacks(String, PathBuf),
+}
+
+/// Reads what [`write_trace`] wrote, as far as a run goes on from it.
+pub fn read_trace(path: &Path) -> Result<FoundFilm, TraceError> {
+    let bytes = fs::read(path).map_err(|error| TraceError::Unreadable(error, path.to_owned()))?;
+    let no_safetensors = |error| TraceError::NotSafetensors(error, path.to_owned());
+    let (_, about) = SafeTensors::read_metadata(&bytes).map_err(no_safetensors)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(no_safetensors)?;
+    let lacks = |what: &str| TraceError::Lacks(what.to_owned(), path.to_owned());
+    let about = about.metadata().as_ref();
+    let fact = |name: &str| about.and_then(|about| about.get(name));
+    let recipe = fact("recipe").and_then(|recipe| serde_json::from_str(recipe).ok());
+    let recipe: Recipe =
+        recipe.filter(|recipe: &Recipe| recipe.check().is_ok()).ok_or_else(|| lacks("recipe"))?;
+
+    let sigmas = numbers(&tensors, "sigmas").ok_or_else(|| lacks("sigmas"))?;
+    let mut steps = Vec::new();
+    for (i, &sigma) in sigmas.iter().enumerate() {
+        let Some(x) = latents(&tensors, &format!("x.{i}")) else { break };
+        let name = format!("denoised.{i}");
+        let denoised =
+            latents(&tensors, &name).filter(|it| it.shape == x.shape).ok_or_else(|| lacks(&name))?;
+        let later = (0..).map_while(|j| latents(&tensors, &format!("later.{i}.{j}")));
+        let later = later.filter(|it| it.shape == x.shape).collect();
+        steps.push(RecordedStep { sigma, x, denoised, later });
+    }
+    if steps.is_empty() {
+        return Err(lacks("x.0"));
+    }
+    let start_step = recipe.start_step() as usize;
+    let model = fact("model").cloned().unwrap_or_default();
+    Ok(FoundFilm { film: Film { recipe, sigmas, start_step, steps }, model })
+}
+
+fn latents(tensors: &SafeTensors<'_>, name: &str) -> Option<Latents> {
+    let shape = tensors.tensor(name).ok()?.shape().try_into().ok()?;
+    Some(Latents::new(shape, numbers(tensors, name)?))
+}
+
+fn numbers(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
+    let tensor = tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F32)?;
+    Some(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
 }
 
 impl View for &Array {

@@ -2,6 +2,7 @@
 
 use engine::diffusion::Sampler;
 use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress};
+use engine::images::Provenance;
 use engine::recipe::{Branch, Guidance, Recipe, RecipeError};
 use engine::session::StopFlag;
 
@@ -147,6 +148,20 @@ fn unchanged_a_branch_is_the_run_itself() {
 }
 
 #[test]
+fn a_branch_is_stored_with_its_picture_and_one_that_makes_no_sense_is_told_of() {
+    let from = Recipe { prompt: "a fox".into(), steps: 10, ..Recipe::default() };
+    let branch = Recipe { prompt: "an owl".into(), ..from.clone() }.branching(&from, 4);
+    let stored = Provenance::new("m", branch.clone()).to_json();
+    let found = Provenance::from_json(&stored).expect("a recipe");
+    assert_eq!((found.provenance.recipe, found.notes.len()), (branch, 0));
+    for (sound, broken) in [("\"steps\":10", "\"steps\":0"), ("\"step\":4", "\"step\":40")] {
+        let found = Provenance::from_json(&stored.replace(sound, broken)).expect("a recipe");
+        assert_eq!(found.provenance.recipe.branch, None, "{broken}");
+        assert!(!found.notes.is_empty());
+    }
+}
+
+#[test]
 fn what_cannot_be_branched_from_is_said() {
     let from = Recipe { steps: 10, ..Recipe::default() };
     let branch = |recipe: Recipe, step| Recipe {
@@ -161,6 +176,10 @@ fn what_cannot_be_branched_from_is_said() {
     );
     let wide = branch(Recipe { width: 256, ..other.clone() }, 3).check();
     assert!(wide.is_err_and(|error| error.to_string().contains("1 of 128 x 128")));
+
+    let broken = Branch { from: Box::new(Recipe { steps: 0, ..from.clone() }), step: 0 };
+    let refused = Recipe { branch: Some(broken), ..other.clone() }.check();
+    assert!(refused.is_err_and(|error| error.to_string().contains("0 steps cannot be run")));
 
     let mut deep = other;
     for _ in 0..80 {

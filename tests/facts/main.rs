@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod branching;
+mod branching_cli;
 mod checkpoints;
 mod cli;
 mod concepts;

@@ -67,6 +67,7 @@ pub fn trace() -> Trace {
         sigmas: vec![14.6, 1.0, 0.0],
         x: vec![array(&[1, 4, 2, 2], 0.1), array(&[1, 4, 2, 2], 0.2)],
         denoised: vec![array(&[1, 4, 2, 2], 0.3), array(&[1, 4, 2, 2], 0.4)],
+        later: vec![vec![array(&[1, 4, 2, 2], 0.7)], vec![]],
         cond: array(&[1, 7, 3], 0.5),
         uncond: Some(array(&[1, 7, 3], 0.6)),
         latents: array(&[1, 4, 2, 2], f32::MIN_POSITIVE),

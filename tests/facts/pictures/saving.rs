@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::images::{
-    Array, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError, load, read_recipe,
-    replace_png, save_new, write_gif, write_png, write_trace,
+    Array, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError, load,
+    read_recipe, read_trace, replace_png, save_new, write_gif, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
@@ -252,6 +252,17 @@ fn a_trace_holds_every_number_and_the_recipe() {
     let about = &header["__metadata__"];
     let recipe: Recipe = serde_json::from_str(about["recipe"].as_str().expect("text")).expect("a recipe");
     assert_eq!((recipe, about["model"].as_str()), (trace.provenance.recipe.clone(), Some("m")));
+
+    assert_eq!(tensor("later.0.0"), trace.later[0][0]);
+    let FoundFilm { film, model } = read_trace(&path).expect("a trace");
+    assert_eq!((film.recipe, model.as_str()), (trace.provenance.recipe.clone(), "m"));
+    assert_eq!((film.sigmas, film.steps.len()), (trace.sigmas.clone(), 2));
+    for (i, step) in film.steps.into_iter().enumerate() {
+        assert_eq!(step.sigma, trace.sigmas[i]);
+        assert_eq!(Array::from(step.x), trace.x[i]);
+        assert_eq!(Array::from(step.denoised), trace.denoised[i]);
+        assert_eq!(step.later.into_iter().map(Array::from).collect::<Vec<_>>(), trace.later[i]);
+    }
 
     trace.uncond = None;
     write_trace(&path, &trace).expect("written over");
