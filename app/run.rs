@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::recipe::Recipe;
 use engine::session::{Frame, Job, JobEvent};
@@ -19,11 +20,11 @@ pub struct Run {
     pub start_step: usize,
     /// In order of their steps.
     pub frames: Vec<Frame>,
-    /// Steps that were decoded in full on request.
-    pub decoded: BTreeMap<usize, Vec<Arc<Pixels>>>,
-    /// The step whose full decode is on its way, and since when. One at a time: a decode may take
+    /// Views of steps that were decoded in full on request; no pictures where that came to nothing.
+    pub decoded: BTreeMap<(usize, StepView), Vec<Arc<Pixels>>>,
+    /// What is on its way to be decoded in full, and since when. One at a time: a decode may take
     /// long, and the next run waits for it.
-    pub asked: Option<(usize, Instant)>,
+    pub asked: Option<((usize, StepView), Instant)>,
     /// Full decodes take so little time here that the whole film gets them.
     pub develops: bool,
     pub pictures: Vec<Arc<Pixels>>,
@@ -83,11 +84,11 @@ impl Run {
                 self.elapsed = frame.elapsed;
                 self.frames.push(frame);
             }
-            JobEvent::Decoded { step, pictures } => {
-                if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == step) {
+            JobEvent::Decoded { step, view, pictures } => {
+                if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == (step, view)) {
                     self.develops &= since.elapsed() < QUICK_DECODE;
                 }
-                self.decoded.insert(step, pictures);
+                self.decoded.insert((step, view), pictures);
             }
             JobEvent::Finished { pictures, elapsed, .. } => {
                 self.phase = Phase::Finished;
@@ -140,28 +141,33 @@ impl Run {
     }
 
     /// The best pictures there are of a step, and whether they are decoded in full.
-    pub fn pictures_of(&self, step: usize) -> Option<(&[Arc<Pixels>], bool)> {
-        if step + 1 == self.steps() && !self.pictures.is_empty() {
+    pub fn pictures_of(&self, step: usize, view: StepView) -> Option<(&[Arc<Pixels>], bool)> {
+        if view == StepView::Predicted && step + 1 == self.steps() && !self.pictures.is_empty() {
             return Some((&self.pictures, true));
         }
-        if let Some(pictures) = self.decoded.get(&step) {
+        if let Some(pictures) = self.decoded.get(&(step, view)).filter(|pictures| !pictures.is_empty()) {
             return Some((pictures, true));
         }
-        Some((&self.frame(step)?.predicted, false))
+        Some((self.frame(step)?.preview(view), false)).filter(|(pictures, _)| !pictures.is_empty())
     }
 
-    /// The next step to decode in full: the one that is `held`, then, once the run is over, those
-    /// that are still previews from the first on.
-    pub fn next_decode(&self, held: Option<usize>) -> Option<usize> {
-        let is_preview = |step: &usize| matches!(self.pictures_of(*step), Some((_, false)));
+    /// What to decode in full next: what is looked at of the step that is `held`, then, once the run is
+    /// over, the predictions that are still previews from the first on.
+    pub fn next_decode(&self, held: Option<usize>, looked_at: &[StepView]) -> Option<(usize, StepView)> {
+        let is_preview = |&(step, view): &(usize, StepView)| {
+            !self.decoded.contains_key(&(step, view))
+                && matches!(self.pictures_of(step, view), Some((_, false)))
+        };
         if self.asked.is_some() || self.phase == Phase::Failed {
             return None;
         }
         let rest = || {
             let may = self.develops && !self.is_live() && self.frames.len() <= MOST_DEVELOPED;
-            self.frames.iter().map(|frame| frame.step).filter(|_| may).find(is_preview)
+            let steps = self.frames.iter().map(|frame| (frame.step, StepView::Predicted));
+            steps.filter(|_| may).find(is_preview)
         };
-        held.filter(is_preview).or_else(rest)
+        let of_held = |step| looked_at.iter().map(move |&view| (step, view)).find(is_preview);
+        held.and_then(of_held).or_else(rest)
     }
 
     /// The best pictures there are of the run.

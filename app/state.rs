@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
+use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
 use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
@@ -175,7 +176,7 @@ impl AppState {
     pub fn shown(&self) -> Option<Shown<'_>> {
         if let Some(run) = &self.run {
             if let Some(step) = self.looked_at()
-                && let Some((pictures, is_full)) = run.pictures_of(step)
+                && let Some((pictures, is_full)) = run.pictures_of(step, StepView::Predicted)
             {
                 return Some(Shown { pictures, step: Some(step), is_full });
             }
@@ -385,9 +386,10 @@ impl AppState {
     /// Asks for the next full decode, if there is one to ask for.
     fn develop(&mut self) -> Vec<Effect> {
         let Some(run) = self.run.as_mut() else { return Vec::new() };
-        let Some(step) = run.next_decode(self.film.pinned) else { return Vec::new() };
-        run.asked = Some((step, Instant::now()));
-        vec![Effect::Send(Request::Decode { job: run.job.id, step })]
+        let next = run.next_decode(self.film.pinned, &[StepView::Predicted]);
+        let Some((step, view)) = next else { return Vec::new() };
+        run.asked = Some(((step, view), Instant::now()));
+        vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]
     }
 
     fn step_by(&mut self, by: isize) -> Vec<Effect> {

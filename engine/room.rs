@@ -32,7 +32,8 @@ pub struct Room {
     band: f64,
     /// What the kernels and the text encoder take, whatever the size.
     least: f64,
-    /// A recorded step: what entered it and what it predicted.
+    /// A recorded step: what entered it, what was answered (twice, where a sampler asks twice), and what
+    /// guidance added.
     step: f64,
 }
 
@@ -55,7 +56,7 @@ impl Room {
             encode_in_bands: f32s(2.0 * first),
             band: 60e6,
             least: 8e6,
-            step: 4.0 * 2.0 * vae.latent_channels as f64 / latent_area,
+            step: 4.0 * 4.0 * vae.latent_channels as f64 / latent_area,
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a recipe to latents: the prompts are read, and the sampler walks.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::branching::{Leg, Relay};
-use crate::diffusion::{Cfg, Film, Latents, Recorder, Rescued, Step, sample};
+use crate::diffusion::{Cfg, Film, Latents, RecordedStep, Recorder, Rescued, Step, StepView, sample};
 use crate::generate::{GenerateError, Progress, Timings, prompts_of};
 use crate::guided_unet::{GuidedUnet, repeat_pair};
 use crate::images::Array;
@@ -88,7 +89,7 @@ impl<'a> Walk<'a> {
         // The steps before the leg stay as they are, and those of it are retold.
         let past = film.steps.split_off(leg.begin - film.start_step);
         for (index, step) in film.steps.iter().enumerate() {
-            self.tell(film.start_step + index, &step.as_step(index));
+            self.tell(film.start_step + index, step);
         }
         let recorder = Recorder::new(past);
         let mut noise = Relay::new(recipe, &leg, shape, &recorder);
@@ -112,11 +113,11 @@ impl<'a> Walk<'a> {
             cfg_scale: recipe.guidance.cfg_scale,
             schedule: recipe.schedule,
             noise: &pipeline.noise_schedule,
+            difference: &recorder.guidance,
         };
         let mut step_started = Instant::now();
         let observe = &mut |step: Step<'_>| {
-            recorder.see(&step);
-            self.tell(leg.begin + step.index, &step);
+            recorder.see(&step, |recorded| self.tell(leg.begin + step.index, recorded));
             self.timings.step_secs.push(step_started.elapsed().as_secs_f64());
             step_started = Instant::now();
             let is_there = until == Some(leg.begin + step.index);
@@ -164,15 +165,19 @@ impl<'a> Walk<'a> {
         sigmas
     }
 
-    fn tell(&mut self, index: usize, step: &Step<'_>) {
+    fn tell(&mut self, index: usize, step: &RecordedStep) {
         if index < self.untold {
             return;
         }
         self.untold = index + 1;
         let elapsed = self.started.elapsed();
-        let preview = |i| Arc::new(self.pipeline.latent_rgb.preview(step.denoised, i));
-        let predicted = (0..step.x.batch()).map(preview).collect();
-        (self.observe)(Progress::Step(Frame { step: index, sigma: step.sigma, predicted, elapsed }));
+        let preview = |latents: Cow<'_, Latents>| {
+            (0..latents.batch()).map(|i| Arc::new(self.pipeline.latent_rgb.preview(&latents, i))).collect()
+        };
+        let [predicted, noisy, noise, guidance] =
+            StepView::ALL.map(|view| view.latents(step).map_or_else(Vec::new, preview));
+        let frame = Frame { step: index, sigma: step.sigma, predicted, noisy, noise, guidance, elapsed };
+        (self.observe)(Progress::Step(frame));
         if self.timings.first_preview_secs == 0.0 {
             self.timings.first_preview_secs = self.started.elapsed().as_secs_f64();
         }

@@ -4,6 +4,7 @@ use egui::{
     Align2, CornerRadius, CursorIcon, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
     pos2, vec2,
 };
+use engine::diffusion::StepView;
 use engine::session::Frame;
 
 use crate::command::Command;
@@ -101,7 +102,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn facts(state: &AppState, run: &Run) -> String {
     let Some(step) = state.current_step() else { return String::new() };
     let Some(frame) = run.frame(step) else { return String::new() };
-    let full = matches!(run.pictures_of(step), Some((_, true)));
+    let full = matches!(run.pictures_of(step, StepView::Predicted), Some((_, true)));
     let by = if full { "full decode" } else { "preview" };
     format!("step {} · σ {:.3} · {by}", step + 1, frame.sigma)
 }
@@ -111,8 +112,8 @@ fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut T
     let response = ui.interact(rect, id, Sense::click());
     let name = format!("Step {}, sigma {:.2}", frame.step + 1, frame.sigma);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
-    let pictures = run.pictures_of(frame.step).map_or(&*frame.predicted, |(pictures, _)| pictures);
-    if let Some(pixels) = pictures.first() {
+    let best = run.pictures_of(frame.step, StepView::Predicted);
+    if let Some(pixels) = best.and_then(|(pictures, _)| pictures.first()) {
         let texture = textures.get(ui.ctx(), pixels, Use::Thumbnail);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         let corner = CornerRadius::same(theme::CORNER_FIELD);

@@ -1,5 +1,7 @@
 //! Denoisers made of a network that predicts noise, or what the noise follows from.
 
+use std::cell::Cell;
+
 use super::{Denoiser, Halt, Latents, NoiseSchedule, Prediction, Schedule};
 
 /// A network that predicts the noise in latents, or v ([`Prediction`]), for a batch of its own making.
@@ -21,6 +23,8 @@ pub struct Cfg<'a, M: EpsModel> {
     pub cfg_scale: f32,
     pub schedule: Schedule,
     pub noise: &'a NoiseSchedule,
+    /// The latest predicted x0 with the prompt minus the one without it, left for whoever shows it.
+    pub difference: &'a Cell<Option<Latents>>,
 }
 
 impl<M: EpsModel> Denoiser for Cfg<'_, M> {
@@ -31,7 +35,10 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             self.model.eps(&scaled, timestep)?
         } else {
             let (uncond, cond) = self.model.eps_pair(&scaled, timestep)?;
-            uncond.zip_with(&cond, |uncond, cond| uncond + self.cfg_scale * (cond - uncond))
+            let difference = cond.zip_with(&uncond, |cond, uncond| cond - uncond);
+            let eps = uncond.add_scaled(self.cfg_scale, &difference);
+            self.difference.set(Some(self.prediction.apart(sigma, difference)));
+            eps
         };
         if !eps.is_finite() {
             return Err(Halt::Failed(
@@ -40,5 +47,55 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             ));
         }
         Ok(self.prediction.denoised(x, sigma, &eps))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::TorchGenerator;
+
+    /// Answers with what it was made with.
+    struct Known {
+        uncond: Latents,
+        cond: Latents,
+    }
+
+    impl EpsModel for Known {
+        fn eps(&mut self, _: &Latents, _: f32) -> Result<Latents, Halt> {
+            Ok(self.cond.clone())
+        }
+
+        fn eps_pair(&mut self, _: &Latents, _: f32) -> Result<(Latents, Latents), Halt> {
+            Ok((self.uncond.clone(), self.cond.clone()))
+        }
+    }
+
+    #[test]
+    fn the_difference_left_is_that_of_the_predictions_with_the_prompt_and_without() {
+        let mut torch = TorchGenerator::new(5);
+        let [x, uncond, cond] = [(); 3].map(|()| Latents::new([1, 4, 4, 4], torch.randn(64)));
+        let noise = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        for prediction in Prediction::ALL {
+            let left = Cell::new(None);
+            let mut cfg = Cfg {
+                model: Known { uncond: uncond.clone(), cond: cond.clone() },
+                prediction,
+                cfg_scale: 7.5,
+                schedule: Schedule::Lesson,
+                noise: &noise,
+                difference: &left,
+            };
+            cfg.denoise(&x, 2.0).expect("an answer");
+            let left_there = left.take().expect("a difference");
+            let of = |output| prediction.denoised(&x, 2.0, output);
+            let expected = of(&cond).add_scaled(-1.0, &of(&uncond));
+            for (ours, theirs) in left_there.data.iter().zip(&expected.data) {
+                assert!((ours - theirs).abs() < 1e-5, "{ours} is not {theirs} for {prediction:?}");
+            }
+            cfg.cfg_scale = 1.0;
+            cfg.denoise(&x, 2.0).expect("an answer");
+            assert_eq!(left.take(), None, "without guidance there is none");
+        }
     }
 }

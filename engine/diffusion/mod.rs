@@ -15,6 +15,7 @@ mod recorder;
 mod rescue;
 mod samplers;
 mod sigmas;
+mod step_view;
 
 pub use denoiser::{Denoiser, Halt, Observer, Step};
 pub use guidance::{Cfg, EpsModel};
@@ -26,3 +27,4 @@ pub use recorder::{Film, RecordedStep, Recorder};
 pub use rescue::Rescued;
 pub use samplers::{Sampler, sample};
 pub use sigmas::{BetaSchedule, NoiseSchedule, Schedule};
+pub use step_view::StepView;

@@ -26,12 +26,23 @@ impl Prediction {
     /// The clean latents, when the network answered `output` to `x / sqrt(sigma^2 + 1)`:
     /// `c_skip x + c_out output`, as Karras et al. (2022) write it for any prediction.
     pub fn denoised(self, x: &Latents, sigma: f32, output: &Latents) -> Latents {
+        let (c_skip, c_out) = self.scales(sigma);
+        x.clone().scale(c_skip).add_scaled(c_out, output)
+    }
+
+    /// What lies between the clean latents of two answers to the same `x`, `difference` apart.
+    pub fn apart(self, sigma: f32, difference: Latents) -> Latents {
+        let (_, c_out) = self.scales(sigma);
+        difference.scale(c_out)
+    }
+
+    /// `(c_skip, c_out)`
+    fn scales(self, sigma: f32) -> (f32, f32) {
         let variance = sigma * sigma + 1.0;
-        let (c_skip, c_out) = match self {
+        match self {
             Self::Epsilon => (1.0, -sigma),
             Self::V => (1.0 / variance, -sigma / variance.sqrt()),
-        };
-        x.clone().scale(c_skip).add_scaled(c_out, output)
+        }
     }
 }
 

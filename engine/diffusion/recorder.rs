@@ -5,7 +5,7 @@
 //! once more, the film answering instead of the model, which takes no time, and arrives there with
 //! its history and its noise as they were.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
 
@@ -32,6 +32,9 @@ pub struct RecordedStep {
     pub x: Latents,
     /// Predicted x0, the first answer.
     pub denoised: Latents,
+    /// Predicted x0 with the prompt minus the one without it; absent at a guidance scale of 1, and of steps
+    /// that were read from a trace.
+    pub guidance: Option<Latents>,
     /// The other answers, of samplers that ask more than once a step.
     pub later: Vec<Latents>,
 }
@@ -49,13 +52,9 @@ impl Film {
 }
 
 impl RecordedStep {
-    /// As an observer saw it.
-    pub fn as_step(&self, index: usize) -> Step<'_> {
-        Step { index, sigma: self.sigma, x: &self.x, denoised: &self.denoised }
-    }
-
-    fn bytes(&self) -> usize {
-        let latents = [&self.x, &self.denoised].into_iter().chain(&self.later);
+    /// What it takes of the memory, but for a few numbers.
+    pub fn bytes(&self) -> usize {
+        let latents = [&self.x, &self.denoised].into_iter().chain(&self.guidance).chain(&self.later);
         latents.map(|latents| size_of_val(latents.data.as_slice())).sum()
     }
 }
@@ -64,9 +63,12 @@ impl RecordedStep {
 ///
 /// The sampler is given [`denoiser`](Self::denoiser) for its model, and an observer that calls
 /// [`see`](Self::see).
+#[derive(Default)]
 pub struct Recorder {
-    /// Answers that are still to be retold.
-    past: RefCell<VecDeque<Latents>>,
+    /// Answers that are still to be retold, each with what guidance added to it.
+    past: RefCell<VecDeque<(Latents, Option<Latents>)>>,
+    /// Where guidance leaves what it added to the latest answer.
+    pub guidance: Cell<Option<Latents>>,
     /// Answers since the last step was seen.
     answers: RefCell<Vec<Latents>>,
     steps: RefCell<Vec<RecordedStep>>,
@@ -75,9 +77,12 @@ pub struct Recorder {
 impl Recorder {
     /// The answers of `past` are retold first.
     pub fn new(past: Vec<RecordedStep>) -> Self {
-        let answers = past.into_iter().flat_map(|step| [vec![step.denoised], step.later].concat());
-        let past = RefCell::new(answers.collect());
-        Self { past, answers: RefCell::default(), steps: RefCell::default() }
+        let mut answers = VecDeque::new();
+        for step in past {
+            answers.push_back((step.denoised, step.guidance));
+            answers.extend(step.later.into_iter().map(|answer| (answer, None)));
+        }
+        Self { past: RefCell::new(answers), ..Self::default() }
     }
 
     /// Steps seen until now.
@@ -90,7 +95,10 @@ impl Recorder {
         |x: &Latents, sigma: f32| {
             let retold = self.past.borrow_mut().pop_front();
             let answer = match retold {
-                Some(answer) => answer,
+                Some((answer, guidance)) => {
+                    self.guidance.set(guidance);
+                    answer
+                }
                 None => model.denoise(x, sigma)?,
             };
             self.answers.borrow_mut().push(answer.clone());
@@ -98,12 +106,15 @@ impl Recorder {
         }
     }
 
-    /// Keeps a step. Call it once a step, as samplers call their observer: after the first answer.
-    pub fn see(&self, step: &Step<'_>) {
+    /// Keeps a step, and shows it as it is kept. Call it once a step, as samplers call their observer:
+    /// after the first answer.
+    pub fn see(&self, step: &Step<'_>, show: impl FnOnce(&RecordedStep)) {
         let denoised = self.answers.borrow_mut().pop().expect("a step is seen after its first answer");
         self.end_step();
-        let (sigma, x) = (step.sigma, step.x.clone());
-        self.steps.borrow_mut().push(RecordedStep { sigma, x, denoised, later: Vec::new() });
+        let (sigma, x, guidance) = (step.sigma, step.x.clone(), self.guidance.take());
+        let step = RecordedStep { sigma, x, denoised, guidance, later: Vec::new() };
+        show(&step);
+        self.steps.borrow_mut().push(step);
     }
 
     /// The steps that were seen, also of a walk that ended early.

@@ -134,7 +134,7 @@ pub fn read_trace(path: &Path) -> Result<FoundFilm, TraceError> {
             latents(&tensors, &name).filter(|it| it.shape == x.shape).ok_or_else(|| lacks(&name))?;
         let later = (0..).map_while(|j| latents(&tensors, &format!("later.{i}.{j}")));
         let later = later.filter(|it| it.shape == x.shape).collect();
-        steps.push(RecordedStep { sigma, x, denoised, later });
+        steps.push(RecordedStep { sigma, x, denoised, guidance: None, later });
     }
     if steps.is_empty() {
         return Err(lacks("x.0"));

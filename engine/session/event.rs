@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::concepts::{ConceptRef, Concepts};
 use crate::device::DeviceCard;
+use crate::diffusion::StepView;
 use crate::images::Pixels;
 use crate::room::Room;
 use crate::session::JobId;
@@ -77,6 +78,8 @@ pub enum JobEvent {
     /// A recorded step, decoded in full.
     Decoded {
         step: usize,
+        view: StepView,
+        /// None if that step is no longer kept, has no such view, or could not be decoded.
         pictures: Vec<Arc<Pixels>>,
     },
     Finished {
@@ -92,17 +95,31 @@ pub enum JobEvent {
     },
 }
 
-/// One step, as it can be watched.
-#[derive(Clone, Debug)]
+/// One step, as it can be watched. The previews are at latent size, one a picture of the batch.
+#[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// Index into the whole schedule, `start_step` for the first one of image to image.
     pub step: usize,
     /// Noise level at which this step's prediction was made.
     pub sigma: f32,
-    /// Predicted x0, one preview a picture of the batch, at latent size.
     pub predicted: Vec<Arc<Pixels>>,
+    pub noisy: Vec<Arc<Pixels>>,
+    pub noise: Vec<Arc<Pixels>>,
+    /// Empty at a guidance scale of 1.
+    pub guidance: Vec<Arc<Pixels>>,
     /// Since the job started.
     pub elapsed: Duration,
+}
+
+impl Frame {
+    pub fn preview(&self, view: StepView) -> &[Arc<Pixels>] {
+        match view {
+            StepView::Predicted => &self.predicted,
+            StepView::Noisy => &self.noisy,
+            StepView::Noise => &self.noise,
+            StepView::Guidance => &self.guidance,
+        }
+    }
 }
 
 impl ModelCard {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::checkpoint::ModelSource;
 use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
+use crate::diffusion::StepView;
 use crate::recipe::Recipe;
 
 /// A wish, sent over the request channel.
@@ -21,7 +22,7 @@ pub enum Request {
     /// while it waits.
     Generate { job: Job, recipe: Recipe, concepts: Concepts },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
-    Decode { job: JobId, step: usize },
+    Decode { job: JobId, step: usize, view: StepView },
 }
 
 /// Jobs are numbered by whoever sends them; the engine only repeats the number.

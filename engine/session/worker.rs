@@ -14,6 +14,7 @@ use super::{Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
+use crate::diffusion::StepView;
 use crate::generate::{Film, GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
 use crate::thrift::{Thrift, panic_text};
@@ -133,7 +134,7 @@ impl Worker {
         match request {
             Request::OpenModel { source, vae, device, stop } => self.open(source, vae, device, &stop),
             Request::Generate { job, recipe, concepts } => self.generate(&job, &recipe, &concepts),
-            Request::Decode { job, step } => self.decode(job, step),
+            Request::Decode { job, step, view } => self.decode(job, step, view),
         }
     }
 
@@ -218,19 +219,22 @@ impl Worker {
         self.outbox.job(job.id, event);
     }
 
-    fn decode(&mut self, job: JobId, step: usize) {
+    fn decode(&mut self, job: JobId, step: usize, view: StepView) {
         let film = self.films.iter().find(|(id, _)| *id == job).map(|(_, film)| film);
         let recorded = film.and_then(|film| film.steps.get(step.checked_sub(film.start_step)?));
-        let (Some(pipeline), Some(recorded)) = (self.models.at_hand(), recorded) else {
-            // A film that is no longer kept: the preview stays.
-            return;
+        let latents = recorded.and_then(|recorded| view.latents(recorded));
+        let pictures = match (self.models.at_hand(), latents) {
+            (Some(pipeline), Some(latents)) => guarded(|| pipeline.pictures(&latents, &self.closing))
+                .unwrap_or_else(|panic| Err(GenerateError::Device(panic))),
+            _ => Ok(Vec::new()),
         };
-        match guarded(|| pipeline.pictures(&recorded.denoised, &self.closing)) {
-            Ok(Ok(pictures)) => self.outbox.job(job, JobEvent::Decoded { step, pictures }),
-            Ok(Err(GenerateError::Stopped)) => {}
-            Ok(Err(error)) => self.outbox.send(Event::Warning { text: error.to_string() }),
-            Err(panic) => self.outbox.send(Event::Warning { text: panic }),
-        }
+        let pictures = pictures.unwrap_or_else(|error| {
+            if !matches!(error, GenerateError::Stopped) {
+                self.outbox.send(Event::Warning { text: error.to_string() });
+            }
+            Vec::new()
+        });
+        self.outbox.job(job, JobEvent::Decoded { step, view, pictures });
     }
 }
 

@@ -91,6 +91,9 @@ impl Desk {
                 step,
                 sigma,
                 predicted: (0..recipe.batch).map(|at| tide(16, step as f32 / 20.0, at)).collect(),
+                noisy: (0..recipe.batch).map(|at| tide(16, step as f32 / 40.0, at)).collect(),
+                noise: (0..recipe.batch).map(|at| tide(16, 0.0, at)).collect(),
+                guidance: (0..recipe.batch).map(|at| tide(16, 1.0 - step as f32 / 20.0, at)).collect(),
                 elapsed: Duration::from_millis(80 * (step - start_step + 1) as u64),
             };
             self.tell_job(id, JobEvent::Step(frame));

@@ -1,11 +1,15 @@
 //! The engine behind its channels: one thread, answers in order, and no way to take it down.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
 use engine::device::{DeviceChoice, Place};
+use engine::diffusion::StepView;
+use engine::generate::{Pipeline, RecordedStep};
+use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
 use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
 
@@ -82,17 +86,57 @@ fn a_stopped_job_says_so_and_the_next_one_works() {
     assert!(matches!(events_of(&session, 2).last(), Some(JobEvent::Finished { .. })));
 }
 
-#[test]
-fn any_recorded_step_is_decoded_in_full() {
-    let session = session_with(ModelSource::BuiltIn);
-    generate(&session, 1, short());
-    events_of(&session, 1);
-    session.send(Request::Decode { job: JobId(1), step: 1 });
+fn decoded(session: &Session, id: u64, step: usize, view: StepView) -> Vec<Arc<Pixels>> {
+    session.send(Request::Decode { job: JobId(id), step, view });
     let event = session.events().recv_timeout(PATIENCE).expect("the engine answers");
-    let Event::Job { event: JobEvent::Decoded { step: 1, pictures }, .. } = event else {
+    let Event::Job { event: JobEvent::Decoded { step: of_step, view: of, pictures }, .. } = event else {
         panic!("{event:?} is no decoded step");
     };
-    assert_eq!((pictures[0].width, pictures[0].height), (128, 128));
+    assert_eq!((of_step, of), (step, view));
+    pictures
+}
+
+#[test]
+fn any_view_of_any_recorded_step_is_decoded_in_full() {
+    let session = session_with(ModelSource::BuiltIn);
+    generate(&session, 1, short());
+    let events = events_of(&session, 1);
+    let frames = events.iter().filter_map(|event| match event {
+        JobEvent::Step(frame) => Some(frame),
+        _ => None,
+    });
+    for frame in frames {
+        for view in StepView::ALL {
+            let (preview, full) = (&frame.preview(view)[0], &decoded(&session, 1, frame.step, view)[0]);
+            assert_eq!((preview.width, preview.height), (16, 16), "{view:?}");
+            assert_eq!((full.width, full.height), (128, 128), "{view:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_step_has_no_picture_of_is_answered_with_none() {
+    let session = session_with(ModelSource::BuiltIn);
+    let mut alone = short();
+    alone.guidance.cfg_scale = 1.0;
+    generate(&session, 1, alone);
+    let events = events_of(&session, 1);
+    assert!(events.iter().all(|event| !matches!(event, JobEvent::Step(frame) if !frame.guidance.is_empty())));
+    assert!(decoded(&session, 1, 1, StepView::Guidance).is_empty(), "no guidance at a scale of 1");
+    assert!(decoded(&session, 1, 9, StepView::Predicted).is_empty(), "no such step");
+    assert!(decoded(&session, 7, 1, StepView::Noisy).is_empty(), "no such job");
+    assert!(!decoded(&session, 1, 1, StepView::Noise).is_empty());
+}
+
+/// Latents are as large as the picture's area says, so the film of a small run tells of a large one.
+#[test]
+fn fifty_steps_at_512_pixels_take_less_than_40_mb() {
+    let pipeline = Pipeline::open(&ModelSource::BuiltIn, cpu(), &mut |_| true).expect("the built-in model");
+    let made = pipeline.generate(&short(), &StopFlag::default(), &mut |_| ()).expect("a picture");
+    let steps = &made.film.steps;
+    let most = steps.iter().map(RecordedStep::bytes).max().expect("steps");
+    // x, predicted x0 and what guidance added: 3 x 4 x 64 x 64 numbers of 4 bytes are 196,608 bytes a step.
+    assert_eq!(most * (512 / 128) * (512 / 128) * 50, 9_830_400);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use app::settings::Settings;
 use app::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceCard, Precision};
+use engine::diffusion::StepView;
 use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
 use engine::recipe::{Recipe, Start};
 use engine::room::Room;
@@ -82,6 +83,9 @@ fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
         step,
         sigma: (20 - step) as f32,
         predicted: vec![grey(16)],
+        noisy: vec![grey(16)],
+        noise: vec![grey(16)],
+        guidance: vec![grey(16)],
         elapsed: Duration::from_millis(50 * (step as u64 + 1)),
     };
     hear(state, id, JobEvent::Step(frame))
@@ -187,7 +191,8 @@ fn asked(effects: &[Effect]) -> Option<usize> {
 }
 
 fn decoded(state: &mut AppState, id: JobId, step: usize) -> Option<usize> {
-    asked(&hear(state, id, JobEvent::Decoded { step, pictures: vec![grey(128)] }))
+    let view = StepView::Predicted;
+    asked(&hear(state, id, JobEvent::Decoded { step, view, pictures: vec![grey(128)] }))
 }
 
 #[test]
