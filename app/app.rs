@@ -207,7 +207,7 @@ impl TidepoolApp {
             .show_collapsible(ui, &mut is_open, |ui| {
                 left_ui(ui, &self.state, &mut recipe, &mut self.textures, commands);
             });
-        panels::side_panel_ui(ui, &self.state, commands);
+        panels::side_panel_ui(ui, &self.state, &mut self.textures, commands);
         Panel::bottom("film")
             .exact_size(theme::FILM_HEIGHT)
             .resizable(false)
@@ -223,7 +223,7 @@ impl TidepoolApp {
         CentralPanel::default().frame(Frame::new().fill(tokens.canvas)).show(ui, |ui| {
             panels::canvas_ui(ui, &self.state, &mut self.view, &mut self.textures, commands);
         });
-        panels::drawer_ui(ui, &self.state, commands);
+        panels::drawer_ui(ui, &self.state, &mut self.textures, commands);
         panels::drop_overlay_ui(ui, &self.state, &mut self.textures, commands);
         if recipe != self.state.recipe {
             commands.insert(0, Command::Edit(Box::new(recipe)));

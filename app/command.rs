@@ -10,7 +10,7 @@ use engine::checkpoint::ModelSource;
 use engine::concepts::{Concept, ConceptRef};
 use engine::images::{FoundRecipe, Pixels};
 use engine::recipe::Recipe;
-use engine::session::{Event, Request};
+use engine::session::{Event, JobId, Request};
 
 use crate::concept_watch::ConceptNews;
 use crate::hub;
@@ -48,6 +48,7 @@ pub enum Command {
     OpenModel(ModelSource),
     Library(LibraryWish),
     Download(DownloadWish),
+    Branch(BranchWish),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
     /// Ends the opening at hand and goes back to the model before it.
@@ -82,6 +83,24 @@ pub enum Command {
     OpenFolder(PathBuf),
     ChooseOutputFolder,
     Dismiss(Place),
+}
+
+/// A wish about runs that grow out of one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BranchWish {
+    /// The next run leaves the one at hand at a step; without one, at the step that is looked at.
+    Leave(Option<usize>),
+    /// The next run begins anew after all.
+    Stay,
+    /// The run at hand, which was stopped, goes on.
+    GoOn,
+    /// Brings another run back to the canvas.
+    Show(JobId),
+    Name(JobId, String),
+    /// Takes a run out of the list.
+    Forget(JobId),
+    /// The settings of the run at hand, for the next one.
+    TakeSettings,
 }
 
 /// A wish about the library of models.

@@ -9,11 +9,17 @@ use engine::images::Pixels;
 use engine::recipe::Recipe;
 use engine::session::{Frame, Job, JobEvent};
 
+use crate::branches::Parent;
+
 /// A job that was sent, and all that was heard of it.
 #[derive(Clone, Debug)]
 pub struct Run {
     pub job: Job,
     pub recipe: Recipe,
+    /// The run that it leaves.
+    pub parent: Option<Parent>,
+    /// Given by the person at the desk; empty until then.
+    pub name: String,
     pub phase: Phase,
     /// `steps + 1` noise levels once the engine has started.
     pub sigmas: Vec<f32>,
@@ -50,9 +56,11 @@ pub enum Phase {
 }
 
 impl Run {
-    pub fn new(job: Job, recipe: Recipe) -> Self {
+    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>) -> Self {
         Self {
             job,
+            parent,
+            name: String::new(),
             start_step: recipe.start_step() as usize,
             recipe,
             phase: Phase::Waiting,
@@ -102,7 +110,13 @@ impl Run {
 
     /// Steps of the whole schedule.
     pub fn steps(&self) -> usize {
-        self.recipe.steps as usize
+        // A branch may have another number, and is told it by the engine.
+        self.sigmas.len().checked_sub(1).unwrap_or(self.recipe.steps as usize)
+    }
+
+    /// True for steps that were taken from the run that it leaves.
+    pub fn is_shared(&self, step: usize) -> bool {
+        self.parent.is_some_and(|parent| step < parent.step)
     }
 
     /// Steps that this run has done and has to do.
@@ -123,7 +137,8 @@ impl Run {
     pub fn steps_per_second(&self) -> Option<f64> {
         const WINDOW: usize = 12;
         let last = self.frames.last()?;
-        let first = &self.frames[self.frames.len().saturating_sub(WINDOW + 1)];
+        let own = self.frames.partition_point(|frame| self.is_shared(frame.step));
+        let first = self.frames.get(self.frames.len().saturating_sub(WINDOW + 1).max(own))?;
         if first.step == last.step {
             return None;
         }

@@ -75,17 +75,19 @@ impl ThemeChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tab {
+    Branches,
     Concepts,
     #[default]
     Models,
 }
 
 impl Tab {
-    pub const ALL: [Self; 2] = [Self::Concepts, Self::Models];
+    pub const ALL: [Self; 3] = [Self::Branches, Self::Concepts, Self::Models];
 
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
+            Self::Branches => "Branches",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
         }
@@ -93,6 +95,7 @@ impl Tab {
 
     pub fn hint(self) -> &'static str {
         match self {
+            Self::Branches => "The runs of this session, and which grew out of which.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",
         }

@@ -2,7 +2,7 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::command::Command;
+use crate::command::{BranchWish, Command};
 use crate::state::AppState;
 
 const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
@@ -16,6 +16,7 @@ pub const STOP_KEY: &str = "Esc";
 pub const CHOOSE_IMAGE_KEY: &str = "Ctrl+O";
 pub const PASTE_IMAGE_KEY: &str = "Ctrl+Shift+V";
 pub const PLAY_KEY: &str = "Space";
+pub const BRANCH_KEY: &str = "B";
 pub const FOLD_KEY: &str = "F";
 
 /// Takes the keys that mean something to the whole desk. Called before the panels are drawn, so
@@ -41,6 +42,8 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
             } else if state.live_run().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
                 commands.push(Command::Stop);
+            } else if state.branches.leaving.is_some() {
+                commands.push(Command::Branch(BranchWish::Stay));
             } else if state.film.pinned.is_some() || state.film.play.is_some() {
                 commands.push(Command::PinStep(None));
             }
@@ -53,6 +56,9 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         }
         if focused {
             return;
+        }
+        if input.consume_key(Modifiers::NONE, Key::B) {
+            commands.push(Command::Branch(BranchWish::Leave(None)));
         }
         if input.consume_key(Modifiers::NONE, Key::Space) {
             commands.push(Command::TogglePlay { now: input.time });

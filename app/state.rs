@@ -3,6 +3,7 @@
 //! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
+mod branching;
 mod concepts;
 pub mod download;
 mod hearing;
@@ -23,6 +24,7 @@ use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
 use engine::text::{Tokenized, Words};
 
 use self::download::Download;
+use crate::branches::{Branches, Parent, Planned};
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::film::{Film, Play};
 use crate::library::{Catalogue, Work};
@@ -47,8 +49,10 @@ pub struct AppState {
     pub negative_tokens: Option<Tokenized>,
     /// The start image, once read.
     pub start_picture: Option<StartPicture>,
+    /// The run at hand; the others are among the branches.
     pub run: Option<Run>,
-    pub queued: Option<Recipe>,
+    pub branches: Branches,
+    pub queued: Option<Planned>,
     pub film: Film,
     pub download: Download,
     pub dropped: Option<Dropped>,
@@ -117,6 +121,7 @@ impl AppState {
             negative_tokens: None,
             start_picture: None,
             run: None,
+            branches: Branches::default(),
             queued: None,
             film: Film::default(),
             download: Download::default(),
@@ -161,7 +166,7 @@ impl AppState {
 
     /// The run that is going on.
     pub fn live_run(&self) -> Option<&Run> {
-        self.run.as_ref().filter(|run| run.is_live())
+        self.run.iter().chain(&self.branches.kept).find(|run| run.is_live())
     }
 
     /// The sentence that belongs at a place: of the recipe as it stands, or of something that failed.
@@ -232,6 +237,7 @@ impl AppState {
             Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::Download(wish) => return self.handle_download(wish),
+            Command::Branch(wish) => return self.handle_branch(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
             Command::UseVae(vae) => return self.use_vae(vae),
@@ -314,34 +320,47 @@ impl AppState {
         }
         // A seed that was typed, rolled or taken from a picture is used once as it stands; after
         // that every picture gets a fresh one, unless the lock is on.
-        if !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
+        // A branch has its run's.
+        let is_branch = self.branches.leaving.is_some();
+        if !is_branch && !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
             self.recipe.seed = fresh_seed();
         }
         self.last_seed = Some(self.recipe.seed);
-        let recipe = self.recipe.clone();
+        let planned = self.planned();
+        self.branches.leaving = None;
         if self.live_run().is_some() {
-            self.queued = Some(recipe);
+            self.queued = Some(planned);
             return Vec::new();
         }
-        self.start(recipe)
+        self.start(planned)
     }
 
-    fn start(&mut self, recipe: Recipe) -> Vec<Effect> {
-        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
-        self.next_job += 1;
+    fn start(&mut self, planned: Planned) -> Vec<Effect> {
+        let film_of = planned.parent.map(|parent| parent.job);
         if let Some(shown) = self.shown() {
             self.before = shown.pictures.to_vec();
         }
+        if let Some(run) = self.run.take() {
+            self.branches.keep(run);
+        }
+        self.send(planned.recipe, planned.parent, film_of)
+    }
+
+    /// Sends a run to the engine, which takes the steps of `film_of` as far as they fit.
+    fn send(&mut self, recipe: Recipe, parent: Option<Parent>, film_of: Option<JobId>) -> Vec<Effect> {
+        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
+        self.next_job += 1;
         self.film = Film::default();
         self.warning = None;
         self.problems.clear(Place::Run);
-        self.run = Some(Run::new(job.clone(), recipe.clone()));
-        vec![Effect::Send(Request::Generate { job, recipe, concepts: self.concepts.clone() })]
+        self.run = Some(Run::new(job.clone(), recipe.clone(), parent));
+        vec![Effect::Send(Request::Generate { job, recipe, concepts: self.concepts.clone(), film_of })]
     }
 
     fn stop(&mut self) {
         self.queued = None;
-        if let Some(run) = self.run.as_mut().filter(|run| run.is_live()) {
+        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
+        if let Some(run) = runs.find(|run| run.is_live()) {
             run.job.stop.raise();
             run.phase = Phase::Stopping;
         }

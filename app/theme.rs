@@ -92,6 +92,9 @@ pub const LIGHT: Tokens = Tokens {
     shadow: Color32::from_black_alpha(70),
 };
 
+/// Laid over pictures that stand back.
+pub const SET_BACK: Color32 = Color32::from_rgba_premultiplied(115, 115, 115, 115);
+
 impl Tokens {
     pub fn of(ui: &Ui) -> &'static Self {
         if ui.visuals().dark_mode { &DARK } else { &LIGHT }

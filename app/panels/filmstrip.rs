@@ -7,13 +7,13 @@ use egui::{
 use engine::diffusion::StepView;
 use engine::session::Frame;
 
-use crate::command::Command;
+use crate::command::{BranchWish, Command};
 use crate::run::Run;
 use crate::shortcuts;
 use crate::state::AppState;
 use crate::textures::{Textures, Use};
 use crate::theme::{self, Tokens};
-use crate::widgets::{Icon, dashed_rect, text_button_ui, tip};
+use crate::widgets::{Icon, close_ui, dashed_rect, text_button_ui, tip};
 
 const TILE_HEIGHT: f32 = 64.0;
 const TILE_GAP: f32 = 6.0;
@@ -84,6 +84,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             let now = ui.input(|input| input.time);
             commands.push(Command::TogglePlay { now });
         }
+        leave_ui(ui, state, commands);
         if let Some(step) = state.film.pinned {
             let response = text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
             if response.clicked() {
@@ -96,6 +97,26 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             ui.label(egui::RichText::new(facts).font(theme::mono()).color(tokens.dim));
         });
     });
+}
+
+/// Where the next run leaves this one, or the button that says so.
+fn leave_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    if let Some(step) = state.branches.leaving {
+        let text = format!("The next run goes on from step {}", step + 1);
+        let tokens = Tokens::of(ui);
+        ui.label(egui::RichText::new(text).font(theme::label()).color(tokens.accent));
+        if close_ui(ui, "Do not branch").clicked() {
+            commands.push(Command::Branch(BranchWish::Stay));
+        }
+        return;
+    }
+    let key = Some(shortcuts::BRANCH_KEY);
+    let response = text_button_ui(ui, Some(Icon::Branch), "Branch", key);
+    let sentence = "The next run keeps the noisy picture of this step and goes on with another prompt, guidance, \
+                    sampler or seed.";
+    if tip(response, "Branch from here", key, sentence).clicked() {
+        commands.push(Command::Branch(BranchWish::Leave(None)));
+    }
 }
 
 /// What is on the canvas, in numbers.
@@ -117,7 +138,9 @@ fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut T
         let texture = textures.get(ui.ctx(), pixels, Use::Thumbnail);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         let corner = CornerRadius::same(theme::CORNER_FIELD);
-        let shape = egui::epaint::RectShape::filled(rect, corner, egui::Color32::WHITE);
+        // What it has from another run stands back.
+        let tint = if run.is_shared(frame.step) { theme::SET_BACK } else { egui::Color32::WHITE };
+        let shape = egui::epaint::RectShape::filled(rect, corner, tint);
         ui.painter().add(shape.with_texture(texture.id(), uv));
     }
     response.on_hover_cursor(CursorIcon::PointingHand)

@@ -5,7 +5,7 @@ use egui::{
     WidgetInfo, pos2, vec2,
 };
 
-use crate::command::Command;
+use crate::command::{BranchWish, Command};
 use crate::problems::Place;
 use crate::run::{Phase, Run};
 use crate::shortcuts;
@@ -34,18 +34,19 @@ pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comm
         }
         None => {
             start_ui(ui, state, commands);
-            rest_line_ui(ui, state);
+            rest_line_ui(ui, state, commands);
         }
     }
 }
 
 fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
+    let name = if state.branches.leaving.is_some() { "Branch" } else { "Generate" };
     let ready = state.recipe.check().is_ok() && !matches!(state.model, Model::Missing);
     let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
     let sense = if ready { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(size, sense);
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, ready, "Generate"));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, ready, name));
     let fill = match (ready, response.is_pointer_button_down_on(), response.hovered()) {
         (false, ..) => tokens.line,
         (_, true, _) => tokens.accent.gamma_multiply(0.85),
@@ -55,14 +56,18 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let ink = if ready { tokens.accent_ink } else { tokens.dim };
     ui.painter().rect_filled(rect, CornerRadius::same(theme::CORNER_CARD), fill);
     let key = if cfg!(target_os = "macos") { "⌘ ⏎" } else { "Ctrl ⏎" };
-    two_words(ui, rect, "Generate", key, ink);
+    two_words(ui, rect, name, key, ink);
     if response.has_focus() {
         let ring = Stroke::new(1.5, tokens.accent);
         ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
-    let sentence = if ready { "Makes the picture." } else { "Something above needs attention first." };
+    let sentence = match (ready, state.branches.leaving) {
+        (false, _) => "Something above needs attention first.",
+        (_, Some(_)) => "Goes on from the step that is held, with the settings as they are now.",
+        _ => "Makes the picture.",
+    };
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
-    if tip(response, "Generate", Some(shortcuts::GENERATE_KEY), sentence).clicked() {
+    if tip(response, name, Some(shortcuts::GENERATE_KEY), sentence).clicked() {
         commands.push(Command::Generate);
     }
 }
@@ -136,7 +141,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
     });
 }
 
-fn rest_line_ui(ui: &mut Ui, state: &AppState) {
+fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
@@ -151,6 +156,13 @@ fn rest_line_ui(ui: &mut Ui, state: &AppState) {
             _ => return,
         };
         ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
+        if run.can_go_on() {
+            let response = link_ui(ui, "Go on", theme::label(), tokens.accent, false);
+            let sentence = "Goes on from the step it came to, as if it had never been stopped.";
+            if tip(response, "Go on", None, sentence).clicked() {
+                commands.push(Command::Branch(BranchWish::GoOn));
+            }
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let seed = format!("seed {}", run.recipe.seed);
             ui.label(RichText::new(seed).font(theme::mono()).color(tokens.dim));

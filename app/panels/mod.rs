@@ -1,6 +1,7 @@
 //! The parts of the desk. Each is a function that reads the state, draws, and asks with commands;
 //! one that edits gets `&mut` to the one value it edits.
 
+mod branches;
 mod canvas;
 mod canvas_empty;
 mod concepts;
@@ -20,6 +21,7 @@ mod start_image;
 mod status_bar;
 mod top_bar;
 
+pub use branches::branches_ui;
 pub use canvas::{CanvasView, canvas_ui};
 pub use concepts::concepts_ui;
 pub use controls::controls_ui;

@@ -58,7 +58,8 @@ impl AppState {
 
     fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
         let vae = self.card().and_then(|card| card.vae.clone());
-        let Some(run) = self.run.as_mut().filter(|run| run.job.id == id) else {
+        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
+        let Some(run) = runs.find(|run| run.job.id == id) else {
             return Vec::new();
         };
         let mut effects = Vec::new();
@@ -81,8 +82,8 @@ impl AppState {
         }
         let is_decoded = matches!(event, JobEvent::Decoded { .. });
         run.receive(event);
-        if is_last && let Some(recipe) = self.queued.take() {
-            effects.extend(self.start(recipe));
+        if is_last && let Some(planned) = self.queued.take() {
+            effects.extend(self.start(planned));
         } else if is_last || is_decoded {
             effects.extend(self.develop());
         }

@@ -26,6 +26,8 @@ pub enum Icon {
     Refresh,
     /// A word between angle brackets.
     Words,
+    /// A line that another one leaves.
+    Branch,
 }
 
 impl Icon {
@@ -53,6 +55,13 @@ impl Icon {
                     at(8.0 + 5.5 * angle.cos(), 8.0 + 5.5 * angle.sin())
                 });
                 painter.add(Shape::convex_polygon(half.collect(), color, Stroke::NONE));
+            }
+            Self::Branch => {
+                line(&[(5.0, 4.6), (5.0, 11.4)]);
+                line(&[(5.0, 10.0), (5.6, 8.8), (6.8, 8.2), (9.4, 8.2), (10.6, 7.6), (11.0, 6.4)]);
+                for (x, y) in [(5.0, 3.1), (5.0, 12.9), (11.0, 4.9)] {
+                    painter.circle_stroke(at(x, y), 1.5 * scale, stroke);
+                }
             }
             Self::Die => {
                 boxed(at(2.5, 2.5), at(13.5, 13.5), 2.5 * scale);

@@ -20,7 +20,9 @@ pub enum Request {
     /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
     /// The concepts come with it: those at hand when it was asked for, whatever becomes of them
     /// while it waits.
-    Generate { job: Job, recipe: Recipe, concepts: Concepts },
+    /// `film_of` is a job whose steps are taken as far as they fit: a stopped run of the same recipe,
+    /// or the run that it leaves. Without its film they are made again.
+    Generate { job: Job, recipe: Recipe, concepts: Concepts, film_of: Option<JobId> },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize, view: StepView },
 }

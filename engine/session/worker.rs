@@ -19,8 +19,9 @@ use crate::generate::{Film, GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
 use crate::thrift::{Thrift, panic_text};
 
-/// Films of so many jobs are kept for a full decode of their steps.
-const FILMS_KEPT: usize = 4;
+/// Films are kept to be decoded in full and gone on from, the newest first, up to so many bytes: about
+/// fifty of 50 steps at 512 x 512.
+const FILM_BYTES: usize = 512 << 20;
 
 /// A running engine. Dropping it stops what it does and waits for its thread.
 pub struct Session {
@@ -44,6 +45,7 @@ impl Session {
             outbox: Outbox { events: outbox, wake: Box::new(wake) },
             models: Models::default(),
             films: VecDeque::new(),
+            opened: 0,
             closing: closing.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -105,8 +107,17 @@ impl Drop for Session {
 struct Worker {
     outbox: Outbox,
     models: Models,
-    films: VecDeque<(JobId, Film)>,
+    films: VecDeque<KeptFilm>,
+    /// Models opened so far: which of them a film is of.
+    opened: u64,
     closing: StopFlag,
+}
+
+struct KeptFilm {
+    job: JobId,
+    film: Film,
+    /// The model's number.
+    model: u64,
 }
 
 struct Outbox {
@@ -133,7 +144,9 @@ impl Worker {
         }
         match request {
             Request::OpenModel { source, vae, device, stop } => self.open(source, vae, device, &stop),
-            Request::Generate { job, recipe, concepts } => self.generate(&job, &recipe, &concepts),
+            Request::Generate { job, recipe, concepts, film_of } => {
+                self.generate(&job, &recipe, &concepts, film_of);
+            }
             Request::Decode { job, step, view } => self.decode(job, step, view),
         }
     }
@@ -145,7 +158,7 @@ impl Worker {
             self.outbox.send(Event::Model(ModelEvent::Stopped));
             return;
         }
-        self.films.clear();
+        self.opened += 1;
         if let Some(pipeline) = self.models.recall(&source, vae.as_deref(), device) {
             let card = Box::new(pipeline.card().clone());
             self.outbox.send(Event::Model(ModelEvent::Opened(card)));
@@ -178,7 +191,7 @@ impl Worker {
         outbox.send(Event::Model(event));
     }
 
-    fn generate(&mut self, job: &Job, recipe: &Recipe, concepts: &Concepts) {
+    fn generate(&mut self, job: &Job, recipe: &Recipe, concepts: &Concepts, film_of: Option<JobId>) {
         let room = self.models.at_hand().map(|pipeline| pipeline.card().room);
         self.models.keep_free(room.map_or(0, |room| room.bytes(recipe, Thrift::Generous)));
         let Some(pipeline) = self.models.at_hand_mut() else {
@@ -188,9 +201,11 @@ impl Worker {
         };
         let started = Instant::now();
         let outbox = &self.outbox;
+        let kept = self.films.iter().find(|kept| Some(kept.job) == film_of);
+        let mut film = kept.map(|kept| kept.film.clone()).unwrap_or_default();
         let made = guarded(|| {
             pipeline.know(concepts);
-            pipeline.generate(recipe, &job.stop, &mut |progress| {
+            pipeline.generate_on(recipe, &mut film, &job.stop, &mut |progress| {
                 let event = match progress {
                     Progress::Started { sigmas, start_step } => {
                         JobEvent::Started { sigmas: sigmas.to_vec(), start_step }
@@ -202,10 +217,6 @@ impl Worker {
         });
         let event = match made {
             Ok(Ok(made)) => {
-                self.films.push_back((job.id, made.film));
-                if self.films.len() > FILMS_KEPT {
-                    self.films.pop_front();
-                }
                 for text in made.notes {
                     self.outbox.send(Event::Warning { text });
                 }
@@ -216,12 +227,27 @@ impl Worker {
             Ok(Err(error)) => JobEvent::Failed { text: error.to_string() },
             Err(panic) => JobEvent::Failed { text: panic },
         };
+        self.keep(KeptFilm { job: job.id, film, model: self.opened });
         self.outbox.job(job.id, event);
     }
 
+    /// Keeps a film, and as many of the others as there is room for.
+    fn keep(&mut self, film: KeptFilm) {
+        self.films.push_back(film);
+        let mut room = FILM_BYTES;
+        let fits = |kept: &&KeptFilm| {
+            let fits = kept.film.bytes() <= room;
+            room = room.saturating_sub(kept.film.bytes());
+            fits
+        };
+        let kept = self.films.iter().rev().take_while(fits).count().max(1);
+        self.films.drain(..self.films.len() - kept);
+    }
+
     fn decode(&mut self, job: JobId, step: usize, view: StepView) {
-        let film = self.films.iter().find(|(id, _)| *id == job).map(|(_, film)| film);
-        let recorded = film.and_then(|film| film.steps.get(step.checked_sub(film.start_step)?));
+        // Only the decoder of its own model knows what the latents mean.
+        let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened);
+        let recorded = kept.and_then(|kept| kept.film.step(step));
         let latents = recorded.and_then(|recorded| view.latents(recorded));
         let pictures = match (self.models.at_hand(), latents) {
             (Some(pipeline), Some(latents)) => guarded(|| pipeline.pictures(&latents, &self.closing))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use app::app::{Engine, TidepoolApp};
+use app::command::Command;
 use app::library::Work;
 use app::settings::Settings;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -69,6 +70,12 @@ impl Desk {
 
     pub fn tell_job(&mut self, id: JobId, event: JobEvent) {
         self.tell(Event::Job { id, event });
+    }
+
+    /// As if a panel had asked for it.
+    pub fn press(&mut self, command: Command) {
+        self.harness.state_mut().press(command);
+        self.harness.step();
     }
 
     /// The next job that the window sends.

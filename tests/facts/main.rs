@@ -1,6 +1,7 @@
 //! Facts about the whole program, one file a subject.
 
 mod bad_input;
+mod branches;
 mod branching;
 mod branching_cli;
 mod checkpoints;

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
 use engine::device::{DeviceChoice, Place};
-use engine::diffusion::StepView;
+use engine::diffusion::{Sampler, StepView};
 use engine::generate::{Pipeline, RecordedStep};
 use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
-use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
+use engine::session::{Event, Frame, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,9 +26,13 @@ fn session_with(source: ModelSource) -> Session {
 }
 
 fn generate(session: &Session, id: u64, recipe: Recipe) -> StopFlag {
+    go_on(session, id, recipe, None)
+}
+
+fn go_on(session: &Session, id: u64, recipe: Recipe, film_of: Option<JobId>) -> StopFlag {
     let stop = StopFlag::default();
     let job = Job { id: JobId(id), stop: stop.clone() };
-    session.send(Request::Generate { job, recipe, concepts: Concepts::default() });
+    session.send(Request::Generate { job, recipe, concepts: Concepts::default(), film_of });
     stop
 }
 
@@ -84,6 +88,47 @@ fn a_stopped_job_says_so_and_the_next_one_works() {
     assert!(asked.elapsed() < Duration::from_secs(5));
     generate(&session, 2, short());
     assert!(matches!(events_of(&session, 2).last(), Some(JobEvent::Finished { .. })));
+}
+
+fn finished(session: &Session, id: u64) -> Vec<Arc<Pixels>> {
+    match events_of(session, id).pop() {
+        Some(JobEvent::Finished { pictures, .. }) => pictures,
+        other => panic!("it ended with {other:?}"),
+    }
+}
+
+#[test]
+fn a_stopped_job_goes_on_where_it_was_and_ends_in_the_same_picture() {
+    let session = session_with(ModelSource::BuiltIn);
+    let recipe = Recipe { steps: 30, sampler: Sampler::DpmPp2mSde, ..short() };
+    generate(&session, 1, recipe.clone());
+    let whole = finished(&session, 1);
+    let stop = generate(&session, 2, recipe.clone());
+    loop {
+        let event = session.events().recv_timeout(PATIENCE).expect("the engine answers");
+        if matches!(event, Event::Job { event: JobEvent::Step(Frame { step: 5, .. }), .. }) {
+            break;
+        }
+    }
+    stop.raise();
+    assert!(matches!(events_of(&session, 2).last(), Some(JobEvent::Stopped)));
+    go_on(&session, 3, recipe, Some(JobId(2)));
+    let again = finished(&session, 3);
+    assert_eq!(again, whole);
+}
+
+#[test]
+fn a_branch_has_the_same_picture_with_the_film_and_without() {
+    let session = session_with(ModelSource::BuiltIn);
+    let from = Recipe { steps: 6, ..short() };
+    let branch = Recipe { prompt: "a kitten".into(), ..from.clone() }.branching(&from, 2);
+    generate(&session, 1, from);
+    let first = finished(&session, 1);
+    go_on(&session, 2, branch.clone(), Some(JobId(1)));
+    let with_film = finished(&session, 2);
+    go_on(&session, 3, branch, Some(JobId(77)));
+    assert_eq!(finished(&session, 3), with_film);
+    assert_ne!(with_film, first);
 }
 
 fn decoded(session: &Session, id: u64, step: usize, view: StepView) -> Vec<Arc<Pixels>> {

@@ -43,7 +43,7 @@ pub fn card() -> ModelCard {
     }
 }
 
-fn opened() -> AppState {
+pub fn opened() -> AppState {
     let settings = Settings { output_folder: Some(PathBuf::from("/out")), ..Settings::default() };
     let mut state = AppState::new(settings);
     state.begin();
@@ -64,21 +64,21 @@ fn sent(effects: &[Effect]) -> Option<(JobId, StopFlag, Recipe)> {
     })
 }
 
-fn generate(state: &mut AppState) -> (JobId, StopFlag, Recipe) {
+pub fn generate(state: &mut AppState) -> (JobId, StopFlag, Recipe) {
     let effects = state.handle(Command::Generate);
     sent(&effects).expect("a request")
 }
 
-fn hear(state: &mut AppState, id: JobId, event: JobEvent) -> Vec<Effect> {
+pub fn hear(state: &mut AppState, id: JobId, event: JobEvent) -> Vec<Effect> {
     state.receive(Event::Job { id, event })
 }
 
-fn started(state: &mut AppState, id: JobId) {
+pub fn started(state: &mut AppState, id: JobId) {
     let sigmas = (0..=20).rev().map(|step| step as f32).collect();
     hear(state, id, JobEvent::Started { sigmas, start_step: 0 });
 }
 
-fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
+pub fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
     let frame = Frame {
         step,
         sigma: (20 - step) as f32,
@@ -91,7 +91,7 @@ fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
     hear(state, id, JobEvent::Step(frame))
 }
 
-fn finished(state: &mut AppState, id: JobId) -> Vec<Effect> {
+pub fn finished(state: &mut AppState, id: JobId) -> Vec<Effect> {
     let elapsed = Duration::from_secs(1);
     hear(state, id, JobEvent::Finished { pictures: vec![grey(128)], concepts: Vec::new(), elapsed })
 }

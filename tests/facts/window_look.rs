@@ -1,12 +1,13 @@
 //! How the window looks. Pictures are compared only where a graphics adapter exists.
 
 use app::app::TidepoolApp;
-use app::command::News;
+use app::command::{BranchWish, Command, News};
 use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
-use engine::recipe::Recipe;
+use engine::recipe::{Guidance, Recipe};
+use engine::session::JobEvent;
 
 use crate::concepts_in_prompts::concept;
 use crate::desk::Desk;
@@ -88,4 +89,47 @@ fn concepts_in_the_light() {
     };
     desk.harness.state_mut().state.receive(News::Concepts(news));
     snapshot(&mut desk, "concepts_light");
+}
+
+#[test]
+fn branches_of_a_run() {
+    branches(egui::Theme::Dark, ThemeChoice::Dark, [1440.0, 900.0], "branches");
+}
+
+#[test]
+fn branches_of_a_run_in_the_light() {
+    branches(egui::Theme::Light, ThemeChoice::Light, [1280.0, 720.0], "branches_light");
+}
+
+fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
+    let Some(easel) = easel(size, 1.0, theme) else { return };
+    let window = WindowLayout { tab: Tab::Branches, ..WindowLayout::default() };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let mut desk = Desk::opened(easel, Settings { window, ..settings(choice, recipe) });
+    desk.harness.get_by_label("Generate").click();
+    let (first, recipe) = desk.job();
+    desk.run_steps(first, &recipe, 20);
+    desk.finish(first, &recipe);
+    let changes: [(usize, Option<&str>, f32); 3] = [
+        (4, Some("a moon over the sea, in the manner of a very long title"), 7.5),
+        (9, None, 12.0),
+        (2, None, 3.0),
+    ];
+    for (step, prompt, cfg_scale) in changes {
+        desk.press(Command::Branch(BranchWish::Leave(Some(step))));
+        let state = &desk.harness.state().state;
+        let mut edited = Recipe { guidance: Guidance { cfg_scale }, ..state.recipe.clone() };
+        edited.prompt = prompt.map_or(edited.prompt, str::to_owned);
+        desk.press(Command::Edit(Box::new(edited)));
+        desk.harness.get_by_label("Branch").click();
+        let (job, recipe) = desk.job();
+        desk.run_steps(job, &recipe, if cfg_scale == 3.0 { 9 } else { 20 });
+        if cfg_scale == 3.0 {
+            desk.tell_job(job, JobEvent::Stopped);
+        } else {
+            desk.finish(job, &recipe);
+            desk.press(Command::Branch(BranchWish::Show(first)));
+        }
+    }
+    snapshot(&mut desk, name);
 }
