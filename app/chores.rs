@@ -11,12 +11,16 @@ use engine::recipe::Recipe;
 
 use crate::command::{Dropped, DroppedContents, Effect, News};
 use crate::concept_watch::ConceptNews;
+use crate::conversion;
 use crate::library::{Layout, layout_of};
 
 /// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
 /// are not for this.
 pub fn run(effect: Effect, tell: impl Fn(News) + Send + 'static) {
     let errand = move || {
+        if let Effect::Convert { file, stop } = &effect {
+            return conversion::run(file, stop, |report| tell(News::Conversion(report)));
+        }
         if let Some(news) = outcome(effect) {
             tell(news);
         }
@@ -80,6 +84,7 @@ fn outcome(effect: Effect) -> Option<News> {
         | Effect::Save(_)
         | Effect::Library(_)
         | Effect::WatchConcepts(_)
+        | Effect::Convert { .. }
         | Effect::Hub(_) => None,
     }
 }

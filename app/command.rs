@@ -10,9 +10,10 @@ use engine::checkpoint::ModelSource;
 use engine::concepts::{Concept, ConceptRef};
 use engine::images::{FoundRecipe, Pixels};
 use engine::recipe::Recipe;
-use engine::session::{Event, JobId, Request};
+use engine::session::{Event, JobId, Request, StopFlag};
 
 use crate::concept_watch::ConceptNews;
+use crate::conversion::ConversionReport;
 use crate::hub;
 use crate::library::{Catalogue, Order};
 use crate::problems::Place;
@@ -49,6 +50,7 @@ pub enum Command {
     Library(LibraryWish),
     Download(DownloadWish),
     Branch(BranchWish),
+    Convert(ConversionWish),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
     /// Ends the opening at hand and goes back to the model before it.
@@ -117,6 +119,19 @@ pub enum LibraryWish {
     PauseHashing(bool),
 }
 
+/// A wish about the model at hand, which lies in a pickle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConversionWish {
+    /// Write it as safetensors.
+    Start,
+    Cancel,
+    /// It is to stay a pickle.
+    Decline,
+    /// Open what was written.
+    UseIt,
+    Close,
+}
+
 /// A wish about the model that is to be fetched.
 #[derive(Clone, Debug)]
 pub enum DownloadWish {
@@ -161,6 +176,11 @@ pub enum Effect {
     WatchConcepts(Vec<PathBuf>),
     Copy(Arc<Pixels>),
     Hub(hub::Errand),
+    /// Write a pickle as safetensors.
+    Convert {
+        file: PathBuf,
+        stop: StopFlag,
+    },
     /// Show a folder in the system's file manager.
     OpenFolder(PathBuf),
 }
@@ -205,6 +225,7 @@ pub enum News {
     /// What the librarian has found so far.
     Catalogue(Arc<Catalogue>),
     Hub(hub::Report),
+    Conversion(ConversionReport),
     /// Something else went wrong, and a sentence is all there is to it.
     Trouble(String),
 }

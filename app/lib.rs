@@ -16,6 +16,7 @@ pub mod chores;
 pub mod cli;
 pub mod command;
 pub mod concept_watch;
+pub mod conversion;
 pub mod film;
 pub mod fonts;
 pub mod hub;

@@ -33,6 +33,8 @@ pub struct Settings {
     pub model: ModelSource,
     /// A VAE to use over the model's own.
     pub vae: Option<PathBuf>,
+    /// Models in pickles that are to stay so: converting them is not offered.
+    pub kept_pickles: Vec<PathBuf>,
     /// The models that were open before, the latest first.
     pub recent_models: Vec<ModelSource>,
     /// Where to look for models, beside the Hugging Face cache.
@@ -174,7 +176,12 @@ impl Settings {
         let as_text = |path: &mut PathBuf| *path = path.to_string_lossy().into_owned().into();
         let mut this = self.clone();
         this.output_folder.as_mut().map(as_text);
-        this.concept_folders.iter_mut().flatten().chain(&mut this.concept_files).for_each(as_text);
+        this.concept_folders
+            .iter_mut()
+            .flatten()
+            .chain(&mut this.concept_files)
+            .chain(&mut this.kept_pickles)
+            .for_each(as_text);
         this.vae.as_mut().map(as_text);
         if let Start::Image { path, .. } = &mut this.last_recipe.start {
             as_text(path);

@@ -5,9 +5,11 @@
 
 mod branching;
 mod concepts;
+mod converting;
 pub mod download;
 mod hearing;
 mod opening;
+mod running;
 mod shelving;
 
 use std::collections::BTreeMap;
@@ -20,16 +22,17 @@ use engine::concepts::Concepts;
 use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
-use engine::session::{Job, JobId, ModelCard, Request, StopFlag};
+use engine::session::{ModelCard, Request, StopFlag};
 use engine::text::{Tokenized, Words};
 
 use self::download::Download;
-use crate::branches::{Branches, Parent, Planned};
+use crate::branches::{Branches, Planned};
 use crate::command::{Command, Dropped, DroppedContents, Effect};
+use crate::conversion::Conversion;
 use crate::film::{Film, Play};
 use crate::library::{Catalogue, Work};
 use crate::problems::{Place, Problems, place_of};
-use crate::run::{Phase, Run};
+use crate::run::Run;
 use crate::settings::Settings;
 
 /// The state of the desk.
@@ -55,6 +58,7 @@ pub struct AppState {
     pub queued: Option<Planned>,
     pub film: Film,
     pub download: Download,
+    pub conversion: Conversion,
     pub dropped: Option<Dropped>,
     pub problems: Problems,
     /// The models on this machine, as far as they are known.
@@ -125,6 +129,7 @@ impl AppState {
             queued: None,
             film: Film::default(),
             download: Download::default(),
+            conversion: Conversion::default(),
             dropped: None,
             problems: Problems::default(),
             // Until the librarian has been through the folders, nobody knows that there is none.
@@ -210,7 +215,7 @@ impl AppState {
             Command::Generate => return self.generate(),
             Command::Stop => self.stop(),
             Command::ForgetQueued => self.queued = None,
-            Command::RollSeed => self.recipe.seed = fresh_seed(),
+            Command::RollSeed => self.recipe.seed = running::fresh_seed(),
             Command::ToggleSeedLock => self.settings.seed_locked = !self.settings.seed_locked,
             Command::ChooseStartImage => return vec![Effect::PickPicture],
             Command::PasteStartImage => return vec![Effect::PastePicture],
@@ -238,6 +243,7 @@ impl AppState {
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::Download(wish) => return self.handle_download(wish),
             Command::Branch(wish) => return self.handle_branch(wish),
+            Command::Convert(wish) => return self.handle_conversion(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
             Command::UseVae(vae) => return self.use_vae(vae),
@@ -310,62 +316,6 @@ impl AppState {
         self.negative_tokens = Some(words.tokenize(&self.recipe.negative_prompt));
     }
 
-    fn generate(&mut self) -> Vec<Effect> {
-        if self.recipe.check().is_err() {
-            return Vec::new();
-        }
-        if matches!(self.model, Model::Missing) {
-            self.problems.set(Place::Run, "No model is open: choose one at the top of the window");
-            return Vec::new();
-        }
-        // A seed that was typed, rolled or taken from a picture is used once as it stands; after
-        // that every picture gets a fresh one, unless the lock is on.
-        // A branch has its run's.
-        let is_branch = self.branches.leaving.is_some();
-        if !is_branch && !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
-            self.recipe.seed = fresh_seed();
-        }
-        self.last_seed = Some(self.recipe.seed);
-        let planned = self.planned();
-        self.branches.leaving = None;
-        if self.live_run().is_some() {
-            self.queued = Some(planned);
-            return Vec::new();
-        }
-        self.start(planned)
-    }
-
-    fn start(&mut self, planned: Planned) -> Vec<Effect> {
-        let film_of = planned.parent.map(|parent| parent.job);
-        if let Some(shown) = self.shown() {
-            self.before = shown.pictures.to_vec();
-        }
-        if let Some(run) = self.run.take() {
-            self.branches.keep(run);
-        }
-        self.send(planned.recipe, planned.parent, film_of)
-    }
-
-    /// Sends a run to the engine, which takes the steps of `film_of` as far as they fit.
-    fn send(&mut self, recipe: Recipe, parent: Option<Parent>, film_of: Option<JobId>) -> Vec<Effect> {
-        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
-        self.next_job += 1;
-        self.film = Film::default();
-        self.warning = None;
-        self.problems.clear(Place::Run);
-        self.run = Some(Run::new(job.clone(), recipe.clone(), parent));
-        vec![Effect::Send(Request::Generate { job, recipe, concepts: self.concepts.clone(), film_of })]
-    }
-
-    fn stop(&mut self) {
-        self.queued = None;
-        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
-        if let Some(run) = runs.find(|run| run.is_live()) {
-            run.job.stop.raise();
-            run.phase = Phase::Stopping;
-        }
-    }
-
     fn start_path(&self) -> Option<&PathBuf> {
         match &self.recipe.start {
             Start::Image { path, .. } => Some(path),
@@ -436,10 +386,4 @@ impl AppState {
         self.film.hovered = None;
         self.film.play = Some(Play::new(now, begin));
     }
-}
-
-/// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it.
-fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish() & 0xffff_ffff
 }

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use engine::checkpoint::convert;
-
 use super::args::ConvertArgs;
 use super::{Failure, progress, say};
+use crate::conversion::convert;
 
 /// Converts every file that it can, and fails if there was one that it could not.
 pub fn convert_all(args: &ConvertArgs) -> Result<(), Failure> {
@@ -20,6 +19,5 @@ fn convert_one(file: &Path) -> Result<(), String> {
         true
     });
     bar.finish_and_clear();
-    let target = converted.map_err(|error| error.to_string())?;
-    say(target.display()).map_err(|failure| failure.text)
+    say(converted?.display()).map_err(|failure| failure.text)
 }

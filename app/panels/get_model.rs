@@ -1,16 +1,13 @@
 //! A card for a model that is not here yet: what it is, then how it comes.
 
-use egui::{
-    CornerRadius, Frame, Key, Margin, OpenUrl, Rect, RichText, Role, Sense, Stroke, TextEdit, Ui, WidgetInfo,
-    vec2,
-};
+use egui::{CornerRadius, Frame, Key, Margin, OpenUrl, RichText, Stroke, TextEdit, Ui, vec2};
 
 use crate::command::{Command, DownloadWish};
 use crate::hub::{Doing, Offer, in_words};
 use crate::state::AppState;
 use crate::state::download::{Ending, Left, Phase, Running};
 use crate::theme::{self, Tokens};
-use crate::widgets::{field_frame, link_ui, note_ui, outlined_button_ui, problem_ui, tip};
+use crate::widgets::{bar_ui, field_frame, link_ui, note_ui, outlined_button_ui, problem_ui, tip};
 
 pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
@@ -165,18 +162,6 @@ fn buttons_ui(ui: &mut Ui, first: Option<Choice>, second: Option<Choice>, wishes
 
 fn name_ui(ui: &mut Ui, name: &str) {
     note_ui(ui, name, theme::heading(), Tokens::of(ui).text);
-}
-
-fn bar_ui(ui: &mut Ui, fraction: f32, ink: egui::Color32) {
-    let tokens = Tokens::of(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 6.0), Sense::hover());
-    let percent = format!("{:.0} %", fraction * 100.0);
-    response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &percent));
-    let corner = CornerRadius::same(3);
-    ui.painter().rect_filled(rect, corner, tokens.line);
-    let done = Rect::from_min_size(rect.min, vec2(rect.width() * fraction.clamp(0.0, 1.0), rect.height()));
-    // Clipped rather than rounded, so that the end of the progress stays straight.
-    ui.painter().with_clip_rect(done).rect_filled(rect, corner, ink);
 }
 
 fn time_in_words(secs: u64) -> String {

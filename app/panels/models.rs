@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use egui::{Margin, ScrollArea, TextEdit, Ui, vec2};
 
+use super::convert_model::convert_model_ui;
 use super::get_model::get_model_ui;
 use super::model_folders::{folders_height, model_folders_ui};
 use super::model_row::{Row, model_row_ui};
@@ -17,6 +18,7 @@ use crate::widgets::{field_frame, link_ui, note_ui, outlined_button_ui, problem_
 pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     get_model_ui(ui, state, commands);
     ui.add_space(theme::GAP_M);
+    convert_model_ui(ui, state, commands);
     search_ui(ui, state, commands);
     if let Some(text) = state.problem_at(Place::Model)
         && problem_ui(ui, &text, true)

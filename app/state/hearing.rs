@@ -47,6 +47,7 @@ impl AppState {
                     return vec![self.watch_concepts()];
                 }
             }
+            News::Conversion(report) => return self.receive_conversion(report),
             News::Hub(report) => return self.receive_report(report),
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);

@@ -1,5 +1,6 @@
 //! The parts that panels are made of, drawn as `design/desk.md` draws them.
 
+mod bar;
 mod buttons;
 mod icons;
 mod number;
@@ -8,6 +9,7 @@ mod select;
 mod slider;
 mod text;
 
+pub use bar::bar_ui;
 pub use buttons::{Tool, close_ui, focus_ring, icon_button_ui, link_ui, outlined_button_ui, text_button_ui};
 pub use icons::{Icon, logo_ui};
 pub use number::{Number, NumberLook, number_ui, seed_ui};

@@ -9,6 +9,7 @@ mod cli;
 mod concepts;
 mod concepts_in_prompts;
 mod converting;
+mod converting_desk;
 mod desk;
 mod golden;
 mod house;

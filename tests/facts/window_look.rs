@@ -6,6 +6,7 @@ use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
+use engine::checkpoint::ModelSource;
 use engine::recipe::{Guidance, Recipe};
 use engine::session::JobEvent;
 
@@ -132,4 +133,13 @@ fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str)
         }
     }
     snapshot(&mut desk, name);
+}
+
+#[test]
+fn a_model_in_a_pickle() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let model = ModelSource::File("/models/dreams.ckpt".into());
+    let settings = Settings { model, ..settings(ThemeChoice::Light, Recipe::default()) };
+    let mut desk = Desk::opened(easel, settings);
+    snapshot(&mut desk, "pickle_light");
 }
