@@ -80,7 +80,8 @@ fn begun(recipe: &Recipe, seed: u64, step: usize, shape: [usize; 4]) -> NoiseStr
         // What the encoder is unsure of, and the noise of the start step.
         Start::Image { .. } => 2,
     };
-    let steps = step - recipe.start_step() as usize;
+    // With another number of steps than the run that it leaves, it would have begun elsewhere.
+    let steps = step.saturating_sub(recipe.start_step() as usize);
     for _ in 0..start_draws + DRAWS_A_STEP * steps {
         streams.draw(shape);
     }

@@ -52,6 +52,8 @@ pub struct Timings {
     pub step_secs: Vec<f64>,
     pub decode_secs: f64,
     pub first_preview_secs: f64,
+    /// Of the steps: what it took to record them and to show them.
+    pub film_secs: f64,
     pub total_secs: f64,
 }
 

@@ -117,7 +117,9 @@ impl<'a> Walk<'a> {
         };
         let mut step_started = Instant::now();
         let observe = &mut |step: Step<'_>| {
+            let seen = Instant::now();
             recorder.see(&step, |recorded| self.tell(leg.begin + step.index, recorded));
+            self.timings.film_secs += seen.elapsed().as_secs_f64();
             self.timings.step_secs.push(step_started.elapsed().as_secs_f64());
             step_started = Instant::now();
             let is_there = until == Some(leg.begin + step.index);

@@ -27,6 +27,8 @@ struct Figures {
     text_encode_secs: f64,
     /// One guided step.
     step_secs: f64,
+    /// Of all steps together, the part in which they are recorded and shown.
+    film_share: f64,
     decode_secs: f64,
     /// From the recipe to the pixels.
     generate_secs: f64,
@@ -100,9 +102,11 @@ fn measure_with(
     let mut decode = Vec::new();
     let mut generate = Vec::new();
     let mut first_preview = Vec::new();
+    let mut film_share = Vec::new();
     for _ in 0..repeat {
         let picture = time_picture(pipeline, recipe)?;
         text_encode.push(picture.timings.text_secs);
+        film_share.push(picture.timings.film_secs / picture.timings.step_secs.iter().sum::<f64>());
         step.extend(picture.timings.step_secs);
         decode.push(picture.timings.decode_secs);
         generate.push(picture.generate_secs);
@@ -119,6 +123,7 @@ fn measure_with(
     Ok(Figures {
         text_encode_secs: median(text_encode),
         step_secs,
+        film_share: median(film_share),
         decode_secs: median(decode),
         generate_secs: median(generate),
         first_preview_secs: median(first_preview),
@@ -209,6 +214,7 @@ fn in_words(figures: &Figures) -> String {
     let mut lines =
         vec![format!("{model} on {device}, {width} x {height}, {steps} steps, medians of {repeat}")];
     lines.extend(rows.iter().map(|(what, secs)| format!("{what:<22}{secs:>10.4} s")));
+    lines.push(format!("{:<22}{:>10.4} % of the steps", "film and previews", 100.0 * figures.film_share));
     if let Some(bytes) = figures.peak_memory_bytes {
         let mebibytes = bytes as f64 / f64::from(1 << 20);
         lines.push(format!("{:<22}{mebibytes:>10.1} MiB", "peak memory"));

@@ -3,7 +3,7 @@
 use engine::diffusion::Sampler;
 use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress};
 use engine::images::Provenance;
-use engine::recipe::{Branch, Guidance, Recipe, RecipeError};
+use engine::recipe::{Branch, Guidance, Recipe, RecipeError, Start};
 use engine::session::StopFlag;
 
 use crate::golden::{MODELS, pipeline};
@@ -129,6 +129,28 @@ fn only_the_noise_to_come_is_of_the_new_seed() {
     assert_eq!(again.steps[4], film.steps[4]);
     assert_ne!(again.steps[5].x, film.steps[5].x);
     assert_eq!(go_on(&pipeline, &back, Film::default()).0.latents, made.latents);
+}
+
+#[test]
+fn a_run_from_a_picture_is_branched_and_gone_on_with_like_any_other() {
+    let pipeline = pipeline(MODELS[1]);
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("start.png");
+    image::RgbImage::from_fn(96, 96, |x, y| image::Rgb([x as u8, y as u8, 90])).save(&path).expect("saves");
+    let start = Start::Image { path, strength: 0.5 };
+    let from = Recipe { start, steps: 8, ..recipe(&pipeline, Sampler::EulerAncestral) };
+    let whole = run(&pipeline, &from);
+    assert_eq!((whole.film.start_step, whole.film.steps.len()), (4, 4));
+    let again = go_on(&pipeline, &from, cut(&whole.film, 2)).0;
+    assert_eq!(again.latents, whole.latents);
+    for changed in [Recipe { steps: 30, ..from.clone() }, Recipe { seed: 9, ..from.clone() }] {
+        let branch = changed.branching(&from, 6);
+        let (made, film, told) = go_on(&pipeline, &branch, whole.film.clone());
+        assert_eq!(film.steps[..2], whole.film.steps[..2]);
+        assert_eq!(film.steps[2].x, whole.film.steps[2].x);
+        assert_eq!(told, (4..film.sigmas.len() - 1).collect::<Vec<_>>());
+        assert_eq!(go_on(&pipeline, &branch, Film::default()).0.latents, made.latents);
+    }
 }
 
 #[test]
