@@ -107,6 +107,9 @@ fn inspect(path: PathBuf) -> Dropped {
             Layout::Plain => !path.join("unet").is_dir(),
             Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
         };
+    if is_shelf && holds_concepts_alone(&path) {
+        return Dropped { path, contents: DroppedContents::ConceptFolder };
+    }
     if is_shelf {
         return Dropped { path, contents: DroppedContents::Shelf };
     }
@@ -128,6 +131,14 @@ fn inspect(path: PathBuf) -> Dropped {
         Err(error) => DroppedContents::Useless(error.to_string()),
     };
     Dropped { path, contents }
+}
+
+/// True where every weight file may be a concept and one of them is.
+fn holds_concepts_alone(folder: &Path) -> bool {
+    let files = concepts::concept_files_in(folder);
+    layout_of(folder) == Layout::Plain
+        && files.iter().all(|file| may_be_concept(file))
+        && files.iter().any(|file| concepts::read(file).is_ok())
 }
 
 /// What a weight file is offered as. What is broken beyond telling is taken for what its name and

@@ -252,6 +252,8 @@ pub enum DroppedContents {
     NoConcept(String),
     /// A folder with models in it.
     Shelf,
+    /// A folder with concepts in it, and nothing larger.
+    ConceptFolder,
     /// A picture, and the recipe inside it if there is one.
     Picture {
         pixels: Arc<Pixels>,

@@ -77,6 +77,8 @@ pub struct AppState {
     opening: StopFlag,
     /// The model that was open last.
     opened: Option<ModelSource>,
+    /// Over it.
+    opened_vae: Option<PathBuf>,
     next_job: u64,
     last_seed: Option<u64>,
 }
@@ -141,6 +143,7 @@ impl AppState {
             before: Vec::new(),
             opening: StopFlag::default(),
             opened: None,
+            opened_vae: None,
             next_job: 1,
             // The seed of the last session was used up in it.
             last_seed: (!is_first_start).then_some(last_seed),

@@ -13,7 +13,7 @@ impl AppState {
     /// Takes in what happened, and says what is to be done about it.
     pub fn receive(&mut self, news: impl Into<News>) -> Vec<Effect> {
         match news.into() {
-            News::Engine(Event::Model(event)) => self.receive_model(event),
+            News::Engine(Event::Model(event)) => return self.receive_model(event),
             News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
             News::Engine(Event::Warning { text }) => self.warning = Some(text),
             News::Saved(files) => {
@@ -91,7 +91,7 @@ impl AppState {
         effects
     }
 
-    fn receive_model(&mut self, event: ModelEvent) {
+    fn receive_model(&mut self, event: ModelEvent) -> Vec<Effect> {
         match event {
             // What was stopped may be a little further on its way still.
             ModelEvent::Opening { .. } if self.opening.is_raised() => {}
@@ -104,15 +104,25 @@ impl AppState {
                 self.problems.clear(Place::Run);
                 if card.name == self.settings.model.name() {
                     self.opened = Some(self.settings.model.clone());
+                    self.opened_vae.clone_from(&self.settings.vae);
                 }
                 self.model = Model::Open(card);
                 self.reread_prompts();
+            }
+            // A VAE that does not fit is taken off again.
+            ModelEvent::Failed { text }
+                if self.opened.as_ref() == Some(&self.settings.model)
+                    && self.settings.vae != self.opened_vae =>
+            {
+                self.warning = Some(text);
+                return self.use_vae(self.opened_vae.clone());
             }
             ModelEvent::Failed { text } => {
                 self.model = Model::Missing;
                 self.problems.set(Place::Model, text);
             }
         }
+        Vec::new()
     }
 
     /// Concepts are all taken; of the rest, of which the desk has one each, the first.
@@ -143,6 +153,11 @@ impl AppState {
                 self.settings.window.tab = Tab::Models;
                 self.settings.window.right_folded = false;
                 self.add_model_folder(dropped.path)
+            }
+            DroppedContents::ConceptFolder => {
+                self.settings.window.tab = Tab::Concepts;
+                self.settings.window.right_folded = false;
+                self.add_concept_folder(dropped.path)
             }
             DroppedContents::Picture { pixels, notes, found: None } => {
                 self.use_start_image(dropped.path, Some(StartPicture { pixels, notes }))

@@ -217,6 +217,18 @@ fn dropped_files_go_where_they_belong() {
 }
 
 #[test]
+fn a_dropped_folder_of_concepts_is_watched() {
+    let mut desk = Desk::opened(window(), Settings::default());
+    let place = folder();
+    fs::copy(golden_file("frost.bin"), place.path().join("frost.bin")).expect("copies");
+    drop_files(&mut desk.harness, &[place.path()]);
+    until(&mut desk.harness, "the concept", |app| !app.state.concepts.is_empty());
+    let settings = &desk.harness.state().state.settings;
+    assert_eq!(settings.concept_folders(), [place.path()]);
+    assert_eq!((settings.window.tab, settings.model_folders.len()), (Tab::Concepts, 0));
+}
+
+#[test]
 fn a_click_writes_the_word_where_the_cursor_was_and_the_next_letter_follows_it() {
     let mut desk = Desk::opened(window(), Settings::default());
     drop_files(&mut desk.harness, &[&golden_file("frost.bin")]);

@@ -10,7 +10,7 @@ use app::state::AppState;
 use egui::accesskit::{Role, Toggled};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use engine::session::{Event, JobEvent, ModelEvent, Request};
+use engine::session::{Event, JobEvent, ModelCard, ModelEvent, Request};
 
 use super::*;
 use crate::desk::Desk;
@@ -205,6 +205,23 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
     field.type_text("x");
     desk.harness.run();
     assert_eq!(desk.harness.state().state.model_search, "nowherex");
+}
+
+#[test]
+fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
+    let mut state = AppState::new(Settings::default());
+    state.begin();
+    let built_in = ModelCard { name: ModelSource::BuiltIn.name(), ..card() };
+    let opened = || Event::Model(ModelEvent::Opened(Box::new(built_in.clone())));
+    state.receive(opened());
+    state.handle(Command::UseVae(Some("/vae/sdxl.safetensors".into())));
+    let effects = state.receive(Event::Model(ModelEvent::Failed { text: "It has 8 channels".into() }));
+    let again =
+        effects.iter().any(|effect| matches!(effect, Effect::Send(Request::OpenModel { vae: None, .. })));
+    assert!(again && state.settings.vae.is_none());
+    state.receive(opened());
+    assert_eq!(state.warning.as_deref(), Some("It has 8 channels"));
+    assert!(state.card().is_some());
 }
 
 #[test]
