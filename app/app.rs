@@ -13,6 +13,7 @@ use engine::session::{Event, Request, Session};
 
 use crate::command::{Command, Effect, LibraryWish, News};
 use crate::concept_watch::ConceptWatch;
+use crate::curves::Curves;
 use crate::library::{Librarian, Order};
 use crate::panels::{self, CanvasView};
 use crate::saver::Saver;
@@ -52,6 +53,7 @@ pub struct TidepoolApp {
     news: Receiver<News>,
     teller: Teller,
     textures: Textures,
+    curves: Curves,
     view: CanvasView,
     memory: Memory,
     settings_folder: PathBuf,
@@ -103,6 +105,7 @@ impl TidepoolApp {
             news,
             teller,
             textures: Textures::default(),
+            curves: Curves::default(),
             view: CanvasView::default(),
             memory: Memory::default(),
             settings_folder,
@@ -207,7 +210,7 @@ impl TidepoolApp {
             .show_collapsible(ui, &mut is_open, |ui| {
                 left_ui(ui, &self.state, &mut recipe, &mut self.textures, commands);
             });
-        panels::side_panel_ui(ui, &self.state, &mut self.textures, commands);
+        panels::side_panel_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
         Panel::bottom("film")
             .exact_size(theme::FILM_HEIGHT)
             .resizable(false)
@@ -223,7 +226,7 @@ impl TidepoolApp {
         CentralPanel::default().frame(Frame::new().fill(tokens.canvas)).show(ui, |ui| {
             panels::canvas_ui(ui, &self.state, &mut self.view, &mut self.textures, commands);
         });
-        panels::drawer_ui(ui, &self.state, &mut self.textures, commands);
+        panels::drawer_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
         panels::drop_overlay_ui(ui, &self.state, &mut self.textures, commands);
         if recipe != self.state.recipe {
             commands.insert(0, Command::Edit(Box::new(recipe)));
@@ -306,7 +309,7 @@ impl eframe::App for TidepoolApp {
             ctx.set_theme(theme::preference(self.state.settings.theme));
         }
         if let Some(play) = &self.state.film.play {
-            let next = play.next_in(ctx.input(|input| input.time));
+            let next = play.next_in(ctx.input(|input| input.time), self.state.settings.playing);
             ctx.request_repaint_after(Duration::from_secs_f64(next));
         }
     }

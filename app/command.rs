@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::{Concept, ConceptRef};
+use engine::diffusion::StepView;
 use engine::images::{FoundRecipe, Pixels};
 use engine::recipe::Recipe;
 use engine::session::{Event, JobId, Request, StopFlag};
 
 use crate::concept_watch::ConceptNews;
 use crate::conversion::ConversionReport;
+use crate::curves::SchedulePlot;
+use crate::film::Playing;
 use crate::hub;
 use crate::library::{Catalogue, Order};
 use crate::problems::Place;
@@ -59,6 +62,8 @@ pub enum Command {
     HoverStep(Option<usize>),
     /// Holds a step on the canvas; `None` lets it go.
     PinStep(Option<usize>),
+    /// Holds whatever step the hand comes to.
+    ScrubTo(usize),
     /// One step of the film back or on.
     StepBy(isize),
     /// `now` in seconds of any clock that goes on.
@@ -68,10 +73,13 @@ pub enum Command {
     Tick {
         now: f64,
     },
+    View(ViewWish),
+    Look(LookWish),
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,
     WearTheme(ThemeChoice),
+    ShowSchedule(SchedulePlot),
     /// Opens the right side at a tab, or closes it; on a narrow window it is a drawer.
     ShowTab {
         tab: Option<Tab>,
@@ -103,6 +111,32 @@ pub enum BranchWish {
     Forget(JobId),
     /// The settings of the run at hand, for the next one.
     TakeSettings,
+}
+
+/// A wish about what of the film is on the canvas.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ViewWish {
+    /// One view alone; or, where several are side by side, shows or hides that one.
+    Choose(StepView),
+    /// One view alone, whatever was shown.
+    Alone(StepView),
+    SideBySide(bool),
+    /// Puts a step beside the one at hand, behind a divider; `None` takes it away.
+    Compare(Option<usize>),
+    /// How films are played from now on.
+    Play {
+        how: Playing,
+        now: f64,
+    },
+}
+
+/// A wish about looks into latent space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookWish {
+    /// Noise of this step of the schedule, from 0 on.
+    NoiseStep(usize),
+    /// The start image, or the finished picture.
+    AtStartImage(bool),
 }
 
 /// A wish about the library of models.

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod command;
 pub mod concept_watch;
 pub mod conversion;
+pub mod curves;
 pub mod film;
 pub mod fonts;
 pub mod hub;
@@ -30,6 +31,7 @@ pub mod shortcuts;
 pub mod state;
 pub mod textures;
 pub mod theme;
+pub mod views;
 pub mod widgets;
 pub mod window;
 

@@ -166,9 +166,9 @@ impl Run {
         Some((self.frame(step)?.preview(view), false)).filter(|(pictures, _)| !pictures.is_empty())
     }
 
-    /// What to decode in full next: what is looked at of the step that is `held`, then, once the run is
+    /// What to decode in full next: what is looked at of the steps that are `held`, then, once the run is
     /// over, the predictions that are still previews from the first on.
-    pub fn next_decode(&self, held: Option<usize>, looked_at: &[StepView]) -> Option<(usize, StepView)> {
+    pub fn next_decode(&self, held: &[usize], looked_at: &[StepView]) -> Option<(usize, StepView)> {
         let is_preview = |&(step, view): &(usize, StepView)| {
             !self.decoded.contains_key(&(step, view))
                 && matches!(self.pictures_of(step, view), Some((_, false)))
@@ -181,15 +181,20 @@ impl Run {
             let steps = self.frames.iter().map(|frame| (frame.step, StepView::Predicted));
             steps.filter(|_| may).find(is_preview)
         };
-        let of_held = |step| looked_at.iter().map(move |&view| (step, view)).find(is_preview);
-        held.and_then(of_held).or_else(rest)
+        let mut of_held = held.iter().flat_map(|&step| looked_at.iter().map(move |&view| (step, view)));
+        of_held.find(is_preview).or_else(rest)
     }
 
     /// The best pictures there are of the run.
     pub fn latest(&self) -> Option<(&[Arc<Pixels>], bool)> {
-        if !self.pictures.is_empty() {
+        self.latest_of(StepView::Predicted)
+    }
+
+    /// The same of another view.
+    pub fn latest_of(&self, view: StepView) -> Option<(&[Arc<Pixels>], bool)> {
+        if view == StepView::Predicted && !self.pictures.is_empty() {
             return Some((&self.pictures, true));
         }
-        Some((&self.frames.last()?.predicted, false))
+        self.pictures_of(self.frames.last()?.step, view)
     }
 }

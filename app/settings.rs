@@ -15,6 +15,10 @@ use engine::recipe::{Recipe, Start};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::curves::SchedulePlot;
+use crate::film::Playing;
+use crate::views::Views;
+
 /// Everything that is the same at the next start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,6 +49,9 @@ pub struct Settings {
     pub hashing_paused: bool,
     pub device: DeviceChoice,
     pub window: WindowLayout,
+    pub schedule_plot: SchedulePlot,
+    pub views: Views,
+    pub playing: Playing,
     /// Fields of a newer Tidepool: kept as they are, so that going back and forth loses nothing.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -77,6 +84,8 @@ impl ThemeChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tab {
+    Schedule,
+    Look,
     Branches,
     Concepts,
     #[default]
@@ -84,11 +93,13 @@ pub enum Tab {
 }
 
 impl Tab {
-    pub const ALL: [Self; 3] = [Self::Branches, Self::Concepts, Self::Models];
+    pub const ALL: [Self; 5] = [Self::Schedule, Self::Look, Self::Branches, Self::Concepts, Self::Models];
 
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
+            Self::Schedule => "Schedule",
+            Self::Look => "Look",
             Self::Branches => "Branches",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
@@ -97,6 +108,8 @@ impl Tab {
 
     pub fn hint(self) -> &'static str {
         match self {
+            Self::Schedule => "How much noise is left at each step.",
+            Self::Look => "Looks into latent space: channels, noise, and the way there and back.",
             Self::Branches => "The runs of this session, and which grew out of which.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",

@@ -2,7 +2,7 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::command::{BranchWish, Command};
+use crate::command::{BranchWish, Command, ViewWish};
 use crate::state::AppState;
 
 const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
@@ -18,6 +18,7 @@ pub const PASTE_IMAGE_KEY: &str = "Ctrl+Shift+V";
 pub const PLAY_KEY: &str = "Space";
 pub const BRANCH_KEY: &str = "B";
 pub const FOLD_KEY: &str = "F";
+pub const COMPARE_KEY: &str = "C";
 
 /// Takes the keys that mean something to the whole desk. Called before the panels are drawn, so
 /// that no field sees them.
@@ -53,6 +54,12 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         }
         if input.consume_key(Modifiers::NONE, Key::F) {
             commands.push(Command::FoldPanels);
+        }
+        if input.consume_key(Modifiers::NONE, Key::C) {
+            commands.push(match state.film.compared {
+                Some(_) => Command::PinStep(None),
+                None => Command::View(ViewWish::Compare(state.other_step())),
+            });
         }
         if focused {
             return;

@@ -8,28 +8,29 @@ mod concepts;
 mod converting;
 pub mod download;
 mod hearing;
+pub mod looking;
 mod opening;
 mod running;
 mod shelving;
+mod viewing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
-use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
-use engine::session::{ModelCard, Request, StopFlag};
+use engine::session::{ModelCard, StopFlag};
 use engine::text::{Tokenized, Words};
 
 use self::download::Download;
+use self::looking::Looking;
 use crate::branches::{Branches, Planned};
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::conversion::Conversion;
-use crate::film::{Film, Play};
+use crate::film::Film;
 use crate::library::{Catalogue, Work};
 use crate::problems::{Place, Problems, place_of};
 use crate::run::Run;
@@ -57,6 +58,7 @@ pub struct AppState {
     pub branches: Branches,
     pub queued: Option<Planned>,
     pub film: Film,
+    pub looking: Looking,
     pub download: Download,
     pub conversion: Conversion,
     pub dropped: Option<Dropped>,
@@ -130,6 +132,7 @@ impl AppState {
             branches: Branches::default(),
             queued: None,
             film: Film::default(),
+            looking: Looking::default(),
             download: Download::default(),
             conversion: Conversion::default(),
             dropped: None,
@@ -185,34 +188,14 @@ impl AppState {
         }
     }
 
-    /// Nothing, a step of the film, or the best there is.
-    pub fn shown(&self) -> Option<Shown<'_>> {
-        if let Some(run) = &self.run {
-            if let Some(step) = self.looked_at()
-                && let Some((pictures, is_full)) = run.pictures_of(step, StepView::Predicted)
-            {
-                return Some(Shown { pictures, step: Some(step), is_full });
-            }
-            if let Some((pictures, is_full)) = run.latest() {
-                return Some(Shown { pictures, step: None, is_full });
-            }
-        }
-        (!self.before.is_empty()).then_some(Shown { pictures: &self.before, step: None, is_full: true })
-    }
-
-    /// The step on the canvas, if it is one of the film rather than the newest.
-    pub fn looked_at(&self) -> Option<usize> {
-        let played = || Some(self.run.as_ref()?.frames.get(self.film.play.as_ref()?.at)?.step);
-        self.film.hovered.or_else(played).or(self.film.pinned)
-    }
-
-    /// The step that the film outlines.
-    pub fn current_step(&self) -> Option<usize> {
-        self.looked_at().or_else(|| Some(self.run.as_ref()?.frames.last()?.step))
-    }
-
     /// Does what was asked, and says what is left to be done outside.
     pub fn handle(&mut self, command: Command) -> Vec<Effect> {
+        let mut effects = self.carry_out(command);
+        effects.extend(self.look());
+        effects
+    }
+
+    fn carry_out(&mut self, command: Command) -> Vec<Effect> {
         match command {
             Command::Edit(recipe) => self.edit(*recipe),
             Command::Generate => return self.generate(),
@@ -251,32 +234,26 @@ impl AppState {
             Command::Library(wish) => return self.handle_library(wish),
             Command::UseVae(vae) => return self.use_vae(vae),
             Command::StopOpening => return self.stop_opening(),
-            Command::HoverStep(step) => {
-                self.film.hovered = step;
-                self.film.under_pointer = step;
-            }
-            Command::PinStep(step) => {
-                self.film.play = None;
-                self.film.pinned = if self.film.pinned == step { None } else { step };
-                return self.develop();
-            }
+            Command::HoverStep(step) => self.film.hovered = step,
+            Command::PinStep(step) => return self.pin(step),
+            Command::ScrubTo(step) => return self.scrub_to(step),
             Command::StepBy(by) => return self.step_by(by),
             Command::TogglePlay { now } => {
                 self.toggle_play(now);
                 return self.develop();
             }
-            Command::Tick { now } => {
-                if let (Some(play), Some(run)) = (&mut self.film.play, &self.run) {
-                    play.advance(now, run.frames.len());
-                }
-            }
+            Command::Tick { now } => self.tick(now),
+            Command::View(wish) => return self.handle_view(wish),
+            Command::Look(wish) => self.handle_look(wish),
             Command::ShowPicture(picture) => self.film.picture = picture,
             Command::CopyPicture => {
                 let picture = self.film.picture.unwrap_or(0);
-                let shown = self.shown().and_then(|shown| shown.pictures.get(picture));
+                let shown = self.shown_of(self.settings.views.first());
+                let shown = shown.and_then(|shown| shown.pictures.get(picture));
                 return shown.map(|pixels| Effect::Copy(Arc::clone(pixels))).into_iter().collect();
             }
             Command::WearTheme(theme) => self.settings.theme = theme,
+            Command::ShowSchedule(plot) => self.settings.schedule_plot = plot,
             Command::ShowTab { tab, drawer } => {
                 let window = &mut self.settings.window;
                 window.tab = tab.unwrap_or(window.tab);
@@ -353,40 +330,5 @@ impl AppState {
         self.warning = missing.first().or(found.notes.first()).cloned();
         self.edit(found.provenance.recipe);
         self.read_start_image()
-    }
-
-    /// Asks for the next full decode, if there is one to ask for.
-    fn develop(&mut self) -> Vec<Effect> {
-        let Some(run) = self.run.as_mut() else { return Vec::new() };
-        let next = run.next_decode(self.film.pinned, &[StepView::Predicted]);
-        let Some((step, view)) = next else { return Vec::new() };
-        run.asked = Some(((step, view), Instant::now()));
-        vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]
-    }
-
-    fn step_by(&mut self, by: isize) -> Vec<Effect> {
-        let at = self.current_step();
-        let Some(run) = &self.run else { return Vec::new() };
-        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
-            return Vec::new();
-        };
-        self.film.hovered = None;
-        self.film.play = None;
-        self.film.pinned = Some(at.saturating_add_signed(by).clamp(first.step, last.step));
-        self.develop()
-    }
-
-    fn toggle_play(&mut self, now: f64) {
-        if let Some(play) = self.film.play.take() {
-            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
-            return;
-        }
-        let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
-        let at_end = |step: usize| step + 1 >= run.start_step + run.frames.len();
-        let begin = self.film.pinned.filter(|&step| !at_end(step));
-        let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
-        self.film.pinned = None;
-        self.film.hovered = None;
-        self.film.play = Some(Play::new(now, begin));
     }
 }

@@ -3,7 +3,7 @@
 //! Read [`generate`] first: prompt to pixels, top to bottom. [`models`] are networks that know no
 //! files, [`checkpoint`] brings files into them, [`concepts`] are words that artists taught a model,
 //! [`diffusion`] is the mathematics of sampling, [`text`] makes ids of prompts, [`images`] are pictures
-//! in and out of files, [`cpu`] are the kernels for machines without a GPU, [`room`] and [`thrift`] look
+//! in and out of files, [`look`] are looks into latent space, [`cpu`] are the kernels for machines without a GPU, [`room`] and [`thrift`] look
 //! after memory, and [`session`] puts one thread with two channels around it all.
 //!
 //! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
@@ -20,6 +20,7 @@ pub mod diffusion;
 pub mod generate;
 mod guided_unet;
 pub mod images;
+pub mod look;
 pub mod models;
 mod pipeline;
 pub mod recipe;

@@ -1,12 +1,13 @@
 //! The film under the picture: every step of the run, each a click away.
 
 use egui::{
-    Align2, CornerRadius, CursorIcon, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    Align2, CornerRadius, CursorIcon, Id, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
     pos2, vec2,
 };
 use engine::diffusion::StepView;
 use engine::session::Frame;
 
+use super::film_controls::{compare_ui, film_controls_ui};
 use crate::command::{BranchWish, Command};
 use crate::run::Run;
 use crate::shortcuts;
@@ -41,6 +42,7 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
             let min = whole.min + vec2(RING + pitch * index as f32, RING);
             Rect::from_min_size(min, tile)
         };
+        scrub_ui(ui, state, run, whole, pitch, commands);
         // A thousand steps cost no more than those in view.
         let first = ((viewport.left() - RING) / pitch).floor().max(0.0) as usize;
         let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
@@ -63,8 +65,30 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
         }
         follow(ui, current, run, place);
     });
-    if hovered != state.film.under_pointer {
-        commands.push(Command::HoverStep(hovered));
+    point_at(ui, ui.scope_id().with("pointed at"), hovered, commands);
+}
+
+/// A drag over the film runs through it.
+fn scrub_ui(ui: &Ui, state: &AppState, run: &Run, whole: Rect, pitch: f32, commands: &mut Vec<Command>) {
+    let strip = ui.interact(whole, ui.scope_id().with("scrub"), Sense::DRAG);
+    // Until the pointer has moved it may be a click, which is the tile's.
+    let is_drag = strip.dragged() && ui.input(|input| input.pointer.is_decidedly_dragging());
+    let Some(pointer) = strip.interact_pointer_pos().filter(|_| is_drag) else { return };
+    let index = ((pointer.x - whole.left() - RING) / pitch).max(0.0) as usize;
+    let Some(frame) = run.frames.get(index.min(run.frames.len().saturating_sub(1))) else { return };
+    let held = state.film.compared.or(state.film.pinned);
+    if held != Some(frame.step) {
+        commands.push(Command::ScrubTo(frame.step));
+    }
+}
+
+/// Shows the step under the pointer. Several places have steps to point at, so each remembers under its
+/// `id` what it pointed at, and speaks only when that changes: keys may have gone on to other steps.
+pub fn point_at(ui: &Ui, id: Id, step: Option<usize>, commands: &mut Vec<Command>) {
+    let before = ui.data(|data| data.get_temp::<Option<usize>>(id)).flatten();
+    if before != step {
+        ui.data_mut(|data| data.insert_temp(id, step));
+        commands.push(Command::HoverStep(step));
     }
 }
 
@@ -76,25 +100,19 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.add_space(RING);
         ui.label(egui::RichText::new("Film").font(theme::heading()).color(tokens.text));
         let Some(run) = state.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
-        let (icon, name) =
-            if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
-        let response = text_button_ui(ui, Some(icon), name, Some(shortcuts::PLAY_KEY));
-        let sentence = "Shows the steps one after another, twelve a second. Arrow keys go step by step.";
-        if tip(response, name, Some(shortcuts::PLAY_KEY), sentence).clicked() {
-            let now = ui.input(|input| input.time);
-            commands.push(Command::TogglePlay { now });
-        }
+        film_controls_ui(ui, state, commands);
         leave_ui(ui, state, commands);
-        if let Some(step) = state.film.pinned {
-            let response = text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some("Esc"));
-            if response.clicked() {
-                commands.push(Command::PinStep(None));
-            }
-        }
-        let facts = facts(state, run);
+        compare_ui(ui, state, commands);
+        // Where the knobs leave no room for all the numbers, those that matter least go first.
+        let texts = facts(state, run).map(|facts| [facts.join(" · "), facts[..2].join(" · ")]);
+        let width = |text: &String| {
+            ui.painter().layout_no_wrap(text.clone(), theme::mono(), tokens.dim).size().x + 2.0 * RING + 8.0
+        };
+        let room = ui.available_width();
+        let Some(text) = texts.into_iter().flatten().find(|text| width(text) < room) else { return };
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.add_space(RING);
-            ui.label(egui::RichText::new(facts).font(theme::mono()).color(tokens.dim));
+            ui.label(egui::RichText::new(text).font(theme::mono()).color(tokens.dim));
         });
     });
 }
@@ -120,12 +138,11 @@ fn leave_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 /// What is on the canvas, in numbers.
-fn facts(state: &AppState, run: &Run) -> String {
-    let Some(step) = state.current_step() else { return String::new() };
-    let Some(frame) = run.frame(step) else { return String::new() };
-    let full = matches!(run.pictures_of(step, StepView::Predicted), Some((_, true)));
-    let by = if full { "full decode" } else { "preview" };
-    format!("step {} · σ {:.3} · {by}", step + 1, frame.sigma)
+fn facts(state: &AppState, run: &Run) -> Option<[String; 3]> {
+    let frame = run.frame(state.current_step()?)?;
+    let pictures = run.pictures_of(frame.step, state.settings.views.first());
+    let by = if matches!(pictures, Some((_, true))) { "full decode" } else { "preview" };
+    Some([format!("step {}", frame.step + 1), format!("σ {:.3}", frame.sigma), by.to_owned()])
 }
 
 fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut Textures) -> egui::Response {
@@ -162,9 +179,20 @@ fn mark_ui(ui: &Ui, state: &AppState, step: usize, rect: Rect, is_current: bool)
         let ring = Stroke::new(2.0, tokens.accent);
         ui.painter().rect_stroke(rect.expand(1.0), corner, ring, StrokeKind::Outside);
     }
-    let is_pinned = state.film.pinned == Some(step);
-    if is_pinned {
-        ui.painter().circle_filled(rect.right_top() + vec2(-7.0, 7.0), 3.5, tokens.accent);
+    let corner = rect.right_top() + vec2(-7.0, 7.0);
+    if state.film.pinned == Some(step) {
+        ui.painter().circle_filled(corner, 3.5, tokens.accent);
+    }
+    if state.film.compared == Some(step) {
+        let line = Stroke::new(2.0, tokens.text);
+        let round = CornerRadius::same(theme::CORNER_FIELD + 2);
+        ui.painter().rect_stroke(rect.expand(1.0), round, line, StrokeKind::Outside);
+        Icon::Compare.paint_sized(
+            ui.painter(),
+            Rect::from_center_size(corner, vec2(14.0, 14.0)),
+            13.0,
+            egui::Color32::WHITE,
+        );
     }
     label_ui(ui, rect, step, sigma, if is_current { tokens.accent } else { tokens.faint });
 }

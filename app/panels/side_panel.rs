@@ -7,9 +7,11 @@ use egui::{
     Align, Area, CornerRadius, CursorIcon, Frame, Id, Layout, Margin, Order, Panel, Rect, Role, Sense,
     Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
+use engine::recipe::Recipe;
 
-use super::{branches_ui, concepts_ui, models_ui};
+use super::{branches_ui, concepts_ui, look_ui, models_ui, schedule_ui};
 use crate::command::Command;
+use crate::curves::Curves;
 use crate::settings::Tab;
 use crate::state::AppState;
 use crate::textures::Textures;
@@ -55,17 +57,31 @@ fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool) -> bool {
 }
 
 /// The third column. Shown before what lies between the sides.
-pub fn side_panel_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
+pub fn side_panel_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
     let mut is_open = !is_narrow(ui) && is_open(ui, state);
     Panel::right("right")
         .exact_size(theme::RIGHT_WIDTH)
         .resizable(false)
         .frame(Frame::new().fill(Tokens::of(ui).panel))
-        .show_collapsible(ui, &mut is_open, |ui| contents_ui(ui, state, textures, commands));
+        .show_collapsible(ui, &mut is_open, |ui| contents_ui(ui, state, recipe, curves, textures, commands));
 }
 
 /// The same over the picture. Shown after all else.
-pub fn drawer_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
+pub fn drawer_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
     if !is_narrow(ui) || !is_open(ui, state) {
         return;
     }
@@ -82,17 +98,26 @@ pub fn drawer_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, command
             ui.painter().vline(place.left(), place.y_range(), Stroke::new(1.0, tokens.line_strong));
             ui.set_min_size(place.size());
             ui.set_max_size(place.size());
-            contents_ui(ui, state, textures, commands);
+            contents_ui(ui, state, recipe, curves, textures, commands);
         },
     );
 }
 
-fn contents_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
+fn contents_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
     let edge = theme::EDGE as i8;
     let tab = state.settings.window.tab;
     Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
         ui.set_width(theme::RIGHT_WIDTH - 2.0 * theme::EDGE - 1.0);
         ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {
+            Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
+            Tab::Look => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, state, textures, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),

@@ -12,9 +12,16 @@ use crate::settings::Tab;
 impl AppState {
     /// Takes in what happened, and says what is to be done about it.
     pub fn receive(&mut self, news: impl Into<News>) -> Vec<Effect> {
-        match news.into() {
+        let mut effects = self.take_in(news.into());
+        effects.extend(self.look());
+        effects
+    }
+
+    fn take_in(&mut self, news: News) -> Vec<Effect> {
+        match news {
             News::Engine(Event::Model(event)) => return self.receive_model(event),
             News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
+            News::Engine(Event::Looked { id, seen }) => self.receive_look(id, seen),
             News::Engine(Event::Warning { text }) => self.warning = Some(text),
             News::Saved(files) => {
                 self.problems.clear(Place::Output);
@@ -107,6 +114,7 @@ impl AppState {
                     self.opened_vae.clone_from(&self.settings.vae);
                 }
                 self.model = Model::Open(card);
+                self.forget_looks();
                 self.reread_prompts();
             }
             // A VAE that does not fit is taken off again.

@@ -22,6 +22,14 @@ pub enum Icon {
     Plus,
     Warning,
     Picture,
+    /// Four pictures side by side.
+    Panes,
+    /// Round and round.
+    Loop,
+    /// To and fro.
+    PingPong,
+    /// A picture in two halves.
+    Compare,
     Sliders,
     Refresh,
     /// A word between angle brackets.
@@ -135,6 +143,28 @@ impl Icon {
                 boxed(at(2.2, 3.0), at(13.8, 13.0), 1.8 * scale);
                 painter.circle_filled(at(5.6, 6.4), 1.2 * scale, color);
                 line(&[(2.8, 11.8), (6.6, 8.6), (9.0, 10.6), (11.4, 8.2), (13.4, 10.2)]);
+            }
+            Self::Panes => {
+                for (x, y) in [(2.4, 2.4), (8.8, 2.4), (2.4, 8.8), (8.8, 8.8)] {
+                    boxed(at(x, y), at(x + 4.8, y + 4.8), 1.0 * scale);
+                }
+            }
+            Self::Loop => {
+                line(&[(4.6, 12.0), (2.4, 9.8), (2.4, 6.6), (4.4, 4.6), (12.6, 4.6), (10.6, 2.6)]);
+                line(&[(12.6, 4.6), (10.6, 6.6)]);
+                line(&[(11.4, 4.6), (13.6, 6.6), (13.6, 9.8), (11.6, 11.4), (4.6, 11.4)]);
+            }
+            Self::PingPong => {
+                line(&[(2.6, 8.0), (13.4, 8.0)]);
+                line(&[(5.2, 5.4), (2.6, 8.0), (5.2, 10.6)]);
+                line(&[(10.8, 5.4), (13.4, 8.0), (10.8, 10.6)]);
+            }
+            Self::Compare => {
+                boxed(at(2.4, 3.0), at(13.6, 13.0), 1.6 * scale);
+                line(&[(8.0, 1.6), (8.0, 14.4)]);
+                for y in [5.6, 8.0, 10.4] {
+                    line(&[(9.6, y), (12.0, y)]);
+                }
             }
             Self::Refresh => {
                 // From the head of the arrow three quarters round.

@@ -80,7 +80,7 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
         let at = remap_clamp(f64::from(pointer.x), f64::from(travel.min)..=f64::from(travel.max), low..=high);
         *value = snapped(at);
     }
-    *value = stepped(ui, &response, row, *value);
+    *value = stepped(ui, &response, &row.limits, row.step, *value);
 
     response.widget_info(|| WidgetInfo::slider(ui.is_enabled(), *value, row.name));
     ui.ctx().accesskit_node_builder(id, |node| {
@@ -111,8 +111,8 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
     if response.dragged() { response } else { tip(response, row.name, None, row.sentence) }
 }
 
-/// Arrow keys, the wheel with Ctrl, and what a screen reader asks for.
-fn stepped(ui: &Ui, response: &Response, row: &SliderRow<'_>, value: f64) -> f64 {
+/// Where a value goes by arrow keys, the wheel with Ctrl, and what a screen reader asks for.
+pub fn stepped(ui: &Ui, response: &Response, limits: &RangeInclusive<f64>, step: f64, value: f64) -> f64 {
     let mut steps = 0.0;
     let mut set = None;
     if response.has_focus() {
@@ -141,11 +141,11 @@ fn stepped(ui: &Ui, response: &Response, row: &SliderRow<'_>, value: f64) -> f64
         }
     });
     match set {
-        Some(wanted) => wanted.clamp(*row.limits.start(), *row.limits.end()),
+        Some(wanted) => wanted.clamp(*limits.start(), *limits.end()),
         None if steps == 0.0 => value,
         None => {
-            let on_grid = ((value / row.step) + steps) * row.step;
-            on_grid.clamp(*row.limits.start(), *row.limits.end())
+            let on_grid = ((value / step) + steps) * step;
+            on_grid.clamp(*limits.start(), *limits.end())
         }
     }
 }

@@ -33,10 +33,20 @@ impl StepView {
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Predicted => "Predicted x0",
-            Self::Noisy => "Noisy x",
-            Self::Noise => "Noise ε",
+            Self::Predicted => "Predicted",
+            Self::Noisy => "Noisy",
+            Self::Noise => "Noise",
             Self::Guidance => "Guidance",
+        }
+    }
+
+    /// As it stands in a formula.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Predicted => "x0",
+            Self::Noisy => "x",
+            Self::Noise => "ε",
+            Self::Guidance => "cond − uncond",
         }
     }
 

@@ -8,7 +8,7 @@ use crate::device::DeviceCard;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
 use crate::room::Room;
-use crate::session::JobId;
+use crate::session::{JobId, Seen};
 use crate::text::{Tokenizer, Words};
 
 #[derive(Clone, Debug)]
@@ -17,6 +17,11 @@ pub enum Event {
     Job {
         id: JobId,
         event: JobEvent,
+    },
+    /// The answer to a look, by its number; a sentence if there is nothing to see.
+    Looked {
+        id: u64,
+        seen: Result<Seen, String>,
     },
     /// Something that the user should know and that stops nothing.
     Warning {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Look;
 use crate::checkpoint::ModelSource;
 use crate::concepts::Concepts;
 use crate::device::DeviceChoice;
@@ -25,6 +26,8 @@ pub enum Request {
     Generate { job: Job, recipe: Recipe, concepts: Concepts, film_of: Option<JobId> },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize, view: StepView },
+    /// Answered by `Event::Looked` of the same number.
+    Look { id: u64, look: Look },
 }
 
 /// Jobs are numbered by whoever sends them; the engine only repeats the number.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::looking::{Encoded, Look};
 use super::models::Models;
 use super::{Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
 use crate::checkpoint::{ModelSource, OpenError};
@@ -45,6 +46,7 @@ impl Session {
             outbox: Outbox { events: outbox, wake: Box::new(wake) },
             models: Models::default(),
             films: VecDeque::new(),
+            encoded: Encoded::default(),
             opened: 0,
             closing: closing.clone(),
         };
@@ -78,7 +80,7 @@ impl Session {
                 let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
                 std::mem::replace(&mut *opening, stop.clone()).raise();
             }
-            Request::Decode { .. } => {}
+            Request::Decode { .. } | Request::Look { .. } => {}
         }
         if let Some(requests) = &self.requests {
             // The thread ends only after this sender is dropped.
@@ -110,6 +112,7 @@ struct Worker {
     films: VecDeque<KeptFilm>,
     /// Models opened so far: which of them a film is of.
     opened: u64,
+    encoded: Encoded,
     closing: StopFlag,
 }
 
@@ -148,6 +151,7 @@ impl Worker {
                 self.generate(&job, &recipe, &concepts, film_of);
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
+            Request::Look { id, look } => self.look(id, &look),
         }
     }
 
@@ -159,6 +163,7 @@ impl Worker {
             return;
         }
         self.opened += 1;
+        self.encoded = Encoded::default();
         if let Some(pipeline) = self.models.recall(&source, vae.as_deref(), device) {
             let card = Box::new(pipeline.card().clone());
             self.outbox.send(Event::Model(ModelEvent::Opened(card)));
@@ -261,6 +266,16 @@ impl Worker {
             Vec::new()
         });
         self.outbox.job(job, JobEvent::Decoded { step, view, pictures });
+    }
+
+    fn look(&mut self, id: u64, look: &Look) {
+        let Self { models, films, encoded, closing, .. } = self;
+        let film_of = |job| films.iter().find(|kept| kept.job == job).map(|kept| &kept.film);
+        let seen = match models.at_hand() {
+            Some(pipeline) => guarded(|| encoded.see(pipeline, film_of, look, closing)).unwrap_or_else(Err),
+            None => Err("No model is open, so there is nothing to look into. Choose a model first".into()),
+        };
+        self.outbox.send(Event::Looked { id, seen });
     }
 }
 

@@ -10,6 +10,7 @@ use app::library::Work;
 use app::settings::Settings;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui_kittest::{Harness, HarnessBuilder};
+use engine::diffusion::{NoiseSchedule, Schedule};
 use engine::images::Pixels;
 use engine::recipe::Recipe;
 use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, Session};
@@ -144,10 +145,9 @@ fn harness(
     (harness, home)
 }
 
-/// The lesson's schedule from 14.6 down, near enough.
+/// The lesson's schedule, over Stable Diffusion's own noise levels.
 fn sigmas(steps: usize) -> Vec<f32> {
-    let at = |step: usize| 14.61 * (1.0 - step as f32 / steps as f32).powf(2.2) + 0.03;
-    (0..steps).map(at).chain([0.0]).collect()
+    Schedule::Lesson.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
 }
 
 /// A sun over the sea, the clearer the larger `clear` is: the same on every machine.

@@ -11,7 +11,7 @@ use app::settings::Settings;
 use app::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceCard, Precision};
-use engine::diffusion::StepView;
+use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
 use engine::recipe::{Recipe, Start};
 use engine::room::Room;
@@ -38,7 +38,7 @@ pub fn card() -> ModelCard {
         },
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
         text_width: 128,
-        training_sigmas: Arc::new(vec![0.03, 14.6]),
+        training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
         room: Room::default(),
     }
 }

@@ -4,10 +4,11 @@ use app::app::TidepoolApp;
 use app::command::{BranchWish, Command, News};
 use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::views::Views;
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use engine::checkpoint::ModelSource;
-use engine::recipe::{Guidance, Recipe};
+use engine::recipe::{Guidance, Recipe, Start};
 use engine::session::JobEvent;
 
 use crate::concepts_in_prompts::concept;
@@ -142,4 +143,36 @@ fn a_model_in_a_pickle() {
     let settings = Settings { model, ..settings(ThemeChoice::Light, Recipe::default()) };
     let mut desk = Desk::opened(easel, settings);
     snapshot(&mut desk, "pickle_light");
+}
+
+#[test]
+fn the_schedule_beside_a_run() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Dark) else { return };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let window = WindowLayout { tab: Tab::Schedule, ..WindowLayout::default() };
+    let mut desk = Desk::opened(easel, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
+    let state = &mut desk.harness.state_mut().state;
+    let start = Start::Image { path: "sea.png".into(), strength: 0.7 };
+    state.handle(Command::Edit(Box::new(Recipe { start, ..state.recipe.clone() })));
+    desk.harness.step();
+    desk.harness.get_by_label("Generate").click();
+    let (id, recipe) = desk.job();
+    desk.run_steps(id, &recipe, 8);
+    snapshot(&mut desk, "schedule");
+}
+
+#[test]
+fn four_views_of_a_step_in_the_light() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let window = WindowLayout { tab: Tab::Look, ..WindowLayout::default() };
+    let views = Views { side_by_side: true, ..Views::default() };
+    let settings = Settings { window, views, ..settings(ThemeChoice::Light, recipe) };
+    let mut desk = Desk::opened(easel, settings);
+    desk.harness.get_by_label("Generate").click();
+    let (id, recipe) = desk.job();
+    desk.run_steps(id, &recipe, 20);
+    desk.finish(id, &recipe);
+    desk.harness.state_mut().state.handle(Command::PinStep(Some(12)));
+    snapshot(&mut desk, "four_views_light");
 }

@@ -1,0 +1,175 @@
+//! Looks into latent space: what the open tab wants to see, asked one by one, the latest wish first.
+
+use std::sync::Arc;
+
+use engine::diffusion::{NoiseSchedule, StepView};
+use engine::images::Pixels;
+use engine::look::{Channel, RoundTrip};
+use engine::recipe::Start;
+use engine::session::{Look, PictureAt, Request, Seen};
+
+use super::AppState;
+use crate::command::{Effect, LookWish};
+use crate::settings::Tab;
+
+/// What is looked at, and what was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Looking {
+    /// The step that noise is added for, from 0 on; two thirds of the way if nobody said.
+    noise_step: Option<usize>,
+    /// The start image although there is a finished picture.
+    pub at_start_image: bool,
+    /// Of each kind of look the last answer.
+    seen: Vec<(Look, Result<Seen, String>)>,
+    asked: Option<(u64, Look)>,
+    next: u64,
+}
+
+/// A picture that can be looked into.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub at: PictureAt,
+    pub seed: u64,
+    pub is_start_image: bool,
+}
+
+impl Looking {
+    pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
+        self.answer(
+            |seen| if let Seen::Channels(channels) = seen { Some(channels.as_slice()) } else { None },
+            |look| matches!(look, Look::Channels(_) | Look::StepChannels { .. }),
+        )
+    }
+
+    pub fn noised(&self) -> Option<Result<&Arc<Pixels>, &str>> {
+        self.answer(
+            |seen| if let Seen::Noised(pixels) = seen { Some(pixels) } else { None },
+            |look| matches!(look, Look::AddNoise { .. }),
+        )
+    }
+
+    pub fn round_trip(&self) -> Option<Result<&RoundTrip, &str>> {
+        self.answer(
+            |seen| if let Seen::RoundTrip(trip) = seen { Some(trip) } else { None },
+            |look| matches!(look, Look::RoundTrip(_)),
+        )
+    }
+
+    fn answer<'a, T: ?Sized>(
+        &'a self,
+        as_kind: impl Fn(&'a Seen) -> Option<&'a T>,
+        is_kind: impl Fn(&Look) -> bool,
+    ) -> Option<Result<&'a T, &'a str>> {
+        let (_, seen) = self.seen.iter().find(|(look, _)| is_kind(look))?;
+        match seen {
+            Ok(seen) => as_kind(seen).map(Ok),
+            Err(text) => Some(Err(text)),
+        }
+    }
+}
+
+/// Two looks of a kind take each other's place.
+fn is_same_kind(a: &Look, b: &Look) -> bool {
+    let kind = |look: &Look| match look {
+        Look::Channels(_) | Look::StepChannels { .. } => 0,
+        Look::AddNoise { .. } => 1,
+        Look::RoundTrip(_) => 2,
+    };
+    kind(a) == kind(b)
+}
+
+impl AppState {
+    /// The pictures that there are: the finished one, and the start image.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let finished = self.run.as_ref().and_then(|run| {
+            let index = self.film.picture.unwrap_or(0).min(run.pictures.len().saturating_sub(1));
+            let pixels = Arc::clone(run.pictures.get(index)?);
+            let (width, height) = (pixels.width, pixels.height);
+            let seed = run.recipe.seed.wrapping_add(index as u64);
+            Some(Subject { at: PictureAt { pixels, width, height }, seed, is_start_image: false })
+        });
+        let has_start = matches!(self.recipe.start, Start::Image { .. }) && self.recipe.check().is_ok();
+        let start = self.start_picture.as_ref().filter(|_| has_start).map(|picture| {
+            let (pixels, width, height) =
+                (Arc::clone(&picture.pixels), self.recipe.width, self.recipe.height);
+            Subject { at: PictureAt { pixels, width, height }, seed: self.recipe.seed, is_start_image: true }
+        });
+        finished.into_iter().chain(start).collect()
+    }
+
+    /// The one that is looked into.
+    pub fn subject(&self) -> Option<Subject> {
+        let mut subjects = self.subjects();
+        let at = subjects.iter().position(|subject| subject.is_start_image == self.looking.at_start_image);
+        (!subjects.is_empty()).then(|| subjects.swap_remove(at.unwrap_or(0)))
+    }
+
+    /// The step that noise is added for, from 0 on, and how much noise that is.
+    pub fn noise_step(&self) -> (usize, f32) {
+        let steps = self.recipe.steps.clamp(1, 1000) as usize;
+        let step = self.looking.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
+        let trained = self.card().map(|card| card.training_sigmas.to_vec());
+        let noise = trained.map_or_else(
+            || NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
+            |training_sigmas| NoiseSchedule { training_sigmas },
+        );
+        (step, self.recipe.schedule.sigmas(steps, &noise)[step])
+    }
+
+    /// The step whose channels are looked at, and the view of it.
+    pub fn step_looked_into(&self) -> Option<(usize, StepView)> {
+        let run = self.run.as_ref().filter(|run| !run.is_live())?;
+        let step = self.film.pinned.or(Some(run.frames.last()?.step))?;
+        Some((step, self.settings.views.first()))
+    }
+
+    pub(super) fn handle_look(&mut self, wish: LookWish) {
+        match wish {
+            LookWish::NoiseStep(step) => self.looking.noise_step = Some(step),
+            LookWish::AtStartImage(is_so) => self.looking.at_start_image = is_so,
+        }
+    }
+
+    /// Asks for the next thing that the open tab wants to see, if there is one. The engine is asked for one
+    /// at a time, so that a hand on a slider gets what it wants last.
+    pub(super) fn look(&mut self) -> Vec<Effect> {
+        let window = &self.settings.window;
+        let is_open = window.tab == Tab::Look && (!window.right_folded || self.drawer_open);
+        if !is_open || self.looking.asked.is_some() || self.live_run().is_some() || self.card().is_none() {
+            return Vec::new();
+        }
+        let is_new = |look: &Look| !self.looking.seen.iter().any(|(seen, _)| seen == look);
+        let Some(look) = self.wanted().into_iter().find(is_new) else { return Vec::new() };
+        self.looking.next += 1;
+        let id = self.looking.next;
+        self.looking.asked = Some((id, look.clone()));
+        vec![Effect::Send(Request::Look { id, look })]
+    }
+
+    fn wanted(&self) -> Vec<Look> {
+        let subject = self.subject();
+        let of_step = self.run.as_ref().zip(self.step_looked_into()).map(|(run, (step, view))| {
+            Look::StepChannels { job: run.job.id, step, view, picture: self.film.picture.unwrap_or(0) }
+        });
+        let channels = of_step.or(subject.as_ref().map(|subject| Look::Channels(subject.at.clone())));
+        let noised = subject.as_ref().map(|subject| Look::AddNoise {
+            to: subject.at.clone(),
+            seed: subject.seed,
+            sigma: self.noise_step().1,
+        });
+        let round_trip = subject.map(|subject| Look::RoundTrip(subject.at));
+        channels.into_iter().chain(noised).chain(round_trip).collect()
+    }
+
+    pub(super) fn receive_look(&mut self, id: u64, seen: Result<Seen, String>) {
+        let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else { return };
+        self.looking.seen.retain(|(other, _)| !is_same_kind(other, &look));
+        self.looking.seen.push((look, seen));
+    }
+
+    /// What was seen was another model's.
+    pub(super) fn forget_looks(&mut self) {
+        self.looking.seen.clear();
+        self.looking.asked = None;
+    }
+}
