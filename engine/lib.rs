@@ -3,7 +3,8 @@
 //! Read [`generate`] first: prompt to pixels, top to bottom. [`models`] are networks that know no
 //! files, [`checkpoint`] brings files into them, [`concepts`] are words that artists taught a model,
 //! [`diffusion`] is the mathematics of sampling, [`text`] makes ids of prompts, [`images`] are pictures
-//! in and out of files, [`look`] are looks into latent space, [`cpu`] are the kernels for machines without a GPU, [`room`] and [`thrift`] look
+//! in and out of files, [`look`] are looks into latent space, [`cut`] makes a film of a run, [`sheet`]
+//! compares recipes, [`cpu`] are the kernels for machines without a GPU, [`room`] and [`thrift`] look
 //! after memory, and [`session`] puts one thread with two channels around it all.
 //!
 //! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
@@ -15,6 +16,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod concepts;
 mod cpu;
+pub mod cut;
 pub mod device;
 pub mod diffusion;
 pub mod generate;
@@ -26,6 +28,7 @@ mod pipeline;
 pub mod recipe;
 pub mod room;
 pub mod session;
+pub mod sheet;
 mod stages;
 pub mod text;
 pub mod thrift;

@@ -7,6 +7,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::device::{DeviceChoice, Place, Precision};
 use engine::diffusion::{Sampler, Schedule};
 
+use super::film::FilmArgs;
+use super::sheet::SheetArgs;
 use crate::hub::{MAIN, STABLE_DIFFUSION_1_5};
 
 /// A studio for Stable Diffusion that shows its work. Without a command it opens its window.
@@ -27,6 +29,8 @@ pub struct Args {
 pub enum Command {
     /// Make pictures from a prompt
     Render(Box<RenderArgs>),
+    /// Compare values of a recipe: every combination in one labelled picture
+    Sheet(Box<SheetArgs>),
     /// Say what a file is; for a picture: its recipe
     Inspect(InspectArgs),
     /// List the models on this machine: those in the window's folders, or in one
@@ -103,9 +107,8 @@ pub struct RenderArgs {
     /// Write every step's numbers, for checking and to go on from: a safetensors file
     #[arg(long, value_name = "T.safetensors")]
     pub trace: Option<PathBuf>,
-    /// Write the picture coming out of the noise: an animated GIF
-    #[arg(long, value_name = "F.gif")]
-    pub film: Option<PathBuf>,
+    #[command(flatten)]
+    pub film: FilmArgs,
     /// Print one JSON object instead of the paths
     #[arg(long)]
     pub json: bool,
@@ -288,7 +291,7 @@ fn schedule_parser() -> impl TypedValueParser<Value = Schedule> {
 }
 
 /// Takes a name, shows the hints in the long help, gives the value.
-fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+pub fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
     choices: [(&'static str, &'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {
     let names = choices.map(|(name, hint, _)| PossibleValue::new(name).help(hint));

@@ -2,18 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use engine::generate::Generated;
-use engine::images::{Pixels, Provenance, Trace, replace_png, write_gif, write_png, write_trace};
+use engine::generate::{Generated, Pipeline};
+use engine::images::{FilmFormat, Pixels, Provenance, Reel, Trace, replace_png, write_png, write_trace};
 use engine::recipe::Recipe;
-use engine::session::ModelCard;
+use engine::session::{ModelCard, StopFlag};
 
 use super::Failure;
 use super::args::RenderArgs;
-
-/// One preview a picture of the batch, for every step.
-pub type Previews = Vec<Vec<Arc<Pixels>>>;
+use super::film::{FilmArgs, write_films};
 
 /// The files of one render.
 pub struct Files {
@@ -23,6 +20,8 @@ pub struct Files {
     is_named: bool,
     /// One a picture of the batch, or none.
     pub films: Vec<PathBuf>,
+    /// One a picture of the batch, or none.
+    pub contact_sheets: Vec<PathBuf>,
     pub trace: Option<PathBuf>,
 }
 
@@ -34,35 +33,57 @@ impl Files {
             Some(output) => of_batch(output, batch),
             None => free_paths(Path::new(""), batch),
         };
-        let films = args.film.as_ref().map_or_else(Vec::new, |film| of_batch(film, batch));
+        let of_batch_if =
+            |path: &Option<PathBuf>| path.iter().flat_map(|path| of_batch(path, batch)).collect();
+        let films: Vec<PathBuf> = of_batch_if(&args.film.film);
+        let contact_sheets: Vec<PathBuf> = of_batch_if(&args.film.contact_sheet);
         for picture in &pictures {
             check_writable(picture, "png", "-o")?;
         }
         for film in &films {
-            check_writable(film, "gif", "--film")?;
+            check_film(film)?;
+        }
+        for sheet in &contact_sheets {
+            check_writable(sheet, "png", "--contact-sheet")?;
         }
         if let Some(trace) = &args.trace {
             check_writable(trace, "safetensors", "--trace")?;
         }
-        Ok(Self { pictures, is_named: args.output.is_some(), films, trace: args.trace.clone() })
+        Ok(Self {
+            pictures,
+            is_named: args.output.is_some(),
+            films,
+            contact_sheets,
+            trace: args.trace.clone(),
+        })
+    }
+
+    /// Writes a picture under the name of this number.
+    pub fn write_picture(&self, index: usize, pixels: &Pixels, about: &Provenance) -> Result<(), Failure> {
+        let write = if self.is_named { replace_png } else { write_png };
+        write(&self.pictures[index], pixels, about).map_err(Failure::failed)
     }
 
     pub fn write(
         &self,
-        card: &ModelCard,
+        pipeline: &Pipeline,
         recipe: &Recipe,
         generated: Generated,
-        previews: &Previews,
+        film: &FilmArgs,
+        stop: &StopFlag,
     ) -> Result<(), Failure> {
-        for (index, (path, pixels)) in self.pictures.iter().zip(&generated.pictures).enumerate() {
+        let card = pipeline.card();
+        for (index, pixels) in generated.pictures.iter().enumerate() {
             let alone = provenance(card, recipe.of_picture(index as u32), &generated);
-            let write = if self.is_named { replace_png } else { write_png };
-            write(path, pixels, &alone).map_err(Failure::failed)?;
+            self.write_picture(index, pixels, &alone)?;
         }
-        for (index, path) in self.films.iter().enumerate() {
-            let mut frames: Vec<_> = previews.iter().map(|step| step[index].clone()).collect();
-            frames.push(generated.pictures[index].clone());
-            write_gif(path, &frames, (recipe.width, recipe.height), FILM_FPS).map_err(Failure::failed)?;
+        for (index, finished) in generated.pictures.iter().enumerate() {
+            let wanted = [self.films.get(index), self.contact_sheets.get(index)];
+            if wanted.iter().any(Option::is_some) {
+                let alone = provenance(card, recipe.of_picture(index as u32), &generated);
+                let made = film.cut(pipeline, &generated.film, (index, finished), stop)?;
+                write_films(wanted, &Reel { provenance: alone, ..made }, stop)?;
+            }
         }
         if let Some(path) = &self.trace {
             let trace = trace_of(provenance(card, recipe.clone(), &generated), generated);
@@ -71,9 +92,6 @@ impl Files {
         Ok(())
     }
 }
-
-/// Slow enough to see each step.
-const FILM_FPS: f32 = 10.0;
 
 fn provenance(card: &ModelCard, recipe: Recipe, generated: &Generated) -> Provenance {
     let (concepts, vae) = (generated.concepts.clone(), card.vae.clone());
@@ -109,6 +127,28 @@ fn of_batch(path: &Path, batch: u32) -> Vec<PathBuf> {
     }
 }
 
+/// The same for a film, whose name says what kind it is.
+fn check_film(path: &Path) -> Result<(), Failure> {
+    let format = FilmFormat::of_path(path).ok_or_else(|| {
+        Failure::usage(format!(
+            "The file of --film must end in .gif, .png or .apng (which plays), .mp4, or / for a folder \
+             of numbered pictures: {}",
+            path.display()
+        ))
+    })?;
+    if format != FilmFormat::Sequence {
+        return check_place(path, "--film");
+    }
+    match fs::read_dir(path).map(|mut inside| inside.next().is_some()) {
+        Ok(true) => Err(Failure::failed(format!(
+            "The folder has something in it, which is left alone: choose another with --film: {}",
+            path.display()
+        ))),
+        Ok(false) => Ok(()),
+        Err(_) => check_place(&path.components().collect::<PathBuf>(), "--film"),
+    }
+}
+
 /// Says beforehand what writing `path` would say afterwards.
 ///
 /// `option` is the one to give another name with.
@@ -119,6 +159,10 @@ fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), Fail
             path.display()
         )));
     }
+    check_place(path, option)
+}
+
+fn check_place(path: &Path, option: &str) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::failed(format!(
             "A folder is in the way: choose another name with {option}: {}",
@@ -159,11 +203,18 @@ fn free_paths(folder: &Path, batch: u32) -> Vec<PathBuf> {
     paths
 }
 
-/// `out.png` as `out-3.png`.
+/// `out.png` as `out-3.png`, and the folder `frames/` as `frames-3/`.
 fn numbered(output: &Path, number: u32) -> PathBuf {
-    let mut name = output.file_stem().unwrap_or_default().to_owned();
-    name.push(format!("-{number}."));
-    name.push(output.extension().unwrap_or_default());
+    let is_folder = FilmFormat::of_path(output) == Some(FilmFormat::Sequence);
+    let stem = if is_folder { output.file_name() } else { output.file_stem() };
+    let mut name = stem.unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if is_folder {
+        name.push("/");
+    } else {
+        name.push(".");
+        name.push(output.extension().unwrap_or_default());
+    }
     output.with_file_name(name)
 }
 
@@ -181,6 +232,9 @@ mod tests {
     #[test]
     fn pictures_of_a_batch_are_numbered_before_the_dot() {
         assert_eq!(numbered(Path::new("a.b/fox.v2.PNG"), 3), Path::new("a.b/fox.v2-3.PNG"));
+        let folder = numbered(Path::new("a.b/frames.v2/"), 3);
+        assert_eq!(folder, Path::new("a.b/frames.v2-3"));
+        assert_eq!(FilmFormat::of_path(&folder), Some(FilmFormat::Sequence));
     }
 
     #[test]

@@ -138,6 +138,7 @@ fn to_json(found: &Found) -> Value {
                 "width": width,
                 "height": height,
                 "recipe": found.map(|found| recipe_json(&found.provenance)),
+                "vary": found.map(|found| &found.provenance.vary),
                 "model": found.map(|found| &found.provenance.model),
                 "concepts": found.map(|found| &found.provenance.concepts),
                 "program": found.map(|found| &found.provenance.program),
@@ -249,6 +250,9 @@ fn recipe_in_words(found: &FoundRecipe) -> String {
         ("seed", recipe.seed.to_string()),
         ("size", format!("{}x{}", recipe.width, recipe.height)),
     ]);
+    for (side, vary) in ["columns", "rows"].iter().zip(&found.provenance.vary) {
+        rows.push((side, vary.to_string()));
+    }
     for ConceptRef { name, token, sha256 } in &found.provenance.concepts {
         let token = if token.is_empty() { name } else { token };
         rows.push(("concept", format!("{token} (file {name}, sha256 {sha256})")));

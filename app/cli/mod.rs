@@ -10,12 +10,14 @@ mod concepts;
 mod convert;
 mod devices;
 mod files;
+mod film;
 mod get;
 mod inspect;
 mod memory;
 mod models;
 mod progress;
 mod render;
+mod sheet;
 mod weights;
 
 use std::fmt::Display;
@@ -54,6 +56,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         None => open_window(),
         Some(Command::Render(args)) => render::render(&args),
+        Some(Command::Sheet(args)) => sheet::sheet(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Models(args)) => models::models(&args),
         Some(Command::Get(args)) => get::get(&args),

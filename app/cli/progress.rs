@@ -14,6 +14,16 @@ pub fn converting_bar() -> ProgressBar {
     bar(1000, "converting {wide_bar} {percent:>3} %")
 }
 
+/// Making a film: a fraction of its frames.
+pub fn film_bar() -> ProgressBar {
+    bar(1000, "making the film {wide_bar} {percent:>3} %")
+}
+
+/// Making a sheet: steps of all its pictures, and which one is at hand.
+pub fn sheet_bar(steps: u64) -> ProgressBar {
+    bar(steps, "{wide_bar} {msg} · step {pos} of {len} · {speed} · {eta} left")
+}
+
 /// Sampling: steps, speed and time left.
 pub fn steps_bar(steps: usize) -> ProgressBar {
     bar(steps as u64, "{wide_bar} step {pos} of {len} · {speed} · {eta} left")
@@ -31,7 +41,7 @@ pub fn bench_bar(rounds: u64) -> ProgressBar {
     bar(rounds, "measuring {wide_bar} {pos} of {len}")
 }
 
-/// Moves an [`opening_bar`] or a [`converting_bar`] to `fraction`, 0 to 1.
+/// Moves a bar that shows a fraction to `fraction`, 0 to 1.
 pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
     bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
 }

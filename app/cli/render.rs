@@ -19,7 +19,7 @@ use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
 use super::concepts::Given;
-use super::files::{Files, Previews};
+use super::files::Files;
 use super::models::source_of;
 use super::{Failure, progress, recipe_json, say};
 
@@ -35,6 +35,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         }
     };
     recipe.check().map_err(Failure::usage)?;
+    args.film.check()?;
     let files = Files::plan(args, recipe.batch)?;
 
     let concepts = Given::read(&args.concepts)?;
@@ -55,19 +56,23 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     for remark in &remarks {
         eprintln!("{remark}");
     }
-    let (generated, previews) = run(&pipeline, &recipe, &mut film)?;
+    args.film.check_size(&recipe)?;
+    let stop = StopFlag::default();
+    raise_on_ctrl_c(stop.clone());
+    let generated = run(&pipeline, &recipe, &mut film, &stop)?;
     let generated = Generated { film, ..generated };
     for note in &generated.notes {
         eprintln!("{note}");
     }
     remarks.extend(generated.notes.iter().cloned());
     let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
-    files.write(pipeline.card(), &recipe, generated, &previews)?;
+    files.write(&pipeline, &recipe, generated, &args.film, &stop)?;
 
     if args.json {
         let mut report = report(pipeline.card(), &recipe, &timings, load_secs);
         report["paths"] = files.pictures.iter().map(|path| shown(path)).collect();
         report["film"] = files.films.iter().map(|path| shown(path)).collect();
+        report["contact_sheet"] = files.contact_sheets.iter().map(|path| shown(path)).collect();
         report["trace"] = files.trace.as_deref().map(shown).into();
         report["concepts"] = json!(used);
         report["remarks"] = remarks.into();
@@ -118,7 +123,7 @@ fn go_on(args: &RenderArgs, trace: &Path) -> Result<(Recipe, Film, Option<String
 }
 
 /// `base`, with what the command line says.
-fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
+pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
     let mut recipe = base;
     if let Some(prompt) = &args.prompt {
         recipe.prompt.clone_from(prompt);
@@ -158,14 +163,14 @@ fn strength(args: &RenderArgs, steps: u32) -> Result<f32, Failure> {
 }
 
 /// Ten digits at most, which are easily said and typed.
-fn random_seed() -> u64 {
+pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     // The standard library's only source of randomness: each state has fresh keys.
     u64::from(RandomState::new().hash_one(Instant::now()) as u32)
 }
 
 /// What the user should know and that stops nothing.
-fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<String> {
+pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<String> {
     let mut remarks = concepts.remarks.clone();
     if recipe.prompt.trim().is_empty() {
         remarks.push(
@@ -195,19 +200,16 @@ fn beginning(text: &str) -> String {
     }
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film) -> Result<(Generated, Previews), Failure> {
-    let stop = StopFlag::default();
-    raise_on_ctrl_c(stop.clone());
+/// Makes the pictures of a recipe, with a bar.
+fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film, stop: &StopFlag) -> Result<Generated, Failure> {
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
-    let mut previews = Previews::new();
-    let generated = pipeline.generate_on(recipe, film, &stop, &mut |progress| {
-        if let Progress::Step(frame) = progress {
-            previews.push(frame.predicted);
+    let generated = pipeline.generate_on(recipe, film, stop, &mut |progress| {
+        if let Progress::Step(_) = progress {
             bar.inc(1);
         }
     });
     bar.finish_and_clear();
-    Ok((generated.map_err(failure)?, previews))
+    generated.map_err(failure)
 }
 
 /// The first Ctrl+C ends what is done as soon as it can be ended, the second the program.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::concepts::ConceptRef;
 use crate::recipe::{Recipe, RecipeError, Start};
+use crate::sheet::Vary;
 
 /// This program, as it names itself in files.
 pub const PROGRAM: &str = concat!("Tidepool ", env!("CARGO_PKG_VERSION"));
@@ -36,6 +37,9 @@ pub struct Provenance {
     pub concepts: Vec<ConceptRef>,
     /// Of this picture alone: see [`Recipe::of_picture`].
     pub recipe: Recipe,
+    /// Of a comparison sheet: what of the recipe differs from column to column, and from row to row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vary: Vec<Vary>,
 }
 
 /// A recipe that was found in a file, and what to tell the user about it.
@@ -114,6 +118,7 @@ impl Default for Provenance {
             vae: None,
             concepts: Vec::new(),
             recipe: Recipe::default(),
+            vary: Vec::new(),
         }
     }
 }

@@ -8,6 +8,8 @@
 //! what is read here is bounded before it is believed.
 
 mod film;
+mod grid;
+mod lettering;
 mod metadata;
 mod other_names;
 mod output_folder;
@@ -18,8 +20,10 @@ mod regular_file;
 mod start_image;
 mod trace;
 pub(crate) mod whole_file;
+mod whole_folder;
 
-pub use film::write_gif;
+pub use film::{FPS, FilmFormat, Pane, Playback, Reel, Shot, write_film};
+pub use grid::Grid;
 pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
 pub use output_folder::save_new;
 pub use parameters::{from_parameters, to_parameters};

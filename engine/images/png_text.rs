@@ -104,11 +104,18 @@ impl Texts {
 }
 
 pub(super) fn encode(out: impl Write, pixels: &Pixels, texts: &Texts) -> io::Result<()> {
-    let plain = |error| match error {
-        png::EncodingError::IoError(error) => error,
-        other => io::Error::other(other),
-    };
-    let mut encoder = png::Encoder::new(out, pixels.width, pixels.height);
+    let mut writer = encoder(out, (pixels.width, pixels.height), texts)?.write_header().map_err(plain)?;
+    writer.write_image_data(&pixels.rgb).map_err(plain)?;
+    writer.finish().map_err(plain)
+}
+
+/// For pictures of `size` (width, height), with the texts in place.
+pub(super) fn encoder<W: Write>(
+    out: W,
+    size: (u32, u32),
+    texts: &Texts,
+) -> io::Result<png::Encoder<'static, W>> {
+    let mut encoder = png::Encoder::new(out, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
@@ -120,9 +127,14 @@ pub(super) fn encode(out: impl Write, pixels: &Pixels, texts: &Texts) -> io::Res
     } else {
         encoder.add_itxt_chunk(keyword, text).map_err(plain)?;
     }
-    let mut writer = encoder.write_header().map_err(plain)?;
-    writer.write_image_data(&pixels.rgb).map_err(plain)?;
-    writer.finish().map_err(plain)
+    Ok(encoder)
+}
+
+pub(super) fn plain(error: png::EncodingError) -> io::Error {
+    match error {
+        png::EncodingError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
 }
 
 /// What a file's chunks hold, the first of each kind.

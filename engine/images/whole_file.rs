@@ -51,6 +51,30 @@ pub enum SaveError {
         path.display()
     )]
     NoFrames { path: PathBuf },
+    #[error(
+        "The frames would be {width} x {height}, and {remedy}: {}",
+        path.display()
+    )]
+    FrameSize { width: u32, height: u32, remedy: &'static str, path: PathBuf },
+    #[error(
+        "The folder has something in it, which was left alone: choose another name: {}",
+        path.display()
+    )]
+    FolderInUse { path: PathBuf },
+    #[error("Stopped; nothing was written: {}", path.display())]
+    Stopped { path: PathBuf },
+}
+
+impl SaveError {
+    /// Of what came up while `path` was written. `Interrupted` is never the system's word for it here,
+    /// since writing tries that again: it stands for somebody who wanted no more.
+    pub(super) fn of(source: io::Error, path: &Path) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::Interrupted => Self::Stopped { path },
+            _ => Self::Write { source, path },
+        }
+    }
 }
 
 /// Writes a file by way of a part file beside it.
@@ -59,7 +83,7 @@ pub(crate) fn write_whole(
     if_exists: IfExists,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), SaveError> {
-    let failed = |source| SaveError::Write { source, path: path.to_owned() };
+    let failed = |source| SaveError::of(source, path);
     if let Ok(there) = fs::metadata(path) {
         if !there.is_file() {
             return Err(SaveError::NotAFile { path: path.to_owned() });
@@ -158,7 +182,7 @@ impl Drop for PartFile {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -166,7 +190,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Pushes the name itself to the disk. Windows has no such thing, and needs none.
-fn sync_folder(path: &Path) {
+pub(super) fn sync_folder(path: &Path) {
     if let Ok(folder) = File::open(folder_of(path)) {
         folder.sync_all().ok();
     }

@@ -1,7 +1,11 @@
 //! Pictures in and out of files.
 
+#[path = "pictures/films.rs"]
+mod films;
 #[path = "pictures/makers.rs"]
 mod makers;
+#[path = "pictures/mp4.rs"]
+mod mp4;
 #[path = "pictures/recipe_texts.rs"]
 mod recipe_texts;
 #[path = "pictures/saving.rs"]

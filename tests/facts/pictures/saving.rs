@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::images::{
-    Array, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError, load,
-    read_recipe, read_trace, replace_png, save_new, write_gif, write_png, write_trace,
+    Array, FilmFormat, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError,
+    load, read_recipe, read_trace, replace_png, save_new, write_film, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
-use super::makers::{flat, folder, gradient, names_in, prompt_of, recipe, trace};
+use super::makers::{flat, folder, gradient, names_in, prompt_of, recipe, reel, trace};
 
 #[test]
 fn a_saved_picture_comes_back_with_its_pixels_and_its_recipe() {
@@ -71,7 +70,9 @@ fn names_need_not_be_utf8() {
     assert!(path.starts_with(&strange));
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "x");
     assert_eq!(load(&path).expect("a picture").pixels, gradient(8, 8));
-    write_gif(&strange.join("f.gif"), &[Arc::new(gradient(8, 8))], (8, 8), 8.0).expect("written");
+    for (name, format) in [("f.gif", FilmFormat::Gif), ("frames", FilmFormat::Sequence)] {
+        write_film(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
+    }
 }
 
 #[test]
@@ -102,9 +103,9 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
     let errors = [
         write_png(&inside, &gradient(8, 8), &provenance).expect_err("under a file"),
         save_new(&file, "1", &gradient(8, 8), &provenance).expect_err("under a file"),
-        write_gif(&inside, &[Arc::new(gradient(8, 8))], (8, 8), 8.0).expect_err("under a file"),
         write_trace(&inside, &trace()).expect_err("under a file"),
-        write_gif(&folder.path().join("no.gif"), &[], (8, 8), 8.0).expect_err("no frames"),
+        write_film(&inside, FilmFormat::Gif, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
+        write_film(&inside, FilmFormat::Sequence, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
     ];
     for error in errors {
         assert!(error.to_string().contains(": "), "{error}");
@@ -202,24 +203,6 @@ fn a_killed_save_leaves_no_half_picture() {
         let path = folder.path().join(&name);
         assert_eq!(load(&path).expect(&name).pixels, gradient(300, 300));
         assert!(read_recipe(&path).expect(&name).is_some());
-    }
-}
-
-#[test]
-fn a_film_holds_every_frame_at_its_size_and_pace() {
-    use image::AnimationDecoder;
-    let folder = folder();
-    let path = folder.path().join("film.gif");
-    let frames: Vec<_> = (0..5).map(|i| Arc::new(flat(16, 16, [40 * i, 0, 0]))).collect();
-    write_gif(&path, &frames, (64, 48), 10.0).expect("written");
-    let file = std::io::BufReader::new(fs::File::open(&path).expect("open"));
-    let decoder = image::codecs::gif::GifDecoder::new(file).expect("a GIF");
-    let read = decoder.into_frames().collect_frames().expect("frames");
-    let delays: Vec<_> = read.iter().map(|frame| frame.delay().numer_denom_ms().0).collect();
-    assert_eq!(delays, [100, 100, 100, 100, 2000]);
-    for (i, frame) in read.iter().enumerate() {
-        assert_eq!(frame.buffer().dimensions(), (64, 48));
-        assert!(frame.buffer().get_pixel(30, 30)[0].abs_diff(40 * i as u8) <= 4);
     }
 }
 

@@ -1,17 +1,16 @@
 //! Start images: every format, depth and orientation, and files that are none.
 
 use std::fs;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::images::{
-    CropRect, ImageError, OpenError, Pixels, ReadError, crop_and_resize, crop_to_fill, load, read_recipe,
-    to_signed_planes, write_gif,
+    CropRect, FilmFormat, ImageError, OpenError, Pixels, ReadError, crop_and_resize, crop_to_fill, load,
+    read_recipe, to_signed_planes, write_film,
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
 
 use super::makers::{
-    animated_webp, chunk, cmyk_jpeg, encoded, flat, folder, gradient, png_header, with_chunks,
+    animated_webp, chunk, cmyk_jpeg, encoded, flat, folder, gradient, png_header, reel, with_chunks,
 };
 
 #[test]
@@ -128,13 +127,12 @@ fn all_eight_orientations_come_upright() {
 fn the_first_picture_of_an_animation_is_used_and_said_so() {
     let folder = folder();
     let path = folder.path().join("film.gif");
-    let frames = [flat(16, 16, [200, 0, 0]), flat(16, 16, [0, 0, 200])].map(Arc::new);
-    write_gif(&path, &frames, (32, 32), 8.0).expect("written");
+    write_film(&path, FilmFormat::Gif, &reel(2, (32, 32)), &mut |_| true).expect("written");
     let first = load(&path).expect("a picture");
-    assert_eq!(first.pixels.rgb[..3], [200, 0, 0]);
+    assert_eq!(first.pixels.rgb[..3], [0, 0, 0]);
     assert!(first.notes[0].contains("animation"));
 
-    write_gif(&path, &frames[..1], (32, 32), 8.0).expect("written");
+    write_film(&path, FilmFormat::Gif, &reel(1, (32, 32)), &mut |_| true).expect("written");
     assert!(load(&path).expect("a picture").notes.is_empty());
 
     fs::write(&path, animated_webp()).expect("written");
