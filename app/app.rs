@@ -21,7 +21,7 @@ use crate::settings::{Settings, WindowLayout};
 use crate::state::AppState;
 use crate::textures::Textures;
 use crate::theme::{self, Tokens};
-use crate::{chores, fonts, hub, shortcuts};
+use crate::{chores, export, fonts, hub, shortcuts};
 
 /// The engine as the window knows it: requests go in, events come out, and whenever one does, the
 /// window is woken.
@@ -135,7 +135,8 @@ impl TidepoolApp {
         }
     }
 
-    fn receive(&mut self, news: impl Into<News>) {
+    /// Takes in what was heard.
+    pub fn receive(&mut self, news: impl Into<News>) {
         let news = news.into();
         let remembers = matches!(news, News::LibraryFolderPicked(_));
         let effects = self.state.receive(news);
@@ -164,6 +165,10 @@ impl TidepoolApp {
                 Effect::Hub(errand) => {
                     let teller = self.teller.clone();
                     hub::run(errand, move |report| teller.tell(News::Hub(report)));
+                }
+                Effect::WriteFilm(order) => {
+                    let teller = self.teller.clone();
+                    export::write(order, move |news| teller.tell(News::Film(news)));
                 }
                 errand => {
                     let teller = self.teller.clone();

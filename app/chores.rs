@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::{self, CONCEPT_FILES, ConceptError, is_concept_file};
-use engine::images::{Pixels, Provenance, load, read_recipe, replace_png};
+use engine::images::{FilmFormat, Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
 use crate::command::{Dropped, DroppedContents, Effect, News};
@@ -63,6 +63,7 @@ fn outcome(effect: Effect) -> Option<News> {
             .set_title("Choose where pictures are saved")
             .pick_folder()
             .map(News::OutputFolderPicked),
+        Effect::PickFilm { format, name, folder } => pick_film(format, &name, &folder).map(News::FilmPicked),
         Effect::PickLibraryFolder => rfd::FileDialog::new()
             .set_title("Choose a folder with models")
             .pick_folder()
@@ -81,11 +82,24 @@ fn outcome(effect: Effect) -> Option<News> {
         Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
         Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
         Effect::Send(_)
+        | Effect::WriteFilm(_)
         | Effect::Save(_)
         | Effect::Library(_)
         | Effect::WatchConcepts(_)
         | Effect::Convert { .. }
         | Effect::Hub(_) => None,
+    }
+}
+
+fn pick_film(format: FilmFormat, name: &str, folder: &Path) -> Option<PathBuf> {
+    let dialog = rfd::FileDialog::new().set_title("Export the film").set_directory(folder);
+    match format.extension() {
+        Some(ending) => {
+            let name = format!("{name}.{ending}");
+            dialog.set_file_name(name).add_filter(format.label(), &[ending]).save_file()
+        }
+        // A folder that is there may hold anything, so the pictures get one of their own in it.
+        None => Some(dialog.set_title("Choose where the folder of pictures goes").pick_folder()?.join(name)),
     }
 }
 

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::{Concept, ConceptRef};
+use engine::cut::Cut;
 use engine::diffusion::StepView;
-use engine::images::{FoundRecipe, Pixels};
+use engine::images::{FilmFormat, FoundRecipe, Pixels};
 use engine::recipe::Recipe;
 use engine::session::{Event, JobId, Request, StopFlag};
 
 use crate::concept_watch::ConceptNews;
 use crate::conversion::ConversionReport;
 use crate::curves::SchedulePlot;
+use crate::export::{FilmNews, FilmOrder};
 use crate::film::Playing;
 use crate::hub;
 use crate::library::{Catalogue, Order};
@@ -89,6 +91,7 @@ pub enum Command {
     FoldPanels,
     /// The window was moved or resized.
     KeepWindow(WindowLayout),
+    Export(ExportWish),
     OpenOutputFolder,
     OpenFolder(PathBuf),
     ChooseOutputFolder,
@@ -166,6 +169,19 @@ pub enum ConversionWish {
     Close,
 }
 
+/// A wish about the film as a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExportWish {
+    /// The card that tells what it will be.
+    Show(bool),
+    Choose(FilmFormat, Cut),
+    /// Asks where to.
+    Start,
+    Cancel,
+    /// Of the file that was written.
+    OpenFolder,
+}
+
 /// A wish about the model that is to be fetched.
 #[derive(Clone, Debug)]
 pub enum DownloadWish {
@@ -194,6 +210,13 @@ pub enum Effect {
     PickModelFolder,
     PickModelFile,
     PickOutputFolder,
+    /// Ask for the name of a film; `name` is a proposal without an ending.
+    PickFilm {
+        format: FilmFormat,
+        name: String,
+        folder: PathBuf,
+    },
+    WriteFilm(FilmOrder),
     PickLibraryFolder,
     /// Something for the librarian.
     Library(Order),
@@ -255,6 +278,8 @@ pub enum News {
     ConceptFolderPicked(PathBuf),
     ModelPicked(ModelSource),
     OutputFolderPicked(PathBuf),
+    FilmPicked(PathBuf),
+    Film(FilmNews),
     LibraryFolderPicked(PathBuf),
     /// What the librarian has found so far.
     Catalogue(Arc<Catalogue>),

@@ -18,6 +18,7 @@ pub mod command;
 pub mod concept_watch;
 pub mod conversion;
 pub mod curves;
+pub mod export;
 pub mod film;
 pub mod fonts;
 pub mod hub;

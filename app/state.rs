@@ -7,6 +7,7 @@ mod branching;
 mod concepts;
 mod converting;
 pub mod download;
+mod exporting;
 mod hearing;
 pub mod looking;
 mod opening;
@@ -30,6 +31,7 @@ use self::looking::Looking;
 use crate::branches::{Branches, Planned};
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::conversion::Conversion;
+use crate::export::Export;
 use crate::film::Film;
 use crate::library::{Catalogue, Work};
 use crate::problems::{Place, Problems, place_of};
@@ -59,6 +61,7 @@ pub struct AppState {
     pub queued: Option<Planned>,
     pub film: Film,
     pub looking: Looking,
+    pub export: Export,
     pub download: Download,
     pub conversion: Conversion,
     pub dropped: Option<Dropped>,
@@ -133,6 +136,7 @@ impl AppState {
             queued: None,
             film: Film::default(),
             looking: Looking::default(),
+            export: Export::default(),
             download: Download::default(),
             conversion: Conversion::default(),
             dropped: None,
@@ -271,6 +275,7 @@ impl AppState {
                 self.drawer_open = false;
             }
             Command::KeepWindow(window) => self.settings.window = window,
+            Command::Export(wish) => return self.handle_export(wish),
             Command::OpenOutputFolder => {
                 return vec![Effect::OpenFolder(self.settings.output_folder())];
             }

@@ -7,6 +7,7 @@ use egui::{
 use engine::diffusion::StepView;
 use engine::session::Frame;
 
+use super::export_card::export_ui;
 use super::film_controls::{compare_ui, film_controls_ui};
 use crate::command::{BranchWish, Command};
 use crate::run::Run;
@@ -103,6 +104,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         film_controls_ui(ui, state, commands);
         leave_ui(ui, state, commands);
         compare_ui(ui, state, commands);
+        export_ui(ui, state, commands);
         // Where the knobs leave no room for all the numbers, those that matter least go first.
         let texts = facts(state, run).map(|facts| [facts.join(" · "), facts[..2].join(" · ")]);
         let width = |text: &String| {

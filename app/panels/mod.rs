@@ -9,6 +9,7 @@ mod concepts;
 mod controls;
 mod convert_model;
 mod drop_overlay;
+mod export_card;
 mod film_controls;
 mod filmstrip;
 mod generate_button;

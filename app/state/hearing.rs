@@ -55,6 +55,9 @@ impl AppState {
                 }
             }
             News::Conversion(report) => return self.receive_conversion(report),
+            News::Engine(Event::Cut(event)) => return self.receive_cut(event),
+            News::FilmPicked(path) => return self.export_to(path),
+            News::Film(news) => self.receive_film(news),
             News::Hub(report) => return self.receive_report(report),
             News::OutputFolderPicked(folder) => {
                 self.problems.clear(Place::Output);

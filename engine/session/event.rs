@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::concepts::{ConceptRef, Concepts};
 use crate::device::DeviceCard;
 use crate::diffusion::StepView;
-use crate::images::Pixels;
+use crate::images::{Pixels, Reel};
 use crate::room::Room;
 use crate::session::{JobId, Seen};
 use crate::text::{Tokenizer, Words};
@@ -23,8 +23,25 @@ pub enum Event {
         id: u64,
         seen: Result<Seen, String>,
     },
+    Cut(CutEvent),
     /// Something that the user should know and that stops nothing.
     Warning {
+        text: String,
+    },
+}
+
+/// How a film comes along.
+#[derive(Clone, Debug)]
+pub enum CutEvent {
+    /// `fraction` of the steps, 0 to 1.
+    Came {
+        fraction: f32,
+    },
+    /// It knows nothing of its provenance yet.
+    Done(Box<Reel>),
+    Stopped,
+    /// A sentence with cause and remedy.
+    Failed {
         text: String,
     },
 }

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Look;
 use crate::checkpoint::ModelSource;
 use crate::concepts::Concepts;
+use crate::cut::Cut;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
+use crate::images::Pixels;
 use crate::recipe::Recipe;
 
 /// A wish, sent over the request channel.
@@ -28,6 +30,9 @@ pub enum Request {
     Decode { job: JobId, step: usize, view: StepView },
     /// Answered by `Event::Looked` of the same number.
     Look { id: u64, look: Look },
+    /// Makes a film of one picture of a job, which ends with the `finished` one if there is one; answered
+    /// by `Event::Cut`s, the last of which is `Done`, `Stopped` or `Failed`.
+    Cut { job: JobId, picture: usize, finished: Option<Arc<Pixels>>, cut: Cut, stop: StopFlag },
 }
 
 /// Jobs are numbered by whoever sends them; the engine only repeats the number.

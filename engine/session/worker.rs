@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -11,12 +11,14 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::looking::{Encoded, Look};
 use super::models::Models;
-use super::{Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
+use super::{CutEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::Concepts;
+use crate::cut::{Cut, CutError};
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::generate::{Film, GenerateError, Pipeline, Progress};
+use crate::images::Pixels;
 use crate::recipe::Recipe;
 use crate::thrift::{Thrift, panic_text};
 
@@ -71,10 +73,10 @@ impl Session {
     /// Puts a request in the queue; never waits.
     pub fn send(&self, request: Request) {
         match &request {
-            Request::Generate { job, .. } => {
+            Request::Generate { job: Job { stop, .. }, .. } | Request::Cut { stop, .. } => {
                 let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
                 flags.retain(|flag| !flag.is_raised());
-                flags.push(job.stop.clone());
+                flags.push(stop.clone());
             }
             Request::OpenModel { stop, .. } => {
                 let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,6 +154,10 @@ impl Worker {
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
             Request::Look { id, look } => self.look(id, &look),
+            Request::Cut { job, picture, finished, cut, stop } => {
+                let event = self.cut(job, picture, finished.as_ref(), &cut, &stop);
+                self.outbox.send(Event::Cut(event));
+            }
         }
     }
 
@@ -276,6 +282,34 @@ impl Worker {
             None => Err("No model is open, so there is nothing to look into. Choose a model first".into()),
         };
         self.outbox.send(Event::Looked { id, seen });
+    }
+
+    fn cut(
+        &self,
+        job: JobId,
+        picture: usize,
+        finished: Option<&Arc<Pixels>>,
+        cut: &Cut,
+        stop: &StopFlag,
+    ) -> CutEvent {
+        // Only the decoder of its own model knows what the latents mean.
+        let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened);
+        let (Some(pipeline), Some(KeptFilm { film, .. })) = (self.models.at_hand(), kept) else {
+            let text =
+                "The steps of this picture are no longer in memory. Make it again with its seed".into();
+            return CutEvent::Failed { text };
+        };
+        let outbox = &self.outbox;
+        let made = guarded(|| {
+            let tell = &mut |fraction| outbox.send(Event::Cut(CutEvent::Came { fraction }));
+            pipeline.cut(film, picture, finished, cut, stop, tell)
+        });
+        match made {
+            Ok(Ok(reel)) => CutEvent::Done(Box::new(reel)),
+            Ok(Err(CutError::Decode(GenerateError::Stopped))) => CutEvent::Stopped,
+            Ok(Err(error)) => CutEvent::Failed { text: error.to_string() },
+            Err(panic) => CutEvent::Failed { text: panic },
+        }
     }
 }
 

@@ -30,5 +30,6 @@ mod trajectories;
 mod trouble;
 mod window;
 mod window_concepts;
+mod window_export;
 mod window_flow;
 mod window_look;
