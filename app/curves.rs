@@ -38,22 +38,26 @@ impl Curves {
     pub fn follow(&mut self, recipe: &Recipe, card: Option<&ModelCard>) {
         // Words move no curve.
         let (prompt, negative_prompt) = (String::new(), String::new());
-        let recipe = Recipe { prompt, negative_prompt, ..recipe.clone() };
-        let of = Some((recipe, card.map(|card| Arc::clone(&card.training_sigmas))));
+        let wordless = Recipe { prompt, negative_prompt, ..recipe.clone() };
+        let of = Some((wordless, card.map(|card| Arc::clone(&card.training_sigmas))));
         if self.of == of {
             return;
         }
         if let Some(card) = card {
-            self.noise = NoiseSchedule { training_sigmas: card.training_sigmas.to_vec() };
+            // Betas that cannot be are told of elsewhere.
+            let of_model = |_| NoiseSchedule { training_sigmas: card.training_sigmas.to_vec() };
+            self.noise = recipe.noise_schedule(&card.scheduler).unwrap_or_else(of_model);
         }
         self.of = of;
-        let steps = self.of.as_ref().map_or(1, |(recipe, _)| recipe.steps);
-        let steps = steps.clamp(*Recipe::STEPS.start(), *Recipe::STEPS.end()) as usize;
+        let steps = recipe.steps.clamp(*Recipe::STEPS.start(), *Recipe::STEPS.end());
         let noise = &self.noise;
-        let curve = |schedule: Schedule| Curve {
-            schedule,
-            sigmas: schedule.sigmas(steps, noise),
-            timesteps: schedule.timesteps(steps, noise),
+        let curve = |schedule: Schedule| {
+            let chosen = (schedule == recipe.schedule).then_some(recipe.schedule_options);
+            let schedule_options = chosen.unwrap_or_default();
+            let alone = Recipe { schedule, schedule_options, steps, ..Recipe::default() };
+            let sigmas = alone.sigmas(noise).unwrap_or_else(|_| schedule.sigmas(steps as usize, noise));
+            let timesteps = sigmas[..steps as usize].iter().map(|&sigma| schedule.timestep(sigma, noise));
+            Curve { schedule, timesteps: timesteps.collect(), sigmas }
         };
         self.all = Schedule::ALL.into_iter().map(curve).collect();
     }

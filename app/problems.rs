@@ -13,6 +13,10 @@ pub enum Place {
     Guidance,
     Strength,
     Pictures,
+    /// The sampler's own fields.
+    Sampler,
+    /// The schedule's, and the betas.
+    Schedule,
     Size,
     /// Under the button: the run itself failed.
     Run,
@@ -47,7 +51,14 @@ impl Problems {
 pub fn place_of(error: &RecipeError) -> Place {
     match error {
         RecipeError::Steps(_) => Place::Steps,
-        RecipeError::Batch(_) => Place::Pictures,
+        RecipeError::Batch(_) | RecipeError::OneAtATime(_) => Place::Pictures,
+        RecipeError::SamplerOption { .. } => Place::Sampler,
+        RecipeError::Rho(_)
+        | RecipeError::StepsCoincide { .. }
+        | RecipeError::Beta(_)
+        | RecipeError::BetasFall { .. }
+        | RecipeError::TrainSteps(_)
+        | RecipeError::NothingLeft(_) => Place::Schedule,
         RecipeError::Side { .. } => Place::Size,
         RecipeError::CfgScale(_) => Place::Guidance,
         RecipeError::BranchStep { .. }

@@ -108,10 +108,16 @@ impl Run {
         }
     }
 
-    /// Steps of the whole schedule.
+    /// Steps of the whole schedule: as many as the engine means to take, or, of a sampler that finds its own,
+    /// has taken.
     pub fn steps(&self) -> usize {
+        let made = self.start_step + self.frames.len();
+        if self.recipe.sampler.finds_its_sigmas() && self.phase == Phase::Finished {
+            return made;
+        }
         // A branch may have another number, and is told it by the engine.
-        self.sigmas.len().checked_sub(1).unwrap_or(self.recipe.steps as usize)
+        let meant = self.sigmas.len().checked_sub(1).unwrap_or(self.recipe.steps as usize);
+        meant.max(made)
     }
 
     /// True for steps that were taken from the run that it leaves.

@@ -21,8 +21,9 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
+use engine::diffusion::ScheduleOptions;
 use engine::images::Pixels;
-use engine::recipe::{Recipe, Start};
+use engine::recipe::{Recipe, RecipeError, Start};
 use engine::session::{ModelCard, StopFlag};
 use engine::text::{Tokenized, Words};
 
@@ -184,10 +185,21 @@ impl AppState {
         self.run.iter().chain(&self.branches.kept).find(|run| run.is_live())
     }
 
+    /// Why the recipe as it stands cannot be run, on the model that is open.
+    pub fn recipe_error(&self) -> Option<RecipeError> {
+        let of_model = || {
+            let trained = &self.card()?.scheduler;
+            let is_usual = self.recipe.schedule_options == ScheduleOptions::default();
+            let noise = (!is_usual).then(|| self.recipe.noise_schedule(trained))?;
+            noise.and_then(|noise| self.recipe.sigmas(&noise)).err()
+        };
+        self.recipe.check().err().or_else(of_model)
+    }
+
     /// The sentence that belongs at a place: of the recipe as it stands, or of something that failed.
     pub fn problem_at(&self, place: Place) -> Option<String> {
-        match self.recipe.check() {
-            Err(error) if place_of(&error) == place => Some(error.to_string()),
+        match self.recipe_error() {
+            Some(error) if place_of(&error) == place => Some(error.to_string()),
             _ => self.problems.at(place).map(str::to_owned),
         }
     }

@@ -5,7 +5,7 @@
 //! With another sampler a new leg begins, from the noisy latents as they are.
 
 use crate::diffusion::{Film, Latents, Noise, NoiseSchedule, NoiseStreams, Recorder};
-use crate::recipe::{Branch, Recipe, Start};
+use crate::recipe::{Branch, Recipe, RecipeError, Start};
 
 /// A stretch of steps that one sampler walks.
 pub(crate) struct Leg {
@@ -19,30 +19,33 @@ pub(crate) struct Leg {
 
 impl Leg {
     /// The last leg of a recipe. `film` has the steps of the run that it leaves.
-    pub fn of(recipe: &Recipe, film: &Film, noise: &NoiseSchedule) -> Self {
-        let sigmas = recipe.schedule.sigmas(recipe.steps as usize, noise);
+    pub fn of(recipe: &Recipe, film: &Film, noise: &NoiseSchedule) -> Result<Self, RecipeError> {
+        let sigmas = recipe.sigmas(noise)?;
         let Some(Branch { from, step }) = &recipe.branch else {
             let begin = recipe.start_step() as usize;
-            return Self { begin, sigmas: sigmas[begin..].to_vec(), seeds: vec![(begin, recipe.seed)] };
+            let seeds = vec![(begin, recipe.seed)];
+            return Ok(Self { begin, sigmas: sigmas[begin..].to_vec(), seeds });
         };
         let step = *step as usize;
         if is_one_walk(from, recipe) {
-            let mut leg = Self::of(from, film, noise);
+            let mut leg = Self::of(from, film, noise)?;
             if recipe.seed != from.seed {
                 leg.seeds.push((step, recipe.seed));
             }
-            return leg;
+            return Ok(leg);
         }
         let sigma = film.step(step).expect("a branch leaves the film at one of its steps").sigma;
         let below = sigmas.into_iter().filter(|next| *next < sigma);
         let sigmas = std::iter::once(sigma).chain(below).collect();
-        Self { begin: step, sigmas, seeds: vec![(step, recipe.seed)] }
+        Ok(Self { begin: step, sigmas, seeds: vec![(step, recipe.seed)] })
     }
 }
 
 /// Whether the sampler of the one can go on with the history of the other.
 fn is_one_walk(from: &Recipe, recipe: &Recipe) -> bool {
-    (from.sampler, from.schedule, from.steps) == (recipe.sampler, recipe.schedule, recipe.steps)
+    let way =
+        |of: &Recipe| (of.sampler, of.sampler_options, of.schedule, of.schedule_options, of.steps, of.noise);
+    way(from) == way(recipe)
 }
 
 /// The noise of a leg, of one seed after the other.
@@ -74,7 +77,7 @@ impl Noise for Relay<'_> {
 fn begun(recipe: &Recipe, seed: u64, step: usize, shape: [usize; 4]) -> NoiseStreams {
     /// No sampler draws more often.
     const DRAWS_A_STEP: usize = 2;
-    let mut streams = NoiseStreams::new(seed, shape[0]);
+    let mut streams = NoiseStreams::of(recipe.noise, seed, shape[0]);
     let start_draws = match recipe.start {
         Start::Noise => 1,
         // What the encoder is unsure of, and the noise of the start step.

@@ -9,7 +9,7 @@ use crate::checkpoint::{ModelSource, OpenError, OpenedModel, Stamp, open};
 use crate::concepts::Concepts;
 use crate::cpu;
 use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
-use crate::diffusion::{Halt, LatentRgb, Latents, NoiseSchedule, SD1_LATENT_RGB};
+use crate::diffusion::{Halt, LatentRgb, Latents, SD1_LATENT_RGB};
 use crate::images::{Array, Pixels, to_signed_planes};
 use crate::models::values;
 use crate::room::Room;
@@ -22,7 +22,6 @@ pub struct Pipeline {
     pub(crate) model: OpenedModel,
     pub(crate) device: Device,
     pub(crate) unet_dtype: FloatDType,
-    pub(crate) noise_schedule: NoiseSchedule,
     pub(crate) latent_rgb: LatentRgb,
     pub(crate) card: ModelCard,
     concepts: Concepts,
@@ -75,7 +74,6 @@ impl Pipeline {
         unet_dtype: FloatDType,
         device_card: DeviceCard,
     ) -> Result<Self, OpenError> {
-        let noise_schedule = model.config.scheduler.noise_schedule();
         let vae_factor = model.config.vae.factor() as u32;
         let native_side = match (model.config.unet.sample_size, model.config.vae.sample_size) {
             (Some(latent_side), _) => latent_side as u32 * vae_factor,
@@ -93,14 +91,14 @@ impl Pipeline {
             device: device_card,
             tokenizer: model.tokenizer.clone(),
             text_width: model.config.text_encoder.hidden_size,
-            training_sigmas: Arc::new(noise_schedule.training_sigmas.clone()),
+            training_sigmas: Arc::new(model.config.scheduler.noise_schedule().training_sigmas),
+            scheduler: model.config.scheduler.clone(),
             room: Room::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
         };
         let concepts = Concepts::default();
         let words = card.words(&concepts);
         let latent_rgb = SD1_LATENT_RGB;
-        let mut pipeline =
-            Self { model, device, unet_dtype, noise_schedule, latent_rgb, card, concepts, words };
+        let mut pipeline = Self { model, device, unet_dtype, latent_rgb, card, concepts, words };
         if !pipeline.model.config.vae.is_sd1() {
             pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
                 Halt::Stopped => OpenError::Stopped,

@@ -8,7 +8,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diffusion::{Sampler, Schedule};
+use crate::checkpoint::SchedulerConfig;
+use crate::diffusion::{
+    BetaSchedule, NoiseSchedule, NoiseSource, Sampler, SamplerOption, SamplerOptions, Schedule,
+    ScheduleOptions,
+};
 
 /// Everything that decides what picture comes out, given a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +31,13 @@ pub struct Recipe {
     /// 1 to 1000.
     pub steps: u32,
     pub sampler: Sampler,
+    #[serde(skip_serializing_if = "is_default")]
+    pub sampler_options: SamplerOptions,
     pub schedule: Schedule,
+    #[serde(skip_serializing_if = "is_default")]
+    pub schedule_options: ScheduleOptions,
+    #[serde(skip_serializing_if = "is_default")]
+    pub noise: NoiseSource,
     pub guidance: Guidance,
     pub start: Start,
     /// The run that this one leaves, if it does not go its own way from the start.
@@ -42,6 +52,11 @@ pub struct Branch {
     pub from: Box<Recipe>,
     /// The first step that is its own, in the other's schedule.
     pub step: u32,
+}
+
+/// What is as usual is not said in files, so that they stay as they were.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How strictly the picture follows the prompt.
@@ -97,6 +112,18 @@ impl Recipe {
                 return Err(RecipeError::Side { side, pixels, nearest: nearest_side(pixels) });
             }
         }
+        if self.batch > 1 && self.sampler.finds_its_sigmas() {
+            return Err(RecipeError::OneAtATime(self.sampler));
+        }
+        for option in SamplerOption::ALL {
+            match self.sampler_options.get(option) {
+                Some(value) if !option.allows(value) => {
+                    return Err(RecipeError::SamplerOption { option, value });
+                }
+                _ => {}
+            }
+        }
+        self.check_schedule()?;
         let cfg_scale = self.guidance.cfg_scale;
         if !Self::CFG_SCALE.contains(&cfg_scale) {
             return Err(RecipeError::CfgScale(cfg_scale));
@@ -135,7 +162,10 @@ impl Recipe {
 
     /// The last step there may be.
     fn last_step(&self) -> u32 {
-        self.steps - 1
+        match self.sampler {
+            Sampler::DpmAdaptive => self.start_step() + Self::STEPS.end(), // as many as it needs
+            _ => self.steps - 1,
+        }
     }
 
     /// The run that this one leaves, the one that that one leaves, and so on.
@@ -156,6 +186,54 @@ impl Recipe {
             self.branch = Some(Branch { from: Box::new(from.clone()), step });
         }
         self
+    }
+
+    fn check_schedule(&self) -> Result<(), RecipeError> {
+        let ScheduleOptions { rho, beta_start, beta_end, train_steps, .. } = self.schedule_options;
+        if let Some(rho) = rho.filter(|rho| !ScheduleOptions::RHO.contains(rho)) {
+            return Err(RecipeError::Rho(rho));
+        }
+        for beta in [beta_start, beta_end].into_iter().flatten() {
+            if !ScheduleOptions::BETA.contains(&beta) {
+                return Err(RecipeError::Beta(beta));
+            }
+        }
+        match train_steps {
+            Some(steps) if !ScheduleOptions::TRAIN_STEPS.contains(&steps) => {
+                Err(RecipeError::TrainSteps(steps))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The noise that a model of this configuration was trained at, or is taken to be.
+    ///
+    /// # Errors
+    /// If betas were set that do not go together with each other or with the model's.
+    pub fn noise_schedule(&self, trained: &SchedulerConfig) -> Result<NoiseSchedule, RecipeError> {
+        self.check_schedule()?;
+        let trained = trained.with(&self.schedule_options);
+        let (start, end) = (trained.beta_start, trained.beta_end);
+        if trained.beta_schedule != BetaSchedule::Cosine && start > end {
+            return Err(RecipeError::BetasFall { start, end });
+        }
+        let noise = trained.noise_schedule();
+        if noise.is_sound() { Ok(noise) } else { Err(RecipeError::NothingLeft(trained.num_train_timesteps)) }
+    }
+
+    /// The noise levels of its schedule, `steps + 1` of them; the sampler may
+    /// [visit others](Sampler::visits).
+    ///
+    /// # Errors
+    /// If a rho was set that does not leave each step its own.
+    pub fn sigmas(&self, noise: &NoiseSchedule) -> Result<Vec<f32>, RecipeError> {
+        let sigmas = self.schedule.sigmas_with_rho(self.schedule_options.rho, self.steps as usize, noise);
+        match self.schedule_options.rho {
+            Some(rho) if !sigmas.is_sorted_by(|sigma, next| sigma > next) => {
+                Err(RecipeError::StepsCoincide { rho, steps: self.steps })
+            }
+            _ => Ok(sigmas),
+        }
     }
 
     /// The recipe of one picture of the batch, alone.
@@ -199,7 +277,10 @@ impl Default for Recipe {
             batch: 1,
             steps: 20,
             sampler: Sampler::Euler,
+            sampler_options: SamplerOptions::default(),
             schedule: Schedule::Lesson,
+            schedule_options: ScheduleOptions::default(),
+            noise: NoiseSource::default(),
             guidance: Guidance::default(),
             start: Start::Noise,
             branch: None,
@@ -224,6 +305,38 @@ pub enum RecipeError {
         "The {side} of {pixels} pixels does not fit: choose a multiple of 8 from 8 to 2048, such as {nearest}"
     )]
     Side { side: &'static str, pixels: u32, nearest: u32 },
+    #[error(
+        "{} looks at its picture to choose its steps, so it makes one at a time: set the pictures to 1, or choose another sampler",
+        .0.label()
+    )]
+    OneAtATime(Sampler),
+    #[error(
+        "{} of {value} cannot be used: choose {} to {}",
+        option.with_article(),
+        option.range().start(),
+        option.range().end()
+    )]
+    SamplerOption { option: SamplerOption, value: f32 },
+    #[error("A rho of {0} cannot be used: choose 0.1 to 100 (7 suits Karras, 1 polyexponential)")]
+    Rho(f32),
+    #[error(
+        "At a rho of {rho} some of the {steps} steps share a noise level: choose a rho that is less extreme, or fewer steps"
+    )]
+    StepsCoincide { rho: f32, steps: u32 },
+    #[error(
+        "A beta of {0} cannot be used: choose 0.000001 to 0.999 (Stable Diffusion's rise from 0.00085 to 0.012)"
+    )]
+    Beta(f64),
+    #[error(
+        "The betas fall from {start} to {end}: let the last one be the larger, or leave both to the model"
+    )]
+    BetasFall { start: f64, end: f64 },
+    #[error("{0} training steps cannot be used: choose 2 to 100000 (Stable Diffusion has 1000)")]
+    TrainSteps(u32),
+    #[error(
+        "With these betas nothing of a picture is left after {0} training steps: choose smaller betas, or fewer steps"
+    )]
+    NothingLeft(usize),
     #[error("A guidance scale of {0} cannot be used: choose 0 to 100 (7.5 suits most models)")]
     CfgScale(f32),
     #[error("A strength of {0} cannot be used: choose 0 (keeps the picture) to 1 (forgets it)")]

@@ -108,7 +108,7 @@ impl Pipeline {
         stop: &StopFlag,
     ) -> Result<Latents, GenerateError> {
         let shape = self.latent_shape(recipe);
-        let mut streams = NoiseStreams::new(recipe.seed, shape[0]);
+        let mut streams = NoiseStreams::of(recipe.noise, recipe.seed, shape[0]);
         let Start::Image { path, .. } = &recipe.start else {
             return Ok(streams.draw(shape).scale(sigma));
         };

@@ -8,12 +8,14 @@ use std::time::Instant;
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::branching::{Leg, Relay};
-use crate::diffusion::{Cfg, Film, Latents, RecordedStep, Recorder, Rescued, Step, StepView, sample};
+use crate::diffusion::{
+    Cfg, Film, Latents, NoiseSchedule, RecordedStep, Recorder, Rescued, Step, StepView, sample,
+};
 use crate::generate::{GenerateError, Progress, Timings, prompts_of};
 use crate::guided_unet::{GuidedUnet, repeat_pair};
 use crate::images::Array;
 use crate::pipeline::{Pipeline, to_array};
-use crate::recipe::{Branch, Recipe};
+use crate::recipe::{Branch, Recipe, RecipeError};
 use crate::session::{Frame, StopFlag};
 use crate::thrift::Care;
 
@@ -57,7 +59,8 @@ impl<'a> Walk<'a> {
         until: Option<usize>,
     ) -> Result<Walked, GenerateError> {
         self.find_film(recipe, film)?;
-        let leg = Leg::of(recipe, film, &self.pipeline.noise_schedule);
+        let trained = recipe.noise_schedule(&self.pipeline.model.config.scheduler)?;
+        let leg = Leg::of(recipe, film, &trained)?;
         let shape = self.pipeline.latent_shape(recipe);
         let x = film.step(leg.begin).map(|step| step.x.clone());
         if let Some(x) = &x
@@ -70,7 +73,7 @@ impl<'a> Walk<'a> {
             film.steps.truncate(recipe.branch.as_ref().map_or(0, |it| it.step as usize - film.start_step));
             film.recipe = recipe.clone();
         }
-        film.sigmas = self.sigmas_of(recipe, film, &leg);
+        film.sigmas = sigmas_of(recipe, film, &leg, &trained)?;
         (self.observe)(Progress::Started { sigmas: &film.sigmas, start_step: film.start_step });
 
         let texts_started = Instant::now();
@@ -112,7 +115,7 @@ impl<'a> Walk<'a> {
             prediction: pipeline.model.config.prediction(),
             cfg_scale: recipe.guidance.cfg_scale,
             schedule: recipe.schedule,
-            noise: &pipeline.noise_schedule,
+            noise: &trained,
             difference: &recorder.guidance,
         };
         let mut step_started = Instant::now();
@@ -126,9 +129,14 @@ impl<'a> Walk<'a> {
             if is_there || stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut denoiser = recorder.denoiser(&mut model);
-        let walked = sample(recipe.sampler, &mut denoiser, x, &leg.sigmas, &mut noise, observe);
+        let options = &recipe.sampler_options;
+        let walked = sample(recipe.sampler, options, &mut denoiser, x, &leg.sigmas, &mut noise, observe);
         drop((denoiser, noise));
         film.steps.extend(recorder.into_steps());
+        if recipe.sampler.finds_its_sigmas() {
+            film.sigmas.truncate(film.start_step);
+            film.sigmas.extend(film.steps.iter().map(|step| step.sigma).chain([0.0]));
+        }
         Ok(Walked { latents: walked?, cond: cond_array, uncond: uncond_array })
     }
 
@@ -158,15 +166,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The whole schedule: what was visited before the leg, and what is before it.
-    fn sigmas_of(&self, recipe: &Recipe, film: &Film, leg: &Leg) -> Vec<f32> {
-        let mut sigmas = recipe.schedule.sigmas(recipe.steps as usize, &self.pipeline.noise_schedule);
-        sigmas.truncate(film.start_step);
-        sigmas.extend(film.steps.iter().take(leg.begin - film.start_step).map(|step| step.sigma));
-        sigmas.extend(&leg.sigmas);
-        sigmas
-    }
-
     fn tell(&mut self, index: usize, step: &RecordedStep) {
         if index < self.untold {
             return;
@@ -184,6 +183,20 @@ impl<'a> Walk<'a> {
             self.timings.first_preview_secs = self.started.elapsed().as_secs_f64();
         }
     }
+}
+
+/// The whole schedule: what was visited before the leg, and what is before it.
+fn sigmas_of(
+    recipe: &Recipe,
+    film: &Film,
+    leg: &Leg,
+    trained: &NoiseSchedule,
+) -> Result<Vec<f32>, RecipeError> {
+    let mut sigmas = recipe.sigmas(trained)?;
+    sigmas.truncate(film.start_step);
+    sigmas.extend(film.steps.iter().take(leg.begin - film.start_step).map(|step| step.sigma));
+    sigmas.extend(recipe.sampler.visits(&leg.sigmas));
+    Ok(sigmas)
 }
 
 /// The conditional and the unconditional text.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::device::{DeviceChoice, Place, Precision};
-use engine::diffusion::{Sampler, Schedule};
 
 use super::film::FilmArgs;
+use super::sampling_args::SamplingArgs;
 use super::sheet::SheetArgs;
 use crate::hub::{MAIN, STABLE_DIFFUSION_1_5};
 
@@ -98,12 +98,8 @@ pub struct RenderArgs {
     /// Pictures to make at once, 1 to 8; picture i has the seed + i [default: 1]
     #[arg(long, value_name = "N")]
     pub batch: Option<u32>,
-    /// How to walk from noise to picture [default: euler]
-    #[arg(long, value_name = "NAME", value_parser = sampler_parser())]
-    pub sampler: Option<Sampler>,
-    /// Which noise levels to visit on the way [default: lesson]
-    #[arg(long, value_name = "NAME", value_parser = schedule_parser())]
-    pub schedule: Option<Schedule>,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
     /// Write every step's numbers, for checking and to go on from: a safetensors file
     #[arg(long, value_name = "T.safetensors")]
     pub trace: Option<PathBuf>,
@@ -235,6 +231,10 @@ pub struct BenchArgs {
     /// the disk takes to read the same bytes
     #[arg(long, conflicts_with_all = ["size", "steps"])]
     pub load: bool,
+    /// Measure instead how fast the samplers' errors fall with the number of steps, on a denoiser whose
+    /// pictures are known
+    #[arg(long, conflicts_with_all = ["size", "steps", "load", "model"])]
+    pub orders: bool,
     /// Pictures to time, after one to warm up; with --load, openings
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
@@ -280,14 +280,6 @@ impl std::str::FromStr for Seed {
                 .map_err(|_| "a seed is a whole number from 0 to 18446744073709551615, or `random`"),
         }
     }
-}
-
-fn sampler_parser() -> impl TypedValueParser<Value = Sampler> {
-    one_of(Sampler::ALL.map(|sampler| (sampler.name(), sampler.hint(), sampler)))
-}
-
-fn schedule_parser() -> impl TypedValueParser<Value = Schedule> {
-    one_of(Schedule::ALL.map(|schedule| (schedule.name(), schedule.hint(), schedule)))
 }
 
 /// Takes a name, shows the hints in the long help, gives the value.

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::args::BenchArgs;
 use super::bench_load::bench_load;
+use super::bench_orders::bench_orders;
 use super::{Failure, memory, progress, render, say};
 
 /// Asks for Stable Diffusion 1.5 in shape, with random weights.
@@ -49,6 +50,9 @@ struct Figures {
 }
 
 pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
+    if args.orders {
+        return bench_orders(args);
+    }
     if args.load {
         return bench_load(args);
     }

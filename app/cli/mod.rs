@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod bench_load;
+mod bench_orders;
 mod concepts;
 mod convert;
 mod devices;
@@ -17,6 +18,7 @@ mod memory;
 mod models;
 mod progress;
 mod render;
+mod sampling_args;
 mod sheet;
 mod weights;
 

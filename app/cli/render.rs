@@ -21,6 +21,7 @@ use super::args::{RenderArgs, Seed, Size};
 use super::concepts::Given;
 use super::files::Files;
 use super::models::source_of;
+use super::sampling_args::unheard;
 use super::{Failure, progress, recipe_json, say};
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
@@ -66,6 +67,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     }
     remarks.extend(generated.notes.iter().cloned());
     let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
+    let steps = generated.film.steps.len();
     files.write(&pipeline, &recipe, generated, &args.film, &stop)?;
 
     if args.json {
@@ -86,7 +88,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
             recipe.seed,
             recipe.width,
             recipe.height,
-            recipe.steps - recipe.start_step(),
+            steps,
             recipe.sampler.label(),
             timings.total_secs,
             pipeline.card().device.name,
@@ -141,8 +143,7 @@ pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
     }
     recipe.batch = args.batch.unwrap_or(recipe.batch);
     recipe.steps = args.steps.unwrap_or(recipe.steps);
-    recipe.sampler = args.sampler.unwrap_or(recipe.sampler);
-    recipe.schedule = args.schedule.unwrap_or(recipe.schedule);
+    args.sampling.write_into(&mut recipe);
     recipe.guidance.cfg_scale = args.cfg.unwrap_or(recipe.guidance.cfg_scale);
     if let Some(path) = &args.init {
         recipe.start = Start::Image { path: path.clone(), strength: strength(args, recipe.steps)? };
@@ -188,6 +189,7 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
         }
         remarks.extend(tokens.marks.iter().filter_map(|mark| mark.warning(text)));
     }
+    remarks.extend(unheard(recipe));
     remarks.extend(concepts.unused(pipeline, &[&recipe.prompt, &recipe.negative_prompt]));
     remarks
 }
@@ -204,8 +206,15 @@ fn beginning(text: &str) -> String {
 fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film, stop: &StopFlag) -> Result<Generated, Failure> {
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
     let generated = pipeline.generate_on(recipe, film, stop, &mut |progress| {
-        if let Progress::Step(_) = progress {
-            bar.inc(1);
+        match progress {
+            // A sampler that finds its own sigmas may take more of them, and the bar then grows.
+            Progress::Started { sigmas, start_step } => {
+                bar.set_length((sigmas.len() - 1).saturating_sub(start_step) as u64);
+            }
+            Progress::Step(_) => {
+                bar.inc(1);
+                bar.set_length(bar.position().max(bar.length().unwrap_or_default()));
+            }
         }
     });
     bar.finish_and_clear();

@@ -6,6 +6,7 @@ use egui::{RichText, Ui, vec2};
 use engine::diffusion::{Sampler, Schedule};
 use engine::recipe::{Guidance, Recipe, Start, start_step_of, strength_of};
 
+use super::sampler_options::{noise_and_betas_ui, sampler_options_ui};
 use super::size_and_seed::{seed_field_ui, size_ui};
 use crate::command::Command;
 use crate::problems::Place;
@@ -27,9 +28,10 @@ pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands:
         });
         column_ui(ui, width, |ui| {
             label_ui(ui, "Schedule");
-            schedule_ui(ui, width, &mut recipe.schedule);
+            schedule_ui(ui, state, width, recipe);
         });
     });
+    sampler_options_ui(ui, state, recipe);
     ui.add_space(theme::GAP_M);
     ui.horizontal_top(|ui| {
         column_ui(ui, width, |ui| size_ui(ui, state, width, recipe));
@@ -38,7 +40,7 @@ pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands:
     place_ui(ui, state, Place::Size);
 }
 
-fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
+pub(super) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
     ui.allocate_ui(vec2(width, 0.0), |ui| {
         ui.set_width(width);
         ui.vertical(contents);
@@ -46,7 +48,7 @@ fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
 }
 
 /// What is wrong with a field, under it.
-fn place_ui(ui: &mut Ui, state: &AppState, place: Place) {
+pub(super) fn place_ui(ui: &mut Ui, state: &AppState, place: Place) {
     if let Some(text) = state.problem_at(place) {
         problem_ui(ui, &text, false);
     }
@@ -147,7 +149,7 @@ fn edit_whole(ui: &mut Ui, row: &SliderRow<'_>, value: &mut u32) {
     }
 }
 
-fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
+pub(super) fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
     // Through the shortest decimal, so that 0.6 does not become 0.60000002.
     let mut edited = value.to_string().parse().unwrap_or(f64::from(*value));
     if slider_row_ui(ui, row, &mut edited).changed() {
@@ -155,7 +157,7 @@ fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
     }
 }
 
-fn in_f64(range: &RangeInclusive<u32>) -> RangeInclusive<f64> {
+pub(super) fn in_f64(range: &RangeInclusive<u32>) -> RangeInclusive<f64> {
     f64::from(*range.start())..=f64::from(*range.end())
 }
 
@@ -171,15 +173,16 @@ fn sampler_ui(ui: &mut Ui, width: f32, chosen: &mut Sampler) {
     });
 }
 
-fn schedule_ui(ui: &mut Ui, width: f32, chosen: &mut Schedule) {
-    let before = *chosen;
+fn schedule_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
+    let before = recipe.schedule;
     select_ui(ui, "Schedule", before.label(), before.hint(), width, |ui| {
         for schedule in Schedule::ALL {
             let item =
                 SelectItem { label: schedule.label(), hint: schedule.hint(), chosen: schedule == before };
             if menu_item_ui(ui, item) {
-                *chosen = schedule;
+                recipe.schedule = schedule;
             }
         }
+        noise_and_betas_ui(ui, state, recipe);
     });
 }

@@ -42,7 +42,7 @@ pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comm
 fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let name = if state.branches.leaving.is_some() { "Branch" } else { "Generate" };
-    let ready = state.recipe.check().is_ok() && !matches!(state.model, Model::Missing);
+    let ready = state.recipe_error().is_none() && !matches!(state.model, Model::Missing);
     let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
     let sense = if ready { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(size, sense);

@@ -20,6 +20,7 @@ mod model_row;
 mod models;
 mod prompt;
 mod prompt_words;
+mod sampler_options;
 mod schedule;
 mod schedule_plot;
 mod side_panel;

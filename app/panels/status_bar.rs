@@ -52,7 +52,7 @@ fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
     match &state.model {
         Model::Opening { name, .. } => (tokens.accent, format!("Opening {name}")),
         Model::Missing => (tokens.coral, "No model is open".to_owned()),
-        Model::Open(_) if state.recipe.check().is_err() => {
+        Model::Open(_) if state.recipe_error().is_some() => {
             (tokens.coral, "A setting needs attention".to_owned())
         }
         Model::Open(_) => (tokens.accent, "Ready".to_owned()),

@@ -12,7 +12,7 @@ use crate::run::{Phase, Run};
 
 impl AppState {
     pub(super) fn generate(&mut self) -> Vec<Effect> {
-        if self.recipe.check().is_err() {
+        if self.recipe_error().is_some() {
             return Vec::new();
         }
         if matches!(self.model, Model::Missing) {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::OpenError;
 use super::files::Files;
-use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction};
+use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
 /// What a model is, before a weight is read.
@@ -37,6 +37,13 @@ fn epsilon() -> String {
     Prediction::Epsilon.name().into()
 }
 
+impl Default for SchedulerConfig {
+    /// Stable Diffusion 1.x.
+    fn default() -> Self {
+        ModelConfig::of_sd15().scheduler
+    }
+}
+
 impl SchedulerConfig {
     pub fn noise_schedule(&self) -> NoiseSchedule {
         let make = match self.rescale_betas_zero_snr {
@@ -44,6 +51,17 @@ impl SchedulerConfig {
             false => NoiseSchedule::new,
         };
         make(self.beta_schedule, self.beta_start, self.beta_end, self.num_train_timesteps)
+    }
+
+    /// The same with other betas in place of its own, where some were set.
+    pub fn with(&self, options: &ScheduleOptions) -> Self {
+        Self {
+            beta_start: options.beta_start.unwrap_or(self.beta_start),
+            beta_end: options.beta_end.unwrap_or(self.beta_end),
+            beta_schedule: options.beta_kind.unwrap_or(self.beta_schedule),
+            num_train_timesteps: options.train_steps.map_or(self.num_train_timesteps, |steps| steps as usize),
+            ..self.clone()
+        }
     }
 
     fn prediction(&self) -> Option<Prediction> {

@@ -57,6 +57,11 @@ impl Latents {
         Self { shape: self.shape, data }
     }
 
+    pub fn root_mean_square(&self) -> f64 {
+        let squares: f64 = self.data.iter().map(|&value| f64::from(value).powi(2)).sum();
+        (squares / self.data.len() as f64).sqrt()
+    }
+
     pub fn is_finite(&self) -> bool {
         self.data.iter().all(|value| value.is_finite())
     }

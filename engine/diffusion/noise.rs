@@ -5,9 +5,49 @@
 
 use std::f32::consts::TAU;
 
+use serde::{Deserialize, Serialize};
+
 use super::Latents;
 use super::cephes;
 use super::mersenne::MersenneTwister;
+use super::nvidia::NvidiaGenerator;
+
+/// Whose noise a seed stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoiseSource {
+    #[default]
+    Torch,
+    Nvidia,
+}
+
+impl NoiseSource {
+    pub const ALL: [Self; 2] = [Self::Torch, Self::Nvidia];
+
+    /// Name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Torch => "torch",
+            Self::Nvidia => "nvidia",
+        }
+    }
+
+    /// Name in the window.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Torch => "PyTorch on a CPU",
+            Self::Nvidia => "NVIDIA card",
+        }
+    }
+
+    /// One sentence for a tooltip.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Torch => "The noise of the lesson, diffusers, ComfyUI and Invoke: Mersenne Twister",
+            Self::Nvidia => "The noise of A1111 and Forge on NVIDIA cards: Philox",
+        }
+    }
+}
 
 /// Where a sampler's noise comes from.
 pub trait Noise {
@@ -18,14 +58,29 @@ pub trait Noise {
 /// One generator a picture, so that a picture of a batch is the same picture alone.
 #[derive(Clone, Debug)]
 pub struct NoiseStreams {
-    generators: Vec<TorchGenerator>,
+    generators: Vec<Generator>,
+}
+
+#[derive(Clone, Debug)]
+enum Generator {
+    Torch(TorchGenerator),
+    Nvidia(NvidiaGenerator),
 }
 
 impl NoiseStreams {
-    /// Picture `i` draws from the seed `seed + i`.
+    /// [`NoiseSource::Torch`], with which picture `i` draws from the seed `seed + i`.
     pub fn new(seed: u64, batch: usize) -> Self {
+        Self::of(NoiseSource::Torch, seed, batch)
+    }
+
+    /// Picture `i` draws from the seed `seed + i`.
+    pub fn of(source: NoiseSource, seed: u64, batch: usize) -> Self {
         let seeds = (0..batch as u64).map(|i| seed.wrapping_add(i));
-        Self { generators: seeds.map(TorchGenerator::new).collect() }
+        let generator = |seed| match source {
+            NoiseSource::Torch => Generator::Torch(TorchGenerator::new(seed)),
+            NoiseSource::Nvidia => Generator::Nvidia(NvidiaGenerator::new(seed)),
+        };
+        Self { generators: seeds.map(generator).collect() }
     }
 
     /// Standard normal noise of `shape`; each picture's part is what `torch.randn(1, c, h, w)` would
@@ -37,8 +92,11 @@ impl NoiseStreams {
         let [batch, channels, height, width] = shape;
         assert_eq!(batch, self.generators.len(), "one noise stream a picture");
         let len = channels * height * width;
-        let data = self.generators.iter_mut().flat_map(|generator| generator.randn(len)).collect();
-        Latents::new(shape, data)
+        let draw = |generator: &mut Generator| match generator {
+            Generator::Torch(generator) => generator.randn(len),
+            Generator::Nvidia(generator) => generator.randn(len),
+        };
+        Latents::new(shape, self.generators.iter_mut().flat_map(draw).collect())
     }
 }
 
@@ -142,11 +200,13 @@ mod tests {
 
     #[test]
     fn a_picture_of_a_batch_is_the_same_picture_alone() {
-        let mut batch = NoiseStreams::new(10, 3);
-        let mut alone = NoiseStreams::new(12, 1);
-        for _ in 0..2 {
-            let noise = batch.draw([3, 4, 5, 7]);
-            assert_eq!(noise.picture(2), alone.draw([1, 4, 5, 7]).picture(0));
+        for source in NoiseSource::ALL {
+            let mut batch = NoiseStreams::of(source, 10, 3);
+            let mut alone = NoiseStreams::of(source, 12, 1);
+            for _ in 0..2 {
+                let noise = batch.draw([3, 4, 5, 7]);
+                assert_eq!(noise.picture(2), alone.draw([1, 4, 5, 7]).picture(0));
+            }
         }
     }
 

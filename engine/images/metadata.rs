@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::concepts::ConceptRef;
+use crate::diffusion::ScheduleOptions;
 use crate::recipe::{Recipe, RecipeError, Start};
 use crate::sheet::Vary;
 
@@ -139,10 +140,10 @@ where
             let Value::Object(alone) = alone else { unreachable!("made just above") };
             usable.extend(alone);
         } else {
-            // What is left out where it is the default is none by default.
-            let default = known.get(&name).unwrap_or(&Value::Null);
+            // What is as usual is not said in files, and has no value to name here.
+            let instead = known.get(&name).map_or("the usual".to_owned(), Value::to_string);
             let name = name.replace('_', " ");
-            notes.push(format!("The {name} in the file cannot be used here: {default} is set"));
+            notes.push(format!("The {name} in the file cannot be used here: {instead} is set"));
         }
     }
     serde_json::from_value(Value::Object(usable)).expect("each field was tried alone")
@@ -164,6 +165,20 @@ pub(super) fn make_runnable(recipe: &mut Recipe, notes: &mut Vec<String>) {
                 let changed = if side == "width" { &mut recipe.width } else { &mut recipe.height };
                 *changed = nearest;
                 notes.push(format!("The {side} of {pixels} pixels was changed to {nearest}"));
+            }
+            RecipeError::OneAtATime(_) => recipe.batch = 1,
+            RecipeError::SamplerOption { option, .. } => {
+                notes.push(format!("{error}. Its own is set"));
+                *recipe.sampler_options.get_mut(option) = None;
+            }
+            RecipeError::Rho(_) => {
+                notes.push(format!("{error}. Its own is set"));
+                recipe.schedule_options.rho = None;
+            }
+            RecipeError::Beta(_) | RecipeError::TrainSteps(_) => {
+                notes.push(format!("{error}. The model's own are set"));
+                let rho = recipe.schedule_options.rho;
+                recipe.schedule_options = ScheduleOptions { rho, ..ScheduleOptions::default() };
             }
             RecipeError::CfgScale(scale) => {
                 let (least, most) = (*Recipe::CFG_SCALE.start(), *Recipe::CFG_SCALE.end());

@@ -151,7 +151,7 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("VAE", "It was decoded by another VAE ({}): colours may differ"),
     ("Tiling", "Tiling is not done here: the edges will not meet"),
     ("ENSD", "Its noise seed was shifted (ENSD {}): ancestral samplers will differ"),
-    ("Eta", "Eta {} is not set here: ancestral samplers will differ"),
+    ("Eta", "Its sampler has no eta here: {} is not set"),
 ];
 
 /// Takes `<lora:name:weight>` and its like out of a prompt, as A1111 does before it reads the rest.

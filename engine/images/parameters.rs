@@ -10,6 +10,7 @@ use super::other_names::{
     UNSUPPORTED, sampler_of, schedule_label, schedule_of, short, without_extra_networks,
 };
 use crate::concepts::ConceptRef;
+use crate::diffusion::{NoiseSource, Sampler, SamplerOption};
 use crate::recipe::{Recipe, Start};
 
 const NEGATIVE: &str = "Negative prompt:";
@@ -32,9 +33,10 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("Model", Some(model.clone())),
         ("VAE", vae.clone()),
         ("Denoising strength", strength),
-        // Our noise is torch's CPU noise, on every device.
-        ("RNG", Some("CPU".to_owned())),
+        ("RNG", Some(rng(recipe.noise).to_owned())),
         ("TI hashes", Some(concept_hashes(concepts))),
+        (eta_key(recipe.sampler), eta_to_say(recipe).map(|eta| eta.to_string())),
+        ("Schedule rho", set_rho(recipe).map(|rho| rho.to_string())),
         ("Version", Some(program.clone())),
     ];
     let pairs: Vec<String> = pairs
@@ -52,6 +54,37 @@ pub fn to_parameters(provenance: &Provenance) -> String {
     text.replace('\0', " ").trim().to_owned()
 }
 
+/// A1111's word for whose noise it is.
+fn rng(noise: NoiseSource) -> &'static str {
+    match noise {
+        NoiseSource::Torch => "CPU",
+        NoiseSource::Nvidia => "NV",
+    }
+}
+
+/// A1111 has one setting for DDIM and one for all others.
+fn eta_key(sampler: Sampler) -> &'static str {
+    if sampler == Sampler::Ddim { "Eta DDIM" } else { "Eta" }
+}
+
+/// What A1111 takes where nothing is said: 1 but for DDIM, also with DPM fast and DPM adaptive, whose own is 0.
+fn eta_elsewhere(sampler: Sampler) -> f32 {
+    if sampler == Sampler::Ddim { 0.0 } else { 1.0 }
+}
+
+/// Said only if it is another than A1111 would take.
+fn eta_to_say(recipe: &Recipe) -> Option<f32> {
+    let own = recipe.sampler.own(SamplerOption::Eta)?;
+    let eta = recipe.sampler_options.eta.unwrap_or(own);
+    (eta != eta_elsewhere(recipe.sampler)).then_some(eta)
+}
+
+/// Said only if it is another than the schedule's own.
+fn set_rho(recipe: &Recipe) -> Option<f32> {
+    let own = recipe.schedule.own_rho()?;
+    recipe.schedule_options.rho.filter(|&rho| rho != own)
+}
+
 /// Reads such a text of any program. `None` if its last line holds fewer than three settings, which
 /// is A1111's own test of whether there are any.
 pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
@@ -64,7 +97,6 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     let mut notes = Vec::new();
     let (prompt, negative_prompt) = split_prompts(words);
     let program = program_of(pairs.get("Version"));
-    let ours = program.starts_with("Tidepool");
 
     let defaults = Recipe::default();
     let (width, height) = size_of(&pairs, &mut notes).unwrap_or((defaults.width, defaults.height));
@@ -82,13 +114,19 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
         ..defaults
     };
     recipe.guidance.cfg_scale = number(&pairs, "CFG scale", recipe.guidance.cfg_scale, &mut notes);
+    if let Some(own) = recipe.sampler.own(SamplerOption::Eta) {
+        let said = number_if_said(&pairs, eta_key(recipe.sampler), &mut notes);
+        let eta = said.unwrap_or(eta_elsewhere(recipe.sampler));
+        recipe.sampler_options.eta = (eta != own).then_some(eta);
+    }
+    if recipe.schedule.own_rho().is_some() {
+        recipe.schedule_options.rho = number_if_said(&pairs, "Schedule rho", &mut notes);
+    }
+    recipe.noise = noise_of(&program, pairs.get("RNG"), &mut notes);
     make_runnable(&mut recipe, &mut notes);
 
-    if !ours {
-        notes.extend(noise_note(pairs.get("RNG")));
-    }
     notes.extend(start_note(&pairs));
-    unsupported_notes(&pairs, &mut notes);
+    unsupported_notes(&pairs, &recipe, &mut notes);
     let provenance = Provenance {
         program,
         model: pairs.get("Model").unwrap_or_default().to_owned(),
@@ -152,6 +190,15 @@ where
     default
 }
 
+fn number_if_said(pairs: &Pairs, key: &str, notes: &mut Vec<String>) -> Option<f32> {
+    let said = pairs.get(key)?;
+    let number = said.parse().ok();
+    if number.is_none() {
+        notes.push(format!("{key} cannot be “{}” here: the usual is set", short(said)));
+    }
+    number
+}
+
 /// Width and height in pixels.
 fn size_of(pairs: &Pairs, notes: &mut Vec<String>) -> Option<(u32, u32)> {
     let said = pairs.get("Size");
@@ -167,14 +214,32 @@ fn size_of(pairs: &Pairs, notes: &mut Vec<String>) -> Option<(u32, u32)> {
     sides
 }
 
-/// A1111 says where the noise was made only if it was not the graphics card.
-fn noise_note(rng: Option<&str>) -> Option<String> {
-    let made = match rng {
-        Some("CPU") => return None,
-        Some("NV") => "the way NVIDIA cards do",
-        _ => "on the graphics card",
-    };
-    Some(format!("Its noise was made {made}, ours is made on the CPU: the same seed gives another picture"))
+/// Whose noise it was. A1111 and Forge say so only if it was not the graphics card's.
+fn noise_of(program: &str, rng: Option<&str>, notes: &mut Vec<String>) -> NoiseSource {
+    let of_card = ["AUTOMATIC1111", "Forge"].iter().any(|maker| program.starts_with(maker));
+    match rng {
+        Some("CPU" | "cpu") => NoiseSource::Torch,
+        Some("NV" | "cuda") => NoiseSource::Nvidia,
+        Some("GPU") => on_a_card(notes),
+        None if of_card => on_a_card(notes),
+        _ => {
+            notes.push(
+                "The file does not say how its noise was made: if the picture comes out another, try the \
+                 noise of NVIDIA cards"
+                    .to_owned(),
+            );
+            NoiseSource::Torch
+        }
+    }
+}
+
+fn on_a_card(notes: &mut Vec<String>) -> NoiseSource {
+    notes.push(
+        "Its noise was made on the graphics card: that of NVIDIA's is set, and if it was another card the \
+         same seed gives another picture"
+            .to_owned(),
+    );
+    NoiseSource::Nvidia
 }
 
 /// A1111 says the strength for a start image, and also for a second pass (hires fix).
@@ -191,7 +256,7 @@ fn start_note(pairs: &Pairs) -> Option<String> {
 }
 
 /// One note for each thing that changes the picture and cannot be done here, and one for the rest.
-fn unsupported_notes(pairs: &Pairs, notes: &mut Vec<String>) {
+fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
     /// Read above, or of no consequence for the picture.
     const SETTLED: [&str; 18] = [
         "Steps",
@@ -217,7 +282,10 @@ fn unsupported_notes(pairs: &Pairs, notes: &mut Vec<String>) {
 
     let mut rest = Vec::new();
     for (key, value) in &pairs.0 {
-        if SETTLED.contains(&key.as_str()) || (key == "Clip skip" && value == "1") {
+        let is_read = (key == eta_key(recipe.sampler) && recipe.sampler.own(SamplerOption::Eta).is_some())
+            || (key == "Schedule rho" && recipe.schedule_options.rho.is_some())
+            || (key == "Clip skip" && value == "1");
+        if SETTLED.contains(&key.as_str()) || is_read {
             continue;
         }
         match UNSUPPORTED.iter().find(|(prefix, _)| key.starts_with(prefix)) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::SchedulerConfig;
 use crate::concepts::{ConceptRef, Concepts};
 use crate::device::DeviceCard;
 use crate::diffusion::StepView;
@@ -85,6 +86,9 @@ pub struct ModelCard {
     pub text_width: usize,
     /// Sigma of each training timestep, ascending.
     pub training_sigmas: Arc<Vec<f32>>,
+    /// From which they follow, unless a recipe has other betas: see
+    /// [`Recipe::noise_schedule`](crate::recipe::Recipe::noise_schedule).
+    pub scheduler: SchedulerConfig,
     /// What its pictures take of the memory.
     pub room: Room,
 }

@@ -16,7 +16,7 @@ fn recipe(pipeline: &Pipeline, sampler: Sampler) -> Recipe {
         prompt: "a lighthouse".into(),
         width: side,
         height: side,
-        batch: 2,
+        batch: if sampler.finds_its_sigmas() { 1 } else { 2 },
         steps: STEPS,
         sampler,
         ..Recipe::default()
@@ -49,7 +49,7 @@ fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
     for sampler in Sampler::ALL {
         let recipe = recipe(&pipeline, sampler);
         let whole = run(&pipeline, &recipe);
-        for k in [1, 3, 5] {
+        for k in [1, 3, 5].into_iter().filter(|&k| k < whole.film.steps.len()) {
             let (again, film, told) = go_on(&pipeline, &recipe, cut(&whole.film, k));
             assert_eq!(again.latents, whole.latents, "{} from step {k}", sampler.name());
             assert_eq!(film, whole.film, "{} from step {k}", sampler.name());

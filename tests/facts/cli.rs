@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use engine::diffusion::{BetaSchedule, NoiseSource, SamplerOptions, ScheduleOptions};
 use engine::images::{RecipeOrigin, read_recipe};
 use engine::recipe::{Guidance, Recipe};
 use safetensors::{Dtype, SafeTensors};
@@ -284,4 +285,72 @@ fn ctrl_c_ends_a_run_and_leaves_no_half_file() {
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     assert!(lines.next().expect("a sentence").expect("UTF-8").starts_with("Stopped"));
     assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn every_option_of_sampling_is_taken_and_kept_with_the_picture() {
+    let folder = folder();
+    let said = render(
+        folder.path(),
+        "-o fox.png --sampler euler-a --eta 0.5 --schedule karras --rho 5 --beta-start 0.001 --beta-end 0.02 \
+         --beta-kind linear --train-steps 500 --noise nvidia --seed 3",
+    );
+    assert!(!said.stderr.contains("listen"), "{}", said.stderr);
+    let path = folder.path().join("fox.png");
+    let recipe = read_recipe(&path).expect("a PNG").expect("with a recipe").provenance.recipe;
+    assert_eq!(recipe.sampler_options, SamplerOptions { eta: Some(0.5), ..SamplerOptions::default() });
+    let schedule_options = ScheduleOptions {
+        rho: Some(5.0),
+        beta_start: Some(0.001),
+        beta_end: Some(0.02),
+        beta_kind: Some(BetaSchedule::Linear),
+        train_steps: Some(500),
+    };
+    assert_eq!((recipe.schedule_options, recipe.noise), (schedule_options, NoiseSource::Nvidia));
+
+    let said = render(folder.path(), "-o fox.png --eta 0.5 --rho 5");
+    assert!(said.stderr.contains("Euler does not listen to eta"), "{}", said.stderr);
+    assert!(said.stderr.contains("Lesson does not listen to rho"), "{}", said.stderr);
+}
+
+#[test]
+fn options_that_cannot_be_meant_get_sentences() {
+    let folder = folder();
+    for (args, words) in [
+        ("--eta -1", "An eta of -1 cannot be used: choose 0 to 1"),
+        ("--eta 2", "An eta of 2 cannot be used"),
+        ("--eta nan", "An eta of NaN cannot be used"),
+        ("--order 9", "An order of 9 cannot be used: choose 1 to 4"),
+        ("--order 2.5", "An order of 2.5 cannot be used"),
+        ("--rho 0", "A rho of 0 cannot be used"),
+        ("--momentum 1", "A momentum of 1 cannot be used"),
+        ("--learning-rate 0", "A learning rate of 0 cannot be used"),
+        ("--steps 0", "0 steps cannot be run"),
+        ("--beta-start 0", "A beta of 0 cannot be used"),
+        ("--beta-start 0.5", "The betas fall from 0.5 to 0.012"),
+        ("--train-steps 1", "1 training steps cannot be used"),
+        ("--train-steps 100000 --beta-start 0.5 --beta-end 0.9", "nothing of a picture is left"),
+        ("--steps 1000 --schedule polyexponential --rho 100", "share a noise level"),
+        ("--sampler adam --batch 2", "makes one at a time"),
+    ] {
+        let mut all = vec!["render", "a fox", "--device", "cpu", "--size", "64x64"];
+        all.extend(args.split_whitespace());
+        let said = tidepool(folder.path(), &all);
+        assert_eq!(said.status, Some(2), "{args}: {}", said.stderr);
+        assert!(said.stderr.contains(words), "{args}: {}", said.stderr);
+    }
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn the_bench_says_the_orders_of_the_samplers() {
+    let folder = folder();
+    let said = tidepool(folder.path(), &["bench", "--orders", "--json"]);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    let rows = json(&said)["orders"].as_array().expect("rows").clone();
+    assert!(rows.len() >= 9);
+    for row in rows {
+        let of = |key: &str| row[key].as_f64().expect(key);
+        assert!((of("order") - of("measured_order")).abs() < 0.3, "{row}");
+    }
 }

@@ -20,6 +20,7 @@ mod looks;
 mod models;
 mod opening;
 mod pictures;
+mod samplers;
 mod sampling;
 mod sampling_room;
 mod session;

@@ -9,7 +9,7 @@ use app::problems::Place;
 use app::run::Phase;
 use app::settings::Settings;
 use app::state::AppState;
-use engine::checkpoint::ModelSource;
+use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::device::{DeviceCard, Precision};
 use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
@@ -39,6 +39,7 @@ pub fn card() -> ModelCard {
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
         text_width: 128,
         training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
+        scheduler: SchedulerConfig::default(),
         room: Room::default(),
     }
 }
@@ -283,6 +284,10 @@ fn a_value_that_cannot_run_is_named_at_its_field_and_nothing_is_sent() {
         (Place::Pictures, with(|recipe| recipe.batch = 9)),
         (Place::Size, with(|recipe| recipe.width = 130)),
         (Place::Guidance, with(|recipe| recipe.guidance.cfg_scale = f32::NAN)),
+        (Place::Sampler, with(|recipe| recipe.sampler_options.eta = Some(-1.0))),
+        (Place::Schedule, with(|recipe| recipe.schedule_options.rho = Some(0.0))),
+        // Above the model's last one.
+        (Place::Schedule, with(|recipe| recipe.schedule_options.beta_start = Some(0.5))),
         (Place::Strength, Recipe { start, ..Recipe::default() }),
     ];
     for (place, recipe) in cases {

@@ -2,7 +2,7 @@
 
     python tests/golden/make.py [PART ...] [--demo FOLDER] [--threads N]
 
-Parts: noise, schedules, tokens, models (the two random models), networks, trajectories.
+Parts: noise, schedules, tokens, models (the two random models), networks, trajectories, samplers.
 """
 
 import argparse
@@ -15,12 +15,13 @@ import transformers
 import networks
 import noise
 import random_models
+import samplers
 import schedules
 import tokens
 import trajectories
 
 HERE = Path(__file__).resolve().parent
-PARTS = ["noise", "schedules", "tokens", "models", "networks", "trajectories"]
+PARTS = ["noise", "schedules", "tokens", "models", "networks", "trajectories", "samplers"]
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
         schedules.make()
     if "tokens" in parts:
         tokens.make(arguments.demo)
+    if "samplers" in parts:
+        samplers.make(arguments.demo)
     models = HERE / "models"
     if "models" in parts:
         for name, description in random_models.MODELS.items():

@@ -1,6 +1,6 @@
 //! First-order samplers: one prediction a step, followed in a straight line.
 
-use super::{Sampled, ancestral_step, carry_on, derivative, predict, steps};
+use super::{Sampled, add_noise, ancestral_step, carry_on, derivative, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// Algorithm 2 of Karras et al. (2022) with Euler steps and without churn.
@@ -18,24 +18,21 @@ pub(super) fn euler(
     Ok(x)
 }
 
-/// Ancestral sampling (Song et al., 2021, appendix F) as k-diffusion's Euler steps with eta 1: a step
-/// goes below the next sigma and adds noise back up to it, `sigma_down^2 + sigma_up^2 = next^2`.
+/// Ancestral sampling (Song et al., 2021, appendix F) as k-diffusion's Euler steps: a step goes below the
+/// next sigma and adds noise back up to it, `sigma_down^2 + sigma_up^2 = next^2`.
 pub(super) fn euler_ancestral(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    eta: f32,
     noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
-        let (sigma_down, sigma_up) = ancestral_step(sigma, next);
+        let (sigma_down, sigma_up) = ancestral_step(sigma, next, eta);
         let d = derivative(&x, &denoised, sigma);
-        x = x.add_scaled(sigma_down - sigma, &d);
-        if next > 0.0 {
-            let fresh = noise.draw(x.shape);
-            x = x.add_scaled(sigma_up, &fresh);
-        }
+        x = add_noise(x.add_scaled(sigma_down - sigma, &d), sigma_up, noise);
     }
     Ok(x)
 }
@@ -53,12 +50,8 @@ pub(super) fn ddim(
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
-        let fresh = eta * ancestral_step(sigma, next).1;
-        let kept = (next * next - fresh * fresh).sqrt();
-        x = carry_on(x, &denoised, kept / sigma);
-        if fresh > 0.0 {
-            x = x.add_scaled(fresh, &noise.draw(denoised.shape));
-        }
+        let (kept, fresh) = ancestral_step(sigma, next, eta);
+        x = add_noise(carry_on(x, &denoised, kept / sigma), fresh, noise);
     }
     Ok(x)
 }

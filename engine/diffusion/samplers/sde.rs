@@ -7,15 +7,16 @@
 //! Lu et al. (2022b), "DPM-Solver++: Fast Solver for Guided Sampling", section 6 and appendix; as
 //! `lambda = -ln sigma`, a step of `h` in lambda multiplies sigma by `exp(-h)`.
 
-use super::{Sampled, ancestral_step, carry_on, difference, phi, predict, steps};
+use super::{Sampled, add_noise, ancestral_step, carry_on, difference, phi, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
-/// DPM-Solver++ (stochastic), as k-diffusion has it with eta 1: to the middle of the step in lambda
+/// DPM-Solver++ (stochastic), as k-diffusion has it: to the middle of the step in lambda
 /// with the first prediction, then all of it with the one made there, noise added both times.
 pub(super) fn dpmpp_sde(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    eta: f32,
     noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
@@ -25,12 +26,12 @@ pub(super) fn dpmpp_sde(
             return Ok(denoised);
         }
         let middle = (sigma * next).sqrt();
-        let (down, up) = ancestral_step(sigma, middle);
-        let x_2 = carry_on(x.clone(), &denoised, down / sigma).add_scaled(up, &noise.draw(x.shape));
+        let (down, up) = ancestral_step(sigma, middle, eta);
+        let x_2 = add_noise(carry_on(x.clone(), &denoised, down / sigma), up, noise);
         let denoised_2 = model.denoise(&x_2, middle)?;
 
-        let (down, up) = ancestral_step(sigma, next);
-        x = carry_on(x, &denoised_2, down / sigma).add_scaled(up, &noise.draw(denoised.shape));
+        let (down, up) = ancestral_step(sigma, next, eta);
+        x = add_noise(carry_on(x, &denoised_2, down / sigma), up, noise);
     }
     Ok(x)
 }
@@ -41,6 +42,7 @@ pub(super) fn dpmpp_2m_sde(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    eta: f32,
     noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
@@ -51,14 +53,14 @@ pub(super) fn dpmpp_2m_sde(
             return Ok(denoised);
         }
         let h = (sigma / next).ln();
-        let kept = (-2.0 * h).exp();
-        let lost = -(-2.0 * h).exp_m1(); // 1 - kept
-        x = x.scale(kept).add_scaled(lost, &denoised);
+        let h_eta = h * (1.0 + eta);
+        let lost = -(-h_eta).exp_m1();
+        x = x.scale((-h_eta).exp()).add_scaled(lost, &denoised);
         if let Some((h_last, denoised_last)) = &last {
             let r = h_last / h;
             x = x.add_scaled(lost / (2.0 * r), &difference(&denoised, denoised_last));
         }
-        x = x.add_scaled(next * lost.sqrt(), &noise.draw(denoised.shape));
+        x = add_noise(x, next * fresh_share(h, eta), noise);
         last = Some((h, denoised));
     }
     Ok(x)
@@ -70,6 +72,7 @@ pub(super) fn dpmpp_3m_sde(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    eta: f32,
     noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
@@ -82,8 +85,9 @@ pub(super) fn dpmpp_3m_sde(
             return Ok(denoised);
         }
         let h = (sigma / next).ln();
-        let (phi_1, phi_2, phi_3) = phi(2.0 * h);
-        x = x.scale((-2.0 * h).exp()).add_scaled(phi_1, &denoised);
+        let h_eta = h * (1.0 + eta);
+        let (phi_1, phi_2, phi_3) = phi(h_eta);
+        x = x.scale((-h_eta).exp()).add_scaled(phi_1, &denoised);
         if let Some((h_1, denoised_last)) = last.take() {
             // Per unit of lambda, so that it means the same in the next step.
             let slope = difference(&denoised, &denoised_last).scale(1.0 / h_1);
@@ -96,8 +100,13 @@ pub(super) fn dpmpp_3m_sde(
             }
             slope_last = Some((h_1, slope));
         }
-        x = x.add_scaled(next * phi_1.sqrt(), &noise.draw(denoised.shape));
+        x = add_noise(x, next * fresh_share(h, eta), noise);
         last = Some((h, denoised));
     }
     Ok(x)
+}
+
+/// How much of the noise after a step of `h` is fresh, as a part of its standard deviation.
+fn fresh_share(h: f32, eta: f32) -> f32 {
+    (-(-2.0 * eta * h).exp_m1()).sqrt()
 }

@@ -1,6 +1,6 @@
 //! Second-order samplers of a single step: a second prediction, made on the way, corrects the first.
 
-use super::{Sampled, ancestral_step, carry_on, derivative, predict, steps};
+use super::{Sampled, add_noise, ancestral_step, carry_on, derivative, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// Algorithm 2 of Karras et al. (2022) without churn: an Euler step, made again with the mean of the
@@ -47,16 +47,14 @@ pub(super) fn dpm2_ancestral(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    eta: f32,
     noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
-        let (sigma_down, sigma_up) = ancestral_step(sigma, next);
-        x = dpm2_step(model, x, &denoised, sigma, sigma_down)?;
-        if next > 0.0 {
-            x = x.add_scaled(sigma_up, &noise.draw(denoised.shape));
-        }
+        let (sigma_down, sigma_up) = ancestral_step(sigma, next, eta);
+        x = add_noise(dpm2_step(model, x, &denoised, sigma, sigma_down)?, sigma_up, noise);
     }
     Ok(x)
 }
@@ -79,6 +77,7 @@ pub(super) fn dpmpp_2s_ancestral(
     model: &mut dyn Denoiser,
     mut x: Latents,
     sigmas: &[f32],
+    eta: f32,
     noise: &mut dyn Noise,
     observe: &mut Observer<'_>,
 ) -> Sampled {
@@ -87,11 +86,11 @@ pub(super) fn dpmpp_2s_ancestral(
         if next == 0.0 {
             return Ok(denoised);
         }
-        let (sigma_down, sigma_up) = ancestral_step(sigma, next);
+        let (sigma_down, sigma_up) = ancestral_step(sigma, next, eta);
         let middle = (sigma * sigma_down).sqrt();
         let x_2 = carry_on(x.clone(), &denoised, middle / sigma);
         let denoised_2 = model.denoise(&x_2, middle)?;
-        x = carry_on(x, &denoised_2, sigma_down / sigma).add_scaled(sigma_up, &noise.draw(denoised.shape));
+        x = add_noise(carry_on(x, &denoised_2, sigma_down / sigma), sigma_up, noise);
     }
     Ok(x)
 }

@@ -1,11 +1,13 @@
 //! Schedules: which noise levels the steps visit.
 
 mod beta_quantile;
+mod options;
 mod training;
 
 use serde::{Deserialize, Serialize};
 
 use beta_quantile::beta_quantile;
+pub use options::ScheduleOptions;
 pub use training::{BetaSchedule, NoiseSchedule};
 
 /// The schedules that users know by name.
@@ -84,18 +86,34 @@ impl Schedule {
         }
     }
 
+    /// The rho that it has when none is given, as in k-diffusion; `None` if it has no such number.
+    pub fn own_rho(self) -> Option<f32> {
+        match self {
+            Self::Karras => Some(7.0),
+            Self::Polyexponential => Some(1.0),
+            _ => None,
+        }
+    }
+
     /// The noise levels that `steps` steps visit: `steps + 1` of them, falling, the last one 0.
     ///
     /// A single step starts at the highest noise, as in k-diffusion, but for lesson and DDIM uniform,
     /// which start it at the lowest, as in diffusers.
     pub fn sigmas(self, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+        self.sigmas_with_rho(None, steps, noise)
+    }
+
+    /// The same with another rho than its own, if it [has one](Schedule::own_rho). An extreme one may put
+    /// several steps at one noise level.
+    pub fn sigmas_with_rho(self, rho: Option<f32>, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+        let rho = f64::from(rho.or(self.own_rho()).unwrap_or(1.0));
         let [min, max] = [noise.sigma_min(), noise.sigma_max()].map(f64::from);
         match self {
             Self::Lesson => lesson(steps, noise),
             Self::Normal => normal(steps, noise),
-            Self::Karras => karras(steps, min, max),
+            Self::Karras => karras(steps, min, max, rho),
             Self::Exponential => polyexponential(steps, min, max, 1.0),
-            Self::Polyexponential => polyexponential(steps, min, max, POLYEXPONENTIAL_RHO),
+            Self::Polyexponential => polyexponential(steps, min, max, rho),
             Self::SgmUniform => sgm_uniform(steps, noise),
             Self::Simple => simple(steps, noise),
             Self::DdimUniform => ddim_uniform(steps, noise),
@@ -123,9 +141,6 @@ impl Schedule {
     }
 }
 
-/// k-diffusion's default. At 1 the schedule is the exponential one.
-const POLYEXPONENTIAL_RHO: f64 = 1.0;
-
 /// Both parameters of the beta distribution, from Lee et al. (2024), "Beta Sampling is All You Need".
 const BETA_SHAPE: f64 = 0.6;
 
@@ -150,8 +165,7 @@ fn sgm_uniform(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
 }
 
 /// Equation 5 of Karras et al. (2022): evenly spaced in sigma^(1/rho).
-fn karras(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
-    let rho = 7.0;
+fn karras(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32> {
     let [min, max] = [sigma_min, sigma_max].map(|sigma| sigma.powf(1.0 / rho));
     ending_in_zero((0..steps).map(|i| (max + ramp(i, steps) * (min - max)).powf(rho) as f32))
 }

@@ -18,6 +18,38 @@ pub enum BetaSchedule {
 }
 
 impl BetaSchedule {
+    pub const ALL: [Self; 3] = [Self::ScaledLinear, Self::Linear, Self::Cosine];
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ScaledLinear => "scaled-linear",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+        }
+    }
+
+    /// Name in the window.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ScaledLinear => "Scaled linear",
+            Self::Linear => "Linear",
+            Self::Cosine => "Cosine",
+        }
+    }
+
+    /// One sentence for a tooltip.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::ScaledLinear => "Their square roots rise evenly: Stable Diffusion",
+            Self::Linear => "They rise evenly (Ho et al., 2020)",
+            Self::Cosine => {
+                "The signal falls as a squared cosine, whatever the first and last beta (Nichol and Dhariwal, \
+                 2021)"
+            }
+        }
+    }
+
     fn betas(self, start: f64, end: f64, len: usize) -> Vec<f32> {
         match self {
             Self::ScaledLinear => linspace(start.sqrt(), end.sqrt(), len).map(|root| root * root).collect(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use engine::concepts::ConceptRef;
-use engine::diffusion::{Sampler, Schedule};
+use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
 use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
 use engine::recipe::{Guidance, Recipe, Start};
 use image::{DynamicImage, ImageFormat};
@@ -79,7 +79,7 @@ fn other_programs_texts_are_understood() {
         ("Sampler: DPM++ 2M, Schedule type: Karras, Version: v1.10.1", (DpmPp2m, Karras, &[GPU])),
         ("Sampler: DPM++ 2M, Schedule type: Automatic, RNG: CPU", (DpmPp2m, Karras, &[])),
         ("Sampler: DPM++ 2M, Schedule type: Uniform, RNG: CPU", (DpmPp2m, Normal, &[])),
-        ("Sampler: Euler, Schedule type: Automatic, RNG: NV", (Euler, Normal, &["NVIDIA"])),
+        ("Sampler: Euler, Schedule type: Automatic, RNG: NV", (Euler, Normal, &[])),
         ("Sampler: LMS Karras, RNG: CPU", (Lms, Karras, &[])),
         ("Sampler: k_lms, RNG: CPU", (Lms, Normal, &[])),
         ("Sampler: euler_ancestral, RNG: CPU", (EulerAncestral, Normal, &[])),
@@ -142,6 +142,7 @@ fn other_programs_texts_are_understood() {
             guidance: Guidance { cfg_scale: 7.0 },
             sampler: told.0,
             schedule: told.1,
+            noise: provenance.recipe.noise,
             ..Recipe::default()
         };
         assert_eq!(provenance.recipe, expected, "{settings}");
@@ -149,6 +150,63 @@ fn other_programs_texts_are_understood() {
         for (note, words) in notes.iter().zip(told.2) {
             assert!(note.contains(words), "{settings}: {note}");
         }
+    }
+}
+
+#[test]
+fn options_and_noise_are_told_in_a1111s_words_and_read_from_them() {
+    let recipe = |sampler, schedule, eta, rho, noise| Recipe {
+        sampler,
+        schedule,
+        sampler_options: SamplerOptions { eta, ..SamplerOptions::default() },
+        schedule_options: ScheduleOptions { rho, ..ScheduleOptions::default() },
+        noise,
+        ..Recipe::default()
+    };
+    use NoiseSource::{Nvidia, Torch};
+    for (recipe, words) in [
+        (
+            recipe(Sampler::EulerAncestral, Schedule::Normal, Some(0.5), None, Torch),
+            "RNG: CPU, Eta: 0.5, Ver",
+        ),
+        (recipe(Sampler::Ddim, Schedule::Normal, Some(1.0), None, Nvidia), "RNG: NV, Eta DDIM: 1, Version"),
+        (
+            recipe(Sampler::Euler, Schedule::Karras, None, Some(3.0), Torch),
+            "RNG: CPU, Schedule rho: 3, Version",
+        ),
+    ] {
+        let text = to_parameters(&Provenance::new("demo", recipe.clone()));
+        assert!(text.contains(words), "{text}");
+        let found = from_parameters(&text).expect("settings");
+        assert_eq!((found.provenance.recipe, found.notes), (recipe, Vec::new()));
+    }
+
+    let read = |settings: &str| {
+        let text = format!("x\nSteps: 20, CFG scale: 7, Seed: 5, Size: 512x768, {settings}");
+        let found = from_parameters(&text).expect(settings);
+        (found.provenance.recipe, found.notes)
+    };
+    let (found, notes) = read("Sampler: Euler a, Eta: 0.67, RNG: CPU");
+    assert_eq!((found.sampler_options.eta, notes), (Some(0.67), Vec::new()));
+    // A1111 gives DPM fast an eta of 1 and says nothing of it; k-diffusion and we give it 0.
+    assert_eq!(read("Sampler: DPM fast, RNG: CPU").0.sampler_options.eta, Some(1.0));
+    let (found, notes) = read("Sampler: DPM fast, Eta: 0.0, RNG: CPU");
+    assert_eq!((found.sampler_options.eta, notes), (None, Vec::new()));
+    let (found, notes) = read("Sampler: Euler a, Eta: 7, RNG: CPU");
+    assert_eq!(found.sampler_options.eta, None);
+    assert!(notes[0].contains("An eta of 7 cannot be used"), "{notes:?}");
+    let (_, notes) = read("Sampler: Euler, Eta: 0.5, RNG: CPU");
+    assert!(notes[0].contains("no eta here"), "{notes:?}");
+
+    for (settings, noise) in [
+        ("Sampler: Euler, RNG: NV", Nvidia),
+        ("Sampler: Euler, RNG: cuda", Nvidia),
+        ("Sampler: Euler, Version: v1.10.1", Nvidia),
+        ("Sampler: Euler, Version: f2.0.1v1.10.1", Nvidia),
+        ("Sampler: Euler, Version: v1.10.1, RNG: CPU", Torch),
+        ("Sampler: Euler, Version: Fooocus v2", Torch),
+    ] {
+        assert_eq!(read(settings).0.noise, noise, "{settings}");
     }
 }
 
