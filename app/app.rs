@@ -161,6 +161,7 @@ impl TidepoolApp {
                 Effect::Library(order) => self.librarian.send(order),
                 Effect::Send(request) => self.engine.send(request),
                 Effect::Save(batch) => self.saver.save(batch),
+                Effect::SaveSheet(sheet) => self.saver.save_sheet(sheet),
                 Effect::WatchConcepts(folders) => self.concepts.watch(folders),
                 Effect::Hub(errand) => {
                     let teller = self.teller.clone();

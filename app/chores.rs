@@ -84,6 +84,7 @@ fn outcome(effect: Effect) -> Option<News> {
         Effect::Send(_)
         | Effect::WriteFilm(_)
         | Effect::Save(_)
+        | Effect::SaveSheet(_)
         | Effect::Library(_)
         | Effect::WatchConcepts(_)
         | Effect::Convert { .. }

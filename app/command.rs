@@ -23,6 +23,7 @@ use crate::hub;
 use crate::library::{Catalogue, Order};
 use crate::problems::Place;
 use crate::settings::{Tab, ThemeChoice, WindowLayout};
+use crate::sheet::{Made, Side};
 
 /// A wish of the person at the desk.
 #[derive(Clone, Debug)]
@@ -55,6 +56,7 @@ pub enum Command {
     Library(LibraryWish),
     Download(DownloadWish),
     Branch(BranchWish),
+    Sheet(SheetWish),
     Convert(ConversionWish),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
@@ -110,6 +112,8 @@ pub enum BranchWish {
     /// Brings another run back to the canvas.
     Show(JobId),
     Name(JobId, String),
+    /// Holds the end of another run beside the one at hand, behind a divider.
+    Compare(JobId),
     /// Takes a run out of the list.
     Forget(JobId),
     /// The settings of the run at hand, for the next one.
@@ -154,6 +158,24 @@ pub enum LibraryWish {
     /// Shows only what has these words in it.
     Search(String),
     PauseHashing(bool),
+}
+
+/// A wish about the comparison sheet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SheetWish {
+    /// Something else differs there, with the values one would compare first.
+    Vary {
+        down: bool,
+        /// One of [`engine::sheet::Vary::NAMES`].
+        name: &'static str,
+    },
+    Across(Side),
+    /// Without one there is a single row.
+    Down(Option<Side>),
+    Make,
+    Cancel,
+    /// On the canvas, or the run's picture again.
+    Show(bool),
 }
 
 /// A wish about the model at hand, which lies in a pickle.
@@ -205,6 +227,7 @@ pub enum Effect {
     Send(Request),
     /// Keep finished pictures.
     Save(Batch),
+    SaveSheet(SheetToSave),
     /// Ask for a picture to start from.
     PickPicture,
     PickModelFolder,
@@ -240,6 +263,15 @@ pub enum Effect {
     },
     /// Show a folder in the system's file manager.
     OpenFolder(PathBuf),
+}
+
+/// A sheet that is over, and its cause.
+#[derive(Clone, Debug)]
+pub struct SheetToSave {
+    pub model: String,
+    pub vae: Option<String>,
+    pub folder: PathBuf,
+    pub made: Box<Made>,
 }
 
 /// The pictures of one finished job, and their cause.

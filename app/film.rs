@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use engine::session::JobId;
 use serde::{Deserialize, Serialize};
 
 /// Which step and which picture of the batch a person looks at.
@@ -13,6 +14,8 @@ pub struct Film {
     pub pinned: Option<usize>,
     /// Held beside it, behind a divider.
     pub compared: Option<usize>,
+    /// The run that the one behind the divider is of, if it is not the one at hand.
+    pub beside: Option<JobId>,
     pub play: Option<Play>,
     /// One picture of the batch; all of them when `None`.
     pub picture: Option<usize>,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, unbounded};
 use engine::images::{Provenance, save_new};
 
-use crate::command::{Batch, News};
+use crate::command::{Batch, News, SheetToSave};
 use crate::settings::Settings;
 
 /// The thread that saves. Dropping it waits until everything handed over is on the disk.
@@ -17,6 +17,7 @@ pub struct Saver {
 
 enum Work {
     Batch(Box<Batch>),
+    Sheet(SheetToSave),
     Settings(Box<Settings>, PathBuf),
 }
 
@@ -29,6 +30,10 @@ impl Saver {
                 match work {
                     Work::Batch(batch) => tell(match save(&batch) {
                         Ok(files) => News::Saved(files),
+                        Err(text) => News::SaveFailed(text),
+                    }),
+                    Work::Sheet(sheet) => tell(match save_sheet(&sheet) {
+                        Ok(file) => News::Saved(vec![file]),
                         Err(text) => News::SaveFailed(text),
                     }),
                     Work::Settings(settings, folder) => {
@@ -44,6 +49,10 @@ impl Saver {
 
     pub fn save(&self, batch: Batch) {
         self.hand_over(Work::Batch(Box::new(batch)));
+    }
+
+    pub fn save_sheet(&self, sheet: SheetToSave) {
+        self.hand_over(Work::Sheet(sheet));
     }
 
     pub fn remember(&self, settings: Settings, folder: PathBuf) {
@@ -78,4 +87,11 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
         save_new(&batch.folder, &stem, pixels, &provenance).map_err(|error| error.to_string())
     };
     (0..).zip(&batch.pictures).map(kept).collect()
+}
+
+fn save_sheet(SheetToSave { model, vae, folder, made }: &SheetToSave) -> Result<PathBuf, String> {
+    let (vae, concepts, vary) = (vae.clone(), made.concepts.clone(), made.sheet.sides().cloned().collect());
+    let recipe = made.sheet.recipe.clone();
+    let provenance = Provenance { vae, concepts, vary, ..Provenance::new(model.as_str(), recipe) };
+    save_new(folder, "sheet", &made.whole(), &provenance).map_err(|error| error.to_string())
 }

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::curves::SchedulePlot;
 use crate::film::Playing;
+pub use crate::tab::Tab;
 use crate::views::Views;
 
 /// Everything that is the same at the next start.
@@ -76,43 +77,6 @@ impl ThemeChoice {
             Self::System => "Like the system",
             Self::Dark => "Dark",
             Self::Light => "Light",
-        }
-    }
-}
-
-/// What the right side panel can show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tab {
-    Schedule,
-    Look,
-    Branches,
-    Concepts,
-    #[default]
-    Models,
-}
-
-impl Tab {
-    pub const ALL: [Self; 5] = [Self::Schedule, Self::Look, Self::Branches, Self::Concepts, Self::Models];
-
-    /// Name in the window.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Schedule => "Schedule",
-            Self::Look => "Look",
-            Self::Branches => "Branches",
-            Self::Concepts => "Concepts",
-            Self::Models => "Models",
-        }
-    }
-
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Schedule => "How much noise is left at each step.",
-            Self::Look => "Looks into latent space: channels, noise, and the way there and back.",
-            Self::Branches => "The runs of this session, and which grew out of which.",
-            Self::Concepts => "Words that were taught to a model (textual inversion).",
-            Self::Models => "The models on this machine.",
         }
     }
 }

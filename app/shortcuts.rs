@@ -2,7 +2,7 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::command::{BranchWish, Command, ViewWish};
+use crate::command::{BranchWish, Command, SheetWish, ViewWish};
 use crate::state::AppState;
 
 const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
@@ -43,6 +43,9 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
             } else if state.live_run().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
                 commands.push(Command::Stop);
+            } else if state.sheet.making().is_some() {
+                input.consume_key(Modifiers::NONE, Key::Escape);
+                commands.push(Command::Sheet(SheetWish::Cancel));
             } else if state.branches.leaving.is_some() {
                 commands.push(Command::Branch(BranchWish::Stay));
             } else if state.film.pinned.is_some() || state.film.play.is_some() {

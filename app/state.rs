@@ -4,6 +4,7 @@
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
 mod branching;
+mod comparing;
 mod concepts;
 mod converting;
 pub mod download;
@@ -38,6 +39,7 @@ use crate::library::{Catalogue, Work};
 use crate::problems::{Place, Problems, place_of};
 use crate::run::Run;
 use crate::settings::Settings;
+use crate::sheet::SheetDesk;
 
 /// The state of the desk.
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ pub struct AppState {
     /// The run at hand; the others are among the branches.
     pub run: Option<Run>,
     pub branches: Branches,
+    pub sheet: SheetDesk,
     pub queued: Option<Planned>,
     pub film: Film,
     pub looking: Looking,
@@ -134,6 +137,7 @@ impl AppState {
             start_picture: None,
             run: None,
             branches: Branches::default(),
+            sheet: SheetDesk::default(),
             queued: None,
             film: Film::default(),
             looking: Looking::default(),
@@ -206,6 +210,10 @@ impl AppState {
 
     /// Does what was asked, and says what is left to be done outside.
     pub fn handle(&mut self, command: Command) -> Vec<Effect> {
+        use Command::{PinStep, ScrubTo, StepBy, TogglePlay, View};
+        if matches!(command, PinStep(_) | ScrubTo(_) | StepBy(_) | TogglePlay { .. } | View(_)) {
+            self.hide_sheet();
+        }
         let mut effects = self.carry_out(command);
         effects.extend(self.look());
         effects
@@ -245,6 +253,7 @@ impl AppState {
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::Download(wish) => return self.handle_download(wish),
             Command::Branch(wish) => return self.handle_branch(wish),
+            Command::Sheet(wish) => return self.handle_sheet(wish),
             Command::Convert(wish) => return self.handle_conversion(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),

@@ -14,7 +14,9 @@ use crate::shortcuts;
 use crate::state::AppState;
 use crate::textures::{Textures, Use};
 use crate::theme::{self, Tokens};
-use crate::widgets::{close_ui, field_frame, focus_ring, label_ui, note_ui, outlined_button_ui, tip};
+use crate::widgets::{
+    Icon, Tool, close_ui, field_frame, focus_ring, icon_button_ui, label_ui, note_ui, outlined_button_ui, tip,
+};
 
 const ROW: f32 = 52.0;
 const ROW_GAP: f32 = 4.0;
@@ -111,7 +113,9 @@ fn row_ui(
     let is_at_hand = state.run.as_ref().is_some_and(|at_hand| at_hand.job.id == run.job.id);
     let indent = indent_of(row.depth);
     let card = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
-    let press = Rect::from_min_max(card.min, pos2(card.right() - 26.0, card.bottom()));
+    let can_compare = !is_at_hand && !run.frames.is_empty();
+    let tools = if can_compare { 50.0 } else { 26.0 };
+    let press = Rect::from_min_max(card.min, pos2(card.right() - tools, card.bottom()));
     let response = ui.interact(press, Id::unique(("run", run.job.id.0)), Sense::click());
     let title = row.title();
     response
@@ -141,8 +145,17 @@ fn row_ui(
     if tip(response, &title, None, &sentence).clicked() && !is_at_hand {
         commands.push(Command::Branch(BranchWish::Show(run.job.id)));
     }
+    if can_compare {
+        let place = Rect::from_center_size(pos2(press.right() + 11.0, card.center().y), Vec2::splat(22.0));
+        let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
+        let name = format!("Compare with run: {title}");
+        let sentence = "Holds its picture beside the one on the canvas, behind a divider.";
+        if icon_button_ui(&mut corner, Icon::Compare, &name, None, sentence, Tool::Bare).clicked() {
+            commands.push(Command::Branch(BranchWish::Compare(run.job.id)));
+        }
+    }
     if !run.is_live() {
-        let place = Rect::from_center_size(pos2(press.right() + 11.0, card.center().y), Vec2::splat(16.0));
+        let place = Rect::from_center_size(pos2(card.right() - 15.0, card.center().y), Vec2::splat(16.0));
         let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
         let sentence = "Takes it out of this list. Saved pictures stay where they are.";
         let response = close_ui(&mut corner, &format!("Forget run: {title}"));

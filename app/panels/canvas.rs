@@ -138,6 +138,9 @@ fn name_of(state: &AppState) -> String {
 fn aspect_of(state: &AppState, panes: &[Pane<'_>]) -> f32 {
     let pixels = panes.iter().find_map(|pane| pane.picture);
     let of_pixels = pixels.map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
+    if state.sheet.on_canvas().is_some() {
+        return of_pixels;
+    }
     let of_recipe = state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }

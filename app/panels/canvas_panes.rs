@@ -31,6 +31,11 @@ pub const TITLE_HEIGHT: f32 = 22.0;
 
 /// All of them, in reading order.
 pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
+    if state.looked_at().is_none()
+        && let Some(sheet) = state.sheet.on_canvas()
+    {
+        return vec![Pane { view: None, picture: Some(sheet), compared: None }];
+    }
     let views = &state.settings.views;
     let picture = state.film.picture;
     let of = |view: StepView, at: usize| state.shown_of(view).and_then(|shown| shown.pictures.get(at));

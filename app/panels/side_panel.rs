@@ -9,7 +9,7 @@ use egui::{
 };
 use engine::recipe::Recipe;
 
-use super::{branches_ui, concepts_ui, look_ui, models_ui, schedule_ui};
+use super::{branches_ui, concepts_ui, look_ui, models_ui, schedule_ui, sheet_ui};
 use crate::command::Command;
 use crate::curves::Curves;
 use crate::settings::Tab;
@@ -119,6 +119,7 @@ fn contents_ui(
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
             Tab::Look => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, state, textures, commands),
+            Tab::Sheet => sheet_ui(ui, state, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),
         });

@@ -20,6 +20,7 @@ impl AppState {
                     run.name = name;
                 }
             }
+            BranchWish::Compare(job) => return self.compare_run(job),
             BranchWish::Forget(job) => return self.forget_run(job),
             BranchWish::TakeSettings => {
                 if let Some(run) = &self.run {
@@ -97,6 +98,7 @@ impl AppState {
 
     fn show_run(&mut self, job: JobId) -> Vec<Effect> {
         let Some(run) = self.branches.take(job) else { return Vec::new() };
+        self.hide_sheet();
         if let Some(before) = self.run.replace(run) {
             self.branches.keep(before);
         }

@@ -68,6 +68,9 @@ impl AppState {
     }
 
     fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
+        if let Some(effects) = self.receive_cell(id, &event) {
+            return effects;
+        }
         let vae = self.card().and_then(|card| card.vae.clone());
         let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
         let Some(run) = runs.find(|run| run.job.id == id) else {

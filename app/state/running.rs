@@ -1,7 +1,7 @@
 //! What [`AppState`] does to begin a run and to end it.
 
 use engine::recipe::Recipe;
-use engine::session::{Job, JobId, Request, StopFlag};
+use engine::session::{JobId, Request};
 
 use super::{AppState, Model};
 use crate::branches::{Parent, Planned};
@@ -29,7 +29,7 @@ impl AppState {
         self.last_seed = Some(self.recipe.seed);
         let planned = self.planned();
         self.branches.leaving = None;
-        if self.live_run().is_some() {
+        if self.is_making() {
             self.queued = Some(planned);
             return Vec::new();
         }
@@ -37,6 +37,7 @@ impl AppState {
     }
 
     pub(super) fn start(&mut self, planned: Planned) -> Vec<Effect> {
+        self.hide_sheet();
         let film_of = planned.parent.map(|parent| parent.job);
         if let Some(shown) = self.shown() {
             self.before = shown.pictures.to_vec();
@@ -54,8 +55,7 @@ impl AppState {
         parent: Option<Parent>,
         film_of: Option<JobId>,
     ) -> Vec<Effect> {
-        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
-        self.next_job += 1;
+        let job = self.next_job();
         self.film = Film::default();
         self.warning = None;
         self.problems.clear(Place::Run);

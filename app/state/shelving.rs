@@ -14,9 +14,7 @@ const MOST_RECENT: usize = 12;
 impl AppState {
     /// True while disk and cores are needed for something better than hashes.
     pub fn is_busy(&self) -> bool {
-        self.settings.hashing_paused
-            || self.live_run().is_some()
-            || matches!(self.model, Model::Opening { .. })
+        self.settings.hashing_paused || self.is_making() || matches!(self.model, Model::Opening { .. })
     }
 
     pub(super) fn handle_library(&mut self, wish: LibraryWish) -> Vec<Effect> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use engine::diffusion::StepView;
-use engine::session::Request;
+use engine::session::{JobId, Request};
 
 use super::{AppState, Shown};
 use crate::command::{Effect, ViewWish};
@@ -17,15 +17,16 @@ impl AppState {
 
     /// The same of another view.
     pub fn shown_of(&self, view: StepView) -> Option<Shown<'_>> {
-        if let Some(run) = &self.run {
-            if let Some(step) = self.looked_at()
-                && let Some((pictures, is_full)) = run.pictures_of(step, view)
-            {
-                return Some(Shown { pictures, step: Some(step), is_full });
-            }
-            if let Some((pictures, is_full)) = run.latest_of(view) {
-                return Some(Shown { pictures, step: None, is_full });
-            }
+        if let (Some(run), Some(step)) = (&self.run, self.looked_at())
+            && let Some((pictures, is_full)) = run.pictures_of(step, view)
+        {
+            return Some(Shown { pictures, step: Some(step), is_full });
+        }
+        if let Some(sheet) = self.sheet.on_canvas() {
+            return Some(Shown { pictures: std::slice::from_ref(sheet), step: None, is_full: true });
+        }
+        if let Some((pictures, is_full)) = self.run.as_ref().and_then(|run| run.latest_of(view)) {
+            return Some(Shown { pictures, step: None, is_full });
         }
         let has_steps = self.run.as_ref().is_some_and(|run| !run.frames.is_empty());
         (!self.before.is_empty() && !has_steps).then_some(Shown {
@@ -38,7 +39,8 @@ impl AppState {
     /// What lies behind the divider, of a view.
     pub fn compared_of(&self, view: StepView) -> Option<Shown<'_>> {
         let step = self.film.compared?;
-        let (pictures, is_full) = self.run.as_ref()?.pictures_of(step, view)?;
+        let run = self.film.beside.map_or(self.run.as_ref(), |job| self.run_of(job))?;
+        let (pictures, is_full) = run.pictures_of(step, view)?;
         Some(Shown { pictures, step: Some(step), is_full })
     }
 
@@ -82,7 +84,7 @@ impl AppState {
 
     /// Holds the step at hand, and `step` beside it.
     fn compare(&mut self, step: Option<usize>) {
-        self.film.compared = None;
+        (self.film.compared, self.film.beside) = (None, None);
         let frames = self.run.as_ref().map(|run| &run.frames).filter(|frames| frames.len() > 1);
         let (Some(frames), Some(step)) = (frames, step) else { return };
         let is_there = frames.iter().any(|frame| frame.step == step);
@@ -92,6 +94,19 @@ impl AppState {
             self.film.hovered = None;
             self.film.compared = Some(step);
         }
+    }
+
+    /// Holds the run at hand where it is, and the end of another one beside it.
+    pub(super) fn compare_run(&mut self, job: JobId) -> Vec<Effect> {
+        let end = self.run_of(job).and_then(|run| run.frames.last()).map(|frame| frame.step);
+        let is_other = self.run.as_ref().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
+        let (Some(end), true) = (end, is_other) else { return Vec::new() };
+        self.hide_sheet();
+        self.film.pinned = self.current_step();
+        self.film.play = None;
+        self.film.hovered = None;
+        (self.film.compared, self.film.beside) = (Some(end), Some(job));
+        self.develop()
     }
 
     pub(super) fn pin(&mut self, step: Option<usize>) -> Vec<Effect> {
@@ -111,7 +126,9 @@ impl AppState {
         let Some(run) = self.run.as_mut() else { return Vec::new() };
         // At rest the last step is what the canvas shows.
         let last = run.frames.last().map(|frame| frame.step).filter(|_| !run.is_live());
-        let held: Vec<usize> = [pinned.or(last), self.film.compared].into_iter().flatten().collect();
+        // Another run's steps are as they were left.
+        let compared = self.film.compared.filter(|_| self.film.beside.is_none());
+        let held: Vec<usize> = [pinned.or(last), compared].into_iter().flatten().collect();
         let Some((step, view)) = run.next_decode(&held, &views) else { return Vec::new() };
         run.asked = Some(((step, view), Instant::now()));
         vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]

@@ -12,6 +12,7 @@ const PAPER: [u8; 3] = [255; 3];
 const INK: [u8; 3] = [20, 20, 22];
 
 /// A grid that fills up picture by picture. It takes no more memory than the sheet does.
+#[derive(Clone)]
 pub struct Grid {
     paper: Pixels,
     cell: (u32, u32),

@@ -1,11 +1,14 @@
 //! Runs that grow out of one another, in the window.
 
-use app::command::{BranchWish, Command, Effect};
+use std::sync::Arc;
+
+use app::command::{BranchWish, Command, Effect, ViewWish};
 use app::run::Phase;
 use app::settings::{Settings, Tab, WindowLayout};
 use app::state::AppState;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use engine::diffusion::StepView;
 use engine::recipe::{Guidance, Recipe};
 use engine::session::{JobEvent, JobId, Request};
 
@@ -139,6 +142,28 @@ fn a_run_that_is_shown_again_has_its_film_and_its_name() {
     assert_eq!(state.run.as_ref().map(|run| run.job.id), Some(second));
     branch(&mut state, BranchWish::Forget(second));
     assert!(state.run.is_none() && state.shown().is_none());
+}
+
+#[test]
+fn two_runs_are_compared_behind_a_divider() {
+    let mut state = opened();
+    let first = run(&mut state);
+    branch(&mut state, BranchWish::Leave(Some(5)));
+    edit(&mut state, |recipe| recipe.prompt = "an owl".into());
+    let second = run(&mut state);
+    branch(&mut state, BranchWish::Compare(second));
+    assert!(state.compared_of(StepView::Predicted).is_none(), "a run is not compared with itself");
+    branch(&mut state, BranchWish::Compare(first));
+    let theirs = state.run_of(first).expect("it is kept").pictures.clone();
+    let behind = state.compared_of(StepView::Predicted).expect("the other run's end");
+    assert!(Arc::ptr_eq(&behind.pictures[0], &theirs[0]));
+    assert_eq!(state.shown().and_then(|shown| shown.step), Some(19));
+    state.handle(Command::View(ViewWish::Compare(Some(3))));
+    let own = state.run.as_ref().and_then(|run| run.pictures_of(3, StepView::Predicted)).expect("a step");
+    let behind = state.compared_of(StepView::Predicted).expect("a step of this run");
+    assert!(Arc::ptr_eq(&behind.pictures[0], &own.0[0]));
+    state.handle(Command::PinStep(None));
+    assert!(state.compared_of(StepView::Predicted).is_none());
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn sigmas(steps: usize) -> Vec<f32> {
 }
 
 /// A sun over the sea, the clearer the larger `clear` is: the same on every machine.
-fn tide(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
+pub fn tide(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
     let mut rgb = Vec::new();
     for at in 0..side * side {
         let (x, y) = ((at % side) as f32 / side as f32, (at / side) as f32 / side as f32);

@@ -24,6 +24,7 @@ mod samplers;
 mod sampling;
 mod sampling_room;
 mod session;
+mod sheet_desk;
 mod sheets;
 mod side_panel;
 mod tokens;

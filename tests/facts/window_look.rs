@@ -1,9 +1,12 @@
 //! How the window looks. Pictures are compared only where a graphics adapter exists.
 
+use std::time::Duration;
+
 use app::app::TidepoolApp;
-use app::command::{BranchWish, Command, News};
+use app::command::{BranchWish, Command, News, SheetWish};
 use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::sheet::Side;
 use app::views::Views;
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
@@ -12,7 +15,7 @@ use engine::recipe::{Guidance, Recipe, Start};
 use engine::session::JobEvent;
 
 use crate::concepts_in_prompts::concept;
-use crate::desk::Desk;
+use crate::desk::{Desk, tide};
 
 /// A window that can be painted, if this machine can paint.
 fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
@@ -175,4 +178,21 @@ fn four_views_of_a_step_in_the_light() {
     desk.finish(id, &recipe);
     desk.harness.state_mut().state.handle(Command::PinStep(Some(12)));
     snapshot(&mut desk, "four_views_light");
+}
+
+#[test]
+fn a_sheet_that_is_being_made() {
+    let Some(easel) = easel([1440.0, 900.0], 1.0, egui::Theme::Dark) else { return };
+    let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let mut desk = Desk::opened(easel, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
+    let down = Side { name: "sampler", values: "euler, heun".into() };
+    desk.press(Command::Sheet(SheetWish::Down(Some(down))));
+    desk.harness.get_by_label("Make the sheet").click();
+    for at in 0..5 {
+        let (id, _) = desk.job();
+        let (pictures, elapsed) = (vec![tide(128, 1.0, at)], Duration::from_secs(1));
+        desk.tell_job(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
+    }
+    snapshot(&mut desk, "sheet");
 }

@@ -1,0 +1,44 @@
+//! The tabs of the right side.
+
+use serde::{Deserialize, Serialize};
+
+/// What the right side panel can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tab {
+    Schedule,
+    Look,
+    Branches,
+    Sheet,
+    Concepts,
+    #[default]
+    Models,
+}
+
+impl Tab {
+    pub const ALL: [Self; 6] =
+        [Self::Schedule, Self::Look, Self::Branches, Self::Sheet, Self::Concepts, Self::Models];
+
+    /// Name in the window.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Schedule => "Schedule",
+            Self::Look => "Look",
+            Self::Branches => "Branches",
+            Self::Sheet => "Sheet",
+            Self::Concepts => "Concepts",
+            Self::Models => "Models",
+        }
+    }
+
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Schedule => "How much noise is left at each step.",
+            Self::Look => "Looks into latent space: channels, noise, and the way there and back.",
+            Self::Branches => "The runs of this session, and which grew out of which.",
+            Self::Sheet => "One recipe over lists of values: a labelled sheet to compare.",
+            Self::Concepts => "Words that were taught to a model (textual inversion).",
+            Self::Models => "The models on this machine.",
+        }
+    }
+}
