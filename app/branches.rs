@@ -1,5 +1,6 @@
 //! The runs of a session as a tree: which one left which, and where.
 
+use engine::diffusion::SamplerOption;
 use engine::recipe::{Recipe, Start};
 use engine::session::JobId;
 
@@ -112,8 +113,21 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
     if to.sampler != from.sampler {
         changes.push(to.sampler.label().to_owned());
     }
+    for option in SamplerOption::ALL {
+        let value = to.sampler_options.get(option);
+        if value != from.sampler_options.get(option) {
+            let value = value.map_or_else(|| "as usual".to_owned(), |value| value.to_string());
+            changes.push(format!("{} {value}", option.label().to_lowercase()));
+        }
+    }
     if to.schedule != from.schedule {
         changes.push(to.schedule.label().to_owned());
+    }
+    if to.schedule_options != from.schedule_options {
+        changes.push("other rho or betas".to_owned());
+    }
+    if to.noise != from.noise {
+        changes.push(format!("noise of {}", to.noise.label()));
     }
     if to.steps != from.steps {
         changes.push(format!("{} steps", to.steps));

@@ -9,12 +9,13 @@ use crate::state::AppState;
 use crate::theme::{self, Tokens};
 use crate::widgets::{Icon, Number, NumberLook, focus_ring, number_ui, text_button_ui, tip};
 
-pub fn film_controls_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     let now = ui.input(|input| input.time);
     let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
-    let response = text_button_ui(ui, Some(icon), name, Some(shortcuts::PLAY_KEY));
+    let key = Some(shortcuts::PLAY_KEY);
+    let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
     let sentence = "Shows the steps one after another. Arrow keys go step by step; a drag over the film runs through it.";
-    if tip(response, name, Some(shortcuts::PLAY_KEY), sentence).clicked() {
+    if tip(response, name, key, sentence).clicked() {
         commands.push(Command::TogglePlay { now });
     }
     let mut how = state.settings.playing;
@@ -59,9 +60,10 @@ fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bo
 }
 
 /// Lets go of a step that is held, or puts another beside it.
-pub fn compare_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if state.film.compared.is_some() {
-        let response = text_button_ui(ui, Some(Icon::Compare), "End comparing", Some(shortcuts::STOP_KEY));
+        let key = Some(shortcuts::STOP_KEY).filter(|_| !is_tight);
+        let response = text_button_ui(ui, Some(Icon::Compare), "End comparing", key);
         if response.clicked() {
             commands.push(Command::PinStep(None));
         }
@@ -69,14 +71,16 @@ pub fn compare_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
     let key = Some(shortcuts::COMPARE_KEY);
     let sentence = "Puts another step beside the one at hand, with a divider between them to drag. Then click the other step.";
-    let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key);
+    let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key.filter(|_| !is_tight));
     if tip(response, "Compare", key, sentence).clicked() {
         commands.push(Command::View(ViewWish::Compare(state.other_step())));
     }
     if let Some(step) = state.film.pinned {
-        let response =
-            text_button_ui(ui, None, &format!("Let go of step {}", step + 1), Some(shortcuts::STOP_KEY));
-        if response.clicked() {
+        let name = format!("Let go of step {}", step + 1);
+        let text = if is_tight { "Let go" } else { &name };
+        let key = Some(shortcuts::STOP_KEY);
+        let response = text_button_ui(ui, None, text, key.filter(|_| !is_tight));
+        if tip(response, &name, key, "The canvas shows the newest again.").clicked() {
             commands.push(Command::PinStep(None));
         }
     }

@@ -17,6 +17,8 @@ use crate::textures::{Textures, Use};
 use crate::theme::{self, Tokens};
 use crate::widgets::{Icon, close_ui, dashed_rect, text_button_ui, tip};
 
+/// Below this the film's head says less.
+const TIGHT_HEAD: f32 = 760.0;
 const TILE_HEIGHT: f32 = 64.0;
 const TILE_GAP: f32 = 6.0;
 const LABEL_HEIGHT: f32 = 20.0;
@@ -101,9 +103,11 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.add_space(RING);
         ui.label(egui::RichText::new("Film").font(theme::heading()).color(tokens.text));
         let Some(run) = state.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
-        film_controls_ui(ui, state, commands);
-        leave_ui(ui, state, commands);
-        compare_ui(ui, state, commands);
+        // Where there is little room, keys are told by the tooltips alone.
+        let is_tight = ui.available_width() < TIGHT_HEAD;
+        film_controls_ui(ui, state, is_tight, commands);
+        leave_ui(ui, state, is_tight, commands);
+        compare_ui(ui, state, is_tight, commands);
         export_ui(ui, state, commands);
         // Where the knobs leave no room for all the numbers, those that matter least go first.
         let texts = facts(state, run).map(|facts| [facts.join(" · "), facts[..2].join(" · ")]);
@@ -120,9 +124,10 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 /// Where the next run leaves this one, or the button that says so.
-fn leave_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if let Some(step) = state.branches.leaving {
-        let text = format!("The next run goes on from step {}", step + 1);
+        let begin = if is_tight { "Branching at" } else { "The next run goes on from" };
+        let text = format!("{begin} step {}", step + 1);
         let tokens = Tokens::of(ui);
         ui.label(egui::RichText::new(text).font(theme::label()).color(tokens.accent));
         if close_ui(ui, "Do not branch").clicked() {
@@ -131,7 +136,7 @@ fn leave_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         return;
     }
     let key = Some(shortcuts::BRANCH_KEY);
-    let response = text_button_ui(ui, Some(Icon::Branch), "Branch", key);
+    let response = text_button_ui(ui, Some(Icon::Branch), "Branch", key.filter(|_| !is_tight));
     let sentence = "The next run keeps the noisy picture of this step and goes on with another prompt, guidance, \
                     sampler or seed.";
     if tip(response, "Branch from here", key, sentence).clicked() {

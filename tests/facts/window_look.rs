@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use app::app::TidepoolApp;
-use app::command::{BranchWish, Command, News, SheetWish};
+use app::command::{BranchWish, Command, ExportWish, News, SheetWish};
 use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use app::sheet::Side;
@@ -195,4 +195,47 @@ fn a_sheet_that_is_being_made() {
         desk.tell_job(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
     snapshot(&mut desk, "sheet");
+}
+
+/// A finished run with a step held.
+fn held(easel: HarnessBuilder<TidepoolApp>, choice: ThemeChoice) -> Desk {
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let mut desk = Desk::opened(easel, settings(choice, recipe));
+    desk.harness.get_by_label("Generate").click();
+    let (id, recipe) = desk.job();
+    desk.run_steps(id, &recipe, 20);
+    desk.finish(id, &recipe);
+    desk.press(Command::PinStep(Some(12)));
+    desk
+}
+
+#[test]
+fn a_step_to_branch_from_in_a_narrow_window() {
+    let Some(easel) = easel([960.0, 600.0], 1.0, egui::Theme::Dark) else { return };
+    let mut desk = held(easel, ThemeChoice::Dark);
+    desk.press(Command::Branch(BranchWish::Leave(None)));
+    snapshot(&mut desk, "branching_narrow");
+}
+
+#[test]
+fn the_film_to_be_exported() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let mut desk = held(easel, ThemeChoice::Light);
+    desk.press(Command::Export(ExportWish::Show(true)));
+    snapshot(&mut desk, "export_light");
+}
+
+#[test]
+fn two_runs_beside_one_another() {
+    let Some(easel) = easel([1440.0, 900.0], 1.0, egui::Theme::Dark) else { return };
+    let mut desk = held(easel, ThemeChoice::Dark);
+    let first = desk.harness.state().state.run.as_ref().map(|run| run.job.id).expect("a run");
+    desk.press(Command::Branch(BranchWish::Leave(None)));
+    desk.harness.get_by_label("Branch").click();
+    let (second, recipe) = desk.job();
+    desk.run_steps(second, &recipe, 16);
+    desk.tell_job(second, JobEvent::Stopped);
+    desk.press(Command::Branch(BranchWish::Compare(first)));
+    desk.press(Command::ShowTab { tab: Some(Tab::Branches), drawer: false });
+    snapshot(&mut desk, "comparing_runs");
 }
