@@ -25,12 +25,12 @@ pub struct RoundTrip {
     pub decoded: Arc<Pixels>,
     /// How far they are apart, times [`RoundTrip::AMPLIFIED`].
     pub difference: Arc<Pixels>,
-    /// The mean of how far they are apart, in 255ths.
+    /// The mean of how far they are apart, of 255.
     pub mean_difference: f32,
 }
 
 impl RoundTrip {
-    /// What the autoencoder loses is a few 255ths, which nobody sees unless it is made this much stronger.
+    /// What the autoencoder loses is a few of 255, which nobody sees unless it is made this much stronger.
     pub const AMPLIFIED: u8 = 8;
 
     /// # Panics

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::Pixels;
 use engine::look::{Channel, RoundTrip};
-use engine::recipe::Start;
+use engine::recipe::{Recipe, Start};
 use engine::session::{Look, PictureAt, Request, Seen};
 
 use super::AppState;
@@ -108,12 +108,13 @@ impl AppState {
     pub fn noise_step(&self) -> (usize, f32) {
         let steps = self.recipe.steps.clamp(1, 1000) as usize;
         let step = self.looking.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
-        let trained = self.card().map(|card| card.training_sigmas.to_vec());
-        let noise = trained.map_or_else(
-            || NoiseSchedule::scaled_linear(0.00085, 0.012, 1000),
-            |training_sigmas| NoiseSchedule { training_sigmas },
-        );
-        (step, self.recipe.schedule.sigmas(steps, &noise)[step])
+        let stable_diffusion = || NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        let trained = self.card().and_then(|card| self.recipe.noise_schedule(&card.scheduler).ok());
+        let noise = trained.unwrap_or_else(stable_diffusion);
+        let recipe = Recipe { steps: steps as u32, ..self.recipe.clone() };
+        // What is wrong with a rho is told under its field.
+        let sigmas = recipe.sigmas(&noise).unwrap_or_else(|_| recipe.schedule.sigmas(steps, &noise));
+        (step, sigmas[step])
     }
 
     /// The step whose channels are looked at, and the view of it.
