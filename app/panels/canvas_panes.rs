@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use egui::text::{LayoutJob, TextWrapping};
 use egui::{
     Align2, Color32, CornerRadius, CursorIcon, Pos2, Rect, Role, Sense, Stroke, Ui, UiBuilder, Vec2,
     WidgetInfo, accesskit, pos2, vec2,
@@ -162,15 +163,23 @@ pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: 
             pill_ui(ui, at, align, &format!("step {}", step + 1));
         }
     }
+    if let Some(title) = state.title_beside() {
+        pill_ui(ui, pos2(x + 10.0, top + 26.0), Align2::LEFT_TOP, &title);
+    }
     let divider = divider.on_hover_cursor(CursorIcon::ResizeHorizontal);
     if !divider.dragged() {
         tip(divider, "Divider", None, "Left of it lies the step that is held, right of it the other.");
     }
 }
 
+/// Words on a picture are cut beyond this.
+const MOST_WORDS: f32 = 220.0;
+
 /// Words on a picture.
 fn pill_ui(ui: &Ui, at: Pos2, align: Align2, text: &str) {
-    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::mono(), Color32::WHITE);
+    let mut job = LayoutJob::simple_singleline(text.to_owned(), theme::mono(), Color32::WHITE);
+    job.wrap = TextWrapping::truncate_at_width(MOST_WORDS);
+    let galley = ui.painter().layout_job(job);
     let rect = align.anchor_size(at, galley.size() + Vec2::new(12.0, 6.0));
     ui.painter().rect_filled(rect, CornerRadius::same(theme::CORNER_FIELD), Color32::from_black_alpha(165));
     ui.painter().galley(rect.min + vec2(6.0, 3.0), galley, Color32::WHITE);

@@ -2,30 +2,20 @@
 
 use std::path::Path;
 
-use egui::{CornerRadius, Frame, Margin, Stroke, Ui};
+use egui::Ui;
 
 use crate::command::{Command, ConversionWish};
 use crate::conversion::Conversion;
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
-use crate::widgets::{bar_ui, note_ui, outlined_button_ui, tip};
+use crate::widgets::{bar_ui, card_ui, note_ui, outlined_button_ui, tip};
 
 pub fn convert_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let offered = state.offered_conversion();
     if offered.is_none() && matches!(state.conversion, Conversion::Idle) {
         return;
     }
-    let tokens = Tokens::of(ui);
-    Frame::new()
-        .fill(tokens.card)
-        .stroke(Stroke::new(1.0, tokens.line))
-        .corner_radius(CornerRadius::same(theme::CORNER_CARD))
-        .inner_margin(Margin::symmetric(11, 9))
-        .show(ui, |ui| {
-            ui.set_width(ui.available_width());
-            ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
-            contents_ui(ui, state, commands);
-        });
+    card_ui(ui, |ui| contents_ui(ui, state, commands));
     ui.add_space(theme::GAP_M);
 }
 

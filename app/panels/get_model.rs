@@ -1,61 +1,49 @@
 //! A card for a model that is not here yet: what it is, then how it comes.
 
-use egui::{CornerRadius, Frame, Key, Margin, OpenUrl, RichText, Stroke, TextEdit, Ui, vec2};
+use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
 use crate::command::{Command, DownloadWish};
 use crate::hub::{Doing, Offer, in_words};
 use crate::state::AppState;
 use crate::state::download::{Ending, Left, Phase, Running};
 use crate::theme::{self, Tokens};
-use crate::widgets::{bar_ui, field_frame, link_ui, note_ui, outlined_button_ui, problem_ui, tip};
+use crate::widgets::{bar_ui, card_ui, field_frame, link_ui, note_ui, outlined_button_ui, problem_ui, tip};
 
 pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let mut wishes = Vec::new();
-    Frame::new()
-        .fill(tokens.card)
-        .stroke(Stroke::new(1.0, tokens.line))
-        .corner_radius(CornerRadius::same(theme::CORNER_CARD))
-        .inner_margin(Margin::symmetric(11, 9))
-        .show(ui, |ui| {
-            ui.set_width(ui.available_width());
-            ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
-            let download = &state.download;
-            match &download.phase {
-                Phase::Idle => wish_ui(ui, &download.name, &mut wishes),
-                Phase::Asking { name, .. } => {
-                    name_ui(ui, name);
-                    note_ui(ui, "Asking the hub what it is…", theme::small(), tokens.dim);
-                    buttons_ui(
-                        ui,
-                        None,
-                        Some(("Cancel", "Asks no more.", DownloadWish::Cancel)),
-                        &mut wishes,
-                    );
-                }
-                Phase::Offered(offer) => offer_ui(ui, offer, &mut wishes),
-                Phase::Running(running) => running_ui(ui, running, &mut wishes),
-                Phase::Paused(left) => paused_ui(ui, left, &mut wishes),
-                Phase::Complete { name, source } => {
-                    name_ui(ui, name);
-                    note_ui(ui, "It is here, and every file was checked.", theme::small(), tokens.dim);
-                    ui.horizontal(|ui| {
-                        if outlined_button_ui(ui, "Open it", true).clicked() {
-                            commands.push(Command::OpenModel(source.clone()));
-                            wishes.push(DownloadWish::Cancel);
-                        }
-                        if outlined_button_ui(ui, "Close", false).clicked() {
-                            wishes.push(DownloadWish::Cancel);
-                        }
-                    });
-                }
+    card_ui(ui, |ui| {
+        let download = &state.download;
+        match &download.phase {
+            Phase::Idle => wish_ui(ui, &download.name, &mut wishes),
+            Phase::Asking { name, .. } => {
+                name_ui(ui, name);
+                note_ui(ui, "Asking the hub what it is…", theme::small(), tokens.dim);
+                buttons_ui(ui, None, Some(("Cancel", "Asks no more.", DownloadWish::Cancel)), &mut wishes);
             }
-            if let Some(text) = &download.problem
-                && problem_ui(ui, text, true)
-            {
-                wishes.push(DownloadWish::DismissProblem);
+            Phase::Offered(offer) => offer_ui(ui, offer, &mut wishes),
+            Phase::Running(running) => running_ui(ui, running, &mut wishes),
+            Phase::Paused(left) => paused_ui(ui, left, &mut wishes),
+            Phase::Complete { name, source } => {
+                name_ui(ui, name);
+                note_ui(ui, "It is here, and every file was checked.", theme::small(), tokens.dim);
+                ui.horizontal(|ui| {
+                    if outlined_button_ui(ui, "Open it", true).clicked() {
+                        commands.push(Command::OpenModel(source.clone()));
+                        wishes.push(DownloadWish::Cancel);
+                    }
+                    if outlined_button_ui(ui, "Close", false).clicked() {
+                        wishes.push(DownloadWish::Cancel);
+                    }
+                });
             }
-        });
+        }
+        if let Some(text) = &download.problem
+            && problem_ui(ui, text, true)
+        {
+            wishes.push(DownloadWish::DismissProblem);
+        }
+    });
     commands.extend(wishes.into_iter().map(Command::Download));
 }
 

@@ -3,7 +3,7 @@
 use engine::session::JobId;
 
 use super::AppState;
-use crate::branches::{Parent, Planned};
+use crate::branches::{Parent, Planned, Row};
 use crate::command::{BranchWish, Effect};
 use crate::film::Film;
 use crate::run::{Phase, Run};
@@ -37,6 +37,13 @@ impl AppState {
     /// Any run of this session.
     pub fn run_of(&self, job: JobId) -> Option<&Run> {
         self.run.iter().chain(&self.branches.kept).find(|run| run.job.id == job)
+    }
+
+    /// The title of the run behind the divider, if it is not the one at hand.
+    pub fn title_beside(&self) -> Option<String> {
+        let (job, _) = (self.film.beside?, self.film.compared?);
+        let rows = self.branches.tree(self.run.as_ref());
+        rows.iter().find(|row| row.run.job.id == job).map(Row::title)
     }
 
     pub(super) fn run_mut(&mut self, job: JobId) -> Option<&mut Run> {

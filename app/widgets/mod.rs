@@ -2,6 +2,7 @@
 
 mod bar;
 mod buttons;
+mod card;
 mod check;
 mod icons;
 mod number;
@@ -12,6 +13,7 @@ mod text;
 
 pub use bar::bar_ui;
 pub use buttons::{Tool, close_ui, focus_ring, icon_button_ui, link_ui, outlined_button_ui, text_button_ui};
+pub use card::card_ui;
 pub use check::check_ui;
 pub use icons::{Icon, logo_ui};
 pub use number::{Number, NumberLook, number_ui, seed_ui};
