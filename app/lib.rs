@@ -25,6 +25,7 @@ pub mod hub;
 pub mod library;
 pub mod panels;
 pub mod problems;
+pub mod read_prompt;
 pub mod run;
 pub mod saver;
 pub mod settings;

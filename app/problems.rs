@@ -8,6 +8,8 @@ use engine::recipe::RecipeError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     Model,
+    /// How the prompt is read, edited and mixed.
+    Words,
     StartImage,
     Steps,
     Guidance,
@@ -61,6 +63,12 @@ pub fn place_of(error: &RecipeError) -> Place {
         | RecipeError::NothingLeft(_) => Place::Schedule,
         RecipeError::Side { .. } => Place::Size,
         RecipeError::CfgScale(_) => Place::Guidance,
+        RecipeError::ClipSkip(_)
+        | RecipeError::TooManyEdits(_)
+        | RecipeError::Edit { .. }
+        | RecipeError::TooManyMixed(_)
+        | RecipeError::MixWeight(_)
+        | RecipeError::MixArc => Place::Words,
         RecipeError::BranchStep { .. }
         | RecipeError::BranchSize { .. }
         | RecipeError::BranchFrom(_)

@@ -26,7 +26,7 @@ use engine::diffusion::ScheduleOptions;
 use engine::images::Pixels;
 use engine::recipe::{Recipe, RecipeError, Start};
 use engine::session::{ModelCard, StopFlag};
-use engine::text::{Tokenized, Words};
+use engine::text::{Words, surgery};
 
 use self::download::Download;
 use self::looking::Looking;
@@ -37,6 +37,7 @@ use crate::export::Export;
 use crate::film::Film;
 use crate::library::{Catalogue, Work};
 use crate::problems::{Place, Problems, place_of};
+use crate::read_prompt::ReadPrompt;
 use crate::run::Run;
 use crate::settings::Settings;
 use crate::sheet::SheetDesk;
@@ -54,8 +55,9 @@ pub struct AppState {
     pub refused_concepts: BTreeMap<PathBuf, String>,
     /// What the last model read, concepts among it.
     pub words: Option<Words>,
-    pub prompt_tokens: Option<Tokenized>,
-    pub negative_tokens: Option<Tokenized>,
+    /// The prompts as they are read, once there is a model to read them.
+    pub prompt: Option<ReadPrompt>,
+    pub negative_prompt: Option<ReadPrompt>,
     /// The start image, once read.
     pub start_picture: Option<StartPicture>,
     /// The run at hand; the others are among the branches.
@@ -132,8 +134,8 @@ impl AppState {
             concepts: Concepts::default(),
             refused_concepts: BTreeMap::new(),
             words: None,
-            prompt_tokens: None,
-            negative_tokens: None,
+            prompt: None,
+            negative_prompt: None,
             start_picture: None,
             run: None,
             branches: Branches::default(),
@@ -307,19 +309,26 @@ impl AppState {
         Vec::new()
     }
 
-    fn edit(&mut self, recipe: Recipe) {
-        let prompts_differ =
-            recipe.prompt != self.recipe.prompt || recipe.negative_prompt != self.recipe.negative_prompt;
+    fn edit(&mut self, mut recipe: Recipe) {
+        let text_of = |recipe: &Recipe| {
+            (recipe.prompt.clone(), recipe.negative_prompt.clone(), recipe.text, recipe.steps)
+        };
+        let before = std::mem::take(&mut self.recipe);
+        if recipe.edits == before.edits {
+            surgery::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
+        }
+        let is_read_anew = text_of(&recipe) != text_of(&before);
         self.recipe = recipe;
-        if prompts_differ {
-            self.count_tokens();
+        if is_read_anew {
+            self.read_prompts();
         }
     }
 
-    fn count_tokens(&mut self) {
+    fn read_prompts(&mut self) {
         let Some(words) = &self.words else { return };
-        self.prompt_tokens = Some(words.tokenize(&self.recipe.prompt));
-        self.negative_tokens = Some(words.tokenize(&self.recipe.negative_prompt));
+        let read = |prompt: &str| Some(ReadPrompt::new(words, prompt, &self.recipe));
+        self.prompt = read(&self.recipe.prompt);
+        self.negative_prompt = read(&self.recipe.negative_prompt);
     }
 
     fn start_path(&self) -> Option<&PathBuf> {

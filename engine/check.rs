@@ -136,7 +136,8 @@ fn ask(part: Part, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, 
 }
 
 fn text(model: &OpenedModel) -> Tensor<3> {
-    let prompts = ["", "a large fox"].map(|prompt| model.tokenizer.tokenize(prompt).ids);
+    let prompts =
+        ["", "a large fox"].map(|prompt| model.tokenizer.tokenize(prompt).chunks.swap_remove(0).ids);
     let ids = prompts.each_ref().map(Vec::as_slice);
     model.text_encoder.forward(model.text_encoder.token_embeddings(&ids))
 }

@@ -13,6 +13,7 @@ pub use crate::pipeline::Pipeline;
 use crate::recipe::{Recipe, RecipeError};
 use crate::session::{Frame, StopFlag};
 use crate::stages::to_pictures;
+use crate::text::{Reading, Source};
 use crate::walk::{Walk, Walked};
 
 /// What a run tells while it goes on.
@@ -33,7 +34,8 @@ pub struct Generated {
     pub latents: Latents,
     /// `[batch, 3, height, width]` in 0..1, before it was rounded to 8 bits.
     pub image: Array,
-    /// `[1, tokens, width]`
+    /// What the prompt says at the first step (that of the first part, if AND composes it),
+    /// `[1, tokens, width]`.
     pub cond: Array,
     /// Absent at a guidance scale of 1.
     pub uncond: Option<Array>,
@@ -70,6 +72,12 @@ pub enum GenerateError {
     OtherLatents { found: [usize; 4], expected: [usize; 4] },
     #[error("Step {step} cannot be branched from: that run was over after {steps} steps")]
     EndedBefore { step: usize, steps: usize },
+    #[error(
+        "The edit of \"{letters}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
+    )]
+    NoSuchId { letters: String, id: u32, words: usize },
+    #[error("The edit of \"{letters}\" asks for {word:?}, which is no word to this model: choose another")]
+    NoSuchWord { letters: String, word: String },
     #[error(
         "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
         gigabytes(*.needed),
@@ -134,27 +142,29 @@ impl Pipeline {
         timings.decode_secs = decode_started.elapsed().as_secs_f64();
         timings.total_secs = started.elapsed().as_secs_f64();
         let pictures = to_pictures(&image);
-        let concepts = self.concepts_in(&prompts_of(recipe));
+        let concepts = self.concepts_in(recipe);
         let (film, notes) = (Film::default(), care.into_notes());
         Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings, notes })
     }
 
-    /// The concepts that prompts use, each once.
-    fn concepts_in(&self, prompts: &[&str]) -> Vec<ConceptRef> {
+    /// The concepts that a recipe uses, each once.
+    pub fn concepts_in(&self, recipe: &Recipe) -> Vec<ConceptRef> {
+        let prompts = self.prompts(recipe);
+        let terms = recipe.edits.iter().flat_map(|edit| &edit.becomes);
+        let edits = terms.filter_map(|term| match &term.of {
+            Source::Word(word) => Some(Arc::new(self.tokenize(word))),
+            Source::Id(_) => None,
+        });
+        let texts = prompts.readings().flat_map(Reading::texts).cloned().chain(edits);
         let mut used: Vec<ConceptRef> = Vec::new();
-        for splice in prompts.iter().flat_map(|prompt| self.tokenize(prompt).splices) {
-            let concept = splice.concept.reference();
-            if !used.contains(&concept) {
-                used.push(concept);
+        for text in texts {
+            for (_, concept) in text.concepts() {
+                let concept = concept.reference();
+                if !used.contains(&concept) {
+                    used.push(concept);
+                }
             }
         }
         used
     }
-}
-
-/// What the model reads: nothing unconditional at a guidance scale of 1.
-pub(crate) fn prompts_of(recipe: &Recipe) -> Vec<&str> {
-    let prompts = vec![recipe.prompt.as_str(), recipe.negative_prompt.as_str()];
-    let guided = recipe.guidance.cfg_scale != 1.0;
-    prompts.into_iter().take(if guided { 2 } else { 1 }).collect()
 }

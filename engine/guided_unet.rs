@@ -1,7 +1,11 @@
 //! The UNet with the text that it reads, for a batch of pictures.
 
-use burn::tensor::{FloatDType, Tensor};
+use std::cell::Cell;
 
+use burn::tensor::{FloatDType, Tensor};
+use rayon::prelude::*;
+
+use crate::conditioning::Conditioning;
 use crate::cpu;
 use crate::diffusion::{EpsModel, Halt, Latents};
 use crate::models::{in_small_slices, values};
@@ -14,44 +18,79 @@ pub(crate) struct GuidedUnet<'a> {
     pub pipeline: &'a Pipeline,
     pub stop: &'a StopFlag,
     pub care: &'a Care,
-    /// `[batch, tokens, width]`, in the precision to compute in.
-    pub cond: Tensor<3>,
-    /// `[2 * batch, tokens, width]`: unconditional ones first.
-    pub pair: Option<Tensor<3>>,
+    /// In the precision to compute in.
+    pub texts: Conditioning,
+    /// Of the schedule: which of the texts count now.
+    pub step: &'a Cell<usize>,
 }
 
 impl GuidedUnet<'_> {
     /// The same, computing in another precision.
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        let pair = self.pair.clone().map(|pair| pair.cast(dtype));
-        Self { cond: self.cond.clone().cast(dtype), pair, ..*self }
+        Self { texts: self.texts.cast(dtype), ..*self }
+    }
+
+    /// The prompt's prediction; where AND composes several, `uncond + sum of w_i (cond_i - uncond)`
+    /// (Liu et al., 2022). With it the one without a prompt, if that was made.
+    fn predictions(
+        &self,
+        x: &Latents,
+        timestep: f32,
+        needs_uncond: bool,
+    ) -> Result<(Option<Latents>, Latents), Halt> {
+        let Self { texts: Conditioning { cond, uncond }, step, .. } = self;
+        let texts = uncond.iter().filter(|_| needs_uncond).chain(cond).map(|voice| voice.at(step.get()));
+        let mut answers = self.answers(x, timestep, &texts.collect::<Vec<_>>())?;
+        if !needs_uncond {
+            return Ok((None, answers.swap_remove(0)));
+        }
+        let conds = answers.split_off(1);
+        let uncond = answers.swap_remove(0);
+        if let (true, [cond]) = (self.texts.is_simple(), &conds[..]) {
+            return Ok((Some(uncond), cond.clone()));
+        }
+        let composed = cond.iter().zip(&conds).fold(uncond.clone(), |sum, (voice, cond)| {
+            sum.add_scaled(voice.weight, &cond.zip_with(&uncond, |cond, uncond| cond - uncond))
+        });
+        Ok((Some(uncond), composed))
+    }
+
+    /// The network's answer to each text.
+    fn answers(&self, x: &Latents, timestep: f32, texts: &[Tensor<3>]) -> Result<Vec<Latents>, Halt> {
+        let Self { pipeline, stop, .. } = *self;
+        let of_batch = |text: &Tensor<3>| text.clone().repeat_dim(0, x.batch());
+        let alike = texts.iter().all(|text| text.dims() == texts[0].dims());
+        self.care.sparing(|thrift| {
+            let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &of_batch(text), thrift, stop);
+            match texts {
+                [text] => Ok(vec![pass(text)?]),
+                // Passes side by side wait for each other once; one pass of all, at every kernel.
+                _ if thrift == Thrift::Generous && pipeline.is_on_cpu() => {
+                    texts.par_iter().map(pass).collect()
+                }
+                _ if alike => {
+                    let [batch, channels, height, width] = x.shape;
+                    let count = texts.len();
+                    let every = Latents::new([count * batch, channels, height, width], x.data.repeat(count));
+                    let texts = Tensor::cat(texts.iter().map(of_batch).collect(), 0);
+                    let answers = pipeline.predict(&every, timestep, &texts, thrift, stop)?.data;
+                    let answers = answers.chunks_exact(x.data.len());
+                    Ok(answers.map(|answer| Latents::new(x.shape, answer.to_vec())).collect())
+                }
+                _ => texts.iter().map(pass).collect(),
+            }
+        })
     }
 }
 
 impl EpsModel for GuidedUnet<'_> {
     fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt> {
-        let Self { pipeline, stop, cond, .. } = &*self;
-        self.care.sparing(|thrift| pipeline.predict(x, timestep, cond, thrift, stop))
+        Ok(self.predictions(x, timestep, !self.texts.is_simple())?.1)
     }
 
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
-        let Self { pipeline, stop, .. } = *self;
-        let pair = self.pair.as_ref().expect("a pair is made whenever guidance is not 1");
-        self.care.sparing(|thrift| {
-            if thrift == Thrift::Generous && pipeline.is_on_cpu() {
-                // Two passes side by side wait for each other once; one pass of both, at every kernel.
-                let half = |start| pair.clone().narrow(0, start, x.batch());
-                let pass = |context: Tensor<3>| pipeline.predict(x, timestep, &context, thrift, stop);
-                let (uncond, cond) = (half(0), half(x.batch()));
-                let (uncond, cond) = rayon::join(|| pass(uncond), || pass(cond));
-                return Ok((uncond?, cond?));
-            }
-            let [batch, channels, height, width] = x.shape;
-            let twice = Latents::new([2 * batch, channels, height, width], x.data.repeat(2));
-            let mut uncond = pipeline.predict(&twice, timestep, pair, thrift, stop)?.data;
-            let cond = uncond.split_off(x.data.len());
-            Ok((Latents::new(x.shape, uncond), Latents::new(x.shape, cond)))
-        })
+        let (uncond, cond) = self.predictions(x, timestep, true)?;
+        Ok((uncond.expect("it is made whenever guidance is not 1"), cond))
     }
 }
 
@@ -98,9 +137,4 @@ impl Pipeline {
     fn is_on_cpu(&self) -> bool {
         cpu::is_cpu(&self.device)
     }
-}
-
-/// Texts of a guided batch, unconditional ones first.
-pub(crate) fn repeat_pair(uncond: Tensor<3>, cond: Tensor<3>, batch: usize) -> Tensor<3> {
-    Tensor::cat(vec![uncond.repeat_dim(0, batch), cond.repeat_dim(0, batch)], 0)
 }

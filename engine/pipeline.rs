@@ -14,7 +14,7 @@ use crate::images::{Array, Pixels, to_signed_planes};
 use crate::models::values;
 use crate::room::Room;
 use crate::session::{ModelCard, StopFlag};
-use crate::text::{Splice, Tokenized, Words};
+use crate::text::{TextOptions, Tokenized, Words};
 use crate::thrift::Thrift;
 
 /// A model on a device, ready to make pictures.
@@ -25,7 +25,7 @@ pub struct Pipeline {
     pub(crate) latent_rgb: LatentRgb,
     pub(crate) card: ModelCard,
     concepts: Concepts,
-    words: Words,
+    pub(crate) words: Words,
 }
 
 impl Pipeline {
@@ -138,7 +138,12 @@ impl Pipeline {
         }
     }
 
-    /// A prompt as it is read here.
+    /// What reads prompts here.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// A prompt as it stands, in one chunk.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
         self.words.tokenize(prompt)
     }
@@ -148,7 +153,7 @@ impl Pipeline {
     /// # Shapes
     /// - output: `[1, tokens, width]`
     pub fn token_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
-        to_array(self.embed(&[self.tokenize(prompt)]))
+        to_array(self.embed(&self.tokenize(prompt), &[]))
     }
 
     /// The networks alone, as a notebook would call them.
@@ -156,12 +161,14 @@ impl Pipeline {
     /// # Shapes
     /// - output embeddings of a prompt: `[1, tokens, width]`
     pub fn text_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
-        to_array(self.encode_prompts(&[prompt]))
+        to_array(self.encode(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
     }
 
     /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
-        let context = self.encode_prompts(prompts).cast(self.unet_dtype);
+        let texts =
+            prompts.iter().map(|prompt| self.encode(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
+        let context = Tensor::cat(texts.collect::<Result<_, _>>()?, 0).cast(self.unet_dtype);
         self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())
     }
 
@@ -198,27 +205,6 @@ impl Pipeline {
             Thrift::Generous => vae.decode(x, &|| stop.is_raised())?,
             Thrift::Frugal => vae.decode_in_bands(x, &|| stop.is_raised())?,
         })
-    }
-
-    /// Output embeddings of prompts, `[prompts, tokens, width]`, in one pass.
-    pub(crate) fn encode_prompts(&self, prompts: &[&str]) -> Tensor<3> {
-        let prompts: Vec<Tokenized> = prompts.iter().map(|prompt| self.tokenize(prompt)).collect();
-        self.model.text_encoder.forward(self.embed(&prompts))
-    }
-
-    /// Token embeddings, with the vectors of concepts in their places.
-    fn embed(&self, prompts: &[Tokenized]) -> Tensor<3> {
-        let ids: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.ids.as_slice()).collect();
-        let mut x = self.model.text_encoder.token_embeddings(&ids);
-        for (row, prompt) in prompts.iter().enumerate() {
-            for Splice { position, concept } in &prompt.splices {
-                let (count, width) = (concept.count(), concept.width);
-                let vectors = TensorData::new(concept.vectors.clone(), [1, count, width]);
-                let vectors = Tensor::from_data(vectors, (&self.device, x.dtype()));
-                x = x.slice_assign([row..row + 1, *position..position + count, 0..width], vectors);
-            }
-        }
-        x
     }
 
     pub(crate) fn upload(&self, latents: &Latents, dtype: FloatDType) -> Tensor<4> {

@@ -13,6 +13,7 @@ use crate::diffusion::{
     BetaSchedule, NoiseSchedule, NoiseSource, Sampler, SamplerOption, SamplerOptions, Schedule,
     ScheduleOptions,
 };
+use crate::text::{EmbeddingEdit, Mix, MixWay, TextOptions};
 
 /// Everything that decides what picture comes out, given a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,15 @@ use crate::diffusion::{
 pub struct Recipe {
     pub prompt: String,
     pub negative_prompt: String,
+    /// How both are read. A file that does not say was made when there was one way.
+    #[serde(default = "TextOptions::plain")]
+    pub text: TextOptions,
+    /// Changes to the token embeddings of the prompt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<EmbeddingEdit>,
+    /// Further prompts, mixed into this one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mix: Mix,
     /// Pixels, a multiple of 8.
     pub width: u32,
     /// Pixels, a multiple of 8.
@@ -124,6 +134,7 @@ impl Recipe {
             }
         }
         self.check_schedule()?;
+        self.check_text()?;
         let cfg_scale = self.guidance.cfg_scale;
         if !Self::CFG_SCALE.contains(&cfg_scale) {
             return Err(RecipeError::CfgScale(cfg_scale));
@@ -137,6 +148,30 @@ impl Recipe {
             }
         }
         self.check_branch()
+    }
+
+    fn check_text(&self) -> Result<(), RecipeError> {
+        if !TextOptions::CLIP_SKIP.contains(&self.text.clip_skip) {
+            return Err(RecipeError::ClipSkip(self.text.clip_skip));
+        }
+        if self.edits.len() > EmbeddingEdit::MOST {
+            return Err(RecipeError::TooManyEdits(self.edits.len()));
+        }
+        for edit in &self.edits {
+            edit.check().map_err(|why| RecipeError::Edit { letters: edit.at.letters.clone(), why })?;
+        }
+        if self.mix.with.len() > Mix::MOST {
+            return Err(RecipeError::TooManyMixed(self.mix.with.len()));
+        }
+        let weights = self.mix.with.iter().map(|mixed| mixed.weight);
+        if let Some(weight) = weights.clone().find(|weight| !Mix::WEIGHT.contains(weight)) {
+            return Err(RecipeError::MixWeight(weight));
+        }
+        let least = weights.chain([self.mix.main_weight()]).fold(0.0, f32::min);
+        if self.mix.way == MixWay::Spherical && least < -1e-6 {
+            return Err(RecipeError::MixArc);
+        }
+        Ok(())
     }
 
     fn check_branch(&self) -> Result<(), RecipeError> {
@@ -271,6 +306,9 @@ impl Default for Recipe {
         Self {
             prompt: String::new(),
             negative_prompt: String::new(),
+            text: TextOptions::default(),
+            edits: Vec::new(),
+            mix: Mix::default(),
             width: 128,
             height: 128,
             seed: 32,
@@ -339,6 +377,20 @@ pub enum RecipeError {
     NothingLeft(usize),
     #[error("A guidance scale of {0} cannot be used: choose 0 to 100 (7.5 suits most models)")]
     CfgScale(f32),
+    #[error("A clip skip of {0} cannot be used: choose 1 (the last layer) to 24")]
+    ClipSkip(u32),
+    #[error("{0} edits of words are more than a prompt has: choose at most 75")]
+    TooManyEdits(usize),
+    #[error("The edit of \"{letters}\" has {why}")]
+    Edit { letters: String, why: String },
+    #[error("{0} prompts cannot be mixed: choose at most 16")]
+    TooManyMixed(usize),
+    #[error("A prompt cannot be mixed in with a weight of {0}: choose -2 to 2")]
+    MixWeight(f32),
+    #[error(
+        "A spherical mix needs weights that are not below 0 and together not above 1: change them, or mix linearly"
+    )]
+    MixArc,
     #[error("A strength of {0} cannot be used: choose 0 (keeps the picture) to 1 (forgets it)")]
     Strength(f32),
     #[error(

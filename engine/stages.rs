@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
-
 use crate::diffusion::{Halt, Latents, NoiseStreams, are_sound};
 use crate::generate::{GenerateError, Pipeline};
 use crate::images::{Array, Pixels, crop_and_resize, load};
-use crate::models::values;
 use crate::pipeline::{to_planes, to_unit_range};
 use crate::recipe::{Recipe, Start};
 use crate::room;
@@ -31,17 +28,8 @@ impl Pipeline {
         Ok(care)
     }
 
-    /// Output embeddings of prompts, `[prompts, tokens, width]`.
-    pub(crate) fn read(&self, prompts: &[&str], care: &Care) -> Result<Tensor<3>, Halt> {
-        care.sparing(|_| {
-            let texts = self.encode_prompts(prompts);
-            self.check_sound("text encoder", &values(texts.clone())?)?;
-            Ok(texts)
-        })
-    }
-
     /// Refuses an answer in f32 that is none. A GPU may answer with nothing when its memory ran out.
-    fn check_sound(&self, stage: &str, answer: &[f32]) -> Result<(), Halt> {
+    pub(crate) fn check_sound(&self, stage: &str, answer: &[f32]) -> Result<(), Halt> {
         match are_sound(answer) {
             true => Ok(()),
             false if self.card.device.is_gpu => {

@@ -1,18 +1,20 @@
 //! From a recipe to latents: the prompts are read, and the sampler walks.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::FloatDType;
 
 use crate::branching::{Leg, Relay};
+use crate::conditioning::Voice;
 use crate::diffusion::{
     Cfg, Film, Latents, NoiseSchedule, RecordedStep, Recorder, Rescued, Step, StepView, sample,
 };
-use crate::generate::{GenerateError, Progress, Timings, prompts_of};
-use crate::guided_unet::{GuidedUnet, repeat_pair};
+use crate::generate::{GenerateError, Progress, Timings};
+use crate::guided_unet::GuidedUnet;
 use crate::images::Array;
 use crate::pipeline::{Pipeline, to_array};
 use crate::recipe::{Branch, Recipe, RecipeError};
@@ -77,9 +79,9 @@ impl<'a> Walk<'a> {
         (self.observe)(Progress::Started { sigmas: &film.sigmas, start_step: film.start_step });
 
         let texts_started = Instant::now();
-        let texts = self.pipeline.read(&prompts_of(recipe), self.care)?;
-        let (cond, uncond) = halves(texts);
-        let (cond_array, uncond_array) = (to_array(cond.clone())?, uncond.clone().map(to_array).transpose()?);
+        let texts = self.pipeline.condition(recipe, self.care)?;
+        let first = |voice: &Voice| to_array(voice.at(leg.begin));
+        let (cond, uncond) = (first(&texts.cond[0])?, texts.uncond.as_ref().map(first).transpose()?);
         self.timings.text_secs += texts_started.elapsed().as_secs_f64();
 
         let encode_started = Instant::now();
@@ -98,14 +100,8 @@ impl<'a> Walk<'a> {
         let mut noise = Relay::new(recipe, &leg, shape, &recorder);
 
         let (pipeline, care, stop) = (self.pipeline, self.care, self.stop);
-        let batch = shape[0];
-        let exact = GuidedUnet {
-            pipeline,
-            stop,
-            care,
-            pair: uncond.map(|uncond| repeat_pair(uncond, cond.clone(), batch)),
-            cond: cond.repeat_dim(0, batch),
-        };
+        let now = Cell::new(leg.begin);
+        let exact = GuidedUnet { pipeline, stop, care, texts, step: &now };
         let mut model = Cfg {
             model: Rescued {
                 model: exact.cast(pipeline.unet_dtype),
@@ -125,6 +121,7 @@ impl<'a> Walk<'a> {
             self.timings.film_secs += seen.elapsed().as_secs_f64();
             self.timings.step_secs.push(step_started.elapsed().as_secs_f64());
             step_started = Instant::now();
+            now.set(leg.begin + step.index + 1);
             let is_there = until == Some(leg.begin + step.index);
             if is_there || stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
@@ -137,7 +134,7 @@ impl<'a> Walk<'a> {
             film.sigmas.truncate(film.start_step);
             film.sigmas.extend(film.steps.iter().map(|step| step.sigma).chain([0.0]));
         }
-        Ok(Walked { latents: walked?, cond: cond_array, uncond: uncond_array })
+        Ok(Walked { latents: walked?, cond, uncond })
     }
 
     /// Sees to it that the film is of this run, or has the steps of the one that it leaves.
@@ -197,10 +194,4 @@ fn sigmas_of(
     sigmas.extend(film.steps.iter().take(leg.begin - film.start_step).map(|step| step.sigma));
     sigmas.extend(recipe.sampler.visits(&leg.sigmas));
     Ok(sigmas)
-}
-
-/// The conditional and the unconditional text.
-fn halves(texts: Tensor<3>) -> (Tensor<3>, Option<Tensor<3>>) {
-    let uncond = (texts.dims()[0] > 1).then(|| texts.clone().narrow(0, 1, 1));
-    (texts.narrow(0, 0, 1), uncond)
 }

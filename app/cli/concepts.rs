@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use engine::concepts::{Concept, Concepts, concept_files_in, read};
 use engine::generate::Pipeline;
+use engine::recipe::Recipe;
 
 use super::Failure;
 
@@ -55,11 +56,11 @@ impl Given {
     }
 
     /// What to say of those that no prompt uses.
-    pub fn unused(&self, pipeline: &Pipeline, prompts: &[&str]) -> Vec<String> {
-        let used: Vec<_> = prompts.iter().flat_map(|prompt| pipeline.tokenize(prompt).splices).collect();
-        let is_unused = |concept: &&Concept| !used.iter().any(|splice| *splice.concept == **concept);
+    pub fn unused(&self, pipeline: &Pipeline, recipe: &Recipe) -> Vec<String> {
+        let used = pipeline.concepts_in(recipe);
+        let is_unused = |concept: &&Concept| !used.contains(&concept.reference());
         let remark = |Concept { token, source, .. }: &Concept| {
-            format!("The concept {token} is not used, since no prompt names it: {}", source.display())
+            format!("The concept {token} is not used, since nothing names it: {}", source.display())
         };
         self.single.iter().filter(is_unused).map(remark).collect()
     }

@@ -179,18 +179,21 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
         );
     }
     for (what, text) in [("prompt", &recipe.prompt), ("negative prompt", &recipe.negative_prompt)] {
-        let tokens = pipeline.tokenize(text);
-        if !tokens.cut.is_empty() {
+        let words = pipeline.words();
+        let reading = words.read(text, &recipe.text, recipe.steps as usize);
+        if let (cut, Some(read)) = (reading.cut(), reading.texts().next())
+            && !cut.is_empty()
+        {
             remarks.push(format!(
                 "The model reads {} tokens and the {what} has more: it ends before \"{}\"",
-                tokens.room,
-                beginning(&tokens.cut)
+                read.room,
+                beginning(cut)
             ));
         }
-        remarks.extend(tokens.marks.iter().filter_map(|mark| mark.warning(text)));
+        remarks.extend(words.marks(text).iter().filter_map(|mark| mark.warning(text)));
     }
     remarks.extend(unheard(recipe));
-    remarks.extend(concepts.unused(pipeline, &[&recipe.prompt, &recipe.negative_prompt]));
+    remarks.extend(concepts.unused(pipeline, recipe));
     remarks
 }
 

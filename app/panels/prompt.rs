@@ -3,9 +3,10 @@
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2};
 use engine::recipe::Recipe;
-use engine::text::{Mark, Meaning, Tokenized};
+use engine::text::{Mark, Meaning};
 
 use super::prompt_words::{avoid_id, note_focus, prompt_id, warnings_ui};
+use crate::read_prompt::ReadPrompt;
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
 use crate::widgets::{field_frame, label_ui, note_ui};
@@ -15,23 +16,23 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
     let label = ui
         .horizontal(|ui| {
             let label = label_ui(ui, "Prompt");
-            if let Some(counted) = &state.prompt_tokens {
+            if let Some(counted) = &state.prompt {
                 count_ui(ui, counted);
             }
             label
         })
         .inner;
     let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
-    let mark = |text: &str| marks_of(state, text, &state.recipe.prompt, state.prompt_tokens.as_ref());
+    let mark = |text: &str| marks_of(state, text, state.prompt.as_ref());
     field_ui(ui, &prompt, &mut recipe.prompt, &mark).labelled_by(label.id);
     warnings_ui(ui, &mut recipe.prompt, mark);
-    cut_ui(ui, state.prompt_tokens.as_ref());
+    cut_ui(ui, state.prompt.as_ref());
 
     ui.add_space(theme::GAP_M);
     let label = ui
         .horizontal(|ui| {
             let label = label_ui(ui, "Avoid");
-            let counted = state.negative_tokens.as_ref();
+            let counted = state.negative_prompt.as_ref();
             if let Some(counted) = counted.filter(|_| !recipe.negative_prompt.is_empty()) {
                 count_ui(ui, counted);
             }
@@ -39,21 +40,20 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         })
         .inner;
     let avoid = Field { id: avoid_id(), name: "Avoid", hint: "What should not be there", rows: 1 };
-    let mark =
-        |text: &str| marks_of(state, text, &state.recipe.negative_prompt, state.negative_tokens.as_ref());
+    let mark = |text: &str| marks_of(state, text, state.negative_prompt.as_ref());
     let response = field_ui(ui, &avoid, &mut recipe.negative_prompt, &mark).labelled_by(label.id);
     warnings_ui(ui, &mut recipe.negative_prompt, mark);
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
         note_ui(ui, "At guidance 1 this has no effect.", theme::small(), tokens.amber_text);
     }
     response.on_hover_text("The negative prompt: guidance leads away from it.");
-    cut_ui(ui, state.negative_tokens.as_ref());
+    cut_ui(ui, state.negative_prompt.as_ref());
 }
 
-/// Where the concepts of a text are; it was looked through when it was counted, unless it is newer.
-fn marks_of(state: &AppState, text: &str, counted: &str, tokens: Option<&Tokenized>) -> Vec<Mark> {
-    match tokens {
-        Some(tokens) if text == counted => tokens.marks.clone(),
+/// Where the concepts of a text are; it was looked through when it was read, unless it is newer.
+fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<Mark> {
+    match read {
+        Some(read) if text == read.prompt => read.marks.clone(),
         _ => state.words.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
     }
 }
@@ -138,11 +138,11 @@ fn coloured(text: &str, marks: &[Mark], plain: &TextFormat, tokens: &Tokens) -> 
     job
 }
 
-fn count_ui(ui: &mut Ui, counted: &Tokenized) {
+fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
     let tokens = Tokens::of(ui);
-    let ink = if counted.cut.is_empty() { tokens.dim } else { tokens.amber_text };
+    let ink = if read.cut().is_empty() { tokens.dim } else { tokens.amber_text };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        let text = format!("{} / {}", counted.used, counted.room);
+        let text = format!("{} / {}", read.used(), read.room());
         ui.label(RichText::new(text).font(theme::mono()).color(ink)).on_hover_text(
             "Tokens: pieces of words, and the vectors of concepts. The model reads as many as there is room for, and no more.",
         );
@@ -150,10 +150,9 @@ fn count_ui(ui: &mut Ui, counted: &Tokenized) {
 }
 
 /// Says what the model will not read.
-fn cut_ui(ui: &mut Ui, counted: Option<&Tokenized>) {
-    let Some(counted) = counted.filter(|counted| !counted.cut.is_empty()) else { return };
+fn cut_ui(ui: &mut Ui, read: Option<&ReadPrompt>) {
+    let Some(cut) = read.map(ReadPrompt::cut).filter(|cut| !cut.is_empty()) else { return };
     const MOST_LETTERS: usize = 60;
-    let cut = counted.cut.trim();
     let mut quoted: String = cut.chars().take(MOST_LETTERS).collect();
     if quoted.len() < cut.len() {
         quoted.push('…');

@@ -93,7 +93,7 @@ impl AppState {
     pub(super) fn reread_prompts(&mut self) {
         if let Some(card) = self.card() {
             self.words = Some(card.words(&self.concepts));
-            self.count_tokens();
+            self.read_prompts();
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::concepts::ConceptRef;
 use crate::diffusion::ScheduleOptions;
 use crate::recipe::{Recipe, RecipeError, Start};
 use crate::sheet::Vary;
+use crate::text::Mix;
 
 /// This program, as it names itself in files.
 pub const PROGRAM: &str = concat!("Tidepool ", env!("CARGO_PKG_VERSION"));
@@ -186,6 +187,18 @@ pub(super) fn make_runnable(recipe: &mut Recipe, notes: &mut Vec<String>) {
                 let near = if scale.is_nan() { default } else { scale.clamp(least, most) };
                 recipe.guidance.cfg_scale = near;
                 notes.push(format!("The guidance scale of {scale} was changed to {near}"));
+            }
+            RecipeError::ClipSkip(_) => {
+                recipe.text.clip_skip = 1;
+                notes.push(format!("{error}. 1 is set"));
+            }
+            RecipeError::TooManyEdits(_) | RecipeError::Edit { .. } => {
+                recipe.edits.clear();
+                notes.push(format!("{error}. Its edits are left out"));
+            }
+            RecipeError::TooManyMixed(_) | RecipeError::MixWeight(_) | RecipeError::MixArc => {
+                recipe.mix = Mix::default();
+                notes.push(format!("{error}. Nothing is mixed in"));
             }
             RecipeError::BranchStep { .. }
             | RecipeError::BranchSize { .. }

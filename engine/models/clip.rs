@@ -102,7 +102,7 @@ impl ClipText {
     /// - ids: `batch` rows of one length
     /// - output: `[batch, tokens, hidden_size]`
     pub fn token_embeddings(&self, ids: &[&[u32]]) -> Tensor<3> {
-        let table = self.embeddings.token_embedding.weight.val();
+        let table = self.table();
         let tokens = ids[0].len();
         let flat: Vec<i32> = ids.iter().flat_map(|ids| ids.iter().map(|&id| id as i32)).collect();
         let count = flat.len();
@@ -116,13 +116,37 @@ impl ClipText {
     /// # Shapes
     /// - token_embeddings and output: `[batch, tokens, hidden_size]`
     pub fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
-        let tokens = token_embeddings.dims()[1];
-        let positions = self.embeddings.position_embedding.weight.val().narrow(0, 0, tokens);
-        let mut x = token_embeddings + positions.unsqueeze::<3>();
-        for layer in &self.encoder.layers {
+        let positions = self.position_embeddings(token_embeddings.dims()[1]);
+        self.encode(token_embeddings + positions.unsqueeze::<3>(), 1)
+    }
+
+    /// What is added to the token embeddings at the first `tokens` positions.
+    ///
+    /// # Shapes
+    /// - output: `[tokens, hidden_size]`
+    pub fn position_embeddings(&self, tokens: usize) -> Tensor<2> {
+        self.embeddings.position_embedding.weight.val().narrow(0, 0, tokens)
+    }
+
+    /// Output embeddings of token and position embeddings, summed, as the layer leaves them that is
+    /// `clip_skip` from the end (1 is the last one), after the final norm.
+    ///
+    /// # Shapes
+    /// - x and output: `[batch, tokens, hidden_size]`
+    pub fn encode(&self, mut x: Tensor<3>, clip_skip: usize) -> Tensor<3> {
+        let layers = &self.encoder.layers;
+        for layer in &layers[..layers.len().saturating_sub(clip_skip - 1)] {
             x = layer.forward(x, self.activation);
         }
         self.final_layer_norm.forward(x)
+    }
+
+    /// The embeddings of the whole vocabulary.
+    ///
+    /// # Shapes
+    /// - output: `[words, hidden_size]`
+    pub fn table(&self) -> Tensor<2> {
+        self.embeddings.token_embedding.weight.val()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::unicode::NFC;
@@ -13,8 +13,9 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
-use super::names::{Mark, Meaning};
-use crate::concepts::Concept;
+use super::chunks::{Chunk, Token, Tokenized, fill_chunks};
+use super::options::TextOptions;
+use super::syntax::{Run, Weighted};
 
 const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
@@ -31,33 +32,6 @@ pub struct Tokenizer {
     padding: u32,
     positions: usize,
 }
-
-/// A prompt as the text encoder sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tokenized {
-    /// Begin, the prompt's tokens, end, padding: as many as the encoder has positions.
-    pub ids: Vec<u32>,
-    /// Tokens of the prompt that fit, without begin and end; a concept counts as many as it has vectors.
-    pub used: usize,
-    /// Tokens that fit at most (75 for CLIP).
-    pub room: usize,
-    /// The part of the prompt that did not fit, as it was written; empty when all did.
-    pub cut: String,
-    /// Where concepts stand among the ids, each whole.
-    pub splices: Vec<Splice>,
-    /// Words of the prompt that are concepts, or look like some.
-    pub marks: Vec<Mark>,
-}
-
-/// A concept among the ids: its vectors take the place of as many embeddings from `position` on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Splice {
-    pub position: usize,
-    pub concept: Arc<Concept>,
-}
-
-/// Any id will do where a concept's vectors come to stand.
-const PLACEHOLDER: u32 = 0;
 
 impl Tokenizer {
     /// From the contents of `vocab.json` and `merges.txt`, for an encoder of so many positions.
@@ -123,54 +97,40 @@ impl Tokenizer {
         self.pieces.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1)
     }
 
-    /// The ids of a prompt, cut to the room there is and padded.
+    /// Tokens that a chunk has room for, without begin and end (75 for CLIP).
+    pub fn room(&self) -> usize {
+        self.positions - 2
+    }
+
+    /// The ids of a prompt as it stands, cut to the room there is.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
-        self.tokenize_marked(prompt, Vec::new())
+        let plain = Run::Text(Weighted::plain(prompt));
+        fill_chunks(self, &|_| Vec::new(), &[plain], &TextOptions::PLAIN, prompt)
     }
 
-    /// The same for a prompt in which concepts are marked.
-    pub(super) fn tokenize_marked(&self, prompt: &str, marks: Vec<Mark>) -> Tokenized {
-        let (mut ids, mut splices) = (vec![self.begin], Vec::new());
-        let cut = self.fill(prompt, &marks, &mut ids, &mut splices).unwrap_or(prompt.len());
-        let used = ids.len() - 1;
-        ids.push(self.end);
+    /// The tokens of a text, each with the bytes that it stands for.
+    pub(super) fn pieces(&self, text: &str) -> impl Iterator<Item = (u32, Range<usize>)> + use<> {
+        let encoding = self.pieces.encode(text, false).expect("a byte-level tokenizer knows every text");
+        let ids = encoding.get_ids().to_vec();
+        ids.into_iter().zip(encoding.get_offsets().to_vec()).map(|(id, (start, end))| (id, start..end))
+    }
+
+    /// A token as the vocabulary spells it: `puppy</w>`.
+    pub fn piece(&self, id: u32) -> Option<String> {
+        self.pieces.id_to_token(id)
+    }
+
+    /// The ids of a whole chunk: begin, the tokens, end, padding.
+    pub(super) fn chunk(&self, tokens: Vec<Token>) -> Chunk {
+        let own = tokens.iter().map(|token| token.id);
+        let mut ids: Vec<u32> = [self.begin].into_iter().chain(own).chain([self.end]).collect();
         ids.resize(self.positions, self.padding);
-        let cut = prompt.get(cut..).unwrap_or(prompt).trim().to_owned();
-        Tokenized { ids, used, room: self.positions - 2, cut, splices, marks }
+        Chunk { ids, tokens }
     }
 
-    /// Adds tokens and concepts while there is room; answers with where in the prompt it ended.
-    fn fill(
-        &self,
-        prompt: &str,
-        marks: &[Mark],
-        ids: &mut Vec<u32>,
-        splices: &mut Vec<Splice>,
-    ) -> Option<usize> {
-        let most = self.positions - 1;
-        let mut from = 0;
-        for Mark { range, meaning } in marks {
-            let Meaning::Concept(concept) = meaning else { continue };
-            let cut = self.fill_words(&prompt[from..range.start], ids);
-            if let Some(cut) = cut {
-                return Some(from + cut);
-            }
-            // Half a concept means something else: it goes in whole or not at all.
-            if ids.len() + concept.count() > most {
-                return Some(range.start);
-            }
-            splices.push(Splice { position: ids.len(), concept: Arc::clone(concept) });
-            ids.resize(ids.len() + concept.count(), PLACEHOLDER);
-            from = range.end;
-        }
-        Some(from + self.fill_words(&prompt[from..], ids)?)
-    }
-
-    fn fill_words(&self, words: &str, ids: &mut Vec<u32>) -> Option<usize> {
-        let encoding = self.pieces.encode(words, false).expect("a byte-level tokenizer knows every text");
-        let room = self.positions - 1 - ids.len();
-        ids.extend(encoding.get_ids().iter().take(room));
-        encoding.get_offsets().get(room).map(|&(start, _)| start)
+    /// The comma, near which A1111 likes to end a chunk.
+    pub(super) fn comma(&self) -> Option<u32> {
+        self.pieces.token_to_id(",</w>")
     }
 }
 

@@ -1,9 +1,13 @@
 //! Every word that a prompt can be made of: those of a model, and the concepts at hand.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::chunks::{Tokenized, fill_chunks};
 use super::names::{Mark, Names};
-use super::{Tokenized, Tokenizer};
+use super::options::TextOptions;
+use super::syntax::{Part, Run, Script, parse, parse_part};
+use super::tokenizer::Tokenizer;
 use crate::concepts::Concepts;
 
 /// A model's tokenizer with the concepts of the moment. Plain data: whoever has a clone reads
@@ -14,19 +18,118 @@ pub struct Words {
     names: Arc<Names>,
 }
 
+/// A prompt as it is read over a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Composed by AND; at least one.
+    pub parts: Vec<ReadPart>,
+}
+
+/// One of the prompts that AND composes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadPart {
+    pub weight: f32,
+    /// What it says up to a step, from 0; the last holds to the end.
+    pub scenes: Vec<(usize, Arc<Tokenized>)>,
+}
+
+impl Reading {
+    /// What each part says at a step.
+    pub fn at(&self, step: usize) -> impl Iterator<Item = (f32, &Arc<Tokenized>)> {
+        self.parts.iter().map(move |part| (part.weight, part.at(step)))
+    }
+
+    /// Every text of it, those that return once for each time.
+    pub fn texts(&self) -> impl Iterator<Item = &Arc<Tokenized>> {
+        self.parts.iter().flat_map(|part| part.scenes.iter().map(|(_, text)| text))
+    }
+
+    /// What of the prompt is not read at some step; empty when all is.
+    pub fn cut(&self) -> &str {
+        self.texts().map(|text| text.cut.as_str()).find(|cut| !cut.is_empty()).unwrap_or_default()
+    }
+}
+
+impl ReadPart {
+    pub fn at(&self, step: usize) -> &Arc<Tokenized> {
+        let holds = self.scenes.iter().find(|(last, _)| step <= *last).or(self.scenes.last());
+        &holds.expect("a part says something").1
+    }
+}
+
 impl Words {
     /// For a model that reads embeddings of a width; concepts of others are known and not used.
     pub fn new(tokenizer: Arc<Tokenizer>, width: usize, concepts: &Concepts) -> Self {
         Self { tokenizer, names: Arc::new(Names::new(concepts, width)) }
     }
 
-    /// The ids of a prompt, with places for its concepts.
+    /// A prompt as it stands, cut to one chunk, with places for its concepts.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
-        self.tokenizer.tokenize_marked(prompt, self.marks(prompt))
+        let reading = self.read(prompt, &TextOptions::PLAIN, 1);
+        Tokenized::clone(reading.parts[0].at(0))
+    }
+
+    /// A prompt as it is read over a run of so many steps.
+    pub fn read(&self, prompt: &str, options: &TextOptions, steps: usize) -> Reading {
+        self.read_script(&parse(prompt, options.weights, steps), options, prompt)
+    }
+
+    /// The same for a prompt that AND does not compose, so that it has one part.
+    pub fn read_whole(&self, prompt: &str, options: &TextOptions, steps: usize) -> Reading {
+        let script = Script { parts: vec![parse_part(prompt, options.weights, steps)] };
+        self.read_script(&script, options, prompt)
+    }
+
+    fn read_script(&self, script: &Script, options: &TextOptions, prompt: &str) -> Reading {
+        let mut known = HashMap::new();
+        let parts = script.parts.iter().map(|part| self.read_part(part, options, prompt, &mut known));
+        Reading { parts: parts.collect() }
+    }
+
+    /// What each part of a prompt says at one step; the others are not read at all.
+    pub fn read_at(
+        &self,
+        prompt: &str,
+        options: &TextOptions,
+        steps: usize,
+        step: usize,
+    ) -> Vec<(f32, Tokenized)> {
+        let script = parse(prompt, options.weights, steps);
+        let read = |part: &Part| {
+            let scene = part.scenes.iter().find(|scene| step <= scene.last_step).or(part.scenes.last());
+            let runs = scene.map_or(&[][..], |scene| &scene.runs);
+            (part.weight, self.tokenize_runs(runs, options, prompt))
+        };
+        script.parts.iter().map(read).collect()
+    }
+
+    /// Scenes that say the same, such as those of `[a|b]`, share one text.
+    fn read_part(
+        &self,
+        part: &Part,
+        options: &TextOptions,
+        prompt: &str,
+        known: &mut HashMap<String, Arc<Tokenized>>,
+    ) -> ReadPart {
+        let mut read = |runs: &[Run]| {
+            let text = known.entry(format!("{runs:?}"));
+            Arc::clone(text.or_insert_with(|| Arc::new(self.tokenize_runs(runs, options, prompt))))
+        };
+        let scenes = part.scenes.iter().map(|scene| (scene.last_step, read(&scene.runs))).collect();
+        ReadPart { weight: part.weight, scenes }
+    }
+
+    fn tokenize_runs(&self, runs: &[Run], options: &TextOptions, prompt: &str) -> Tokenized {
+        fill_chunks(&self.tokenizer, &|text| self.marks(text), runs, options, prompt)
     }
 
     /// The words of a prompt that are concepts or look like some, in its order.
     pub fn marks(&self, prompt: &str) -> Vec<Mark> {
         self.names.marks(prompt)
+    }
+
+    /// A token as the vocabulary spells it: `puppy</w>`.
+    pub fn piece(&self, id: u32) -> Option<String> {
+        self.tokenizer.piece(id)
     }
 }

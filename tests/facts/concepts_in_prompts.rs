@@ -100,16 +100,15 @@ fn a_concept_takes_as_many_places_as_it_has_vectors_and_leaves_the_other_words_a
     let words = three();
     let plain = words.tokenize("a fox in the snow at night");
     let with = words.tokenize("a fox in the EasyNegative snow <birb-style> at night");
-    assert_eq!(with.used, plain.used + 5);
-    let splices: Vec<_> =
-        with.splices.iter().map(|splice| (splice.position, splice.concept.count())).collect();
+    assert_eq!(with.used(), plain.used() + 5);
+    let splices: Vec<_> = with.concepts().map(|(place, concept)| (place.position, concept.count())).collect();
     let [(first, 3), (second, 2)] = splices[..] else { panic!("{splices:?}") };
-    let mut rest = with.ids.clone();
+    let mut rest = with.chunks[0].ids.clone();
     rest.drain(second..second + 2);
     rest.drain(first..first + 3);
-    assert_eq!(rest[..plain.used + 2], plain.ids[..plain.used + 2]);
-    assert_eq!(with.ids.len(), 77);
-    assert_eq!(words.tokenize("a fox").splices, []);
+    assert_eq!(rest[..plain.used() + 2], plain.chunks[0].ids[..plain.used() + 2]);
+    assert_eq!(with.chunks[0].ids.len(), 77);
+    assert_eq!(words.tokenize("a fox").concepts().count(), 0);
 }
 
 #[test]
@@ -117,20 +116,20 @@ fn a_concept_at_the_end_of_the_room_goes_in_whole_or_not_at_all() {
     let words = three();
     let of_tokens = |count: usize| "a ".repeat(count);
     let whole = words.tokenize(&format!("{}easynegative", of_tokens(72)));
-    assert_eq!((whole.used, whole.splices.len(), whole.cut.as_str()), (75, 1, ""));
+    assert_eq!((whole.used(), whole.concepts().count(), whole.cut.as_str()), (75, 1, ""));
     let cut = words.tokenize(&format!("{}easynegative a fox", of_tokens(73)));
-    assert_eq!((cut.used, cut.splices.len(), cut.cut.as_str()), (73, 0, "easynegative a fox"));
+    assert_eq!((cut.used(), cut.concepts().count(), cut.cut.as_str()), (73, 0, "easynegative a fox"));
     let after = words.tokenize(&format!("{}easynegative, a fox", of_tokens(72)));
-    assert_eq!((after.used, after.splices.len(), after.cut.as_str()), (75, 1, ", a fox"));
+    assert_eq!((after.used(), after.concepts().count(), after.cut.as_str()), (75, 1, ", a fox"));
 }
 
 #[test]
 fn one_of_another_models_is_read_as_plain_words_and_it_is_said_why() {
     let wide = read(&golden::folder().join("data/checkpoints/wide.bin")).expect("a concept");
     let prompt = format!("a {} fox", wide.token);
-    let tokenized = words([wide.clone()]).tokenize(&prompt);
-    assert_eq!(tokenized.splices, []);
-    let said = tokenized.marks[0].warning(&prompt).expect("a warning");
+    let words = words([wide.clone()]);
+    assert_eq!(words.tokenize(&prompt).concepts().count(), 0);
+    let said = words.marks(&prompt)[0].warning(&prompt).expect("a warning");
     for word in [wide.token.as_str(), "1024", "128", "plain words", "wide.bin"] {
         assert!(said.contains(word), "no {word} in: {said}");
     }
@@ -145,9 +144,9 @@ fn of_two_with_one_token_the_later_one_stays() {
     assert_eq!(counts(&concepts), [2, 3], "a file that is read again counts once");
     assert_eq!(concepts.instead_of(&again).map(|concept| concept.count()), Some(3));
     assert_eq!(concepts.instead_of(&later), None);
-    assert_eq!(card().words(&concepts).tokenize("<frost>").used, 3);
+    assert_eq!(card().words(&concepts).tokenize("<frost>").used(), 3);
     concepts.remove(&later.source);
-    assert_eq!(card().words(&concepts).tokenize("<frost>").used, 2, "the one before is back");
+    assert_eq!(card().words(&concepts).tokenize("<frost>").used(), 2, "the one before is back");
 }
 
 #[test]
@@ -170,8 +169,8 @@ fn two_vectors_change_exactly_two_embeddings_and_no_output_before_them() {
     let prompt = "a fox and <frost> at night";
     pipeline.know(&[frost.clone()].into_iter().collect());
     let tokenized = pipeline.tokenize(prompt);
-    let [splice] = &tokenized.splices[..] else { panic!("{tokenized:?}") };
-    let placed = splice.position..splice.position + 2;
+    let (place, _) = tokenized.concepts().next().expect("a concept");
+    let placed = place.position..place.position + 2;
 
     // The same ids with the placeholders' own embeddings, as the encoder would have them.
     let width = frost.width;
@@ -203,7 +202,8 @@ fn a_concept_reads_as_diffusers_reads_it() {
     for (index, prompt) in notes["prompts"].as_array().expect("prompts").iter().enumerate() {
         let prompt = prompt.as_str().expect("a prompt");
         let of_text = &notes["tensors"][format!("text.{index}")];
-        let places: Vec<usize> = pipeline.tokenize(prompt).splices.iter().map(|it| it.position).collect();
+        let places: Vec<usize> =
+            pipeline.tokenize(prompt).concepts().map(|(place, _)| place.position).collect();
         assert_eq!(serde_json::to_value(places).expect("numbers"), of_text["places"], "{prompt}");
         let ours = pipeline.text_embeddings(prompt).expect("embeddings").data;
         let stride = of_text["stride"].as_u64().expect("a stride") as usize;

@@ -333,11 +333,14 @@ fn a_model_that_fails_to_open_leaves_none_and_generate_says_what_to_do() {
 fn tokens_are_counted_as_they_are_typed_and_the_cut_is_told() {
     let mut state = opened();
     let prompt = "a large fox in the snow ".repeat(20);
-    let recipe = Recipe { prompt, ..Recipe::default() };
-    state.handle(Command::Edit(Box::new(recipe)));
-    let counted = state.prompt_tokens.as_ref().expect("counted");
-    assert_eq!((counted.used, counted.room), (75, 75));
-    assert!(counted.cut.contains("snow"));
+    let recipe = Recipe { prompt, text: TextOptions::PLAIN, ..Recipe::default() };
+    state.handle(Command::Edit(Box::new(recipe.clone())));
+    let read = state.prompt.as_ref().expect("read");
+    assert_eq!((read.used(), read.room()), (75, 75));
+    assert!(read.cut().contains("snow"));
+    state.handle(Command::Edit(Box::new(Recipe { text: TextOptions::default(), ..recipe })));
+    let read = state.prompt.as_ref().expect("read");
+    assert_eq!((read.used(), read.room(), read.cut()), (120, 150, ""), "in chunks there is room for all");
 }
 
 fn picture(found: Option<Recipe>) -> News {

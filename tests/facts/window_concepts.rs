@@ -49,7 +49,7 @@ fn golden_file(name: &str) -> PathBuf {
 fn a_concept_that_comes_counts_in_the_prompt_at_once_and_goes_with_the_next_picture() {
     let mut state = opened();
     with_prompt(&mut state, "a <frost> tree");
-    let used = |state: &AppState| state.prompt_tokens.as_ref().map(|tokens| tokens.used);
+    let used = |state: &AppState| state.prompt.as_ref().map(|read| read.used());
     let plain = used(&state);
     state.receive(chosen([concept("frost.bin", "<frost>", 40)]));
     assert_eq!(used(&state), Some(42));
@@ -68,7 +68,7 @@ fn a_concept_survives_a_change_of_model_and_waits_where_it_does_not_fit() {
     let mut state = opened();
     state.receive(chosen([concept("frost.bin", "<frost>", 2)]));
     with_prompt(&mut state, "<frost>");
-    let splices = |state: &AppState| state.prompt_tokens.as_ref().map(|tokens| tokens.splices.len());
+    let splices = |state: &AppState| state.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
     assert_eq!(splices(&state), Some(1));
     for (text_width, fits) in [(768, 0), (128, 1)] {
         let other = engine::session::ModelCard { text_width, ..card() };

@@ -1,0 +1,141 @@
+//! What enters the text encoder: rows of the table, vectors of concepts, and edits of both.
+
+use burn::tensor::{DType, Tensor, TensorData};
+
+use crate::diffusion::{Halt, TorchGenerator};
+use crate::generate::GenerateError;
+use crate::models::values;
+use crate::pipeline::Pipeline;
+use crate::text::{EditNoise, EmbeddingEdit, Source, Token, TokenPlace, Tokenized, surgery};
+
+/// What an edit comes to in one text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub place: TokenPlace,
+    /// In the place of the token's embedding.
+    pub vector: Vec<f32>,
+    pub has_position: bool,
+}
+
+impl Pipeline {
+    /// Token embeddings of each chunk, with the vectors of concepts in their places, and edited.
+    ///
+    /// # Shapes
+    /// - output: `[chunks, tokens, width]`
+    pub(crate) fn embed(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
+        let ids: Vec<&[u32]> = text.chunks.iter().map(|chunk| chunk.ids.as_slice()).collect();
+        let mut x = self.model.text_encoder.token_embeddings(&ids);
+        for (place, concept) in text.concepts() {
+            x = put_rows(x, place, &concept.vectors);
+        }
+        for Change { place, vector, .. } in changes {
+            x = put_rows(x, *place, vector);
+        }
+        x
+    }
+
+    /// What is added to them: the position embeddings, save where an edit leaves them out.
+    ///
+    /// # Shapes
+    /// - output: `[chunks, tokens, width]`
+    pub(crate) fn positions(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
+        let positions = self.model.text_encoder.position_embeddings(text.chunks[0].ids.len());
+        let width = positions.dims()[1];
+        let mut x = positions.unsqueeze::<3>().repeat_dim(0, text.chunks.len());
+        for change in changes.iter().filter(|change| !change.has_position) {
+            x = put_rows(x, change.place, &vec![0.0; width]);
+        }
+        x
+    }
+
+    /// What edits come to in a text. One whose word is not there comes to nothing.
+    pub(crate) fn changes(
+        &self,
+        prompt: &str,
+        text: &Tokenized,
+        edits: &[EmbeddingEdit],
+    ) -> Result<Vec<Change>, GenerateError> {
+        let found = edits.iter().filter_map(|edit| Some((edit, surgery::find(prompt, text, &edit.at)?)));
+        found
+            .map(|(edit, place)| {
+                let token = text.at(place).expect("a token was found there");
+                let vector = self.edited(edit, token)?;
+                Ok(Change { place, vector, has_position: edit.has_position })
+            })
+            .collect()
+    }
+
+    /// The vector that an edit puts in a token's place.
+    fn edited(&self, edit: &EmbeddingEdit, token: &Token) -> Result<Vec<f32>, GenerateError> {
+        let mut vector = if edit.becomes.is_empty() {
+            self.vector_of(token)?
+        } else {
+            let mut sum = vec![0.0; self.card.text_width];
+            for term in &edit.becomes {
+                add_scaled(&mut sum, term.weight, &self.vector_of_source(&term.of, &edit.at.letters)?);
+            }
+            sum
+        };
+        vector.iter_mut().for_each(|value| *value *= edit.scale);
+        if let Some(EditNoise { amount, seed }) = edit.noise {
+            let size = (squared(&vector) / vector.len() as f32).sqrt();
+            add_scaled(&mut vector, amount * size, &TorchGenerator::new(seed).randn(self.card.text_width));
+        }
+        Ok(vector)
+    }
+
+    /// The embedding of a token of a prompt.
+    pub(crate) fn vector_of(&self, token: &Token) -> Result<Vec<f32>, Halt> {
+        match &token.vector {
+            Some((concept, index)) => Ok(concept.vectors[index * concept.width..][..concept.width].to_vec()),
+            None => self.row(token.id),
+        }
+    }
+
+    /// The embedding of a word, the mean of its tokens if it is several.
+    pub(crate) fn vector_of_source(&self, source: &Source, letters: &str) -> Result<Vec<f32>, GenerateError> {
+        match source {
+            Source::Id(id) => {
+                let words = self.model.text_encoder.table().dims()[0];
+                if *id as usize >= words {
+                    return Err(GenerateError::NoSuchId { letters: letters.into(), id: *id, words });
+                }
+                Ok(self.row(*id)?)
+            }
+            Source::Word(word) => {
+                let text = self.tokenize(word);
+                let count = text.used();
+                if count == 0 {
+                    return Err(GenerateError::NoSuchWord { letters: letters.into(), word: word.clone() });
+                }
+                let mut mean = vec![0.0; self.card.text_width];
+                for (_, token) in text.tokens() {
+                    add_scaled(&mut mean, 1.0 / count as f32, &self.vector_of(token)?);
+                }
+                Ok(mean)
+            }
+        }
+    }
+
+    fn row(&self, id: u32) -> Result<Vec<f32>, Halt> {
+        values(self.model.text_encoder.token_embeddings(&[&[id]]))
+    }
+}
+
+/// Puts whole rows, one after the other, in the place of those from a token on.
+fn put_rows(x: Tensor<3>, place: TokenPlace, rows: &[f32]) -> Tensor<3> {
+    let width = x.dims()[2];
+    let count = rows.len() / width;
+    let dtype: DType = x.dtype();
+    let rows = Tensor::from_data(TensorData::new(rows.to_vec(), [1, count, width]), (&x.device(), dtype));
+    let TokenPlace { chunk, position } = place;
+    x.slice_assign([chunk..chunk + 1, position..position + count, 0..width], rows)
+}
+
+fn add_scaled(sum: &mut [f32], scale: f32, vector: &[f32]) {
+    sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += scale * value);
+}
+
+fn squared(vector: &[f32]) -> f32 {
+    vector.iter().map(|value| value * value).sum()
+}
