@@ -32,10 +32,10 @@ class Record:
         self.tensors = {}
         self.sidecar = {"versions": versions(), **facts, "tensors": {}}
 
-    def add(self, name: str, value: torch.Tensor, *, whole: bool = False, **facts) -> None:
+    def add(self, name: str, value: torch.Tensor, *, whole: bool = False, stride: int = 1, **facts) -> None:
         value = value.detach().to("cpu", torch.float32).contiguous()
-        flat, stride = value.flatten(), 1
-        if not whole and value.numel() * 4 > WHOLE_BYTES:
+        flat = value.flatten()
+        if not whole and value.numel() * 4 / stride > WHOLE_BYTES:
             stride = next(s for s in STRIDES if value.numel() * 4 / s <= WHOLE_BYTES / 2)
         self.tensors[name] = value.clone() if stride == 1 else flat[::stride].clone()
         self.sidecar["tensors"][name] = {
