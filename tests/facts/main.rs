@@ -30,6 +30,7 @@ mod side_panel;
 mod tokens;
 mod trajectories;
 mod trouble;
+mod weights;
 mod window;
 mod window_concepts;
 mod window_export;
