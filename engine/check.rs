@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
 use crate::device::{Chosen, DeviceChoice, DeviceError, Precision, choose, supports_f16};
 use crate::diffusion::{Halt, NoiseStreams};
-use crate::models::{Interrupted, values};
+use crate::models::{Context, Interrupted, values};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ impl Part {
             Self::Text => values(text(model)),
             Self::Unet => {
                 let (x, context) = (latents(2).cast(unet_dtype), text(model).cast(unet_dtype));
-                values(model.unet.forward(x, 500.3, &context, NEVER)?)
+                values(model.unet.forward(x, 500.3, Context { text: &context, watch: None }, NEVER)?)
             }
             Self::VaeEncode => values(model.vae.encode(random(3, [1, 3, 64, 64], device), NEVER)?.mean),
             Self::VaeDecode => values(model.vae.decode(latents(1), NEVER)?),

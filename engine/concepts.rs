@@ -8,6 +8,7 @@
 
 mod at_hand;
 mod folders;
+mod save;
 
 use std::fs::File;
 use std::io;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use at_hand::Concepts;
 pub use folders::{concept_files_in, is_concept_file};
+pub use save::{SaveConceptError, save};
 
 use crate::checkpoint::beginning::Beginning;
 use crate::checkpoint::weights::CONCEPT_OF_A1111;

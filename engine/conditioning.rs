@@ -8,8 +8,9 @@ use burn::tensor::{FloatDType, Tensor};
 use crate::diffusion::Halt;
 use crate::embedding::Change;
 use crate::generate::GenerateError;
+use crate::images::Array;
 use crate::models::values;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, to_array};
 use crate::recipe::Recipe;
 use crate::text::{Mix, ReadPart, Reading, TextOptions, Tokenized, surgery};
 use crate::thrift::Care;
@@ -109,11 +110,27 @@ impl Pipeline {
         Ok(conditioning?)
     }
 
+    /// What the UNet reads of a recipe's prompt at a step: the weight and the output embeddings of each
+    /// part that AND composes.
+    ///
+    /// # Shapes
+    /// - output embeddings: `[1, tokens, width]`
+    pub fn output_embeddings(
+        &self,
+        recipe: &Recipe,
+        step: usize,
+    ) -> Result<Vec<(f32, Array)>, GenerateError> {
+        recipe.check()?;
+        let voices = self.condition(recipe, &self.care(recipe)?)?.cond;
+        let at = |voice: &Voice| Ok((voice.weight, to_array(voice.at(step))?));
+        voices.iter().map(at).collect()
+    }
+
     /// Output embeddings of a text, changed, weighted, its chunks laid end to end.
     ///
     /// # Shapes
     /// - output: `[1, chunks * tokens, width]`
-    pub(crate) fn encode(
+    pub(crate) fn encode_text(
         &self,
         text: &Tokenized,
         options: &TextOptions,
@@ -180,7 +197,7 @@ impl Reader<'_> {
         let others = texts[1..].iter().map(|text| self.text(text));
         let others = others.collect::<Result<Vec<_>, _>>()?;
         let empty = self.pipeline.tokenize("");
-        let empty = self.pipeline.encode(&empty, &self.recipe.text, &[])?;
+        let empty = self.pipeline.encode_text(&empty, &self.recipe.text, &[])?;
         let longest = others.iter().chain([&main]).map(|text| text.dims()[1]).max().unwrap_or_default();
         // A shorter prompt says nothing in the chunks that it does not have.
         let lengthen = |text: Tensor<3>| {
@@ -197,7 +214,7 @@ impl Reader<'_> {
             return Ok(encoded.clone());
         }
         let changes = self.changes.get(&address).map_or(&[][..], Vec::as_slice);
-        let encoded = self.pipeline.encode(text, &self.recipe.text, changes)?;
+        let encoded = self.pipeline.encode_text(text, &self.recipe.text, changes)?;
         self.encoded.insert(address, encoded.clone());
         Ok(encoded)
     }

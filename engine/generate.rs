@@ -72,6 +72,8 @@ pub enum GenerateError {
     OtherLatents { found: [usize; 4], expected: [usize; 4] },
     #[error("Step {step} cannot be branched from: that run was over after {steps} steps")]
     EndedBefore { step: usize, steps: usize },
+    #[error("There is no such word in the prompt any more: choose another")]
+    NoSuchToken,
     #[error(
         "The edit of \"{letters}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
     )]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::conditioning::Conditioning;
 use crate::cpu;
 use crate::diffusion::{EpsModel, Halt, Latents};
-use crate::models::{in_small_slices, values};
+use crate::models::{Context, in_small_slices, values};
 use crate::pipeline::Pipeline;
 use crate::session::StopFlag;
 use crate::thrift::{Care, Thrift};
@@ -125,7 +125,8 @@ impl Pipeline {
             let context = context.clone().narrow(0, index * at_once, at_once);
             let part = self.upload(&part, context.dtype().into());
             let unet = &self.model.unet;
-            eps.extend(values(unet.forward(part, timestep, &context, &|| stop.is_raised())?)?);
+            let context = Context { text: &context, watch: None };
+            eps.extend(values(unet.forward(part, timestep, context, &|| stop.is_raised())?)?);
         }
         // How memory that ran out unseen may show on a GPU (wgpu #9545).
         if self.card.device.is_gpu && eps.iter().all(|&value| value == 0.0) {

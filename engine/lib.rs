@@ -10,6 +10,8 @@
 //! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
 //! tensor.
 
+pub mod anatomy;
+pub mod attention;
 pub mod bench;
 mod branching;
 pub mod check;

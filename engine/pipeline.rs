@@ -1,7 +1,7 @@
 //! A model on a device: opened, and its networks called one by one.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
@@ -26,6 +26,8 @@ pub struct Pipeline {
     pub(crate) card: ModelCard,
     concepts: Concepts,
     pub(crate) words: Words,
+    /// The lengths of the vocabulary's embeddings, once they were asked for: `[words, 1]`.
+    pub(crate) word_norms: OnceLock<Tensor<2>>,
 }
 
 impl Pipeline {
@@ -98,7 +100,16 @@ impl Pipeline {
         let concepts = Concepts::default();
         let words = card.words(&concepts);
         let latent_rgb = SD1_LATENT_RGB;
-        let mut pipeline = Self { model, device, unet_dtype, latent_rgb, card, concepts, words };
+        let mut pipeline = Self {
+            model,
+            device,
+            unet_dtype,
+            latent_rgb,
+            card,
+            concepts,
+            words,
+            word_norms: OnceLock::new(),
+        };
         if !pipeline.model.config.vae.is_sd1() {
             pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
                 Halt::Stopped => OpenError::Stopped,
@@ -161,13 +172,13 @@ impl Pipeline {
     /// # Shapes
     /// - output embeddings of a prompt: `[1, tokens, width]`
     pub fn text_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
-        to_array(self.encode(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
+        to_array(self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
     }
 
     /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
         let texts =
-            prompts.iter().map(|prompt| self.encode(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
+            prompts.iter().map(|prompt| self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
         let context = Tensor::cat(texts.collect::<Result<_, _>>()?, 0).cast(self.unet_dtype);
         self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())
     }

@@ -18,10 +18,12 @@ pub enum Vary {
     Cfg(Vec<f32>),
     Seed(Vec<u64>),
     Strength(Vec<f32>),
+    /// The weight of the first prompt that is mixed in.
+    Mix(Vec<f32>),
 }
 
 impl Vary {
-    pub const NAMES: [&str; 6] = ["sampler", "schedule", "steps", "cfg", "seed", "strength"];
+    pub const NAMES: [&str; 7] = ["sampler", "schedule", "steps", "cfg", "seed", "strength", "mix"];
     /// Values along a side.
     const MOST: usize = 64;
 
@@ -33,6 +35,7 @@ impl Vary {
             Self::Cfg(_) => "cfg",
             Self::Seed(_) => "seed",
             Self::Strength(_) => "strength",
+            Self::Mix(_) => "mix",
         }
     }
 
@@ -45,6 +48,7 @@ impl Vary {
             Self::Cfg(scales) => scales.len(),
             Self::Seed(seeds) => seeds.len(),
             Self::Strength(strengths) => strengths.len(),
+            Self::Mix(weights) => weights.len(),
         }
     }
 
@@ -57,6 +61,7 @@ impl Vary {
             Self::Cfg(scales) => scales.iter().map(|it| format!("Guidance {it}")).collect(),
             Self::Seed(seeds) => seeds.iter().map(|it| format!("Seed {it}")).collect(),
             Self::Strength(strengths) => strengths.iter().map(|it| format!("Strength {it}")).collect(),
+            Self::Mix(weights) => weights.iter().map(|it| format!("Mix {it}")).collect(),
         }
     }
 
@@ -73,6 +78,11 @@ impl Vary {
                     *strength = strengths[index];
                 }
             }
+            Self::Mix(weights) => {
+                if let Some(mixed) = recipe.mix.with.first_mut() {
+                    mixed.weight = weights[index];
+                }
+            }
         }
     }
 
@@ -84,7 +94,7 @@ impl Vary {
             Self::Sampler(samplers) => samplers.iter().map(|it| it.name().to_owned()).collect(),
             Self::Schedule(schedules) => schedules.iter().map(|it| it.name().to_owned()).collect(),
             Self::Steps(counts) => written(counts),
-            Self::Cfg(scales) | Self::Strength(scales) => written(scales),
+            Self::Cfg(values) | Self::Strength(values) | Self::Mix(values) => written(values),
             Self::Seed(seeds) => written(seeds),
         }
     }
@@ -150,6 +160,7 @@ impl FromStr for Vary {
             "cfg" => each("cfg", &values, number).map(Self::Cfg),
             "seed" => each("seed", &values, number).map(Self::Seed),
             "strength" => each("strength", &values, number).map(Self::Strength),
+            "mix" => each("mix", &values, number).map(Self::Mix),
             name => Err(VaryError::Name(name.to_owned())),
         }
     }
@@ -196,6 +207,8 @@ pub enum SheetError {
     SameTwice(&'static str),
     #[error("A strength means something with a start image only: choose one, or let something else differ")]
     NoStartImage,
+    #[error("There is no second prompt to mix in: add one first")]
+    NothingMixed,
     #[error("In a sheet each picture is alone, and a batch of {0} is not: let the seed differ")]
     Batch(u32),
     #[error("{label}: {error}")]
@@ -224,6 +237,9 @@ impl Sheet {
         }
         if self.sides().any(is_strength) && self.recipe.start == Start::Noise {
             return Err(SheetError::NoStartImage);
+        }
+        if self.sides().any(|vary| matches!(vary, Vary::Mix(_))) && self.recipe.mix.with.is_empty() {
+            return Err(SheetError::NothingMixed);
         }
         if let Some(down) = self.down.as_ref().filter(|down| down.name() == self.across.name()) {
             return Err(SheetError::SameTwice(down.name()));
@@ -283,7 +299,9 @@ mod tests {
     #[test]
     fn what_differs_is_read_as_it_is_written() {
         let texts = ["sampler=euler,heun", "schedule=lesson,karras", "steps=1,20", "cfg=1,4,7.5,12"];
-        for text in texts.into_iter().chain(["seed=0,18446744073709551615", "strength=0.5,0.75"]) {
+        for text in
+            texts.into_iter().chain(["seed=0,18446744073709551615", "strength=0.5,0.75", "mix=0,0.5,1"])
+        {
             assert_eq!(vary(text).to_string(), text);
             let json = serde_json::to_string(&vary(text)).expect("JSON");
             assert_eq!(json, format!("\"{text}\""));
@@ -344,6 +362,7 @@ mod tests {
         assert!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]).contains("several sheets"));
         assert!(refused(&recipe, &["cfg=1,2", "cfg=3"]).contains("cfg"));
         assert!(refused(&recipe, &["strength=0.5"]).contains("start image"));
+        assert!(refused(&recipe, &["mix=0,1"]).contains("second prompt"));
         assert!(refused(&Recipe { batch: 2, ..recipe.clone() }, &["cfg=1"]).contains("batch of 2"));
         let said = refused(&recipe, &["cfg=1,-4", "steps=3,4"]);
         assert!(said.contains("Guidance -4, 3 steps: A guidance scale of -4"), "{said}");

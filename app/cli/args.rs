@@ -6,9 +6,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::device::{DeviceChoice, Place, Precision};
 
+use super::concepts::ConceptArgs;
 use super::film::FilmArgs;
 use super::sampling_args::SamplingArgs;
 use super::sheet::SheetArgs;
+use super::text_args::TextArgs;
+use super::tokens::TokensArgs;
+use super::words::WordsArgs;
 use crate::hub::{MAIN, STABLE_DIFFUSION_1_5};
 
 /// A studio for Stable Diffusion that shows its work. Without a command it opens its window.
@@ -31,6 +35,10 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Compare values of a recipe: every combination in one labelled picture
     Sheet(Box<SheetArgs>),
+    /// Show the tokens of a prompt
+    Tokens(TokensArgs),
+    /// Name the words nearest to a word's embedding, as it is or edited, or save it as a concept
+    Words(WordsArgs),
     /// Say what a file is; for a picture: its recipe
     Inspect(InspectArgs),
     /// List the models on this machine: those in the window's folders, or in one
@@ -59,9 +67,10 @@ pub struct RenderArgs {
     pub negative: Option<String>,
     #[command(flatten)]
     pub model: ModelArgs,
-    /// A concept (textual inversion) that the prompt may name, or a folder of them; may be repeated
-    #[arg(long = "concept", value_name = "FILE")]
-    pub concepts: Vec<PathBuf>,
+    #[command(flatten)]
+    pub text: TextArgs,
+    #[command(flatten)]
+    pub concepts: ConceptArgs,
     /// Start from this picture instead of from noise
     #[arg(long, value_name = "IMG")]
     pub init: Option<PathBuf>,
@@ -103,6 +112,10 @@ pub struct RenderArgs {
     /// Write every step's numbers, for checking and to go on from: a safetensors file
     #[arg(long, value_name = "T.safetensors")]
     pub trace: Option<PathBuf>,
+    /// Write where the words of the prompt look: the (first) picture, and a light on it for each word.
+    /// It takes a pass of the UNet for each step
+    #[arg(long, value_name = "A.png")]
+    pub attention: Option<PathBuf>,
     #[command(flatten)]
     pub film: FilmArgs,
     /// Print one JSON object instead of the paths

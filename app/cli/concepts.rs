@@ -2,11 +2,19 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use engine::concepts::{Concept, Concepts, concept_files_in, read};
 use engine::generate::Pipeline;
 use engine::recipe::Recipe;
 
 use super::Failure;
+
+#[derive(Debug, Args)]
+pub struct ConceptArgs {
+    /// A concept (textual inversion) that the prompt may name, or a folder of them; may be repeated
+    #[arg(long = "concept", value_name = "FILE")]
+    pub concepts: Vec<PathBuf>,
+}
 
 /// The concepts of a command line.
 pub struct Given {

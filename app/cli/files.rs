@@ -152,7 +152,7 @@ fn check_film(path: &Path) -> Result<(), Failure> {
 /// Says beforehand what writing `path` would say afterwards.
 ///
 /// `option` is the one to give another name with.
-fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), Failure> {
+pub fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), Failure> {
     if !path.extension().is_some_and(|given| given.eq_ignore_ascii_case(extension)) {
         return Err(Failure::usage(format!(
             "The file of {option} must end in .{extension}, since that is what is written: {}",

@@ -4,6 +4,7 @@
 //! failed, 2 when the command line itself cannot be meant.
 
 mod args;
+mod attention;
 mod bench;
 mod bench_load;
 mod bench_orders;
@@ -20,7 +21,10 @@ mod progress;
 mod render;
 mod sampling_args;
 mod sheet;
+mod text_args;
+mod tokens;
 mod weights;
+mod words;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -59,6 +63,8 @@ fn run(args: Args) -> Result<(), Failure> {
         None => open_window(),
         Some(Command::Render(args)) => render::render(&args),
         Some(Command::Sheet(args)) => sheet::sheet(&args),
+        Some(Command::Tokens(args)) => tokens::tokens(&args),
+        Some(Command::Words(args)) => words::words(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
         Some(Command::Models(args)) => models::models(&args),
         Some(Command::Get(args)) => get::get(&args),

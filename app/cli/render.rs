@@ -19,10 +19,10 @@ use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
 use super::concepts::Given;
-use super::files::Files;
+use super::files::{Files, check_writable};
 use super::models::source_of;
 use super::sampling_args::unheard;
-use super::{Failure, progress, recipe_json, say};
+use super::{Failure, attention, progress, recipe_json, say};
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;
@@ -38,8 +38,11 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     recipe.check().map_err(Failure::usage)?;
     args.film.check()?;
     let files = Files::plan(args, recipe.batch)?;
+    if let Some(path) = &args.attention {
+        check_writable(path, "png", "--attention")?;
+    }
 
-    let concepts = Given::read(&args.concepts)?;
+    let concepts = Given::read(&args.concepts.concepts)?;
     let started = Instant::now();
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
@@ -66,6 +69,9 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         eprintln!("{note}");
     }
     remarks.extend(generated.notes.iter().cloned());
+    if let Some(path) = &args.attention {
+        attention::write(path, &pipeline, &generated, &stop)?;
+    }
     let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
     let steps = generated.film.steps.len();
     files.write(&pipeline, &recipe, generated, &args.film, &stop)?;
@@ -75,6 +81,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         report["paths"] = files.pictures.iter().map(|path| shown(path)).collect();
         report["film"] = files.films.iter().map(|path| shown(path)).collect();
         report["contact_sheet"] = files.contact_sheets.iter().map(|path| shown(path)).collect();
+        report["attention"] = args.attention.as_deref().map(shown).into();
         report["trace"] = files.trace.as_deref().map(shown).into();
         report["concepts"] = json!(used);
         report["remarks"] = remarks.into();
@@ -143,6 +150,7 @@ pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
     }
     recipe.batch = args.batch.unwrap_or(recipe.batch);
     recipe.steps = args.steps.unwrap_or(recipe.steps);
+    args.text.write_into(&mut recipe);
     args.sampling.write_into(&mut recipe);
     recipe.guidance.cfg_scale = args.cfg.unwrap_or(recipe.guidance.cfg_scale);
     if let Some(path) = &args.init {

@@ -1,10 +1,11 @@
 //! `tidepool sheet`: one recipe over lists of values, every combination in one labelled picture.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use engine::generate::{Pipeline, Progress};
-use engine::images::{Grid, Provenance};
+use engine::images::{Grid, Pane, Pixels, Provenance, Reel};
 use engine::recipe::Recipe;
 use engine::session::StopFlag;
 use engine::sheet::{Sheet, Vary};
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::args::RenderArgs;
 use super::concepts::Given;
 use super::files::Files;
+use super::film::{FilmArgs, write_films};
 use super::models::source_of;
 use super::render::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, remarks};
 use super::{Failure, progress, recipe_json, say};
@@ -20,7 +22,7 @@ use super::{Failure, progress, recipe_json, say};
 #[derive(Debug, Args)]
 pub struct SheetArgs {
     /// What differs from column to column; given once more, from row to row. One of sampler, schedule,
-    /// steps, cfg, seed and strength
+    /// steps, cfg, seed, strength and mix (the weight of the first --mix)
     #[arg(long, value_name = "cfg=1,4,7.5", required = true, allow_hyphen_values = true)]
     pub vary: Vec<Vary>,
     #[command(flatten)]
@@ -34,7 +36,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     let mut sheet = Sheet::new(recipe_of(args, anew)?, vary.clone()).map_err(Failure::usage)?;
     let files = Files::plan(args, 1)?;
 
-    let concepts = Given::read(&args.concepts)?;
+    let concepts = Given::read(&args.concepts.concepts)?;
     let started = Instant::now();
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
@@ -49,16 +51,23 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
         eprintln!("{remark}");
     }
 
-    let Made { grid, provenance, picture_secs, notes } = make(&pipeline, &sheet)?;
+    let stop = StopFlag::default();
+    raise_on_ctrl_c(stop.clone());
+    let Made { grid, pictures, provenance, picture_secs, notes } = make(&pipeline, &sheet, &stop)?;
     for note in notes {
         eprintln!("{note}");
         remarks.push(note);
     }
     files.write_picture(0, grid.picture(), &provenance)?;
+    if let Some(film) = files.films.first() {
+        let reel = strip(&sheet, pictures, &provenance, &args.film);
+        write_films([Some(film), None], &reel, &stop)?;
+    }
     let path = files.pictures[0].display();
     if args.json {
         return say(json!({
             "path": path.to_string(),
+            "film": files.films.first().map(|film| film.display().to_string()),
             "columns": sheet.columns(),
             "rows": sheet.down.as_ref().map(Vary::labels),
             "vary": sheet.sides().map(ToString::to_string).collect::<Vec<_>>(),
@@ -83,7 +92,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
 
 fn refuse_what_is_of_one_picture(args: &RenderArgs) -> Result<(), Failure> {
     let given = [
-        ("--film", args.film.film.is_some()),
+        ("--attention", args.attention.is_some()),
         ("--contact-sheet", args.film.contact_sheet.is_some()),
         ("--trace", args.trace.is_some()),
         ("--continue", args.go_on.is_some()),
@@ -93,29 +102,44 @@ fn refuse_what_is_of_one_picture(args: &RenderArgs) -> Result<(), Failure> {
     })
 }
 
+/// The pictures one after the other, as a film.
+fn strip(sheet: &Sheet, pictures: Vec<Arc<Pixels>>, provenance: &Provenance, film: &FilmArgs) -> Reel {
+    let shots = sheet.cells().zip(pictures).map(|(cell, picture)| {
+        let caption = film.film_captions.then(|| [sheet.label(&cell), String::new()]);
+        vec![Pane { picture, caption }]
+    });
+    Reel {
+        shots: shots.collect(),
+        size: (sheet.recipe.width, sheet.recipe.height),
+        fps: film.film_fps,
+        playback: film.film_play,
+        provenance: provenance.clone(),
+    }
+}
+
 /// A sheet whose pictures are all there.
 struct Made {
     grid: Grid,
+    /// Row by row.
+    pictures: Vec<Arc<Pixels>>,
     provenance: Provenance,
     /// Of each picture, row by row.
     picture_secs: Vec<f64>,
     notes: Vec<String>,
 }
 
-fn make(pipeline: &Pipeline, sheet: &Sheet) -> Result<Made, Failure> {
-    let stop = StopFlag::default();
-    raise_on_ctrl_c(stop.clone());
+fn make(pipeline: &Pipeline, sheet: &Sheet, stop: &StopFlag) -> Result<Made, Failure> {
     let size = (sheet.recipe.width, sheet.recipe.height);
     let mut grid = Grid::new(&sheet.columns(), &sheet.rows(), size);
     let (card, vary) = (pipeline.card(), sheet.sides().cloned().collect());
     let mut provenance =
         Provenance { vae: card.vae.clone(), vary, ..Provenance::new(&card.name, sheet.recipe.clone()) };
-    let (mut picture_secs, mut notes) = (Vec::new(), Vec::new());
+    let (mut pictures, mut picture_secs, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let steps = sheet.cells().map(|cell| u64::from(cell.recipe.steps - cell.recipe.start_step())).sum();
     let bar = progress::sheet_bar(steps);
     for cell in sheet.cells() {
         bar.set_message(sheet.label(&cell));
-        let made = pipeline.generate(&cell.recipe, &stop, &mut |progress| {
+        let made = pipeline.generate(&cell.recipe, stop, &mut |progress| {
             if let Progress::Step(_) = progress {
                 bar.inc(1);
             }
@@ -125,10 +149,11 @@ fn make(pipeline: &Pipeline, sheet: &Sheet) -> Result<Made, Failure> {
             failure(error)
         })?;
         grid.put(cell.column as u32, cell.row as u32, &made.pictures[0]);
+        pictures.push(Arc::clone(&made.pictures[0]));
         picture_secs.push(made.timings.total_secs);
         notes.extend(made.notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
         provenance.concepts = made.concepts;
     }
     bar.finish_and_clear();
-    Ok(Made { grid, provenance, picture_secs, notes })
+    Ok(Made { grid, pictures, provenance, picture_secs, notes })
 }

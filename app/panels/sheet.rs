@@ -81,6 +81,7 @@ fn label_of(name: &str) -> &'static str {
         "cfg" => "Guidance",
         "seed" => "Seed",
         "strength" => "Strength",
+        "mix" => "Mix",
         _ => "Something else",
     }
 }

@@ -74,6 +74,8 @@ fn is_same_kind(a: &Look, b: &Look) -> bool {
         Look::Channels(_) | Look::StepChannels { .. } => 0,
         Look::AddNoise { .. } => 1,
         Look::RoundTrip(_) => 2,
+        Look::Word { .. } => 3,
+        Look::Edited { .. } => 4,
     };
     kind(a) == kind(b)
 }

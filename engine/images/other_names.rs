@@ -135,7 +135,6 @@ fn plain(name: &str) -> String {
 /// Settings that change the picture and that we cannot honour: how the key begins, and what to say
 /// with the value in place of `{}`.
 pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
-    ("Clip skip", "Clip skip {} is not done here: the prompt will read a little differently"),
     ("Hires", "Hires fix, a second pass at a larger size, is not done here: this is its first pass"),
     ("Lora hashes", "It was made with LoRA files, which are not used here: the picture will differ"),
     ("Hypernet", "It was made with a hypernetwork, which is not used here: the picture will differ"),

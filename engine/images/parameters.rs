@@ -12,6 +12,7 @@ use super::other_names::{
 use crate::concepts::ConceptRef;
 use crate::diffusion::{NoiseSource, Sampler, SamplerOption};
 use crate::recipe::{Recipe, Start};
+use crate::text::Weights;
 
 const NEGATIVE: &str = "Negative prompt:";
 
@@ -33,6 +34,9 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("Model", Some(model.clone())),
         ("VAE", vae.clone()),
         ("Denoising strength", strength),
+        ("Clip skip", (recipe.text.clip_skip > 1).then(|| recipe.text.clip_skip.to_string())),
+        // A1111 knows of its own weights and of none.
+        ("Emphasis", (recipe.text.weights != Weights::A1111).then(|| "None".to_owned())),
         ("RNG", Some(rng(recipe.noise).to_owned())),
         ("TI hashes", Some(concept_hashes(concepts))),
         (eta_key(recipe.sampler), eta_to_say(recipe).map(|eta| eta.to_string())),
@@ -121,6 +125,15 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     }
     if recipe.schedule.own_rho().is_some() {
         recipe.schedule_options.rho = number_if_said(&pairs, "Schedule rho", &mut notes);
+    }
+    recipe.text.clip_skip = number(&pairs, "Clip skip", recipe.text.clip_skip, &mut notes);
+    match pairs.get("Emphasis") {
+        Some("None") => recipe.text.weights = Weights::None,
+        Some(other) if other != "Original" => notes.push(format!(
+            "Its weights were put on in another way ({}), and here they are as in \"Original\"",
+            short(other)
+        )),
+        _ => {}
     }
     recipe.noise = noise_of(&program, pairs.get("RNG"), &mut notes);
     make_runnable(&mut recipe, &mut notes);
@@ -258,7 +271,7 @@ fn start_note(pairs: &Pairs) -> Option<String> {
 /// One note for each thing that changes the picture and cannot be done here, and one for the rest.
 fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
     /// Read above, or of no consequence for the picture.
-    const SETTLED: [&str; 18] = [
+    const SETTLED: [&str; 19] = [
         "Steps",
         "Sampler",
         "Schedule type",
@@ -277,14 +290,14 @@ fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
         "Batch pos",
         "Init image hash",
         "Emphasis",
+        "Clip skip",
     ];
     const NAMED: usize = 12;
 
     let mut rest = Vec::new();
     for (key, value) in &pairs.0 {
         let is_read = (key == eta_key(recipe.sampler) && recipe.sampler.own(SamplerOption::Eta).is_some())
-            || (key == "Schedule rho" && recipe.schedule_options.rho.is_some())
-            || (key == "Clip skip" && value == "1");
+            || (key == "Schedule rho" && recipe.schedule_options.rho.is_some());
         if SETTLED.contains(&key.as_str()) || is_read {
             continue;
         }

@@ -13,6 +13,7 @@ mod vae;
 
 pub use attention::in_small_slices;
 pub use clip::{Activation, ClipText, ClipTextConfig};
+pub use transformer::{AttentionWatch, Context};
 pub use unet::{PerLevel, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
 

@@ -48,7 +48,7 @@ impl SpatialTransformer {
     /// # Shapes
     /// - x and output: `[batch, channels, height, width]`
     /// - context: `[batch, tokens, context_width]`
-    pub fn forward(&self, x: Tensor<4>, context: &Tensor<3>) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, context: Context<'_>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let tokens = self.norm.forward(x.clone());
         let mut tokens = match &self.proj_in {
@@ -56,7 +56,7 @@ impl SpatialTransformer {
             Projection::Linear(linear) => linear.forward(to_tokens(tokens)),
         };
         for block in &self.transformer_blocks {
-            tokens = block.forward(tokens, context);
+            tokens = block.forward(tokens, context, [height, width]);
         }
         let to_picture =
             |tokens: Tensor<3>| tokens.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]);
@@ -65,6 +65,21 @@ impl SpatialTransformer {
             Projection::Linear(linear) => to_picture(linear.forward_add(tokens, to_tokens(x))),
         }
     }
+}
+
+/// What the picture reads, and who watches it do so.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// `[batch, tokens, context_width]`
+    pub text: &'a Tensor<3>,
+    pub watch: Option<&'a dyn AttentionWatch>,
+}
+
+/// Is shown where the picture looks as it reads.
+pub trait AttentionWatch {
+    /// `weights` `[batch, height * width, tokens]` of a layer whose picture has the sides
+    /// `[height, width]`: how much of each token goes into each place.
+    fn see(&self, weights: Tensor<3>, sides: [usize; 2]);
 }
 
 /// `[batch, channels, height, width]` to `[batch, height * width, channels]`.
@@ -104,10 +119,14 @@ impl TransformerBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: Context<'_>, sides: [usize; 2]) -> Tensor<3> {
         let normed = self.norm1.forward(x.clone());
         let x = self.attn1.forward_add(normed.clone(), normed, x);
-        let x = self.attn2.forward_add(self.norm2.forward(x.clone()), context.clone(), x);
+        let normed = self.norm2.forward(x.clone());
+        if let Some(watch) = context.watch {
+            watch.see(self.attn2.weights(normed.clone(), context.text.clone()), sides);
+        }
+        let x = self.attn2.forward_add(normed, context.text.clone(), x);
         self.ff.forward_add(self.norm3.forward(x.clone()), x)
     }
 }
@@ -143,6 +162,24 @@ impl Attention {
         let [q, k, v] = if self.upcast { qkv.map(|x| x.cast(FloatDType::F32)) } else { qkv };
         let attended = attend(q, k, v, self.heads, false).cast(dtype);
         self.to_out.forward_add(attended, residual)
+    }
+}
+
+impl Attention {
+    /// How much of each key goes into each query, the mean over the heads: what
+    /// [`forward_add`](Self::forward_add) does not keep.
+    ///
+    /// # Shapes
+    /// - output: `[batch, queries, keys]`, f32; each row sums to 1
+    fn weights(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        let of_heads = |x: Tensor<3>| {
+            let [batch, tokens, width] = x.dims();
+            x.cast(FloatDType::F32).reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2)
+        };
+        let (q, k) = (of_heads(self.to_q.forward(x)), of_heads(self.to_k.forward(context)));
+        let scale = (q.dims()[3] as f64).sqrt();
+        let scores = (q / scale).matmul(k.swap_dims(2, 3));
+        activation::softmax(scores, 3).mean_dim(1).squeeze_dim::<3>(1)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, cat_channels, silu, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
-use super::transformer::{SpatialTransformer, TransformerConfig};
+use super::transformer::{Context, SpatialTransformer, TransformerConfig};
 use super::{Interrupted, go_on};
 use crate::diffusion::Halt;
 
@@ -119,7 +119,7 @@ impl UnetConfig {
         Ok(())
     }
 
-    fn heads(&self) -> &PerLevel {
+    pub fn heads(&self) -> &PerLevel {
         self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim)
     }
 
@@ -238,7 +238,7 @@ impl Unet {
     /// # Shapes
     /// - x: `[batch, in_channels, height, width]`, scaled as the model was trained
     /// - timestep: 0 to 999, fractions allowed
-    /// - context: `[batch, tokens, cross_attention_dim]`
+    /// - the context's text: `[batch, tokens, cross_attention_dim]`
     /// - output: `[batch, out_channels, height, width]`
     ///
     /// # Errors
@@ -247,7 +247,7 @@ impl Unet {
         &self,
         x: Tensor<4>,
         timestep: f32,
-        context: &Tensor<3>,
+        context: Context<'_>,
         interrupted: &Interrupted<'_>,
     ) -> Result<Tensor<4>, Halt> {
         let time = self.time_embedding.forward(self.sinusoid(timestep, &x));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attention::AttentionMaps;
 use crate::checkpoint::SchedulerConfig;
 use crate::concepts::{ConceptRef, Concepts};
 use crate::device::DeviceCard;
@@ -25,8 +26,27 @@ pub enum Event {
         seen: Result<Seen, String>,
     },
     Cut(CutEvent),
+    Attended {
+        job: JobId,
+        event: AttendEvent,
+    },
     /// Something that the user should know and that stops nothing.
     Warning {
+        text: String,
+    },
+}
+
+/// How the maps of a prompt's words come along.
+#[derive(Clone, Debug)]
+pub enum AttendEvent {
+    /// `fraction` of the steps, 0 to 1.
+    Came {
+        fraction: f32,
+    },
+    Done(Arc<AttentionMaps>),
+    Stopped,
+    /// A sentence with cause and remedy.
+    Failed {
         text: String,
     },
 }

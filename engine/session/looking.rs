@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::{JobId, StopFlag};
+use crate::anatomy::WordStages;
+use crate::concepts::Concepts;
 use crate::diffusion::{Latents, StepView};
 use crate::generate::{Film, GenerateError, Pipeline};
 use crate::images::Pixels;
 use crate::look::{Channel, RoundTrip, add_noise, channels};
+use crate::recipe::Recipe;
+use crate::text::TokenPlace;
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +23,11 @@ pub enum Look {
     AddNoise { to: PictureAt, seed: u64, sigma: f32 },
     /// A picture, encoded and decoded again.
     RoundTrip(PictureAt),
+    /// A token of a recipe's prompt on its way through the text encoder, at a step of the run. `part`
+    /// counts what AND composes.
+    Word { recipe: Box<Recipe>, concepts: Concepts, step: usize, part: usize, place: TokenPlace },
+    /// What a recipe's edits put in the place of their words, in the order of the prompt.
+    Edited { recipe: Box<Recipe>, concepts: Concepts },
 }
 
 /// The middle of a picture, at a size that can be encoded.
@@ -35,11 +44,23 @@ pub enum Seen {
     Channels(Vec<Channel>),
     Noised(Arc<Pixels>),
     RoundTrip(RoundTrip),
+    Word(Box<WordStages>),
+    Edited(Vec<Vec<f32>>),
 }
 
 /// The picture that was encoded last: who drags the noise up and down encodes it once.
 #[derive(Default)]
 pub(super) struct Encoded(Option<(PictureAt, Latents)>);
+
+impl Look {
+    /// The concepts that it needs known.
+    pub(super) fn concepts(&self) -> Option<&Concepts> {
+        match self {
+            Self::Word { concepts, .. } | Self::Edited { concepts, .. } => Some(concepts),
+            _ => None,
+        }
+    }
+}
 
 impl Encoded {
     fn of(&mut self, pipeline: &Pipeline, at: &PictureAt, stop: &StopFlag) -> Result<Latents, GenerateError> {
@@ -83,6 +104,13 @@ impl Encoded {
                 let x0 = self.of(pipeline, at, stop).map_err(text)?;
                 let trip = pipeline.round_trip(&at.pixels, (at.width, at.height), &x0, stop);
                 Ok(Seen::RoundTrip(trip.map_err(text)?))
+            }
+            Look::Word { recipe, step, part, place, .. } => {
+                let stages = pipeline.word_stages(recipe, *step, *part, *place).map_err(text)?;
+                Ok(Seen::Word(Box::new(stages)))
+            }
+            Look::Edited { recipe, .. } => {
+                Ok(Seen::Edited(pipeline.edited_vectors(recipe, &recipe.edits).map_err(text)?))
             }
         }
     }

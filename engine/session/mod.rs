@@ -6,7 +6,7 @@ mod models;
 mod request;
 mod worker;
 
-pub use event::{CutEvent, Event, Frame, JobEvent, ModelCard, ModelEvent};
+pub use event::{AttendEvent, CutEvent, Event, Frame, JobEvent, ModelCard, ModelEvent};
 pub use looking::{Look, PictureAt, Seen};
 pub use request::{Job, JobId, Request, StopFlag};
 pub use worker::Session;

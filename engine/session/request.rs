@@ -30,6 +30,9 @@ pub enum Request {
     Decode { job: JobId, step: usize, view: StepView },
     /// Answered by `Event::Looked` of the same number.
     Look { id: u64, look: Look },
+    /// Asks where the words of a job's prompt look in one of its pictures; `part` counts what AND
+    /// composes. Answered by `Event::Attended`s, the last of which is `Done`, `Stopped` or `Failed`.
+    Attend { job: JobId, picture: usize, part: usize, stop: StopFlag },
     /// Makes a film of one picture of a job, which ends with the `finished` one if there is one; answered
     /// by `Event::Cut`s, the last of which is `Done`, `Stopped` or `Failed`.
     Cut { job: JobId, picture: usize, finished: Option<Arc<Pixels>>, cut: Cut, stop: StopFlag },

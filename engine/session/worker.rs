@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::looking::{Encoded, Look};
 use super::models::Models;
-use super::{CutEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
+use super::{AttendEvent, CutEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::Concepts;
 use crate::cut::{Cut, CutError};
@@ -73,7 +73,9 @@ impl Session {
     /// Puts a request in the queue; never waits.
     pub fn send(&self, request: Request) {
         match &request {
-            Request::Generate { job: Job { stop, .. }, .. } | Request::Cut { stop, .. } => {
+            Request::Generate { job: Job { stop, .. }, .. }
+            | Request::Cut { stop, .. }
+            | Request::Attend { stop, .. } => {
                 let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
                 flags.retain(|flag| !flag.is_raised());
                 flags.push(stop.clone());
@@ -123,6 +125,8 @@ struct KeptFilm {
     film: Film,
     /// The model's number.
     model: u64,
+    /// Those that its prompt was read with.
+    concepts: Concepts,
 }
 
 struct Outbox {
@@ -154,6 +158,10 @@ impl Worker {
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
             Request::Look { id, look } => self.look(id, &look),
+            Request::Attend { job, picture, part, stop } => {
+                let event = self.attend(job, picture, part, &stop);
+                self.outbox.send(Event::Attended { job, event });
+            }
             Request::Cut { job, picture, finished, cut, stop } => {
                 let event = self.cut(job, picture, finished.as_ref(), &cut, &stop);
                 self.outbox.send(Event::Cut(event));
@@ -238,7 +246,8 @@ impl Worker {
             Ok(Err(error)) => JobEvent::Failed { text: error.to_string() },
             Err(panic) => JobEvent::Failed { text: panic },
         };
-        self.keep(KeptFilm { job: job.id, film, model: self.opened });
+        let concepts = concepts.clone();
+        self.keep(KeptFilm { job: job.id, film, model: self.opened, concepts });
         self.outbox.job(job.id, event);
     }
 
@@ -256,12 +265,11 @@ impl Worker {
     }
 
     fn decode(&mut self, job: JobId, step: usize, view: StepView) {
-        // Only the decoder of its own model knows what the latents mean.
-        let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened);
-        let recorded = kept.and_then(|kept| kept.film.step(step));
-        let latents = recorded.and_then(|recorded| view.latents(recorded));
-        let pictures = match (self.models.at_hand(), latents) {
-            (Some(pipeline), Some(latents)) => guarded(|| pipeline.pictures(&latents, &self.closing))
+        let kept = self.film_of(job);
+        let recorded = kept.and_then(|(pipeline, film)| Some((pipeline, film.step(step)?)));
+        let latents = recorded.and_then(|(pipeline, recorded)| Some((pipeline, view.latents(recorded)?)));
+        let pictures = match latents {
+            Some((pipeline, latents)) => guarded(|| pipeline.pictures(&latents, &self.closing))
                 .unwrap_or_else(|panic| Err(GenerateError::Device(panic))),
             _ => Ok(Vec::new()),
         };
@@ -277,11 +285,43 @@ impl Worker {
     fn look(&mut self, id: u64, look: &Look) {
         let Self { models, films, encoded, closing, .. } = self;
         let film_of = |job| films.iter().find(|kept| kept.job == job).map(|kept| &kept.film);
-        let seen = match models.at_hand() {
-            Some(pipeline) => guarded(|| encoded.see(pipeline, film_of, look, closing)).unwrap_or_else(Err),
+        let seen = match models.at_hand_mut() {
+            Some(pipeline) => guarded(|| {
+                if let Some(concepts) = look.concepts() {
+                    pipeline.know(concepts);
+                }
+                encoded.see(pipeline, film_of, look, closing)
+            })
+            .unwrap_or_else(Err),
             None => Err("No model is open, so there is nothing to look into. Choose a model first".into()),
         };
         self.outbox.send(Event::Looked { id, seen });
+    }
+
+    /// The film of a job, and the model that made it: only its own decoder knows what the latents mean.
+    fn film_of(&self, job: JobId) -> Option<(&Pipeline, &Film)> {
+        let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened)?;
+        Some((self.models.at_hand()?, &kept.film))
+    }
+
+    fn attend(&mut self, job: JobId, picture: usize, part: usize, stop: &StopFlag) -> AttendEvent {
+        let Self { models, films, outbox, opened, .. } = self;
+        let kept = films.iter().find(|kept| kept.job == job && kept.model == *opened);
+        let (Some(pipeline), Some(kept)) = (models.at_hand_mut(), kept) else {
+            return AttendEvent::Failed { text: NO_FILM.into() };
+        };
+        let made = guarded(|| {
+            pipeline.know(&kept.concepts);
+            pipeline.attention(&kept.film, picture, part, stop, &mut |fraction| {
+                outbox.send(Event::Attended { job, event: AttendEvent::Came { fraction } });
+            })
+        });
+        match made {
+            Ok(Ok(maps)) => AttendEvent::Done(Arc::new(maps)),
+            Ok(Err(GenerateError::Stopped)) => AttendEvent::Stopped,
+            Ok(Err(error)) => AttendEvent::Failed { text: error.to_string() },
+            Err(panic) => AttendEvent::Failed { text: panic },
+        }
     }
 
     fn cut(
@@ -292,12 +332,8 @@ impl Worker {
         cut: &Cut,
         stop: &StopFlag,
     ) -> CutEvent {
-        // Only the decoder of its own model knows what the latents mean.
-        let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened);
-        let (Some(pipeline), Some(KeptFilm { film, .. })) = (self.models.at_hand(), kept) else {
-            let text =
-                "The steps of this picture are no longer in memory. Make it again with its seed".into();
-            return CutEvent::Failed { text };
+        let Some((pipeline, film)) = self.film_of(job) else {
+            return CutEvent::Failed { text: NO_FILM.into() };
         };
         let outbox = &self.outbox;
         let made = guarded(|| {
@@ -312,6 +348,8 @@ impl Worker {
         }
     }
 }
+
+const NO_FILM: &str = "The steps of this picture are no longer in memory. Make it again with its seed";
 
 /// Runs `work`; a panic in it becomes a sentence.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {

@@ -83,6 +83,29 @@ impl Tokenized {
         })
     }
 
+    /// The prompt's words: the bytes of each, and its tokens counted over all chunks, begin and end
+    /// among them. Signs are no words; a word that a chunk breaks is two.
+    pub fn words(&self, prompt: &str) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut words: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        let of_chunk = self.chunks[0].ids.len();
+        for (TokenPlace { chunk, position }, token) in self.tokens() {
+            let letters = prompt.get(token.range.clone()).unwrap_or_default();
+            if token.vector.is_none() && !letters.contains(char::is_alphanumeric) {
+                continue;
+            }
+            let at = chunk * of_chunk + position;
+            match words.last_mut() {
+                Some((range, tokens))
+                    if tokens.end == at && (range.end == token.range.start || *range == token.range) =>
+                {
+                    (range.end, tokens.end) = (token.range.end, at + 1);
+                }
+                _ => words.push((token.range.clone(), at..at + 1)),
+            }
+        }
+        words
+    }
+
     /// True if any of it is weighted.
     pub fn is_weighted(&self) -> bool {
         self.tokens().any(|(_, token)| token.weight != 1.0)
@@ -137,8 +160,8 @@ struct NoRoom {
 fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weights) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut from = 0;
-    let mut words = |range: Range<usize>, groups: &mut Vec<Group>| {
-        let mut read = |range: Range<usize>| {
+    let words = |range: Range<usize>, groups: &mut Vec<Group>| {
+        let read = |range: Range<usize>| {
             let tokens: Vec<Token> = tokenizer
                 .pieces(&text.text[range.clone()])
                 .map(|(id, piece)| Token {

@@ -97,6 +97,11 @@ impl Tokenizer {
         self.pieces.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1)
     }
 
+    /// Ids of a chunk (77 for CLIP).
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
     /// Tokens that a chunk has room for, without begin and end (75 for CLIP).
     pub fn room(&self) -> usize {
         self.positions - 2

@@ -27,6 +27,7 @@ mod session;
 mod sheet_desk;
 mod sheets;
 mod side_panel;
+mod surgery;
 mod tokens;
 mod trajectories;
 mod trouble;

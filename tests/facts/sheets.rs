@@ -82,7 +82,7 @@ fn a_sheet_that_cannot_be_made_says_why_before_anything_is_computed() {
         ("--vary steps=5,0", "0 steps: 0 steps cannot be run"),
         ("--vary strength=0.5", "start image"),
         ("--vary cfg=1 --batch 2", "batch of 2"),
-        ("--vary cfg=1 --film f.gif", "--film is of one picture"),
+        ("--vary cfg=1 --attention f.png", "--attention is of one picture"),
         ("--vary cfg=1 --trace t.safetensors", "--trace is of one picture"),
         ("--vary cfg=1 -o sheet.jpg", ".png"),
         (&many, "65 values"),

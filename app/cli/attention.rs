@@ -1,0 +1,48 @@
+//! `--attention`: where the words of a prompt look, in one labelled picture.
+
+use std::path::Path;
+
+use engine::attention::spotlight;
+use engine::generate::{Generated, Pipeline};
+use engine::images::{Grid, Provenance, replace_png};
+use engine::session::StopFlag;
+
+use super::{Failure, progress};
+
+/// Words in one picture; those after them are left out.
+const MOST_WORDS: usize = 16;
+
+/// Writes the first picture, and beside it the same with a light for each word.
+pub fn write(
+    path: &Path,
+    pipeline: &Pipeline,
+    generated: &Generated,
+    stop: &StopFlag,
+) -> Result<(), Failure> {
+    let recipe = &generated.film.recipe;
+    let bytes = pipeline.attention_bytes(recipe);
+    eprintln!("Where the words look takes {:.1} MB of memory", bytes as f64 / 1e6);
+    let bar = progress::film_bar();
+    let maps = pipeline.attention(&generated.film, 0, 0, stop, &mut |fraction| {
+        progress::set_fraction(&bar, fraction);
+    });
+    bar.finish_and_clear();
+    let maps = maps.map_err(Failure::failed)?;
+
+    let reading = pipeline.words().read(&recipe.prompt, &recipe.text, recipe.steps as usize);
+    let text = reading.parts[0].at(0);
+    let mut words = text.words(&recipe.prompt);
+    words.truncate(MOST_WORDS);
+    let picture = &generated.pictures[0];
+    let label =
+        |range: &std::ops::Range<usize>| recipe.prompt.get(range.clone()).unwrap_or_default().to_owned();
+    let columns: Vec<String> =
+        [String::new()].into_iter().chain(words.iter().map(|(range, _)| label(range))).collect();
+    let mut grid = Grid::new(&columns, &[String::new()], (picture.width, picture.height));
+    grid.put(0, 0, picture);
+    for (column, (_, tokens)) in (1..).zip(&words) {
+        grid.put(column, 0, &spotlight(picture, &maps.of(tokens.clone()), [maps.height, maps.width]));
+    }
+    let about = Provenance::new(&pipeline.card().name, recipe.of_picture(0));
+    replace_png(path, grid.picture(), &about).map_err(Failure::failed)
+}

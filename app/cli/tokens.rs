@@ -1,0 +1,112 @@
+//! `tidepool tokens`: a prompt as the text encoder sees it.
+
+use clap::Args as ClapArgs;
+use engine::generate::Pipeline;
+use engine::recipe::Recipe;
+use engine::text::{Chunk, Token, Tokenized, Words};
+use serde_json::{Value, json};
+
+use super::args::ModelArgs;
+use super::concepts::{ConceptArgs, Given};
+use super::models::source_of;
+use super::render::open;
+use super::text_args::ReadingArgs;
+use super::{Failure, say};
+
+#[derive(Debug, ClapArgs)]
+pub struct TokensArgs {
+    /// What is to be read
+    pub prompt: String,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// The step of 20 to read it at, where it says different things at different steps
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub step: usize,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub concepts: ConceptArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
+    let mut recipe = Recipe { prompt: args.prompt.clone(), ..Recipe::default() };
+    args.reading.write_into(&mut recipe);
+    recipe.check().map_err(Failure::usage)?;
+    let concepts = Given::read(&args.concepts.concepts)?;
+    let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
+    concepts.join(&mut pipeline)?;
+    let words = pipeline.words();
+    let parts = words.read_at(&recipe.prompt, &recipe.text, recipe.steps as usize, args.step);
+    if args.json {
+        return say(report(words, &parts));
+    }
+    for (index, (weight, text)) in parts.iter().enumerate() {
+        if parts.len() > 1 {
+            say(format!("Part {} of {}, weight {weight}", index + 1, parts.len()))?;
+        }
+        print(&pipeline, &recipe.prompt, text)?;
+    }
+    Ok(())
+}
+
+/// The tokens of the first part, or of all of them if AND composes several.
+fn report(words: &Words, parts: &[(f32, Tokenized)]) -> Value {
+    let part = |(weight, text): &(f32, Tokenized)| {
+        let tokens: Vec<Value> = text.chunks.iter().flat_map(|chunk| chunk_of(words, chunk)).collect();
+        json!({ "weight": weight, "chunks": text.chunks.len(), "tokens": tokens, "cut": text.cut })
+    };
+    match parts {
+        [only] => part(only),
+        _ => json!({ "parts": parts.iter().map(part).collect::<Vec<_>>() }),
+    }
+}
+
+/// Begin, the prompt's tokens, end. Their places in the prompt count bytes.
+fn chunk_of(words: &Words, chunk: &Chunk) -> Vec<Value> {
+    let special = |id: u32| json!({ "id": id, "piece": words.piece(id), "start": null, "end": null });
+    let own = chunk.tokens.iter().map(|token| {
+        let mut value = json!({
+            "id": token.vector.is_none().then_some(token.id),
+            "piece": piece(words, token),
+            "start": token.range.start,
+            "end": token.range.end,
+        });
+        if token.weight != 1.0 {
+            value["weight"] = json!(token.weight);
+        }
+        if let Some((concept, index)) = &token.vector {
+            value["concept"] = json!({ "token": concept.token, "vector": index });
+        }
+        value
+    });
+    let (begin, end) = (chunk.ids[0], chunk.ids[chunk.tokens.len() + 1]);
+    [special(begin)].into_iter().chain(own).chain([special(end)]).collect()
+}
+
+fn piece(words: &Words, token: &Token) -> String {
+    match &token.vector {
+        Some((concept, _)) => concept.token.clone(),
+        None => words.piece(token.id).unwrap_or_default(),
+    }
+}
+
+fn print(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(), Failure> {
+    let words = pipeline.words();
+    for (index, chunk) in text.chunks.iter().enumerate() {
+        if text.chunks.len() > 1 {
+            say(format!("Chunk {}", index + 1))?;
+        }
+        say(format!("{:>8}  {:>6}  {}", "position", "id", "piece"))?;
+        for (position, token) in (1..).zip(&chunk.tokens) {
+            let id = if token.vector.is_some() { "-".to_owned() } else { token.id.to_string() };
+            let letters = prompt.get(token.range.clone()).unwrap_or_default();
+            let weight = if token.weight == 1.0 { String::new() } else { format!("  x{}", token.weight) };
+            say(format!("{position:>8}  {id:>6}  {}  {letters}{weight}", piece(words, token)))?;
+        }
+    }
+    say(format!("{} of {} places", text.used(), text.room * text.chunks.len()))?;
+    if text.cut.is_empty() { Ok(()) } else { say(format!("Not read: {}", text.cut)) }
+}

@@ -1,0 +1,92 @@
+//! `tidepool words`: which words are near a word's embedding, as it is or edited, and saving it as a
+//! concept.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use engine::anatomy::Near;
+use engine::concepts::save;
+use engine::generate::Pipeline;
+use engine::recipe::Recipe;
+use engine::text::{EmbeddingEdit, Source, TextOptions};
+use serde_json::json;
+
+use super::args::ModelArgs;
+use super::concepts::{ConceptArgs, Given};
+use super::models::source_of;
+use super::render::open;
+use super::{Failure, say};
+
+#[derive(Debug, ClapArgs)]
+pub struct WordsArgs {
+    /// A word; of several the mean is meant
+    pub word: String,
+    /// How many words of the vocabulary to name, the nearest first
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub nearest: usize,
+    /// Change the embedding of a word first, as `render` does: king=king-man+woman; may be repeated
+    #[arg(long = "edit", value_name = "WORD=SUM")]
+    pub edits: Vec<EmbeddingEdit>,
+    /// Save what the edits make of their words as a concept: a .safetensors, .bin or .pt
+    #[arg(long, value_name = "FILE", requires = "edits")]
+    pub save: Option<PathBuf>,
+    /// The concept's word [default: the file's name in angle brackets]
+    #[arg(long, value_name = "WORD", requires = "save")]
+    pub token: Option<String>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub concepts: ConceptArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn words(args: &WordsArgs) -> Result<(), Failure> {
+    let concepts = Given::read(&args.concepts.concepts)?;
+    let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
+    concepts.join(&mut pipeline)?;
+    let recipe = Recipe {
+        prompt: args.word.clone(),
+        text: TextOptions::PLAIN,
+        edits: args.edits.clone(),
+        ..Recipe::default()
+    };
+    let vectors = if args.edits.is_empty() {
+        vec![pipeline.word_vector(&Source::Word(args.word.clone())).map_err(Failure::failed)?]
+    } else {
+        pipeline.edited_vectors(&recipe, &recipe.edits).map_err(Failure::failed)?
+    };
+    if let Some(path) = &args.save {
+        let token = args.token.clone().unwrap_or_else(|| token_of(path));
+        save(path, &token, &vectors).map_err(Failure::failed)?;
+        eprintln!("{token} is saved");
+        return say(path.display());
+    }
+    let nearest = |vector: Vec<f32>| pipeline.nearest_to(vector, args.nearest).map_err(Failure::failed);
+    let nearest: Vec<Vec<Near>> = vectors.into_iter().map(nearest).collect::<Result<_, _>>()?;
+    if args.json {
+        let near = |near: &Near| json!({ "id": near.id, "piece": near.piece, "cosine": near.cosine });
+        let lists = nearest.iter().map(|list| list.iter().map(near).collect::<Vec<_>>()).collect::<Vec<_>>();
+        return say(
+            json!({ "tokens": token_count(&pipeline, &args.word), "nearest": lists[0], "all": lists }),
+        );
+    }
+    if args.edits.is_empty() && token_count(&pipeline, &args.word) > 1 {
+        eprintln!("{} is {} tokens here: their mean is meant", args.word, token_count(&pipeline, &args.word));
+    }
+    for near in nearest.iter().flatten() {
+        say(format!("{:>6.3}  {:>6}  {}", near.cosine, near.id, near.piece))?;
+    }
+    Ok(())
+}
+
+fn token_count(pipeline: &Pipeline, word: &str) -> usize {
+    pipeline.tokenize(word).used()
+}
+
+/// `<my-style>` for my-style.bin.
+fn token_of(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    format!("<{}>", name.split_whitespace().collect::<Vec<_>>().join("-"))
+}

@@ -1,0 +1,138 @@
+//! Writes vectors as a concept, in a form that A1111, ComfyUI and diffusers all read: one tensor of
+//! `[vectors, width]` in f32 under the concept's own word.
+
+use std::collections::HashMap;
+use std::io::{self, Cursor, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::MOST_VECTORS;
+use crate::images::SaveError;
+use crate::images::whole_file::{IfExists, write_whole};
+
+/// Why a concept was not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveConceptError {
+    #[error("{0:?} cannot be the word of a concept: write one such as <my-style>, without spaces")]
+    Token(String),
+    #[error("{0} vectors are no concept: choose 1 to 75")]
+    Count(usize),
+    #[error("The embedding has numbers that are none, so it was not saved: undo its last edit")]
+    NotANumber,
+    #[error("A concept is saved as .safetensors, .bin or .pt: choose one of these endings: {}", .0.display())]
+    Ending(PathBuf),
+    #[error(transparent)]
+    Save(#[from] SaveError),
+}
+
+/// Writes a concept into a `.safetensors` file, or into a `.bin` or `.pt` as PyTorch does. A file of this
+/// name is replaced once the new one is whole.
+pub fn save(path: &Path, token: &str, vectors: &[Vec<f32>]) -> Result<(), SaveConceptError> {
+    if token.is_empty() || token.len() > 256 || token.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        return Err(SaveConceptError::Token(token.to_owned()));
+    }
+    if vectors.is_empty() || vectors.len() > MOST_VECTORS {
+        return Err(SaveConceptError::Count(vectors.len()));
+    }
+    if vectors.iter().flatten().any(|value| !value.is_finite()) {
+        return Err(SaveConceptError::NotANumber);
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    let bytes = match ending.as_str() {
+        "safetensors" => to_safetensors(token, vectors),
+        "bin" | "pt" => to_torch(token, vectors),
+        _ => return Err(SaveConceptError::Ending(path.to_owned())),
+    };
+    let failed = |source| SaveError::Write { source, path: path.to_owned() };
+    let bytes = bytes.map_err(failed)?;
+    Ok(write_whole(path, IfExists::Replace, |out| out.write_all(&bytes))?)
+}
+
+fn little_endian(vectors: &[Vec<f32>]) -> Vec<u8> {
+    vectors.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn to_safetensors(token: &str, vectors: &[Vec<f32>]) -> io::Result<Vec<u8>> {
+    let (shape, bytes) = (vec![vectors.len(), vectors[0].len()], little_endian(vectors));
+    let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(io::Error::other)?;
+    // What PyTorch's own programs put there, and some ask for.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize([(token, view)], Some(metadata)).map_err(io::Error::other)
+}
+
+/// The archive that `torch.save` makes of `{token: tensor}`.
+fn to_torch(token: &str, vectors: &[Vec<f32>]) -> io::Result<Vec<u8>> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let entries = [
+        ("concept/data.pkl", pickle(token, vectors.len(), vectors[0].len())),
+        ("concept/byteorder", b"little".to_vec()),
+        ("concept/data/0", little_endian(vectors)),
+        ("concept/version", b"3\n".to_vec()),
+    ];
+    for (name, bytes) in entries {
+        archive.start_file(name, stored).map_err(io::Error::other)?;
+        archive.write_all(&bytes)?;
+    }
+    Ok(archive.finish().map_err(io::Error::other)?.into_inner())
+}
+
+/// `{token: tensor of [vectors, width]}` in protocol 2; the numbers lie in the storage named "0".
+fn pickle(token: &str, vectors: usize, width: usize) -> Vec<u8> {
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let int = |value: usize| [b"J", &(value as i32).to_le_bytes()[..]].concat();
+    let storage =
+        [text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text("0"), text("cpu"), int(vectors * width)];
+    [
+        b"\x80\x02}".to_vec(),
+        text(token),
+        b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+        storage.concat(),
+        b"tQ".to_vec(),
+        // Where it begins in the storage, its shape, its strides.
+        [int(0), int(vectors), int(width), b"\x86".to_vec(), int(width), int(1), b"\x86".to_vec()].concat(),
+        // It needs no gradient and has no hooks.
+        b"\x89ccollections\nOrderedDict\n)RtRs.".to_vec(),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::concepts::read;
+
+    #[test]
+    fn a_concept_that_was_saved_is_read_again_bit_for_bit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let vectors = vec![vec![0.5, -1.25e-30, 3.0], vec![f32::MIN_POSITIVE, -0.0, 7.5]];
+        for ending in ["safetensors", "bin", "pt"] {
+            let path = folder.path().join("mine").with_extension(ending);
+            save(&path, "<mine>", &vectors).expect("it is saved");
+            let concept = read(&path).expect("it is a concept");
+            assert_eq!((concept.token.as_str(), concept.width), ("<mine>", 3), "{ending}");
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&concept.vectors), bits(&vectors.concat()), "{ending}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_concept_is_not_saved() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mine.bin");
+        let refused = |path: &Path, token: &str, vectors: &[Vec<f32>]| {
+            save(path, token, vectors).expect_err("no concept").to_string()
+        };
+        let one = [vec![1.0; 4]];
+        assert!(refused(&path, "two words", &one).contains("without spaces"));
+        assert!(refused(&path, "", &one).contains("<my-style>"));
+        assert!(refused(&path, "<mine>", &[]).contains("1 to 75"));
+        assert!(refused(&path, "<mine>", &[vec![f32::NAN]]).contains("undo"));
+        assert!(refused(&path.with_extension("png"), "<mine>", &one).contains(".safetensors"));
+        assert!(!path.exists());
+    }
+}
