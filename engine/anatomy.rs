@@ -125,7 +125,7 @@ impl Pipeline {
     fn nearest(&self, vectors: Tensor<3>, count: usize) -> Result<Vec<Vec<Near>>, Halt> {
         let table = self.model.text_encoder.table();
         let [words, width] = table.dims();
-        let vectors = vectors.reshape([0, width as i64]);
+        let vectors = vectors.reshape([-1, width as i64]);
         let vectors = vectors.clone() / length(vectors).clamp_min(f32::MIN_POSITIVE);
         let norms = self.word_norms.get_or_init(|| length(table.clone()));
         let cosines = table.matmul(vectors.transpose()) / norms.clone();

@@ -56,7 +56,7 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
 fn report(words: &Words, parts: &[(f32, Tokenized)]) -> Value {
     let part = |(weight, text): &(f32, Tokenized)| {
         let tokens: Vec<Value> = text.chunks.iter().flat_map(|chunk| chunk_of(words, chunk)).collect();
-        json!({ "weight": weight, "chunks": text.chunks.len(), "tokens": tokens, "cut": text.cut })
+        json!({ "weight": decimal(*weight), "chunks": text.chunks.len(), "tokens": tokens, "cut": text.cut })
     };
     match parts {
         [only] => part(only),
@@ -64,9 +64,12 @@ fn report(words: &Words, parts: &[(f32, Tokenized)]) -> Value {
     }
 }
 
-/// Begin, the prompt's tokens, end. Their places in the prompt count bytes.
+/// Begin, the prompt's tokens, end. Their places in the prompt count bytes; begin and end have none of
+/// their own.
 fn chunk_of(words: &Words, chunk: &Chunk) -> Vec<Value> {
-    let special = |id: u32| json!({ "id": id, "piece": words.piece(id), "start": null, "end": null });
+    let special = |id: u32, at: usize| json!({ "id": id, "piece": words.piece(id), "start": at, "end": at });
+    let from = chunk.tokens.first().map_or(0, |token| token.range.start);
+    let to = chunk.tokens.last().map_or(0, |token| token.range.end);
     let own = chunk.tokens.iter().map(|token| {
         let mut value = json!({
             "id": token.vector.is_none().then_some(token.id),
@@ -75,7 +78,7 @@ fn chunk_of(words: &Words, chunk: &Chunk) -> Vec<Value> {
             "end": token.range.end,
         });
         if token.weight != 1.0 {
-            value["weight"] = json!(token.weight);
+            value["weight"] = decimal(token.weight);
         }
         if let Some((concept, index)) = &token.vector {
             value["concept"] = json!({ "token": concept.token, "vector": index });
@@ -83,7 +86,12 @@ fn chunk_of(words: &Words, chunk: &Chunk) -> Vec<Value> {
         value
     });
     let (begin, end) = (chunk.ids[0], chunk.ids[chunk.tokens.len() + 1]);
-    [special(begin)].into_iter().chain(own).chain([special(end)]).collect()
+    [special(begin, from)].into_iter().chain(own).chain([special(end, to)]).collect()
+}
+
+/// 1.3 stays 1.3.
+fn decimal(value: f32) -> Value {
+    serde_json::from_str(&value.to_string()).unwrap_or(Value::Null)
 }
 
 fn piece(words: &Words, token: &Token) -> String {

@@ -71,7 +71,8 @@ def encode(pipeline: Pipeline, prompt: str, edit=None, clip_skip: int = 1) -> to
 def slerp(t: float, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Shoemake's, for each position, in double precision."""
     a, b = a.double(), b.double()
-    angle = torch.arccos((a * b).sum(-1, keepdim=True) / (a.norm(dim=-1, keepdim=True) * b.norm(dim=-1, keepdim=True)))
+    cosine = (a * b).sum(-1, keepdim=True) / (a.norm(dim=-1, keepdim=True) * b.norm(dim=-1, keepdim=True))
+    angle = torch.arccos(cosine.clamp(-1, 1))
     on_arc = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
     # Begin is the same in every prompt.
     return torch.where(angle.abs() < 1e-2, (1 - t) * a + t * b, on_arc).float()
