@@ -74,7 +74,7 @@ fn usual_values(name: &str, recipe: &Recipe) -> String {
             seeds.collect::<Vec<_>>().join(", ")
         }
         "strength" => "0.3, 0.5, 0.7, 0.9".to_owned(),
-        "mix" => "0, 0.25, 0.5, 0.75, 1".to_owned(),
+        "mix" | "blend" => "0, 0.25, 0.5, 0.75, 1".to_owned(),
         _ => "1, 4, 7.5, 12".to_owned(),
     }
 }

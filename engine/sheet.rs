@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diffusion::{Sampler, Schedule};
 use crate::recipe::{Recipe, RecipeError, Start};
+use crate::text::Term;
 
 /// What differs along one side of a sheet, written as `cfg=1,4,7.5`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,10 +21,12 @@ pub enum Vary {
     Strength(Vec<f32>),
     /// The weight of the first prompt that is mixed in.
     Mix(Vec<f32>),
+    /// How far the first edited word is on its way from its first term to its second.
+    Blend(Vec<f32>),
 }
 
 impl Vary {
-    pub const NAMES: [&str; 7] = ["sampler", "schedule", "steps", "cfg", "seed", "strength", "mix"];
+    pub const NAMES: [&str; 8] = ["sampler", "schedule", "steps", "cfg", "seed", "strength", "mix", "blend"];
     /// Values along a side.
     const MOST: usize = 64;
 
@@ -36,6 +39,7 @@ impl Vary {
             Self::Seed(_) => "seed",
             Self::Strength(_) => "strength",
             Self::Mix(_) => "mix",
+            Self::Blend(_) => "blend",
         }
     }
 
@@ -49,6 +53,7 @@ impl Vary {
             Self::Seed(seeds) => seeds.len(),
             Self::Strength(strengths) => strengths.len(),
             Self::Mix(weights) => weights.len(),
+            Self::Blend(weights) => weights.len(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Vary {
             Self::Seed(seeds) => seeds.iter().map(|it| format!("Seed {it}")).collect(),
             Self::Strength(strengths) => strengths.iter().map(|it| format!("Strength {it}")).collect(),
             Self::Mix(weights) => weights.iter().map(|it| format!("Mix {it}")).collect(),
+            Self::Blend(weights) => weights.iter().map(|it| format!("Blend {it}")).collect(),
         }
     }
 
@@ -83,6 +89,11 @@ impl Vary {
                     mixed.weight = weights[index];
                 }
             }
+            Self::Blend(weights) => {
+                if let Some([from, to]) = blended(recipe) {
+                    (from.weight, to.weight) = (1.0 - weights[index], weights[index]);
+                }
+            }
         }
     }
 
@@ -94,7 +105,9 @@ impl Vary {
             Self::Sampler(samplers) => samplers.iter().map(|it| it.name().to_owned()).collect(),
             Self::Schedule(schedules) => schedules.iter().map(|it| it.name().to_owned()).collect(),
             Self::Steps(counts) => written(counts),
-            Self::Cfg(values) | Self::Strength(values) | Self::Mix(values) => written(values),
+            Self::Cfg(values) | Self::Strength(values) | Self::Mix(values) | Self::Blend(values) => {
+                written(values)
+            }
             Self::Seed(seeds) => written(seeds),
         }
     }
@@ -161,9 +174,15 @@ impl FromStr for Vary {
             "seed" => each("seed", &values, number).map(Self::Seed),
             "strength" => each("strength", &values, number).map(Self::Strength),
             "mix" => each("mix", &values, number).map(Self::Mix),
+            "blend" => each("blend", &values, number).map(Self::Blend),
             name => Err(VaryError::Name(name.to_owned())),
         }
     }
+}
+
+/// The terms of the first edit that has two.
+fn blended(recipe: &mut Recipe) -> Option<&mut [Term; 2]> {
+    recipe.edits.iter_mut().find_map(|edit| edit.becomes.as_mut_slice().try_into().ok())
 }
 
 fn number<T: FromStr>(value: &str) -> Option<T> {
@@ -209,6 +228,8 @@ pub enum SheetError {
     NoStartImage,
     #[error("There is no second prompt to mix in: add one first")]
     NothingMixed,
+    #[error("No word is edited into two: write an edit such as puppy=puppy+skunk first")]
+    NothingBlended,
     #[error("In a sheet each picture is alone, and a batch of {0} is not: let the seed differ")]
     Batch(u32),
     #[error("{label}: {error}")]
@@ -240,6 +261,10 @@ impl Sheet {
         }
         if self.sides().any(|vary| matches!(vary, Vary::Mix(_))) && self.recipe.mix.with.is_empty() {
             return Err(SheetError::NothingMixed);
+        }
+        let is_blend = |vary: &Vary| matches!(vary, Vary::Blend(_));
+        if self.sides().any(is_blend) && blended(&mut self.recipe.clone()).is_none() {
+            return Err(SheetError::NothingBlended);
         }
         if let Some(down) = self.down.as_ref().filter(|down| down.name() == self.across.name()) {
             return Err(SheetError::SameTwice(down.name()));
@@ -291,6 +316,7 @@ impl Sheet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::{Mix, Mixed};
 
     fn vary(text: &str) -> Vary {
         text.parse().expect("it can differ")
@@ -352,6 +378,26 @@ mod tests {
     }
 
     #[test]
+    fn a_mix_and_a_blend_go_from_one_to_the_other() {
+        let recipe = Recipe {
+            edits: vec![
+                "fox=, scale 2".parse().expect("an edit"),
+                "puppy=puppy+skunk".parse().expect("an edit"),
+            ],
+            mix: Mix { with: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
+            ..Recipe::default()
+        };
+        let sheet = Sheet::new(recipe, vec![vary("mix=0,0.25"), vary("blend=0,0.75")]).expect("a sheet");
+        let seen = |cell: Cell| {
+            let terms = cell.recipe.edits[1].becomes.iter().map(|term| term.weight);
+            (cell.recipe.mix.main_weight(), terms.collect::<Vec<_>>())
+        };
+        let seen: Vec<_> = sheet.cells().map(seen).collect();
+        assert_eq!(seen[1], (0.75, vec![1.0, 0.0]));
+        assert_eq!(seen[2], (1.0, vec![0.25, 0.75]));
+    }
+
+    #[test]
     fn a_sheet_that_cannot_be_made_says_why() {
         let refused = |recipe: &Recipe, sides: &[&str]| {
             let sides = sides.iter().map(|side| vary(side)).collect();
@@ -363,6 +409,7 @@ mod tests {
         assert!(refused(&recipe, &["cfg=1,2", "cfg=3"]).contains("cfg"));
         assert!(refused(&recipe, &["strength=0.5"]).contains("start image"));
         assert!(refused(&recipe, &["mix=0,1"]).contains("second prompt"));
+        assert!(refused(&recipe, &["blend=0,1"]).contains("puppy=puppy+skunk"));
         assert!(refused(&Recipe { batch: 2, ..recipe.clone() }, &["cfg=1"]).contains("batch of 2"));
         let said = refused(&recipe, &["cfg=1,-4", "steps=3,4"]);
         assert!(said.contains("Guidance -4, 3 steps: A guidance scale of -4"), "{said}");

@@ -22,7 +22,8 @@ use super::{Failure, progress, recipe_json, say};
 #[derive(Debug, Args)]
 pub struct SheetArgs {
     /// What differs from column to column; given once more, from row to row. One of sampler, schedule,
-    /// steps, cfg, seed, strength and mix (the weight of the first --mix)
+    /// steps, cfg, seed, strength, mix (the weight of the first --mix) and blend (from the first
+    /// to the second word of an --edit)
     #[arg(long, value_name = "cfg=1,4,7.5", required = true, allow_hyphen_values = true)]
     pub vary: Vec<Vary>,
     #[command(flatten)]

@@ -82,6 +82,7 @@ fn label_of(name: &str) -> &'static str {
         "seed" => "Seed",
         "strength" => "Strength",
         "mix" => "Mix",
+        "blend" => "Blend",
         _ => "Something else",
     }
 }

@@ -31,6 +31,7 @@ mod surgery;
 mod tokens;
 mod trajectories;
 mod trouble;
+mod weighted;
 mod weights;
 mod window;
 mod window_concepts;
