@@ -156,7 +156,8 @@ struct NoRoom {
     at: Option<usize>,
 }
 
-/// A text in groups: concepts and, for ComfyUI, words; for the others token by token.
+/// A text in groups: concepts and, for ComfyUI, all that stands between two of them or between
+/// brackets, which it calls a word; for the others token by token.
 fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weights) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut from = 0;
@@ -174,10 +175,7 @@ fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weigh
             tokens
         };
         match weights {
-            Weights::Comfy => {
-                let spaced = words_of(&text.text, range);
-                groups.extend(spaced.map(|word| Group { tokens: read(word), is_concept: false }));
-            }
+            Weights::Comfy => groups.push(Group { tokens: read(range), is_concept: false }),
             Weights::A1111 | Weights::None => groups.extend(
                 read(range).into_iter().map(|token| Group { tokens: vec![token], is_concept: false }),
             ),
@@ -201,16 +199,6 @@ fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weigh
     groups
 }
 
-/// The stretches between spaces and line ends, which is where ComfyUI parts words.
-fn words_of(text: &str, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let mut at = range.start;
-    text[range].split([' ', '\n']).map(move |word| {
-        let start = at;
-        at += word.len() + 1;
-        start..start + word.len()
-    })
-}
-
 struct Filling<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a TextOptions,
@@ -224,7 +212,7 @@ struct Filling<'a> {
 
 /// A1111 moves what follows a comma to the next chunk, if it is no more than so many tokens.
 const COMMA_BACKTRACK: usize = 20;
-/// Words of so many tokens ComfyUI breaks.
+/// Stretches of so many tokens ComfyUI breaks.
 const LONG_WORD: usize = 8;
 
 impl Filling<'_> {

@@ -5,6 +5,7 @@ mod branches;
 mod branching;
 mod branching_cli;
 mod checkpoints;
+mod chunks;
 mod cli;
 mod concepts;
 mod concepts_in_prompts;

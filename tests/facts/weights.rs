@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::golden::folder;
 
-const STEPS: usize = 20;
+pub const STEPS: usize = 20;
 
 /// The rows of the table, for the facts about chunks as well.
 pub fn table() -> Value {
@@ -21,14 +21,14 @@ pub fn table() -> Value {
     table
 }
 
-fn rows(table: &Value) -> impl Iterator<Item = (&str, &Value)> {
+pub fn rows(table: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let rows = table["prompts"].as_array().expect("rows");
     assert!(rows.len() > 290);
     rows.iter().map(|row| (row["prompt"].as_str().expect("a prompt"), row))
 }
 
 /// Where Tidepool reads a prompt otherwise on purpose, and why.
-const OTHERWISE: &[(&str, &str)] =
+pub const OTHERWISE: &[(&str, &str)] =
     &[("a fox :٣ AND a boat", "only the digits 0 to 9 make a weight, here as in brackets")];
 
 /// Letters and weight of each run; a break has the weight -1, as A1111 writes it.
