@@ -25,11 +25,13 @@ impl Pipeline {
     pub(crate) fn embed(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
         let ids: Vec<&[u32]> = text.chunks.iter().map(|chunk| chunk.ids.as_slice()).collect();
         let mut x = self.model.text_encoder.token_embeddings(&ids);
-        for (place, concept) in text.concepts() {
-            x = put_rows(x, place, &concept.vectors);
+        for (place, token) in text.tokens() {
+            if let Some((concept, index)) = &token.vector {
+                x = put_row(x, place, &concept.vectors[index * concept.width..][..concept.width]);
+            }
         }
         for Change { place, vector, .. } in changes {
-            x = put_rows(x, *place, vector);
+            x = put_row(x, *place, vector);
         }
         x
     }
@@ -43,7 +45,7 @@ impl Pipeline {
         let width = positions.dims()[1];
         let mut x = positions.unsqueeze::<3>().repeat_dim(0, text.chunks.len());
         for change in changes.iter().filter(|change| !change.has_position) {
-            x = put_rows(x, change.place, &vec![0.0; width]);
+            x = put_row(x, change.place, &vec![0.0; width]);
         }
         x
     }
@@ -122,14 +124,12 @@ impl Pipeline {
     }
 }
 
-/// Puts whole rows, one after the other, in the place of those from a token on.
-fn put_rows(x: Tensor<3>, place: TokenPlace, rows: &[f32]) -> Tensor<3> {
-    let width = x.dims()[2];
-    let count = rows.len() / width;
-    let dtype: DType = x.dtype();
-    let rows = Tensor::from_data(TensorData::new(rows.to_vec(), [1, count, width]), (&x.device(), dtype));
+/// Puts a vector in the place of a token's.
+fn put_row(x: Tensor<3>, place: TokenPlace, row: &[f32]) -> Tensor<3> {
+    let (width, dtype): (usize, DType) = (row.len(), x.dtype());
+    let row = Tensor::from_data(TensorData::new(row.to_vec(), [1, 1, width]), (&x.device(), dtype));
     let TokenPlace { chunk, position } = place;
-    x.slice_assign([chunk..chunk + 1, position..position + count, 0..width], rows)
+    x.slice_assign([chunk..chunk + 1, position..position + 1, 0..width], row)
 }
 
 fn add_scaled(sum: &mut [f32], scale: f32, vector: &[f32]) {
