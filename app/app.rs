@@ -257,7 +257,7 @@ fn left_ui(
     ScrollArea::vertical().id_salt("left").auto_shrink([false, false]).show(ui, |ui| {
         Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
             ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
-            panels::prompt_ui(ui, state, recipe);
+            panels::prompt_ui(ui, state, recipe, commands);
             rule_ui(ui);
             panels::start_image_ui(ui, state, textures, commands);
             rule_ui(ui);

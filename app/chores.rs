@@ -58,6 +58,7 @@ fn outcome(effect: Effect) -> Option<News> {
             .set_title("Choose a folder with concepts")
             .pick_folder()
             .map(News::ConceptFolderPicked),
+        Effect::SaveConcept { token, vectors } => save_concept(&token, &vectors),
         Effect::ReadConcepts(files) => Some(News::Concepts(ConceptNews::of(files))),
         Effect::PickOutputFolder => rfd::FileDialog::new()
             .set_title("Choose where pictures are saved")
@@ -90,6 +91,20 @@ fn outcome(effect: Effect) -> Option<News> {
         | Effect::Convert { .. }
         | Effect::Hub(_) => None,
     }
+}
+
+/// A concept that was saved is at hand from then on.
+fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<News> {
+    let name: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+    let file = rfd::FileDialog::new()
+        .set_title("Save the concept")
+        .set_file_name(format!("{name}.safetensors"))
+        .add_filter("Concepts", &["safetensors", "bin", "pt"])
+        .save_file()?;
+    Some(match concepts::save(&file, token, vectors) {
+        Ok(()) => News::ConceptsChosen(ConceptNews::of(vec![file])),
+        Err(error) => News::ConceptNotSaved(error.to_string()),
+    })
 }
 
 fn pick_film(format: FilmFormat, name: &str, folder: &Path) -> Option<PathBuf> {

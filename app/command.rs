@@ -13,6 +13,7 @@ use engine::diffusion::StepView;
 use engine::images::{FilmFormat, FoundRecipe, Pixels};
 use engine::recipe::Recipe;
 use engine::session::{Event, JobId, Request, StopFlag};
+use engine::text::{Anchor, EmbeddingEdit};
 
 use crate::concept_watch::ConceptNews;
 use crate::conversion::ConversionReport;
@@ -57,6 +58,7 @@ pub enum Command {
     Download(DownloadWish),
     Branch(BranchWish),
     Sheet(SheetWish),
+    Words(WordsWish),
     Convert(ConversionWish),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
@@ -178,6 +180,22 @@ pub enum SheetWish {
     Show(bool),
 }
 
+/// A wish about single words of the prompt; their edits are the recipe's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WordsWish {
+    /// The token that is looked at, if any.
+    Choose(Option<Anchor>),
+    /// A slider or a field is let go: what comes next is undone by itself.
+    LetGo,
+    /// What edits put in the place of their words, as a concept.
+    Save {
+        edits: Vec<EmbeddingEdit>,
+        token: String,
+    },
+    Undo,
+    Redo,
+}
+
 /// A wish about the model at hand, which lies in a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConversionWish {
@@ -252,6 +270,11 @@ pub enum Effect {
     PickConcepts,
     PickConceptFolder,
     ReadConcepts(Vec<PathBuf>),
+    /// Ask where to, and write.
+    SaveConcept {
+        token: String,
+        vectors: Vec<Vec<f32>>,
+    },
     /// Look into these folders for concepts from now on.
     WatchConcepts(Vec<PathBuf>),
     Copy(Arc<Pixels>),
@@ -299,6 +322,8 @@ pub enum News {
         picture: Result<Arc<Pixels>, String>,
         notes: Vec<String>,
     },
+    /// Words that were to become a concept; the sentence says why not.
+    ConceptNotSaved(String),
     /// The clipboard has no picture, or cannot be read.
     PasteFailed(String),
     /// Files that were dropped together.

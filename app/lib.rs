@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod branches;
+pub mod chips;
 pub mod chores;
 pub mod cli;
 pub mod command;
@@ -36,7 +37,10 @@ pub mod tab;
 pub mod textures;
 pub mod theme;
 pub mod views;
+pub mod weigh_selection;
 pub mod widgets;
 pub mod window;
+pub mod word_sums;
+pub mod words_desk;
 
 pub use window::{WindowError, run_window};

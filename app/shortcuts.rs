@@ -2,7 +2,7 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::command::{BranchWish, Command, SheetWish, ViewWish};
+use crate::command::{BranchWish, Command, SheetWish, ViewWish, WordsWish};
 use crate::state::AppState;
 
 const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
@@ -54,6 +54,12 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         }
         if typing || popup {
             return;
+        }
+        // Typed text has an undo of its own; this one is for edited words.
+        if input.consume_key(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) {
+            commands.push(Command::Words(WordsWish::Redo));
+        } else if input.consume_key(Modifiers::COMMAND, Key::Z) {
+            commands.push(Command::Words(WordsWish::Undo));
         }
         if input.consume_key(Modifiers::NONE, Key::F) {
             commands.push(Command::FoldPanels);

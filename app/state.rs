@@ -15,6 +15,7 @@ mod opening;
 mod running;
 mod shelving;
 mod viewing;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ use engine::diffusion::ScheduleOptions;
 use engine::images::Pixels;
 use engine::recipe::{Recipe, RecipeError, Start};
 use engine::session::{ModelCard, StopFlag};
-use engine::text::{Words, surgery};
+use engine::text::Words;
 
 use self::download::Download;
 use self::looking::Looking;
@@ -41,6 +42,7 @@ use crate::read_prompt::ReadPrompt;
 use crate::run::Run;
 use crate::settings::Settings;
 use crate::sheet::SheetDesk;
+use crate::words_desk::WordsDesk;
 
 /// The state of the desk.
 #[derive(Clone, Debug)]
@@ -56,8 +58,9 @@ pub struct AppState {
     /// What the last model read, concepts among it.
     pub words: Option<Words>,
     /// The prompts as they are read, once there is a model to read them.
-    pub prompt: Option<ReadPrompt>,
-    pub negative_prompt: Option<ReadPrompt>,
+    pub prompt: Option<Arc<ReadPrompt>>,
+    pub negative_prompt: Option<Arc<ReadPrompt>>,
+    pub words_desk: WordsDesk,
     /// The start image, once read.
     pub start_picture: Option<StartPicture>,
     /// The run at hand; the others are among the branches.
@@ -136,6 +139,7 @@ impl AppState {
             words: None,
             prompt: None,
             negative_prompt: None,
+            words_desk: WordsDesk::default(),
             start_picture: None,
             run: None,
             branches: Branches::default(),
@@ -255,6 +259,7 @@ impl AppState {
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::Download(wish) => return self.handle_download(wish),
             Command::Branch(wish) => return self.handle_branch(wish),
+            Command::Words(wish) => self.handle_words(wish),
             Command::Sheet(wish) => return self.handle_sheet(wish),
             Command::Convert(wish) => return self.handle_conversion(wish),
             Command::OpenModel(source) => return self.open_model(source),
@@ -307,28 +312,6 @@ impl AppState {
             Command::Dismiss(place) => self.problems.clear(place),
         }
         Vec::new()
-    }
-
-    fn edit(&mut self, mut recipe: Recipe) {
-        let text_of = |recipe: &Recipe| {
-            (recipe.prompt.clone(), recipe.negative_prompt.clone(), recipe.text, recipe.steps)
-        };
-        let before = std::mem::take(&mut self.recipe);
-        if recipe.edits == before.edits {
-            surgery::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
-        }
-        let is_read_anew = text_of(&recipe) != text_of(&before);
-        self.recipe = recipe;
-        if is_read_anew {
-            self.read_prompts();
-        }
-    }
-
-    fn read_prompts(&mut self) {
-        let Some(words) = &self.words else { return };
-        let read = |prompt: &str| Some(ReadPrompt::new(words, prompt, &self.recipe));
-        self.prompt = read(&self.recipe.prompt);
-        self.negative_prompt = read(&self.recipe.negative_prompt);
     }
 
     fn start_path(&self) -> Option<&PathBuf> {

@@ -10,14 +10,15 @@ pub enum Tab {
     Look,
     Branches,
     Sheet,
+    Words,
     Concepts,
     #[default]
     Models,
 }
 
 impl Tab {
-    pub const ALL: [Self; 6] =
-        [Self::Schedule, Self::Look, Self::Branches, Self::Sheet, Self::Concepts, Self::Models];
+    pub const ALL: [Self; 7] =
+        [Self::Schedule, Self::Look, Self::Branches, Self::Sheet, Self::Words, Self::Concepts, Self::Models];
 
     /// Name in the window.
     pub fn label(self) -> &'static str {
@@ -26,6 +27,7 @@ impl Tab {
             Self::Look => "Look",
             Self::Branches => "Branches",
             Self::Sheet => "Sheet",
+            Self::Words => "Words",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
         }
@@ -37,6 +39,7 @@ impl Tab {
             Self::Look => "Looks into latent space: channels, noise, and the way there and back.",
             Self::Branches => "The runs of this session, and which grew out of which.",
             Self::Sheet => "One recipe over lists of values: a labelled sheet to compare.",
+            Self::Words => "What the words of the prompt become, and how they are changed.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",
         }

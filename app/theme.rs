@@ -1,7 +1,7 @@
 //! How the desk looks: every colour, type size and distance of the window is here and nowhere else.
 //!
 //! The values are those of `design/desk.md`. One hue means one thing: accent is progress and the
-//! step at hand, coral is the start image and errors, amber is a warning.
+//! step at hand, coral is the start image, concepts and errors, violet is an edited word, amber is a warning.
 
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct Tokens {
     pub coral: Color32,
     /// The same in words.
     pub coral_text: Color32,
+    /// An edited word: marks and letters.
+    pub violet: Color32,
     /// A warning, in words.
     pub amber_text: Color32,
     /// The knob of a slider.
@@ -66,6 +68,7 @@ pub const DARK: Tokens = Tokens {
     accent_deep: hex(0x25544f),
     coral: hex(0xff8a6b),
     coral_text: hex(0xff8a6b),
+    violet: hex(0xb79bf5),
     amber_text: hex(0xf2c14e),
     knob: hex(0xe6eded),
     shadow: Color32::from_black_alpha(150),
@@ -87,6 +90,7 @@ pub const LIGHT: Tokens = Tokens {
     accent_deep: hex(0x9fd3cc),
     coral: hex(0xd9593a),
     coral_text: hex(0xb8432a),
+    violet: hex(0x7350c9),
     amber_text: hex(0x825d00),
     knob: hex(0x15211f),
     shadow: Color32::from_black_alpha(70),
@@ -272,6 +276,7 @@ mod tests {
                     tokens.faint,
                     tokens.accent,
                     tokens.coral_text,
+                    tokens.violet,
                     tokens.amber_text,
                 ] {
                     assert!(contrast(ink, ground) >= 4.5, "{ink:?} on {ground:?}");

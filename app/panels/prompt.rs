@@ -1,53 +1,100 @@
-//! What is asked for, and what is to be avoided, with the count of tokens that fit.
+//! What is asked for, and what is to be avoided: written, counted, and as chips of tokens.
 
-use egui::text::{LayoutJob, TextFormat};
-use egui::{Align, Frame, Layout, Margin, Response, RichText, Stroke, StrokeKind, TextEdit, Ui, vec2};
+use std::ops::Range;
+use std::sync::Arc;
+
+use egui::{Align, Color32, Layout, Response, RichText, Ui};
 use engine::recipe::Recipe;
-use engine::text::{Mark, Meaning};
+use engine::text::{Mark, Meaning, Weights};
 
-use super::prompt_words::{avoid_id, note_focus, prompt_id, warnings_ui};
+use super::prompt_field::{PromptField, prompt_field_ui};
+use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
+use super::side_panel::open_tab;
+use super::token_chips::{TokenChips, token_chips_ui};
+use crate::command::{Command, WordsWish};
 use crate::read_prompt::ReadPrompt;
+use crate::settings::Tab;
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
-use crate::widgets::{field_frame, label_ui, note_ui};
+use crate::widgets::{label_ui, note_ui};
+use crate::words_desk::Stand;
 
-pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
+pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let label = ui
-        .horizontal(|ui| {
-            let label = label_ui(ui, "Prompt");
-            if let Some(counted) = &state.prompt {
-                count_ui(ui, counted);
-            }
-            label
-        })
-        .inner;
-    let prompt = Field { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3 };
-    let mark = |text: &str| marks_of(state, text, state.prompt.as_ref());
-    field_ui(ui, &prompt, &mut recipe.prompt, &mark).labelled_by(label.id);
-    warnings_ui(ui, &mut recipe.prompt, mark);
-    cut_ui(ui, state.prompt.as_ref());
+    let is_weighed = recipe.text.weights != Weights::None;
+    let label = heading_ui(ui, "Prompt", state.prompt.as_deref());
+    let prompt =
+        PromptField { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3, is_weighed };
+    let edited: Vec<Stand> = state.words_desk.stands().collect();
+    let stands = state.prompt.as_ref().map(|read| (read, &edited[..]));
+    written_ui(ui, state, &prompt, &mut recipe.prompt, stands, commands).labelled_by(label.id);
 
     ui.add_space(theme::GAP_M);
-    let label = ui
-        .horizontal(|ui| {
-            let label = label_ui(ui, "Avoid");
-            let counted = state.negative_prompt.as_ref();
-            if let Some(counted) = counted.filter(|_| !recipe.negative_prompt.is_empty()) {
-                count_ui(ui, counted);
-            }
-            label
-        })
-        .inner;
-    let avoid = Field { id: avoid_id(), name: "Avoid", hint: "What should not be there", rows: 1 };
-    let mark = |text: &str| marks_of(state, text, state.negative_prompt.as_ref());
-    let response = field_ui(ui, &avoid, &mut recipe.negative_prompt, &mark).labelled_by(label.id);
-    warnings_ui(ui, &mut recipe.negative_prompt, mark);
+    let counted = state.negative_prompt.as_deref();
+    let label = heading_ui(ui, "Avoid", counted.filter(|_| !recipe.negative_prompt.is_empty()));
+    let avoid =
+        PromptField { id: avoid_id(), name: "Avoid", hint: "What should not be there", rows: 1, is_weighed };
+    let stands = state.negative_prompt.as_ref().map(|read| (read, &[][..]));
+    let response = written_ui(ui, state, &avoid, &mut recipe.negative_prompt, stands, commands);
+    response.labelled_by(label.id).on_hover_text("The negative prompt: guidance leads away from it.");
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
         note_ui(ui, "At guidance 1 this has no effect.", theme::small(), tokens.amber_text);
     }
-    response.on_hover_text("The negative prompt: guidance leads away from it.");
-    cut_ui(ui, state.negative_prompt.as_ref());
+}
+
+fn heading_ui(ui: &mut Ui, name: &str, counted: Option<&ReadPrompt>) -> Response {
+    let heading = ui.horizontal(|ui| {
+        let label = label_ui(ui, name);
+        if let Some(counted) = counted {
+            count_ui(ui, counted);
+        }
+        label
+    });
+    heading.inner
+}
+
+/// A prompt's field, its chips, and what is to be said of it.
+fn written_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    field: &PromptField<'_>,
+    text: &mut String,
+    read: Option<(&Arc<ReadPrompt>, &[Stand])>,
+    commands: &mut Vec<Command>,
+) -> Response {
+    let tokens = Tokens::of(ui);
+    let mark = |text: &str| marks_of(state, text, read.map(|(read, _)| read.as_ref()));
+    let colours = |text: &str| {
+        let edited = read.map_or_else(Vec::new, |(read, edited)| edited_in(read, edited, text));
+        colours_of(&mark(text), edited, tokens)
+    };
+    let shown = prompt_field_ui(ui, field, text, &colours);
+    if let (Some((read, edited)), Some(words)) = (read, &state.words)
+        && !read.prompt.is_empty()
+    {
+        let can_choose = field.id == prompt_id();
+        let chosen = state.words_desk.chosen.as_ref().filter(|_| can_choose);
+        let chips = TokenChips {
+            id: field.id,
+            read,
+            words,
+            edited,
+            chosen: chosen.and_then(|at| state.stand_of(at)),
+            pointed: shown.pointed.filter(|_| *text == read.prompt),
+            can_choose,
+        };
+        let chips = token_chips_ui(ui, &chips);
+        if let Some(range) = chips.marked.filter(|_| *text == read.prompt) {
+            shown.mark(&range, tokens.line_strong.gamma_multiply(0.7));
+        }
+        if let Some(stand) = chips.clicked {
+            commands.push(Command::Words(WordsWish::Choose(state.anchor_at(stand))));
+            commands.push(open_tab(ui, Tab::Words));
+        }
+    }
+    warnings_ui(ui, text, mark);
+    cut_ui(ui, read.map(|(read, _)| read.as_ref()));
+    shown.response
 }
 
 /// Where the concepts of a text are; it was looked through when it was read, unless it is newer.
@@ -58,84 +105,38 @@ fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<Mark
     }
 }
 
-struct Field<'a> {
-    id: egui::Id,
-    name: &'a str,
-    hint: &'a str,
-    rows: usize,
-}
-
-/// A text field that grows with its text up to eight rows, then scrolls.
-fn field_ui(
-    ui: &mut Ui,
-    field: &Field<'_>,
-    text: &mut String,
-    marks: &dyn Fn(&str) -> Vec<Mark>,
-) -> Response {
-    const ROW: f32 = 21.0;
-    const MOST_ROWS: f32 = 8.0;
-    let tokens = Tokens::of(ui);
-    let focused = ui.memory(|memory| memory.has_focus(field.id));
-    let hint = RichText::new(field.hint).font(theme::prompt()).line_height(Some(ROW)).color(tokens.faint);
-    let width = ui.available_width();
-    let margin = Margin::symmetric(12, 8);
-    let inner_height = ROW * field.rows as f32;
-    let frame = field_frame(tokens, focused);
-    let mut lay_out = |ui: &Ui, text: &dyn egui::TextBuffer, wrap_width: f32| {
-        let mut format = TextFormat::simple(theme::prompt(), tokens.text);
-        format.line_height = Some(ROW);
-        let mut job = coloured(text.as_str(), &marks(text.as_str()), &format, tokens);
-        job.wrap.max_width = wrap_width;
-        ui.fonts_mut(|fonts| fonts.layout_job(job))
+/// The edited stretches of a text that may be newer than the prompt as it was read.
+fn edited_in(read: &ReadPrompt, edited: &[Stand], text: &str) -> Vec<Range<usize>> {
+    if edited.is_empty() {
+        return Vec::new();
+    }
+    let (was, is) = (read.prompt.as_bytes(), text.as_bytes());
+    let kept = was.iter().zip(is).take_while(|(was, is)| was == is).count();
+    let end = was[kept..].iter().rev().zip(is[kept..].iter().rev()).take_while(|(was, is)| was == is).count();
+    let moved = |range: &Range<usize>| {
+        let behind = |at: usize| is.len() - (was.len() - at);
+        match range {
+            range if range.end <= kept => Some(range.clone()),
+            range if range.start >= was.len() - end => Some(behind(range.start)..behind(range.end)),
+            _ => None,
+        }
     };
-    let shown = frame.show(ui, |ui| {
-        egui::ScrollArea::vertical()
-            .id_salt(field.id)
-            .max_height(ROW * MOST_ROWS + 16.0)
-            .auto_shrink([false, true])
-            .show(ui, |ui| {
-                TextEdit::multiline(text)
-                    .id(field.id)
-                    .font(theme::prompt())
-                    .text_color(tokens.text)
-                    .layouter(&mut lay_out)
-                    .hint_text(hint)
-                    .frame(Frame::NONE.inner_margin(margin))
-                    .desired_rows(field.rows)
-                    .desired_width(width - 24.0 - 2.0)
-                    .min_size(vec2(width - 2.0, inner_height + 16.0))
-                    .show(ui)
-                    .response
-                    .response
-                    .clone()
-            })
-            .inner
-    });
-    if focused {
-        note_focus(ui.ctx(), field.id);
-        // A soft halo outside the line, as the drawings have it.
-        let halo = Stroke::new(2.0, tokens.accent.gamma_multiply(0.30));
-        let rect = shown.response.rect;
-        ui.painter().rect_stroke(rect, theme::CORNER_FIELD, halo, StrokeKind::Outside);
-    }
-    shown.inner.accessible_name(field.name)
+    let tokens = edited.iter().filter_map(|at| read.parts.get(at.part)?.1.at(at.place));
+    tokens.filter_map(|token| moved(&token.range)).collect()
 }
 
-/// A text with its concepts in coral, and in amber what only looks like one.
-fn coloured(text: &str, marks: &[Mark], plain: &TextFormat, tokens: &Tokens) -> LayoutJob {
-    let mut job = LayoutJob::default();
-    let mut from = 0;
-    for Mark { range, meaning } in marks {
-        let color = match meaning {
-            Meaning::Concept(_) => tokens.coral_text,
-            Meaning::Misfit { .. } | Meaning::Unknown { .. } => tokens.amber_text,
-        };
-        job.append(&text[from..range.start], 0.0, plain.clone());
-        job.append(&text[range.clone()], 0.0, TextFormat { color, ..plain.clone() });
-        from = range.end;
-    }
-    job.append(&text[from..], 0.0, plain.clone());
-    job
+/// Edited words in violet, concepts in coral, and in amber what only looks like one.
+fn colours_of(marks: &[Mark], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<(Range<usize>, Color32)> {
+    let is_free =
+        |range: &Range<usize>| !edited.iter().any(|it| it.start < range.end && range.start < it.end);
+    let concepts = marks.iter().filter(|mark| is_free(&mark.range)).map(|mark| match mark.meaning {
+        Meaning::Concept(_) => (mark.range.clone(), tokens.coral_text),
+        Meaning::Misfit { .. } | Meaning::Unknown { .. } => (mark.range.clone(), tokens.amber_text),
+    });
+    let mut colours: Vec<_> = concepts.collect();
+    colours.extend(edited.into_iter().map(|range| (range, tokens.violet)));
+    colours.sort_by_key(|(range, _)| range.start);
+    colours
 }
 
 fn count_ui(ui: &mut Ui, read: &ReadPrompt) {

@@ -9,7 +9,7 @@ use egui::{
 };
 use engine::recipe::Recipe;
 
-use super::{branches_ui, concepts_ui, look_ui, models_ui, schedule_ui, sheet_ui};
+use super::{branches_ui, concepts_ui, look_ui, models_ui, schedule_ui, sheet_ui, words_ui};
 use crate::command::Command;
 use crate::curves::Curves;
 use crate::settings::Tab;
@@ -25,6 +25,11 @@ fn is_narrow(ui: &Ui) -> bool {
 
 fn is_open(ui: &Ui, state: &AppState) -> bool {
     if is_narrow(ui) { state.drawer_open } else { !state.settings.window.right_folded }
+}
+
+/// Brings a tab into sight, wherever it shows here.
+pub(super) fn open_tab(ui: &Ui, tab: Tab) -> Command {
+    Command::ShowTab { tab: Some(tab), drawer: is_narrow(ui) }
 }
 
 /// The tabs, from right to left in the top bar. The one that is open closes when it is clicked.
@@ -120,6 +125,7 @@ fn contents_ui(
             Tab::Look => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, state, textures, commands),
             Tab::Sheet => sheet_ui(ui, state, commands),
+            Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),
         });

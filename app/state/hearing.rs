@@ -21,7 +21,7 @@ impl AppState {
         match news {
             News::Engine(Event::Model(event)) => return self.receive_model(event),
             News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
-            News::Engine(Event::Looked { id, seen }) => self.receive_look(id, seen),
+            News::Engine(Event::Looked { id, seen }) => return self.receive_look(id, seen),
             News::Engine(Event::Attended { .. }) => {}
             News::Engine(Event::Warning { text }) => self.warning = Some(text),
             News::Saved(files) => {
@@ -43,6 +43,7 @@ impl AppState {
             },
             News::PasteFailed(text) => self.problems.set(Place::StartImage, text),
             News::Inspected(dropped) => return self.receive_all_dropped(dropped),
+            News::ConceptNotSaved(text) => self.problems.set(Place::Words, text),
             News::Concepts(news) => self.receive_concepts(news),
             News::ConceptsChosen(news) => self.receive_chosen_concepts(news),
             News::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),

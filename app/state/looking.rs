@@ -1,16 +1,19 @@
-//! Looks into latent space: what the open tab wants to see, asked one by one, the latest wish first.
+//! Looks into latent space and into words: what the open tab wants to see, asked one by one, the latest wish first.
 
 use std::sync::Arc;
 
+use engine::anatomy::WordStages;
 use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::Pixels;
 use engine::look::{Channel, RoundTrip};
 use engine::recipe::{Recipe, Start};
 use engine::session::{Look, PictureAt, Request, Seen};
+use engine::text::EmbeddingEdit;
 
 use super::AppState;
 use crate::command::{Effect, LookWish};
 use crate::settings::Tab;
+use crate::words_desk::{Saving, Stand};
 
 /// What is looked at, and what was seen.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +56,16 @@ impl Looking {
             |seen| if let Seen::RoundTrip(trip) = seen { Some(trip) } else { None },
             |look| matches!(look, Look::RoundTrip(_)),
         )
+    }
+
+    /// What was asked of the last word, and the answer.
+    fn word(&self) -> Option<(&Look, Result<&WordStages, &str>)> {
+        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, Look::Word { .. }))?;
+        match seen {
+            Ok(Seen::Word(stages)) => Some((look, Ok(stages))),
+            Ok(_) => None,
+            Err(text) => Some((look, Err(text))),
+        }
     }
 
     fn answer<'a, T: ?Sized>(
@@ -137,12 +150,17 @@ impl AppState {
     /// at a time, so that a hand on a slider gets what it wants last.
     pub(super) fn look(&mut self) -> Vec<Effect> {
         let window = &self.settings.window;
-        let is_open = window.tab == Tab::Look && (!window.right_folded || self.drawer_open);
+        let is_open = !window.right_folded || self.drawer_open;
         if !is_open || self.looking.asked.is_some() || self.live_run().is_some() || self.card().is_none() {
             return Vec::new();
         }
         let is_new = |look: &Look| !self.looking.seen.iter().any(|(seen, _)| seen == look);
-        let Some(look) = self.wanted().into_iter().find(is_new) else { return Vec::new() };
+        let wanted = match window.tab {
+            Tab::Look => self.wanted(),
+            Tab::Words => self.wanted_of_words(),
+            _ => Vec::new(),
+        };
+        let Some(look) = wanted.into_iter().find(is_new) else { return Vec::new() };
         self.looking.next += 1;
         let id = self.looking.next;
         self.looking.asked = Some((id, look.clone()));
@@ -164,10 +182,48 @@ impl AppState {
         channels.into_iter().chain(noised).chain(round_trip).collect()
     }
 
-    pub(super) fn receive_look(&mut self, id: u64, seen: Result<Seen, String>) {
-        let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else { return };
+    pub(super) fn receive_look(&mut self, id: u64, seen: Result<Seen, String>) -> Vec<Effect> {
+        let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else {
+            return Vec::new();
+        };
+        if matches!(look, Look::Edited { .. }) {
+            return self.receive_edited(seen);
+        }
         self.looking.seen.retain(|(other, _)| !is_same_kind(other, &look));
         self.looking.seen.push((look, seen));
+        Vec::new()
+    }
+
+    /// What became of a token on its way through the text encoder: of the last one that was answered, as
+    /// long as it is this one, since while a slider is dragged the answers come behind.
+    pub fn word_stages(&self, stand: Stand) -> Option<Result<&WordStages, &str>> {
+        let (look, stages) = self.looking.word()?;
+        let Look::Word { recipe, part, place, .. } = look else { return None };
+        let is_this = recipe.prompt == self.recipe.prompt && (*part, *place) == (stand.part, stand.place);
+        is_this.then_some(stages)
+    }
+
+    /// The stages of the chosen word, and before them what is to be saved.
+    fn wanted_of_words(&self) -> Vec<Look> {
+        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        // Nothing else changes what words become.
+        let recipe = |edits: &[EmbeddingEdit]| {
+            let (prompt, edits) = (prompt.clone(), edits.to_vec());
+            Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
+        };
+        let concepts = || self.concepts.clone();
+        let saved = self.words_desk.saving.as_ref();
+        let saved =
+            saved.map(|Saving { edits, .. }| Look::Edited { recipe: recipe(edits), concepts: concepts() });
+        let stand = self.words_desk.chosen.as_ref().and_then(|at| self.stand_of(at));
+        let word = stand.map(|Stand { part, place }| Look::Word {
+            recipe: recipe(&self.recipe.edits),
+            concepts: concepts(),
+            step: 0,
+            part,
+            place,
+        });
+        saved.into_iter().chain(word).collect()
     }
 
     /// What was seen was another model's.

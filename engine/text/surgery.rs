@@ -15,11 +15,8 @@ pub fn anchor_at(prompt: &str, text: &Tokenized, place: TokenPlace) -> Option<An
 
 /// Where in a text the token of an anchor stands, if it is there.
 pub fn find(prompt: &str, text: &Tokenized, anchor: &Anchor) -> Option<TokenPlace> {
-    let meant = occurrences(prompt, &anchor.letters);
-    let is_meant = |range: &Range<usize>| {
-        meant.contains(range) && anchor_of(prompt, range).is_some_and(|other| other.nth == anchor.nth)
-    };
-    let mut under = text.tokens().filter(|(_, token)| is_meant(&token.range));
+    let meant = meant_by(prompt, &anchor.letters, anchor.nth);
+    let mut under = text.tokens().filter(|(_, token)| meant.contains(&token.range));
     under.nth(anchor.part).map(|(place, _)| place)
 }
 
@@ -29,9 +26,7 @@ pub fn follow(edits: &mut [EmbeddingEdit], before: &str, after: &str) {
     let kept = common_len(before.chars(), after.chars());
     let kept_end = common_len(before[kept..].chars().rev(), after[kept..].chars().rev());
     for Anchor { letters, nth, .. } in edits.iter_mut().map(|edit| &mut edit.at) {
-        let ranges = occurrences(before, letters).into_iter();
-        let of_anchor = |range: &Range<usize>| anchor_of(before, range).is_some_and(|it| it.nth == *nth);
-        let Some(range) = ranges.into_iter().find(of_anchor) else { continue };
+        let Some(range) = meant_by(before, letters, *nth).into_iter().next() else { continue };
         let from = if range.end <= kept {
             range.start
         } else if range.start >= before.len() - kept_end {
@@ -43,6 +38,19 @@ pub fn follow(edits: &mut [EmbeddingEdit], before: &str, after: &str) {
             *nth = anchor.nth;
         }
     }
+}
+
+/// Where letters stand for the nth time in one of the ways that they may stand in a prompt.
+fn meant_by(prompt: &str, letters: &str, nth: usize) -> Vec<Range<usize>> {
+    let mut seen = [[0; 2]; 2];
+    let mut ranges = occurrences(prompt, letters);
+    ranges.retain(|range| {
+        let [left, right] = edges(prompt, range).map(usize::from);
+        let before = &mut seen[left][right];
+        *before += 1;
+        *before == nth + 1
+    });
+    ranges
 }
 
 /// Bytes that two texts begin with alike, whole letters.

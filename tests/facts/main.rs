@@ -39,3 +39,5 @@ mod window_concepts;
 mod window_export;
 mod window_flow;
 mod window_look;
+mod window_words;
+mod words_desk;

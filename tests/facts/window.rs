@@ -16,8 +16,7 @@ use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
 use engine::recipe::{Recipe, Start};
 use engine::room::Room;
 use engine::session::{Event, Frame, JobEvent, JobId, ModelCard, ModelEvent, Request, StopFlag};
-use engine::text::TextOptions;
-use engine::text::Tokenizer;
+use engine::text::{TextOptions, Tokenizer};
 
 /// The built-in model's own words, so that counts are real.
 pub fn card() -> ModelCard {

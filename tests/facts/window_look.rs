@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use app::app::TidepoolApp;
-use app::command::{BranchWish, Command, ExportWish, News, SheetWish};
+use app::command::{BranchWish, Command, ExportWish, News, SheetWish, WordsWish};
 use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use app::sheet::Side;
@@ -12,10 +12,12 @@ use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use engine::checkpoint::ModelSource;
 use engine::recipe::{Guidance, Recipe, Start};
-use engine::session::JobEvent;
+use engine::session::{Event, JobEvent, Look, Seen};
+use engine::text::{Mix, Mixed};
 
 use crate::concepts_in_prompts::concept;
 use crate::desk::{Desk, tide};
+use crate::window_words::{look_asked, stages};
 
 /// A window that can be painted, if this machine can paint.
 fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
@@ -238,4 +240,49 @@ fn two_runs_beside_one_another() {
     desk.press(Command::Branch(BranchWish::Compare(first)));
     desk.press(Command::ShowTab { tab: Some(Tab::Branches), drawer: false });
     snapshot(&mut desk, "comparing_runs");
+}
+
+#[test]
+fn a_word_that_becomes_a_blend() {
+    words(egui::Theme::Dark, ThemeChoice::Dark, [1440.0, 1400.0], "words");
+}
+
+#[test]
+fn a_word_that_becomes_a_blend_in_the_light() {
+    words(egui::Theme::Light, ThemeChoice::Light, [1280.0, 720.0], "words_light");
+}
+
+#[test]
+fn a_word_that_becomes_a_blend_in_a_narrow_window() {
+    words(egui::Theme::Dark, ThemeChoice::Dark, [960.0, 600.0], "words_narrow");
+}
+
+fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
+    let Some(easel) = easel(size, 1.0, theme) else { return };
+    let prompt =
+        "a puppy in the style of <frost>, (golden:1.2) light BREAK a skunk in the snow AND an owl :0.5";
+    let edits = ["puppy=0.5*puppy+0.5*skunk, scale 1.2", "owl=cat", "whale=fox"];
+    let edits: Vec<_> = edits.iter().map(|written| crate::words_desk::edit(written)).collect();
+    let mix = Mix { with: vec![Mixed { prompt: "a leopard".into(), weight: 0.4 }], ..Mix::default() };
+    let chosen = edits[0].at.clone();
+    let recipe =
+        Recipe { prompt: prompt.into(), negative_prompt: "blurry".into(), edits, mix, ..Recipe::default() };
+    let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };
+    let mut desk = Desk::opened(easel, Settings { window, ..settings(choice, recipe) });
+    let news = ConceptNews { read: vec![concept("frost.bin", "<frost>", 2)], ..ConceptNews::default() };
+    desk.harness.state_mut().state.receive(News::Concepts(news));
+    desk.press(Command::Words(WordsWish::Choose(Some(chosen))));
+    desk.press(Command::ShowTab { tab: Some(Tab::Words), drawer: size[0] < 1100.0 });
+    let id = look_asked(&desk, |look| matches!(look, Look::Word { .. }));
+    desk.tell(Event::Looked { id, seen: Ok(Seen::Word(Box::new(stages()))) });
+    snapshot(&mut desk, name);
+}
+
+#[test]
+fn words_before_one_is_chosen() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let recipe = Recipe { prompt: "a large fox in the snow, ".repeat(20), ..Recipe::default() };
+    let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };
+    let mut desk = Desk::opened(easel, Settings { window, ..settings(ThemeChoice::Light, recipe) });
+    snapshot(&mut desk, "words_help_light");
 }

@@ -1,0 +1,125 @@
+//! The part of [`AppState`] that keeps the prompt as it is read, and the edits of its words.
+
+use std::sync::Arc;
+
+use engine::recipe::Recipe;
+use engine::session::Seen;
+use engine::text::{Anchor, Token, Tokenized, Words, surgery};
+
+use super::AppState;
+use crate::command::{Effect, WordsWish};
+use crate::problems::Place;
+use crate::read_prompt::ReadPrompt;
+use crate::words_desk::{Saving, Stand, Standing};
+
+impl AppState {
+    pub(super) fn edit(&mut self, mut recipe: Recipe) {
+        let before = std::mem::take(&mut self.recipe);
+        let is_typed = recipe.prompt != before.prompt;
+        if is_typed && (&recipe.edits, &recipe.mix) != (&before.edits, &before.mix) {
+            self.words_desk.begin_anew();
+        } else if is_typed {
+            surgery::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
+            self.words_desk.follow(&before.prompt, &recipe.prompt);
+        } else {
+            self.words_desk.note(&before, &recipe);
+        }
+        let is_read_otherwise = (recipe.text, recipe.steps) != (before.text, before.steps);
+        let has_new_edits = recipe.edits != before.edits;
+        self.recipe = recipe;
+        if is_read_otherwise || is_typed {
+            self.prompt = self.read_prompt(&self.recipe.prompt);
+        }
+        if is_read_otherwise || self.recipe.negative_prompt != before.negative_prompt {
+            self.negative_prompt = self.read_prompt(&self.recipe.negative_prompt);
+        }
+        if is_read_otherwise || has_new_edits || is_typed {
+            self.find_edits();
+        }
+    }
+
+    pub(super) fn read_prompts(&mut self) {
+        self.prompt = self.read_prompt(&self.recipe.prompt);
+        self.negative_prompt = self.read_prompt(&self.recipe.negative_prompt);
+        self.find_edits();
+    }
+
+    fn read_prompt(&self, prompt: &str) -> Option<Arc<ReadPrompt>> {
+        let words = self.words.as_ref()?;
+        Some(Arc::new(ReadPrompt::new(words, prompt, &self.recipe)))
+    }
+
+    fn find_edits(&mut self) {
+        let standing = |at: &Anchor| match (self.stand_of(at), &self.words) {
+            (Some(stand), _) => Standing::At(stand),
+            (None, Some(words)) if !self.is_read_later(words, at) => Standing::Gone,
+            (None, _) => Standing::Later,
+        };
+        self.words_desk.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
+    }
+
+    /// Where a token stands at the first step.
+    pub fn stand_of(&self, at: &Anchor) -> Option<Stand> {
+        let read = self.prompt.as_ref()?;
+        let mut parts = read.parts.iter().enumerate();
+        parts.find_map(|(part, (_, text))| {
+            surgery::find(&read.prompt, text, at).map(|place| Stand { part, place })
+        })
+    }
+
+    /// The token at a place.
+    pub fn token_at(&self, stand: Stand) -> Option<&Token> {
+        self.text_of(stand)?.at(stand.place)
+    }
+
+    /// What the token at a place is called.
+    pub fn anchor_at(&self, stand: Stand) -> Option<Anchor> {
+        surgery::anchor_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
+    }
+
+    fn text_of(&self, stand: Stand) -> Option<&Tokenized> {
+        self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
+    }
+
+    /// True of a word in `[a:b:0.5]` that has its turn after the first step.
+    fn is_read_later(&self, words: &Words, at: &Anchor) -> bool {
+        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        // Only a bracket can put a word off.
+        if !prompt.contains('[') {
+            return false;
+        }
+        let reading = words.read(prompt, text, *steps as usize);
+        reading.texts().any(|text| surgery::find(prompt, text, at).is_some())
+    }
+
+    pub(super) fn handle_words(&mut self, wish: WordsWish) {
+        match wish {
+            WordsWish::Choose(anchor) => self.words_desk.chosen = anchor,
+            WordsWish::LetGo => self.words_desk.let_go(),
+            WordsWish::Save { edits, token } => {
+                self.problems.clear(Place::Words);
+                self.words_desk.saving = Some(Saving { edits, token });
+            }
+            WordsWish::Undo => self.step_back(false),
+            WordsWish::Redo => self.step_back(true),
+        }
+    }
+
+    fn step_back(&mut self, again: bool) {
+        self.words_desk.step_back(&mut self.recipe, again);
+        self.find_edits();
+    }
+
+    /// The vectors of the concept that is to be saved have come.
+    pub(super) fn receive_edited(&mut self, seen: Result<Seen, String>) -> Vec<Effect> {
+        let Some(Saving { token, .. }) = self.words_desk.saving.take() else { return Vec::new() };
+        match seen {
+            Ok(Seen::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
+            Ok(_) => Vec::new(),
+            Err(text) => {
+                self.problems.set(Place::Words, text);
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Edits of words on the desk, without a window.
+
+use app::command::{Command, WordsWish};
+use app::state::AppState;
+use app::words_desk::{Stand, Standing};
+use engine::recipe::Recipe;
+use engine::text::{EmbeddingEdit, Mixed, TokenPlace};
+
+use crate::window::opened;
+
+pub fn edit(written: &str) -> EmbeddingEdit {
+    written.parse().expect("an edit")
+}
+
+/// A state with a prompt and edits of its words.
+fn desk(prompt: &str, edits: &[&str]) -> AppState {
+    let mut state = opened();
+    change(&mut state, |recipe| {
+        recipe.prompt = prompt.into();
+        recipe.edits = edits.iter().map(|written| edit(written)).collect();
+    });
+    state
+}
+
+fn change(state: &mut AppState, change: impl FnOnce(&mut Recipe)) {
+    let mut recipe = state.recipe.clone();
+    change(&mut recipe);
+    state.handle(Command::Edit(Box::new(recipe)));
+}
+
+fn retype(state: &mut AppState, prompt: &str) {
+    change(state, |recipe| recipe.prompt = prompt.into());
+}
+
+fn ask(state: &mut AppState, wish: WordsWish) {
+    state.handle(Command::Words(wish));
+}
+
+fn edits(state: &AppState) -> Vec<String> {
+    state.recipe.edits.iter().map(ToString::to_string).collect()
+}
+
+fn at(position: usize) -> Standing {
+    Standing::At(Stand { part: 0, place: TokenPlace { chunk: 0, position } })
+}
+
+#[test]
+fn an_edit_and_the_choice_stay_at_their_word_while_somebody_types() {
+    let mut state = desk("a puppy", &["puppy=cat"]);
+    assert_eq!(state.words_desk.standings, [at(2)]);
+    ask(&mut state, WordsWish::Choose(Some(edit("puppy=").at)));
+    for prompt in ["a small puppy", "a small puppy, a puppy", "one small puppy, a puppy"] {
+        retype(&mut state, prompt);
+        assert_eq!(state.words_desk.chosen, Some(state.recipe.edits[0].at.clone()), "{prompt}");
+    }
+    assert_eq!(edits(&state), ["puppy=cat"], "the second was typed behind it");
+    retype(&mut state, "a puppy, one small puppy, a puppy");
+    assert_eq!(edits(&state), ["puppy[1]=cat"], "and one before it");
+    assert_eq!(state.words_desk.chosen, Some(state.recipe.edits[0].at.clone()));
+}
+
+#[test]
+fn an_edit_whose_word_is_gone_says_so_until_it_is_written_again() {
+    let mut state = desk("a puppy in the snow", &["puppy=cat", "snow=sand"]);
+    retype(&mut state, "a dog in the snow");
+    assert_eq!(state.words_desk.standings, [Standing::Gone, at(5)]);
+    assert_eq!(edits(&state).len(), 2, "it is kept");
+    retype(&mut state, "a puppy in the snow");
+    assert_eq!(state.words_desk.standings, [at(2), at(5)]);
+}
+
+#[test]
+fn a_word_whose_turn_comes_later_is_not_gone() {
+    let state = desk("[cat:puppy:0.5]", &["puppy=skunk", "cat=dog", "owl=fox"]);
+    assert_eq!(state.words_desk.standings[0], Standing::Later);
+    assert!(matches!(state.words_desk.standings[1], Standing::At(_)));
+    assert_eq!(state.words_desk.standings[2], Standing::Gone);
+}
+
+#[test]
+fn words_of_parts_and_later_chunks_are_found() {
+    let state = desk("a cat AND a puppy :0.5", &["puppy=skunk"]);
+    let stand = state.words_desk.stands().next().expect("found");
+    assert_eq!((stand.part, stand.place), (1, TokenPlace { chunk: 0, position: 2 }));
+    let state = desk("a cat BREAK a puppy", &["puppy=skunk"]);
+    let stand = state.words_desk.stands().next().expect("found");
+    assert_eq!(stand.place, TokenPlace { chunk: 1, position: 2 });
+}
+
+#[test]
+fn every_change_is_undone_and_a_drag_is_one_of_them() {
+    let mut state = desk("a puppy", &[]);
+    change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
+    ask(&mut state, WordsWish::LetGo);
+    for scale in [1.1, 1.3, 1.6] {
+        change(&mut state, |recipe| recipe.edits[0].scale = scale);
+    }
+    ask(&mut state, WordsWish::LetGo);
+    change(&mut state, |recipe| recipe.mix.with.push(Mixed { prompt: "a cat".into(), weight: 0.5 }));
+    ask(&mut state, WordsWish::Undo);
+    assert!(state.recipe.mix.with.is_empty());
+    ask(&mut state, WordsWish::Undo);
+    assert_eq!(edits(&state), ["puppy=cat"], "the drag went as a whole");
+    ask(&mut state, WordsWish::Undo);
+    assert!(state.recipe.edits.is_empty() && !state.words_desk.can_undo());
+    ask(&mut state, WordsWish::Undo);
+    for _ in 0..3 {
+        ask(&mut state, WordsWish::Redo);
+    }
+    assert_eq!((edits(&state), state.recipe.mix.with.len()), (vec!["puppy=cat, scale 1.6".to_owned()], 1));
+    ask(&mut state, WordsWish::Undo);
+    change(&mut state, |recipe| recipe.edits.clear());
+    assert!(!state.words_desk.can_redo(), "another way was taken");
+}
+
+#[test]
+fn what_is_undone_stands_at_its_word_although_it_moved() {
+    let mut state = desk("a puppy", &[]);
+    change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
+    ask(&mut state, WordsWish::LetGo);
+    change(&mut state, |recipe| recipe.edits.clear());
+    retype(&mut state, "one puppy and a puppy");
+    let moved = "one puppy and a puppy";
+    ask(&mut state, WordsWish::Undo);
+    let stand = state.words_desk.stands().next().expect("it is there");
+    let token = state.token_at(stand).expect("a token");
+    assert_eq!((&moved[token.range.clone()], state.recipe.edits[0].at.nth), ("puppy", 1));
+}
+
+#[test]
+fn another_recipe_is_no_step_of_the_last_ones_edits() {
+    let mut state = desk("a puppy", &[]);
+    change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
+    change(&mut state, |recipe| {
+        *recipe = Recipe { prompt: "an owl".into(), edits: vec![edit("owl=fox")], ..Recipe::default() };
+    });
+    assert_eq!(edits(&state), ["owl=fox"]);
+    assert!(!state.words_desk.can_undo());
+}
+
+#[test]
+fn hostile_prompts_are_read_and_edited() {
+    for prompt in HOSTILE.map(str::to_owned).into_iter().chain([long(), "(".repeat(5000), "[a|".repeat(3000)])
+    {
+        let mut state = desk(&prompt, &["a=b", "👩=cat", "\"\u{0}\"=cat"]);
+        let words = state.words.clone().expect("words");
+        let read = state.prompt.clone().expect("read");
+        for piece in app::chips::pieces_of(&read, &words) {
+            let app::chips::Piece::Token(chip) = piece else { continue };
+            assert!(!chip.face.is_empty());
+            let stand = Stand { part: chip.part, place: chip.place };
+            if chip.place.position < 30 {
+                let anchor = state.anchor_at(stand).expect("an anchor");
+                assert_eq!(state.stand_of(&anchor).map(|it| it.part), Some(chip.part), "{anchor:?}");
+            }
+        }
+        retype(&mut state, &format!("a {prompt} a"));
+    }
+}
+
+/// Emoji with joiners, right to left, nothing to see, marks upon marks, brackets that do not match.
+pub const HOSTILE: [&str; 8] = [
+    "👩‍👩‍👧‍👦🏳️‍🌈 a",
+    "שלום עולם \u{202e}abc\u{202c}",
+    "\0\0a\u{feff}\u{200b}\u{200d}",
+    "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘!͖̬̰̙̗̿̋ͥͥ̂ͣ̐́́͜͞",
+    "(((a)) [b:c:(0.5] | :) AND AND AND BREAK BREAK",
+    "\u{1F1E9}\u{1F1EA}\u{1F1E9} İstanbul ﬁ ǅ ß",
+    "\r\n\t\r\n",
+    "<lora:a:1> <birb> embedding: embedding:<",
+];
+
+/// Ten thousand tokens.
+pub fn long() -> String {
+    "a fox, ".repeat(3334)
+}
