@@ -59,6 +59,7 @@ pub enum Command {
     Branch(BranchWish),
     Sheet(SheetWish),
     Words(WordsWish),
+    Attend(AttendWish),
     Convert(ConversionWish),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
@@ -194,6 +195,15 @@ pub enum WordsWish {
     },
     Undo,
     Redo,
+}
+
+/// A wish about where the words of the run at hand look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttendWish {
+    Ask,
+    Stop,
+    /// A light on the picture, or none.
+    Light(bool),
 }
 
 /// A wish about the model at hand, which lies in a pickle.

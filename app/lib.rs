@@ -11,6 +11,7 @@
 //! Architecture Invariant: this crate knows no burn; it asks the engine and shows what comes back.
 
 pub mod app;
+pub mod attention_desk;
 pub mod branches;
 pub mod chips;
 pub mod chores;

@@ -3,6 +3,7 @@
 //! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
+mod attending;
 mod branching;
 mod comparing;
 mod concepts;
@@ -31,6 +32,7 @@ use engine::text::Words;
 
 use self::download::Download;
 use self::looking::Looking;
+use crate::attention_desk::AttentionDesk;
 use crate::branches::{Branches, Planned};
 use crate::command::{Command, Dropped, DroppedContents, Effect};
 use crate::conversion::Conversion;
@@ -70,6 +72,7 @@ pub struct AppState {
     pub queued: Option<Planned>,
     pub film: Film,
     pub looking: Looking,
+    pub attention: AttentionDesk,
     pub export: Export,
     pub download: Download,
     pub conversion: Conversion,
@@ -147,6 +150,7 @@ impl AppState {
             queued: None,
             film: Film::default(),
             looking: Looking::default(),
+            attention: AttentionDesk::default(),
             export: Export::default(),
             download: Download::default(),
             conversion: Conversion::default(),
@@ -221,6 +225,7 @@ impl AppState {
             self.hide_sheet();
         }
         let mut effects = self.carry_out(command);
+        self.light();
         effects.extend(self.look());
         effects
     }
@@ -261,6 +266,7 @@ impl AppState {
             Command::Branch(wish) => return self.handle_branch(wish),
             Command::Words(wish) => self.handle_words(wish),
             Command::Sheet(wish) => return self.handle_sheet(wish),
+            Command::Attend(wish) => return self.handle_attend(wish),
             Command::Convert(wish) => return self.handle_conversion(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),

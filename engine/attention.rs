@@ -66,15 +66,12 @@ pub fn spotlight(picture: &Pixels, map: &[f32], [height, width]: [usize; 2]) -> 
 }
 
 impl Pipeline {
-    /// What the maps of a recipe take of the memory while they are made, bytes: the maps, and the
-    /// weights of the largest layer.
+    /// What the maps of a recipe take of the memory while they are made, bytes.
     pub fn attention_bytes(&self, recipe: &Recipe) -> u64 {
-        let [_, _, height, width] = self.latent_shape(recipe);
         let reading = self.words.read(&recipe.prompt, &recipe.text, recipe.steps as usize);
         let chunks = reading.texts().map(|text| text.chunks.len()).max().unwrap_or(1);
-        let tokens = chunks * self.card.tokenizer.positions();
-        let heads = self.model.config.unet.heads().at(0);
-        4 * (height * width * tokens * (2 + 2 * heads)) as u64
+        let pixels = u64::from(recipe.width) * u64::from(recipe.height);
+        self.card.room.attention_bytes(pixels, chunks * self.card.tokenizer.positions())
     }
 
     /// The maps of one picture of a film, for the part of its prompt that AND counts so. Of a run that

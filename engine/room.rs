@@ -35,6 +35,8 @@ pub struct Room {
     /// A recorded step: what entered it, what was answered (twice, where a sampler asks twice), and what
     /// guidance added.
     step: f64,
+    /// Where one token looks.
+    attention: f64,
 }
 
 impl Room {
@@ -57,6 +59,8 @@ impl Room {
             band: 60e6,
             least: 8e6,
             step: 4.0 * 4.0 * vae.latent_channels as f64 / latent_area,
+            // The maps, those of the layer at hand, and each head's scores and weights.
+            attention: f32s((2 + 2 * config.unet.heads().at(0)) as f64) / latent_area,
         }
     }
 
@@ -85,6 +89,11 @@ impl Room {
     /// One pass of the UNet over one picture.
     pub fn pass_bytes(&self, pixels: u64) -> u64 {
         (self.unet * pixels as f64 + self.least) as u64
+    }
+
+    /// What finding out where so many tokens look takes, beside a pass of the UNet.
+    pub fn attention_bytes(&self, pixels: u64, tokens: usize) -> u64 {
+        (self.attention * pixels as f64 * tokens as f64) as u64
     }
 
     pub fn decode_bytes(&self, pixels: u64, thrift: Thrift) -> u64 {

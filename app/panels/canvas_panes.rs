@@ -33,9 +33,9 @@ pub const TITLE_HEIGHT: f32 = 22.0;
 /// All of them, in reading order.
 pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
     if state.looked_at().is_none()
-        && let Some(sheet) = state.sheet.on_canvas()
+        && let Some(alone) = state.alone_on_canvas()
     {
-        return vec![Pane { view: None, picture: Some(sheet), compared: None }];
+        return vec![Pane { view: None, picture: Some(alone), compared: None }];
     }
     let views = &state.settings.views;
     let picture = state.film.picture;

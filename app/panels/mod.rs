@@ -34,6 +34,7 @@ mod top_bar;
 mod words;
 mod words_becomes;
 mod words_edit;
+mod words_light;
 mod words_list;
 mod words_mix;
 mod words_save;

@@ -5,6 +5,7 @@ use engine::recipe::Recipe;
 use engine::text::{Anchor, EditNoise, EmbeddingEdit};
 
 use super::words_becomes::{becomes_ui, tenth_places};
+use super::words_light::light_ui;
 use super::words_save::save_ui;
 use super::words_stages::stages_ui;
 use crate::chips::face;
@@ -57,6 +58,8 @@ pub fn word_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, at: &Anchor, 
     if !edit.is_idle() {
         save_ui(ui, state, std::slice::from_ref(&edit), commands);
     }
+    ui.add_space(theme::GAP_M);
+    light_ui(ui, state, commands);
     ui.add_space(theme::GAP_M);
     stages_ui(ui, state, stand);
     match index {

@@ -62,7 +62,7 @@ impl AppState {
         let Some(made) = self.sheet.making() else { return Vec::new() };
         let Some(cell) = made.at_hand() else { return Vec::new() };
         let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.clone());
-        vec![Effect::Send(Request::Generate { job, recipe, concepts, film_of: None })]
+        vec![Effect::Send(Request::Generate { job, recipe: Box::new(recipe), concepts, film_of: None })]
     }
 
     /// What is heard of a cell; `None` if the job is of no sheet.

@@ -13,6 +13,7 @@ impl AppState {
     /// Takes in what happened, and says what is to be done about it.
     pub fn receive(&mut self, news: impl Into<News>) -> Vec<Effect> {
         let mut effects = self.take_in(news.into());
+        self.light();
         effects.extend(self.look());
         effects
     }
@@ -22,7 +23,7 @@ impl AppState {
             News::Engine(Event::Model(event)) => return self.receive_model(event),
             News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
             News::Engine(Event::Looked { id, seen }) => return self.receive_look(id, seen),
-            News::Engine(Event::Attended { .. }) => {}
+            News::Engine(Event::Attended { job, event }) => self.receive_attended(job, event),
             News::Engine(Event::Warning { text }) => self.warning = Some(text),
             News::Saved(files) => {
                 self.problems.clear(Place::Output);

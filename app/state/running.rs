@@ -60,7 +60,12 @@ impl AppState {
         self.warning = None;
         self.problems.clear(Place::Run);
         self.run = Some(Run::new(job.clone(), recipe.clone(), parent));
-        vec![Effect::Send(Request::Generate { job, recipe, concepts: self.concepts.clone(), film_of })]
+        vec![Effect::Send(Request::Generate {
+            job,
+            recipe: Box::new(recipe),
+            concepts: self.concepts.clone(),
+            film_of,
+        })]
     }
 
     pub(super) fn stop(&mut self) {

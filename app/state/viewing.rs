@@ -22,8 +22,8 @@ impl AppState {
         {
             return Some(Shown { pictures, step: Some(step), is_full });
         }
-        if let Some(sheet) = self.sheet.on_canvas() {
-            return Some(Shown { pictures: std::slice::from_ref(sheet), step: None, is_full: true });
+        if let Some(alone) = self.alone_on_canvas() {
+            return Some(Shown { pictures: std::slice::from_ref(alone), step: None, is_full: true });
         }
         if let Some((pictures, is_full)) = self.run.as_ref().and_then(|run| run.latest_of(view)) {
             return Some(Shown { pictures, step: None, is_full });
@@ -34,6 +34,11 @@ impl AppState {
             step: None,
             is_full: true,
         })
+    }
+
+    /// A sheet, or a picture with a light on it, that takes the whole canvas.
+    pub fn alone_on_canvas(&self) -> Option<&Arc<Pixels>> {
+        self.sheet.on_canvas().or(self.attention.on_canvas())
     }
 
     /// What lies behind the divider, of a view.

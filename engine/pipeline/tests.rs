@@ -1,7 +1,10 @@
+use std::cell::Cell;
+
 use super::*;
 use crate::device::{Place, Precision};
 use crate::diffusion::{EpsModel, NoiseStreams, Rescued};
-use crate::guided_unet::{GuidedUnet, repeat_pair};
+use crate::guided_unet::GuidedUnet;
+use crate::recipe::Recipe;
 use crate::thrift::Care;
 
 fn built_in() -> Pipeline {
@@ -73,13 +76,58 @@ fn frugality_changes_no_number_but_by_rounding() {
     }
 }
 
-/// Asks the UNet for a batch of two.
+/// Asks the UNet for what a prompt shows.
 fn guided<T>(pipeline: &Pipeline, thrift: Thrift, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
-    let (care, stop) = (Care::new(pipeline.device.clone(), thrift), StopFlag::default());
-    let texts = pipeline.encode_prompts(&["an owl", ""]);
-    let (cond, uncond) = (texts.clone().narrow(0, 0, 1), texts.narrow(0, 1, 1));
-    let pair = Some(repeat_pair(uncond, cond.clone(), 2));
-    ask(&mut GuidedUnet { pipeline, stop: &stop, care: &care, cond: cond.repeat_dim(0, 2), pair })
+    guided_by("an owl", pipeline, thrift, ask)
+}
+
+fn guided_by<T>(
+    prompt: &str,
+    pipeline: &Pipeline,
+    thrift: Thrift,
+    ask: impl FnOnce(&mut GuidedUnet<'_>) -> T,
+) -> T {
+    let (care, stop, step) = (Care::new(pipeline.device.clone(), thrift), StopFlag::default(), Cell::new(0));
+    let recipe = Recipe { prompt: prompt.into(), ..Recipe::default() };
+    let texts = pipeline.condition(&recipe, &care).expect("texts");
+    ask(&mut GuidedUnet { pipeline, stop: &stop, care: &care, texts, step: &step })
+}
+
+#[test]
+fn and_adds_up_what_each_prompt_changes() {
+    let long = format!("a boat {}", "at night ".repeat(50));
+    let prompt = format!("an owl AND {long} :0.5");
+    let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
+    for pipeline in [built_in(), on_burns_own_operations(FloatDType::F32)] {
+        let eps = |prompt: &str| {
+            guided_by(prompt, &pipeline, Thrift::Generous, |unet| unet.eps_pair(&x, 300.0)).expect("eps")
+        };
+        let ((uncond, owl), (_, boat), (_, both)) = (eps("an owl"), eps(&long), eps(&prompt));
+        let expected = uncond
+            .add_scaled(1.0, &owl.zip_with(&uncond, |cond, uncond| cond - uncond))
+            .add_scaled(0.5, &boat.zip_with(&uncond, |cond, uncond| cond - uncond));
+        assert_near("both", &both.data, &expected.data, 1e-5);
+        let alone = guided_by(&prompt, &pipeline, Thrift::Generous, |unet| unet.eps(&x, 300.0)).expect("eps");
+        assert_near("at a guidance of 1", &alone.data, &expected.data, 1e-5);
+    }
+}
+
+#[test]
+fn a_prompt_that_changes_over_the_run_is_read_at_its_step() {
+    let pipeline = built_in();
+    let x = NoiseStreams::new(5, 1).draw([1, 4, 6, 10]);
+    let at = |prompt: &str, step: usize| {
+        let eps = guided_by(prompt, &pipeline, Thrift::Generous, |unet| {
+            unet.step.set(step);
+            unet.eps(&x, 300.0)
+        });
+        eps.expect("eps").data
+    };
+    let (owl, boat) = (at("an owl", 0), at("a boat", 0));
+    // A1111 counts so that a moment of 5 still is the first one's at step 5.
+    for (step, expected) in [(0, &owl), (5, &owl), (6, &boat), (19, &boat)] {
+        assert_eq!(&at("[an owl:a boat:5]", step), expected, "step {step}");
+    }
 }
 
 #[test]

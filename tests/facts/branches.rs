@@ -37,7 +37,7 @@ fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
 /// What was asked of the engine: the recipe, and whose film it goes on with.
 fn asked(effects: &[Effect]) -> Option<(Recipe, Option<JobId>)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { recipe, film_of, .. }) => Some((recipe.clone(), *film_of)),
+        Effect::Send(Request::Generate { recipe, film_of, .. }) => Some((Recipe::clone(recipe), *film_of)),
         _ => None,
     })
 }

@@ -83,7 +83,7 @@ impl Desk {
     pub fn job(&mut self) -> (JobId, Recipe) {
         self.harness.step();
         let generate = self.requests.try_iter().find_map(|request| match request {
-            Request::Generate { job, recipe, .. } => Some((job.id, recipe)),
+            Request::Generate { job, recipe, .. } => Some((job.id, *recipe)),
             _ => None,
         });
         generate.expect("a job was sent")

@@ -27,7 +27,7 @@ fn across(state: &mut AppState, name: &'static str, values: &str) {
 
 fn asked(effects: &[Effect]) -> Option<(JobId, Recipe)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { job, recipe, .. }) => Some((job.id, recipe.clone())),
+        Effect::Send(Request::Generate { job, recipe, .. }) => Some((job.id, Recipe::clone(recipe))),
         _ => None,
     })
 }

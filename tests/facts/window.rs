@@ -59,7 +59,7 @@ fn grey(side: u32) -> Arc<Pixels> {
 fn sent(effects: &[Effect]) -> Option<(JobId, StopFlag, Recipe)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Send(Request::Generate { job, recipe, .. }) => {
-            Some((job.id, job.stop.clone(), recipe.clone()))
+            Some((job.id, job.stop.clone(), Recipe::clone(recipe)))
         }
         _ => None,
     })
