@@ -14,6 +14,7 @@ use engine::session::{Event, Request, Session};
 use crate::command::{Command, Effect, LibraryWish, News};
 use crate::concept_watch::ConceptWatch;
 use crate::curves::Curves;
+use crate::lesson::LessonWish;
 use crate::library::{Librarian, Order};
 use crate::panels::{self, CanvasView};
 use crate::saver::Saver;
@@ -126,6 +127,7 @@ impl TidepoolApp {
         let remembers = match &command {
             Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) => true,
             Command::Library(wish) => !matches!(wish, LibraryWish::Search(_)),
+            Command::Lesson(wish) => !matches!(wish, LessonWish::Strength(_)),
             _ => false,
         };
         let effects = self.state.handle(command);

@@ -21,6 +21,7 @@ use crate::curves::SchedulePlot;
 use crate::export::{FilmNews, FilmOrder};
 use crate::film::Playing;
 use crate::hub;
+use crate::lesson::LessonWish;
 use crate::library::{Catalogue, Order};
 use crate::problems::Place;
 use crate::settings::{Tab, ThemeChoice, WindowLayout};
@@ -82,6 +83,7 @@ pub enum Command {
     },
     View(ViewWish),
     Look(LookWish),
+    Lesson(LessonWish),
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,

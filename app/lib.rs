@@ -24,6 +24,7 @@ pub mod export;
 pub mod film;
 pub mod fonts;
 pub mod hub;
+pub mod lesson;
 pub mod library;
 pub mod panels;
 pub mod problems;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::curves::SchedulePlot;
 use crate::film::Playing;
+use crate::lesson::Walk;
 pub use crate::tab::Tab;
 use crate::views::Views;
 
@@ -53,6 +54,7 @@ pub struct Settings {
     pub schedule_plot: SchedulePlot,
     pub views: Views,
     pub playing: Playing,
+    pub lesson: Walk,
     /// Fields of a newer Tidepool: kept as they are, so that going back and forth loses nothing.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -160,8 +162,11 @@ impl Settings {
             .chain(&mut this.kept_pickles)
             .for_each(as_text);
         this.vae.as_mut().map(as_text);
-        if let Start::Image { path, .. } = &mut this.last_recipe.start {
-            as_text(path);
+        let before = this.lesson.before.as_mut().map(|before| &mut before.recipe);
+        for recipe in before.into_iter().chain([&mut this.last_recipe]) {
+            if let Start::Image { path, .. } = &mut recipe.start {
+                as_text(path);
+            }
         }
         this.model_folders.iter_mut().for_each(as_text);
         for source in this.recent_models.iter_mut().chain([&mut this.model]) {

@@ -16,6 +16,7 @@ mod opening;
 mod running;
 mod shelving;
 mod viewing;
+mod walking;
 mod wording;
 
 use std::collections::BTreeMap;
@@ -283,6 +284,7 @@ impl AppState {
             Command::Tick { now } => self.tick(now),
             Command::View(wish) => return self.handle_view(wish),
             Command::Look(wish) => self.handle_look(wish),
+            Command::Lesson(wish) => return self.handle_lesson(wish),
             Command::ShowPicture(picture) => self.film.picture = picture,
             Command::CopyPicture => {
                 let picture = self.film.picture.unwrap_or(0);

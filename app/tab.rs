@@ -14,11 +14,20 @@ pub enum Tab {
     Concepts,
     #[default]
     Models,
+    Lesson,
 }
 
 impl Tab {
-    pub const ALL: [Self; 7] =
-        [Self::Schedule, Self::Look, Self::Branches, Self::Sheet, Self::Words, Self::Concepts, Self::Models];
+    pub const ALL: [Self; 8] = [
+        Self::Schedule,
+        Self::Look,
+        Self::Branches,
+        Self::Sheet,
+        Self::Words,
+        Self::Concepts,
+        Self::Models,
+        Self::Lesson,
+    ];
 
     /// Name in the window.
     pub fn label(self) -> &'static str {
@@ -30,6 +39,7 @@ impl Tab {
             Self::Words => "Words",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
+            Self::Lesson => "Lesson",
         }
     }
 
@@ -42,6 +52,7 @@ impl Tab {
             Self::Words => "What the words of the prompt become, and how they are changed.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",
+            Self::Lesson => "How it all works, in nine stops, each with something to try.",
         }
     }
 }

@@ -9,7 +9,7 @@ use egui::{
 };
 use engine::recipe::Recipe;
 
-use super::{branches_ui, concepts_ui, look_ui, models_ui, schedule_ui, sheet_ui, words_ui};
+use super::{branches_ui, concepts_ui, lesson_ui, look_ui, models_ui, schedule_ui, sheet_ui, words_ui};
 use crate::command::Command;
 use crate::curves::Curves;
 use crate::settings::Tab;
@@ -128,6 +128,7 @@ fn contents_ui(
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),
+            Tab::Lesson => lesson_ui(ui, state, recipe, curves, textures, commands),
         });
     });
 }

@@ -158,6 +158,7 @@ impl AppState {
         let wanted = match window.tab {
             Tab::Look => self.wanted(),
             Tab::Words => self.wanted_of_words(),
+            Tab::Lesson if self.lesson_looks() => self.wanted(),
             _ => Vec::new(),
         };
         let Some(look) = wanted.into_iter().find(is_new) else { return Vec::new() };

@@ -16,6 +16,8 @@ mod films;
 mod golden;
 mod house;
 mod hub;
+mod lesson;
+mod lesson_look;
 mod library;
 mod looks;
 mod models;

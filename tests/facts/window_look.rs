@@ -20,7 +20,7 @@ use crate::desk::{Desk, tide};
 use crate::window_words::{look_asked, stages};
 
 /// A window that can be painted, if this machine can paint.
-fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
+pub fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
     if engine::device::adapters().is_empty() {
         return None;
     }
@@ -28,14 +28,14 @@ fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilde
     Some(builder.with_theme(theme).with_render_cursor(false).wgpu())
 }
 
-fn snapshot(desk: &mut Desk, name: &str) {
+pub fn snapshot(desk: &mut Desk, name: &str) {
     // Other adapters round otherwise along edges, and the memory in the status bar is never the same.
     let options = SnapshotOptions::new().output_path("tests/snapshots").threshold(1.5).max_failed_pixels(400);
     desk.harness.run();
     desk.harness.snapshot_options(name, &options);
 }
 
-fn settings(theme: ThemeChoice, recipe: Recipe) -> Settings {
+pub fn settings(theme: ThemeChoice, recipe: Recipe) -> Settings {
     // Locked, so that no fresh seed makes every picture of the window another one.
     Settings { theme, last_recipe: recipe, seed_locked: true, ..Settings::default() }
 }

@@ -1,0 +1,327 @@
+//! The lesson on the desk: every experiment can be run, is what its page says, and can be undone.
+
+use std::path::PathBuf;
+
+use app::command::{Command, Effect, News, SheetWish};
+use app::lesson::{LessonWish, Stop, Trial};
+use app::run::Phase;
+use app::settings::{Settings, Tab, WindowLayout};
+use app::sheet::Side;
+use app::state::AppState;
+use app::views::Views;
+use egui::Key;
+use egui::accesskit::Role;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use engine::diffusion::{Sampler, Schedule, StepView};
+use engine::recipe::{Recipe, Start};
+use engine::session::{Event, Look, ModelCard, ModelEvent, Request};
+use engine::text::{Source, Words, surgery};
+
+use crate::desk::{Desk, with_engine};
+use crate::window::{card, finished, generate, opened, started, step};
+use crate::window_flow::{until, window};
+
+fn wish(state: &mut AppState, wish: LessonWish) -> Vec<Effect> {
+    state.handle(Command::Lesson(wish))
+}
+
+fn set_up(state: &mut AppState, trial: Trial) -> Vec<Effect> {
+    wish(state, LessonWish::SetUp { trial, now: 0.0 })
+}
+
+/// With a finished and saved picture of some person's own.
+fn lived_in() -> AppState {
+    let mut state = opened();
+    let recipe = Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.recipe.clone() };
+    state.handle(Command::Edit(Box::new(recipe)));
+    let (job, ..) = generate(&mut state);
+    started(&mut state, job);
+    (0..20).for_each(|at| drop(step(&mut state, job, at)));
+    finished(&mut state, job);
+    state.receive(News::Saved(vec![PathBuf::from("/out/00001-77.png")]));
+    state
+}
+
+fn made(effects: &[Effect]) -> Vec<&Recipe> {
+    let recipe = |effect| match effect {
+        &Effect::Send(Request::Generate { ref recipe, .. }) => Some(recipe),
+        _ => None,
+    };
+    effects.iter().filter_map(recipe).collect()
+}
+
+#[test]
+fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
+    for trial in Trial::ALL {
+        for mut state in [opened(), lived_in()] {
+            set_up(&mut state, trial);
+            assert_eq!(state.recipe_error(), None, "{trial:?}");
+            assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{trial:?}");
+            assert_eq!(state.sheet_problem(), None, "{trial:?}");
+            assert!(state.settings.seed_locked, "what is compared has one seed");
+        }
+    }
+}
+
+#[test]
+fn edited_words_are_single_tokens_of_the_built_in_model() {
+    let words = card().words(&Default::default());
+    let is_one = |words: &Words, word: &str| words.tokenize(word).used() == 1;
+    let mut edited = 0;
+    for trial in Trial::ALL {
+        let Some(recipe) = trial.recipe(&opened()) else { continue };
+        for edit in &recipe.edits {
+            edited += 1;
+            let text = words.tokenize(&recipe.prompt);
+            assert!(surgery::find(&recipe.prompt, &text, &edit.at).is_some(), "{trial:?}: {edit}");
+            for term in &edit.becomes {
+                let Source::Word(word) = &term.of else { panic!("{trial:?} names an id") };
+                assert!(is_one(&words, word), "{trial:?}: {word}");
+            }
+        }
+        let mixed = recipe.mix.with.iter().map(|mixed| mixed.prompt.as_str());
+        for word in mixed.chain([recipe.prompt.as_str()]).flat_map(str::split_whitespace) {
+            assert!(is_one(&words, word), "{trial:?}: the model knows no {word}");
+        }
+    }
+    assert!(edited >= 2);
+}
+
+#[test]
+fn the_first_experiment_is_the_lessons_recipe() {
+    let mut state = opened();
+    let effects = set_up(&mut state, Trial::Loop);
+    let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
+    let Recipe { prompt, seed, steps, sampler, schedule, guidance, .. } = recipe;
+    assert_eq!(prompt, "a watercolor painting of an otter");
+    assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 4.0), "the built-in model saturates at 7.5");
+    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Lesson));
+    // A second time it is the same picture, not one of a fresh seed.
+    let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
+    started(&mut state, job);
+    finished(&mut state, job);
+    let effects = set_up(&mut state, Trial::Loop);
+    assert_eq!(made(&effects)[0].seed, 32);
+}
+
+#[test]
+fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
+    let mut state = opened();
+    let large = ModelCard { native_side: 512, ..card() };
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
+    let sizes = |trial: Trial| {
+        let recipe = trial.recipe(&state).expect("a recipe");
+        (recipe.width, recipe.height, recipe.guidance.cfg_scale)
+    };
+    assert_eq!(sizes(Trial::Loop), (512, 512, 7.5));
+    assert_eq!(sizes(Trial::Film), (512, 512, 8.0));
+}
+
+#[test]
+fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
+    let mut state = lived_in();
+    let effects = set_up(&mut state, Trial::AddNoise);
+    let (step, sigma) = state.noise_step();
+    assert_eq!(step, 10);
+    assert!((sigma - 0.7913).abs() < 1e-4, "{sigma}");
+    assert_eq!(state.settings.window.tab, Tab::Look);
+    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Look { .. })));
+    assert!(asked && made(&effects).is_empty(), "the picture that is there is looked into");
+}
+
+#[test]
+fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step() {
+    let mut state = lived_in();
+    let effects = set_up(&mut state, Trial::StartImage);
+    let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
+    let Start::Image { path, strength } = &recipe.start else { panic!("it begins with noise") };
+    assert_eq!((path.as_path(), *strength), (PathBuf::from("/out/00001-77.png").as_path(), 0.6));
+    assert_eq!((recipe.start_step(), recipe.steps), (12, 30), "as in the lesson's notebook");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
+    let mut state = lived_in();
+    state.receive(News::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
+    assert_eq!(state.picture_to_start_from(), None, "a sheet is nothing to begin with");
+}
+
+#[test]
+fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
+    for hidden in [vec![], vec![StepView::Noisy], vec![StepView::Predicted, StepView::Noisy, StepView::Noise]]
+    {
+        let mut state = lived_in();
+        state.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
+        set_up(&mut state, Trial::Film);
+        assert_eq!(state.settings.views.shown(), [StepView::Noisy, StepView::Predicted]);
+        assert!(state.film.play.is_some());
+    }
+}
+
+#[test]
+fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
+    for (trial, count) in [(Trial::Scales, 4), (Trial::Samplers, 6), (Trial::Optimisers, 4)] {
+        let mut state = opened();
+        let effects = set_up(&mut state, trial);
+        assert_eq!(made(&effects).len(), 1, "{trial:?}: the first cell");
+        assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{trial:?}");
+        assert_eq!(state.settings.window.tab, Tab::Sheet);
+        let mut state = opened();
+        generate(&mut state);
+        assert!(made(&set_up(&mut state, trial)).is_empty(), "one thing at a time");
+        assert_eq!(state.sheet.sheet(&state.recipe).map(|sheet| sheet.cells().count()), Ok(count));
+    }
+}
+
+#[test]
+fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
+    for trial in Trial::ALL {
+        let mut state = lived_in();
+        let side = Side { name: "seed", values: "7, 8".into() };
+        state.handle(Command::Sheet(SheetWish::Across(side.clone())));
+        let (recipe, views) = (state.recipe.clone(), state.settings.views.clone());
+        set_up(&mut state, trial);
+        set_up(&mut state, Trial::Film);
+        wish(&mut state, LessonWish::PutBack);
+        assert_eq!((&state.recipe, &state.settings.views), (&recipe, &views), "{trial:?}");
+        assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{trial:?}");
+        assert!(!state.settings.seed_locked && state.settings.lesson.before.is_none());
+        assert!(wish(&mut state, LessonWish::PutBack).is_empty(), "there is nothing more to put back");
+        state.handle(Command::Stop);
+        let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
+        crate::window::hear(&mut state, job, engine::session::JobEvent::Stopped);
+        if !state.is_making() {
+            assert_ne!(generate(&mut state).2.seed, 77, "a used seed stays used");
+        }
+    }
+}
+
+#[test]
+fn a_start_image_comes_back_with_the_desk() {
+    let mut state = opened();
+    let path = PathBuf::from("/pictures/beach.png");
+    state.handle(Command::UseStartImage(path.clone()));
+    set_up(&mut state, Trial::Loop);
+    assert_eq!(state.recipe.start, Start::Noise);
+    let effects = wish(&mut state, LessonWish::PutBack);
+    assert!(matches!(&effects[..], [Effect::ReadStartImage(read), ..] if *read == path));
+    assert!(matches!(&state.recipe.start, Start::Image { path: start, .. } if *start == path));
+}
+
+#[test]
+fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut state = lived_in();
+    let recipe = state.recipe.clone();
+    wish(&mut state, LessonWish::GoTo(Stop::Text));
+    set_up(&mut state, Trial::Blend);
+    state.to_remember().save(folder.path()).expect("saves");
+    let (settings, note) = Settings::load(folder.path());
+    assert_eq!(note, None);
+    let mut state = AppState::new(settings);
+    assert_eq!(state.settings.lesson.stop, Stop::Text);
+    assert_eq!(state.recipe.edits.len(), 1);
+    wish(&mut state, LessonWish::PutBack);
+    assert_eq!(state.recipe, recipe);
+}
+
+#[test]
+fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
+    for (stop, looks) in Stop::ALL.map(|stop| (stop, matches!(stop, Stop::Autoencoder | Stop::Noise))) {
+        let mut state = lived_in();
+        state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
+        let effects = wish(&mut state, LessonWish::GoTo(stop));
+        let asked = effects.iter().any(|effect| {
+            matches!(effect, Effect::Send(Request::Look { look: Look::StepChannels { .. }, .. }))
+        });
+        assert_eq!(asked, looks, "{stop:?}");
+    }
+}
+
+fn at(stop: Stop) -> Settings {
+    let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
+    let mut settings = Settings { window, ..Settings::default() };
+    settings.lesson.stop = stop;
+    settings
+}
+
+#[test]
+fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
+    let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
+    let settings = Settings { last_recipe: recipe.clone(), ..at(Stop::Loop) };
+    let (mut harness, _home) = with_engine(window(), settings);
+    until(&mut harness, "the model", |app| app.state.card().is_some());
+    harness.step();
+    harness.get_by_label(Trial::Loop.label()).click();
+    harness.step();
+    until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
+    let run = harness.state().state.run.as_ref().expect("a run");
+    assert_eq!((run.phase, run.frames.len(), run.recipe.seed), (Phase::Finished, 30, 32));
+    assert_eq!(run.recipe.prompt, "a watercolor painting of an otter");
+    harness.run();
+    harness.get_by_label("30 of 30");
+    harness.get_by_label("Put my desk back").click();
+    harness.run();
+    assert_eq!(harness.state().state.recipe, recipe);
+    assert!(harness.query_by_label("Put my desk back").is_none());
+}
+
+#[test]
+fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
+    let mut desk = Desk::opened(Harness::builder().with_size([1280.0, 720.0]), at(Stop::Loop));
+    let stop = |desk: &Desk| desk.harness.state().state.settings.lesson.stop;
+    desk.harness.get_by_role_and_label(Role::Button, "Next").click();
+    desk.harness.run();
+    assert_eq!(stop(&desk), Stop::Autoencoder);
+    desk.harness.get_by_label_contains("Stop 7,").click();
+    desk.harness.run();
+    assert_eq!(stop(&desk), Stop::Guidance);
+    desk.harness.get_by_label_contains("Stop 7,").focus();
+    desk.harness.step();
+    for (key, expected) in [(Key::ArrowRight, Stop::Samplers), (Key::ArrowLeft, Stop::Guidance)] {
+        desk.harness.key_press(key);
+        desk.harness.run();
+        assert_eq!(stop(&desk), expected);
+    }
+    desk.harness.get_by_role_and_label(Role::Button, "Back").click();
+    desk.harness.run();
+    assert_eq!(stop(&desk), Stop::Prediction);
+    for stop in Stop::ALL {
+        desk.press(Command::Lesson(LessonWish::GoTo(stop)));
+        desk.harness.run();
+        desk.harness.get_by_label(stop.title());
+    }
+}
+
+#[test]
+fn the_sliders_of_the_pages_are_those_of_the_desk() {
+    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 1400.0]), at(Stop::StartImage));
+    let key = |desk: &mut Desk, slider: &str, key: Key| {
+        desk.harness.get_by_role_and_label(Role::Slider, slider).focus();
+        desk.harness.step();
+        desk.harness.key_press(key);
+        desk.harness.run();
+    };
+    key(&mut desk, "Start step", Key::ArrowRight);
+    let lesson = desk.harness.state().state.settings.lesson.clone();
+    assert_eq!(lesson.strength, 0.55, "step 9 of 20, where 0.6 was step 8");
+    let folder = tempfile::tempdir().expect("a folder");
+    let beach = folder.path().join("beach.png");
+    image::RgbImage::new(64, 64).save(&beach).expect("writes");
+    desk.press(Command::UseStartImage(beach));
+    desk.harness.run();
+    key(&mut desk, "Start step", Key::ArrowLeft);
+    let start = desk.harness.state().state.recipe.start.clone();
+    assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
+
+    desk.press(Command::Lesson(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
+    desk.press(Command::Lesson(LessonWish::GoTo(Stop::Text)));
+    desk.harness.run();
+    key(&mut desk, "Share", Key::ArrowRight);
+    let edits: Vec<String> =
+        desk.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
+    assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
+    desk.press(Command::Lesson(LessonWish::GoTo(Stop::Samplers)));
+    desk.harness.run();
+    desk.harness.get_by_label_contains("Heun, order 2").click();
+    desk.harness.run();
+    assert_eq!(desk.harness.state().state.recipe.sampler, Sampler::Heun);
+}
