@@ -22,7 +22,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if let Some(asked) = &state.attention.asked {
         bar_ui(ui, asked.fraction, tokens.accent);
         ui.add_space(theme::GAP_S);
-        if text_button_ui(ui, "Stop").clicked() {
+        if text_button_ui(ui, None, "Stop", None).clicked() {
             commands.push(Command::Attend(AttendWish::Stop));
         }
         return;
@@ -30,7 +30,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if state.attention.maps.as_ref().is_some_and(|known| known.of == reader) {
         let mut is_lit = state.attention.is_lit;
         let sentence = "Bright is where the picture read this word most, over all heads, layers and steps.";
-        if check_ui(ui, "A light on the picture", &mut is_lit).on_hover_text(sentence).changed() {
+        if check_ui(ui, "A light on the picture", sentence, &mut is_lit).changed() {
             commands.push(Command::Attend(AttendWish::Light(is_lit)));
         }
         return;

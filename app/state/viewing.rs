@@ -1,8 +1,10 @@
 //! What of the film is on the canvas: which step, which views of it, beside which other.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use engine::diffusion::StepView;
+use engine::images::Pixels;
 use engine::session::{JobId, Request};
 
 use super::{AppState, Shown};

@@ -45,7 +45,7 @@ fn lived_in() -> AppState {
 
 fn made(effects: &[Effect]) -> Vec<&Recipe> {
     let recipe = |effect| match effect {
-        &Effect::Send(Request::Generate { ref recipe, .. }) => Some(recipe),
+        &Effect::Send(Request::Generate { ref recipe, .. }) => Some(&**recipe),
         _ => None,
     };
     effects.iter().filter_map(recipe).collect()
