@@ -2,7 +2,7 @@
 
 use egui::{CornerRadius, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 use engine::recipe::Recipe;
-use engine::text::surgery;
+use engine::text::TokenPlace;
 
 use super::Desk;
 use super::paper::{fact_ui, formula_ui, heading_ui, live_ui, remark, say, thousands, trial_ui};
@@ -10,7 +10,8 @@ use crate::command::Command;
 use crate::lesson::Trial;
 use crate::tab::Tab;
 use crate::theme::{self, Tokens};
-use crate::widgets::{SliderRow, link_ui, slider_row_ui};
+use crate::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
+use crate::words_desk::{Stand, Standing};
 
 /// Longer prompts are shown as far as this.
 const MOST_CHIPS: usize = 40;
@@ -57,45 +58,61 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
     };
     let Some((_, text)) = read.parts.first() else { return };
     heading_ui(ui, "Your prompt", &format!("{} of {} tokens", read.used(), read.room()));
-    let edits = &desk.state.recipe.edits;
-    let places: Vec<_> =
-        edits.iter().filter_map(|edit| surgery::find(&read.prompt, text, &edit.at)).collect();
-    let first = places.iter().min();
+    let place = |standing: &Standing| match standing {
+        Standing::At(Stand { part: 0, place }) => Some(*place),
+        _ => None,
+    };
+    let edited: Vec<TokenPlace> = desk.state.words_desk.standings.iter().filter_map(place).collect();
+    // A chunk goes through the encoder by itself.
+    let is_behind = |place: TokenPlace| {
+        edited.iter().any(|edit| edit.chunk == place.chunk && edit.position < place.position)
+    };
+    let chip_at = |place: TokenPlace| match () {
+        () if edited.contains(&place) => Chip::Edited,
+        () if is_behind(place) => Chip::Moved,
+        () => Chip::Plain,
+    };
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
+        let Some(first) = text.chunks.first() else { return };
+        chip_ui(ui, "begin", &first.ids[0].to_string(), Chip::Plain);
         for (place, token) in text.tokens().take(MOST_CHIPS) {
             let piece = match &token.vector {
                 Some((concept, _)) => concept.token.clone(),
                 None => words.piece(token.id).unwrap_or_default().replace("</w>", ""),
             };
             let id = if token.vector.is_some() { "concept".to_owned() } else { token.id.to_string() };
-            let state = match first {
-                _ if places.contains(&place) => Chip::Edited,
-                Some(first) if place > *first => Chip::Moved,
-                _ => Chip::Plain,
-            };
-            chip_ui(ui, &piece, &id, state);
+            chip_ui(ui, &piece, &id, chip_at(place));
+        }
+        // What follows is padding, and as long as there is room.
+        let end = TokenPlace { chunk: 0, position: first.tokens.len() + 1 };
+        if let Some(id) = first.ids.get(end.position).filter(|_| text.used() <= MOST_CHIPS) {
+            chip_ui(ui, "end …", &id.to_string(), chip_at(end));
         }
     });
-    if read.prompt.trim().is_empty() {
-        remark(ui, "It is empty: write something at the left.");
+    if text.used() > MOST_CHIPS {
+        remark(ui, &format!("and {} more", text.used() - MOST_CHIPS));
     }
-    if read.used() > MOST_CHIPS {
-        remark(ui, &format!("and {} more", read.used() - MOST_CHIPS));
-    }
-    for edit in edits {
-        fact_ui(ui, "Edit", &edit.to_string());
-    }
-    if first.is_some() {
-        remark(
-            ui,
-            "Edited: filled. What an edit moves: with a line under it. The rest stays to the last bit.",
-        );
+    changes_ui(ui, desk.recipe);
+    if !edited.is_empty() {
+        let words = "Edited: filled. What that moves: with a line under it. The rest stays as it was.";
+        remark(ui, words);
     }
     if let Some(card) = desk.state.card() {
-        let rows = thousands(card.tokenizer.vocabulary_len());
-        fact_ui(ui, "Table of embeddings", &format!("{rows} × {}", card.text_width));
-        fact_ui(ui, "What the UNet gets", &format!("{} × {}", card.tokenizer.room() + 2, card.text_width));
+        let (rows, width) = (thousands(card.tokenizer.vocabulary_len()), card.text_width);
+        fact_ui(ui, "Table of embeddings", &format!("{rows} × {width}"));
+        let positions = (card.tokenizer.room() + 2) * text.chunks.len();
+        fact_ui(ui, "What the UNet gets", &format!("{positions} × {width}"));
+    }
+}
+
+/// The edits and mixes of the recipe, as the command line writes them.
+fn changes_ui(ui: &mut Ui, recipe: &Recipe) {
+    let violet = Tokens::of(ui).violet;
+    let edits = recipe.edits.iter().map(ToString::to_string);
+    let mixes = recipe.mix.with.iter().map(|mixed| format!("+ {} × {}", mixed.weight, mixed.prompt));
+    for change in edits.chain(mixes) {
+        note_ui(ui, change, theme::mono(), violet);
     }
 }
 
