@@ -54,9 +54,9 @@ pub fn pieces_of(read: &ReadPrompt, words: &Words) -> Vec<Piece> {
                 chunk = place.chunk;
                 pieces.push(Piece::Chunk(chunk + 1));
             }
-            match &token.vector {
-                Some((_, 1..)) => continue,
-                _ => pieces.push(Piece::Token(chip(read, words, part, place, token))),
+            // A concept is one chip, at its first vector.
+            if !matches!(token.vector, Some((_, 1..))) {
+                pieces.push(Piece::Token(chip(read, words, part, place, token)));
             }
         }
         if !text.cut.is_empty() {
@@ -106,7 +106,9 @@ fn is_unseen(c: char) -> bool {
 impl Chip {
     /// For screen readers, and as the head of its tooltip.
     pub fn name(&self) -> String {
-        format!("{}, token {}", self.face, self.place.position)
+        let TokenPlace { chunk, position } = self.place;
+        let chunk = if chunk == 0 { String::new() } else { format!(" of chunk {}", chunk + 1) };
+        format!("{}, token {position}{chunk}", self.face)
     }
 
     /// True if a token of this place is one of its.

@@ -256,7 +256,7 @@ pub enum DownloadWish {
 pub enum Effect {
     Send(Request),
     /// Keep finished pictures.
-    Save(Batch),
+    Save(Box<Batch>),
     SaveSheet(SheetToSave),
     /// Ask for a picture to start from.
     PickPicture,

@@ -47,8 +47,8 @@ impl Saver {
         Self { work: Some(work), thread: thread.ok() }
     }
 
-    pub fn save(&self, batch: Batch) {
-        self.hand_over(Work::Batch(Box::new(batch)));
+    pub fn save(&self, batch: Box<Batch>) {
+        self.hand_over(Work::Batch(batch));
     }
 
     pub fn save_sheet(&self, sheet: SheetToSave) {

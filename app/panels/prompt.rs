@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use egui::{Align, Color32, Layout, Response, RichText, Ui};
+use egui::{Align, Layout, Response, RichText, Ui};
 use engine::recipe::Recipe;
 use engine::text::{Mark, Meaning, Weights};
 
-use super::prompt_field::{PromptField, prompt_field_ui};
+use super::prompt_field::{Coloured, PromptField, prompt_field_ui};
 use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
 use super::side_panel::open_tab;
 use super::token_chips::{TokenChips, token_chips_ui};
@@ -81,6 +81,7 @@ fn written_ui(
             edited,
             chosen: chosen.and_then(|at| state.stand_of(at)),
             pointed: shown.pointed.filter(|_| *text == read.prompt),
+            cursor: shown.cursor,
             can_choose,
         };
         let chips = token_chips_ui(ui, &chips);
@@ -126,7 +127,7 @@ fn edited_in(read: &ReadPrompt, edited: &[Stand], text: &str) -> Vec<Range<usize
 }
 
 /// Edited words in violet, concepts in coral, and in amber what only looks like one.
-fn colours_of(marks: &[Mark], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<(Range<usize>, Color32)> {
+fn colours_of(marks: &[Mark], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<Coloured> {
     let is_free =
         |range: &Range<usize>| !edited.iter().any(|it| it.start < range.end && range.start < it.end);
     let concepts = marks.iter().filter(|mark| is_free(&mark.range)).map(|mark| match mark.meaning {

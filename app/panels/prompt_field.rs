@@ -32,12 +32,17 @@ pub struct ShownField {
     pub response: Response,
     /// The byte of the text under the pointer.
     pub pointed: Option<usize>,
+    /// The byte that the cursor stands before, while the field has the keyboard.
+    pub cursor: Option<usize>,
     galley: Arc<Galley>,
     galley_at: Pos2,
     painter: Painter,
     /// Kept free behind the letters.
     behind: ShapeIdx,
 }
+
+/// A stretch of a text, in bytes, with a colour of its own.
+pub type Coloured = (Range<usize>, Color32);
 
 const ROW: f32 = 21.0;
 const MOST_ROWS: f32 = 8.0;
@@ -48,7 +53,7 @@ pub fn prompt_field_ui(
     ui: &mut Ui,
     field: &PromptField<'_>,
     text: &mut String,
-    colours: &dyn Fn(&str) -> Vec<(Range<usize>, Color32)>,
+    colours: &dyn Fn(&str) -> Vec<Coloured>,
 ) -> ShownField {
     let tokens = Tokens::of(ui);
     let focused = ui.memory(|memory| memory.has_focus(field.id));
@@ -99,7 +104,9 @@ pub fn prompt_field_ui(
     let response = output.response.response.clone().accessible_name(field.name);
     let (galley, galley_at) = (output.galley, output.galley_pos);
     let pointed = response.hover_pos().and_then(|at| byte_at(&galley, at - galley_at.to_vec2()));
-    ShownField { response, pointed, galley, galley_at, painter, behind }
+    let letters = output.cursor_range.filter(|_| focused).map(|range| range.primary.index.0);
+    let cursor = letters.map(|letters| byte_of(galley.text(), letters));
+    ShownField { response, pointed, cursor, galley, galley_at, painter, behind }
 }
 
 impl ShownField {
@@ -118,7 +125,7 @@ impl ShownField {
 }
 
 /// A text with some of its stretches in colours of their own.
-fn coloured(text: &str, colours: &[(Range<usize>, Color32)], plain: &TextFormat) -> LayoutJob {
+fn coloured(text: &str, colours: &[Coloured], plain: &TextFormat) -> LayoutJob {
     let mut job = LayoutJob::default();
     let mut from = 0;
     for (range, color) in colours {
@@ -141,11 +148,16 @@ fn byte_at(galley: &Galley, at: Pos2) -> Option<usize> {
             let mut glyphs = row.glyphs.iter();
             let x = at.x - row.pos.x;
             let column = glyphs.position(|glyph| (glyph.pos.x..glyph.max_x()).contains(&x))?;
-            return galley.text().char_indices().nth(letters_before + column).map(|(byte, _)| byte);
+            return Some(byte_of(galley.text(), letters_before + column));
         }
         letters_before += row.char_count_including_newline().0;
     }
     None
+}
+
+/// Where a letter begins, bytes; the end of the text for those beyond it.
+fn byte_of(text: &str, letter: usize) -> usize {
+    text.char_indices().nth(letter).map_or(text.len(), |(at, _)| at)
 }
 
 /// Where letters of a galley stand, row by row.
@@ -173,8 +185,7 @@ fn weigh_by_keys(ui: &Ui, id: egui::Id, text: &mut String) {
     let mut edit = TextEditState::load(ui.ctx(), id).unwrap_or_default();
     let Some(selected) = edit.cursor.char_range() else { return };
     let letters = selected.as_sorted_char_range();
-    let byte = |letter: CharIndex| text.char_indices().nth(letter.0).map_or(text.len(), |(at, _)| at);
-    let selection = byte(letters.start)..byte(letters.end);
+    let selection = byte_of(text, letters.start.0)..byte_of(text, letters.end.0);
     let Some((weighed, selection)) =
         weigh_selection::weighed(text, selection, presses * weigh_selection::STEP)
     else {

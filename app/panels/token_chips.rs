@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use egui::style::ScrollAnimation;
 use egui::{
     Color32, CornerRadius, CursorIcon, EventFilter, Id, Key, Modifiers, Rect, Response, Role, ScrollArea,
     Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
@@ -28,6 +29,8 @@ pub struct TokenChips<'a> {
     pub chosen: Option<Stand>,
     /// The byte of the prompt under the pointer.
     pub pointed: Option<usize>,
+    /// The byte that somebody types at.
+    pub cursor: Option<usize>,
     /// Whether a click does something.
     pub can_choose: bool,
 }
@@ -59,7 +62,7 @@ struct Laid {
 }
 
 pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
-    let laid = laid_out(ui, chips);
+    let (laid, is_new) = laid_out(ui, chips);
     if laid.pieces.is_empty() {
         return ChipsShown::default();
     }
@@ -86,6 +89,10 @@ pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
                 }
             }
             keys.act(ui, chips, &laid);
+            if let Some(place) = chips.cursor.filter(|_| is_new).and_then(|byte| laid.place_before(byte)) {
+                let place = place.translate(ui.min_rect().min.to_vec2());
+                ui.scroll_to_rect_animation(place, None, ScrollAnimation::none());
+            }
         });
     if let Some(byte) = chips.pointed {
         let under = laid.chips().find(|(_, chip)| chip.range.contains(&byte));
@@ -101,10 +108,16 @@ impl Laid {
             _ => None,
         })
     }
+
+    /// Of the last chip that begins before a byte of the prompt.
+    fn place_before(&self, byte: usize) -> Option<Rect> {
+        let (index, _) = self.chips().rfind(|(_, chip)| chip.range.start < byte)?;
+        Some(self.pieces[index].0)
+    }
 }
 
-/// The places of the pieces; of the frame before, if nothing that they depend on has changed.
-fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> Arc<Laid> {
+/// The places of the pieces, and whether they are new; of the frame before, if nothing that they depend on has changed.
+fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> (Arc<Laid>, bool) {
     let (width, scale) = (ui.available_width(), ui.pixels_per_point());
     let key = chips.id.with("laid out");
     let before: Option<Arc<Laid>> = ui.data(|data| data.get_temp(key));
@@ -112,7 +125,7 @@ fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> Arc<Laid> {
         && Arc::ptr_eq(&before.read, chips.read)
         && (before.width, before.scale) == (width, scale)
     {
-        return before;
+        return (before, false);
     }
     let mut laid = Laid { read: Arc::clone(chips.read), width, scale, pieces: Vec::new(), rows: Vec::new() };
     let (mut x, mut y) = (0.0, 0.0);
@@ -137,7 +150,7 @@ fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> Arc<Laid> {
     });
     let laid = Arc::new(laid);
     ui.data_mut(|data| data.insert_temp(key, Arc::clone(&laid)));
-    laid
+    (laid, true)
 }
 
 /// What is written on a piece, and more quietly behind it.

@@ -2,7 +2,7 @@
 
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Label, Mesh, Rect, Role, Sense, Shape, TextWrapMode, Ui, WidgetInfo, pos2, vec2};
-use engine::anatomy::{Stage, WordStages};
+use engine::anatomy::{Near, Stage, WordStages};
 
 use super::words::heading_ui;
 use crate::chips::face;
@@ -36,21 +36,28 @@ pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: Stand) {
 }
 
 fn stage_ui(ui: &mut Ui, stage: &Stage) {
-    let tokens = Tokens::of(ui);
     heading_ui(ui, stage.name, &format!("norm {:.3}", stage.norm));
     strip_ui(ui, stage);
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(8.0, 1.0);
-        for near in &stage.nearest {
-            // One label, so that no line ends between a word and its number.
-            let mut job = LayoutJob::default();
-            let word = face(Some(&near.piece), &near.piece);
-            job.append(&word, 0.0, TextFormat::simple(theme::small(), tokens.text));
-            let cosine = format!("{:.2}", near.cosine).replace('-', "−");
-            job.append(&cosine, 5.0, TextFormat::simple(theme::mono_small(), tokens.dim));
-            ui.add(Label::new(job).wrap_mode(TextWrapMode::Extend));
-        }
+    ui.scope(|ui| {
+        // Lines of words, not of buttons.
+        ui.spacing_mut().interact_size.y = 0.0;
+        ui.horizontal_wrapped(|ui| nearest_ui(ui, &stage.nearest));
     });
+}
+
+/// Each word with its cosine, in one label, so that no line ends between them.
+fn nearest_ui(ui: &mut Ui, nearest: &[Near]) {
+    let tokens = Tokens::of(ui);
+    ui.spacing_mut().item_spacing = vec2(8.0, 1.0);
+    for near in nearest {
+        let letters = near.piece.strip_suffix("</w>").unwrap_or(&near.piece);
+        let mut job = LayoutJob::default();
+        let word = face(Some(&near.piece), letters);
+        job.append(&word, 0.0, TextFormat::simple(theme::small(), tokens.text));
+        let cosine = format!("{:.2}", near.cosine).replace('-', "−");
+        job.append(&cosine, 5.0, TextFormat::simple(theme::mono_small(), tokens.dim));
+        ui.add(Label::new(job).wrap_mode(TextWrapMode::Extend));
+    }
 }
 
 /// The numbers of a vector side by side: what is below 0 is dark, what is above it bright.

@@ -82,18 +82,21 @@ impl AppState {
         let mut effects = Vec::new();
         let is_last = event.is_last();
         match &event {
-            JobEvent::Finished { pictures, concepts, .. } => effects.push(Effect::Save(Batch {
-                recipe: run.recipe.clone(),
-                model: match &self.model {
+            JobEvent::Finished { pictures, concepts, .. } => {
+                let model = match &self.model {
                     Model::Open(card) => card.name.clone(),
                     Model::Opening { name, .. } => name.clone(),
                     Model::Missing => String::new(),
-                },
-                vae,
-                concepts: concepts.clone(),
-                folder: self.settings.output_folder(),
-                pictures: pictures.clone(),
-            })),
+                };
+                effects.push(Effect::Save(Box::new(Batch {
+                    recipe: run.recipe.clone(),
+                    model,
+                    vae,
+                    concepts: concepts.clone(),
+                    folder: self.settings.output_folder(),
+                    pictures: pictures.clone(),
+                })));
+            }
             JobEvent::Failed { text } => self.problems.set(Place::Run, text),
             _ => {}
         }

@@ -47,6 +47,7 @@ fn main() {
         }
     }
     waits.stops = (0..RUNS).map(|_| stop(&mut harness)).collect();
+    waits.letters = letters(&mut harness);
     waits.print();
 }
 
@@ -56,6 +57,7 @@ struct Waits {
     previews: Vec<Duration>,
     frames: Vec<Duration>,
     stops: Vec<Duration>,
+    letters: Vec<Duration>,
 }
 
 struct Times {
@@ -77,6 +79,7 @@ impl Waits {
             ("Generate to saved picture", at(&mut self.saved, 50)),
             ("Generate to first preview", at(&mut self.previews, 50)),
             ("Stop to stopped", at(&mut self.stops, 50)),
+            ("a letter at 1,000 tokens", at(&mut self.letters, 50)),
             ("frame while a job runs, median", at(&mut self.frames, 50)),
             ("frame while a job runs, 99 %", at(&mut self.frames, 99)),
         ];
@@ -132,6 +135,19 @@ fn stop(harness: &mut Harness<'static, TidepoolApp>) -> Duration {
     assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
     harness.state_mut().press(Command::Edit(Box::new(before)));
     stopped
+}
+
+/// Types at the end of a prompt of a thousand tokens; each letter until its chips are drawn.
+fn letters(harness: &mut Harness<'static, TidepoolApp>) -> Vec<Duration> {
+    let mut recipe = Recipe { prompt: "a large (fox:1.2) in the snow, ".repeat(143), ..Recipe::default() };
+    let type_one = |_| {
+        recipe.prompt.push('a');
+        let begun = Instant::now();
+        harness.state_mut().press(Command::Edit(Box::new(recipe.clone())));
+        frame(harness);
+        begun.elapsed()
+    };
+    (0..10 * RUNS).map(type_one).skip(RUNS).collect()
 }
 
 fn frame(harness: &mut Harness<'static, TidepoolApp>) -> Duration {

@@ -143,6 +143,20 @@ fn edits_whose_word_is_gone_are_listed_and_forgotten() {
 }
 
 #[test]
+fn the_chips_follow_the_cursor_in_a_long_prompt() {
+    let mut desk = desk(&"a large fox in the snow, ".repeat(12));
+    desk.harness.run();
+    type_into(&mut desk, Role::MultilineTextInput, "Prompt", " owl");
+    desk.harness.get_by_label_contains("owl, token");
+    assert!(desk.harness.query_by_label("a, token 1").is_none(), "the first row is out of sight");
+    desk.harness.key_press_modifiers(Modifiers::CTRL | Modifiers::COMMAND, Key::Home);
+    desk.harness.run();
+    desk.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text("the ");
+    desk.harness.run();
+    desk.harness.get_by_label("the, token 1");
+}
+
+#[test]
 fn arrows_walk_from_chip_to_chip_and_enter_chooses() {
     let mut desk = desk("a large fox in the snow");
     desk.harness.run();
@@ -218,7 +232,7 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
 
 /// As an engine might answer; the same on every machine.
 pub fn stages() -> WordStages {
-    let pieces = ["puppy</w>", "dog</w>", "kitten</w>", "cat</w>", "fox</w>", "owl</w>", "bear</w>", "pet"];
+    let pieces = ["puppy</w>", "dog</w>", "kitten</w>", "cat</w>", "fox</w>", "owl</w>", "bear</w>", "ģ</w>"];
     let nearest = pieces.iter().zip(1..).map(|(piece, at)| Near {
         id: at,
         piece: (*piece).into(),
@@ -362,6 +376,7 @@ fn a_keystroke_becomes_chips_within_five_milliseconds_at_a_thousand_tokens() {
                     edited: &[],
                     chosen: None,
                     pointed: None,
+                    cursor: None,
                     can_choose: true,
                 },
             );
