@@ -52,6 +52,9 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
         edits: args.edits.clone(),
         ..Recipe::default()
     };
+    if token_count(&pipeline, &args.word) == 0 {
+        return Err(Failure::usage(format!("{:?} is no word: write one, such as puppy", args.word)));
+    }
     let vectors = if args.edits.is_empty() {
         vec![pipeline.word_vector(&Source::Word(args.word.clone())).map_err(Failure::failed)?]
     } else {

@@ -126,7 +126,7 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     if recipe.schedule.own_rho().is_some() {
         recipe.schedule_options.rho = number_if_said(&pairs, "Schedule rho", &mut notes);
     }
-    recipe.text.clip_skip = number(&pairs, "Clip skip", recipe.text.clip_skip, &mut notes);
+    recipe.text.clip_skip = number_if_said(&pairs, "Clip skip", &mut notes).unwrap_or(1);
     match pairs.get("Emphasis") {
         Some("None") => recipe.text.weights = Weights::None,
         Some(other) if other != "Original" => notes.push(format!(
@@ -203,7 +203,7 @@ where
     default
 }
 
-fn number_if_said(pairs: &Pairs, key: &str, notes: &mut Vec<String>) -> Option<f32> {
+fn number_if_said<T: FromStr>(pairs: &Pairs, key: &str, notes: &mut Vec<String>) -> Option<T> {
     let said = pairs.get(key)?;
     let number = said.parse().ok();
     if number.is_none() {

@@ -42,4 +42,5 @@ mod window_export;
 mod window_flow;
 mod window_look;
 mod window_words;
+mod words_cli;
 mod words_desk;

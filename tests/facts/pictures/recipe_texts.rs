@@ -6,6 +6,7 @@ use engine::concepts::ConceptRef;
 use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
 use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
 use engine::recipe::{Guidance, Recipe, Start};
+use engine::text::{TextOptions, Weights};
 use image::{DynamicImage, ImageFormat};
 
 use super::makers::{chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text};
@@ -143,6 +144,7 @@ fn other_programs_texts_are_understood() {
             sampler: told.0,
             schedule: told.1,
             noise: provenance.recipe.noise,
+            text: provenance.recipe.text,
             ..Recipe::default()
         };
         assert_eq!(provenance.recipe, expected, "{settings}");
@@ -258,10 +260,28 @@ fn long_hostile_texts_are_read_in_no_time() {
 }
 
 #[test]
+fn skipped_layers_and_missing_weights_are_told_in_a1111s_words_and_read_from_them() {
+    for (weights, clip_skip) in [(Weights::A1111, 1), (Weights::A1111, 2), (Weights::None, 12)] {
+        let text = TextOptions { weights, clip_skip, ..TextOptions::default() };
+        let written = to_parameters(&Provenance::new("m", Recipe { text, ..Recipe::default() }));
+        assert_eq!(written.contains(&format!("Clip skip: {clip_skip}")), clip_skip > 1, "{written}");
+        let found = from_parameters(&written).expect("a recipe");
+        assert_eq!((found.provenance.recipe.text, found.notes.len()), (text, 0), "{written}");
+    }
+    let found = from_parameters("a\nSteps: 1, Seed: 1, Clip skip: 99, Emphasis: No norm").expect("a recipe");
+    assert_eq!(found.provenance.recipe.text.clip_skip, 1);
+    for told in ["No norm", "clip skip of 99"] {
+        assert!(found.notes.iter().any(|note| note.contains(told)), "{:?}", found.notes);
+    }
+}
+
+#[test]
 fn json_of_older_and_newer_programs_is_read() {
     let read = |json: &str| Provenance::from_json(json).expect("a recipe");
     let found = read(r#"{"recipe":{"prompt":"x"}}"#);
-    assert_eq!(found.provenance.recipe, Recipe { prompt: "x".into(), ..Recipe::default() });
+    // Before there was a choice, prompts were read as they stand.
+    let text = TextOptions::PLAIN;
+    assert_eq!(found.provenance.recipe, Recipe { prompt: "x".into(), text, ..Recipe::default() });
     assert!(found.notes.is_empty());
 
     let found = read(
