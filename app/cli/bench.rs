@@ -7,6 +7,7 @@ use engine::bench::random_sd15;
 use engine::generate::{GenerateError, Pipeline, Progress};
 use engine::recipe::Recipe;
 use engine::session::StopFlag;
+use engine::text::Source;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
@@ -26,6 +27,8 @@ const PROMPT: &str = "a red fox in the snow";
 struct Figures {
     /// The prompts through the text encoder.
     text_encode_secs: f64,
+    /// The ten words of the vocabulary that are nearest to one.
+    nearest_words_secs: f64,
     /// One guided step.
     step_secs: f64,
     /// Of all steps together, the part in which they are recorded and shown.
@@ -102,6 +105,8 @@ fn measure_with(
     bar.inc(1);
 
     let mut text_encode = Vec::new();
+    let mut nearest_words = Vec::new();
+    time_nearest(pipeline)?;
     let mut step = Vec::new();
     let mut decode = Vec::new();
     let mut generate = Vec::new();
@@ -110,6 +115,7 @@ fn measure_with(
     for _ in 0..repeat {
         let picture = time_picture(pipeline, recipe)?;
         text_encode.push(picture.timings.text_secs);
+        nearest_words.push(time_nearest(pipeline)?);
         film_share.push(picture.timings.film_secs / picture.timings.step_secs.iter().sum::<f64>());
         step.extend(picture.timings.step_secs);
         decode.push(picture.timings.decode_secs);
@@ -126,6 +132,7 @@ fn measure_with(
     let card = pipeline.card();
     Ok(Figures {
         text_encode_secs: median(text_encode),
+        nearest_words_secs: median(nearest_words),
         step_secs,
         film_share: median(film_share),
         decode_secs: median(decode),
@@ -141,6 +148,13 @@ fn measure_with(
         steps: recipe.steps,
         repeat,
     })
+}
+
+fn time_nearest(pipeline: &Pipeline) -> Result<f64, Failure> {
+    let word = pipeline.word_vector(&Source::Word("fox".to_owned())).map_err(Failure::failed)?;
+    let started = Instant::now();
+    pipeline.nearest_to(word, 10).map_err(Failure::failed)?;
+    Ok(started.elapsed().as_secs_f64())
 }
 
 struct TimedPicture {
@@ -209,6 +223,7 @@ fn in_words(figures: &Figures) -> String {
     let rows = [
         ("load", figures.load_secs),
         ("encode the text", figures.text_encode_secs),
+        ("ten nearest words", figures.nearest_words_secs),
         ("one step", figures.step_secs),
         ("decode", figures.decode_secs),
         ("whole picture", figures.generate_secs),

@@ -103,9 +103,8 @@ fn and_adds_up_what_each_prompt_changes() {
             guided_by(prompt, &pipeline, Thrift::Generous, |unet| unet.eps_pair(&x, 300.0)).expect("eps")
         };
         let ((uncond, owl), (_, boat), (_, both)) = (eps("an owl"), eps(&long), eps(&prompt));
-        let expected = uncond
-            .add_scaled(1.0, &owl.zip_with(&uncond, |cond, uncond| cond - uncond))
-            .add_scaled(0.5, &boat.zip_with(&uncond, |cond, uncond| cond - uncond));
+        let apart = |cond: &Latents| cond.zip_with(&uncond, |cond, uncond| cond - uncond);
+        let expected = uncond.clone().add_scaled(1.0, &apart(&owl)).add_scaled(0.5, &apart(&boat));
         assert_near("both", &both.data, &expected.data, 1e-5);
         let alone = guided_by(&prompt, &pipeline, Thrift::Generous, |unet| unet.eps(&x, 300.0)).expect("eps");
         assert_near("at a guidance of 1", &alone.data, &expected.data, 1e-5);
