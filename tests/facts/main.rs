@@ -19,6 +19,7 @@ mod hub;
 mod lesson;
 mod lesson_look;
 mod library;
+mod light;
 mod looks;
 mod models;
 mod opening;
