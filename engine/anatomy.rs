@@ -6,7 +6,7 @@ use crate::diffusion::Halt;
 use crate::generate::{GenerateError, Pipeline};
 use crate::models::values;
 use crate::recipe::Recipe;
-use crate::text::{EmbeddingEdit, Source, TokenPlace};
+use crate::text::{EmbeddingEdit, Source, TokenPlace, surgery};
 
 /// A token's way through the text encoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,23 +99,24 @@ impl Pipeline {
     /// What edits put in the place of their words, one vector each in the order of the prompt: a concept.
     ///
     /// # Errors
-    /// If none of their words is in the prompt.
+    /// If the word of one is not in the prompt.
     pub fn edited_vectors(
         &self,
         recipe: &Recipe,
         edits: &[EmbeddingEdit],
     ) -> Result<Vec<Vec<f32>>, GenerateError> {
         let reading = self.words.read(&recipe.prompt, &recipe.text, recipe.steps as usize);
-        let mut changes = Vec::new();
-        for (_, text) in reading.at(0) {
-            changes.extend(self.changes(&recipe.prompt, text, edits)?);
+        let find = |edit: &EmbeddingEdit| {
+            let mut texts = reading.texts();
+            texts.find_map(|text| text.at(surgery::find(&recipe.prompt, text, &edit.at)?))
+        };
+        let mut vectors = Vec::new();
+        for edit in edits {
+            let token = find(edit).ok_or_else(|| GenerateError::NoSuchEdited(edit.at.letters.clone()))?;
+            vectors.push(((token.range.start, edit.at.part), self.edited(edit, token)?));
         }
-        changes.sort_by_key(|change| change.place);
-        if changes.is_empty() {
-            Err(GenerateError::NoSuchToken)
-        } else {
-            Ok(changes.into_iter().map(|it| it.vector).collect())
-        }
+        vectors.sort_by_key(|(at, _)| *at);
+        Ok(vectors.into_iter().map(|(_, vector)| vector).collect())
     }
 
     /// For each vector the words whose embeddings point the same way.
@@ -126,7 +127,7 @@ impl Pipeline {
         let table = self.model.text_encoder.table();
         let [words, width] = table.dims();
         let vectors = vectors.reshape([-1, width as i64]);
-        let vectors = vectors.clone() / length(vectors).clamp_min(f32::MIN_POSITIVE);
+        let vectors = vectors.clone() / length(vectors);
         let norms = self.word_norms.get_or_init(|| length(table.clone()));
         let cosines = table.matmul(vectors.transpose()) / norms.clone();
         let cosines: Vec<f32> = values(cosines.transpose())?;
@@ -148,9 +149,11 @@ impl Pipeline {
     }
 }
 
+/// More than 0, so that an embedding of zeros is near to nothing.
+///
 /// # Shapes
 /// - rows: `[rows, width]`
 /// - output: `[rows, 1]`
 fn length(rows: Tensor<2>) -> Tensor<2> {
-    rows.square().sum_dim(1).sqrt()
+    rows.square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE)
 }

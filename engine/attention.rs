@@ -6,9 +6,10 @@
 //! one more pass of the UNet for each step.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::diffusion::{Halt, Latents};
 use crate::generate::{Film, GenerateError, Pipeline};
@@ -16,7 +17,7 @@ use crate::images::Pixels;
 use crate::models::{AttentionWatch, Context, values};
 use crate::recipe::Recipe;
 use crate::session::StopFlag;
-use crate::text::TextOptions;
+use crate::text::{TextOptions, Tokenized};
 
 /// The maps of one picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +25,8 @@ pub struct AttentionMaps {
     /// Of the latents.
     pub width: usize,
     pub height: usize,
-    /// Token by token (begin, prompt, end and padding, chunk by chunk), row by row; at each place all
-    /// tokens sum to 1.
+    /// Token by token (begin, prompt, end and padding, chunk by chunk), row by row. At each place all
+    /// tokens sum to 1, unless the prompt changes over the run.
     pub weights: Vec<f32>,
 }
 
@@ -41,6 +42,48 @@ impl AttentionMaps {
         }
         mean
     }
+}
+
+impl AttentionMaps {
+    fn is_finite(&self) -> bool {
+        self.weights.iter().all(|weight| weight.is_finite())
+    }
+
+    /// The maps of one text as those of another, which has some of its tokens elsewhere. What the first
+    /// has not looks nowhere.
+    fn of_tokens(self, text: &Tokenized, wanted: &Tokenized) -> Self {
+        if text == wanted {
+            return self;
+        }
+        let places = self.width * self.height;
+        let found: HashMap<TokenKey, usize> = keys(text).into_iter().zip(0..).collect();
+        let map = |key: &TokenKey| match found.get(key) {
+            Some(at) => self.weights[at * places..][..places].to_vec(),
+            None => vec![0.0; places],
+        };
+        Self { weights: keys(wanted).iter().flat_map(map).collect(), ..self }
+    }
+}
+
+/// What a token is known by in another text: the bytes that it stands for, and which of several it is
+/// that stand for them. Begin, end and padding are known by their places.
+#[derive(PartialEq, Eq, Hash)]
+enum TokenKey {
+    Letters(Range<usize>, usize),
+    Place(usize),
+}
+
+/// Of every token, begin and padding among them.
+fn keys(text: &Tokenized) -> Vec<TokenKey> {
+    let of_chunk = text.chunks[0].ids.len();
+    let mut keys: Vec<TokenKey> = (0..text.chunks.len() * of_chunk).map(TokenKey::Place).collect();
+    let mut seen: HashMap<Range<usize>, usize> = HashMap::new();
+    for (place, token) in text.tokens() {
+        let nth = seen.entry(token.range.clone()).or_default();
+        keys[place.chunk * of_chunk + place.position] = TokenKey::Letters(token.range.clone(), *nth);
+        *nth += 1;
+    }
+    keys
 }
 
 /// A picture with light where a map is high: grey and dim at its lowest, untouched at its highest.
@@ -74,8 +117,12 @@ impl Pipeline {
         self.card.room.attention_bytes(pixels, chunks * self.card.tokenizer.positions())
     }
 
-    /// The maps of one picture of a film, for the part of its prompt that AND counts so. Of a run that
-    /// left another, its own steps count. `progress` is told the fraction done.
+    /// The maps of one picture of a film, for the part of its prompt that AND counts so: those of the
+    /// tokens that it has at the first step. Of a run that left another, its own steps count.
+    /// `progress` is told the fraction done.
+    ///
+    /// # Panics
+    /// If the batch has not so many pictures.
     pub fn attention(
         &self,
         film: &Film,
@@ -85,37 +132,39 @@ impl Pipeline {
         progress: &mut dyn FnMut(f32),
     ) -> Result<AttentionMaps, GenerateError> {
         let recipe = &film.recipe;
-        let care = self.care(recipe)?;
-        let texts = self.condition(recipe, &care)?.cast(self.unet_dtype);
-        let voice = texts.cond.get(part).ok_or(GenerateError::NoSuchToken)?;
+        let (care, prompts) = (self.care(recipe)?, self.prompts(recipe));
+        let texts = self.condition(recipe, &care)?;
+        let (Some(voice), Some(reading)) = (texts.cond.get(part), prompts.prompt.parts.get(part)) else {
+            return Err(GenerateError::NoSuchToken);
+        };
         let noise = recipe.noise_schedule(&self.model.config.scheduler)?;
         let first = recipe.branch.as_ref().map_or(film.start_step, |branch| branch.step as usize);
-        let steps = film.start_step + film.steps.len();
-        let mut sum: Option<AttentionMaps> = None;
-        for index in first..steps {
-            progress((index - first) as f32 / (steps - first) as f32);
-            let Some(step) = film.step(index) else { continue };
-            if picture >= step.x.batch() {
-                return Err(GenerateError::NoSuchToken);
-            }
+        let last = film.start_step + film.steps.len();
+        let (mut dtype, mut sum) = (self.unet_dtype, None);
+        for (done, index) in (first..last).enumerate() {
+            progress(done as f32 / (last - first) as f32);
+            let step = film.step(index).expect("a film has each of its steps");
             let [_, channels, height, width] = step.x.shape;
             let x = Latents::new([1, channels, height, width], step.x.picture(picture).to_vec());
             let x = x.scale(1.0 / (step.sigma * step.sigma + 1.0).sqrt());
             let timestep = recipe.schedule.timestep(step.sigma, &noise);
-            let maps = self.attention_at(&x, timestep, &voice.at(index), stop)?;
+            let pass = |dtype| self.attention_at(&x, timestep, &voice.at(index).cast(dtype), stop);
+            let mut maps = pass(dtype)?;
+            if dtype != FloatDType::F32 && !maps.is_finite() {
+                // Where the run itself was rescued: see `Rescued`.
+                dtype = FloatDType::F32;
+                maps = pass(dtype)?;
+            }
+            let maps = maps.of_tokens(reading.at(index), reading.at(0));
             match &mut sum {
-                // A longer text at a later step has places of its own, from which nothing came before.
-                Some(sum) => {
-                    let longest = sum.weights.len().max(maps.weights.len());
-                    sum.weights.resize(longest, 0.0);
-                    sum.weights.iter_mut().zip(&maps.weights).for_each(|(sum, weight)| *sum += weight);
-                }
                 None => sum = Some(maps),
+                Some(AttentionMaps { weights, .. }) => {
+                    weights.iter_mut().zip(&maps.weights).for_each(|(sum, weight)| *sum += weight);
+                }
             }
         }
         let mut maps = sum.ok_or(GenerateError::NoSuchToken)?;
-        let count = (steps - first) as f32;
-        maps.weights.iter_mut().for_each(|weight| *weight /= count);
+        maps.weights.iter_mut().for_each(|weight| *weight /= (last - first) as f32);
         Ok(maps)
     }
 
@@ -134,7 +183,7 @@ impl Pipeline {
     /// The maps of one pass, averaged over heads and layers.
     ///
     /// # Shapes
-    /// - text: `[1, tokens, width]`, in the UNet's precision
+    /// - text: `[1, tokens, width]`, in the precision to compute in
     fn attention_at(
         &self,
         x: &Latents,
@@ -144,7 +193,7 @@ impl Pipeline {
     ) -> Result<AttentionMaps, Halt> {
         let [_, _, height, width] = x.shape;
         let watch = Watch { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
-        let x = self.upload(x, self.unet_dtype);
+        let x = self.upload(x, text.dtype().into());
         let context = Context { text, watch: Some(&watch) };
         values(self.model.unet.forward(x, timestep, context, &|| stop.is_raised())?)?;
         let (mut weights, layers) = watch.sum.into_inner()?;
@@ -202,4 +251,33 @@ fn resize_planes(planes: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
         }
     }
     resized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::ModelSource;
+    use crate::concepts::Concepts;
+    use crate::device::{DeviceChoice, Place};
+
+    #[test]
+    fn maps_follow_their_tokens_when_the_prompt_changes() {
+        let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+        let pipeline = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
+        let words = pipeline.card().words(&Concepts::default());
+        let reading = words.read("[a large:one:5] fox", &TextOptions::default(), 20);
+        let (before, after) = (reading.parts[0].at(0), reading.parts[0].at(19));
+        let [begin, a, large, fox] = [0.1, 0.2, 0.3, 0.4];
+        let of = |weights: &[f32]| {
+            let weights = (0..77).map(|at| weights.get(at).copied().unwrap_or_default()).collect();
+            AttentionMaps { width: 1, height: 1, weights }
+        };
+        // "one" is several tokens here, and the fox comes after them.
+        let fox_at = after.used();
+        let later: Vec<f32> = (0..fox_at).map(|at| if at == 0 { begin } else { 0.05 }).chain([fox]).collect();
+        let mapped = of(&later).of_tokens(after, before);
+        assert_eq!(mapped.weights[..4], [begin, 0.0, 0.0, fox]);
+        let first = of(&[begin, a, large, fox]);
+        assert_eq!(first.clone().of_tokens(before, before), first);
+    }
 }

@@ -95,10 +95,10 @@ impl Pipeline {
                 care.note(&format!("The edit of \"{letters}\" was left out: its word is not in the prompt"));
             }
         }
-        let changes = prompts
-            .prompt
-            .texts()
-            .map(|text| Ok((Arc::as_ptr(text), self.changes(&recipe.prompt, text, &recipe.edits)?)));
+        let texts: HashMap<_, _> = prompts.prompt.texts().map(|text| (Arc::as_ptr(text), text)).collect();
+        let changes = texts
+            .into_iter()
+            .map(|(address, text)| Ok((address, self.changes(&recipe.prompt, text, &recipe.edits)?)));
         let changes = changes.collect::<Result<HashMap<_, _>, GenerateError>>()?;
         let conditioning = care.sparing(|_| {
             let mut reader = Reader { pipeline: self, recipe, changes: &changes, encoded: HashMap::new() };

@@ -68,7 +68,7 @@ impl Pipeline {
     }
 
     /// The vector that an edit puts in a token's place.
-    fn edited(&self, edit: &EmbeddingEdit, token: &Token) -> Result<Vec<f32>, GenerateError> {
+    pub(crate) fn edited(&self, edit: &EmbeddingEdit, token: &Token) -> Result<Vec<f32>, GenerateError> {
         let mut vector = if edit.becomes.is_empty() {
             self.vector_of(token)?
         } else {

@@ -74,6 +74,8 @@ pub enum GenerateError {
     EndedBefore { step: usize, steps: usize },
     #[error("There is no such word in the prompt any more: choose another")]
     NoSuchToken,
+    #[error("\"{0}\" is not in the prompt: write it there, or forget its edit")]
+    NoSuchEdited(String),
     #[error(
         "The edit of \"{letters}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
     )]

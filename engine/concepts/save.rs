@@ -16,7 +16,7 @@ use crate::images::whole_file::{IfExists, write_whole};
 /// Why a concept was not saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveConceptError {
-    #[error("{0:?} cannot be the word of a concept: write one such as <my-style>, without spaces")]
+    #[error("{0:?} cannot be the word of a concept: write one such as <my-style>, short and without spaces")]
     Token(String),
     #[error("{0} vectors are no concept: choose 1 to 75")]
     Count(usize),

@@ -35,8 +35,8 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("VAE", vae.clone()),
         ("Denoising strength", strength),
         ("Clip skip", (recipe.text.clip_skip > 1).then(|| recipe.text.clip_skip.to_string())),
-        // A1111 knows of its own weights and of none.
-        ("Emphasis", (recipe.text.weights != Weights::A1111).then(|| "None".to_owned())),
+        // A1111 knows of its own weights and of none; ComfyUI's are the nearest to its own.
+        ("Emphasis", (recipe.text.weights == Weights::None).then(|| "None".to_owned())),
         ("RNG", Some(rng(recipe.noise).to_owned())),
         ("TI hashes", Some(concept_hashes(concepts))),
         (eta_key(recipe.sampler), eta_to_say(recipe).map(|eta| eta.to_string())),

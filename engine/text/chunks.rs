@@ -128,16 +128,26 @@ pub(super) fn fill_chunks(
         tokens: Vec::new(),
         last_comma: None,
     };
+    // Where the runs end: what comes after them in the prompt is another part's.
+    let end = runs.iter().rev().find_map(|run| match run {
+        Run::Text(text) => Some(text.origin(0..text.text.len()).end),
+        Run::Break => None,
+    });
     let mut cut = String::new();
     'runs: for run in runs {
         let Run::Text(text) = run else {
             filling.break_here();
             continue;
         };
-        for group in groups(tokenizer, &marks_in(&text.text), text, options.weights) {
+        for mut group in groups(tokenizer, &marks_in(&text.text), text, options.weights) {
+            if group.is_concept {
+                // No text encoder in use is so short.
+                group.tokens.truncate(filling.room);
+            }
             let start = group.tokens.first().map(|token| token.range.start);
             if let (Err(NoRoom { at }), Some(start)) = (filling.put(group), start) {
-                cut = prompt.get(at.unwrap_or(start)..).unwrap_or(prompt).trim().to_owned();
+                let rest = at.unwrap_or(start)..end.unwrap_or(prompt.len());
+                cut = prompt.get(rest).unwrap_or(prompt).trim().to_owned();
                 break 'runs;
             }
         }
@@ -265,12 +275,12 @@ impl Filling<'_> {
         self.tokens.extend(group.tokens);
     }
 
-    fn put_word(&mut self, mut tokens: Vec<Token>) {
-        let is_long = tokens.len() >= LONG_WORD;
+    fn put_word(&mut self, tokens: Vec<Token>) {
+        let is_long = tokens.len() >= LONG_WORD.min(self.room + 1);
+        let mut tokens = tokens.into_iter();
         while self.tokens.len() + tokens.len() > self.room {
             if is_long {
-                let rest = tokens.split_off(self.room - self.tokens.len());
-                self.tokens.extend(std::mem::replace(&mut tokens, rest));
+                self.tokens.extend(tokens.by_ref().take(self.room - self.tokens.len()));
             }
             self.end_chunk();
         }

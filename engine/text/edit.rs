@@ -1,7 +1,7 @@
 //! Edits of token embeddings, as they are written down: on which word, and what it becomes.
 //!
 //! A recipe holds them and a picture remembers them, so they are made of words and numbers alone; the
-//! vectors are looked up in the model when a prompt is read ([`surgery`](super::surgery)).
+//! vectors are looked up in the model when a prompt is read.
 
 use std::ops::RangeInclusive;
 
@@ -30,7 +30,10 @@ pub struct EmbeddingEdit {
 pub struct Anchor {
     /// As they stand in the prompt, in lower case.
     pub letters: String,
-    /// Which of the places where they stand in this way (alone, or as a piece of a word), from 0.
+    /// Whether a word goes on to their left and to their right, as around a piece of a word.
+    #[serde(skip_serializing_if = "is_alone")]
+    pub joined: [bool; 2],
+    /// Which of the places where they stand so, from 0.
     pub nth: usize,
     /// Which token of several that these letters are, such as a concept's vectors, from 0.
     #[serde(skip_serializing_if = "is_zero")]
@@ -62,6 +65,10 @@ pub struct EditNoise {
     pub seed: u64,
 }
 
+fn is_alone(joined: &[bool; 2]) -> bool {
+    *joined == [false; 2]
+}
+
 fn is_zero(value: &usize) -> bool {
     *value == 0
 }
@@ -70,7 +77,7 @@ impl EmbeddingEdit {
     pub const WEIGHT: RangeInclusive<f32> = -4.0..=4.0;
     pub const SCALE: RangeInclusive<f32> = -4.0..=4.0;
     pub const NOISE: RangeInclusive<f32> = 0.0..=4.0;
-    /// As many as a prompt has tokens.
+    /// As many as a prompt has tokens; terms of a sum likewise.
     pub const MOST: usize = 75;
 
     /// An edit that changes nothing yet.
@@ -85,6 +92,9 @@ impl EmbeddingEdit {
 
     /// Half a sentence about the first number that cannot be used.
     pub fn check(&self) -> Result<(), String> {
+        if self.becomes.len() > Self::MOST {
+            return Err(format!("a sum of {} words: choose at most {}", self.becomes.len(), Self::MOST));
+        }
         let weights = self.becomes.iter().map(|term| ("a weight", term.weight, Self::WEIGHT));
         let rest = [
             ("a scale", self.scale, Self::SCALE),

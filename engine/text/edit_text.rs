@@ -1,18 +1,20 @@
 //! Edits as people write them: `puppy=0.5*puppy+0.5*skunk`.
 //!
 //! ```text
-//! EDIT   = WORD [ "[" NTH [ "." PART ] "]" ] "=" [ SUM ] { "," CHANGE }
+//! EDIT   = [ "~" ] WORD [ "~" ] [ "[" NTH [ "." PART ] "]" ] "=" [ SUM ] { "," CHANGE }
 //! SUM    = [ "-" ] TERM { ( "+" | "-" ) TERM }
 //! TERM   = [ NUMBER "*" ] ( WORD | "#" ID )
 //! CHANGE = "scale" NUMBER | "noise" NUMBER [ "seed" NUMBER ] | "no position"
 //! ```
-//! A word may stand in quotes, and has to if it holds one of `+-*=,#[`; a concept may be written
+//! A tilde stands where a word goes on: `~girl` is that of `1girl`. A word may stand in quotes, and has
+//! to if it holds one of `+-*=,#[~`; in them a quote is written twice. A concept may be written
 //! `<birb-style>`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::edit::{Anchor, EditNoise, EmbeddingEdit, Source, Term};
+use super::surgery::lower_case;
 
 impl fmt::Display for EmbeddingEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +46,8 @@ impl fmt::Display for EmbeddingEdit {
 
 impl fmt::Display for Anchor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", quoted(&self.letters))?;
+        let [left, right] = self.joined.map(|joined| if joined { "~" } else { "" });
+        write!(f, "{left}{}{right}", quoted(&self.letters))?;
         match (self.nth, self.part) {
             (0, 0) => Ok(()),
             (nth, 0) => write!(f, "[{nth}]"),
@@ -63,17 +66,17 @@ impl fmt::Display for Source {
 }
 
 /// Signs that end a word.
-const SIGNS: &str = "+-*=,#[\"";
+const SIGNS: &str = "+-*=,#[~\"";
 
 fn quoted(word: &str) -> String {
-    let is_bracketed = word.starts_with('<') && word.ends_with('>') && !word[1..].contains(['<', '"']);
+    let inside = word.strip_prefix('<').and_then(|word| word.strip_suffix('>'));
+    let is_bracketed = inside.is_some_and(|inside| !inside.contains(['<', '>', '"']));
     let is_plain = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || SIGNS.contains(c));
     // A word that reads like a number would be taken for a weight.
     if is_bracketed || is_plain && word.parse::<f32>().is_err() {
         word.to_owned()
     } else {
-        // A quote is the one letter that cannot stand in quotes; no vocabulary needs it there.
-        format!("\"{}\"", word.replace('"', ""))
+        format!("\"{}\"", word.replace('"', "\"\""))
     }
 }
 
@@ -101,7 +104,9 @@ struct Pen<'a> {
 
 impl Pen<'_> {
     fn edit(&mut self) -> Result<EmbeddingEdit, &'static str> {
-        let letters = self.word()?.to_lowercase();
+        let left = self.take("~");
+        let letters = lower_case(&self.word()?);
+        let joined = [left, self.take("~")];
         let (mut nth, mut part) = (0, 0);
         if self.take("[") {
             nth = self.whole("a count")?;
@@ -111,7 +116,7 @@ impl Pen<'_> {
             self.expect("]", "]")?;
         }
         self.expect("=", "=")?;
-        let mut edit = EmbeddingEdit::of(Anchor { letters, nth, part });
+        let mut edit = EmbeddingEdit::of(Anchor { letters, joined, nth, part });
         let mut sign = if self.take("-") { -1.0 } else { 1.0 };
         while edit.becomes.is_empty() && !self.at_end_of_sum()
             || !edit.becomes.is_empty() && self.sign(&mut sign)
@@ -178,9 +183,10 @@ impl Pen<'_> {
     /// In quotes, in angle brackets, or up to a space or a sign.
     fn word(&mut self) -> Result<String, &'static str> {
         let rest = self.rest.trim_start();
-        let (word, after) = if let Some(inside) = rest.strip_prefix('"') {
-            inside.split_once('"').ok_or("a closing quote")?
-        } else if rest.starts_with('<')
+        if let Some(inside) = rest.strip_prefix('"') {
+            return self.quoted(inside);
+        }
+        let (word, after) = if rest.starts_with('<')
             && let Some(end) = rest.find('>')
         {
             rest.split_at(end + 1)
@@ -192,6 +198,20 @@ impl Pen<'_> {
         }
         self.rest = after;
         Ok(word.to_owned())
+    }
+
+    /// What stands in quotes, after the first one.
+    fn quoted(&mut self, inside: &str) -> Result<String, &'static str> {
+        let mut word = String::new();
+        let mut letters = inside.char_indices().peekable();
+        while let Some((at, c)) = letters.next() {
+            if c == '"' && letters.next_if(|(_, next)| *next == '"').is_none() {
+                self.rest = &self.rest[self.rest.len() - (inside.len() - at - 1)..];
+                return if word.is_empty() { Err("a word") } else { Ok(word) };
+            }
+            word.push(c);
+        }
+        Err("a closing quote")
     }
 
     fn signed(&mut self, what: &'static str) -> Result<f32, &'static str> {
@@ -240,7 +260,7 @@ mod tests {
 
     #[test]
     fn edits_are_read_as_they_are_written() {
-        let at = |letters: &str, nth| Anchor { letters: letters.into(), nth, part: 0 };
+        let at = |letters: &str, nth| Anchor { letters: letters.into(), nth, ..Anchor::default() };
         let of = |at, becomes| EmbeddingEdit { becomes, ..EmbeddingEdit::of(at) };
         let table = [
             ("puppy=cat", of(at("puppy", 0), vec![word(1.0, "cat")])),
@@ -249,10 +269,10 @@ mod tests {
                 of(at("puppy", 0), vec![word(0.5, "puppy"), word(0.5, "skunk")]),
             ),
             ("Puppy[2]=#2368", of(at("puppy", 2), vec![Term { weight: 1.0, of: Source::Id(2368) }])),
-            (
-                "<frost>[1.2]=cat",
-                of(Anchor { letters: "<frost>".into(), nth: 1, part: 2 }, vec![word(1.0, "cat")]),
-            ),
+            ("<frost>[1.2]=cat", of(Anchor { part: 2, ..at("<frost>", 1) }, vec![word(1.0, "cat")])),
+            ("~girl[1]=cat", of(Anchor { joined: [true, false], ..at("girl", 1) }, vec![word(1.0, "cat")])),
+            ("1~=cat", of(Anchor { joined: [false, true], ..at("1", 0) }, vec![word(1.0, "cat")])),
+            ("\"\"\"\"=\"<a>b>\"", of(at("\"", 0), vec![word(1.0, "<a>b>")])),
             (
                 "king=king-man+woman",
                 of(at("king", 0), vec![word(1.0, "king"), word(-1.0, "man"), word(1.0, "woman")]),

@@ -15,8 +15,8 @@ pub fn anchor_at(prompt: &str, text: &Tokenized, place: TokenPlace) -> Option<An
 
 /// Where in a text the token of an anchor stands, if it is there.
 pub fn find(prompt: &str, text: &Tokenized, anchor: &Anchor) -> Option<TokenPlace> {
-    let meant = meant_by(prompt, &anchor.letters, anchor.nth);
-    let mut under = text.tokens().filter(|(_, token)| meant.contains(&token.range));
+    let range = meant_by(prompt, anchor)?;
+    let mut under = text.tokens().filter(|(_, token)| token.range == range);
     under.nth(anchor.part).map(|(place, _)| place)
 }
 
@@ -25,8 +25,8 @@ pub fn find(prompt: &str, text: &Tokenized, anchor: &Anchor) -> Option<TokenPlac
 pub fn follow(edits: &mut [EmbeddingEdit], before: &str, after: &str) {
     let kept = common_len(before.chars(), after.chars());
     let kept_end = common_len(before[kept..].chars().rev(), after[kept..].chars().rev());
-    for Anchor { letters, nth, .. } in edits.iter_mut().map(|edit| &mut edit.at) {
-        let Some(range) = meant_by(before, letters, *nth).into_iter().next() else { continue };
+    for at in edits.iter_mut().map(|edit| &mut edit.at) {
+        let Some(range) = meant_by(before, at) else { continue };
         let from = if range.end <= kept {
             range.start
         } else if range.start >= before.len() - kept_end {
@@ -35,22 +35,20 @@ pub fn follow(edits: &mut [EmbeddingEdit], before: &str, after: &str) {
             continue;
         };
         if let Some(anchor) = anchor_of(after, &(from..from + range.len())) {
-            *nth = anchor.nth;
+            *at = Anchor { part: at.part, ..anchor };
         }
     }
 }
 
-/// Where letters stand for the nth time in one of the ways that they may stand in a prompt.
-fn meant_by(prompt: &str, letters: &str, nth: usize) -> Vec<Range<usize>> {
-    let mut seen = [[0; 2]; 2];
-    let mut ranges = occurrences(prompt, letters);
-    ranges.retain(|range| {
-        let [left, right] = edges(prompt, range).map(usize::from);
-        let before = &mut seen[left][right];
-        *before += 1;
-        *before == nth + 1
-    });
-    ranges
+/// Where an anchor's letters stand. Who writes an edit by hand need not know how a word is cut into
+/// tokens: letters that nowhere stand alone are looked for in words as well.
+fn meant_by(prompt: &str, anchor: &Anchor) -> Option<Range<usize>> {
+    let ranges = occurrences(prompt, &anchor.letters);
+    let stands_so = |range: &&Range<usize>| edges(prompt, range) == anchor.joined;
+    match anchor.joined == [false; 2] && !ranges.iter().any(|range| stands_so(&range)) {
+        true => ranges.get(anchor.nth).cloned(),
+        false => ranges.iter().filter(stands_so).nth(anchor.nth).cloned(),
+    }
 }
 
 /// Bytes that two texts begin with alike, whole letters.
@@ -61,11 +59,16 @@ fn common_len(a: impl Iterator<Item = char>, b: impl Iterator<Item = char>) -> u
 /// The letters at a range, and how often they stand before it in the same way: as a whole word, or as
 /// a word's beginning, middle or end.
 fn anchor_of(prompt: &str, range: &Range<usize>) -> Option<Anchor> {
-    let letters = prompt.get(range.clone())?.to_lowercase();
-    let shape = edges(prompt, range);
+    let letters = lower_case(prompt.get(range.clone())?);
+    let joined = edges(prompt, range);
     let before = occurrences(prompt, &letters).into_iter().take_while(|other| other.start < range.start);
-    let nth = before.filter(|other| edges(prompt, other) == shape).count();
-    Some(Anchor { letters, nth, part: 0 })
+    let nth = before.filter(|other| edges(prompt, other) == joined).count();
+    Some(Anchor { letters, joined, nth, part: 0 })
+}
+
+/// Letter by letter, as they are looked for; a sigma at the end of a word is no special one here.
+pub(super) fn lower_case(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Where letters, in lower case, stand in a prompt, in whatever case.
@@ -104,9 +107,12 @@ fn edges(prompt: &str, range: &Range<usize>) -> [bool; 2] {
 mod tests {
     use super::*;
 
+    fn alone(letters: &str, nth: usize) -> Anchor {
+        Anchor { letters: letters.into(), nth, ..Anchor::default() }
+    }
+
     fn follows(letters: &str, nth: usize, before: &str, after: &str) -> usize {
-        let at = Anchor { letters: letters.into(), nth, part: 0 };
-        let mut edits = [EmbeddingEdit::of(at)];
+        let mut edits = [EmbeddingEdit::of(alone(letters, nth))];
         follow(&mut edits, before, after);
         edits[0].at.nth
     }
@@ -121,13 +127,31 @@ mod tests {
         assert_eq!(follows("cat", 1, "a cat, a cat", "a cat, a dog"), 1, "its own word went");
         assert_eq!(follows("cat", 0, "über cat", "für über Cat, cat"), 1, "letters of two bytes");
         assert_eq!(follows("cat", 0, "dog", "cat"), 0, "it was not there");
+        assert_eq!(
+            follows("cat", 0, "a category, a cat", "a category, cat, a cat"),
+            1,
+            "not the piece of a word"
+        );
     }
 
     #[test]
     fn words_are_told_from_pieces_of_words() {
         let ranges = occurrences("A Cat, a category, İcat", "cat");
         assert_eq!(ranges, [2..5, 9..12, 21..24]);
-        let nth = |range: &Range<usize>| anchor_of("A Cat, a category, İcat", range).map(|it| it.nth);
-        assert_eq!(ranges.iter().map(nth).collect::<Vec<_>>(), [Some(0), Some(0), Some(0)]);
+        let anchor = |range: &Range<usize>| anchor_of("A Cat, a category, İcat", range).expect("an anchor");
+        let anchors: Vec<Anchor> = ranges.iter().map(anchor).collect();
+        assert!(anchors.iter().all(|anchor| anchor.nth == 0));
+        let joined: Vec<[bool; 2]> = anchors.iter().map(|anchor| anchor.joined).collect();
+        assert_eq!(joined, [[false, false], [false, true], [true, false]]);
+        for (anchor, range) in anchors.iter().zip(ranges) {
+            assert_eq!(meant_by("A Cat, a category, İcat", anchor), Some(range), "{anchor}");
+        }
+    }
+
+    #[test]
+    fn letters_written_by_hand_are_found_in_words_where_they_do_not_stand_alone() {
+        assert_eq!(meant_by("1girl, a girl", &alone("girl", 0)), Some(9..13));
+        assert_eq!(meant_by("2girls, 1girl", &alone("girl", 1)), Some(9..13));
+        assert_eq!(meant_by("ΟΔΟΣ", &alone(&lower_case("ΟΔΟΣ"), 0)), Some(0..8));
     }
 }

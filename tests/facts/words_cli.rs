@@ -143,7 +143,7 @@ fn what_cannot_be_meant_is_said() {
     assert!(refused(&["render", "a puppy", "--mix", "a cat"]).contains("a leopard:0.4"));
     assert!(refused(&["render", "a puppy", "--clip-skip", "0"]).contains("1 (the last layer)"));
     assert!(refused(&["words", "", "--nearest", "3"]).contains("no word"));
-    assert!(refused(&["words", "fox", "--edit", "puppy=cat"]).contains("no such word"));
+    assert!(refused(&["words", "fox", "--edit", "puppy=cat"]).contains("not in the prompt"));
     let ending = ["words", "puppy", "--edit", "puppy=cat", "--save", "mine.png"];
     assert!(refused(&ending).contains(".safetensors"));
 }
