@@ -129,13 +129,13 @@ impl ClipText {
     }
 
     /// Output embeddings of token and position embeddings, summed, as the layer leaves them that is
-    /// `clip_skip` from the end (1 is the last one; the first if there are fewer), after the final norm.
+    /// `clip_skip` from the end (1 is the last one; none, if there are fewer), after the final norm.
     ///
     /// # Shapes
     /// - x and output: `[batch, tokens, hidden_size]`
     pub fn encode(&self, mut x: Tensor<3>, clip_skip: usize) -> Tensor<3> {
         let layers = &self.encoder.layers;
-        for layer in &layers[..layers.len().saturating_sub(clip_skip - 1).max(1)] {
+        for layer in &layers[..layers.len().saturating_sub(clip_skip - 1)] {
             x = layer.forward(x, self.activation);
         }
         self.final_layer_norm.forward(x)

@@ -71,7 +71,9 @@ const SIGNS: &str = "+-*=,#[~\"";
 fn quoted(word: &str) -> String {
     let inside = word.strip_prefix('<').and_then(|word| word.strip_suffix('>'));
     let is_bracketed = inside.is_some_and(|inside| !inside.contains(['<', '>', '"']));
-    let is_plain = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || SIGNS.contains(c));
+    let is_plain = !word.is_empty()
+        && !word.starts_with('<')
+        && !word.contains(|c: char| c.is_whitespace() || SIGNS.contains(c));
     // A word that reads like a number would be taken for a weight.
     if is_bracketed || is_plain && word.parse::<f32>().is_err() {
         word.to_owned()

@@ -15,7 +15,8 @@ pub struct TextOptions {
 }
 
 impl TextOptions {
-    /// More layers than any text encoder in use has; one that has fewer uses its first.
+    /// As many layers as any text encoder in use has. One that has fewer passes the embeddings on as they
+    /// entered it, as `hidden_states[0]` of transformers.
     pub const CLIP_SKIP: RangeInclusive<u32> = 1..=24;
 
     /// The text as it stands, cut where the encoder ends: the lesson's way, and that of pictures whose
