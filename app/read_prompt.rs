@@ -15,8 +15,20 @@ pub struct ReadPrompt {
 }
 
 impl ReadPrompt {
-    pub fn new(words: &Words, prompt: &str, recipe: &Recipe) -> Self {
-        let parts = words.read_at(prompt, &recipe.text, recipe.steps as usize, 0);
+    /// The prompt of a recipe, which AND may compose.
+    pub fn new(words: &Words, recipe: &Recipe) -> Self {
+        let Recipe { prompt, text, steps, .. } = recipe;
+        Self::of_parts(words, prompt, words.read_at(prompt, text, *steps as usize, 0))
+    }
+
+    /// Its negative prompt, where AND is a word.
+    pub fn negative(words: &Words, recipe: &Recipe) -> Self {
+        let Recipe { negative_prompt: prompt, text, steps, .. } = recipe;
+        let whole = words.read_whole_at(prompt, text, *steps as usize, 0);
+        Self::of_parts(words, prompt, vec![(1.0, whole)])
+    }
+
+    fn of_parts(words: &Words, prompt: &str, parts: Vec<(f32, Tokenized)>) -> Self {
         Self { prompt: prompt.to_owned(), parts, marks: words.marks(prompt) }
     }
 

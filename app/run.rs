@@ -8,14 +8,18 @@ use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::recipe::Recipe;
 use engine::session::{Frame, Job, JobEvent};
+use engine::text::Words;
 
 use crate::branches::Parent;
+use crate::read_prompt::ReadPrompt;
 
 /// A job that was sent, and all that was heard of it.
 #[derive(Clone, Debug)]
 pub struct Run {
     pub job: Job,
     pub recipe: Recipe,
+    /// Its prompt as the model that makes it reads it; `None` if that is not, or no longer, open.
+    pub read: Option<Arc<ReadPrompt>>,
     /// The run that it leaves.
     pub parent: Option<Parent>,
     /// Given by the person at the desk; empty until then.
@@ -56,9 +60,10 @@ pub enum Phase {
 }
 
 impl Run {
-    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>) -> Self {
+    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>, words: Option<&Words>) -> Self {
         Self {
             job,
+            read: words.map(|words| Arc::new(ReadPrompt::new(words, &recipe))),
             parent,
             name: String::new(),
             start_step: recipe.start_step() as usize,
@@ -72,6 +77,12 @@ impl Run {
             pictures: Vec::new(),
             elapsed: Duration::ZERO,
         }
+    }
+
+    /// Another model is open from here on, which makes what still waits.
+    pub fn change_model(&mut self, words: Option<&Words>) {
+        let words = words.filter(|_| self.phase == Phase::Waiting);
+        self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe)));
     }
 
     pub fn is_live(&self) -> bool {

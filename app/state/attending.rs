@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use engine::attention::spotlight;
-use engine::recipe::Recipe;
 use engine::session::{AttendEvent, JobId, Request, StopFlag};
 use engine::text::{Tokenized, surgery};
 
 use super::AppState;
-use crate::attention_desk::{Asked, Known, Light, Reader};
+use crate::attention_desk::{Asked, AttentionDesk, Known, Light, Reader};
 use crate::command::{AttendWish, Effect};
 use crate::problems::Place;
+use crate::read_prompt::ReadPrompt;
 use crate::run::Run;
 
 impl AppState {
-    /// The finished run whose words can be asked.
+    /// The finished run whose words can be asked: one of the model that is open.
     pub fn run_that_looks(&self) -> Option<&Run> {
-        self.run.as_ref().filter(|run| !run.is_live() && !run.pictures.is_empty())
+        let is_asked = |run: &&Run| !run.is_live() && !run.pictures.is_empty() && run.read.is_some();
+        self.card().and(self.run.as_ref()).filter(is_asked)
     }
 
     /// Who reads the word at hand: the picture that is looked at, and the part of its prompt that has
@@ -27,10 +28,9 @@ impl AppState {
 
     /// The same with the word's tokens, counted over all chunks.
     fn reading_of_word(&self) -> Option<(Reader, std::ops::Range<usize>)> {
-        let (run, words) = (self.run_that_looks()?, self.words.as_ref()?);
+        let run = self.run_that_looks()?;
         let word = self.words_desk.chosen.as_ref()?;
-        let Recipe { prompt, text, steps, .. } = &run.recipe;
-        let parts = words.read_at(prompt, text, *steps as usize, 0);
+        let ReadPrompt { prompt, parts, .. } = run.read.as_deref()?;
         let picture = self.film.picture.unwrap_or(0).min(run.pictures.len() - 1);
         parts.iter().enumerate().find_map(|(part, (_, text))| {
             let tokens = word_around(prompt, text, surgery::find(prompt, text, word)?)?;
@@ -40,11 +40,11 @@ impl AppState {
 
     /// Bytes that the maps of the run at hand take while they are made.
     pub fn attention_bytes(&self) -> Option<u64> {
-        let (run, card, words) = (self.run_that_looks()?, self.card()?, self.words.as_ref()?);
-        let Recipe { prompt, text, steps, width, height, .. } = &run.recipe;
-        let parts = words.read_at(prompt, text, *steps as usize, 0);
-        let tokens = parts.iter().map(|(_, text)| text.chunks.len() * text.chunks[0].ids.len()).max()?;
-        Some(card.room.attention_bytes(u64::from(*width) * u64::from(*height), tokens))
+        let (run, card) = (self.run_that_looks()?, self.card()?);
+        let parts = run.read.as_ref()?.parts.iter();
+        let tokens = parts.map(|(_, text)| text.chunks.len() * text.chunks[0].ids.len()).max()?;
+        let pixels = u64::from(run.recipe.width) * u64::from(run.recipe.height);
+        Some(card.room.attention_bytes(pixels, tokens))
     }
 
     pub(super) fn handle_attend(&mut self, wish: AttendWish) -> Vec<Effect> {
@@ -57,7 +57,6 @@ impl AppState {
                 let Reader { job, picture, part } = of;
                 let stop = StopFlag::default();
                 self.attention.asked = Some(Asked { of, fraction: 0.0, stop: stop.clone() });
-                self.attention.is_lit = true;
                 return vec![Effect::Send(Request::Attend { job, picture, part, stop })];
             }
             AttendWish::Stop => {
@@ -77,11 +76,22 @@ impl AppState {
                 asked.fraction = fraction;
                 return;
             }
-            AttendEvent::Done(maps) => self.attention.maps = Some(Known { of: asked.of, maps }),
+            AttendEvent::Done(maps) => {
+                self.attention.maps = Some(Known { of: asked.of, maps });
+                self.attention.is_lit = true;
+            }
             AttendEvent::Failed { text } => self.problems.set(Place::Words, text),
             AttendEvent::Stopped => {}
         }
         self.attention.asked = None;
+    }
+
+    /// What the engine knew of the last model's runs, it has forgotten.
+    pub(super) fn forget_maps(&mut self) {
+        self.attention = AttentionDesk::default();
+        for run in self.run.iter_mut().chain(&mut self.branches.kept) {
+            run.change_model(self.words.as_ref());
+        }
     }
 
     /// Lays the light anew where another word, picture or run is looked at.

@@ -116,7 +116,7 @@ impl AppState {
             ModelEvent::Opening { .. } if self.opening.is_raised() => {}
             ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
             // An opening ends early for a newer one, too.
-            ModelEvent::Stopped if self.opening.is_raised() => self.model = Model::Missing,
+            ModelEvent::Stopped if self.opening.is_raised() => self.close_model(),
             ModelEvent::Stopped => {}
             ModelEvent::Opened(card) => {
                 self.problems.clear(Place::Model);
@@ -128,6 +128,7 @@ impl AppState {
                 self.model = Model::Open(card);
                 self.forget_looks();
                 self.reread_prompts();
+                self.forget_maps();
             }
             // A VAE that does not fit is taken off again.
             ModelEvent::Failed { text }
@@ -138,7 +139,7 @@ impl AppState {
                 return self.use_vae(self.opened_vae.clone());
             }
             ModelEvent::Failed { text } => {
-                self.model = Model::Missing;
+                self.close_model();
                 self.problems.set(Place::Model, text);
             }
         }

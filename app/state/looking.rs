@@ -151,17 +151,21 @@ impl AppState {
     pub(super) fn look(&mut self) -> Vec<Effect> {
         let window = &self.settings.window;
         let is_open = !window.right_folded || self.drawer_open;
-        if !is_open || self.looking.asked.is_some() || self.live_run().is_some() || self.card().is_none() {
+        if self.looking.asked.is_some() || self.live_run().is_some() || self.card().is_none() {
             return Vec::new();
         }
-        let is_new = |look: &Look| !self.looking.seen.iter().any(|(seen, _)| seen == look);
         let wanted = match window.tab {
+            _ if !is_open => Vec::new(),
             Tab::Look => self.wanted(),
-            Tab::Words => self.wanted_of_words(),
+            Tab::Words => self.word_looked_into().into_iter().collect(),
             Tab::Lesson if self.lesson_looks() => self.wanted(),
             _ => Vec::new(),
         };
-        let Some(look) = wanted.into_iter().find(is_new) else { return Vec::new() };
+        let is_new = |look: &Look| !self.looking.seen.iter().any(|(seen, _)| seen == look);
+        // What is to be saved comes first, whatever is open by now.
+        let Some(look) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
+            return Vec::new();
+        };
         self.looking.next += 1;
         let id = self.looking.next;
         self.looking.asked = Some((id, look.clone()));
@@ -204,32 +208,30 @@ impl AppState {
         is_this.then_some(stages)
     }
 
-    /// The stages of the chosen word, and before them what is to be saved.
-    fn wanted_of_words(&self) -> Vec<Look> {
-        let Recipe { prompt, text, steps, .. } = &self.recipe;
-        // Nothing else changes what words become.
-        let recipe = |edits: &[EmbeddingEdit]| {
-            let (prompt, edits) = (prompt.clone(), edits.to_vec());
-            Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
-        };
-        let concepts = || self.concepts.clone();
-        let saved = self.words_desk.saving.as_ref();
-        let saved =
-            saved.map(|Saving { edits, .. }| Look::Edited { recipe: recipe(edits), concepts: concepts() });
-        let stand = self.words_desk.chosen.as_ref().and_then(|at| self.stand_of(at));
-        let word = stand.map(|Stand { part, place }| Look::Word {
-            recipe: recipe(&self.recipe.edits),
-            concepts: concepts(),
-            step: 0,
-            part,
-            place,
-        });
-        saved.into_iter().chain(word).collect()
+    /// What edits make of their words, to become a concept.
+    fn edits_to_save(&self) -> Option<Look> {
+        let Saving { edits, .. } = self.words_desk.saving.as_ref()?;
+        Some(Look::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
     }
 
-    /// What was seen was another model's.
+    /// The stages of the chosen word.
+    fn word_looked_into(&self) -> Option<Look> {
+        let Stand { part, place } = self.stand_of(self.words_desk.chosen.as_ref()?)?;
+        let recipe = self.recipe_of_words(&self.recipe.edits);
+        Some(Look::Word { recipe, concepts: self.concepts.clone(), step: 0, part, place })
+    }
+
+    /// What of the recipe changes what words become.
+    fn recipe_of_words(&self, edits: &[EmbeddingEdit]) -> Box<Recipe> {
+        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        let (prompt, edits) = (prompt.clone(), edits.to_vec());
+        Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
+    }
+
+    /// What was seen was another model's, and so is what was to be saved.
     pub(super) fn forget_looks(&mut self) {
         self.looking.seen.clear();
         self.looking.asked = None;
+        self.words_desk.saving = None;
     }
 }

@@ -25,6 +25,12 @@ impl AppState {
         self.open_model(self.settings.model.clone())
     }
 
+    /// No model is open, and nothing is on its way from one.
+    pub(super) fn close_model(&mut self) {
+        self.model = Model::Missing;
+        self.forget_looks();
+    }
+
     /// Back to the model that was open, which the engine still has if there was room; without one,
     /// there is none.
     pub(super) fn stop_opening(&mut self) -> Vec<Effect> {
@@ -32,7 +38,7 @@ impl AppState {
             return Vec::new();
         }
         self.opening.raise();
-        self.model = Model::Missing;
+        self.close_model();
         let before = self.opened.clone().filter(|opened| *opened != self.settings.model);
         before.map_or_else(Vec::new, |source| self.open_model(source))
     }

@@ -59,7 +59,7 @@ impl AppState {
         self.film = Film::default();
         self.warning = None;
         self.problems.clear(Place::Run);
-        self.run = Some(Run::new(job.clone(), recipe.clone(), parent));
+        self.run = Some(Run::new(job.clone(), recipe.clone(), parent, self.words.as_ref()));
         vec![Effect::Send(Request::Generate {
             job,
             recipe: Box::new(recipe),

@@ -1,5 +1,6 @@
 //! The part of [`AppState`] that keeps the prompt as it is read, and the edits of its words.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use engine::recipe::Recipe;
@@ -15,10 +16,11 @@ use crate::words_desk::{Saving, Stand, Standing};
 impl AppState {
     pub(super) fn edit(&mut self, mut recipe: Recipe) {
         let before = std::mem::take(&mut self.recipe);
-        let is_typed = recipe.prompt != before.prompt;
-        if is_typed && (&recipe.edits, &recipe.mix) != (&before.edits, &before.mix) {
+        let is_other_prompt = recipe.prompt != before.prompt;
+        let is_typed = || Recipe { prompt: before.prompt.clone(), ..recipe.clone() } == before;
+        if is_other_prompt && !is_typed() {
             self.words_desk.begin_anew();
-        } else if is_typed {
+        } else if is_other_prompt {
             surgery::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
             self.words_desk.follow(&before.prompt, &recipe.prompt);
         } else {
@@ -27,32 +29,40 @@ impl AppState {
         let is_read_otherwise = (recipe.text, recipe.steps) != (before.text, before.steps);
         let has_new_edits = recipe.edits != before.edits;
         self.recipe = recipe;
-        if is_read_otherwise || is_typed {
-            self.prompt = self.read_prompt(&self.recipe.prompt);
+        if is_read_otherwise || is_other_prompt {
+            self.prompt = self.read(ReadPrompt::new);
         }
         if is_read_otherwise || self.recipe.negative_prompt != before.negative_prompt {
-            self.negative_prompt = self.read_prompt(&self.recipe.negative_prompt);
+            self.negative_prompt = self.read(ReadPrompt::negative);
         }
-        if is_read_otherwise || has_new_edits || is_typed {
+        if is_read_otherwise || has_new_edits || is_other_prompt {
             self.find_edits();
         }
     }
 
     pub(super) fn read_prompts(&mut self) {
-        self.prompt = self.read_prompt(&self.recipe.prompt);
-        self.negative_prompt = self.read_prompt(&self.recipe.negative_prompt);
+        self.prompt = self.read(ReadPrompt::new);
+        self.negative_prompt = self.read(ReadPrompt::negative);
         self.find_edits();
     }
 
-    fn read_prompt(&self, prompt: &str) -> Option<Arc<ReadPrompt>> {
-        let words = self.words.as_ref()?;
-        Some(Arc::new(ReadPrompt::new(words, prompt, &self.recipe)))
+    fn read(&self, how: fn(&Words, &Recipe) -> ReadPrompt) -> Option<Arc<ReadPrompt>> {
+        Some(Arc::new(how(self.words.as_ref()?, &self.recipe)))
     }
 
     fn find_edits(&mut self) {
+        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        // Read at most once, however many words are missing.
+        let whole = OnceCell::new();
+        let is_read_later = |words: &Words, at: &Anchor| {
+            // Only a bracket can put a word off to a later step, as in `[a:b:0.5]`.
+            let read = || words.read(prompt, text, *steps as usize);
+            prompt.contains('[')
+                && whole.get_or_init(read).texts().any(|text| surgery::find(prompt, text, at).is_some())
+        };
         let standing = |at: &Anchor| match (self.stand_of(at), &self.words) {
             (Some(stand), _) => Standing::At(stand),
-            (None, Some(words)) if !self.is_read_later(words, at) => Standing::Gone,
+            (None, Some(words)) if !is_read_later(words, at) => Standing::Gone,
             (None, _) => Standing::Later,
         };
         self.words_desk.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
@@ -79,17 +89,6 @@ impl AppState {
 
     fn text_of(&self, stand: Stand) -> Option<&Tokenized> {
         self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
-    }
-
-    /// True of a word in `[a:b:0.5]` that has its turn after the first step.
-    fn is_read_later(&self, words: &Words, at: &Anchor) -> bool {
-        let Recipe { prompt, text, steps, .. } = &self.recipe;
-        // Only a bracket can put a word off.
-        if !prompt.contains('[') {
-            return false;
-        }
-        let reading = words.read(prompt, text, *steps as usize);
-        reading.texts().any(|text| surgery::find(prompt, text, at).is_some())
     }
 
     pub(super) fn handle_words(&mut self, wish: WordsWish) {

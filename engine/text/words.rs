@@ -81,12 +81,12 @@ impl Words {
     }
 
     fn read_script(&self, script: &Script, options: &TextOptions, prompt: &str) -> Reading {
-        let mut known = HashMap::new();
-        let parts = script.parts.iter().map(|part| self.read_part(part, options, prompt, &mut known));
+        let parts = script.parts.iter().map(|part| self.read_part(part, options, prompt));
         Reading { parts: parts.collect() }
     }
 
-    /// What each part of a prompt says at one step; the others are not read at all.
+    /// What each part of a prompt says at one step. The whole schedule is taken apart for it, but what
+    /// is said at other steps is not made into tokens.
     pub fn read_at(
         &self,
         prompt: &str,
@@ -95,24 +95,25 @@ impl Words {
         step: usize,
     ) -> Vec<(f32, Tokenized)> {
         let script = parse(prompt, options.weights, steps);
-        let read = |part: &Part| {
-            let scene = part.scenes.iter().find(|scene| step <= scene.last_step).or(part.scenes.last());
-            let runs = scene.map_or(&[][..], |scene| &scene.runs);
-            (part.weight, self.tokenize_runs(runs, options, prompt))
-        };
+        let read = |part: &Part| (part.weight, self.read_part_at(part, options, prompt, step));
         script.parts.iter().map(read).collect()
     }
 
-    /// Scenes that say the same, such as those of `[a|b]`, share one text.
-    fn read_part(
-        &self,
-        part: &Part,
-        options: &TextOptions,
-        prompt: &str,
-        known: &mut HashMap<String, Arc<Tokenized>>,
-    ) -> ReadPart {
-        let mut read = |runs: &[Run]| {
-            let text = known.entry(format!("{runs:?}"));
+    /// The same for a prompt that AND does not compose, as [`Self::read_whole`] reads it.
+    pub fn read_whole_at(&self, prompt: &str, options: &TextOptions, steps: usize, step: usize) -> Tokenized {
+        self.read_part_at(&parse_part(prompt, options.weights, steps), options, prompt, step)
+    }
+
+    fn read_part_at(&self, part: &Part, options: &TextOptions, prompt: &str, step: usize) -> Tokenized {
+        let scene = part.scenes.iter().find(|scene| step <= scene.last_step).or(part.scenes.last());
+        self.tokenize_runs(scene.map_or(&[], |scene| &scene.runs), options, prompt)
+    }
+
+    /// Scenes that share what they say, such as those of `[a|b]`, share one text.
+    fn read_part(&self, part: &Part, options: &TextOptions, prompt: &str) -> ReadPart {
+        let mut known: HashMap<*const [Run], Arc<Tokenized>> = HashMap::new();
+        let mut read = |runs: &Arc<[Run]>| {
+            let text = known.entry(Arc::as_ptr(runs));
             Arc::clone(text.or_insert_with(|| Arc::new(self.tokenize_runs(runs, options, prompt))))
         };
         let scenes = part.scenes.iter().map(|scene| (scene.last_step, read(&scene.runs))).collect();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{AttendWish, Command, Effect, WordsWish};
+use app::command::{AttendWish, Command, Effect, News, WordsWish};
+use app::concept_watch::ConceptNews;
 use app::state::AppState;
 use engine::attention::{AttentionMaps, spotlight};
 use engine::checkpoint::ModelSource;
@@ -11,10 +12,11 @@ use engine::concepts::Concepts;
 use engine::device::{DeviceChoice, Place};
 use engine::images::Pixels;
 use engine::recipe::Recipe;
-use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, Request, Session, StopFlag};
+use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
 use engine::text::EmbeddingEdit;
 
-use crate::window::{generate, opened};
+use crate::concepts_in_prompts::concept;
+use crate::window::{card, generate, opened};
 
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {
@@ -88,15 +90,22 @@ fn choose(state: &mut AppState, word: &str) {
 }
 
 fn with_picture() -> (AppState, JobId) {
-    let mut state = opened();
-    let recipe = Recipe { prompt: "puppy cat".into(), ..state.recipe.clone() };
+    with_picture_of(opened(), "puppy cat")
+}
+
+fn with_picture_of(mut state: AppState, prompt: &str) -> (AppState, JobId) {
+    let recipe = Recipe { prompt: prompt.into(), ..state.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
+    finish(&mut state, job);
+    (state, job)
+}
+
+fn finish(state: &mut AppState, job: JobId) {
     let finished =
         JobEvent::Finished { pictures: vec![grey()], concepts: Vec::new(), elapsed: Duration::from_secs(1) };
     state.receive(Event::Job { id: job, event: JobEvent::Started { sigmas: vec![1.0, 0.0], start_step: 0 } });
     state.receive(Event::Job { id: job, event: finished });
-    (state, job)
 }
 
 #[test]
@@ -130,4 +139,62 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
     assert!(state.reader().is_none());
     assert!(state.handle(Command::Attend(AttendWish::Ask)).is_empty());
     assert!(state.attention_bytes().is_some());
+}
+
+#[test]
+fn a_picture_is_lit_by_the_words_that_it_was_made_of_whatever_they_mean_by_now() {
+    let mut state = opened();
+    let frost = || concept("frost.bin", "<frost>", 1);
+    state.receive(News::Concepts(ConceptNews { read: vec![frost()], ..ConceptNews::default() }));
+    let (mut state, job) = with_picture_of(state, "<frost> cat");
+    choose(&mut state, "cat");
+    state.handle(Command::Attend(AttendWish::Ask));
+    state.receive(Event::Attended { job, event: AttendEvent::Done(halves()) });
+    let lit = state.attention.on_canvas().cloned().expect("the second token's light");
+    state.handle(Command::ForgetConcept(frost().source));
+    assert!(state.prompt.as_ref().is_some_and(|read| read.used() > 2), "its letters are words now");
+    choose(&mut state, "puppy");
+    assert!(state.attention.on_canvas().is_none());
+    choose(&mut state, "cat");
+    assert_eq!(state.attention.on_canvas(), Some(&lit));
+}
+
+#[test]
+fn the_light_goes_with_its_model() {
+    let (mut state, job) = with_picture();
+    choose(&mut state, "puppy");
+    let done = |state: &mut AppState| {
+        state.handle(Command::Attend(AttendWish::Ask));
+        state.receive(Event::Attended { job, event: AttendEvent::Done(halves()) });
+        state.attention.on_canvas().is_some()
+    };
+    assert!(done(&mut state));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    let desk = &state.attention;
+    assert!(desk.on_canvas().is_none() && desk.maps.is_none() && !desk.is_lit);
+    assert!(state.run_that_looks().is_none(), "the engine has forgotten the run");
+    assert!(!done(&mut state));
+}
+
+#[test]
+fn a_run_that_waits_for_its_model_is_read_by_it() {
+    let mut state = opened();
+    state.handle(Command::OpenModel(ModelSource::BuiltIn));
+    let recipe = Recipe { prompt: "puppy cat".into(), ..state.recipe.clone() };
+    state.handle(Command::Edit(Box::new(recipe)));
+    let (job, ..) = generate(&mut state);
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    finish(&mut state, job);
+    choose(&mut state, "puppy");
+    assert_eq!(state.reader().map(|reader| reader.job), Some(job));
+}
+
+#[test]
+fn where_nothing_came_no_light_is_on() {
+    let (mut state, job) = with_picture();
+    choose(&mut state, "puppy");
+    state.handle(Command::Attend(AttendWish::Ask));
+    assert!(!state.attention.is_lit);
+    state.receive(Event::Attended { job, event: AttendEvent::Failed { text: "No room".into() } });
+    assert!(!state.attention.is_lit);
 }

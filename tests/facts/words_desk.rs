@@ -1,12 +1,17 @@
 //! Edits of words on the desk, without a window.
 
-use app::command::{Command, WordsWish};
+use std::sync::Arc;
+
+use app::command::{Command, Effect, WordsWish};
+use app::read_prompt::ReadPrompt;
+use app::settings::Tab;
 use app::state::AppState;
 use app::words_desk::{Stand, Standing};
 use engine::recipe::Recipe;
+use engine::session::{Event, Look, ModelEvent, Request};
 use engine::text::{EmbeddingEdit, Mixed, TokenPlace};
 
-use crate::window::opened;
+use crate::window::{card, opened};
 
 pub fn edit(written: &str) -> EmbeddingEdit {
     written.parse().expect("an edit")
@@ -136,6 +141,42 @@ fn another_recipe_is_no_step_of_the_last_ones_edits() {
     });
     assert_eq!(edits(&state), ["owl=fox"]);
     assert!(!state.words_desk.can_undo());
+
+    let mut state = desk("a puppy", &[]);
+    change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
+    change(&mut state, |recipe| recipe.edits.clear());
+    change(&mut state, |recipe| (recipe.prompt, recipe.steps) = ("an owl".into(), 30));
+    assert!(!state.words_desk.can_undo(), "it is another recipe, although it edits no word either");
+}
+
+#[test]
+fn and_is_a_word_of_the_negative_prompt() {
+    let mut state = desk("a cat AND a puppy", &[]);
+    change(&mut state, |recipe| recipe.negative_prompt = "a cat AND a puppy".into());
+    let parts = |read: &Option<Arc<ReadPrompt>>| read.as_ref().map(|read| (read.parts.len(), read.used()));
+    assert_eq!(parts(&state.prompt), Some((2, 4)));
+    let (count, used) = parts(&state.negative_prompt).expect("read");
+    assert!(count == 1 && used > 4, "{count} parts of {used} tokens");
+}
+
+#[test]
+fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model() {
+    let save = |state: &mut AppState| {
+        let wish = WordsWish::Save { edits: state.recipe.edits.clone(), token: "<mine>".into() };
+        state.handle(Command::Words(wish))
+    };
+    let is_sent = |effects: &[Effect]| {
+        matches!(effects, [.., Effect::Send(Request::Look { look: Look::Edited { .. }, .. })])
+    };
+    let mut state = desk("a puppy", &["puppy=cat"]);
+    state.settings.window.tab = Tab::Concepts;
+    state.settings.window.right_folded = true;
+    assert!(is_sent(&save(&mut state)));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    assert_eq!(state.words_desk.saving, None, "its model is gone");
+    assert!(is_sent(&save(&mut state)));
+    state.receive(Event::Model(ModelEvent::Failed { text: "It is broken".into() }));
+    assert_eq!(state.words_desk.saving, None);
 }
 
 #[test]
