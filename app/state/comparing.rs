@@ -52,8 +52,8 @@ impl AppState {
         }
         let job = self.next_job();
         self.problems.clear(Place::Run);
-        self.film.pinned = None;
-        self.film.play = None;
+        (self.film.pinned, self.film.play) = (None, None);
+        (self.film.compared, self.film.beside) = (None, None);
         self.sheet.made = Some(Made::new(sheet, job));
         self.make_cell()
     }
@@ -62,7 +62,14 @@ impl AppState {
         let Some(made) = self.sheet.making() else { return Vec::new() };
         let Some(cell) = made.at_hand() else { return Vec::new() };
         let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.clone());
-        vec![Effect::Send(Request::Generate { job, recipe: Box::new(recipe), concepts, film_of: None })]
+        vec![Effect::Send(Request::Generate {
+            job,
+            recipe: Box::new(recipe),
+            concepts,
+            film_of: None,
+            // Nobody looks at the steps of a cell.
+            keeps_film: false,
+        })]
     }
 
     /// What is heard of a cell; `None` if the job is of no sheet.

@@ -65,6 +65,7 @@ impl AppState {
             recipe: Box::new(recipe),
             concepts: self.concepts.clone(),
             film_of,
+            keeps_film: true,
         })]
     }
 

@@ -25,7 +25,8 @@ pub enum Request {
     /// while it waits.
     /// `film_of` is a job whose steps are taken as far as they fit: a stopped run of the same recipe,
     /// or the run that it leaves. Without its film they are made again.
-    Generate { job: Job, recipe: Box<Recipe>, concepts: Concepts, film_of: Option<JobId> },
+    /// Its own film is kept for what is asked of it later, in the place of older ones, if it `keeps_film`.
+    Generate { job: Job, recipe: Box<Recipe>, concepts: Concepts, film_of: Option<JobId>, keeps_film: bool },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize, view: StepView },
     /// Answered by `Event::Looked` of the same number.

@@ -153,8 +153,12 @@ impl Worker {
         }
         match request {
             Request::OpenModel { source, vae, device, stop } => self.open(source, vae, device, &stop),
-            Request::Generate { job, recipe, concepts, film_of } => {
-                self.generate(&job, &recipe, &concepts, film_of);
+            Request::Generate { job, recipe, concepts, film_of, keeps_film } => {
+                let (film, event) = self.generate(&job, &recipe, &concepts, film_of);
+                if keeps_film {
+                    self.keep(KeptFilm { job: job.id, film, model: self.opened, concepts });
+                }
+                self.outbox.job(job.id, event);
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
             Request::Look { id, look } => self.look(id, &look),
@@ -210,13 +214,19 @@ impl Worker {
         outbox.send(Event::Model(event));
     }
 
-    fn generate(&mut self, job: &Job, recipe: &Recipe, concepts: &Concepts, film_of: Option<JobId>) {
+    /// The film, as far as it came, and the event that ends the job.
+    fn generate(
+        &mut self,
+        job: &Job,
+        recipe: &Recipe,
+        concepts: &Concepts,
+        film_of: Option<JobId>,
+    ) -> (Film, JobEvent) {
         let room = self.models.at_hand().map(|pipeline| pipeline.card().room);
         self.models.keep_free(room.map_or(0, |room| room.bytes(recipe, Thrift::Generous)));
         let Some(pipeline) = self.models.at_hand_mut() else {
             let text = "No model is open, so no picture can be made. Choose a model first".into();
-            self.outbox.job(job.id, JobEvent::Failed { text });
-            return;
+            return (Film::default(), JobEvent::Failed { text });
         };
         let started = Instant::now();
         let outbox = &self.outbox;
@@ -246,9 +256,7 @@ impl Worker {
             Ok(Err(error)) => JobEvent::Failed { text: error.to_string() },
             Err(panic) => JobEvent::Failed { text: panic },
         };
-        let concepts = concepts.clone();
-        self.keep(KeptFilm { job: job.id, film, model: self.opened, concepts });
-        self.outbox.job(job.id, event);
+        (film, event)
     }
 
     /// Keeps a film, and as many of the others as there is room for.

@@ -26,7 +26,7 @@ fn after_a_run(recipe: Recipe) -> Session {
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     let job = Job { id: JobId(1), stop: StopFlag::default() };
     let (recipe, concepts) = (Box::new(recipe), Concepts::default());
-    session.send(Request::Generate { job, recipe, concepts, film_of: None });
+    session.send(Request::Generate { job, recipe, concepts, film_of: None, keeps_film: true });
     session
 }
 

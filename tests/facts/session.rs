@@ -32,7 +32,13 @@ fn generate(session: &Session, id: u64, recipe: Recipe) -> StopFlag {
 fn go_on(session: &Session, id: u64, recipe: Recipe, film_of: Option<JobId>) -> StopFlag {
     let stop = StopFlag::default();
     let job = Job { id: JobId(id), stop: stop.clone() };
-    session.send(Request::Generate { job, recipe: Box::new(recipe), concepts: Concepts::default(), film_of });
+    session.send(Request::Generate {
+        job,
+        recipe: Box::new(recipe),
+        concepts: Concepts::default(),
+        film_of,
+        keeps_film: true,
+    });
     stop
 }
 

@@ -1,14 +1,15 @@
-//! What is fuzzed: the readers of files that strangers made. One program, whose target is named by the
-//! environment variable `TARGET`.
+//! What is fuzzed: the readers of files and prompts that strangers made. One program, whose target is named
+//! by the environment variable `TARGET`.
 #![no_main]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use engine::checkpoint::{WeightFile, kind_of};
-use engine::concepts;
+use engine::concepts::{self, Concept};
 use engine::images::{Provenance, from_parameters, read_recipe};
+use engine::text::{EmbeddingEdit, LongPrompt, TextOptions, Tokenizer, Weights, Words, surgery};
 use libfuzzer_sys::fuzz_target;
 
 static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TARGET").expect("TARGET is set by run"));
@@ -26,6 +27,7 @@ fuzz_target!(|data: &[u8]| {
         "safetensors" => safetensors(data),
         "concept" => concept(data),
         "png" => png(data),
+        "prompt" => prompt(data),
         other => panic!("there is no target {other}"),
     }
 });
@@ -100,6 +102,49 @@ fn png(data: &[u8]) {
     let header = chunk(b"IHDR", b"\0\0\0\x01\0\0\0\x01\x08\0\0\0\0");
     let parts: [&[u8]; 4] = [b"\x89PNG\r\n\x1a\n", &header, &chunk(kind, &data[1..]), &chunk(b"IEND", b"")];
     let _ = read_recipe(&written("picture.png", &parts));
+}
+
+/// The words of the built-in model with a concept of two vectors.
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
+    let vocabulary = include_bytes!("../../assets/demo/tokenizer/vocab.json");
+    let merges = include_bytes!("../../assets/demo/tokenizer/merges.txt");
+    let tokenizer = Tokenizer::from_vocabulary(vocabulary, merges, 77).expect("a vocabulary");
+    let concept = Concept {
+        token: "<frost>".into(),
+        width: 1,
+        vectors: vec![1.0, 2.0],
+        source: "frost.bin".into(),
+        sha256: String::new(),
+    };
+    Words::new(Arc::new(tokenizer), 1, &[concept].into_iter().collect())
+});
+
+/// A prompt after a byte that says how it is read; or, after an `e`, an edit.
+fn prompt(data: &[u8]) {
+    let Some((&kind, rest)) = data.split_first() else { return };
+    let text = String::from_utf8_lossy(rest);
+    if kind == b'e' {
+        if let Ok(edit) = text.parse::<EmbeddingEdit>() {
+            assert_eq!(edit.to_string().parse(), Ok(edit));
+        }
+        return;
+    }
+    let options = TextOptions {
+        weights: Weights::ALL[usize::from(kind) % 3],
+        long: LongPrompt::ALL[usize::from(kind / 3) % 2],
+        clip_skip: 1,
+    };
+    for read in WORDS.read(&text, &options, 20).texts() {
+        assert!(!read.chunks.is_empty() && read.chunks.iter().all(|chunk| chunk.ids.len() == 77));
+        assert!(text.contains(&read.cut));
+        for (place, token) in read.tokens().step_by(7).take(8) {
+            assert!(text.get(token.range.clone()).is_some(), "a token is whole letters");
+            let anchor = surgery::anchor_at(&text, read, place).expect("a token has a name");
+            assert_eq!(surgery::find(&text, read, &anchor), Some(place), "{anchor}");
+            let edit = EmbeddingEdit::of(anchor);
+            assert_eq!(edit.to_string().parse(), Ok(edit));
+        }
+    }
 }
 
 /// As PNG has it: polynomial 0xedb88320, bits reversed.
