@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use engine::text::{Token, TokenPlace, Words};
 
+use crate::beginning::beginning;
 use crate::read_prompt::ReadPrompt;
 
 /// What stands in the row.
@@ -89,11 +90,7 @@ pub fn face(piece: Option<&str>, letters: &str) -> String {
 
 /// Short enough for a chip, and never empty.
 fn shortened(letters: &str) -> String {
-    let mut face: String =
-        letters.chars().take(LONGEST).map(|c| if c.is_control() { '·' } else { c }).collect();
-    if letters.chars().nth(LONGEST).is_some() {
-        face.push('…');
-    }
+    let face = beginning(letters, LONGEST).replace(char::is_control, "·");
     // Joiners and marks of direction alone would leave nothing to point at.
     if face.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { face }
 }

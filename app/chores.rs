@@ -96,6 +96,8 @@ fn outcome(effect: Effect) -> Option<News> {
 /// A concept that was saved is at hand from then on.
 fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<News> {
     let name: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+    // Of signs alone nothing is left, and the file would be a hidden one.
+    let name = if name.is_empty() { "concept" } else { &name };
     let file = rfd::FileDialog::new()
         .set_title("Save the concept")
         .set_file_name(format!("{name}.safetensors"))

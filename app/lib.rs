@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod attention_desk;
+pub mod beginning;
 pub mod branches;
 pub mod chips;
 pub mod chores;

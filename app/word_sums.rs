@@ -2,15 +2,25 @@
 
 use engine::text::{Anchor, EmbeddingEdit, Source, Term, Token, Words};
 
-/// What was written into a field for words: a sum such as `king - man + woman`, or else one name.
-pub fn sum_of(written: &str) -> Option<Vec<Term>> {
+/// What was written into a field for words: a sum such as `king - man + woman`, or one name, in the place
+/// of the token at an anchor. `None` where nothing is written; a sentence where it makes no sense.
+pub fn sum_of(at: &Anchor, written: &str) -> Option<Result<Vec<Term>, String>> {
     let written = written.trim();
     if written.is_empty() {
         return None;
     }
-    let terms = format!("x={written}").parse::<EmbeddingEdit>().ok().map(|edit| edit.becomes);
-    let one = || vec![Term { weight: 1.0, of: Source::Word(written.to_owned()) }];
-    Some(terms.filter(|terms| !terms.is_empty()).unwrap_or_else(one))
+    // Nobody names anything with a sign alone.
+    let is_name = !written.contains(['+', '*', '#', '=', ',']) && !format!(" {written} ").contains(" - ");
+    Some(match format!("{at}={written}").parse::<EmbeddingEdit>() {
+        Ok(edit)
+            if edit == (EmbeddingEdit { becomes: edit.becomes.clone(), ..EmbeddingEdit::of(at.clone()) }) =>
+        {
+            Ok(edit.becomes)
+        }
+        Ok(_) => Err("Only words go here: the scale and the noise have their sliders below".to_owned()),
+        Err(_) if is_name => Ok(vec![Term { weight: 1.0, of: Source::Word(written.to_owned()) }]),
+        Err(error) => Err(error),
+    })
 }
 
 /// How an edit names a token itself: by its word if that means the same, else by its id.
@@ -81,13 +91,29 @@ mod tests {
 
     #[test]
     fn a_field_takes_a_word_a_sum_or_an_id() {
-        assert_eq!(sum_of("  "), None);
-        assert_eq!(sum_of("cat"), Some(vec![term(1.0, "cat")]));
-        assert_eq!(sum_of("red fox"), Some(vec![term(1.0, "red fox")]), "no sum, so it is a name");
+        let sum = |written: &str| sum_of(&puppy(), written).transpose().expect("a sum");
+        assert_eq!(sum("  "), None);
+        assert_eq!(sum("cat"), Some(vec![term(1.0, "cat")]));
+        assert_eq!(sum("red fox"), Some(vec![term(1.0, "red fox")]), "no sum, so it is a name");
         let queen = vec![term(1.0, "king"), term(-1.0, "man"), term(1.0, "woman")];
-        assert_eq!(sum_of("king - man + woman"), Some(queen));
-        assert_eq!(sum_of("#5"), Some(vec![Term { weight: 1.0, of: Source::Id(5) }]));
-        assert_eq!(sum_of("=,#["), Some(vec![term(1.0, "=,#[")]));
+        assert_eq!(sum("king - man + woman"), Some(queen));
+        assert_eq!(sum("#5"), Some(vec![Term { weight: 1.0, of: Source::Id(5) }]));
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_a_sentence() {
+        for written in
+            ["cat, scale 2", "10*cat", "king - man +", "king -", "cat, no position", "=,#[", ", scale 2"]
+        {
+            let said = sum_of(&puppy(), written).expect("something is written");
+            assert!(said.is_err(), "{written}: {said:?}");
+        }
+        let said = sum_of(&puppy(), "king - man +");
+        assert!(said.is_some_and(|said| said.is_err_and(|text| text.starts_with("\"puppy=king - man +\""))));
+    }
+
+    fn puppy() -> Anchor {
+        Anchor { letters: "puppy".into(), ..Anchor::default() }
     }
 
     #[test]

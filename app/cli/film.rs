@@ -8,7 +8,6 @@ use clap::{ArgGroup, Args};
 use engine::cut::{Cut, CutError, View};
 use engine::generate::{Film, GenerateError, Pipeline};
 use engine::images::{FilmFormat, Pixels, Playback, Reel, SaveError, write_film};
-use engine::recipe::Recipe;
 use engine::session::StopFlag;
 
 use super::args::one_of;
@@ -57,16 +56,14 @@ impl FilmArgs {
         self.wish().check().map_err(Failure::usage)
     }
 
-    /// Says which film of this recipe would be too large.
-    pub fn check_size(&self, recipe: &Recipe) -> Result<(), Failure> {
-        let size = (recipe.width, recipe.height);
+    /// Says which film of so many pictures of a size (width, height) would be too large.
+    pub fn check_size(&self, pictures: usize, size: (u32, u32)) -> Result<(), Failure> {
         if let Some(path) = &self.film {
             let format = FilmFormat::of_path(path).expect("the name was looked at before");
             let frame = (size.0 * self.film_view.panes() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
-        let steps = (recipe.steps - recipe.start_step()) as usize;
-        self.wish().check_room(steps, size).map_err(Failure::usage)
+        self.wish().check_room(pictures, size).map_err(Failure::usage)
     }
 
     /// The film of one picture of a batch.

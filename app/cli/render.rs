@@ -12,6 +12,7 @@ use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress, Timin
 use engine::images::{FoundFilm, Provenance, read_trace};
 use engine::recipe::{Recipe, RecipeError, Start, strength_of};
 use engine::session::{ModelCard, StopFlag};
+use engine::text::Mixed;
 use engine::thrift::Thrift;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -23,6 +24,7 @@ use super::files::{Files, check_writable};
 use super::models::source_of;
 use super::sampling_args::unheard;
 use super::{Failure, attention, progress, recipe_json, say};
+use crate::beginning::beginning;
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;
@@ -60,7 +62,8 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     for remark in &remarks {
         eprintln!("{remark}");
     }
-    args.film.check_size(&recipe)?;
+    let steps = (recipe.steps - recipe.start_step()) as usize;
+    args.film.check_size(steps, (recipe.width, recipe.height))?;
     let stop = StopFlag::default();
     raise_on_ctrl_c(stop.clone());
     let generated = run(&pipeline, &recipe, &mut film, &stop)?;
@@ -186,16 +189,23 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
             "The prompt is empty, so the model draws what it likes: say what you want to see".to_owned(),
         );
     }
-    for (what, text) in [("prompt", &recipe.prompt), ("negative prompt", &recipe.negative_prompt)] {
-        let words = pipeline.words();
-        let reading = words.read(text, &recipe.text, recipe.steps as usize);
+    let Recipe { prompt, negative_prompt, mix, text: options, steps, .. } = recipe;
+    let (words, steps) = (pipeline.words(), *steps as usize);
+    // AND composes the prompt alone; in the others it is a word.
+    let whole = |text| words.read_whole(text, options, steps);
+    let mut readings = vec![
+        ("prompt", prompt, words.read(prompt, options, steps)),
+        ("negative prompt", negative_prompt, whole(negative_prompt)),
+    ];
+    readings.extend(mix.with.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, whole(prompt))));
+    for (what, text, reading) in readings {
         if let (cut, Some(read)) = (reading.cut(), reading.texts().next())
             && !cut.is_empty()
         {
             remarks.push(format!(
                 "The model reads {} tokens and the {what} has more: it ends before \"{}\"",
                 read.room,
-                beginning(cut)
+                beginning(cut, MOST_LETTERS)
             ));
         }
         remarks.extend(words.marks(text).iter().filter_map(|mark| mark.warning(text)));
@@ -205,13 +215,8 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
     remarks
 }
 
-fn beginning(text: &str) -> String {
-    const CHARS: usize = 40;
-    match text.char_indices().nth(CHARS) {
-        Some((at, _)) => format!("{} ...", &text[..at]),
-        None => text.to_owned(),
-    }
-}
+/// Letters that are quoted of what is not read.
+const MOST_LETTERS: usize = 40;
 
 /// Makes the pictures of a recipe, with a bar.
 fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film, stop: &StopFlag) -> Result<Generated, Failure> {

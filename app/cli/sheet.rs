@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
+use engine::cut::View;
 use engine::generate::{Pipeline, Progress};
 use engine::images::{Grid, Pane, Pixels, Provenance, Reel};
 use engine::recipe::Recipe;
@@ -33,6 +34,7 @@ pub struct SheetArgs {
 pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     let SheetArgs { vary, render: args } = args;
     refuse_what_is_of_one_picture(args)?;
+    args.film.check()?;
     let anew = Recipe { seed: random_seed(), ..Recipe::default() };
     let mut sheet = Sheet::new(recipe_of(args, anew)?, vary.clone()).map_err(Failure::usage)?;
     let files = Files::plan(args, 1)?;
@@ -47,6 +49,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
         sheet.recipe.height = pipeline.card().native_side;
     }
     concepts.join(&mut pipeline)?;
+    args.film.check_size(sheet.cells().count(), (sheet.recipe.width, sheet.recipe.height))?;
     let mut remarks = remarks(&pipeline, &sheet.recipe, &concepts);
     for remark in &remarks {
         eprintln!("{remark}");
@@ -95,6 +98,8 @@ fn refuse_what_is_of_one_picture(args: &RenderArgs) -> Result<(), Failure> {
     let given = [
         ("--attention", args.attention.is_some()),
         ("--contact-sheet", args.film.contact_sheet.is_some()),
+        ("--film-view", args.film.film_view != View::default()),
+        ("--film-full", args.film.film_full),
         ("--trace", args.trace.is_some()),
         ("--continue", args.go_on.is_some()),
     ];

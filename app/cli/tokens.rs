@@ -52,16 +52,17 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The tokens of the first part, or of all of them if AND composes several.
+/// The tokens of the first part, and the parts one by one if AND composes several.
 fn report(words: &Words, parts: &[(f32, Tokenized)]) -> Value {
     let part = |(weight, text): &(f32, Tokenized)| {
         let tokens: Vec<Value> = text.chunks.iter().flat_map(|chunk| chunk_of(words, chunk)).collect();
         json!({ "weight": decimal(*weight), "chunks": text.chunks.len(), "tokens": tokens, "cut": text.cut })
     };
-    match parts {
-        [only] => part(only),
-        _ => json!({ "parts": parts.iter().map(part).collect::<Vec<_>>() }),
+    let mut report = part(&parts[0]);
+    if parts.len() > 1 {
+        report["parts"] = parts.iter().map(part).collect();
     }
+    report
 }
 
 /// Begin, the prompt's tokens, end. Their places in the prompt count bytes; begin and end have none of

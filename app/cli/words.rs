@@ -1,6 +1,7 @@
 //! `tidepool words`: which words are near a word's embedding, as it is or edited, and saving it as a
 //! concept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -8,7 +9,7 @@ use engine::anatomy::Near;
 use engine::concepts::save;
 use engine::generate::Pipeline;
 use engine::recipe::Recipe;
-use engine::text::{EmbeddingEdit, Source, TextOptions};
+use engine::text::{EmbeddingEdit, Source, TextOptions, surgery};
 use serde_json::json;
 
 use super::args::ModelArgs;
@@ -63,25 +64,44 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
     if let Some(path) = &args.save {
         let token = args.token.clone().unwrap_or_else(|| token_of(path));
         save(path, &token, &vectors).map_err(Failure::failed)?;
+        if args.json {
+            let path = path.display().to_string();
+            return say(json!({ "path": path, "token": token, "vectors": vectors.len() }));
+        }
         eprintln!("{token} is saved");
         return say(path.display());
     }
+    let edited = edited_words(&pipeline, args);
     let nearest = |vector: Vec<f32>| pipeline.nearest_to(vector, args.nearest).map_err(Failure::failed);
     let nearest: Vec<Vec<Near>> = vectors.into_iter().map(nearest).collect::<Result<_, _>>()?;
     if args.json {
         let near = |near: &Near| json!({ "id": near.id, "piece": near.piece, "cosine": near.cosine });
         let lists = nearest.iter().map(|list| list.iter().map(near).collect::<Vec<_>>()).collect::<Vec<_>>();
-        return say(
-            json!({ "tokens": token_count(&pipeline, &args.word), "nearest": lists[0], "all": lists }),
-        );
+        let tokens = token_count(&pipeline, &args.word);
+        return say(json!({ "tokens": tokens, "words": edited, "nearest": lists[0], "all": lists }));
     }
     if args.edits.is_empty() && token_count(&pipeline, &args.word) > 1 {
         eprintln!("{} is {} tokens here: their mean is meant", args.word, token_count(&pipeline, &args.word));
     }
-    for near in nearest.iter().flatten() {
-        say(format!("{:>6.3}  {:>6}  {}", near.cosine, near.id, near.piece))?;
+    let has_heads = nearest.len() > 1;
+    for (index, list) in nearest.iter().enumerate() {
+        if let Some(word) = edited.get(index).filter(|_| has_heads) {
+            say(word)?;
+        }
+        for near in list {
+            say(format!("{:>6.3}  {:>6}  {}", near.cosine, near.id, near.piece))?;
+        }
     }
     Ok(())
+}
+
+/// The words that are edited, in the order of their vectors: that of the prompt.
+fn edited_words(pipeline: &Pipeline, args: &WordsArgs) -> Vec<String> {
+    let text = pipeline.tokenize(&args.word);
+    let place =
+        |edit: &EmbeddingEdit| Some((surgery::find(&args.word, &text, &edit.at)?, edit.at.to_string()));
+    let places: BTreeMap<_, _> = args.edits.iter().filter_map(place).collect();
+    places.into_values().collect()
 }
 
 fn token_count(pipeline: &Pipeline, word: &str) -> usize {

@@ -7,6 +7,7 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
+use crate::beginning::beginning;
 use crate::chores::{is_model_file, may_be_concept};
 use crate::command::{Command, DroppedContents};
 use crate::state::AppState;
@@ -108,7 +109,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                         let heading = "This picture tells how it was made";
                         ui.label(RichText::new(heading).font(theme::heading()).color(tokens.text));
                         let recipe = &found.provenance.recipe;
-                        let prompt = shortened(&recipe.prompt);
+                        let prompt = beginning(&recipe.prompt, MOST_LETTERS);
                         note_ui(ui, format!("“{prompt}”"), theme::body(), tokens.dim);
                         let facts = format!(
                             "{} steps · {} · seed {}",
@@ -142,11 +143,5 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
     }
 }
 
-fn shortened(prompt: &str) -> String {
-    const MOST_LETTERS: usize = 140;
-    let mut short: String = prompt.chars().take(MOST_LETTERS).collect();
-    if short.len() < prompt.len() {
-        short.push('…');
-    }
-    short
-}
+/// Letters of a prompt that are shown.
+const MOST_LETTERS: usize = 140;

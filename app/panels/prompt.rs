@@ -11,6 +11,7 @@ use super::prompt_field::{Coloured, PromptField, prompt_field_ui};
 use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
 use super::side_panel::open_tab;
 use super::token_chips::{TokenChips, token_chips_ui};
+use crate::beginning::beginning;
 use crate::command::{Command, WordsWish};
 use crate::read_prompt::ReadPrompt;
 use crate::settings::Tab;
@@ -155,10 +156,6 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
 fn cut_ui(ui: &mut Ui, read: Option<&ReadPrompt>) {
     let Some(cut) = read.map(ReadPrompt::cut).filter(|cut| !cut.is_empty()) else { return };
     const MOST_LETTERS: usize = 60;
-    let mut quoted: String = cut.chars().take(MOST_LETTERS).collect();
-    if quoted.len() < cut.len() {
-        quoted.push('…');
-    }
-    let text = format!("Too long: the model does not read \"{quoted}\"");
+    let text = format!("Too long: the model does not read \"{}\"", beginning(cut, MOST_LETTERS));
     note_ui(ui, text, theme::small(), Tokens::of(ui).amber_text);
 }

@@ -279,7 +279,10 @@ fn tooltip(response: Response, chips: &TokenChips<'_>, chip: &Chip, is_edited: b
     };
     let weight = if chip.weight == 1.0 { String::new() } else { format!(", weight {:.3}", chip.weight) };
     let edited = if is_edited { ", edited" } else { "" };
-    let click = if chips.can_choose { "Click: shows what it becomes, and changes it." } else { "" };
+    let click = match chips.can_choose {
+        true => "Click: shows what it becomes, and changes it.",
+        false => "Words to avoid cannot be edited.",
+    };
     let sentence = format!("{positions}{chunk}{weight}{edited}. {click}");
     let response =
         if chips.can_choose { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };

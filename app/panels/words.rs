@@ -33,11 +33,10 @@ pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
         mix_ui(ui, recipe, commands);
         ui.add_space(theme::GAP_M);
     });
-    let is_let_go = ui.input(|input| {
-        input.pointer.any_released()
-            || [Key::Enter, Key::Tab, Key::Space].iter().any(|&key| input.key_pressed(key))
-    });
-    if is_let_go && !ui.ctx().text_edit_focused() || ui.input(|input| input.pointer.any_released()) {
+    let is_released = ui.input(|input| input.pointer.any_released());
+    let is_key =
+        ui.input(|input| [Key::Enter, Key::Tab, Key::Space].iter().any(|&key| input.key_pressed(key)));
+    if is_released || is_key && !ui.ctx().text_edit_focused() {
         commands.push(Command::Words(WordsWish::LetGo));
     }
 }
@@ -94,7 +93,7 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
     });
 }
 
-/// Layers of the text encoder of Stable Diffusion 1.
+/// Layers of the text encoder of Stable Diffusion 1; a model's card does not tell its own.
 const MOST_SKIPPED: u32 = 12;
 
 fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {

@@ -3,6 +3,7 @@
 use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
 use engine::text::{EmbeddingEdit, Source, Term, Words};
 
+use crate::beginning::beginning;
 use crate::theme::{self, Tokens};
 use crate::widgets::{
     SliderRow, close_ui, field_frame, label_ui, note_ui, outlined_button_ui, slider_row_ui,
@@ -30,7 +31,7 @@ pub fn becomes_ui(ui: &mut Ui, words: &Words, edit: &mut EmbeddingEdit, own: Sou
     if let Some(index) = dropped {
         edit.becomes.remove(index);
     }
-    let Some((terms, how)) = new_words_ui(ui, edit.becomes.is_empty()) else { return };
+    let Some((terms, how)) = new_words_ui(ui, edit) else { return };
     match how {
         Way::Replace => edit.becomes = terms,
         Way::Blend => blend_in(&mut edit.becomes, own, terms),
@@ -43,12 +44,8 @@ pub fn becomes_ui(ui: &mut Ui, words: &Words, edit: &mut EmbeddingEdit, own: Sou
 fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     const LONGEST: usize = 14;
     let name = term.of.to_string();
-    let mut short: String = name.chars().take(LONGEST).collect();
-    if short.len() < name.len() {
-        short.push('…');
-    }
     let row = SliderRow {
-        name: &short,
+        name: &beginning(&name, LONGEST),
         sentence: "How much of this word is in it. Below 0 it is taken away.",
         track: -1.0..=1.0,
         limits: f64::from(*EmbeddingEdit::WEIGHT.start())..=f64::from(*EmbeddingEdit::WEIGHT.end()),
@@ -84,7 +81,7 @@ enum Way {
 }
 
 /// A field for a word, a sum, a concept or an id, and what is to be done with it.
-fn new_words_ui(ui: &mut Ui, is_first: bool) -> Option<(Vec<Term>, Way)> {
+fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
     let tokens = Tokens::of(ui);
     let id = Id::unique("words to put in");
     let mut written: String = ui.data(|data| data.get_temp(id)).unwrap_or_default();
@@ -98,8 +95,15 @@ fn new_words_ui(ui: &mut Ui, is_first: bool) -> Option<(Vec<Term>, Way)> {
         is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         response.accessible_name("Words to put in");
     });
-    let mut way = is_entered.then_some(if is_first { Way::Replace } else { Way::Blend });
-    let terms = sum_of(&written);
+    let mut way = is_entered.then_some(if edit.becomes.is_empty() { Way::Replace } else { Way::Blend });
+    let (terms, trouble) = match sum_of(&edit.at, &written) {
+        Some(Ok(terms)) => (Some(terms), None),
+        Some(Err(text)) => (None, Some(text)),
+        None => (None, None),
+    };
+    if let Some(text) = trouble {
+        note_ui(ui, text, theme::small(), tokens.amber_text);
+    }
     ui.add_enabled_ui(terms.is_some(), |ui| {
         ui.horizontal(|ui| {
             for (name, sentence, this) in [

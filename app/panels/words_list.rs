@@ -5,6 +5,7 @@ use engine::recipe::Recipe;
 
 use super::words::heading_ui;
 use super::words_save::save_ui;
+use crate::beginning::beginning;
 use crate::command::{Command, WordsWish};
 use crate::state::AppState;
 use crate::theme::{self, Tokens};
@@ -34,9 +35,8 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
                     forgotten = Some(index);
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    if link_ui(ui, &shortened(&edit.to_string()), theme::mono(), tokens.violet, false)
-                        .clicked()
-                    {
+                    let name = beginning(&edit.to_string(), MOST_LETTERS);
+                    if link_ui(ui, &name, theme::mono(), tokens.violet, false).clicked() {
                         commands.push(Command::Words(WordsWish::Choose(Some(edit.at.clone()))));
                     }
                 });
@@ -55,14 +55,8 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     }
 }
 
-fn shortened(text: &str) -> String {
-    const LETTERS: usize = 32;
-    let mut short: String = text.chars().take(LETTERS).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
-}
+/// Letters of an edit that are shown.
+const MOST_LETTERS: usize = 32;
 
 fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {

@@ -6,6 +6,7 @@ use engine::text::{Mix, MixWay, Mixed};
 
 use super::side_panel::open_tab;
 use super::words::heading_ui;
+use super::words_becomes::tenth_places;
 use crate::command::{Command, SheetWish};
 use crate::settings::Tab;
 use crate::theme::{self, Tokens};
@@ -58,7 +59,7 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
         if !mix.with.is_empty() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "A sheet of pictures along the mix, all of one seed.";
-                if text_button_ui(ui, None, "Strip…", None).on_hover_text(sentence).clicked() {
+                if text_button_ui(ui, None, "Strip", None).on_hover_text(sentence).clicked() {
                     commands.push(Command::Sheet(SheetWish::Vary { down: false, name: "mix" }));
                     commands.push(Command::Sheet(SheetWish::Down(None)));
                     commands.push(open_tab(ui, Tab::Sheet));
@@ -94,7 +95,7 @@ fn mixed_ui(ui: &mut Ui, index: usize, mixed: &mut Mixed) -> bool {
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             is_dropped = close_ui(ui, &format!("Take mixed prompt {} out", index + 1)).clicked();
-            let mut weight = (f64::from(mixed.weight) * 1e4).round() / 1e4;
+            let mut weight = tenth_places(mixed.weight);
             if slider_row_ui(ui, &row, &mut weight).changed() {
                 mixed.weight = weight as f32;
             }

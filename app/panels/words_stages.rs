@@ -23,8 +23,7 @@ pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: Stand) {
                 ui.add_space(theme::GAP_M);
             }
             let text = state.prompt.as_ref().and_then(|read| read.parts.get(stand.part));
-            // Begin and end take two positions more.
-            let positions = text.map_or(0, |(_, text)| text.room + 2);
+            let positions = text.map_or(0, |(_, text)| text.chunks[0].ids.len());
             differences_ui(ui, stages, stand.place.chunk * positions + stand.place.position);
         }
         Some(Err(text)) => drop(problem_ui(ui, text, false)),

@@ -80,6 +80,10 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
     assert_eq!(edits(&desk), ["puppy=0.33*cat+0.33*skunk"]);
     put_in(&mut desk, "king - man + woman", "Replace");
     assert_eq!(edits(&desk), ["puppy=king-man+woman"]);
+    type_into(&mut desk, Role::TextInput, "Words to put in", "10*cat");
+    desk.harness.get_by_label_contains("\"puppy=10*cat\" cannot be used");
+    click(&mut desk, "Replace");
+    assert_eq!(edits(&desk), ["puppy=king-man+woman"], "the button is not to be pressed");
     let words = "puppy=king-man+woman";
     assert!(desk.harness.query_all_by_label_contains(words).next().is_some(), "as the command line takes it");
     click(&mut desk, "Undo");

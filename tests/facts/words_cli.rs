@@ -47,6 +47,7 @@ fn tokens_are_told_with_their_ids_and_where_they_stand() {
     assert_eq!((&chunks["chunks"], &chunks["cut"]), (&Value::from(2), &Value::from("")));
     let both = json(folder.path(), &["tokens", "a fox AND a boat :0.5"]);
     assert_eq!(both["parts"][1]["weight"], 0.5);
+    assert_eq!((&both["tokens"], &both["cut"]), (&both["parts"][0]["tokens"], &Value::from("")));
 }
 
 #[test]
@@ -59,6 +60,31 @@ fn the_nearest_word_is_the_word_itself_and_an_edit_moves_it() {
     assert!((cosines[0] - 1.0).abs() < 1e-5 && cosines.is_sorted_by(|a, b| a >= b), "{cosines:?}");
     let edit = ["words", "puppy", "--edit", "puppy=cat", "--nearest", "1"];
     assert_eq!(json(folder.path(), &edit)["nearest"][0]["piece"], "cat</w>");
+    let both = ["words", "puppy fox", "--edit", "fox=owl", "--edit", "puppy=cat", "--nearest", "1"];
+    let lines = run(folder.path(), &both).stdout;
+    let last = |line: &str| line.split_whitespace().last().map(str::to_owned).unwrap_or_default();
+    let said: Vec<String> = lines.lines().map(last).collect();
+    assert_eq!(said, ["puppy", "cat</w>", "fox", "owl</w>"], "each under its word, in their order");
+    assert_eq!(json(folder.path(), &both)["words"], Value::from(vec!["puppy", "fox"]));
+}
+
+#[test]
+fn what_is_not_read_is_told_of_every_prompt_as_the_engine_reads_it() {
+    let folder = folder();
+    let long = "a fox, ".repeat(40);
+    let remarks = |args: &[&str]| {
+        let small = ["-o", "a.png", "--size", "64x64", "--steps", "1", "--long", "cut"];
+        run(folder.path(), &[&["render", "a puppy"], args, &small].concat()).stderr
+    };
+    let mixed = remarks(&["--mix", &format!("{long} <frost>:0.5")]);
+    assert!(
+        mixed.contains("the mixed prompt has more") && mixed.contains("<frost> is no concept"),
+        "{mixed}"
+    );
+    // AND would give each half room of its own.
+    let half = "a fox, ".repeat(20);
+    let negative = remarks(&["--negative", &format!("{half} AND {half}")]);
+    assert!(negative.contains("the negative prompt has more"), "{negative}");
 }
 
 /// Pixels of the picture that a command makes.
@@ -79,6 +105,8 @@ fn an_edit_and_the_concept_saved_of_it_make_one_picture() {
         run(path, &["words", "puppy", "--edit", edit, "--save", file, "--token", "<mine>"]);
         assert_eq!(pixels(path, &["a <mine> in the snow", "--concept", file]), edited, "{file}");
     }
+    let said = json(path, &["words", "puppy", "--edit", edit, "--save", "my word.bin"]);
+    assert_eq!(said, serde_json::json!({ "path": "my word.bin", "token": "<my-word>", "vectors": 1 }));
 }
 
 #[test]
@@ -144,6 +172,12 @@ fn what_cannot_be_meant_is_said() {
     assert!(refused(&["render", "a puppy", "--clip-skip", "0"]).contains("1 (the last layer)"));
     assert!(refused(&["words", "", "--nearest", "3"]).contains("no word"));
     assert!(refused(&["words", "fox", "--edit", "puppy=cat"]).contains("not in the prompt"));
+    let sheet = |more: &[&str]| {
+        refused(&[&["sheet", "a fox", "--vary", "cfg=1,2", "-o", "s.png", "--film", "s.gif"], more].concat())
+    };
+    assert!(sheet(&["--film-view", "both"]).contains("--film-view is of one picture"));
+    assert!(sheet(&["--film-full"]).contains("--film-full is of one picture"));
+    assert!(sheet(&["--film-fps", "99"]).contains("50"));
     let ending = ["words", "puppy", "--edit", "puppy=cat", "--save", "mine.png"];
     assert!(refused(&ending).contains(".safetensors"));
 }
