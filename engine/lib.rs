@@ -2,10 +2,11 @@
 //!
 //! Read [`generate`] first: prompt to pixels, top to bottom. [`models`] are networks that know no
 //! files, [`checkpoint`] brings files into them, [`concepts`] are words that artists taught a model,
-//! [`diffusion`] is the mathematics of sampling, [`text`] makes ids of prompts, [`images`] are pictures
-//! in and out of files, [`look`] are looks into latent space, [`cut`] makes a film of a run, [`sheet`]
-//! compares recipes, [`cpu`] are the kernels for machines without a GPU, [`room`] and [`thrift`] look
-//! after memory, and [`session`] puts one thread with two channels around it all.
+//! [`diffusion`] is the mathematics of sampling, [`text`] makes ids of prompts and [`conditioning`] what
+//! the UNet reads of them, [`anatomy`] takes a word apart and [`attention`] tells where it looks,
+//! [`images`] are pictures in and out of files, [`look`] are looks into latent space, [`cut`] makes a
+//! film of a run, [`sheet`] compares recipes, [`cpu`] are the kernels for machines without a GPU, [`room`]
+//! and [`thrift`] look after memory, and [`session`] puts one thread with two channels around it all.
 //!
 //! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
 //! tensor.
