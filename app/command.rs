@@ -226,6 +226,8 @@ pub enum ConversionWish {
 pub enum ExportWish {
     /// The card that tells what it will be.
     Show(bool),
+    /// The same of the sheet.
+    ShowOfSheet(bool),
     Choose(FilmFormat, Cut),
     /// Asks where to.
     Start,

@@ -11,6 +11,8 @@ use engine::session::StopFlag;
 #[derive(Clone, Debug, Default)]
 pub struct Export {
     pub is_open: bool,
+    /// The film is that of the sheet's pictures, not of the run.
+    pub is_of_sheet: bool,
     pub format: FilmFormat,
     pub cut: Cut,
     pub phase: Phase,

@@ -90,8 +90,6 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
 }
 
 fn save_sheet(SheetToSave { model, vae, folder, made }: &SheetToSave) -> Result<PathBuf, String> {
-    let (vae, concepts, vary) = (vae.clone(), made.concepts.clone(), made.sheet.sides().cloned().collect());
-    let recipe = made.sheet.recipe.clone();
-    let provenance = Provenance { vae, concepts, vary, ..Provenance::new(model.as_str(), recipe) };
+    let provenance = made.provenance(model, vae.as_deref());
     save_new(folder, "sheet", &made.whole(), &provenance).map_err(|error| error.to_string())
 }

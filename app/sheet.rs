@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use engine::concepts::ConceptRef;
-use engine::images::{Grid, Pixels};
+use engine::cut::Cut;
+use engine::images::{Grid, Pane, Pixels, Provenance, Reel};
 use engine::recipe::Recipe;
 use engine::session::{Job, JobId};
 use engine::sheet::{Cell, Sheet, Vary};
@@ -135,6 +136,13 @@ impl Made {
         self.pictures.len() < self.cells.len()
     }
 
+    /// What is told of it in a file, but for the model.
+    pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
+        let vary = self.sheet.sides().cloned().collect();
+        let (concepts, vae) = (self.concepts.clone(), vae.map(str::to_owned));
+        Provenance { vae, concepts, vary, ..Provenance::new(model, self.sheet.recipe.clone()) }
+    }
+
     /// As far as it is filled, at a size for the canvas.
     pub fn picture(&self) -> &Arc<Pixels> {
         &self.picture
@@ -148,6 +156,21 @@ impl Made {
             grid.put(cell.column as u32, cell.row as u32, picture);
         }
         grid.picture().clone()
+    }
+}
+
+/// The pictures of a sheet one after the other, row by row, as a film.
+pub fn strip(sheet: &Sheet, pictures: &[Arc<Pixels>], cut: &Cut, provenance: Provenance) -> Reel {
+    let shots = sheet.cells().zip(pictures).map(|(cell, picture)| {
+        let caption = cut.has_captions.then(|| [sheet.label(&cell), String::new()]);
+        vec![Pane { picture: Arc::clone(picture), caption }]
+    });
+    Reel {
+        shots: shots.collect(),
+        size: (sheet.recipe.width, sheet.recipe.height),
+        fps: cut.fps,
+        playback: cut.playback,
+        provenance,
     }
 }
 

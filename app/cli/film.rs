@@ -41,7 +41,7 @@ pub struct FilmArgs {
 }
 
 impl FilmArgs {
-    fn wish(&self) -> Cut {
+    pub fn wish(&self) -> Cut {
         Cut {
             view: self.film_view,
             is_full: self.film_full,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use engine::cut::View;
 use engine::generate::{Pipeline, Progress};
-use engine::images::{Grid, Pane, Pixels, Provenance, Reel};
+use engine::images::{Grid, Pixels, Provenance};
 use engine::recipe::Recipe;
 use engine::session::StopFlag;
 use engine::sheet::{Sheet, Vary};
@@ -15,10 +15,11 @@ use serde_json::json;
 use super::args::RenderArgs;
 use super::concepts::Given;
 use super::files::Files;
-use super::film::{FilmArgs, write_films};
+use super::film::write_films;
 use super::models::source_of;
 use super::render::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, remarks};
 use super::{Failure, progress, recipe_json, say};
+use crate::sheet::strip;
 
 #[derive(Debug, Args)]
 pub struct SheetArgs {
@@ -64,7 +65,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     }
     files.write_picture(0, grid.picture(), &provenance)?;
     if let Some(film) = files.films.first() {
-        let reel = strip(&sheet, pictures, &provenance, &args.film);
+        let reel = strip(&sheet, &pictures, &args.film.wish(), provenance.clone());
         write_films([Some(film), None], &reel, &stop)?;
     }
     let path = files.pictures[0].display();
@@ -106,21 +107,6 @@ fn refuse_what_is_of_one_picture(args: &RenderArgs) -> Result<(), Failure> {
     given.iter().find(|(_, is_given)| *is_given).map_or(Ok(()), |(name, _)| {
         Err(Failure::usage(format!("{name} is of one picture and a sheet has many: use it with `render`")))
     })
-}
-
-/// The pictures one after the other, as a film.
-fn strip(sheet: &Sheet, pictures: Vec<Arc<Pixels>>, provenance: &Provenance, film: &FilmArgs) -> Reel {
-    let shots = sheet.cells().zip(pictures).map(|(cell, picture)| {
-        let caption = film.film_captions.then(|| [sheet.label(&cell), String::new()]);
-        vec![Pane { picture, caption }]
-    });
-    Reel {
-        shots: shots.collect(),
-        size: (sheet.recipe.width, sheet.recipe.height),
-        fps: film.film_fps,
-        playback: film.film_play,
-        provenance: provenance.clone(),
-    }
 }
 
 /// A sheet whose pictures are all there.

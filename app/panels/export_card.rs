@@ -17,16 +17,35 @@ const WIDTH: f32 = 300.0;
 
 /// The button in the film's head, and the card over it.
 pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    if state.run_to_export().is_none() && state.export.phase.stop().is_none() {
-        return;
+    if state.run_to_export().is_some() || state.export.phase.stop().is_some() {
+        let sentence = "Makes a GIF, a video or pictures of the film.";
+        opener_ui(text_button_ui(ui, None, "Export…", None), sentence, false, state, commands);
     }
-    let button = text_button_ui(ui, None, "Export…", None);
-    let sentence = "Makes a GIF, a video or pictures of the film.";
-    let button = if state.export.is_open { button } else { tip(button, "Export", None, sentence) };
+}
+
+/// The same for a sheet: its pictures one after the other.
+pub fn export_sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    if state.sheet_to_export().is_some() {
+        let sentence = "Makes a GIF, a video or numbered files of its pictures, one after the other.";
+        opener_ui(outlined_button_ui(ui, "As a film…", false), sentence, true, state, commands);
+    }
+}
+
+/// The card opens over the button that was pressed.
+fn opener_ui(
+    button: Response,
+    sentence: &str,
+    of_sheet: bool,
+    state: &AppState,
+    commands: &mut Vec<Command>,
+) {
+    let is_open = state.export.is_open && state.export.is_of_sheet == of_sheet;
+    let button = if is_open { button } else { tip(button, "Export", None, sentence) };
     if button.clicked() {
-        commands.push(Command::Export(ExportWish::Show(!state.export.is_open)));
+        let show = if of_sheet { ExportWish::ShowOfSheet } else { ExportWish::Show };
+        commands.push(Command::Export(show(!is_open)));
     }
-    if state.export.is_open {
+    if is_open {
         card_ui(&button, state, commands);
     }
 }
@@ -43,10 +62,12 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
         .show(|ui| {
             ui.set_width(WIDTH);
             ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
-            ui.label(RichText::new("Export the film").font(theme::heading()).color(Tokens::of(ui).text));
+            let is_sheet = state.export.is_of_sheet;
+            let head = if is_sheet { "The sheet as a film" } else { "Export the film" };
+            ui.label(RichText::new(head).font(theme::heading()).color(Tokens::of(ui).text));
             match state.export.phase.stop() {
                 Some(_) => progress_ui(ui, &state.export.phase, &mut wishes),
-                None => choices_ui(ui, &state.export, &mut wishes),
+                None => choices_ui(ui, &state.export, is_sheet, &mut wishes),
             }
         });
     if !is_open {
@@ -55,7 +76,7 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
     commands.extend(wishes.into_iter().map(Command::Export));
 }
 
-fn choices_ui(ui: &mut Ui, export: &Export, wishes: &mut Vec<ExportWish>) {
+fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<ExportWish>) {
     let (mut format, mut cut) = (export.format, export.cut);
     row_ui(ui, "Format", |ui, width| {
         select_ui(ui, "Film format", format.label(), format.hint(), width, |ui| {
@@ -67,11 +88,13 @@ fn choices_ui(ui: &mut Ui, export: &Export, wishes: &mut Vec<ExportWish>) {
             }
         });
     });
-    choice_ui(ui, "Shows", &View::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.view);
-    choice_ui(ui, "Steps", &STEPS, &mut cut.is_full);
-    choice_ui(ui, "Captions", &CAPTIONS, &mut cut.has_captions);
+    if !is_sheet {
+        choice_ui(ui, "Shows", &View::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.view);
+        choice_ui(ui, "Steps", &STEPS, &mut cut.is_full);
+    }
+    choice_ui(ui, "Captions", if is_sheet { &SHEET_CAPTIONS } else { &CAPTIONS }, &mut cut.has_captions);
     if matches!(format, FilmFormat::Gif | FilmFormat::Apng | FilmFormat::Mp4) {
-        pace_ui(ui, &mut cut);
+        pace_ui(ui, if is_sheet { "pictures a second" } else { "steps a second" }, &mut cut);
         choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
     }
     if (format, cut) != (export.format, export.cut) {
@@ -111,6 +134,10 @@ const CAPTIONS: [(bool, &str, &str); 2] = [
     (false, "None", "Pictures alone."),
     (true, "Step and σ", "Under each picture, in a strip of their own."),
 ];
+const SHEET_CAPTIONS: [(bool, &str, &str); 2] = [
+    (false, "None", "Pictures alone."),
+    (true, "What differs", "Under each picture, in a strip of their own."),
+];
 
 fn progress_ui(ui: &mut Ui, phase: &Phase, wishes: &mut Vec<ExportWish>) {
     let (doing, fraction) = match phase {
@@ -127,7 +154,7 @@ fn progress_ui(ui: &mut Ui, phase: &Phase, wishes: &mut Vec<ExportWish>) {
     }
 }
 
-fn pace_ui(ui: &mut Ui, cut: &mut Cut) {
+fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut Cut) {
     row_ui(ui, "Speed", |ui, _| {
         let limits = f64::from(*FPS.start())..=f64::from(*FPS.end());
         let number =
@@ -135,7 +162,7 @@ fn pace_ui(ui: &mut Ui, cut: &mut Cut) {
         let mut value = f64::from(cut.fps);
         number_ui(ui, &number, &mut value);
         cut.fps = value as u32;
-        note_ui(ui, "steps a second", theme::small(), Tokens::of(ui).dim);
+        note_ui(ui, unit, theme::small(), Tokens::of(ui).dim);
     });
 }
 

@@ -3,6 +3,7 @@
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
 use engine::sheet::Vary;
 
+use super::export_card::export_sheet_ui;
 use crate::command::{Command, SheetWish};
 use crate::sheet::{Made, Phase, Side};
 use crate::state::AppState;
@@ -28,6 +29,8 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
     if let Some(made) = state.sheet.made.as_ref().filter(|made| made.phase != Phase::Making) {
         made_ui(ui, made, &mut wishes);
+        ui.add_space(theme::GAP_S);
+        export_sheet_ui(ui, state, commands);
     }
     commands.extend(wishes.into_iter().map(Command::Sheet));
 }

@@ -95,8 +95,7 @@ impl AppState {
 
     /// Keeps what there is of the sheet, and goes on with what waited for it.
     fn end_sheet(&mut self) -> Vec<Effect> {
-        let card = self.card();
-        let (model, vae) = card.map_or_else(Default::default, |card| (card.name.clone(), card.vae.clone()));
+        let (model, vae) = self.names_of_model();
         let Some(made) = &mut self.sheet.made else { return Vec::new() };
         made.phase = if made.at_hand().is_none() { Phase::Finished } else { Phase::Stopped };
         let mut effects = Vec::new();

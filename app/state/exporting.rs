@@ -9,6 +9,7 @@ use super::AppState;
 use crate::command::{Effect, ExportWish};
 use crate::export::{FilmNews, FilmOrder, Phase, folder_of, with_ending};
 use crate::run::Run;
+use crate::sheet::{self, Made, strip};
 
 impl AppState {
     /// The run that a film can be made of: one that is over and has steps.
@@ -16,10 +17,20 @@ impl AppState {
         self.run.as_ref().filter(|run| !run.is_live() && !run.frames.is_empty())
     }
 
+    /// The sheet that a film can be made of: one that is over.
+    pub fn sheet_to_export(&self) -> Option<&Made> {
+        let is_over = |made: &&Made| made.phase != sheet::Phase::Making && made.pictures.len() > 1;
+        self.sheet.made.as_ref().filter(is_over)
+    }
+
     pub(super) fn handle_export(&mut self, wish: ExportWish) -> Vec<Effect> {
         match wish {
-            ExportWish::Show(is_open) => {
+            ExportWish::Show(is_open) | ExportWish::ShowOfSheet(is_open) => {
                 self.export.is_open = is_open;
+                // The dialog may still ask where to when the card is closed.
+                if is_open {
+                    self.export.is_of_sheet = matches!(wish, ExportWish::ShowOfSheet(_));
+                }
                 if self.export.phase.stop().is_none() {
                     self.export.phase = Phase::Idle;
                 }
@@ -32,10 +43,13 @@ impl AppState {
                 }
             }
             ExportWish::Start => {
-                let Some(run) = self.run_to_export() else { return Vec::new() };
-                let (format, seed) = (self.export.format, run.recipe.seed);
-                let name =
-                    format!("{seed}{}", if format == FilmFormat::ContactSheet { "-steps" } else { "" });
+                let format = self.export.format;
+                let end = if format == FilmFormat::ContactSheet { "-steps" } else { "" };
+                let name = match self.export.is_of_sheet {
+                    true => self.sheet_to_export().map(|made| format!("{}-sheet", made.sheet.recipe.seed)),
+                    false => self.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
+                };
+                let Some(name) = name else { return Vec::new() };
                 return vec![Effect::PickFilm { format, name, folder: self.settings.output_folder() }];
             }
             ExportWish::Cancel => {
@@ -53,10 +67,13 @@ impl AppState {
     }
 
     pub(super) fn export_to(&mut self, path: PathBuf) -> Vec<Effect> {
-        let Some(run) = self.run_to_export() else { return Vec::new() };
         if self.export.phase.stop().is_some() {
             return Vec::new();
         }
+        if self.export.is_of_sheet {
+            return self.export_sheet_to(path);
+        }
+        let Some(run) = self.run_to_export() else { return Vec::new() };
         let picture = self.film.picture.unwrap_or(0);
         let (job, cut, stop) = (run.job.id, self.export.cut, StopFlag::default());
         let finished = run.pictures.get(picture).cloned();
@@ -65,22 +82,35 @@ impl AppState {
         vec![Effect::Send(Request::Cut { job, picture, finished, cut, stop })]
     }
 
+    /// Its pictures are at hand, so that the engine has nothing to do.
+    fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
+        let Some(made) = self.sheet_to_export() else { return Vec::new() };
+        let (model, vae) = self.names_of_model();
+        let provenance = made.provenance(&model, vae.as_deref());
+        let reel = strip(&made.sheet, &made.pictures, &self.export.cut, provenance);
+        self.write(reel, with_ending(path, self.export.format), StopFlag::default())
+    }
+
     pub(super) fn receive_cut(&mut self, event: CutEvent) -> Vec<Effect> {
         let Phase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
         match event {
             CutEvent::Came { fraction: now } => *fraction = now,
             CutEvent::Done(reel) => {
                 let (path, stop) = (path.clone(), stop.clone());
-                let reel = Box::new(Reel { provenance: self.provenance(), ..*reel });
-                let order =
-                    FilmOrder { reel, format: self.export.format, path: path.clone(), stop: stop.clone() };
-                self.export.phase = Phase::Writing { path, fraction: 0.0, stop };
-                return vec![Effect::WriteFilm(order)];
+                let reel = Reel { provenance: self.provenance(), ..*reel };
+                return self.write(reel, path, stop);
             }
             CutEvent::Stopped => self.export.phase = Phase::Idle,
             CutEvent::Failed { text } => self.export.phase = Phase::Failed { text },
         }
         Vec::new()
+    }
+
+    fn write(&mut self, reel: Reel, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
+        let (reel, format) = (Box::new(reel), self.export.format);
+        let order = FilmOrder { reel, format, path: path.clone(), stop: stop.clone() };
+        self.export.phase = Phase::Writing { path, fraction: 0.0, stop };
+        vec![Effect::WriteFilm(order)]
     }
 
     pub(super) fn receive_film(&mut self, news: FilmNews) {
@@ -97,8 +127,12 @@ impl AppState {
     fn provenance(&self) -> Provenance {
         let Some(run) = &self.run else { return Provenance::default() };
         let recipe = run.recipe.of_picture(self.film.picture.unwrap_or(0) as u32);
-        let card = self.card();
-        let model = card.map_or("", |card| card.name.as_str());
-        Provenance { vae: card.and_then(|card| card.vae.clone()), ..Provenance::new(model, recipe) }
+        let (model, vae) = self.names_of_model();
+        Provenance { vae, ..Provenance::new(model.as_str(), recipe) }
+    }
+
+    /// The model that is open and the VAE over it.
+    pub(super) fn names_of_model(&self) -> (String, Option<String>) {
+        self.card().map_or_else(Default::default, |card| (card.name.clone(), card.vae.clone()))
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{Command, Effect, SheetWish};
+use app::command::{Command, Effect, ExportWish, News, SheetWish};
 use app::problems::Place;
 use app::settings::{Settings, Tab, WindowLayout};
 use app::sheet::{Phase, Side};
 use app::state::AppState;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use engine::images::{Pixels, read_recipe};
+use engine::cut::Cut;
+use engine::images::{FilmFormat, Pixels, read_recipe};
 use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 
@@ -110,6 +111,38 @@ fn a_cancelled_sheet_keeps_what_came_and_a_failure_is_told() {
     let (first, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
     assert!(hear(&mut state, first, JobEvent::Failed { text: "Too large".into() }).is_empty());
     assert_eq!(state.problem_at(Place::Run).as_deref(), Some("Too large"));
+}
+
+#[test]
+fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
+    let mut state = opened();
+    across(&mut state, "cfg", "1, 4, 9");
+    let mut effects = ask(&mut state, SheetWish::Make);
+    while let Some((id, _)) = asked(&effects) {
+        assert!(state.sheet_to_export().is_none(), "it is not over");
+        effects = finish(&mut state, id, 90);
+    }
+    let export = |state: &mut AppState, wish| state.handle(Command::Export(wish));
+    export(&mut state, ExportWish::ShowOfSheet(true));
+    let cut = Cut { has_captions: true, fps: 3, ..Cut::default() };
+    export(&mut state, ExportWish::Choose(FilmFormat::Gif, cut));
+    let effects = export(&mut state, ExportWish::Start);
+    assert!(
+        matches!(&effects[..], [Effect::PickFilm { name, .. }] if name.ends_with("-sheet")),
+        "{effects:?}"
+    );
+    export(&mut state, ExportWish::Show(false));
+    let effects = state.receive(News::FilmPicked("/films/strip".into()));
+    let [Effect::WriteFilm(order)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(
+        (order.path.to_str(), order.reel.fps, order.reel.shots.len()),
+        (Some("/films/strip.gif"), 3, 3)
+    );
+    let said = order.reel.shots[1][0].caption.as_ref().map(|caption| caption[0].as_str());
+    assert_eq!(said, Some("Guidance 4"));
+    assert_eq!((order.reel.provenance.model.as_str(), order.reel.provenance.vary.len()), ("Built-in", 1));
+    export(&mut state, ExportWish::Show(true));
+    assert!(export(&mut state, ExportWish::Start).is_empty(), "there is no run");
 }
 
 #[test]

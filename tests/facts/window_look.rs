@@ -228,6 +228,22 @@ fn the_film_to_be_exported() {
 }
 
 #[test]
+fn a_sheet_as_a_film() {
+    let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
+    let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let mut desk = Desk::opened(easel, Settings { window, ..settings(ThemeChoice::Light, recipe) });
+    desk.harness.get_by_label("Make the sheet").click();
+    for at in 0..4 {
+        let (id, _) = desk.job();
+        let (pictures, elapsed) = (vec![tide(128, 1.0, at)], Duration::from_secs(1));
+        desk.tell_job(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
+    }
+    desk.harness.get_by_label("As a film…").click();
+    snapshot(&mut desk, "sheet_film_light");
+}
+
+#[test]
 fn two_runs_beside_one_another() {
     let Some(easel) = easel([1440.0, 900.0], 1.0, egui::Theme::Dark) else { return };
     let mut desk = held(easel, ThemeChoice::Dark);
