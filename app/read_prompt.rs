@@ -1,9 +1,11 @@
 //! A prompt as the model reads it, for the panels that show it.
 
+use std::ops::RangeInclusive;
+
 use engine::recipe::Recipe;
 use engine::text::{Mark, Tokenized, Words};
 
-/// What a prompt comes to at the first step.
+/// What a prompt comes to at a step of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadPrompt {
     /// As it was written.
@@ -12,13 +14,26 @@ pub struct ReadPrompt {
     pub parts: Vec<(f32, Tokenized)>,
     /// Words of the prompt that are concepts, or look like some.
     pub marks: Vec<Mark>,
+    /// The steps, from 0, at which it comes to just this.
+    pub steps: RangeInclusive<usize>,
+    /// True if it comes to something else at others.
+    pub changes: bool,
 }
 
 impl ReadPrompt {
-    /// The prompt of a recipe, which AND may compose.
-    pub fn new(words: &Words, recipe: &Recipe) -> Self {
+    /// The prompt of a recipe at a step, which AND may compose.
+    pub fn new(words: &Words, recipe: &Recipe, step: usize) -> Self {
         let Recipe { prompt, text, steps, .. } = recipe;
-        Self::of_parts(words, prompt, words.read_at(prompt, text, *steps as usize, 0))
+        let parts = words.read_at(prompt, text, *steps as usize, step);
+        let read = Self::of_parts(words, prompt, parts);
+        // Only a bracket makes a prompt change.
+        if !prompt.contains('[') {
+            return read;
+        }
+        let ends = words.stretches(prompt, text, *steps as usize);
+        let at = ends.iter().position(|&end| step <= end).unwrap_or(ends.len() - 1);
+        let first = if at == 0 { 0 } else { ends[at - 1] + 1 };
+        Self { steps: first..=ends[at], changes: ends.len() > 1, ..read }
     }
 
     /// Its negative prompt, where AND is a word.
@@ -29,7 +44,8 @@ impl ReadPrompt {
     }
 
     fn of_parts(words: &Words, prompt: &str, parts: Vec<(f32, Tokenized)>) -> Self {
-        Self { prompt: prompt.to_owned(), parts, marks: words.marks(prompt) }
+        let (prompt, marks) = (prompt.to_owned(), words.marks(prompt));
+        Self { prompt, parts, marks, steps: 0..=usize::MAX, changes: false }
     }
 
     /// Tokens that are read.

@@ -63,7 +63,7 @@ impl Run {
     pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>, words: Option<&Words>) -> Self {
         Self {
             job,
-            read: words.map(|words| Arc::new(ReadPrompt::new(words, &recipe))),
+            read: words.map(|words| Arc::new(ReadPrompt::new(words, &recipe, 0))),
             parent,
             name: String::new(),
             start_step: recipe.start_step() as usize,
@@ -82,7 +82,7 @@ impl Run {
     /// Another model is open from here on, which makes what still waits.
     pub fn change_model(&mut self, words: Option<&Words>) {
         let words = words.filter(|_| self.phase == Phase::Waiting);
-        self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe)));
+        self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe, 0)));
     }
 
     pub fn is_live(&self) -> bool {

@@ -226,6 +226,7 @@ impl AppState {
             self.hide_sheet();
         }
         let mut effects = self.carry_out(command);
+        self.follow_film();
         self.light();
         effects.extend(self.look());
         effects

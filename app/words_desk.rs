@@ -30,13 +30,13 @@ pub struct Saving {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     At(Stand),
-    /// In `[a:b:0.5]`, its turn comes after the first step.
+    /// In `[a:b:0.5]`, its turn comes at another step than the one that is shown.
     Later,
     /// Not in the prompt, or in what is not read of it.
     Gone,
 }
 
-/// A token of the prompt as it is read at the first step.
+/// A token of the prompt as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stand {
     /// Of those that AND composes.

@@ -93,10 +93,23 @@ fn written_ui(
             commands.push(Command::Words(WordsWish::Choose(state.anchor_at(stand))));
             commands.push(open_tab(ui, Tab::Words));
         }
+        steps_ui(ui, read);
     }
     warnings_ui(ui, text, mark);
     cut_ui(ui, read.map(|(read, _)| read.as_ref()));
     shown.response
+}
+
+/// Says which steps the chips are of, where the prompt says something else at others.
+fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
+    if !read.changes {
+        return;
+    }
+    let (first, last) = (read.steps.start() + 1, read.steps.end() + 1);
+    let steps =
+        if first == last { format!("At step {first}.") } else { format!("At steps {first} to {last}.") };
+    let text = format!("{steps} For others, point at them in the film.");
+    note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
 
 /// Where the concepts of a text are; it was looked through when it was read, unless it is newer.

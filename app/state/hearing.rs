@@ -13,6 +13,7 @@ impl AppState {
     /// Takes in what happened, and says what is to be done about it.
     pub fn receive(&mut self, news: impl Into<News>) -> Vec<Effect> {
         let mut effects = self.take_in(news.into());
+        self.follow_film();
         self.light();
         effects.extend(self.look());
         effects

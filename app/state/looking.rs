@@ -203,8 +203,10 @@ impl AppState {
     /// long as it is this one, since while a slider is dragged the answers come behind.
     pub fn word_stages(&self, stand: Stand) -> Option<Result<&WordStages, &str>> {
         let (look, stages) = self.looking.word()?;
-        let Look::Word { recipe, part, place, .. } = look else { return None };
-        let is_this = recipe.prompt == self.recipe.prompt && (*part, *place) == (stand.part, stand.place);
+        let Look::Word { recipe, step, part, place, .. } = look else { return None };
+        let is_read = self.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
+        let is_same = recipe.prompt == self.recipe.prompt && (*part, *place) == (stand.part, stand.place);
+        let is_this = is_read && is_same;
         is_this.then_some(stages)
     }
 
@@ -218,7 +220,8 @@ impl AppState {
     fn word_looked_into(&self) -> Option<Look> {
         let Stand { part, place } = self.stand_of(self.words_desk.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.recipe.edits);
-        Some(Look::Word { recipe, concepts: self.concepts.clone(), step: 0, part, place })
+        let step = *self.prompt.as_ref()?.steps.start();
+        Some(Look::Word { recipe, concepts: self.concepts.clone(), step, part, place })
     }
 
     /// What of the recipe changes what words become.

@@ -30,10 +30,10 @@ impl AppState {
         let has_new_edits = recipe.edits != before.edits;
         self.recipe = recipe;
         if is_read_otherwise || is_other_prompt {
-            self.prompt = self.read(ReadPrompt::new);
+            self.prompt = self.read_prompt();
         }
         if is_read_otherwise || self.recipe.negative_prompt != before.negative_prompt {
-            self.negative_prompt = self.read(ReadPrompt::negative);
+            self.negative_prompt = self.read_negative();
         }
         if is_read_otherwise || has_new_edits || is_other_prompt {
             self.find_edits();
@@ -41,13 +41,36 @@ impl AppState {
     }
 
     pub(super) fn read_prompts(&mut self) {
-        self.prompt = self.read(ReadPrompt::new);
-        self.negative_prompt = self.read(ReadPrompt::negative);
+        self.prompt = self.read_prompt();
+        self.negative_prompt = self.read_negative();
         self.find_edits();
     }
 
-    fn read(&self, how: fn(&Words, &Recipe) -> ReadPrompt) -> Option<Arc<ReadPrompt>> {
-        Some(Arc::new(how(self.words.as_ref()?, &self.recipe)))
+    /// Where the prompt says something else at the step of the film that is looked at, that is shown.
+    pub(super) fn follow_film(&mut self) {
+        let step = self.step_read();
+        if self.prompt.as_ref().is_some_and(|read| read.changes && !read.steps.contains(&step)) {
+            self.prompt = self.read_prompt();
+            self.find_edits();
+        }
+    }
+
+    /// The step that the prompt is read for: the one that is looked at, if its run has this prompt.
+    fn step_read(&self) -> usize {
+        let has_prompt = |recipe: &Recipe| {
+            (&recipe.prompt, recipe.text, recipe.steps)
+                == (&self.recipe.prompt, self.recipe.text, self.recipe.steps)
+        };
+        let run = self.run.as_ref().filter(|run| has_prompt(&run.recipe));
+        run.and_then(|_| self.looked_at()).unwrap_or(0)
+    }
+
+    fn read_prompt(&self) -> Option<Arc<ReadPrompt>> {
+        Some(Arc::new(ReadPrompt::new(self.words.as_ref()?, &self.recipe, self.step_read())))
+    }
+
+    fn read_negative(&self) -> Option<Arc<ReadPrompt>> {
+        Some(Arc::new(ReadPrompt::negative(self.words.as_ref()?, &self.recipe)))
     }
 
     fn find_edits(&mut self) {
@@ -68,7 +91,7 @@ impl AppState {
         self.words_desk.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
     }
 
-    /// Where a token stands at the first step.
+    /// Where a token stands in what is read of the prompt.
     pub fn stand_of(&self, at: &Anchor) -> Option<Stand> {
         let read = self.prompt.as_ref()?;
         let mut parts = read.parts.iter().enumerate();

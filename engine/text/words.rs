@@ -99,7 +99,17 @@ impl Words {
         script.parts.iter().map(read).collect()
     }
 
-    /// The same for a prompt that AND does not compose, as [`Self::read_whole`] reads it.
+    /// The last step, from 0, of each stretch of a run over which a prompt says the same, in order.
+    pub fn stretches(&self, prompt: &str, options: &TextOptions, steps: usize) -> Vec<usize> {
+        let script = parse(prompt, options.weights, steps);
+        let scenes = script.parts.iter().flat_map(|part| &part.scenes);
+        let mut ends: Vec<usize> = scenes.map(|scene| scene.last_step.min(steps.saturating_sub(1))).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// What a prompt says at one step that AND does not compose, as [`Self::read_whole`] reads it.
     pub fn read_whole_at(&self, prompt: &str, options: &TextOptions, steps: usize, step: usize) -> Tokenized {
         self.read_part_at(&parse_part(prompt, options.weights, steps), options, prompt, step)
     }

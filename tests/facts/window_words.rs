@@ -358,7 +358,7 @@ fn a_keystroke_becomes_chips_within_five_milliseconds_at_a_thousand_tokens() {
     desk.harness.run();
     let state = desk.harness.state().state.clone();
     let words = state.words.clone().expect("words");
-    let read = ReadPrompt::new(&words, &state.recipe);
+    let read = ReadPrompt::new(&words, &state.recipe, 0);
     assert!((900..1200).contains(&read.used()), "{}", read.used());
 
     let ctx = egui::Context::default();

@@ -215,3 +215,29 @@ pub const HOSTILE: [&str; 8] = [
 pub fn long() -> String {
     "a fox, ".repeat(3334)
 }
+
+#[test]
+fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
+    let mut state = desk("a [puppy:cat:5] at night", &["cat=fox"]);
+    let says = |state: &AppState, word: &str| {
+        let read = state.prompt.as_ref().expect("it is read");
+        read.parts[0].1.tokens().any(|(_, token)| &read.prompt[token.range.clone()] == word)
+    };
+    assert!(says(&state, "puppy") && !says(&state, "cat"));
+    assert_eq!(state.words_desk.standings, [Standing::Later]);
+    let (job, ..) = generate(&mut state);
+    started(&mut state, job);
+    // A1111 counts so that step 5, from 0, is the first one's still.
+    for (step_shown, word) in [(5, "puppy"), (6, "cat"), (19, "cat")] {
+        step(&mut state, job, step_shown);
+        state.handle(Command::HoverStep(Some(step_shown)));
+        assert!(says(&state, word), "{word} at step {step_shown}");
+    }
+    assert_eq!(state.words_desk.standings, [at(2)]);
+    let read = state.prompt.as_ref().expect("it is read");
+    assert_eq!((read.steps.clone(), read.changes), (6..=19, true));
+    state.handle(Command::HoverStep(None));
+    assert!(says(&state, "puppy"));
+    retype(&mut state, "a [puppy]");
+    assert!(!state.prompt.as_ref().expect("it is read").changes, "brackets that only weigh");
+}
