@@ -141,7 +141,11 @@ fn harness(
     let concept_folders = Some(settings.concept_folders.clone().unwrap_or_default());
     let output_folder = Some(folder.join("pictures"));
     let settings = Settings { output_folder, concept_folders, hub_cache_hidden: true, ..settings };
-    let harness = builder.build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
+    // Icons are read by a thread: on a busy machine it takes a few frames until they are there.
+    const MOST_STEPS: u64 = 32;
+    let harness = builder
+        .with_max_steps(MOST_STEPS)
+        .build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
     (harness, home)
 }
 
