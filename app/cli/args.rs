@@ -6,13 +6,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::device::{DeviceChoice, Place, Precision};
 
-use super::concepts::ConceptArgs;
-use super::film::FilmArgs;
+use super::concept_args::ConceptArgs;
+use super::film_args::FilmArgs;
 use super::sampling_args::SamplingArgs;
-use super::sheet::SheetArgs;
 use super::text_args::TextArgs;
 use super::tokens::TokensArgs;
 use super::words::WordsArgs;
+use super::xy_plot::SheetArgs;
 use crate::hub::{MAIN, STABLE_DIFFUSION_1_5};
 
 /// A studio for Stable Diffusion that shows its work. Without a command it opens its window.

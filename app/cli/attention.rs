@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use engine::attention::spotlight;
-use engine::generate::{Generated, Pipeline};
 use engine::images::{Grid, Provenance, replace_png};
-use engine::session::StopFlag;
+use engine::inspect::attention_maps::spotlight;
+use engine::pipeline::StopFlag;
+use engine::pipeline::{Generated, Pipeline};
 
 use super::{Failure, progress};
 

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::bench::random_sd15;
-use engine::generate::{GenerateError, Pipeline, Progress};
+use engine::pipeline::StopFlag;
+use engine::pipeline::random_sd15;
+use engine::pipeline::{GenerateError, Pipeline, Progress};
+use engine::prompt::Source;
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
-use engine::text::Source;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::args::BenchArgs;
 use super::bench_load::bench_load;
 use super::bench_orders::bench_orders;
-use super::{Failure, memory, progress, render, say};
+use super::{Failure, peak_memory, progress, render, say};
 
 /// Asks for Stable Diffusion 1.5 in shape, with random weights.
 const SD15_RANDOM: &str = "sd15-random";
@@ -140,7 +140,7 @@ fn measure_with(
         first_preview_secs: median(first_preview),
         stop_secs: median(stop),
         load_secs,
-        peak_memory_bytes: memory::peak_bytes(),
+        peak_memory_bytes: peak_memory::peak_bytes(),
         model: card.name.clone(),
         device: card.device.name.clone(),
         threads: thread::available_parallelism().map_or(1, usize::from),
@@ -158,7 +158,7 @@ fn time_nearest(pipeline: &Pipeline) -> Result<f64, Failure> {
 }
 
 struct TimedPicture {
-    timings: engine::generate::Timings,
+    timings: engine::pipeline::Timings,
     generate_secs: f64,
     first_preview_secs: f64,
 }

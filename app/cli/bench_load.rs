@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use engine::checkpoint::ModelSource;
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
 use serde::Serialize;
 use serde_json::json;
 
 use super::args::BenchArgs;
 use super::bench::median;
 use super::models::source_of;
-use super::{Failure, memory, render, say};
+use super::{Failure, peak_memory, render, say};
 
 /// Medians, and what they were measured on.
 #[derive(Debug, Serialize)]
@@ -58,7 +58,7 @@ pub fn bench_load(args: &BenchArgs) -> Result<(), Failure> {
     let file_bytes = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
     let (held_bytes, card) = (first.held_bytes(), first.card().clone());
     // The peak is to be that of one opening.
-    let peak_memory_bytes = memory::peak_bytes();
+    let peak_memory_bytes = peak_memory::peak_bytes();
     drop(first);
 
     // In turn, so that both have the same neighbours.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::ConvertArgs;
 use super::{Failure, progress, say};
-use crate::conversion::convert;
+use crate::features::convert::convert;
 
 /// Converts every file that it can, and fails if there was one that it could not.
 pub fn convert_all(args: &ConvertArgs) -> Result<(), Failure> {

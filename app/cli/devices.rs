@@ -1,7 +1,7 @@
 //! `tidepool devices`: the adapters, what each can do, which one is used and why.
 
-use engine::check::{Finding, check};
 use engine::device::{AdapterCard, AdapterKind, DeviceCard, DeviceChoice, adapters, choose};
+use engine::inspect::device_check::{Finding, check};
 use serde_json::json;
 
 use super::args::DevicesArgs;

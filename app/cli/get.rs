@@ -4,13 +4,13 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use engine::session::StopFlag;
+use engine::pipeline::StopFlag;
 use serde_json::{Value, json};
 
 use super::args::GetArgs;
 use super::{Failure, progress, render, say};
+use crate::features::settings::models_folder;
 use crate::hub::{Access, Digest, Doing, FetchError, Hub, Patience, Plan, Wish, in_words};
-use crate::settings::models_folder;
 
 pub fn get(args: &GetArgs) -> Result<(), Failure> {
     let repository = args.model.parse().map_err(Failure::usage)?;

@@ -13,9 +13,10 @@ use image::{ImageError, ImageFormat, ImageReader};
 use serde_json::{Value, json};
 
 use super::args::InspectArgs;
-use super::weights::{self, ConceptFacts, ModelFolder, Weights};
+use super::weight_info;
+use super::weight_info::{ConceptFacts, ModelFolder, Weights};
 use super::{Failure, recipe_json, render, say};
-use crate::chores::is_model_file;
+use crate::window::tasks::is_model_file;
 
 /// What a path turned out to be.
 enum Found {
@@ -61,7 +62,7 @@ fn look_at(path: &Path) -> Result<Found, Failure> {
         _ => refused(format!("It cannot be looked at ({error}): check its permissions")),
     })?;
     if about.is_dir() {
-        return weights::read_model_folder(path).map(Found::Model).map_err(refused);
+        return weight_info::read_model_folder(path).map(Found::Model).map_err(refused);
     }
     if !about.is_file() {
         return Err(refused("This is a pipe or a device: save what it gives as a file first".to_owned()));
@@ -80,7 +81,7 @@ fn look_at(path: &Path) -> Result<Found, Failure> {
     // Eight bytes of length, then JSON; a zip archive; a pickle.
     let is_weights = start.get(8) == Some(&b'{') || start.starts_with(b"PK") || start.starts_with(b"\x80");
     if is_weights || is_model_file(path) {
-        return weights::look_into(path).map(Found::Weights).map_err(Failure::failed);
+        return weight_info::look_into(path).map(Found::Weights).map_err(Failure::failed);
     }
     Err(refused("Tidepool knows pictures, weight files and model folders, and this is none".to_owned()))
 }
@@ -226,7 +227,7 @@ fn counts_of(file: &Weights) -> String {
 }
 
 fn rows_of(file: &Weights) -> String {
-    let row = |row: &weights::TensorRow| {
+    let row = |row: &weight_info::TensorRow| {
         format!("  {:<6}{:<22} {}\n", row.dtype, format!("{:?}", row.shape), row.name)
     };
     file.shapes.iter().map(row).collect()

@@ -3,27 +3,28 @@
 //! Results go to stdout, progress and remarks to stderr. The exit status is 0, 1 when something
 //! failed, 2 when the command line itself cannot be meant.
 
+pub(crate) mod concept_args;
+pub(crate) mod film_args;
+pub(crate) mod output_files;
+pub(crate) mod peak_memory;
+pub(crate) mod weight_info;
+pub(crate) mod xy_plot;
+
 mod args;
 mod attention;
 mod bench;
 mod bench_load;
 mod bench_orders;
-mod concepts;
 mod convert;
 mod devices;
-mod files;
-mod film;
 mod get;
 mod inspect;
-mod memory;
 mod models;
 mod progress;
 mod render;
 mod sampling_args;
-mod sheet;
 mod text_args;
 mod tokens;
-mod weights;
 mod words;
 
 use std::fmt::Display;
@@ -62,7 +63,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         None => open_window(),
         Some(Command::Render(args)) => render::render(&args),
-        Some(Command::Sheet(args)) => sheet::sheet(&args),
+        Some(Command::Sheet(args)) => xy_plot::sheet(&args),
         Some(Command::Tokens(args)) => tokens::tokens(&args),
         Some(Command::Words(args)) => words::words(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),

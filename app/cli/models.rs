@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::args::ModelsArgs;
 use super::{Failure, say};
-use crate::library::{Catalogue, Entry, Found, Notes, Shelves, find, hub_cache, scan};
-use crate::panels::size_in_words;
-use crate::settings::{Settings, config_folder};
+use crate::features::settings::{Settings, config_folder};
+use crate::library::{Catalogue, Entry, Found, Notes, Shelves, find_by_name, hub_cache, scan};
+use crate::window::top_bar::size_in_words;
 
 pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
     let (mut notes, mut catalogue) = look(args.folder.as_deref());

@@ -8,23 +8,24 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
-use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress, Timings};
+use engine::diffusion::Film;
 use engine::images::{FoundFilm, Provenance, read_trace};
+use engine::memory::low_memory::Thrift;
+use engine::pipeline::{GenerateError, Generated, Pipeline, Progress, Timings};
+use engine::pipeline::{ModelCard, StopFlag};
+use engine::prompt::Mixed;
 use engine::recipe::{Recipe, RecipeError, Start, strength_of};
-use engine::session::{ModelCard, StopFlag};
-use engine::text::Mixed;
-use engine::thrift::Thrift;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
-use super::concepts::Given;
-use super::files::{Files, check_writable};
+use super::concept_args::Given;
 use super::models::source_of;
+use super::output_files::{Files, check_writable};
 use super::sampling_args::unheard;
 use super::{Failure, attention, progress, recipe_json, say};
-use crate::beginning::beginning;
+use crate::ui::format::beginning;
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;

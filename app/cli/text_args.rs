@@ -1,8 +1,8 @@
 //! How a prompt is read, edited and mixed, on the command line.
 
 use clap::Args as ClapArgs;
+use engine::prompt::{EmbeddingEdit, LongPrompt, MixWay, Mixed, Weights};
 use engine::recipe::Recipe;
-use engine::text::{EmbeddingEdit, LongPrompt, MixWay, Mixed, Weights};
 
 use super::args::one_of;
 

@@ -1,13 +1,13 @@
 //! `tidepool tokens`: a prompt as the text encoder sees it.
 
 use clap::Args as ClapArgs;
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
+use engine::prompt::{Chunk, Token, Tokenized, Words};
 use engine::recipe::Recipe;
-use engine::text::{Chunk, Token, Tokenized, Words};
 use serde_json::{Value, json};
 
 use super::args::ModelArgs;
-use super::concepts::{ConceptArgs, Given};
+use super::concept_args::{ConceptArgs, Given};
 use super::models::source_of;
 use super::render::open;
 use super::text_args::ReadingArgs;

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use engine::anatomy::Near;
 use engine::concepts::save;
-use engine::generate::Pipeline;
+use engine::inspect::token::Near;
+use engine::pipeline::Pipeline;
+use engine::prompt::{EmbeddingEdit, Source, TextOptions, token_selection};
 use engine::recipe::Recipe;
-use engine::text::{EmbeddingEdit, Source, TextOptions, surgery};
 use serde_json::json;
 
 use super::args::ModelArgs;
-use super::concepts::{ConceptArgs, Given};
+use super::concept_args::{ConceptArgs, Given};
 use super::models::source_of;
 use super::render::open;
 use super::{Failure, say};
@@ -98,8 +98,9 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
 /// The words that are edited, in the order of their vectors: that of the prompt.
 fn edited_words(pipeline: &Pipeline, args: &WordsArgs) -> Vec<String> {
     let text = pipeline.tokenize(&args.word);
-    let place =
-        |edit: &EmbeddingEdit| Some((surgery::find(&args.word, &text, &edit.at)?, edit.at.to_string()));
+    let place = |edit: &EmbeddingEdit| {
+        Some((token_selection::find(&args.word, &text, &edit.at)?, edit.at.to_string()))
+    };
     let places: BTreeMap<_, _> = args.edits.iter().filter_map(place).collect();
     places.into_values().collect()
 }

@@ -4,13 +4,13 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::folder::{Filling, done, is_complete};
+use super::download_folder::{Filling, done, is_complete};
+use super::http::{Answer, Head, Hub, Question};
 use super::listing::Listing;
-use super::part::{Part, came};
-use super::persistence::{Doing, Persistence, Progress, Trouble, Watch};
+use super::partial_file::{Part, came};
 use super::plan::choose;
 use super::repository::percent_encoded;
-use super::wire::{Answer, Head, Hub, Question};
+use super::retry::{Doing, Persistence, Progress, Trouble, Watch};
 use super::{Digest, FetchError, Form, Plan, Repository, Wanted, Wish};
 
 /// A repository of ten thousand files is described in less.

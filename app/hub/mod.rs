@@ -12,30 +12,31 @@
 //! Requests, answers and the hub's own names for them are those of `huggingface_hub`'s documentation
 //! and of its source (`constants.py`, `file_download.py`).
 
+pub(crate) mod download_folder;
+pub(crate) mod http;
+pub(crate) mod job;
+pub(crate) mod partial_file;
+pub(crate) mod retry;
+
 mod access;
 mod address;
-mod errand;
 mod error;
 mod fetch;
-mod folder;
 mod licence;
 mod listing;
-mod part;
-mod persistence;
 mod plan;
 mod repository;
-mod wire;
 
 pub use access::Access;
-pub use errand::{Errand, Offer, Report, run};
+pub use download_folder::{Unfinished, discard, unfinished};
 pub use error::FetchError;
 pub use fetch::in_words;
-pub use folder::{Unfinished, discard, unfinished};
+pub use http::Hub;
+pub use job::{Errand, Offer, Report, run};
 pub use licence::Licence;
-pub use persistence::{Doing, Patience, Progress};
 pub use plan::{Digest, Form, Plan, Wanted, Wish};
 pub use repository::Repository;
-pub use wire::Hub;
+pub use retry::{Doing, Patience, Progress};
 
 /// What "Get Stable Diffusion 1.5" gets. Its makers' own repository is gone; this is the mirror that
 /// diffusers' documentation names in its place.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use granit_parser::{Event, Parser, ScanError};
 
-use super::shelves::Role;
+use super::layout::Role;
 
 /// A file of paths is a page or two.
 const LARGEST: u64 = 1 << 20;

@@ -5,27 +5,28 @@
 //! all of it on a thread, then hashes at leisure. Nothing is copied, moved or written but the
 //! librarian's own notes, so that each header is read and each file hashed once.
 
+pub(crate) mod file_metadata;
+pub(crate) mod find_by_name;
+pub(crate) mod find_models;
+pub(crate) mod hub_cache;
+pub(crate) mod layout;
+pub(crate) mod metadata_cache;
+pub(crate) mod scanner;
+
 mod comfy_paths;
 mod entry;
-mod facts;
-mod find;
-mod hub;
-mod librarian;
-mod notes;
 mod scan;
-mod shelves;
-mod walk;
 
 use std::path::PathBuf;
 
 pub use entry::{Entry, Format};
-pub use facts::{Facts, FolderFacts};
-pub use find::{Found, find};
-pub use hub::hub_cache;
-pub use librarian::{Librarian, Order};
-pub use notes::Notes;
+pub use file_metadata::{Facts, FolderFacts};
+pub use find_by_name::{Found, find};
+pub use hub_cache::hub_cache;
+pub use layout::{Layout, concept_folders, layout_of};
+pub use metadata_cache::Notes;
 pub use scan::scan;
-pub use shelves::{Layout, concept_folders, layout_of};
+pub use scanner::{Librarian, Order};
 
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

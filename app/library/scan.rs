@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::{ModelSource, WeightKind};
 
 use super::entry::refusal_of;
-use super::facts::FolderFacts;
-use super::shelves::{Role, recognise};
-use super::walk::walk;
-use super::{Catalogue, Entry, Folder, Format, Layout, Notes, Shelves, Work, hub};
+use super::file_metadata::FolderFacts;
+use super::find_models::walk;
+use super::layout::{Role, recognise};
+use super::{Catalogue, Entry, Folder, Format, Layout, Notes, Shelves, Work, hub_cache};
 
 /// Looks through the folders. `go_on` sees what was found so far, and answers whether to go on.
 pub fn scan(shelves: &Shelves, notes: &mut Notes, go_on: &mut dyn FnMut(&Catalogue) -> bool) -> Catalogue {
@@ -55,7 +55,7 @@ impl Scan<'_> {
         let before = self.catalogue.entries.len();
         let mut problem = recognised.problem;
         if layout == Layout::Hub {
-            for (name, repository) in hub::repositories(root) {
+            for (name, repository) in hub_cache::repositories(root) {
                 self.repository(root, &name, &repository);
             }
         } else {
@@ -75,7 +75,7 @@ impl Scan<'_> {
     }
 
     fn repository(&mut self, root: &Path, name: &str, repository: &Path) {
-        if let Some(snapshot) = hub::snapshot_of(repository) {
+        if let Some(snapshot) = hub_cache::snapshot_of(repository) {
             self.place(&Shelf { from: root, place: &snapshot, repository: Some(name) });
         }
     }

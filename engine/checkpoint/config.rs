@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::OpenError;
-use super::files::Files;
+use super::component_files::Files;
 use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 

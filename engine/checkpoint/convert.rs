@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::OpenError;
-use super::safetensors::LARGEST_HEADER;
-use super::torch::{Tensor, TorchFile};
-use super::weights::WeightFile;
-use crate::images::SaveError;
-use crate::images::whole_file::{IfExists, write_whole};
+use super::formats::safetensors::LARGEST_HEADER;
+use super::formats::torch::{Tensor, TorchFile};
+use super::weight_file::WeightFile;
+use crate::files::SaveError;
+use crate::files::{IfExists, write_whole};
 
 /// The name that programs give to a concept that is a tensor and nothing else.
 const NAME_OF_BARE: &str = "emb_params";

@@ -12,10 +12,10 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use half::f16;
 
 use super::OpenError;
-use super::names::{Share, Spelling, Table};
-use super::numbers::TensorKind;
+use super::dtype::TensorKind;
+use super::key_map::{Share, Spelling, Table};
 use super::read::{Wanted, read_all};
-use super::weights::WeightFile;
+use super::weight_file::WeightFile;
 use crate::cpu;
 
 /// What the weights become.

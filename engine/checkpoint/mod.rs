@@ -6,42 +6,40 @@
 //! `names`, never branches of the loader. Every weight is accounted for: one that is missing, spare
 //! or misshapen is an error that names it.
 
-pub(crate) mod beginning;
+pub(crate) mod built_in;
+pub(crate) mod component_files;
+pub(crate) mod detect;
+pub(crate) mod dtype;
+pub(crate) mod fingerprint;
+pub mod formats;
+pub(crate) mod key_map;
+pub(crate) mod ldm_layout;
+pub(crate) mod transpose;
+pub(crate) mod weight_file;
+
 mod config;
 mod convert;
 mod digest;
-mod embedded;
-mod files;
-mod kind;
 mod load;
-mod names;
-mod numbers;
 mod open;
-mod original;
 mod random;
 mod read;
-mod safetensors;
-mod stamp;
-mod tensor_bytes;
-mod torch;
-mod turn;
 mod vae_file;
-pub(crate) mod weights;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use component_files::weights_of_part;
 pub use config::{ModelConfig, SchedulerConfig};
 pub use convert::{ConvertError, convert};
-pub use files::weights_of_part;
-pub use kind::{WeightKind, kind_of};
-pub use numbers::TensorKind;
+pub use detect::{WeightKind, kind_of};
+pub use dtype::TensorKind;
+pub use fingerprint::Stamp;
 pub use open::{OpenedModel, open};
 pub use random::open_random_sd15;
-pub use stamp::Stamp;
-pub use weights::WeightFile;
+pub use weight_file::WeightFile;
 
 /// Where a model is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType};
 
-use super::beginning::Beginning;
+use super::component_files::{DIFFUSERS, Files, TRANSFORMERS};
 use super::config::ModelConfig;
-use super::files::{DIFFUSERS, Files, TRANSFORMERS};
+use super::fingerprint::{Stamp, stamps_of};
 use super::load::{Part, Plan, Target};
-use super::stamp::{Stamp, stamps_of};
 use super::vae_file::VaeFile;
-use super::weights::WeightFile;
-use super::{ModelSource, OpenError, names, original};
+use super::weight_file::WeightFile;
+use super::{ModelSource, OpenError, key_map, ldm_layout};
+use crate::files::Beginning;
 use crate::models::{ClipText, Unet, Vae};
-use crate::text::Tokenizer;
+use crate::tokenizer::Tokenizer;
 
 /// The parts of a model, ready to run.
 pub struct OpenedModel {
@@ -81,10 +81,10 @@ fn open_folder(way: Way<'_>) -> Result<OpenedModel, OpenError> {
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
     let vae_file = if chosen.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
-    let own_vae = vae_file.as_ref().map(|file| Part { file, prefix: "", table: names::vae() });
+    let own_vae = vae_file.as_ref().map(|file| Part { file, prefix: "", table: key_map::vae() });
     let parts = Parts {
-        text_encoder: Part { file: &text_file, prefix: "", table: names::clip() },
-        unet: Part { file: &unet_file, prefix: "", table: names::unet() },
+        text_encoder: Part { file: &text_file, prefix: "", table: key_map::clip() },
+        unet: Part { file: &unet_file, prefix: "", table: key_map::unet() },
         vae: own_vae.or(chosen.as_ref().map(VaeFile::part)).expect("a model's own VAE, or the one chosen"),
     };
     parts.load(config, tokenizer, way)
@@ -97,7 +97,7 @@ fn open_file(path: &Path, way: Way<'_>) -> Result<OpenedModel, OpenError> {
         return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
-    let mut config = original::config_of(&file)?;
+    let mut config = ldm_layout::config_of(&file)?;
     let chosen = choose_vae(way.vae, &mut config)?;
     let files = Files::new(way.source);
     config.check(&files)?;
@@ -106,14 +106,14 @@ fn open_file(path: &Path, way: Way<'_>) -> Result<OpenedModel, OpenError> {
         Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config, None)?,
         fits => fits?,
     };
-    let (prefix, table) = names::original_text(&config.text_encoder);
+    let (prefix, table) = key_map::original_text(&config.text_encoder);
     let own_vae = || {
-        let table = names::original_vae(&config.vae, names::VAE_PREFIX);
-        Part { file: &file, prefix: names::VAE_PREFIX, table }
+        let table = key_map::original_vae(&config.vae, key_map::VAE_PREFIX);
+        Part { file: &file, prefix: key_map::VAE_PREFIX, table }
     };
     let parts = Parts {
         text_encoder: Part { file: &file, prefix, table },
-        unet: Part { file: &file, prefix: names::UNET_PREFIX, table: names::original_unet(&config.unet) },
+        unet: Part { file: &file, prefix: key_map::UNET_PREFIX, table: key_map::original_unet(&config.unet) },
         vae: chosen.as_ref().map_or_else(own_vae, VaeFile::part),
     };
     parts.load(config, words, way)

@@ -7,8 +7,8 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use rayon::prelude::*;
 
+use super::component_files::Files;
 use super::config::ModelConfig;
-use super::files::Files;
 use super::load::{Numbers, Target, shaped};
 use super::open::tokenizer;
 use super::{ModelSource, OpenError, OpenedModel};

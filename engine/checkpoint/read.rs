@@ -9,11 +9,11 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::OpenError;
+use super::dtype::{TensorKind, to_f32, widen};
+use super::formats::tensor_bytes::TensorBytes;
 use super::load::Numbers;
-use super::numbers::{TensorKind, to_f32, widen};
-use super::tensor_bytes::TensorBytes;
-use super::turn::Turn;
-use super::weights::WeightFile;
+use super::transpose::Turn;
+use super::weight_file::WeightFile;
 
 /// A weight to be read.
 pub struct Wanted {

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::files::{DIFFUSERS, Files};
-use super::kind::{WeightKind, kind_of};
+use super::component_files::{DIFFUSERS, Files};
+use super::detect::{WeightKind, kind_of};
+use super::key_map;
+use super::key_map::{Table, VAE_PREFIX};
+use super::ldm_layout;
 use super::load::Part;
-use super::names::{self, Table, VAE_PREFIX};
-use super::original;
-use super::weights::WeightFile;
+use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError};
 use crate::models::VaeConfig;
 
@@ -60,7 +61,7 @@ impl VaeFile {
             return Err(OpenError::NotAVae(format!("its class is {name}"), path.to_owned()));
         }
         let config = serde_json::from_slice(&json).map_err(bad)?;
-        Ok(Self { config, file: files.weights("", DIFFUSERS)?, prefix: "", table: names::vae() })
+        Ok(Self { config, file: files.weights("", DIFFUSERS)?, prefix: "", table: key_map::vae() })
     }
 
     /// What a file does not tell is as in the model's own.
@@ -72,11 +73,11 @@ impl VaeFile {
         }
         let prefix = if file.names().any(|name| name.starts_with(VAE_PREFIX)) { VAE_PREFIX } else { "" };
         let is_original = file.names().any(|name| name.starts_with(&format!("{prefix}encoder.down.")));
-        let config = original::vae_config(&file, own.clone(), prefix, is_original)
+        let config = ldm_layout::vae_config(&file, own.clone(), prefix, is_original)
             .map_err(|name| OpenError::Missing(name, path.to_owned()))?;
         let table = match is_original {
-            true => names::original_vae(&config, prefix),
-            false => names::vae(),
+            true => key_map::original_vae(&config, prefix),
+            false => key_map::vae(),
         };
         Ok(Self { config, file, prefix, table })
     }

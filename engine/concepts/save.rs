@@ -10,8 +10,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::MOST_VECTORS;
-use crate::images::SaveError;
-use crate::images::whole_file::{IfExists, write_whole};
+use crate::files::SaveError;
+use crate::files::{IfExists, write_whole};
 
 /// Why a concept was not saved.
 #[derive(Debug, thiserror::Error)]

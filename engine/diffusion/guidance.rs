@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::{Denoiser, Halt, Latents, NoiseSchedule, Prediction, Schedule};
+use super::{Denoiser, Latents, NoiseSchedule, Prediction, Schedule};
+use crate::error::Halt;
 
 /// A network that predicts the noise in latents, or v ([`Prediction`]), for a batch of its own making.
 pub trait EpsModel {

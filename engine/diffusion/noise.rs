@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Latents;
 use super::cephes;
-use super::mersenne::MersenneTwister;
+use super::mersenne_twister::MersenneTwister;
 use super::nvidia::NvidiaGenerator;
 
 /// Whose noise a seed stands for.

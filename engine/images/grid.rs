@@ -1,8 +1,8 @@
 //! A comparison sheet: pictures in a labelled grid.
 
 use super::Pixels;
-use super::film::{at_size, lay};
-use super::lettering::Lettering;
+use super::animation::{at_size, lay};
+use super::text_raster::Lettering;
 
 /// Sides of a sheet that every program opens, pixels.
 pub(super) const SHEET_SIDE: u32 = 8192;

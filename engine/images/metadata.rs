@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::concepts::ConceptRef;
 use crate::diffusion::ScheduleOptions;
+use crate::prompt::Mix;
+use crate::recipe::xy_plot::Vary;
 use crate::recipe::{Recipe, RecipeError, Start};
-use crate::sheet::Vary;
-use crate::text::Mix;
 
 /// This program, as it names itself in files.
 pub const PROGRAM: &str = concat!("Tidepool ", env!("CARGO_PKG_VERSION"));

@@ -7,31 +7,26 @@
 //! Architecture Invariant: what is written here appears under its name whole or not at all, and
 //! what is read here is bounded before it is believed.
 
-mod film;
+mod animation;
+mod external_names;
 mod grid;
-mod lettering;
 mod metadata;
-mod other_names;
 mod output_folder;
 mod parameters;
 mod pixels;
-mod png_text;
-mod regular_file;
+mod png_chunks;
 mod start_image;
+mod text_raster;
 mod trace;
-pub(crate) mod whole_file;
-mod whole_folder;
 
-pub use film::{FPS, FilmFormat, Pane, Playback, Reel, Shot, write_film};
+pub use animation::{FPS, FilmFormat, Pane, Playback, Reel, Shot, write_film};
 pub use grid::Grid;
 pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
 pub use output_folder::save_new;
 pub use parameters::{from_parameters, to_parameters};
 pub use pixels::Pixels;
-pub use png_text::{ReadError, read_recipe, replace_png, write_png};
-pub use regular_file::OpenError;
+pub use png_chunks::{ReadError, read_recipe, replace_png, write_png};
 pub use start_image::{
     CropRect, ImageError, StartImage, crop_and_resize, crop_to_fill, load, to_signed_planes,
 };
 pub use trace::{Array, FoundFilm, Trace, TraceError, read_trace, write_trace};
-pub use whole_file::SaveError;

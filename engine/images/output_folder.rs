@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Pixels;
 use super::metadata::Provenance;
-use super::png_text::{Texts, encode};
-use super::whole_file::{PartFile, SaveError};
+use super::png_chunks::{Texts, encode};
+use crate::files::{PartFile, SaveError};
 
 /// Saves a picture as `00001-{stem}.png`, with the number after the highest in the folder, and
 /// says where. The folder is made if need be; nothing in it is ever written over. Two windows may

@@ -5,14 +5,14 @@
 
 use std::str::FromStr;
 
-use super::metadata::{FoundRecipe, Provenance, RecipeOrigin, make_runnable};
-use super::other_names::{
+use super::external_names::{
     UNSUPPORTED, sampler_of, schedule_label, schedule_of, short, without_extra_networks,
 };
+use super::metadata::{FoundRecipe, Provenance, RecipeOrigin, make_runnable};
 use crate::concepts::ConceptRef;
 use crate::diffusion::{NoiseSource, Sampler, SamplerOption};
+use crate::prompt::Weights;
 use crate::recipe::{Recipe, Start};
-use crate::text::Weights;
 
 const NEGATIVE: &str = "Negative prompt:";
 

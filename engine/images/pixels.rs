@@ -1,5 +1,7 @@
 //! A picture as the window and the files see it: 8-bit RGB.
 
+use crate::diffusion::{LatentRgb, Latents};
+
 /// An 8-bit RGB picture, rows from the top, no padding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pixels {
@@ -28,6 +30,13 @@ impl Pixels {
             }
         }
         Self { width, height, rgb }
+    }
+
+    /// A quick preview of one picture of a batch, at the size of its latents, which are scaled as the UNet
+    /// sees them.
+    pub fn preview(colours: &LatentRgb, latents: &Latents, index: usize) -> Self {
+        let [_, _, height, width] = latents.shape;
+        Self::from_unit_range(width as u32, height as u32, &colours.planes(latents, index))
     }
 }
 

@@ -15,7 +15,7 @@ use image::{
 };
 
 use super::Pixels;
-use super::regular_file::{OpenError, open};
+use crate::files::{OpenError, open};
 
 const MOST_SIDE: u32 = 8192;
 const MOST_DECODED_BYTES: u64 = 128 << 20;

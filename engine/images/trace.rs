@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::metadata::Provenance;
-use super::whole_file::{IfExists, SaveError, write_whole};
 use crate::diffusion::{Film, Latents, RecordedStep};
+use crate::files::{IfExists, SaveError, write_whole};
 use crate::recipe::Recipe;
 
 /// Everything that a run computed, step by step.

@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Shape, Tensor, activation, module};
 
-use super::bands::Spread;
+use super::tiled_vae::Spread;
 use crate::cpu;
 
 /// A parameter that is zeros until weights are loaded into it, and takes no memory before.

@@ -2,8 +2,9 @@
 //!
 //! Field names are diffusers' parameter names, so that a module's path is the key of its weights.
 
+pub(crate) mod tiled_vae;
+
 mod attention;
-mod bands;
 mod clip;
 mod layers;
 mod resnet;
@@ -19,7 +20,7 @@ pub use vae::{Moments, Vae, VaeConfig};
 
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::diffusion::Halt;
+use crate::error::Halt;
 
 /// Asked between the blocks of a model; true ends the pass.
 pub type Interrupted<'a> = dyn Fn() -> bool + 'a;

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::bands::{Banded, Rows};
 use super::layers::{Conv2d, GroupNorm, Linear, silu};
-use crate::diffusion::Halt;
+use super::tiled_vae::{Banded, Rows};
+use crate::error::Halt;
 
 #[derive(Module, Debug)]
 pub struct ResnetBlock {

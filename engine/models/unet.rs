@@ -8,7 +8,7 @@ use super::layers::{Conv2d, GroupNorm, Linear, Padding, cat_channels, silu, upsa
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::transformer::{Context, SpatialTransformer, TransformerConfig};
 use super::{Interrupted, go_on};
-use crate::diffusion::Halt;
+use crate::error::Halt;
 
 /// `unet/config.json`, as far as it changes the network.
 #[derive(Clone, Debug, Deserialize)]

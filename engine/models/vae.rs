@@ -5,12 +5,12 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use super::attention::attend;
-use super::bands::{Banded, Rows, Workbench};
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
+use super::tiled_vae::{Banded, Rows, Workbench};
 use super::transformer::to_tokens;
 use super::{Interrupted, go_on};
-use crate::diffusion::Halt;
+use crate::error::Halt;
 
 /// `vae/config.json`, as far as it changes the network.
 #[derive(Clone, Debug, Deserialize)]

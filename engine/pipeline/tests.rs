@@ -3,9 +3,9 @@ use std::cell::Cell;
 use super::*;
 use crate::device::{Place, Precision};
 use crate::diffusion::{EpsModel, NoiseStreams, Rescued};
-use crate::guided_unet::GuidedUnet;
+use crate::memory::low_memory::Care;
+use crate::pipeline::guided_unet::GuidedUnet;
 use crate::recipe::Recipe;
-use crate::thrift::Care;
 
 fn built_in() -> Pipeline {
     let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };

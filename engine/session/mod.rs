@@ -1,12 +1,13 @@
 //! The engine behind two channels: requests in, events out, one named thread between them.
 
+pub(crate) mod inspect;
+pub(crate) mod model_cache;
+
 mod event;
-mod looking;
-mod models;
 mod request;
 mod worker;
 
-pub use event::{AttendEvent, CutEvent, Event, Frame, JobEvent, ModelCard, ModelEvent};
-pub use looking::{Look, PictureAt, Seen};
-pub use request::{Job, JobId, Request, StopFlag};
+pub use event::{AttendEvent, CutEvent, Event, JobEvent, ModelEvent};
+pub use inspect::{Look, PictureAt, Seen};
+pub use request::{Job, JobId, Request};
 pub use worker::Session;

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Look;
 use crate::checkpoint::ModelSource;
 use crate::concepts::Concepts;
-use crate::cut::Cut;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
+use crate::pipeline::animation_export::Cut;
 use crate::recipe::Recipe;
 
 /// A wish, sent over the request channel.
@@ -49,18 +48,4 @@ pub struct JobId(pub u64);
 pub struct Job {
     pub id: JobId,
     pub stop: StopFlag,
-}
-
-/// Raised once, by anyone who holds a clone.
-#[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
-
-impl StopFlag {
-    pub fn raise(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }

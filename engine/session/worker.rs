@@ -9,18 +9,20 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::looking::{Encoded, Look};
-use super::models::Models;
-use super::{AttendEvent, CutEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, StopFlag};
+use super::inspect::{Encoded, Look};
+use super::model_cache::Models;
+use super::{AttendEvent, CutEvent, Event, Job, JobEvent, JobId, ModelEvent, Request};
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::Concepts;
-use crate::cut::{Cut, CutError};
 use crate::device::DeviceChoice;
+use crate::diffusion::Film;
 use crate::diffusion::StepView;
-use crate::generate::{Film, GenerateError, Pipeline, Progress};
 use crate::images::Pixels;
+use crate::memory::low_memory::{Thrift, panic_text};
+use crate::pipeline::StopFlag;
+use crate::pipeline::animation_export::{Cut, CutError};
+use crate::pipeline::{GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
-use crate::thrift::{Thrift, panic_text};
 
 /// Films are kept to be decoded in full and gone on from, the newest first, up to so many bytes: about
 /// fifty of 50 steps at 512 x 512.

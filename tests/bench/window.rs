@@ -7,10 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use app::app::TidepoolApp;
-use app::command::Command;
-use app::run::Phase;
-use app::settings::Settings;
+use app::features::command::Command;
+use app::features::generate::run::Phase;
+use app::features::settings::Settings;
+use app::window::app::TidepoolApp;
 use egui_kittest::Harness;
 use engine::device::{DeviceChoice, Place};
 use engine::recipe::Recipe;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use app::command::{BranchWish, Command, Effect, ViewWish};
-use app::run::Phase;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::state::AppState;
+use app::features::command::{BranchWish, Command, Effect, ViewWish};
+use app::features::generate::run::Phase;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::AppState;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::diffusion::StepView;

@@ -1,10 +1,11 @@
 //! Going on from a step of a film: unchanged it is the same run, changed it is a branch.
 
+use engine::diffusion::Film;
 use engine::diffusion::Sampler;
-use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress};
 use engine::images::Provenance;
+use engine::pipeline::StopFlag;
+use engine::pipeline::{GenerateError, Generated, Pipeline, Progress};
 use engine::recipe::{Branch, Guidance, Recipe, RecipeError, Start};
-use engine::session::StopFlag;
 
 use crate::golden::{MODELS, pipeline};
 

@@ -11,9 +11,9 @@ use std::path::Path;
 use engine::checkpoint::{ModelSource, TensorKind, WeightFile};
 use engine::device::{DeviceChoice, Place};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
 
 use crate::cli::folder;
 use crate::golden;

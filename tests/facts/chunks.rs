@@ -1,7 +1,7 @@
 //! Prompts in chunks, token by token, against the answers of A1111's and ComfyUI's own code.
 
 use engine::concepts::read;
-use engine::text::{Chunk, TextOptions, Weights, Words};
+use engine::prompt::{Chunk, TextOptions, Weights, Words};
 use serde_json::{Value, json};
 
 use crate::concepts_in_prompts::concept;

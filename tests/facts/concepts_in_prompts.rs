@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use engine::concepts::{Concept, Concepts, read};
-use engine::text::{Meaning, Words};
+use engine::prompt::{Meaning, Words};
 use serde_json::Value;
 
 use crate::golden::{self, Golden, assert_near};

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use app::command::{Command, ConversionWish, Effect, News};
-use app::conversion::{Conversion, ConversionReport};
-use app::problems::Place;
-use app::settings::Settings;
-use app::state::AppState;
+use app::features::command::{Command, ConversionWish, Effect, News};
+use app::features::convert::{Conversion, ConversionReport};
+use app::features::errors::Place;
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::checkpoint::ModelSource;

@@ -4,16 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use app::app::{Engine, TidepoolApp};
-use app::command::Command;
+use app::features::command::Command;
+use app::features::settings::Settings;
 use app::library::Work;
-use app::settings::Settings;
+use app::window::app::{Engine, TidepoolApp};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui_kittest::{Harness, HarnessBuilder};
 use engine::diffusion::{NoiseSchedule, Schedule};
 use engine::images::Pixels;
+use engine::pipeline::Frame;
 use engine::recipe::Recipe;
-use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, Session};
+use engine::session::{Event, JobEvent, JobId, ModelEvent, Request, Session};
 
 use crate::window::card;
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use engine::cut::{Cut, View};
-use engine::generate::Pipeline;
 use engine::images::{Pixels, read_recipe};
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
+use engine::pipeline::animation_export::{Cut, View};
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 
@@ -102,7 +102,7 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
     assert_eq!(names(folder.path()), ["full"]);
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe) -> (engine::generate::Film, std::sync::Arc<Pixels>) {
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> (engine::diffusion::Film, std::sync::Arc<Pixels>) {
     let mut made = pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
     (made.film, made.pictures.swap_remove(1))
 }

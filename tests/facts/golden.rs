@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
 use safetensors::SafeTensors;
 
 /// A file of named f32 tensors.

@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use app::command::{Command, Effect, News, SheetWish};
-use app::lesson::{LessonWish, Stop, Trial};
-use app::run::Phase;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::sheet::Side;
-use app::state::AppState;
-use app::views::Views;
+use app::features::canvas::views::Views;
+use app::features::command::{Command, Effect, News, SheetWish};
+use app::features::generate::run::Phase;
+use app::features::lesson::{LessonWish, Stop, Trial};
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::AppState;
+use app::features::xy_plot::Side;
 use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::diffusion::{Sampler, Schedule, StepView};
+use engine::pipeline::ModelCard;
+use engine::prompt::{Source, Words, token_selection};
 use engine::recipe::{Recipe, Start};
-use engine::session::{Event, Look, ModelCard, ModelEvent, Request};
-use engine::text::{Source, Words, surgery};
+use engine::session::{Event, Look, ModelEvent, Request};
 
 use crate::desk::{Desk, with_engine};
 use crate::window::{card, finished, generate, opened, started, step};
@@ -74,7 +75,7 @@ fn edited_words_are_single_tokens_of_the_built_in_model() {
         for edit in &recipe.edits {
             edited += 1;
             let text = words.tokenize(&recipe.prompt);
-            assert!(surgery::find(&recipe.prompt, &text, &edit.at).is_some(), "{trial:?}: {edit}");
+            assert!(token_selection::find(&recipe.prompt, &text, &edit.at).is_some(), "{trial:?}: {edit}");
             for term in &edit.becomes {
                 let Source::Word(word) = &term.of else { panic!("{trial:?} names an id") };
                 assert!(is_one(&words, word), "{trial:?}: {word}");

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use app::command::Command;
-use app::lesson::{Before, Stop};
-use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::features::command::Command;
+use app::features::lesson::{Before, Stop};
+use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use engine::images::Pixels;
-use engine::look::{Channel, RoundTrip};
+use engine::inspect::latents::{Channel, RoundTrip};
+use engine::prompt::EmbeddingEdit;
 use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
-use engine::text::EmbeddingEdit;
 
 use crate::desk::{Desk, tide};
 use crate::window_look::{easel, settings, snapshot};

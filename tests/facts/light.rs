@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{AttendWish, Command, Effect, News, WordsWish};
-use app::concept_watch::ConceptNews;
-use app::state::AppState;
-use engine::attention::{AttentionMaps, spotlight};
+use app::features::command::{AttendWish, Command, Effect, News, WordsWish};
+use app::features::concepts::watch::ConceptNews;
+use app::features::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
 use engine::device::{DeviceChoice, Place};
 use engine::images::Pixels;
+use engine::inspect::attention_maps::{AttentionMaps, spotlight};
+use engine::pipeline::StopFlag;
+use engine::prompt::EmbeddingEdit;
 use engine::recipe::Recipe;
-use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
-use engine::text::EmbeddingEdit;
+use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session};
 
 use crate::concepts_in_prompts::concept;
 use crate::window::{card, generate, opened};

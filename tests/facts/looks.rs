@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
 use engine::diffusion::{Latents, RecordedStep, SD1_LATENT_RGB, StepView, TorchGenerator};
-use engine::generate::Pipeline;
 use engine::images::Pixels;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
-use engine::session::{Event, JobId, Look, PictureAt, Request, Seen, Session, StopFlag};
+use engine::session::{Event, JobId, Look, PictureAt, Request, Seen, Session};
 
 fn cpu() -> DeviceChoice {
     DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
@@ -119,7 +120,7 @@ fn the_film_costs_less_than_two_hundredths_of_a_run() {
     let begun = Instant::now();
     let kept: Vec<RecordedStep> = made.film.steps.clone();
     let previews = kept.iter().flat_map(|step| StepView::ALL.map(|view| view.latents(step)));
-    let previews: Vec<Pixels> = previews.flatten().map(|x| SD1_LATENT_RGB.preview(&x, 0)).collect();
+    let previews: Vec<Pixels> = previews.flatten().map(|x| Pixels::preview(&SD1_LATENT_RGB, &x, 0)).collect();
     let film_secs = begun.elapsed().as_secs_f64();
     assert_eq!(previews.len(), 3 * 4);
     assert!(film_secs < 0.02 * run_secs, "{:.1} of {:.1} ms", 1e3 * film_secs, 1e3 * run_secs);

@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use app::command::{Command, Effect};
-use app::settings::Settings;
-use app::state::{AppState, Model};
+use app::features::command::{Command, Effect};
+use app::features::settings::Settings;
+use app::features::state::{AppState, Model};
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
-use engine::session::{Event, ModelEvent, Request, Session, StopFlag};
+use engine::pipeline::StopFlag;
+use engine::session::{Event, ModelEvent, Request, Session};
 
 use crate::checkpoints::makers::{Small, save_safetensors};
 use crate::cli::folder;

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use engine::diffusion::{
     NoiseStreams, Sampler, SamplerOption, SamplerOptions, Schedule, denoise_mixture, measured_order, sample,
 };
+use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
 
 use crate::golden::{Golden, assert_near, pipeline};
 use crate::sampling::assert_close;

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use app::command::{Command, LookWish, ViewWish};
-use app::film::Playing;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::state::{AppState, StartPicture};
-use app::views::Views;
+use app::features::canvas::views::Views;
+use app::features::command::{Command, LookWish, ViewWish};
+use app::features::film::Playing;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::{AppState, StartPicture};
 use egui::accesskit::Role;
 use egui::{Key, Pos2, Rect};
 use egui_kittest::kittest::{NodeT, Queryable};
 use engine::diffusion::{Schedule, StepView};
 use engine::images::Pixels;
-use engine::look::{Channel, RoundTrip};
+use engine::inspect::latents::{Channel, RoundTrip};
 use engine::recipe::{Recipe, Start, strength_of};
 use engine::session::{Event, JobEvent, JobId, Look, Request, Seen};
 

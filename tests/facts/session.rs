@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use engine::checkpoint::ModelSource;
 use engine::concepts::Concepts;
 use engine::device::{DeviceChoice, Place};
+use engine::diffusion::RecordedStep;
 use engine::diffusion::{Sampler, StepView};
-use engine::generate::{Pipeline, RecordedStep};
 use engine::images::Pixels;
+use engine::pipeline::Pipeline;
+use engine::pipeline::{Frame, StopFlag};
 use engine::recipe::{Recipe, Start};
-use engine::session::{Event, Frame, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
+use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{Command, Effect, ExportWish, News, SheetWish};
-use app::problems::Place;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::sheet::{Phase, Side};
-use app::state::AppState;
+use app::features::command::{Command, Effect, ExportWish, News, SheetWish};
+use app::features::errors::Place;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::AppState;
+use app::features::xy_plot::{Phase, Side};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use engine::cut::Cut;
 use engine::images::{FilmFormat, Pixels, read_recipe};
+use engine::pipeline::animation_export::Cut;
 use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 

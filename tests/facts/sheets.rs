@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use engine::images::{Grid, Pixels, read_recipe};
-use engine::sheet::Vary;
+use engine::recipe::xy_plot::Vary;
 use image::RgbImage;
 use serde_json::{Value, json};
 

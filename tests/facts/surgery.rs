@@ -2,10 +2,10 @@
 //! `tests/golden/surgery.py`.
 
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
+use engine::prompt::{EmbeddingEdit, Mix, MixWay, Mixed, TextOptions, TokenPlace};
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
-use engine::text::{EmbeddingEdit, Mix, MixWay, Mixed, TextOptions, TokenPlace};
 use serde_json::Value;
 
 use crate::golden::{Golden, assert_near, notes, pipeline};

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use engine::text::Tokenizer;
+use engine::tokenizer::Tokenizer;
 use serde_json::Value;
 
 use crate::golden::folder;

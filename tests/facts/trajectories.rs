@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use engine::diffusion::{Sampler, Schedule};
-use engine::generate::{Generated, Pipeline};
+use engine::pipeline::StopFlag;
+use engine::pipeline::{Generated, Pipeline};
 use engine::recipe::{Guidance, Recipe, Start, strength_of};
-use engine::session::StopFlag;
 use serde_json::Value;
 
 use crate::golden::{Golden, MODELS, assert_near, notes, pipeline};

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use engine::device::{DeviceChoice, Place};
 use engine::diffusion::{Latents, NoiseStreams};
-use engine::generate::{GenerateError, Progress};
+use engine::memory::estimate::{Room, free_bytes};
+use engine::memory::low_memory::Thrift;
+use engine::pipeline::StopFlag;
+use engine::pipeline::{GenerateError, Progress};
 use engine::recipe::{Recipe, Start};
-use engine::room::{Room, free_bytes};
-use engine::session::StopFlag;
-use engine::thrift::Thrift;
 
 use crate::golden::pipeline;
 
@@ -154,7 +154,7 @@ fn estimates_are_a_little_more_than_what_is_used() {
     let never = StopFlag::default();
     let models = [
         ("built-in", pipeline("demo"), vec![[256, 256], [512, 512], [768, 512], [1024, 1024]]),
-        ("SD 1.5", engine::bench::random_sd15(cpu).expect("random weights"), vec![[256, 256], [512, 512]]),
+        ("SD 1.5", engine::pipeline::random_sd15(cpu).expect("random weights"), vec![[256, 256], [512, 512]]),
     ];
     for (name, pipeline, sizes) in &models {
         let room = pipeline.card().room;

@@ -1,8 +1,8 @@
 //! Output embeddings of weighted prompts against the answers of A1111's and ComfyUI's own code.
 
 use engine::concepts::{Concept, read};
+use engine::prompt::{TextOptions, Weights};
 use engine::recipe::Recipe;
-use engine::text::{TextOptions, Weights};
 
 use crate::golden::{Golden, assert_near, folder, notes, pipeline};
 

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use engine::text::Weights;
-use engine::text::syntax::{Part, Run, Script, parse, parse_part};
+use engine::prompt::Weights;
+use engine::prompt::parse::{Part, Run, Script, parse, parse_part};
 use serde_json::Value;
 
 use crate::golden::folder;

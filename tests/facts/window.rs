@@ -4,19 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{Command, Dropped, DroppedContents, Effect, News};
-use app::problems::Place;
-use app::run::Phase;
-use app::settings::Settings;
-use app::state::AppState;
+use app::features::command::{Command, Dropped, DroppedContents, Effect, News};
+use app::features::errors::Place;
+use app::features::generate::run::Phase;
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::device::{DeviceCard, Precision};
 use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
+use engine::memory::estimate::Room;
+use engine::pipeline::{Frame, ModelCard, StopFlag};
+use engine::prompt::TextOptions;
 use engine::recipe::{Recipe, Start};
-use engine::room::Room;
-use engine::session::{Event, Frame, JobEvent, JobId, ModelCard, ModelEvent, Request, StopFlag};
-use engine::text::{TextOptions, Tokenizer};
+use engine::session::{Event, JobEvent, JobId, ModelEvent, Request};
+use engine::tokenizer::Tokenizer;
 
 /// The built-in model's own words, so that counts are real.
 pub fn card() -> ModelCard {

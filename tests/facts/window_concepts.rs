@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use app::command::{Command, Effect, News};
-use app::concept_watch::{ConceptNews, Look};
+use app::features::command::{Command, Effect, News};
+use app::features::concepts::watch::{ConceptNews, Look};
+use app::features::prompt::prompt_words::with_word;
+use app::features::settings::{Settings, Tab};
+use app::features::state::AppState;
 use app::library::Catalogue;
-use app::panels::with_word;
-use app::settings::{Settings, Tab};
-use app::state::AppState;
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
 use engine::concepts::Concept;
@@ -71,7 +71,7 @@ fn a_concept_survives_a_change_of_model_and_waits_where_it_does_not_fit() {
     let splices = |state: &AppState| state.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
     assert_eq!(splices(&state), Some(1));
     for (text_width, fits) in [(768, 0), (128, 1)] {
-        let other = engine::session::ModelCard { text_width, ..card() };
+        let other = engine::pipeline::ModelCard { text_width, ..card() };
         state.receive(Event::Model(ModelEvent::Opened(Box::new(other))));
         assert_eq!((state.concepts.iter().len(), splices(&state)), (1, Some(fits)));
     }
@@ -282,7 +282,7 @@ fn a_watched_folder_is_read_by_the_window_itself() {
 #[test]
 fn typing_stays_fast_with_a_thousand_concepts() {
     let settings = Settings {
-        window: app::settings::WindowLayout { tab: Tab::Concepts, ..Default::default() },
+        window: app::features::settings::WindowLayout { tab: Tab::Concepts, ..Default::default() },
         ..Settings::default()
     };
     let mut desk = Desk::opened(window(), settings);

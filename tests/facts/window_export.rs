@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use app::command::{Command, ExportWish, News};
-use app::export::Phase;
-use app::settings::Settings;
+use app::features::command::{Command, ExportWish, News};
+use app::features::export::Phase;
+use app::features::settings::Settings;
 use egui_kittest::kittest::Queryable;
-use engine::cut::{Cut, View};
 use engine::images::{FilmFormat, Pane, Pixels, Playback, Provenance, Reel, read_recipe};
-use engine::session::{CutEvent, Event, JobId, Request, Session, StopFlag};
+use engine::pipeline::StopFlag;
+use engine::pipeline::animation_export::{Cut, View};
+use engine::session::{CutEvent, Event, JobId, Request, Session};
 
 use crate::desk::{Desk, with_engine};
 use crate::window_flow::{until, window};

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use app::app::TidepoolApp;
-use app::run::Phase;
-use app::settings::{Settings, ThemeChoice};
+use app::features::generate::run::Phase;
+use app::features::settings::{Settings, ThemeChoice};
+use app::window::app::TidepoolApp;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
@@ -109,7 +109,7 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     until(&mut harness, "the stop", |app| app.state.live_run().is_none());
     assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
     let steps = Recipe { steps: 2, ..harness.state().state.recipe.clone() };
-    harness.state_mut().state.handle(app::command::Command::Edit(Box::new(steps)));
+    harness.state_mut().state.handle(app::features::command::Command::Edit(Box::new(steps)));
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
@@ -255,7 +255,7 @@ fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
     grey.save(&bare).expect("writes");
     drop_file(&mut desk.harness, &notes);
     until(&mut desk.harness, "the refusal", |app| {
-        app.state.problem_at(app::problems::Place::StartImage).is_some()
+        app.state.problem_at(app::features::errors::Place::StartImage).is_some()
     });
     drop_file(&mut desk.harness, &bare);
     until(&mut desk.harness, "the start image", |app| app.state.start_picture.is_some());

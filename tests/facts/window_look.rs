@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use app::app::TidepoolApp;
-use app::command::{BranchWish, Command, ExportWish, News, SheetWish, WordsWish};
-use app::concept_watch::ConceptNews;
-use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
-use app::sheet::Side;
-use app::views::Views;
+use app::features::canvas::views::Views;
+use app::features::command::{BranchWish, Command, ExportWish, News, SheetWish, WordsWish};
+use app::features::concepts::watch::ConceptNews;
+use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::features::xy_plot::Side;
+use app::window::app::TidepoolApp;
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use engine::checkpoint::ModelSource;
+use engine::prompt::{Mix, Mixed};
 use engine::recipe::{Guidance, Recipe, Start};
 use engine::session::{Event, JobEvent, Look, Seen};
-use engine::text::{Mix, Mixed};
 
 use crate::concepts_in_prompts::concept;
 use crate::desk::{Desk, tide};

@@ -2,19 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use app::app::TidepoolApp;
-use app::command::{Command, Effect, WordsWish};
-use app::problems::Place;
-use app::read_prompt::ReadPrompt;
-use app::settings::{Settings, Tab, WindowLayout};
+use app::features::command::{Command, Effect, WordsWish};
+use app::features::errors::Place;
+use app::features::prompt::read_prompt::ReadPrompt;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::window::app::TidepoolApp;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder};
-use engine::anatomy::{Near, Stage, WordStages};
+use engine::inspect::token::{Near, Stage, WordStages};
+use engine::prompt::{LongPrompt, MixWay, Weights};
 use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
-use engine::text::{LongPrompt, MixWay, Weights};
 
 use crate::desk::Desk;
 use crate::window::opened;
@@ -231,7 +231,7 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
         ("a house", 0.45, MixWay::Spherical)
     );
     click(&mut desk, "Take mixed prompt 1 out");
-    assert_eq!(recipe(&desk).mix, engine::text::Mix::default());
+    assert_eq!(recipe(&desk).mix, engine::prompt::Mix::default());
 }
 
 /// As an engine might answer; the same on every machine.
@@ -362,18 +362,18 @@ fn a_keystroke_becomes_chips_within_five_milliseconds_at_a_thousand_tokens() {
     assert!((900..1200).contains(&read.used()), "{}", read.used());
 
     let ctx = egui::Context::default();
-    app::theme::dress(&ctx);
-    app::fonts::install(&ctx);
-    let chips = |state: &app::state::AppState| {
+    app::ui::theme::dress(&ctx);
+    app::ui::fonts::install(&ctx);
+    let chips = |state: &app::features::state::AppState| {
         let input = egui::RawInput {
             screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(300.0, 700.0))),
             ..Default::default()
         };
         let (read, words) = (state.prompt.as_ref().expect("read"), state.words.as_ref().expect("words"));
         ctx.run_ui(input, |ui| {
-            app::panels::token_chips_ui(
+            app::features::prompt::token_chips::token_chips_ui(
                 ui,
-                &app::panels::TokenChips {
+                &app::features::prompt::token_chips::TokenChips {
                     id: egui::Id::unique("test"),
                     read,
                     words,

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use app::command::{Command, Effect, WordsWish};
-use app::read_prompt::ReadPrompt;
-use app::settings::Tab;
-use app::state::AppState;
-use app::words_desk::{Stand, Standing};
+use app::features::command::{Command, Effect, WordsWish};
+use app::features::prompt::read_prompt::ReadPrompt;
+use app::features::settings::Tab;
+use app::features::state::AppState;
+use app::features::words::{Stand, Standing};
+use engine::prompt::{EmbeddingEdit, Mixed, TokenPlace};
 use engine::recipe::Recipe;
 use engine::session::{Event, Look, ModelEvent, Request};
-use engine::text::{EmbeddingEdit, Mixed, TokenPlace};
 
 use crate::window::{card, generate, opened, started, step};
 
@@ -186,8 +186,8 @@ fn hostile_prompts_are_read_and_edited() {
         let mut state = desk(&prompt, &["a=b", "👩=cat", "\"\u{0}\"=cat"]);
         let words = state.words.clone().expect("words");
         let read = state.prompt.clone().expect("read");
-        for piece in app::chips::pieces_of(&read, &words) {
-            let app::chips::Piece::Token(chip) = piece else { continue };
+        for piece in app::features::prompt::chip::pieces_of(&read, &words) {
+            let app::features::prompt::chip::Piece::Token(chip) = piece else { continue };
             assert!(!chip.face.is_empty());
             let stand = Stand { part: chip.part, place: chip.place };
             if chip.place.position < 30 {

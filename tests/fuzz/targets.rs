@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 use engine::checkpoint::{WeightFile, kind_of};
 use engine::concepts::{self, Concept};
 use engine::images::{Provenance, from_parameters, read_recipe};
-use engine::text::{EmbeddingEdit, LongPrompt, TextOptions, Tokenizer, Weights, Words, surgery};
+use engine::prompt::{EmbeddingEdit, LongPrompt, TextOptions, Weights, Words, token_selection};
+use engine::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 
 static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TARGET").expect("TARGET is set by run"));
@@ -139,8 +140,8 @@ fn prompt(data: &[u8]) {
         assert!(text.contains(&read.cut));
         for (place, token) in read.tokens().step_by(7).take(8) {
             assert!(text.get(token.range.clone()).is_some(), "a token is whole letters");
-            let anchor = surgery::anchor_at(&text, read, place).expect("a token has a name");
-            assert_eq!(surgery::find(&text, read, &anchor), Some(place), "{anchor}");
+            let anchor = token_selection::anchor_at(&text, read, place).expect("a token has a name");
+            assert_eq!(token_selection::find(&text, read, &anchor), Some(place), "{anchor}");
             let edit = EmbeddingEdit::of(anchor);
             assert_eq!(edit.to_string().parse(), Ok(edit));
         }

@@ -5,7 +5,8 @@
 //! more prediction then takes the noise that is left, as in every other sampler.
 
 use super::{Sampled, add_noise, ancestral_step, derivative, difference, predict};
-use crate::diffusion::{Denoiser, Halt, Latents, Noise, Observer};
+use crate::diffusion::{Denoiser, Latents, Noise, Observer};
+use crate::error::Halt;
 
 /// DPM-Solver-fast: even steps of t, of order 3 as long as the calls suffice; together they ask the model as
 /// often as the schedule has steps.

@@ -18,7 +18,8 @@ mod second_order;
 
 use std::ops::ControlFlow;
 
-use super::{Denoiser, Halt, Latents, Noise, Observer, Step};
+use super::{Denoiser, Latents, Noise, Observer, Step};
+use crate::error::Halt;
 use dpm_solver::{dpm_adaptive, dpm_fast};
 use euler::{ddim, euler, euler_ancestral, lcm};
 use multistep::{dpmpp_2m, lms, plms, unipc};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::generate::Pipeline;
-use engine::session::StopFlag;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
 
 use super::makers::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 use super::open;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use app::command::{Command, DownloadWish, Effect, News};
+use app::features::command::{Command, DownloadWish, Effect, News};
+use app::features::download::Phase;
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use app::hub::{Digest, Errand, Form, Licence, Offer, Plan, Progress, Report, Unfinished, Wanted};
-use app::settings::Settings;
-use app::state::AppState;
-use app::state::download::Phase;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 

@@ -1,6 +1,6 @@
 //! The library on the command line.
 
-use app::settings::Settings;
+use app::features::settings::Settings;
 use serde_json::Value;
 
 use super::*;

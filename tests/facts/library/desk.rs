@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use app::command::{Command, Effect, LibraryWish, News};
+use app::features::command::{Command, Effect, LibraryWish, News};
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use app::library::{Folder, Format, Layout, Order};
-use app::settings::Settings;
-use app::state::AppState;
 use egui::accesskit::{Role, Toggled};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use engine::session::{Event, JobEvent, ModelCard, ModelEvent, Request};
+use engine::pipeline::ModelCard;
+use engine::session::{Event, JobEvent, ModelEvent, Request};
 
 use super::*;
 use crate::desk::Desk;
@@ -121,7 +122,7 @@ fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
         let mut state = AppState::new(Settings::default());
         let (tell, told) = crossbeam_channel::unbounded();
         let inspect = state.handle(Command::Drop(vec![path.clone()])).remove(0);
-        app::chores::run(inspect, move |news| drop(tell.send(news)));
+        app::window::tasks::run(inspect, move |news| drop(tell.send(news)));
         let news = told.recv_timeout(Duration::from_secs(30)).expect("it is looked into");
         let effects = state.receive(news);
         assert_eq!(scanned(&effects).is_some_and(|shelves| shelves.folders == [path]), is_shelf, "{name}");

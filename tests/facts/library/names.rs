@@ -1,6 +1,6 @@
 //! How entries are called, and how they are found by that.
 
-use app::library::{Found, find};
+use app::library::{Found, find_by_name};
 
 use super::*;
 

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use engine::images::{FilmFormat, Pane, Playback, Reel, SaveError, load, read_recipe, write_film};
+use engine::files::SaveError;
+use engine::images::{FilmFormat, Pane, Playback, Reel, load, read_recipe, write_film};
 use image::codecs::{gif::GifDecoder, png::PngDecoder};
 use image::metadata::LoopCount;
 use image::{AnimationDecoder, Frame, GenericImageView};

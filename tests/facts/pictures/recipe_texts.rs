@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use engine::concepts::ConceptRef;
 use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
 use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
+use engine::prompt::{TextOptions, Weights};
 use engine::recipe::{Guidance, Recipe, Start};
-use engine::text::{TextOptions, Weights};
 use image::{DynamicImage, ImageFormat};
 
 use super::makers::{chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text};

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use engine::files::{OpenError, SaveError};
 use engine::images::{
-    Array, FilmFormat, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError,
-    load, read_recipe, read_trace, replace_png, save_new, write_film, write_png, write_trace,
+    Array, FilmFormat, FoundFilm, ImageError, Provenance, ReadError, RecipeOrigin, load, read_recipe,
+    read_trace, replace_png, save_new, write_film, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use engine::files::OpenError;
 use engine::images::{
-    CropRect, FilmFormat, ImageError, OpenError, Pixels, ReadError, crop_and_resize, crop_to_fill, load,
-    read_recipe, to_signed_planes, write_film,
+    CropRect, FilmFormat, ImageError, Pixels, ReadError, crop_and_resize, crop_to_fill, load, read_recipe,
+    to_signed_planes, write_film,
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
 

@@ -1,0 +1,177 @@
+//! What a weight file or a model folder holds, read off its headers alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use engine::checkpoint::{OpenError, WeightFile, WeightKind, kind_of, weights_of_part};
+use engine::concepts;
+use engine::concepts::Concept;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::library::FolderFacts;
+
+/// A weight file, without its numbers.
+#[derive(Debug, Serialize)]
+pub struct Weights {
+    /// "safetensors" or "pickle".
+    pub kind: &'static str,
+    /// "a Stable Diffusion 1.x model".
+    pub holds: String,
+    pub tensors: usize,
+    /// Numbers in all tensors together.
+    pub parameters: u64,
+    /// How many tensors are of each type.
+    pub dtypes: BTreeMap<String, usize>,
+    pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concept: Option<ConceptFacts>,
+    /// Sentences: why it is no use as a concept, if it looks like one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    pub shapes: Vec<TensorRow>,
+}
+
+/// A concept (textual inversion).
+#[derive(Debug, Serialize)]
+pub struct ConceptFacts {
+    /// What stands for it in a prompt.
+    pub token: String,
+    /// The file's name, which stands for it too.
+    pub name: String,
+    pub vectors: usize,
+    /// Numbers of a vector.
+    pub width: usize,
+    /// "Stable Diffusion 1.x".
+    pub family: &'static str,
+    /// The length of each vector.
+    pub norms: Vec<f32>,
+    pub sha256: String,
+}
+
+/// What a header says of a tensor.
+#[derive(Debug, Serialize)]
+pub struct TensorRow {
+    pub name: String,
+    pub shape: Vec<usize>,
+    /// "F16"; "other" for what Tidepool does not calculate with.
+    pub dtype: String,
+}
+
+/// A folder in diffusers layout.
+#[derive(Debug, Serialize)]
+pub struct ModelFolder {
+    /// The pipeline's class, "StableDiffusionPipeline".
+    pub class: String,
+    /// "a Stable Diffusion 1.x model".
+    pub holds: String,
+    /// Why it cannot be opened, as half a sentence.
+    pub hindrance: Option<String>,
+    pub parts: Vec<Part>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Part {
+    pub name: String,
+    /// "UNet2DConditionModel".
+    pub class: String,
+    /// Of all files in the part's folder.
+    pub bytes: u64,
+    /// False when the pipeline names the part and its folder is not there.
+    pub found: bool,
+    /// Of the parts that have some.
+    pub weights: Option<Weights>,
+}
+
+impl ConceptFacts {
+    fn of(concept: Concept) -> Self {
+        Self {
+            name: concept.name(),
+            vectors: concept.count(),
+            width: concept.width,
+            family: concept.family(),
+            norms: concept.norms(),
+            token: concept.token,
+            sha256: concept.sha256,
+        }
+    }
+}
+
+/// Opens a weight file of any form and counts what is in it.
+pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
+    let file = WeightFile::open(path)?;
+    let row = |name: &str| TensorRow {
+        name: name.to_owned(),
+        shape: file.shape(name).unwrap_or_default().to_vec(),
+        dtype: file.kind(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}")),
+    };
+    let shapes: Vec<_> = file.names().map(row).collect();
+    let mut dtypes = BTreeMap::new();
+    for row in &shapes {
+        *dtypes.entry(row.dtype.clone()).or_default() += 1;
+    }
+    let numbers = |row: &TensorRow| row.shape.iter().map(|&side| side as u64).product::<u64>();
+    let bytes = file.files().into_iter().filter_map(|file| fs::metadata(file).ok()).map(|about| about.len());
+    let kind = kind_of(&file);
+    let (concept, notes) = match (kind == WeightKind::Concept).then(|| concepts::read(path)) {
+        Some(Ok(concept)) => (Some(ConceptFacts::of(concept)), Vec::new()),
+        Some(Err(error)) => (None, vec![error.to_string()]),
+        None => (None, Vec::new()),
+    };
+    Ok(Weights {
+        kind: if file.is_pickle() { "pickle" } else { "safetensors" },
+        holds: kind.to_string(),
+        tensors: shapes.len(),
+        parameters: shapes.iter().map(numbers).sum(),
+        dtypes,
+        bytes: bytes.sum(),
+        concept,
+        notes,
+        shapes,
+    })
+}
+
+/// Reads the index of a model folder; `Err` is a sentence without the path.
+pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
+    let json = fs::read(folder.join("model_index.json")).map_err(|_| {
+        "This folder has no model_index.json, so it is no model in diffusers layout".to_owned()
+    })?;
+    let index: BTreeMap<String, Value> = serde_json::from_slice(&json)
+        .map_err(|error| format!("Its model_index.json makes no sense ({error})"))?;
+    let class = index.get("_class_name").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    // A part is `"unet": ["diffusers", "UNet2DConditionModel"]`, or two nulls where it has none.
+    let parts = index.iter().filter_map(|(name, value)| {
+        let class = value.get(1)?.as_str()?.to_owned();
+        let place = folder.join(name);
+        let weights = weights_of_part(folder, name).and_then(|path| look_into(&path).ok());
+        Some(Part { name: name.clone(), class, bytes: bytes_in(&place), found: place.is_dir(), weights })
+    });
+    let facts = FolderFacts::read(folder);
+    Ok(ModelFolder {
+        class,
+        holds: facts.kind.to_string(),
+        hindrance: facts.hindrance,
+        parts: parts.collect(),
+    })
+}
+
+fn bytes_in(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_tells_its_parts() {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+        let found = read_model_folder(&demo).expect("the built-in model");
+        assert_eq!(found.class, "StableDiffusionPipeline");
+        let names: Vec<_> = found.parts.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]);
+        assert!(found.parts.iter().all(|part| part.found && part.bytes > 0));
+    }
+}

@@ -1,0 +1,134 @@
+//! Asks where words look, and lays a light on the picture for the word at hand.
+
+use std::sync::Arc;
+
+use engine::inspect::attention_maps::spotlight;
+use engine::pipeline::StopFlag;
+use engine::prompt::{Tokenized, token_selection};
+use engine::session::{AttendEvent, JobId, Request};
+
+use crate::features::attention::{Asked, AttentionDesk, Known, Light, Reader};
+use crate::features::command::{AttendWish, Effect};
+use crate::features::errors::Place;
+use crate::features::generate::run::Run;
+use crate::features::prompt::read_prompt::ReadPrompt;
+use crate::features::state::AppState;
+
+impl AppState {
+    /// The finished run whose words can be asked: one of the model that is open.
+    pub fn run_that_looks(&self) -> Option<&Run> {
+        let is_asked = |run: &&Run| !run.is_live() && !run.pictures.is_empty() && run.read.is_some();
+        self.card().and(self.run.as_ref()).filter(is_asked)
+    }
+
+    /// Who reads the word at hand: the picture that is looked at, and the part of its prompt that has
+    /// the word. `None` if the run's prompt has it not.
+    pub fn reader(&self) -> Option<Reader> {
+        self.reading_of_word().map(|(reader, _)| reader)
+    }
+
+    /// The same with the word's tokens, counted over all chunks.
+    fn reading_of_word(&self) -> Option<(Reader, std::ops::Range<usize>)> {
+        let run = self.run_that_looks()?;
+        let word = self.words_desk.chosen.as_ref()?;
+        let ReadPrompt { prompt, parts, .. } = run.read.as_deref()?;
+        let picture = self.film.picture.unwrap_or(0).min(run.pictures.len() - 1);
+        parts.iter().enumerate().find_map(|(part, (_, text))| {
+            let tokens = word_around(prompt, text, token_selection::find(prompt, text, word)?)?;
+            Some((Reader { job: run.job.id, picture, part }, tokens))
+        })
+    }
+
+    /// Bytes that the maps of the run at hand take while they are made.
+    pub fn attention_bytes(&self) -> Option<u64> {
+        let (run, card) = (self.run_that_looks()?, self.card()?);
+        let parts = run.read.as_ref()?.parts.iter();
+        let tokens = parts.map(|(_, text)| text.chunks.len() * text.chunks[0].ids.len()).max()?;
+        let pixels = u64::from(run.recipe.width) * u64::from(run.recipe.height);
+        Some(card.room.attention_bytes(pixels, tokens))
+    }
+
+    pub(super) fn handle_attend(&mut self, wish: AttendWish) -> Vec<Effect> {
+        match wish {
+            AttendWish::Ask => {
+                let Some(of) = self.reader().filter(|_| self.attention.asked.is_none()) else {
+                    return Vec::new();
+                };
+                self.problems.clear(Place::Words);
+                let Reader { job, picture, part } = of;
+                let stop = StopFlag::default();
+                self.attention.asked = Some(Asked { of, fraction: 0.0, stop: stop.clone() });
+                return vec![Effect::Send(Request::Attend { job, picture, part, stop })];
+            }
+            AttendWish::Stop => {
+                if let Some(asked) = &self.attention.asked {
+                    asked.stop.raise();
+                }
+            }
+            AttendWish::Light(is_lit) => self.attention.is_lit = is_lit,
+        }
+        Vec::new()
+    }
+
+    pub(super) fn receive_attended(&mut self, job: JobId, event: AttendEvent) {
+        let Some(asked) = self.attention.asked.as_mut().filter(|asked| asked.of.job == job) else { return };
+        match event {
+            AttendEvent::Came { fraction } => {
+                asked.fraction = fraction;
+                return;
+            }
+            AttendEvent::Done(maps) => {
+                self.attention.maps = Some(Known { of: asked.of, maps });
+                self.attention.is_lit = true;
+            }
+            AttendEvent::Failed { text } => self.problems.set(Place::Words, text),
+            AttendEvent::Stopped => {}
+        }
+        self.attention.asked = None;
+    }
+
+    /// What the engine knew of the last model's runs, it has forgotten.
+    pub(super) fn forget_maps(&mut self) {
+        self.attention = AttentionDesk::default();
+        for run in self.run.iter_mut().chain(&mut self.branches.kept) {
+            run.change_model(self.words.as_ref());
+        }
+    }
+
+    /// Lays the light anew where another word, picture or run is looked at.
+    pub(super) fn light(&mut self) {
+        let Some((of, tokens)) = self.attention.is_lit.then(|| self.reading_of_word()).flatten() else {
+            self.attention.light = None;
+            return;
+        };
+        let word = self.words_desk.chosen.clone();
+        if self
+            .attention
+            .light
+            .as_ref()
+            .is_some_and(|light| light.of == of && Some(&light.word) == word.as_ref())
+        {
+            return;
+        }
+        let known = self.attention.maps.as_ref().filter(|known| known.of == of);
+        let picture = self.run.as_ref().and_then(|run| run.pictures.get(of.picture));
+        self.attention.light = known.zip(picture).zip(word).map(|((known, picture), word)| {
+            let maps = &known.maps;
+            let lit = spotlight(picture, &maps.of(tokens), [maps.height, maps.width]);
+            Light { of, word, picture: Arc::new(lit) }
+        });
+    }
+}
+
+/// The tokens of the whole word that a token is of; signs are words of their own.
+fn word_around(
+    prompt: &str,
+    text: &Tokenized,
+    place: engine::prompt::TokenPlace,
+) -> Option<std::ops::Range<usize>> {
+    let at = place.chunk * text.chunks.first()?.ids.len() + place.position;
+    let words = text.words(prompt);
+    Some(
+        words.into_iter().map(|(_, tokens)| tokens).find(|tokens| tokens.contains(&at)).unwrap_or(at..at + 1),
+    )
+}

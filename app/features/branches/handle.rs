@@ -1,0 +1,139 @@
+//! Leaving a run at a step, going on with one that was stopped, and looking at those made before.
+
+use engine::session::JobId;
+
+use crate::features::branches::{Parent, Planned, Row};
+use crate::features::command::{BranchWish, Effect};
+use crate::features::film::Film;
+use crate::features::generate::run::{Phase, Run};
+use crate::features::state::AppState;
+
+impl AppState {
+    pub(super) fn handle_branch(&mut self, wish: BranchWish) -> Vec<Effect> {
+        match wish {
+            BranchWish::Leave(step) => self.leave(step),
+            BranchWish::Stay => self.branches.leaving = None,
+            BranchWish::GoOn => return self.go_on(),
+            BranchWish::Show(job) => return self.show_run(job),
+            BranchWish::Name(job, name) => {
+                if let Some(run) = self.run_mut(job) {
+                    run.name = name;
+                }
+            }
+            BranchWish::Compare(job) => return self.compare_run(job),
+            BranchWish::Forget(job) => return self.forget_run(job),
+            BranchWish::TakeSettings => {
+                if let Some(run) = &self.run {
+                    let recipe = run.recipe.clone();
+                    self.last_seed = None;
+                    self.edit(recipe);
+                    return self.read_start_image();
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Any run of this session.
+    pub fn run_of(&self, job: JobId) -> Option<&Run> {
+        self.run.iter().chain(&self.branches.kept).find(|run| run.job.id == job)
+    }
+
+    /// The title of the run behind the divider, if it is not the one at hand.
+    pub fn title_beside(&self) -> Option<String> {
+        let (job, _) = (self.film.beside?, self.film.compared?);
+        let rows = self.branches.tree(self.run.as_ref());
+        rows.iter().find(|row| row.run.job.id == job).map(Row::title)
+    }
+
+    pub(super) fn run_mut(&mut self, job: JobId) -> Option<&mut Run> {
+        self.run.iter_mut().chain(&mut self.branches.kept).find(|run| run.job.id == job)
+    }
+
+    /// The step that the next run would leave the one at hand at: the one looked at.
+    pub fn branch_step(&self) -> Option<usize> {
+        let step = self.current_step()?;
+        self.run.as_ref()?.frame(step).map(|frame| frame.step)
+    }
+
+    fn leave(&mut self, step: Option<usize>) {
+        let Some(step) = step.or_else(|| self.branch_step()) else { return };
+        let Some(run) = &self.run else { return };
+        if run.frame(step).is_none() {
+            return;
+        }
+        // These a branch has in common with the run that it leaves; everything else is free.
+        let from = &run.recipe;
+        (self.recipe.width, self.recipe.height, self.recipe.batch) = (from.width, from.height, from.batch);
+        self.recipe.seed = from.seed;
+        let other_start = self.recipe.start != from.start;
+        self.recipe.start.clone_from(&from.start);
+        if other_start {
+            self.start_picture = None;
+        }
+        self.film.play = None;
+        self.film.hovered = None;
+        self.film.pinned = Some(step);
+        self.branches.leaving = Some(step);
+    }
+
+    /// What Generate makes of the desk as it stands.
+    pub(super) fn planned(&self) -> Planned {
+        match (&self.run, self.branches.leaving) {
+            (Some(run), Some(step)) => Planned {
+                recipe: self.recipe.clone().branching(&run.recipe, step as u32),
+                parent: Some(Parent { job: run.job.id, step }),
+            },
+            _ => Planned { recipe: self.recipe.clone(), parent: None },
+        }
+    }
+
+    /// The run at hand, from the step it came to.
+    fn go_on(&mut self) -> Vec<Effect> {
+        if self.live_run().is_some() {
+            return Vec::new();
+        }
+        let Some(run) = self.run.take_if(|run| run.can_go_on()) else { return Vec::new() };
+        let (name, parent) = (run.name.clone(), run.parent);
+        self.before = run.latest().map_or_else(Vec::new, |(pictures, _)| pictures.to_vec());
+        let effects = self.send(run.recipe.clone(), parent, Some(run.job.id));
+        if let Some(run) = &mut self.run {
+            run.name = name;
+        }
+        effects
+    }
+
+    fn show_run(&mut self, job: JobId) -> Vec<Effect> {
+        let Some(run) = self.branches.take(job) else { return Vec::new() };
+        self.hide_sheet();
+        if let Some(before) = self.run.replace(run) {
+            self.branches.keep(before);
+        }
+        self.branches.leaving = None;
+        self.film = Film::default();
+        self.develop()
+    }
+
+    /// Those that left it become trees of their own.
+    fn forget_run(&mut self, job: JobId) -> Vec<Effect> {
+        if self.run_of(job).is_none_or(Run::is_live) {
+            return Vec::new();
+        }
+        if self.branches.take(job).is_some() {
+            return Vec::new();
+        }
+        self.run = None;
+        self.branches.leaving = None;
+        self.film = Film::default();
+        self.before.clear();
+        let next = self.branches.kept.last().map(|run| run.job.id);
+        next.map_or_else(Vec::new, |job| self.show_run(job))
+    }
+}
+
+impl Run {
+    /// True for one that ended early and has steps to go on from.
+    pub fn can_go_on(&self) -> bool {
+        matches!(self.phase, Phase::Stopped | Phase::Failed) && !self.frames.is_empty()
+    }
+}

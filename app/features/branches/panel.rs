@@ -1,0 +1,217 @@
+//! The runs of this session, each below the one that it left.
+
+use std::sync::Arc;
+
+use egui::{
+    Align2, CornerRadius, CursorIcon, Frame, Id, Margin, Rect, RichText, Role, Sense, Stroke, StrokeKind,
+    TextEdit, TextWrapMode, Ui, UiBuilder, Vec2, WidgetInfo, WidgetText, pos2, vec2,
+};
+
+use crate::features::branches::Row;
+use crate::features::command::{BranchWish, Command};
+use crate::features::generate::run::{Phase, Run};
+use crate::features::state::AppState;
+use crate::ui::textures::{Textures, Use};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    Icon, Tool, close_ui, field_frame, focus_ring, icon_button_ui, label_ui, note_ui, outlined_button_ui, tip,
+};
+use crate::window::shortcuts;
+
+const ROW: f32 = 52.0;
+const ROW_GAP: f32 = 4.0;
+const THUMBNAIL: f32 = 40.0;
+/// How far a branch is moved in, up to a depth that leaves room for its words.
+const INDENT: f32 = 16.0;
+const DEEPEST: usize = 6;
+
+pub fn branches_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
+    let rows = state.branches.tree(state.run.as_ref());
+    if rows.is_empty() {
+        empty_ui(ui);
+        return;
+    }
+    if let Some(run) = &state.run {
+        at_hand_ui(ui, run, commands);
+        ui.add_space(theme::GAP_M);
+    }
+    label_ui(ui, "Runs of this session");
+    egui::ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = ROW_GAP;
+        for (index, row) in rows.iter().enumerate() {
+            let (_, rect) = ui.allocate_space(vec2(ui.available_width(), ROW));
+            if row.depth > 0 {
+                elbow_ui(ui, rect, row.depth, index - parent_of(&rows, index));
+            }
+            if ui.is_rect_visible(rect) {
+                row_ui(ui, rect, row, state, textures, commands);
+            }
+        }
+    });
+}
+
+fn empty_ui(ui: &mut Ui) {
+    let tokens = Tokens::of(ui);
+    let key = shortcuts::BRANCH_KEY;
+    for paragraph in [
+        "Every run of this session appears here, and what grew out of it.".to_owned(),
+        format!(
+            "Hold a step of the film and press {key}: the next run keeps the picture as it is there and goes on \
+         with another prompt, guidance, sampler or seed."
+        ),
+    ] {
+        note_ui(ui, paragraph, theme::small(), tokens.dim);
+        ui.add_space(theme::GAP_M);
+    }
+}
+
+/// The name of the run on the canvas, and what can be done with it.
+fn at_hand_ui(ui: &mut Ui, run: &Run, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    label_ui(ui, "Name of this run");
+    let id = Id::unique("run name");
+    let mut name = run.name.clone();
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    field_frame(tokens, focused).show(ui, |ui| {
+        let hint = RichText::new("Unnamed").font(theme::body()).color(tokens.faint);
+        let field = TextEdit::singleline(&mut name).id(id).hint_text(hint).font(theme::body()).char_limit(80);
+        let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
+        let response = ui.add(field.frame(inset).desired_width(f32::INFINITY));
+        response.accessible_name("Name of this run");
+    });
+    if name != run.name {
+        commands.push(Command::Branch(BranchWish::Name(run.job.id, name)));
+    }
+    ui.add_space(theme::GAP_M);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        if run.can_go_on() {
+            let sentence = "Goes on from the step it came to, as if it had never been stopped.";
+            if tip(outlined_button_ui(ui, "Go on", true), "Go on", None, sentence).clicked() {
+                commands.push(Command::Branch(BranchWish::GoOn));
+            }
+        }
+        let sentence = "Sets the desk to what made this run.";
+        if tip(outlined_button_ui(ui, "Use its settings", false), "Use its settings", None, sentence)
+            .clicked()
+        {
+            commands.push(Command::Branch(BranchWish::TakeSettings));
+        }
+    });
+}
+
+fn row_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    row: &Row<'_>,
+    state: &AppState,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    let tokens = Tokens::of(ui);
+    let run = row.run;
+    let is_at_hand = state.run.as_ref().is_some_and(|at_hand| at_hand.job.id == run.job.id);
+    let indent = indent_of(row.depth);
+    let card = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
+    let can_compare = !is_at_hand && !run.frames.is_empty();
+    let tools = if can_compare { 50.0 } else { 26.0 };
+    let press = Rect::from_min_max(card.min, pos2(card.right() - tools, card.bottom()));
+    let response = ui.interact(press, Id::unique(("run", run.job.id.0)), Sense::click());
+    let title = row.title();
+    response
+        .widget_info(|| WidgetInfo::selected(Role::Button, true, is_at_hand, format!("Show run: {title}")));
+    let line = match (is_at_hand, response.hovered()) {
+        (true, _) => tokens.accent,
+        (_, true) => tokens.line_strong,
+        _ => tokens.line,
+    };
+    let corner = CornerRadius::same(theme::CORNER_FIELD);
+    ui.painter().rect(card, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
+
+    let place = Rect::from_min_size(card.min + Vec2::splat((ROW - THUMBNAIL) / 2.0), Vec2::splat(THUMBNAIL));
+    thumbnail_ui(ui, place, run, textures);
+    let left = place.right() + 9.0;
+    let room = press.right() - left;
+    let lines =
+        [(title.clone(), theme::body(), tokens.text, 8.0), (facts(row), theme::small(), tokens.dim, 28.0)];
+    for (text, font, ink, top) in lines {
+        let text = WidgetText::from(RichText::new(text).font(font.clone()));
+        let galley = text.into_galley(ui, Some(TextWrapMode::Truncate), room, font);
+        ui.painter().galley_with_override_text_color(pos2(left, card.top() + top), galley, ink);
+    }
+    focus_ring(ui, &response, theme::CORNER_FIELD);
+    let response = response.on_hover_cursor(CursorIcon::PointingHand);
+    let sentence = format!("Click: shows this run and its film.\n{}", run.recipe.prompt);
+    if tip(response, &title, None, &sentence).clicked() && !is_at_hand {
+        commands.push(Command::Branch(BranchWish::Show(run.job.id)));
+    }
+    if can_compare {
+        let place = Rect::from_center_size(pos2(press.right() + 11.0, card.center().y), Vec2::splat(22.0));
+        let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
+        let name = format!("Compare with run: {title}");
+        let sentence = "Holds its picture beside the one on the canvas, behind a divider.";
+        if icon_button_ui(&mut corner, Icon::Compare, &name, None, sentence, Tool::Bare).clicked() {
+            commands.push(Command::Branch(BranchWish::Compare(run.job.id)));
+        }
+    }
+    if !run.is_live() {
+        let place = Rect::from_center_size(pos2(card.right() - 15.0, card.center().y), Vec2::splat(16.0));
+        let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
+        let sentence = "Takes it out of this list. Saved pictures stay where they are.";
+        let response = close_ui(&mut corner, &format!("Forget run: {title}"));
+        if tip(response, "Forget", None, sentence).clicked() {
+            commands.push(Command::Branch(BranchWish::Forget(run.job.id)));
+        }
+    }
+}
+
+/// What it is, or how far it is.
+fn facts(row: &Row<'_>) -> String {
+    let run = row.run;
+    match run.phase {
+        Phase::Waiting => "waiting".to_owned(),
+        Phase::Running | Phase::Stopping => {
+            format!("step {} of {}", run.start_step + run.done(), run.steps())
+        }
+        Phase::Stopped => format!("stopped after step {} of {}", run.start_step + run.done(), run.steps()),
+        Phase::Failed => format!("failed after step {}", run.start_step + run.done()),
+        Phase::Finished => row.facts(),
+    }
+}
+
+fn indent_of(depth: usize) -> f32 {
+    INDENT * depth.min(DEEPEST) as f32
+}
+
+/// The row of the run that this one left: the nearest above it that is not moved in as far.
+fn parent_of(rows: &[Row<'_>], index: usize) -> usize {
+    rows[..index].iter().rposition(|row| row.depth < rows[index].depth).unwrap_or(index)
+}
+
+/// From the run that was left, some rows above, into this one.
+fn elbow_ui(ui: &Ui, rect: Rect, depth: usize, rows_above: usize) {
+    let line = Stroke::new(1.0, Tokens::of(ui).line_strong);
+    let indent = indent_of(depth);
+    let x = rect.left() + indent - INDENT / 2.0;
+    let between = (ROW + ROW_GAP) * rows_above.saturating_sub(1) as f32;
+    ui.painter().vline(x, rect.top() - ROW_GAP - between..=rect.center().y, line);
+    ui.painter().hline(x..=rect.left() + indent, rect.center().y, line);
+}
+
+fn thumbnail_ui(ui: &Ui, place: Rect, run: &Run, textures: &mut Textures) {
+    let tokens = Tokens::of(ui);
+    let corner = CornerRadius::same(4);
+    let Some(pixels) = run.latest().and_then(|(pictures, _)| pictures.first()) else {
+        ui.painter().rect_filled(place, corner, tokens.field);
+        ui.painter().text(place.center(), Align2::CENTER_CENTER, "…", theme::body(), tokens.faint);
+        return;
+    };
+    let texture = textures.get(ui.ctx(), &Arc::clone(pixels), Use::Thumbnail);
+    // The middle, as a square.
+    let (width, height) = (pixels.width as f32, pixels.height as f32);
+    let margin = vec2((width - height).max(0.0) / width, (height - width).max(0.0) / height) / 2.0;
+    let uv = Rect::from_min_max(margin.to_pos2(), (Vec2::splat(1.0) - margin).to_pos2());
+    let shape = egui::epaint::RectShape::filled(place, corner, egui::Color32::WHITE);
+    ui.painter().add(shape.with_texture(texture.id(), uv));
+}

@@ -1,0 +1,80 @@
+//! The canvas before the first picture: it teaches, and offers prompts that work well.
+
+use egui::{
+    Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
+
+use crate::features::command::Command;
+use crate::features::state::{AppState, Model};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::logo_ui;
+use crate::window::shortcuts;
+
+/// Prompts within the world of the built-in model.
+pub const SUGGESTIONS: [&str; 3] = [
+    "a large fox in the snow",
+    "pixel art of a bird on the beach",
+    "a watercolor painting of an otter on a red background",
+];
+
+pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let area = ui.max_rect();
+    if let Some(run) = state.live_run() {
+        let text = match &state.model {
+            Model::Opening { .. } => "Opening the model",
+            _ if run.sigmas.is_empty() => "Reading the prompt",
+            _ => "The first step is under way",
+        };
+        ui.painter().text(area.center(), Align2::CENTER_CENTER, text, theme::body(), tokens.dim);
+        return;
+    }
+    const ROW: f32 = 42.0;
+    let height = 150.0 + SUGGESTIONS.len() as f32 * (ROW + 8.0);
+    let width = (area.width() - 48.0).min(440.0);
+    let block = Rect::from_center_size(area.center() - vec2(0.0, 12.0), vec2(width, height));
+    let x = block.center().x;
+    logo_ui(ui, Rect::from_center_size(pos2(x, block.top() + 16.0), vec2(48.0, 48.0)));
+    ui.painter().text(
+        pos2(x, block.top() + 58.0),
+        Align2::CENTER_TOP,
+        "What shall come out of the noise?",
+        theme::title(),
+        tokens.text,
+    );
+    let line = format!("Type a prompt and press {}, or begin with one of these.", shortcuts::GENERATE_KEY);
+    ui.painter().text(pos2(x, block.top() + 92.0), Align2::CENTER_TOP, line, theme::body(), tokens.dim);
+    for (index, prompt) in SUGGESTIONS.into_iter().enumerate() {
+        let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);
+        let rect = Rect::from_min_size(pos2(block.left(), top), vec2(width, ROW));
+        if suggestion_ui(ui, rect, prompt) {
+            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.recipe.clone() };
+            commands.push(Command::Edit(Box::new(recipe)));
+            commands.push(Command::Generate);
+        }
+    }
+}
+
+fn suggestion_ui(ui: &Ui, rect: Rect, prompt: &str) -> bool {
+    let tokens = Tokens::of(ui);
+    let response = ui.interact(rect, ui.scope_id().with(("suggestion", prompt)), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Try: {prompt}")));
+    let lit = response.hovered() || response.has_focus();
+    let line = if lit { tokens.accent } else { tokens.line };
+    let corner = CornerRadius::same(theme::CORNER_CARD);
+    ui.painter().rect(rect, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
+    let ink = if lit { tokens.text } else { tokens.dim };
+    ui.painter().text(
+        rect.left_center() + vec2(16.0, 0.0),
+        Align2::LEFT_CENTER,
+        prompt,
+        theme::prompt(),
+        ink,
+    );
+    if lit {
+        let at = rect.right_center() - vec2(16.0, 0.0);
+        ui.painter().text(at, Align2::RIGHT_CENTER, "Generate", theme::small(), tokens.accent);
+    }
+    response.on_hover_cursor(CursorIcon::PointingHand).clicked()
+}

@@ -1,0 +1,195 @@
+//! What of the film is on the canvas: which step, which views of it, beside which other.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use engine::diffusion::StepView;
+use engine::images::Pixels;
+use engine::session::{JobId, Request};
+
+use crate::features::command::{Effect, ViewWish};
+use crate::features::film::Play;
+use crate::features::state::{AppState, Shown};
+
+impl AppState {
+    /// Nothing, a step of the film, or the best there is.
+    pub fn shown(&self) -> Option<Shown<'_>> {
+        self.shown_of(StepView::Predicted)
+    }
+
+    /// The same of another view.
+    pub fn shown_of(&self, view: StepView) -> Option<Shown<'_>> {
+        if let (Some(run), Some(step)) = (&self.run, self.looked_at())
+            && let Some((pictures, is_full)) = run.pictures_of(step, view)
+        {
+            return Some(Shown { pictures, step: Some(step), is_full });
+        }
+        if let Some(alone) = self.alone_on_canvas() {
+            return Some(Shown { pictures: std::slice::from_ref(alone), step: None, is_full: true });
+        }
+        if let Some((pictures, is_full)) = self.run.as_ref().and_then(|run| run.latest_of(view)) {
+            return Some(Shown { pictures, step: None, is_full });
+        }
+        let has_steps = self.run.as_ref().is_some_and(|run| !run.frames.is_empty());
+        (!self.before.is_empty() && !has_steps).then_some(Shown {
+            pictures: &self.before,
+            step: None,
+            is_full: true,
+        })
+    }
+
+    /// A sheet, or a picture with a light on it, that takes the whole canvas.
+    pub fn alone_on_canvas(&self) -> Option<&Arc<Pixels>> {
+        self.sheet.on_canvas().or(self.attention.on_canvas())
+    }
+
+    /// What lies behind the divider, of a view.
+    pub fn compared_of(&self, view: StepView) -> Option<Shown<'_>> {
+        let step = self.film.compared?;
+        let run = self.film.beside.map_or(self.run.as_ref(), |job| self.run_of(job))?;
+        let (pictures, is_full) = run.pictures_of(step, view)?;
+        Some(Shown { pictures, step: Some(step), is_full })
+    }
+
+    /// The step on the canvas, if it is one of the film rather than the newest.
+    pub fn looked_at(&self) -> Option<usize> {
+        let played = || Some(self.run.as_ref()?.frames.get(self.film.play.as_ref()?.at)?.step);
+        // What is compared stays while the pointer looks for another step to compare it with.
+        let hovered = self.film.hovered.filter(|_| self.film.compared.is_none());
+        hovered.or_else(played).or(self.film.pinned)
+    }
+
+    /// The step that the film outlines.
+    pub fn current_step(&self) -> Option<usize> {
+        self.looked_at().or_else(|| Some(self.run.as_ref()?.frames.last()?.step))
+    }
+
+    pub(super) fn handle_view(&mut self, wish: ViewWish) -> Vec<Effect> {
+        match wish {
+            ViewWish::Choose(view) => self.settings.views.choose(view),
+            ViewWish::Alone(view) => {
+                (self.settings.views.one, self.settings.views.side_by_side) = (view, false);
+            }
+            ViewWish::SideBySide(side_by_side) => self.settings.views.side_by_side = side_by_side,
+            ViewWish::Compare(step) => self.compare(step),
+            ViewWish::Play { how, now } => {
+                self.settings.playing = how;
+                if let Some(play) = &mut self.film.play {
+                    play.change(now);
+                }
+            }
+        }
+        self.develop()
+    }
+
+    /// What the step at hand is compared with until another is chosen: the last, or of the last the first.
+    pub fn other_step(&self) -> Option<usize> {
+        let frames = &self.run.as_ref()?.frames;
+        let (first, last) = (frames.first()?.step, frames.last()?.step);
+        Some(if self.current_step() == Some(last) { first } else { last })
+    }
+
+    /// Holds the step at hand, and `step` beside it.
+    fn compare(&mut self, step: Option<usize>) {
+        (self.film.compared, self.film.beside) = (None, None);
+        let frames = self.run.as_ref().map(|run| &run.frames).filter(|frames| frames.len() > 1);
+        let (Some(frames), Some(step)) = (frames, step) else { return };
+        let is_there = frames.iter().any(|frame| frame.step == step);
+        if is_there {
+            self.film.pinned = self.current_step();
+            self.film.play = None;
+            self.film.hovered = None;
+            self.film.compared = Some(step);
+        }
+    }
+
+    /// Holds the run at hand where it is, and the end of another one beside it.
+    pub(super) fn compare_run(&mut self, job: JobId) -> Vec<Effect> {
+        let end = self.run_of(job).and_then(|run| run.frames.last()).map(|frame| frame.step);
+        let is_other = self.run.as_ref().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
+        let (Some(end), true) = (end, is_other) else { return Vec::new() };
+        self.hide_sheet();
+        self.film.pinned = self.current_step();
+        self.film.play = None;
+        self.film.hovered = None;
+        (self.film.compared, self.film.beside) = (Some(end), Some(job));
+        self.develop()
+    }
+
+    pub(super) fn pin(&mut self, step: Option<usize>) -> Vec<Effect> {
+        self.film.play = None;
+        match (self.film.compared, step) {
+            (Some(_), Some(_)) => self.film.compared = step,
+            (Some(_), None) => self.film.compared = None,
+            (None, step) => self.film.pinned = step.filter(|_| self.film.pinned != step),
+        }
+        self.develop()
+    }
+
+    /// Asks for the next full decode, if there is one to ask for.
+    pub(super) fn develop(&mut self) -> Vec<Effect> {
+        let views = self.settings.views.shown();
+        let pinned = self.film.pinned;
+        let Some(run) = self.run.as_mut() else { return Vec::new() };
+        // At rest the last step is what the canvas shows.
+        let last = run.frames.last().map(|frame| frame.step).filter(|_| !run.is_live());
+        // Another run's steps are as they were left.
+        let compared = self.film.compared.filter(|_| self.film.beside.is_none());
+        let held: Vec<usize> = [pinned.or(last), compared].into_iter().flatten().collect();
+        let Some((step, view)) = run.next_decode(&held, &views) else { return Vec::new() };
+        run.asked = Some(((step, view), Instant::now()));
+        vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]
+    }
+
+    pub(super) fn step_by(&mut self, by: isize) -> Vec<Effect> {
+        let at = self.film.compared.or(self.current_step());
+        let Some(run) = &self.run else { return Vec::new() };
+        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
+            return Vec::new();
+        };
+        let to = Some(at.saturating_add_signed(by).clamp(first.step, last.step));
+        self.film.hovered = None;
+        self.film.play = None;
+        match self.film.compared {
+            Some(_) => self.film.compared = to,
+            None => self.film.pinned = to,
+        }
+        self.develop()
+    }
+
+    pub(super) fn scrub_to(&mut self, step: usize) -> Vec<Effect> {
+        self.film.play = None;
+        self.film.hovered = None;
+        match self.film.compared {
+            Some(_) => self.film.compared = Some(step),
+            None => self.film.pinned = Some(step),
+        }
+        self.develop()
+    }
+
+    pub(super) fn toggle_play(&mut self, now: f64) {
+        self.film.compared = None;
+        if let Some(play) = self.film.play.take() {
+            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
+            return;
+        }
+        let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
+        let at_end = |step: usize| step + 1 >= run.start_step + run.frames.len();
+        let begin = self.film.pinned.filter(|&step| !at_end(step));
+        let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
+        self.film.pinned = None;
+        self.film.hovered = None;
+        self.film.play = Some(Play::new(now, begin));
+    }
+
+    /// The film goes on, and is held where it ends.
+    pub(super) fn tick(&mut self, now: f64) {
+        if let (Some(play), Some(run)) = (&mut self.film.play, &self.run)
+            && !play.advance(now, run.frames.len(), self.settings.playing)
+        {
+            let at = play.at;
+            self.film.play = None;
+            self.film.pinned = run.frames.get(at).map(|frame| frame.step);
+        }
+    }
+}

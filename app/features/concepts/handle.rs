@@ -1,0 +1,99 @@
+//! The part of [`AppState`] that keeps the concepts at hand.
+
+use std::path::{Path, PathBuf};
+
+use crate::features::command::Effect;
+use crate::features::concepts::watch::ConceptNews;
+use crate::features::settings::Tab;
+use crate::features::state::AppState;
+
+impl AppState {
+    /// What is to be read and watched when the window opens.
+    pub(super) fn begin_concepts(&self) -> Vec<Effect> {
+        let files = self.settings.concept_files.clone();
+        let read = (!files.is_empty()).then_some(Effect::ReadConcepts(files));
+        read.into_iter().chain([self.watch_concepts()]).collect()
+    }
+
+    pub(super) fn watch_concepts(&self) -> Effect {
+        Effect::WatchConcepts(self.watched_folders())
+    }
+
+    /// Where concepts are looked for: in folders of their own, and in those of other programs that
+    /// the library of models knows.
+    pub fn watched_folders(&self) -> Vec<PathBuf> {
+        let mut folders = self.settings.concept_folders();
+        for folder in &self.library.concept_folders {
+            if !folders.contains(folder) {
+                folders.push(folder.clone());
+            }
+        }
+        folders
+    }
+
+    pub(super) fn receive_concepts(&mut self, news: ConceptNews) {
+        for file in &news.gone {
+            // A file that was also chosen by itself was not only there because of its folder.
+            if !self.settings.concept_files.contains(file) {
+                self.concepts.remove(file);
+            }
+            self.refused_concepts.remove(file);
+        }
+        let folders = self.watched_folders();
+        for concept in news.read {
+            let file = concept.source.clone();
+            self.refused_concepts.remove(&file);
+            let is_watched = folders.iter().any(|folder| file.starts_with(folder));
+            if !is_watched && !self.settings.concept_files.contains(&file) {
+                self.settings.concept_files.push(file);
+            }
+            self.concepts.add(concept);
+        }
+        for (file, text) in news.refused {
+            self.concepts.remove(&file);
+            self.refused_concepts.insert(file, text);
+        }
+        self.reread_prompts();
+    }
+
+    /// Of files that somebody has just chosen, so that what became of them is shown.
+    pub(super) fn receive_chosen_concepts(&mut self, news: ConceptNews) {
+        if let Some((_, text)) = news.refused.first() {
+            self.warning = Some(text.clone());
+        }
+        let window = &mut self.settings.window;
+        (window.tab, window.right_folded) = (Tab::Concepts, false);
+        self.receive_concepts(news);
+    }
+
+    pub(super) fn forget_concept(&mut self, file: &Path) {
+        self.settings.concept_files.retain(|known| known != file);
+        self.refused_concepts.remove(file);
+        self.concepts.remove(file);
+        self.reread_prompts();
+    }
+
+    pub(super) fn add_concept_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
+        let mut folders = self.settings.concept_folders();
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+        self.settings.concept_folders = Some(folders);
+        vec![self.watch_concepts()]
+    }
+
+    pub(super) fn forget_concept_folder(&mut self, folder: &Path) -> Vec<Effect> {
+        let mut folders = self.settings.concept_folders();
+        folders.retain(|known| known != folder);
+        self.settings.concept_folders = Some(folders);
+        vec![self.watch_concepts()]
+    }
+
+    /// The words that count have changed.
+    pub(super) fn reread_prompts(&mut self) {
+        if let Some(card) = self.card() {
+            self.words = Some(card.words(&self.concepts));
+            self.read_prompts();
+        }
+    }
+}

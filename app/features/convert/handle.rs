@@ -1,0 +1,72 @@
+//! What [`AppState`] does about a model that lies in a pickle.
+
+use std::path::PathBuf;
+
+use engine::checkpoint::ModelSource;
+use engine::pipeline::StopFlag;
+
+use crate::features::command::{ConversionWish, Effect};
+use crate::features::convert::{Conversion, ConversionReport, pickle_of};
+use crate::features::errors::Place;
+use crate::features::state::{AppState, Model};
+
+impl AppState {
+    /// The pickle of the model in use, unless it was converted, or the offer declined.
+    pub fn offered_conversion(&self) -> Option<PathBuf> {
+        let Model::Open(_) = self.model else { return None };
+        let pickle = pickle_of(&self.settings.model)?.to_owned();
+        let beside = pickle.with_extension("safetensors");
+        let is_converted = self.library.entries.iter().any(|entry| entry.path() == beside)
+            || matches!(&self.conversion, Conversion::Done(file) if *file == beside);
+        (!is_converted && !self.settings.kept_pickles.contains(&pickle)).then_some(pickle)
+    }
+
+    pub(super) fn handle_conversion(&mut self, wish: ConversionWish) -> Vec<Effect> {
+        match wish {
+            ConversionWish::Start => {
+                let Some(file) = self.offered_conversion() else { return Vec::new() };
+                let stop = StopFlag::default();
+                self.problems.clear(Place::Model);
+                self.conversion =
+                    Conversion::Running { file: file.clone(), fraction: 0.0, stop: stop.clone() };
+                return vec![Effect::Convert { file, stop }];
+            }
+            ConversionWish::Cancel => {
+                if let Conversion::Running { stop, .. } = &self.conversion {
+                    stop.raise();
+                }
+            }
+            ConversionWish::Decline => {
+                if let Some(pickle) = self.offered_conversion() {
+                    self.settings.kept_pickles.push(pickle);
+                }
+            }
+            ConversionWish::UseIt => {
+                if let Conversion::Done(file) = std::mem::take(&mut self.conversion) {
+                    return self.open_model(ModelSource::File(file));
+                }
+            }
+            ConversionWish::Close => self.conversion = Conversion::Idle,
+        }
+        Vec::new()
+    }
+
+    pub(super) fn receive_conversion(&mut self, report: ConversionReport) -> Vec<Effect> {
+        let Conversion::Running { fraction, stop, .. } = &mut self.conversion else { return Vec::new() };
+        match report {
+            ConversionReport::Progress(now) => *fraction = now,
+            ConversionReport::Ended(Ok(file)) => {
+                self.conversion = Conversion::Done(file);
+                return self.look_for_models();
+            }
+            ConversionReport::Ended(Err(text)) => {
+                let is_wanted = stop.is_raised();
+                self.conversion = Conversion::Idle;
+                if !is_wanted {
+                    self.problems.set(Place::Model, text);
+                }
+            }
+        }
+        Vec::new()
+    }
+}

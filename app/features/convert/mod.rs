@@ -1,0 +1,106 @@
+//! A pickle becomes a safetensors file beside it: offered where one is in use, done on a thread of its
+//! own.
+
+pub(crate) mod handle;
+pub(crate) mod panel;
+
+use std::path::{Path, PathBuf};
+
+use engine::checkpoint;
+use engine::checkpoint::ModelSource;
+use engine::pipeline::StopFlag;
+
+use crate::hub::in_words;
+
+/// How far the conversion of a model's file has come.
+#[derive(Clone, Debug, Default)]
+pub enum Conversion {
+    /// None is going on.
+    #[default]
+    Idle,
+    Running {
+        file: PathBuf,
+        fraction: f32,
+        stop: StopFlag,
+    },
+    /// The new file.
+    Done(PathBuf),
+}
+
+/// What is heard of it.
+#[derive(Clone, Debug)]
+pub enum ConversionReport {
+    Progress(f32),
+    /// The new file, or a sentence.
+    Ended(Result<PathBuf, String>),
+}
+
+/// The pickle that a model lies in, if it has no safetensors file beside it yet.
+pub fn pickle_of(source: &ModelSource) -> Option<&Path> {
+    let ModelSource::File(file) = source else { return None };
+    let ending = file.extension()?;
+    let is_pickle = ["ckpt", "pt", "pth", "bin"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+    is_pickle.then_some(file.as_path())
+}
+
+/// Converts a pickle, once it is known that there is room for it, and says where.
+///
+/// `progress` is told the fraction written, and answers whether to go on.
+pub fn convert(pickle: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<PathBuf, String> {
+    check_room(pickle, fs4::available_space(pickle.parent().unwrap_or(pickle)).ok())?;
+    checkpoint::convert(pickle, progress).map_err(|error| error.to_string())
+}
+
+/// A safetensors file is about as large as the pickle. Where nobody tells the room, it is tried.
+fn check_room(pickle: &Path, free: Option<u64>) -> Result<(), String> {
+    let needed = pickle.metadata().map_or(0, |about| about.len());
+    match free {
+        Some(free) if free < needed => Err(format!(
+            "The converted file needs {} and {} are free on its disk. Make room there first: {}",
+            in_words(needed),
+            in_words(free),
+            pickle.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Does it, and tells of it. For a thread of its own.
+pub fn run(pickle: &Path, stop: &StopFlag, tell: impl Fn(ConversionReport)) {
+    let mut told = -1.0;
+    let ended = convert(pickle, &mut |fraction| {
+        if fraction - told >= 0.01 {
+            told = fraction;
+            tell(ConversionReport::Progress(fraction));
+        }
+        !stop.is_raised()
+    });
+    tell(ConversionReport::Ended(ended));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_room_nothing_is_begun_and_the_sentence_says_how_much_is_missing() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let pickle = folder.path().join("old.ckpt");
+        std::fs::write(&pickle, vec![0; 3_000_000]).expect("writes");
+        assert_eq!(check_room(&pickle, Some(3_000_000)), Ok(()));
+        assert_eq!(check_room(&pickle, None), Ok(()));
+        let text = check_room(&pickle, Some(1_000_000)).expect_err("too little room");
+        assert!(text.contains("3 MB") && text.contains("1 MB") && text.ends_with("old.ckpt"), "{text}");
+    }
+
+    #[test]
+    fn only_models_in_a_pickle_are_offered_it() {
+        let file = |name: &str| ModelSource::File(name.into());
+        assert_eq!(pickle_of(&file("a.CKPT")), Some(Path::new("a.CKPT")));
+        for other in
+            [file("a.safetensors"), file("a"), ModelSource::Folder("a.ckpt".into()), ModelSource::BuiltIn]
+        {
+            assert_eq!(pickle_of(&other), None);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Getting a model, as the window shows it: asked for, offered, fetched, paused, complete.
+
+pub(crate) mod panel;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use engine::checkpoint::ModelSource;
+use engine::pipeline::StopFlag;
+
+use super::state::AppState;
+use crate::features::command::{DownloadWish, Effect};
+use crate::features::settings::models_folder;
+use crate::hub::{Errand, Offer, Plan, Progress, Report, Repository, STABLE_DIFFUSION_1_5};
+
+/// The one download that the window keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Download {
+    /// `owner/name`, as it is being typed.
+    pub name: String,
+    pub phase: Phase,
+    /// Why the last wish came to nothing.
+    pub problem: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum Phase {
+    #[default]
+    Idle,
+    Asking {
+        name: String,
+        stop: StopFlag,
+    },
+    /// Nothing is fetched before licence and size were seen.
+    Offered(Box<Offer>),
+    Running(Box<Running>),
+    Paused(Left),
+    Complete {
+        name: String,
+        source: ModelSource,
+    },
+}
+
+/// What has come of a plan, and where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Left {
+    pub plan: Plan,
+    pub folder: PathBuf,
+    pub done: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub left: Left,
+    pub progress: Progress,
+    pub pace: Pace,
+    pub stop: StopFlag,
+    /// What becomes of it when the line has let go.
+    pub ending: Option<Ending>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Pause,
+    Cancel,
+}
+
+/// How fast bytes came lately.
+#[derive(Clone, Debug, Default)]
+pub struct Pace(VecDeque<(Instant, u64)>);
+
+/// Long enough to be calm, short enough to follow.
+const LATELY: Duration = Duration::from_secs(8);
+
+impl Pace {
+    pub fn note(&mut self, now: Instant, done: u64) {
+        // A file that begins anew is no pace backwards.
+        if self.0.back().is_some_and(|(_, before)| *before > done) {
+            self.0.clear();
+        }
+        self.0.push_back((now, done));
+        while self.0.len() > 2 && self.0.front().is_some_and(|(at, _)| now.duration_since(*at) > LATELY) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Bytes a second, once there is something to tell by.
+    pub fn bytes_per_sec(&self) -> Option<f64> {
+        let (first, last) = (self.0.front()?, self.0.back()?);
+        let secs = last.0.duration_since(first.0).as_secs_f64();
+        (secs >= 0.5).then(|| (last.1 - first.1) as f64 / secs)
+    }
+}
+
+impl Running {
+    fn new(left: Left) -> Self {
+        let (done, total) = (left.done, left.plan.bytes());
+        let progress = Progress { done, total, ..Progress::default() };
+        Self { left, progress, pace: Pace::default(), stop: StopFlag::default(), ending: None }
+    }
+
+    pub fn fraction(&self) -> f32 {
+        (self.progress.done as f64 / self.progress.total.max(1) as f64) as f32
+    }
+
+    /// Seconds until all is there, if it goes on like this.
+    pub fn secs_left(&self) -> Option<u64> {
+        let pace = self.pace.bytes_per_sec().filter(|pace| *pace >= 1.0)?;
+        Some(((self.progress.total - self.progress.done.min(self.progress.total)) as f64 / pace).ceil() as u64)
+    }
+}
+
+impl AppState {
+    pub(super) fn handle_download(&mut self, wish: DownloadWish) -> Vec<Effect> {
+        match wish {
+            DownloadWish::Name(name) => self.download.name = name,
+            DownloadWish::LookUp => return self.look_up(&self.download.name.clone()),
+            DownloadWish::LookUpStandard => return self.look_up(STABLE_DIFFUSION_1_5),
+            DownloadWish::Start => return self.start_download(),
+            DownloadWish::Pause => self.end_download(Ending::Pause),
+            DownloadWish::Cancel => return self.cancel_download(),
+            DownloadWish::DismissProblem => self.download.problem = None,
+        }
+        Vec::new()
+    }
+
+    /// What was left in the middle is looked for when the window opens.
+    pub(super) fn find_unfinished() -> Effect {
+        Effect::Hub(Errand::FindUnfinished { models: models_folder() })
+    }
+
+    pub(super) fn receive_report(&mut self, report: Report) -> Vec<Effect> {
+        match (report, std::mem::take(&mut self.download.phase)) {
+            (Report::Found(offer), Phase::Asking { .. }) => self.download.phase = Phase::Offered(offer),
+            (Report::NotFound(text), Phase::Asking { .. }) => self.download.problem = Some(text),
+            (Report::Came(progress), Phase::Running(mut running)) => {
+                running.pace.note(Instant::now(), progress.done);
+                running.progress = progress;
+                self.download.phase = Phase::Running(running);
+            }
+            (Report::Complete(path), Phase::Running(running)) => {
+                let name = running.left.plan.repository.to_string();
+                self.download.phase = Phase::Complete { name, source: ModelSource::at(path) };
+                // From now on the library lists what is fetched.
+                return self.add_model_folder(models_folder());
+            }
+            (Report::Paused { .. } | Report::Failed { .. }, Phase::Running(running))
+                if running.ending == Some(Ending::Cancel) =>
+            {
+                return vec![Effect::Hub(Errand::Discard { folder: running.left.folder })];
+            }
+            (Report::Paused { done }, Phase::Running(running)) => {
+                self.download.phase = Phase::Paused(Left { done, ..running.left });
+            }
+            (Report::Failed { done, text }, Phase::Running(running)) => {
+                self.download.problem = Some(text);
+                self.download.phase = Phase::Paused(Left { done, ..running.left });
+            }
+            (Report::Discarded(Err(text)), phase) => {
+                self.download.problem = Some(text);
+                self.download.phase = phase;
+            }
+            (Report::Unfinished(found), Phase::Idle) => {
+                if let Some(first) = found.into_iter().next() {
+                    let left = Left { plan: first.plan, folder: first.folder, done: first.done };
+                    self.download.phase = Phase::Paused(left);
+                }
+            }
+            // Of an errand that was given up meanwhile.
+            (_, phase) => self.download.phase = phase,
+        }
+        Vec::new()
+    }
+
+    fn look_up(&mut self, name: &str) -> Vec<Effect> {
+        self.download.problem = None;
+        match name.parse::<Repository>() {
+            Ok(repository) => {
+                let stop = StopFlag::default();
+                self.download.phase = Phase::Asking { name: repository.to_string(), stop: stop.clone() };
+                vec![Effect::Hub(Errand::LookUp { repository, models: models_folder(), stop })]
+            }
+            Err(error) => {
+                self.download.problem = Some(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn start_download(&mut self) -> Vec<Effect> {
+        let left = match &self.download.phase {
+            Phase::Offered(offer) => {
+                Left { plan: offer.plan.clone(), folder: offer.folder.clone(), done: offer.done }
+            }
+            Phase::Paused(left) => left.clone(),
+            _ => return Vec::new(),
+        };
+        self.download.problem = None;
+        let (plan, folder) = (left.plan.clone(), left.folder.clone());
+        let running = Running::new(left);
+        let stop = running.stop.clone();
+        self.download.phase = Phase::Running(Box::new(running));
+        vec![Effect::Hub(Errand::Fetch { plan, folder, stop })]
+    }
+
+    fn end_download(&mut self, ending: Ending) {
+        if let Phase::Running(running) = &mut self.download.phase {
+            running.stop.raise();
+            running.ending = Some(ending);
+        }
+    }
+
+    /// Whatever it is at. What has come is thrown away; a finished model is not.
+    fn cancel_download(&mut self) -> Vec<Effect> {
+        self.download.problem = None;
+        match &self.download.phase {
+            Phase::Running(_) => {
+                self.end_download(Ending::Cancel);
+                return Vec::new();
+            }
+            Phase::Asking { stop, .. } => stop.raise(),
+            Phase::Paused(left) => {
+                let folder = left.folder.clone();
+                self.download.phase = Phase::Idle;
+                return vec![Effect::Hub(Errand::Discard { folder })];
+            }
+            Phase::Idle | Phase::Offered(_) | Phase::Complete { .. } => {}
+        }
+        self.download.phase = Phase::Idle;
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_that_of_the_last_seconds() {
+        let begun = Instant::now();
+        let mut pace = Pace::default();
+        assert_eq!(pace.bytes_per_sec(), None);
+        for second in 0..20 {
+            let so_far = if second < 10 { second * 1000 } else { 10_000 + (second - 10) * 50 };
+            pace.note(begun + Duration::from_secs(second), so_far);
+        }
+        assert_eq!(pace.bytes_per_sec(), Some(50.0));
+        pace.note(begun + Duration::from_secs(20), 5);
+        assert_eq!(pace.bytes_per_sec(), None, "a file began anew");
+    }
+}

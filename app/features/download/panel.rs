@@ -1,0 +1,164 @@
+//! A card for a model that is not here yet: what it is, then how it comes.
+
+use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
+
+use crate::features::command::{Command, DownloadWish};
+use crate::features::download::{Ending, Left, Phase, Running};
+use crate::features::state::AppState;
+use crate::hub::{Doing, Offer, in_words};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    bar_ui, card_ui, field_frame, link_ui, note_ui, outlined_button_ui, problem_ui, tip,
+};
+
+pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let mut wishes = Vec::new();
+    card_ui(ui, |ui| {
+        let download = &state.download;
+        match &download.phase {
+            Phase::Idle => wish_ui(ui, &download.name, &mut wishes),
+            Phase::Asking { name, .. } => {
+                name_ui(ui, name);
+                note_ui(ui, "Asking the hub what it is…", theme::small(), tokens.dim);
+                buttons_ui(ui, None, Some(("Cancel", "Asks no more.", DownloadWish::Cancel)), &mut wishes);
+            }
+            Phase::Offered(offer) => offer_ui(ui, offer, &mut wishes),
+            Phase::Running(running) => running_ui(ui, running, &mut wishes),
+            Phase::Paused(left) => paused_ui(ui, left, &mut wishes),
+            Phase::Complete { name, source } => {
+                name_ui(ui, name);
+                note_ui(ui, "It is here, and every file was checked.", theme::small(), tokens.dim);
+                ui.horizontal(|ui| {
+                    if outlined_button_ui(ui, "Open it", true).clicked() {
+                        commands.push(Command::OpenModel(source.clone()));
+                        wishes.push(DownloadWish::Cancel);
+                    }
+                    if outlined_button_ui(ui, "Close", false).clicked() {
+                        wishes.push(DownloadWish::Cancel);
+                    }
+                });
+            }
+        }
+        if let Some(text) = &download.problem
+            && problem_ui(ui, text, true)
+        {
+            wishes.push(DownloadWish::DismissProblem);
+        }
+    });
+    commands.extend(wishes.into_iter().map(Command::Download));
+}
+
+/// Nothing is asked for yet.
+fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadWish>) {
+    let tokens = Tokens::of(ui);
+    let sentence = "Shows what it is, its licence and its size first; about 2 GB.";
+    let button = outlined_button_ui(ui, "Get Stable Diffusion 1.5…", false);
+    if tip(button, "Get Stable Diffusion 1.5", None, sentence).clicked() {
+        wishes.push(DownloadWish::LookUpStandard);
+    }
+    let mut typed = name.to_owned();
+    let id = ui.scope_id().with("repository");
+    let is_focused = ui.memory(|memory| memory.has_focus(id));
+    let field = TextEdit::singleline(&mut typed)
+        .id(id)
+        .font(theme::body())
+        .text_color(tokens.text)
+        .hint_text(RichText::new("or owner/name on Hugging Face").color(tokens.faint))
+        .frame(field_frame(tokens, is_focused).inner_margin(Margin::symmetric(10, 6)))
+        .desired_width(f32::INFINITY)
+        .min_size(vec2(0.0, theme::FIELD_HEIGHT))
+        .show(ui);
+    let field = field.response.response.accessible_name("Model on Hugging Face");
+    if field.changed() {
+        wishes.push(DownloadWish::Name(typed.clone()));
+    }
+    if typed.trim().is_empty() {
+        return;
+    }
+    let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+    if outlined_button_ui(ui, "Look it up…", true).clicked() || entered {
+        wishes.push(DownloadWish::LookUp);
+    }
+}
+
+/// What a person should know before saying yes.
+fn offer_ui(ui: &mut Ui, offer: &Offer, wishes: &mut Vec<DownloadWish>) {
+    let tokens = Tokens::of(ui);
+    let Offer { plan, done, free, page, .. } = offer;
+    name_ui(ui, &plan.repository.to_string());
+    note_ui(ui, format!("{}.", plan.what), theme::small(), tokens.dim);
+    note_ui(ui, format!("{}.", plan.licence.in_words()), theme::small(), tokens.text);
+    let came = if *done > 0 { format!(", of which {} are here", in_words(*done)) } else { String::new() };
+    let room = free.map_or_else(String::new, |free| format!("; {} free", in_words(free)));
+    let files =
+        if plan.files.len() == 1 { "one file".to_owned() } else { format!("{} files", plan.files.len()) };
+    let size = format!("{} in {files}{came}{room}", in_words(plan.bytes()));
+    note_ui(ui, size, theme::small(), tokens.dim);
+    if link_ui(ui, "Its page, with the whole licence", theme::small(), tokens.dim, true).clicked() {
+        ui.ctx().open_url(OpenUrl::new_tab(page));
+    }
+    let start = ("Start", "Fetches it under this licence.", DownloadWish::Start);
+    let cancel = ("Cancel", "Fetches nothing.", DownloadWish::Cancel);
+    buttons_ui(ui, Some(start), Some(cancel), wishes);
+}
+
+fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadWish>) {
+    let tokens = Tokens::of(ui);
+    name_ui(ui, &running.left.plan.repository.to_string());
+    bar_ui(ui, running.fraction(), tokens.accent);
+    let progress = &running.progress;
+    let amount = format!("{} of {}", in_words(progress.done), in_words(progress.total));
+    let pace = running.pace.bytes_per_sec().map(|pace| format!(" · {}/s", in_words(pace as u64)));
+    let left = running.secs_left().map(|secs| format!(" · {} left", time_in_words(secs)));
+    let line = match (&progress.doing, running.ending) {
+        (_, Some(Ending::Pause)) => "Pausing…".to_owned(),
+        (_, Some(Ending::Cancel)) => "Cancelling…".to_owned(),
+        (Doing::Checking, _) => format!("{amount} · checking what came before"),
+        (Doing::Waiting { cause, secs }, _) => format!("{amount} · {cause}; trying again in {secs} s"),
+        (Doing::Fetching, _) => [amount, pace.unwrap_or_default(), left.unwrap_or_default()].concat(),
+    };
+    note_ui(ui, line, theme::small(), tokens.dim);
+    let pause = ("Pause", "Keeps what has come, also when the window is closed.", DownloadWish::Pause);
+    buttons_ui(ui, Some(pause), Some(CANCEL), wishes);
+}
+
+fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadWish>) {
+    let tokens = Tokens::of(ui);
+    let total = left.plan.bytes();
+    name_ui(ui, &left.plan.repository.to_string());
+    bar_ui(ui, (left.done as f64 / total.max(1) as f64) as f32, tokens.dim);
+    let line = format!("Paused · {} of {} are here", in_words(left.done), in_words(total));
+    note_ui(ui, line, theme::small(), tokens.dim);
+    let resume = ("Resume", "Goes on where it was.", DownloadWish::Start);
+    buttons_ui(ui, Some(resume), Some(CANCEL), wishes);
+}
+
+const CANCEL: Choice = ("Cancel", "Throws away what has come of it.", DownloadWish::Cancel);
+
+/// Name, sentence for the tooltip, and what it asks for.
+type Choice = (&'static str, &'static str, DownloadWish);
+
+fn buttons_ui(ui: &mut Ui, first: Option<Choice>, second: Option<Choice>, wishes: &mut Vec<DownloadWish>) {
+    let is_strong = |wish: &DownloadWish| matches!(wish, DownloadWish::Start);
+    ui.horizontal(|ui| {
+        for (name, sentence, wish) in first.into_iter().chain(second) {
+            if tip(outlined_button_ui(ui, name, is_strong(&wish)), name, None, sentence).clicked() {
+                wishes.push(wish);
+            }
+        }
+    });
+}
+
+fn name_ui(ui: &mut Ui, name: &str) {
+    note_ui(ui, name, theme::heading(), Tokens::of(ui).text);
+}
+
+fn time_in_words(secs: u64) -> String {
+    match secs {
+        0..=59 => format!("{secs} s"),
+        60..=5399 => format!("{} min", secs.div_ceil(60)),
+        _ => format!("{:.1} h", secs as f64 / 3600.0),
+    }
+}

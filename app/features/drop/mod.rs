@@ -1,0 +1,3 @@
+//! TODO(doc)
+
+pub(crate) mod panel;

@@ -1,0 +1,140 @@
+//! Making a film of the run: the wishes of the card, and what becomes of them.
+
+use std::path::PathBuf;
+
+use engine::images::{FilmFormat, Provenance, Reel};
+use engine::pipeline::StopFlag;
+use engine::session::{CutEvent, Request};
+
+use crate::features::command::{Effect, ExportWish};
+use crate::features::export::{FilmNews, FilmOrder, Phase, folder_of, with_ending};
+use crate::features::generate::run::Run;
+use crate::features::state::AppState;
+use crate::features::xy_plot;
+use crate::features::xy_plot::{Made, strip};
+
+impl AppState {
+    /// The run that a film can be made of: one that is over and has steps.
+    pub fn run_to_export(&self) -> Option<&Run> {
+        self.run.as_ref().filter(|run| !run.is_live() && !run.frames.is_empty())
+    }
+
+    /// The sheet that a film can be made of: one that is over.
+    pub fn sheet_to_export(&self) -> Option<&Made> {
+        let is_over = |made: &&Made| made.phase != sheet::Phase::Making && made.pictures.len() > 1;
+        self.sheet.made.as_ref().filter(is_over)
+    }
+
+    pub(super) fn handle_export(&mut self, wish: ExportWish) -> Vec<Effect> {
+        match wish {
+            ExportWish::Show(is_open) | ExportWish::ShowOfSheet(is_open) => {
+                self.export.is_open = is_open;
+                // The dialog may still ask where to when the card is closed.
+                if is_open {
+                    self.export.is_of_sheet = matches!(wish, ExportWish::ShowOfSheet(_));
+                }
+                if self.export.phase.stop().is_none() {
+                    self.export.phase = Phase::Idle;
+                }
+            }
+            ExportWish::Choose(format, cut) => {
+                self.export.format = format;
+                self.export.cut = cut;
+                if self.export.phase.stop().is_none() {
+                    self.export.phase = Phase::Idle;
+                }
+            }
+            ExportWish::Start => {
+                let format = self.export.format;
+                let end = if format == FilmFormat::ContactSheet { "-steps" } else { "" };
+                let name = match self.export.is_of_sheet {
+                    true => self.sheet_to_export().map(|made| format!("{}-sheet", made.sheet.recipe.seed)),
+                    false => self.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
+                };
+                let Some(name) = name else { return Vec::new() };
+                return vec![Effect::PickFilm { format, name, folder: self.settings.output_folder() }];
+            }
+            ExportWish::Cancel => {
+                if let Some(stop) = self.export.phase.stop() {
+                    stop.raise();
+                }
+            }
+            ExportWish::OpenFolder => {
+                if let Phase::Done { path } = &self.export.phase {
+                    return vec![Effect::OpenFolder(folder_of(path))];
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    pub(super) fn export_to(&mut self, path: PathBuf) -> Vec<Effect> {
+        if self.export.phase.stop().is_some() {
+            return Vec::new();
+        }
+        if self.export.is_of_sheet {
+            return self.export_sheet_to(path);
+        }
+        let Some(run) = self.run_to_export() else { return Vec::new() };
+        let picture = self.film.picture.unwrap_or(0);
+        let (job, cut, stop) = (run.job.id, self.export.cut, StopFlag::default());
+        let finished = run.pictures.get(picture).cloned();
+        let path = with_ending(path, self.export.format);
+        self.export.phase = Phase::Cutting { path, fraction: 0.0, stop: stop.clone() };
+        vec![Effect::Send(Request::Cut { job, picture, finished, cut, stop })]
+    }
+
+    /// Its pictures are at hand, so that the engine has nothing to do.
+    fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
+        let Some(made) = self.sheet_to_export() else { return Vec::new() };
+        let (model, vae) = self.names_of_model();
+        let provenance = made.provenance(&model, vae.as_deref());
+        let reel = strip(&made.sheet, &made.pictures, &self.export.cut, provenance);
+        self.write(reel, with_ending(path, self.export.format), StopFlag::default())
+    }
+
+    pub(super) fn receive_cut(&mut self, event: CutEvent) -> Vec<Effect> {
+        let Phase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
+        match event {
+            CutEvent::Came { fraction: now } => *fraction = now,
+            CutEvent::Done(reel) => {
+                let (path, stop) = (path.clone(), stop.clone());
+                let reel = Reel { provenance: self.provenance(), ..*reel };
+                return self.write(reel, path, stop);
+            }
+            CutEvent::Stopped => self.export.phase = Phase::Idle,
+            CutEvent::Failed { text } => self.export.phase = Phase::Failed { text },
+        }
+        Vec::new()
+    }
+
+    fn write(&mut self, reel: Reel, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
+        let (reel, format) = (Box::new(reel), self.export.format);
+        let order = FilmOrder { reel, format, path: path.clone(), stop: stop.clone() };
+        self.export.phase = Phase::Writing { path, fraction: 0.0, stop };
+        vec![Effect::WriteFilm(order)]
+    }
+
+    pub(super) fn receive_film(&mut self, news: FilmNews) {
+        let Phase::Writing { fraction, .. } = &mut self.export.phase else { return };
+        match news {
+            FilmNews::Came { fraction: now } => *fraction = now,
+            FilmNews::Written(path) => self.export.phase = Phase::Done { path },
+            FilmNews::Stopped => self.export.phase = Phase::Idle,
+            FilmNews::Failed(text) => self.export.phase = Phase::Failed { text },
+        }
+    }
+
+    /// Of the picture that the film is of.
+    fn provenance(&self) -> Provenance {
+        let Some(run) = &self.run else { return Provenance::default() };
+        let recipe = run.recipe.of_picture(self.film.picture.unwrap_or(0) as u32);
+        let (model, vae) = self.names_of_model();
+        Provenance { vae, ..Provenance::new(model.as_str(), recipe) }
+    }
+
+    /// The model that is open and the VAE over it.
+    pub(super) fn names_of_model(&self) -> (String, Option<String>) {
+        self.card().map_or_else(Default::default, |card| (card.name.clone(), card.vae.clone()))
+    }
+}

@@ -1,0 +1,134 @@
+//! The film as a file: how it is to be made, and how far it has come.
+
+pub(crate) mod handle;
+pub(crate) mod panel;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use engine::files::SaveError;
+use engine::images::{FilmFormat, Reel, write_film};
+use engine::pipeline::StopFlag;
+use engine::pipeline::animation_export::Cut;
+
+/// What the card over the film shows.
+#[derive(Clone, Debug, Default)]
+pub struct Export {
+    pub is_open: bool,
+    /// The film is that of the sheet's pictures, not of the run.
+    pub is_of_sheet: bool,
+    pub format: FilmFormat,
+    pub cut: Cut,
+    pub phase: Phase,
+}
+
+#[derive(Clone, Debug, Default)]
+pub enum Phase {
+    #[default]
+    Idle,
+    /// The engine looks at every step, 0 to 1; then our own thread writes, 0 to 1.
+    Cutting {
+        path: PathBuf,
+        fraction: f32,
+        stop: StopFlag,
+    },
+    Writing {
+        path: PathBuf,
+        fraction: f32,
+        stop: StopFlag,
+    },
+    Done {
+        path: PathBuf,
+    },
+    /// A sentence.
+    Failed {
+        text: String,
+    },
+}
+
+impl Phase {
+    /// What is under way can be stopped.
+    pub fn stop(&self) -> Option<&StopFlag> {
+        match self {
+            Self::Cutting { stop, .. } | Self::Writing { stop, .. } => Some(stop),
+            Self::Idle | Self::Done { .. } | Self::Failed { .. } => None,
+        }
+    }
+}
+
+/// A film that is ready to be written.
+#[derive(Clone, Debug)]
+pub struct FilmOrder {
+    pub reel: Box<Reel>,
+    pub format: FilmFormat,
+    pub path: PathBuf,
+    pub stop: StopFlag,
+}
+
+/// How the writing goes.
+#[derive(Clone, Debug)]
+pub enum FilmNews {
+    Came { fraction: f32 },
+    Written(PathBuf),
+    Stopped,
+    Failed(String),
+}
+
+/// News is shown, not counted: more often than this nobody sees.
+const NEWS_EVERY: Duration = Duration::from_millis(100);
+
+/// Writes a film on a thread of its own, and tells how it goes.
+pub fn write(order: FilmOrder, tell: impl Fn(FilmNews) + Send + 'static) {
+    let work = move || {
+        let FilmOrder { reel, format, path, stop } = order;
+        let mut told = Instant::now();
+        let written = write_film(&path, format, &reel, &mut |fraction| {
+            if told.elapsed() >= NEWS_EVERY {
+                told = Instant::now();
+                tell(FilmNews::Came { fraction });
+            }
+            !stop.is_raised()
+        });
+        tell(match written {
+            Ok(()) => FilmNews::Written(path),
+            Err(SaveError::Stopped { .. }) => FilmNews::Stopped,
+            Err(error) => FilmNews::Failed(error.to_string()),
+        });
+    };
+    if let Err(error) = std::thread::Builder::new().name("film".into()).spawn(work) {
+        tracing::error!("no thread for a film: {error}");
+    }
+}
+
+/// `path` with the ending of its format: a dialog may leave that to the person.
+pub fn with_ending(path: PathBuf, format: FilmFormat) -> PathBuf {
+    let Some(ending) = format.extension() else { return path };
+    let has = |ending: &str| path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending));
+    if has(ending) || format == FilmFormat::Apng && has("apng") {
+        return path;
+    }
+    let mut name = path.into_os_string();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// The folder to show when a film is written.
+pub fn folder_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(path).to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_gets_the_ending_that_it_lacks_and_no_second_one() {
+        let of = |name: &str, format| with_ending(name.into(), format);
+        assert_eq!(of("a", FilmFormat::Gif), Path::new("a.gif"));
+        assert_eq!(of("a.GIF", FilmFormat::Gif), Path::new("a.GIF"));
+        assert_eq!(of("seed 3.5", FilmFormat::Mp4), Path::new("seed 3.5.mp4"));
+        assert_eq!(of("a.apng", FilmFormat::Apng), Path::new("a.apng"));
+        assert_eq!(of("frames", FilmFormat::Sequence), Path::new("frames"));
+    }
+}

@@ -1,0 +1,194 @@
+//! The card that makes a file of the film: what kind, what is seen, how fast; then how it comes.
+
+use egui::{Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
+use engine::images::{FPS, FilmFormat, Playback};
+use engine::pipeline::animation_export::{Cut, View};
+
+use crate::features::command::{Command, ExportWish};
+use crate::features::export::{Export, Phase};
+use crate::features::state::AppState;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    Number, NumberLook, SelectItem, bar_ui, label_ui, menu_item_ui, note_ui, number_ui, outlined_button_ui,
+    problem_ui, select_ui, text_button_ui, tip,
+};
+
+const WIDTH: f32 = 300.0;
+
+/// The button in the film's head, and the card over it.
+pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    if state.run_to_export().is_some() || state.export.phase.stop().is_some() {
+        let sentence = "Makes a GIF, a video or pictures of the film.";
+        opener_ui(text_button_ui(ui, None, "Export…", None), sentence, false, state, commands);
+    }
+}
+
+/// The same for a sheet: its pictures one after the other.
+pub fn export_sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    if state.sheet_to_export().is_some() {
+        let sentence = "Makes a GIF, a video or numbered files of its pictures, one after the other.";
+        opener_ui(outlined_button_ui(ui, "As a film…", false), sentence, true, state, commands);
+    }
+}
+
+/// The card opens over the button that was pressed.
+fn opener_ui(
+    button: Response,
+    sentence: &str,
+    of_sheet: bool,
+    state: &AppState,
+    commands: &mut Vec<Command>,
+) {
+    let is_open = state.export.is_open && state.export.is_of_sheet == of_sheet;
+    let button = if is_open { button } else { tip(button, "Export", None, sentence) };
+    if button.clicked() {
+        let show = if of_sheet { ExportWish::ShowOfSheet } else { ExportWish::Show };
+        commands.push(Command::Export(show(!is_open)));
+    }
+    if is_open {
+        card_ui(&button, state, commands);
+    }
+}
+
+fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
+    let mut is_open = true;
+    let mut wishes = Vec::new();
+    Popup::from_response(button)
+        .open_bool(&mut is_open)
+        .align(RectAlign::TOP_START)
+        .gap(6.0)
+        .width(WIDTH)
+        .close_behavior(PopupCloseBehavior::IgnoreClicks)
+        .show(|ui| {
+            ui.set_width(WIDTH);
+            ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
+            let is_sheet = state.export.is_of_sheet;
+            let head = if is_sheet { "The sheet as a film" } else { "Export the film" };
+            ui.label(RichText::new(head).font(theme::heading()).color(Tokens::of(ui).text));
+            match state.export.phase.stop() {
+                Some(_) => progress_ui(ui, &state.export.phase, &mut wishes),
+                None => choices_ui(ui, &state.export, is_sheet, &mut wishes),
+            }
+        });
+    if !is_open {
+        wishes.push(ExportWish::Show(false));
+    }
+    commands.extend(wishes.into_iter().map(Command::Export));
+}
+
+fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<ExportWish>) {
+    let (mut format, mut cut) = (export.format, export.cut);
+    row_ui(ui, "Format", |ui, width| {
+        select_ui(ui, "Film format", format.label(), format.hint(), width, |ui| {
+            for one in FilmFormat::ALL {
+                let item = SelectItem { label: one.label(), hint: one.hint(), chosen: one == format };
+                if menu_item_ui(ui, item) {
+                    format = one;
+                }
+            }
+        });
+    });
+    if !is_sheet {
+        choice_ui(ui, "Shows", &View::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.view);
+        choice_ui(ui, "Steps", &STEPS, &mut cut.is_full);
+    }
+    choice_ui(ui, "Captions", if is_sheet { &SHEET_CAPTIONS } else { &CAPTIONS }, &mut cut.has_captions);
+    if matches!(format, FilmFormat::Gif | FilmFormat::Apng | FilmFormat::Mp4) {
+        pace_ui(ui, if is_sheet { "pictures a second" } else { "steps a second" }, &mut cut);
+        choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
+    }
+    if (format, cut) != (export.format, export.cut) {
+        wishes.push(ExportWish::Choose(format, cut));
+    }
+    match &export.phase {
+        Phase::Failed { text } => {
+            problem_ui(ui, text, false);
+        }
+        Phase::Done { path } => {
+            let text = format!("Written: {}", path.display());
+            note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
+        }
+        _ => {}
+    }
+    ui.horizontal(|ui| {
+        let save = outlined_button_ui(ui, "Save as…", true);
+        if tip(save, "Save as", None, "Asks where to, then makes the file while you go on.").clicked() {
+            wishes.push(ExportWish::Start);
+        }
+        if matches!(export.phase, Phase::Done { .. })
+            && outlined_button_ui(ui, "Open folder", false).clicked()
+        {
+            wishes.push(ExportWish::OpenFolder);
+        }
+        if outlined_button_ui(ui, "Close", false).clicked() {
+            wishes.push(ExportWish::Show(false));
+        }
+    });
+}
+
+const STEPS: [(bool, &str, &str); 2] = [
+    (false, "As previews", "Quick, and a little soft."),
+    (true, "Decoded", "Each step as sharp as the picture; takes a decode for each."),
+];
+const CAPTIONS: [(bool, &str, &str); 2] = [
+    (false, "None", "Pictures alone."),
+    (true, "Step and σ", "Under each picture, in a strip of their own."),
+];
+const SHEET_CAPTIONS: [(bool, &str, &str); 2] = [
+    (false, "None", "Pictures alone."),
+    (true, "What differs", "Under each picture, in a strip of their own."),
+];
+
+fn progress_ui(ui: &mut Ui, phase: &Phase, wishes: &mut Vec<ExportWish>) {
+    let (doing, fraction) = match phase {
+        Phase::Cutting { fraction, .. } => ("Looking at every step…", *fraction),
+        Phase::Writing { fraction, .. } => ("Writing the file…", *fraction),
+        _ => return,
+    };
+    let tokens = Tokens::of(ui);
+    bar_ui(ui, fraction, tokens.accent);
+    note_ui(ui, doing, theme::small(), tokens.dim);
+    let cancel = outlined_button_ui(ui, "Cancel", false);
+    if tip(cancel, "Cancel", None, "Leaves no file behind.").clicked() {
+        wishes.push(ExportWish::Cancel);
+    }
+}
+
+fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut Cut) {
+    row_ui(ui, "Speed", |ui, _| {
+        let limits = f64::from(*FPS.start())..=f64::from(*FPS.end());
+        let number =
+            Number { name: "Steps a second", limits, decimals: 0, step: 1.0, look: NumberLook::default() };
+        let mut value = f64::from(cut.fps);
+        number_ui(ui, &number, &mut value);
+        cut.fps = value as u32;
+        note_ui(ui, unit, theme::small(), Tokens::of(ui).dim);
+    });
+}
+
+/// One of a few, each with a sentence.
+fn choice_ui<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choices: &[(T, &str, &str)], chosen: &mut T) {
+    row_ui(ui, name, |ui, width| {
+        let shown = choices.iter().find(|(value, ..)| value == chosen);
+        let (label, hint) = shown.map_or(("", ""), |(_, label, hint)| (*label, *hint));
+        select_ui(ui, name, label, hint, width, |ui| {
+            for (value, label, hint) in choices {
+                if menu_item_ui(ui, SelectItem { label, hint, chosen: value == chosen }) {
+                    *chosen = *value;
+                }
+            }
+        });
+    });
+}
+
+fn row_ui(ui: &mut Ui, name: &str, field: impl FnOnce(&mut Ui, f32)) {
+    const NAME_WIDTH: f32 = 78.0;
+    ui.horizontal(|ui| {
+        ui.allocate_ui(vec2(NAME_WIDTH, theme::FIELD_HEIGHT), |ui| {
+            ui.set_min_width(NAME_WIDTH);
+            label_ui(ui, name);
+        });
+        field(ui, ui.available_width());
+    });
+}

@@ -1,0 +1,88 @@
+//! The film's knobs: play, loop, to and fro, how fast; and two steps side by side.
+
+use egui::{CornerRadius, CursorIcon, Response, RichText, Role, Sense, Ui, Vec2, WidgetInfo, vec2};
+
+use crate::features::command::{Command, ViewWish};
+use crate::features::film::Playing;
+use crate::features::state::AppState;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{Icon, Number, NumberLook, focus_ring, number_ui, text_button_ui, tip};
+use crate::window::shortcuts;
+
+pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
+    let now = ui.input(|input| input.time);
+    let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
+    let key = Some(shortcuts::PLAY_KEY);
+    let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
+    let sentence = "Shows the steps one after another. Arrow keys go step by step; a drag over the film runs through it.";
+    if tip(response, name, key, sentence).clicked() {
+        commands.push(Command::TogglePlay { now });
+    }
+    let mut how = state.settings.playing;
+    toggle_ui(ui, Icon::Loop, "Loop", "Begins the film anew when it is over.", &mut how.loops);
+    toggle_ui(ui, Icon::PingPong, "To and fro", "Plays the film back the way it came.", &mut how.ping_pong);
+    let number = Number {
+        name: "Steps a second",
+        limits: Playing::FPS,
+        decimals: 0,
+        step: 1.0,
+        look: NumberLook { size: vec2(32.0, 20.0), ..NumberLook::default() },
+    };
+    let response = number_ui(ui, &number, &mut how.fps);
+    tip(response, "Steps a second", None, "How fast the film is played: 1 to 30.");
+    ui.add_space(-2.0);
+    ui.label(RichText::new("/s").font(theme::mono()).color(Tokens::of(ui).faint));
+    if how != state.settings.playing {
+        commands.push(Command::View(ViewWish::Play { how, now }));
+    }
+}
+
+/// A picture to press, which stays lit while it is on.
+fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bool) -> Response {
+    let tokens = Tokens::of(ui);
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(22.0), Sense::click());
+    if response.clicked() {
+        *is_on = !*is_on;
+    }
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, ui.is_enabled(), *is_on, name));
+    if *is_on || response.hovered() {
+        let fill = if *is_on { tokens.accent.gamma_multiply(0.18) } else { tokens.line.gamma_multiply(0.6) };
+        ui.painter().rect_filled(rect, CornerRadius::same(theme::CORNER_TOOL), fill);
+    }
+    let ink = match (*is_on, response.hovered()) {
+        (true, _) => tokens.accent,
+        (false, true) => tokens.text,
+        (false, false) => tokens.dim,
+    };
+    icon.paint_sized(ui.painter(), rect, 14.0, ink);
+    focus_ring(ui, &response, theme::CORNER_TOOL);
+    tip(response.on_hover_cursor(CursorIcon::PointingHand), name, None, sentence)
+}
+
+/// Lets go of a step that is held, or puts another beside it.
+pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
+    if state.film.compared.is_some() {
+        let key = Some(shortcuts::STOP_KEY).filter(|_| !is_tight);
+        let response = text_button_ui(ui, Some(Icon::Compare), "End comparing", key);
+        if response.clicked() {
+            commands.push(Command::PinStep(None));
+        }
+        return;
+    }
+    let key = Some(shortcuts::COMPARE_KEY);
+    let sentence = "Puts another step beside the one at hand, with a divider between them to drag. Then click the other step.";
+    let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key.filter(|_| !is_tight));
+    if tip(response, "Compare", key, sentence).clicked() {
+        commands.push(Command::View(ViewWish::Compare(state.other_step())));
+    }
+    if let Some(step) = state.film.pinned {
+        let name = format!("Let go of step {}", step + 1);
+        let text = if is_tight { "Let go" } else { &name };
+        let key = Some(shortcuts::STOP_KEY);
+        let response = text_button_ui(ui, None, text, key.filter(|_| !is_tight));
+        if tip(response, &name, key, "The canvas shows the newest again.").clicked() {
+            commands.push(Command::PinStep(None));
+        }
+    }
+}

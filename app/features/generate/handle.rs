@@ -1,0 +1,86 @@
+//! What [`AppState`] does to begin a run and to end it.
+
+use engine::recipe::Recipe;
+use engine::session::{JobId, Request};
+
+use crate::features::branches::{Parent, Planned};
+use crate::features::command::Effect;
+use crate::features::errors::Place;
+use crate::features::film::Film;
+use crate::features::generate::run::{Phase, Run};
+use crate::features::state::{AppState, Model};
+
+impl AppState {
+    pub(super) fn generate(&mut self) -> Vec<Effect> {
+        if self.recipe_error().is_some() {
+            return Vec::new();
+        }
+        if matches!(self.model, Model::Missing) {
+            self.problems.set(Place::Run, "No model is open: choose one at the top of the window");
+            return Vec::new();
+        }
+        // A seed that was typed, rolled or taken from a picture is used once as it stands; after
+        // that every picture gets a fresh one, unless the lock is on.
+        // A branch has its run's.
+        let is_branch = self.branches.leaving.is_some();
+        if !is_branch && !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
+            self.recipe.seed = fresh_seed();
+        }
+        self.last_seed = Some(self.recipe.seed);
+        let planned = self.planned();
+        self.branches.leaving = None;
+        if self.is_making() {
+            self.queued = Some(planned);
+            return Vec::new();
+        }
+        self.start(planned)
+    }
+
+    pub(super) fn start(&mut self, planned: Planned) -> Vec<Effect> {
+        self.hide_sheet();
+        let film_of = planned.parent.map(|parent| parent.job);
+        if let Some(shown) = self.shown() {
+            self.before = shown.pictures.to_vec();
+        }
+        if let Some(run) = self.run.take() {
+            self.branches.keep(run);
+        }
+        self.send(planned.recipe, planned.parent, film_of)
+    }
+
+    /// Sends a run to the engine, which takes the steps of `film_of` as far as they fit.
+    pub(super) fn send(
+        &mut self,
+        recipe: Recipe,
+        parent: Option<Parent>,
+        film_of: Option<JobId>,
+    ) -> Vec<Effect> {
+        let job = self.next_job();
+        self.film = Film::default();
+        self.warning = None;
+        self.problems.clear(Place::Run);
+        self.run = Some(Run::new(job.clone(), recipe.clone(), parent, self.words.as_ref()));
+        vec![Effect::Send(Request::Generate {
+            job,
+            recipe: Box::new(recipe),
+            concepts: self.concepts.clone(),
+            film_of,
+            keeps_film: true,
+        })]
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.queued = None;
+        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
+        if let Some(run) = runs.find(|run| run.is_live()) {
+            run.job.stop.raise();
+            run.phase = Phase::Stopping;
+        }
+    }
+}
+
+/// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it.
+pub(super) fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() & 0xffff_ffff
+}

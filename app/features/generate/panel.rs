@@ -1,0 +1,209 @@
+//! The loudest thing on the desk: Generate, then Stop with the progress inside it.
+
+use egui::{
+    Align, Color32, CornerRadius, CursorIcon, Layout, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui,
+    WidgetInfo, pos2, vec2,
+};
+
+use crate::features::command::{BranchWish, Command};
+use crate::features::errors::Place;
+use crate::features::generate::run::{Phase, Run};
+use crate::features::state::{AppState, Model};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{Icon, Tool, icon_button_ui, link_ui, problem_ui, tip};
+use crate::window::shortcuts;
+
+pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    if let Some(text) = state.problem_at(Place::Run)
+        && problem_ui(ui, &text, true)
+    {
+        commands.push(Command::Dismiss(Place::Run));
+    }
+    if state.problem_at(Place::Run).is_some() {
+        ui.add_space(theme::GAP_S);
+    }
+    match state.live_run() {
+        Some(run) => {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 6.0;
+                let room = ui.available_width() - theme::BUTTON_HEIGHT - 6.0;
+                stop_ui(ui, run, room, commands);
+                queue_ui(ui, state, commands);
+            });
+            progress_line_ui(ui, state, run, commands);
+        }
+        None => {
+            start_ui(ui, state, commands);
+            rest_line_ui(ui, state, commands);
+        }
+    }
+}
+
+fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let name = if state.branches.leaving.is_some() { "Branch" } else { "Generate" };
+    let ready = state.recipe_error().is_none() && !matches!(state.model, Model::Missing);
+    let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
+    let sense = if ready { Sense::click() } else { Sense::hover() };
+    let (rect, response) = ui.allocate_exact_size(size, sense);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, ready, name));
+    let fill = match (ready, response.is_pointer_button_down_on(), response.hovered()) {
+        (false, ..) => tokens.line,
+        (_, true, _) => tokens.accent.gamma_multiply(0.85),
+        (_, _, true) => lighter(tokens.accent, 0.08),
+        _ => tokens.accent,
+    };
+    let ink = if ready { tokens.accent_ink } else { tokens.dim };
+    ui.painter().rect_filled(rect, CornerRadius::same(theme::CORNER_CARD), fill);
+    let key = if cfg!(target_os = "macos") { "⌘ ⏎" } else { "Ctrl ⏎" };
+    two_words(ui, rect, name, key, ink);
+    if response.has_focus() {
+        let ring = Stroke::new(1.5, tokens.accent);
+        ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
+    }
+    let sentence = match (ready, state.branches.leaving) {
+        (false, _) => "Something above needs attention first.",
+        (_, Some(_)) => "Goes on from the step that is held, with the settings as they are now.",
+        _ => "Makes the picture.",
+    };
+    let response = response.on_hover_cursor(CursorIcon::PointingHand);
+    if tip(response, name, Some(shortcuts::GENERATE_KEY), sentence).clicked() {
+        commands.push(Command::Generate);
+    }
+}
+
+fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(width, theme::BUTTON_HEIGHT), Sense::click());
+    let stopping = run.phase == Phase::Stopping;
+    let name = if stopping { "Stopping" } else { "Stop" };
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, !stopping, name));
+    let corner = CornerRadius::same(theme::CORNER_CARD);
+    let painter = ui.painter();
+    painter.rect_filled(rect, corner, tokens.card);
+    // Clipped rather than rounded, so that the end of the progress stays straight.
+    let done = Rect::from_min_max(
+        rect.min,
+        pos2(rect.left() + rect.width() * run.progress().clamp(0.0, 1.0), rect.bottom()),
+    );
+    painter.with_clip_rect(done).rect_filled(rect, corner, tokens.accent_deep);
+    let line = if response.hovered() { tokens.dim } else { tokens.line_strong };
+    painter.rect_stroke(rect, corner, Stroke::new(1.0, line), StrokeKind::Inside);
+    let key = if stopping { "" } else { shortcuts::STOP_KEY };
+    two_words(ui, rect, name, key, tokens.text);
+    if response.has_focus() {
+        let ring = Stroke::new(1.5, tokens.accent);
+        ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
+    }
+    let sentence = "Ends this run within a step, and forgets the queued one.";
+    let response = response.on_hover_cursor(CursorIcon::PointingHand);
+    if tip(response, "Stop", Some(shortcuts::STOP_KEY), sentence).clicked() {
+        commands.push(Command::Stop);
+    }
+}
+
+/// Beside Stop: the same settings again, after this.
+fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let sentence = if state.queued.is_some() {
+        "Replaces the queued run by one with the settings as they are now."
+    } else {
+        "Makes another picture after this one, with the settings as they are now."
+    };
+    let tool = Tool::Framed { side: theme::BUTTON_HEIGHT, corner: theme::CORNER_CARD };
+    let key = Some(shortcuts::GENERATE_KEY);
+    if icon_button_ui(ui, Icon::Plus, "Queue another", key, sentence, tool).clicked() {
+        commands.push(Command::Generate);
+    }
+}
+
+fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.horizontal(|ui| {
+        ui.set_min_height(20.0);
+        let left = match run.phase {
+            Phase::Waiting if matches!(state.model, Model::Opening { .. }) => "Opening the model".to_owned(),
+            Phase::Waiting => "Reading the prompt".to_owned(),
+            _ if run.done() >= run.to_do() => "Decoding".to_owned(),
+            _ => format!("Step {} of {}", run.start_step + run.done() + 1, run.steps()),
+        };
+        ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
+        if state.queued.is_some() {
+            ui.label(RichText::new("·").font(theme::label()).color(tokens.faint));
+            let response = link_ui(ui, "1 queued", theme::label(), tokens.accent, false);
+            let sentence = "Click to take it out of the queue.";
+            if tip(response, "Queued", None, sentence).clicked() {
+                commands.push(Command::ForgetQueued);
+            }
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(pace(run, state.queued.is_none())).font(theme::mono()).color(tokens.dim));
+        });
+    });
+}
+
+fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.horizontal(|ui| {
+        ui.set_min_height(20.0);
+        let Some(run) = &state.run else { return };
+        let left = match run.phase {
+            Phase::Stopped => {
+                format!("Stopped after step {} of {}", run.start_step + run.done(), run.steps())
+            }
+            Phase::Finished => {
+                format!("{} in {:.1} s", pictures(run.pictures.len()), run.elapsed.as_secs_f64())
+            }
+            _ => return,
+        };
+        ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
+        if run.can_go_on() {
+            let response = link_ui(ui, "Go on", theme::label(), tokens.accent, false);
+            let sentence = "Goes on from the step it came to, as if it had never been stopped.";
+            if tip(response, "Go on", None, sentence).clicked() {
+                commands.push(Command::Branch(BranchWish::GoOn));
+            }
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let seed = format!("seed {}", run.recipe.seed);
+            ui.label(RichText::new(seed).font(theme::mono()).color(tokens.dim));
+        });
+    });
+}
+
+fn pictures(count: usize) -> String {
+    if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
+}
+
+/// "12.4 it/s · 0.9 s left", or only the latter where there is less room.
+fn pace(run: &Run, with_rate: bool) -> String {
+    let (Some(rate), Some(left)) = (run.steps_per_second(), run.seconds_left()) else {
+        return String::new();
+    };
+    let rate = if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", 1.0 / rate) };
+    let left = if left < 60.0 {
+        format!("{left:.1} s left")
+    } else {
+        format!("{} min {:02} s left", (left / 60.0) as u64, left as u64 % 60)
+    };
+    if with_rate { format!("{rate} · {left}") } else { left }
+}
+
+/// A strong word and, quieter, its key, centred together.
+fn two_words(ui: &Ui, rect: Rect, word: &str, key: &str, ink: Color32) {
+    let painter = ui.painter();
+    let word = painter.layout_no_wrap(word.to_owned(), theme::button(), ink);
+    let quiet = ink.gamma_multiply(0.85);
+    let key = painter.layout_no_wrap(key.to_owned(), theme::mono_small(), quiet);
+    let gap = if key.size().x > 0.0 { 9.0 } else { 0.0 };
+    let width = word.size().x + gap + key.size().x;
+    let left = rect.center().x - width / 2.0;
+    let middle = rect.center().y;
+    let key_left = left + word.size().x + gap;
+    painter.galley(pos2(left, middle - word.size().y / 2.0), word, ink);
+    painter.galley(pos2(key_left, middle - key.size().y / 2.0), key, quiet);
+}
+
+fn lighter(color: Color32, by: f32) -> Color32 {
+    color.lerp_to_gamma(Color32::WHITE, by)
+}

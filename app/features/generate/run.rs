@@ -1,0 +1,218 @@
+//! One run as the window knows it: from the press of the button to its last event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::diffusion::StepView;
+use engine::images::Pixels;
+use engine::pipeline::Frame;
+use engine::prompt::Words;
+use engine::recipe::Recipe;
+use engine::session::{Job, JobEvent};
+
+use crate::features::branches::Parent;
+use crate::features::prompt::read_prompt::ReadPrompt;
+
+/// A job that was sent, and all that was heard of it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub job: Job,
+    pub recipe: Recipe,
+    /// Its prompt as the model that makes it reads it; `None` if that is not, or no longer, open.
+    pub read: Option<Arc<ReadPrompt>>,
+    /// The run that it leaves.
+    pub parent: Option<Parent>,
+    /// Given by the person at the desk; empty until then.
+    pub name: String,
+    pub phase: Phase,
+    /// `steps + 1` noise levels once the engine has started.
+    pub sigmas: Vec<f32>,
+    pub start_step: usize,
+    /// In order of their steps.
+    pub frames: Vec<Frame>,
+    /// Views of steps that were decoded in full on request; no pictures where that came to nothing.
+    pub decoded: BTreeMap<(usize, StepView), Vec<Arc<Pixels>>>,
+    /// What is on its way to be decoded in full, and since when. One at a time: a decode may take
+    /// long, and the next run waits for it.
+    pub asked: Option<((usize, StepView), Instant)>,
+    /// Full decodes take so little time here that the whole film gets them.
+    pub develops: bool,
+    pub pictures: Vec<Arc<Pixels>>,
+    pub elapsed: Duration,
+}
+
+/// Of a decode nobody asked for, the window's own frames included: a next run may wait for it.
+const QUICK_DECODE: Duration = Duration::from_millis(500);
+/// Longer films keep their previews.
+const MOST_DEVELOPED: usize = 64;
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Sent; the engine is still at something else.
+    Waiting,
+    Running,
+    /// The stop flag is up.
+    Stopping,
+    Finished,
+    Stopped,
+    Failed,
+}
+
+impl Run {
+    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>, words: Option<&Words>) -> Self {
+        Self {
+            job,
+            read: words.map(|words| Arc::new(ReadPrompt::new(words, &recipe, 0))),
+            parent,
+            name: String::new(),
+            start_step: recipe.start_step() as usize,
+            recipe,
+            phase: Phase::Waiting,
+            sigmas: Vec::new(),
+            frames: Vec::new(),
+            decoded: BTreeMap::new(),
+            asked: None,
+            develops: true,
+            pictures: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Another model is open from here on, which makes what still waits.
+    pub fn change_model(&mut self, words: Option<&Words>) {
+        let words = words.filter(|_| self.phase == Phase::Waiting);
+        self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe, 0)));
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Running | Phase::Stopping)
+    }
+
+    /// Takes in what the engine says of this job. `Failed`'s sentence is the caller's to place.
+    pub fn receive(&mut self, event: JobEvent) {
+        match event {
+            JobEvent::Started { sigmas, start_step } => {
+                self.sigmas = sigmas;
+                self.start_step = start_step;
+                if self.phase == Phase::Waiting {
+                    self.phase = Phase::Running;
+                }
+            }
+            JobEvent::Step(frame) => {
+                self.elapsed = frame.elapsed;
+                self.frames.push(frame);
+            }
+            JobEvent::Decoded { step, view, pictures } => {
+                if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == (step, view)) {
+                    self.develops &= since.elapsed() < QUICK_DECODE;
+                }
+                self.decoded.insert((step, view), pictures);
+            }
+            JobEvent::Finished { pictures, elapsed, .. } => {
+                self.phase = Phase::Finished;
+                self.pictures = pictures;
+                self.elapsed = elapsed;
+            }
+            JobEvent::Stopped => self.phase = Phase::Stopped,
+            JobEvent::Failed { .. } => self.phase = Phase::Failed,
+        }
+    }
+
+    /// Steps of the whole schedule: as many as the engine means to take, or, of a sampler that finds its own,
+    /// has taken.
+    pub fn steps(&self) -> usize {
+        let made = self.start_step + self.frames.len();
+        if self.recipe.sampler.finds_its_sigmas() && self.phase == Phase::Finished {
+            return made;
+        }
+        // A branch may have another number, and is told it by the engine.
+        let meant = self.sigmas.len().checked_sub(1).unwrap_or(self.recipe.steps as usize);
+        meant.max(made)
+    }
+
+    /// True for steps that were taken from the run that it leaves.
+    pub fn is_shared(&self, step: usize) -> bool {
+        self.parent.is_some_and(|parent| step < parent.step)
+    }
+
+    /// Steps that this run has done and has to do.
+    pub fn done(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub fn to_do(&self) -> usize {
+        self.steps().saturating_sub(self.start_step)
+    }
+
+    /// 0 to 1.
+    pub fn progress(&self) -> f32 {
+        self.done() as f32 / self.to_do().max(1) as f32
+    }
+
+    /// Over the last steps, since the first ones also pay for warming up.
+    pub fn steps_per_second(&self) -> Option<f64> {
+        const WINDOW: usize = 12;
+        let last = self.frames.last()?;
+        let own = self.frames.partition_point(|frame| self.is_shared(frame.step));
+        let first = self.frames.get(self.frames.len().saturating_sub(WINDOW + 1).max(own))?;
+        if first.step == last.step {
+            return None;
+        }
+        let elapsed_secs = last.elapsed.saturating_sub(first.elapsed).as_secs_f64();
+        (elapsed_secs > 0.0).then(|| (last.step - first.step) as f64 / elapsed_secs)
+    }
+
+    pub fn seconds_left(&self) -> Option<f64> {
+        let left = self.to_do().saturating_sub(self.done());
+        Some(left as f64 / self.steps_per_second()?)
+    }
+
+    pub fn frame(&self, step: usize) -> Option<&Frame> {
+        self.frames.get(step.checked_sub(self.start_step)?).filter(|frame| frame.step == step)
+    }
+
+    /// The best pictures there are of a step, and whether they are decoded in full.
+    pub fn pictures_of(&self, step: usize, view: StepView) -> Option<(&[Arc<Pixels>], bool)> {
+        if view == StepView::Predicted && step + 1 == self.steps() && !self.pictures.is_empty() {
+            return Some((&self.pictures, true));
+        }
+        if let Some(pictures) = self.decoded.get(&(step, view)).filter(|pictures| !pictures.is_empty()) {
+            return Some((pictures, true));
+        }
+        Some((self.frame(step)?.preview(view), false)).filter(|(pictures, _)| !pictures.is_empty())
+    }
+
+    /// What to decode in full next: what is looked at of the steps that are `held`, then, once the run is
+    /// over, the predictions that are still previews from the first on.
+    pub fn next_decode(&self, held: &[usize], looked_at: &[StepView]) -> Option<(usize, StepView)> {
+        let is_preview = |&(step, view): &(usize, StepView)| {
+            !self.decoded.contains_key(&(step, view))
+                && matches!(self.pictures_of(step, view), Some((_, false)))
+        };
+        if self.asked.is_some() || self.phase == Phase::Failed {
+            return None;
+        }
+        let rest = || {
+            let may = self.develops && !self.is_live() && self.frames.len() <= MOST_DEVELOPED;
+            let steps = self.frames.iter().map(|frame| (frame.step, StepView::Predicted));
+            steps.filter(|_| may).find(is_preview)
+        };
+        let mut of_held = held.iter().flat_map(|&step| looked_at.iter().map(move |&view| (step, view)));
+        of_held.find(is_preview).or_else(rest)
+    }
+
+    /// The best pictures there are of the run.
+    pub fn latest(&self) -> Option<(&[Arc<Pixels>], bool)> {
+        self.latest_of(StepView::Predicted)
+    }
+
+    /// The same of another view.
+    pub fn latest_of(&self, view: StepView) -> Option<(&[Arc<Pixels>], bool)> {
+        if view == StepView::Predicted && !self.pictures.is_empty() {
+            return Some((&self.pictures, true));
+        }
+        self.pictures_of(self.frames.last()?.step, view)
+    }
+}

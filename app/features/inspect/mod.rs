@@ -1,0 +1,242 @@
+//! Looks into latent space and into words: what the open tab wants to see, asked one by one, the latest wish first.
+
+pub(crate) mod panel;
+
+use std::sync::Arc;
+
+use engine::diffusion::{NoiseSchedule, StepView};
+use engine::images::Pixels;
+use engine::inspect::latents::{Channel, RoundTrip};
+use engine::inspect::token::WordStages;
+use engine::prompt::EmbeddingEdit;
+use engine::recipe::{Recipe, Start};
+use engine::session::{Look, PictureAt, Request, Seen};
+
+use super::state::AppState;
+use crate::features::command::{Effect, LookWish};
+use crate::features::settings::Tab;
+use crate::features::words::{Saving, Stand};
+
+/// What is looked at, and what was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Looking {
+    /// The step that noise is added for, from 0 on; two thirds of the way if nobody said.
+    noise_step: Option<usize>,
+    /// The start image although there is a finished picture.
+    pub at_start_image: bool,
+    /// Of each kind of look the last answer.
+    seen: Vec<(Look, Result<Seen, String>)>,
+    asked: Option<(u64, Look)>,
+    next: u64,
+}
+
+/// A picture that can be looked into.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub at: PictureAt,
+    pub seed: u64,
+    pub is_start_image: bool,
+}
+
+impl Looking {
+    pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
+        self.answer(
+            |seen| if let Seen::Channels(channels) = seen { Some(channels.as_slice()) } else { None },
+            |look| matches!(look, Look::Channels(_) | Look::StepChannels { .. }),
+        )
+    }
+
+    pub fn noised(&self) -> Option<Result<&Arc<Pixels>, &str>> {
+        self.answer(
+            |seen| if let Seen::Noised(pixels) = seen { Some(pixels) } else { None },
+            |look| matches!(look, Look::AddNoise { .. }),
+        )
+    }
+
+    pub fn round_trip(&self) -> Option<Result<&RoundTrip, &str>> {
+        self.answer(
+            |seen| if let Seen::RoundTrip(trip) = seen { Some(trip) } else { None },
+            |look| matches!(look, Look::RoundTrip(_)),
+        )
+    }
+
+    /// What was asked of the last word, and the answer.
+    fn word(&self) -> Option<(&Look, Result<&WordStages, &str>)> {
+        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, Look::Word { .. }))?;
+        match seen {
+            Ok(Seen::Word(stages)) => Some((look, Ok(stages))),
+            Ok(_) => None,
+            Err(text) => Some((look, Err(text))),
+        }
+    }
+
+    fn answer<'a, T: ?Sized>(
+        &'a self,
+        as_kind: impl Fn(&'a Seen) -> Option<&'a T>,
+        is_kind: impl Fn(&Look) -> bool,
+    ) -> Option<Result<&'a T, &'a str>> {
+        let (_, seen) = self.seen.iter().find(|(look, _)| is_kind(look))?;
+        match seen {
+            Ok(seen) => as_kind(seen).map(Ok),
+            Err(text) => Some(Err(text)),
+        }
+    }
+}
+
+/// Two looks of a kind take each other's place.
+fn is_same_kind(a: &Look, b: &Look) -> bool {
+    let kind = |look: &Look| match look {
+        Look::Channels(_) | Look::StepChannels { .. } => 0,
+        Look::AddNoise { .. } => 1,
+        Look::RoundTrip(_) => 2,
+        Look::Word { .. } => 3,
+        Look::Edited { .. } => 4,
+    };
+    kind(a) == kind(b)
+}
+
+impl AppState {
+    /// The pictures that there are: the finished one, and the start image.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let finished = self.run.as_ref().and_then(|run| {
+            let index = self.film.picture.unwrap_or(0).min(run.pictures.len().saturating_sub(1));
+            let pixels = Arc::clone(run.pictures.get(index)?);
+            let (width, height) = (pixels.width, pixels.height);
+            let seed = run.recipe.seed.wrapping_add(index as u64);
+            Some(Subject { at: PictureAt { pixels, width, height }, seed, is_start_image: false })
+        });
+        let has_start = matches!(self.recipe.start, Start::Image { .. }) && self.recipe.check().is_ok();
+        let start = self.start_picture.as_ref().filter(|_| has_start).map(|picture| {
+            let (pixels, width, height) =
+                (Arc::clone(&picture.pixels), self.recipe.width, self.recipe.height);
+            Subject { at: PictureAt { pixels, width, height }, seed: self.recipe.seed, is_start_image: true }
+        });
+        finished.into_iter().chain(start).collect()
+    }
+
+    /// The one that is looked into.
+    pub fn subject(&self) -> Option<Subject> {
+        let mut subjects = self.subjects();
+        let at = subjects.iter().position(|subject| subject.is_start_image == self.looking.at_start_image);
+        (!subjects.is_empty()).then(|| subjects.swap_remove(at.unwrap_or(0)))
+    }
+
+    /// The step that noise is added for, from 0 on, and how much noise that is.
+    pub fn noise_step(&self) -> (usize, f32) {
+        let steps = self.recipe.steps.clamp(1, 1000) as usize;
+        let step = self.looking.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
+        let stable_diffusion = || NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        let trained = self.card().and_then(|card| self.recipe.noise_schedule(&card.scheduler).ok());
+        let noise = trained.unwrap_or_else(stable_diffusion);
+        let recipe = Recipe { steps: steps as u32, ..self.recipe.clone() };
+        // What is wrong with a rho is told under its field.
+        let sigmas = recipe.sigmas(&noise).unwrap_or_else(|_| recipe.schedule.sigmas(steps, &noise));
+        (step, sigmas[step])
+    }
+
+    /// The step whose channels are looked at, and the view of it.
+    pub fn step_looked_into(&self) -> Option<(usize, StepView)> {
+        let run = self.run.as_ref().filter(|run| !run.is_live())?;
+        let step = self.film.pinned.or(Some(run.frames.last()?.step))?;
+        Some((step, self.settings.views.first()))
+    }
+
+    pub(super) fn handle_look(&mut self, wish: LookWish) {
+        match wish {
+            LookWish::NoiseStep(step) => self.looking.noise_step = Some(step),
+            LookWish::AtStartImage(is_so) => self.looking.at_start_image = is_so,
+        }
+    }
+
+    /// Asks for the next thing that the open tab wants to see, if there is one. The engine is asked for one
+    /// at a time, so that a hand on a slider gets what it wants last.
+    pub(super) fn look(&mut self) -> Vec<Effect> {
+        let window = &self.settings.window;
+        let is_open = !window.right_folded || self.drawer_open;
+        if self.looking.asked.is_some() || self.live_run().is_some() || self.card().is_none() {
+            return Vec::new();
+        }
+        let wanted = match window.tab {
+            _ if !is_open => Vec::new(),
+            Tab::Look => self.wanted(),
+            Tab::Words => self.word_looked_into().into_iter().collect(),
+            Tab::Lesson if self.lesson_looks() => self.wanted(),
+            _ => Vec::new(),
+        };
+        let is_new = |look: &Look| !self.looking.seen.iter().any(|(seen, _)| seen == look);
+        // What is to be saved comes first, whatever is open by now.
+        let Some(look) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
+            return Vec::new();
+        };
+        self.looking.next += 1;
+        let id = self.looking.next;
+        self.looking.asked = Some((id, look.clone()));
+        vec![Effect::Send(Request::Look { id, look })]
+    }
+
+    fn wanted(&self) -> Vec<Look> {
+        let subject = self.subject();
+        let of_step = self.run.as_ref().zip(self.step_looked_into()).map(|(run, (step, view))| {
+            Look::StepChannels { job: run.job.id, step, view, picture: self.film.picture.unwrap_or(0) }
+        });
+        let channels = of_step.or(subject.as_ref().map(|subject| Look::Channels(subject.at.clone())));
+        let noised = subject.as_ref().map(|subject| Look::AddNoise {
+            to: subject.at.clone(),
+            seed: subject.seed,
+            sigma: self.noise_step().1,
+        });
+        let round_trip = subject.map(|subject| Look::RoundTrip(subject.at));
+        channels.into_iter().chain(noised).chain(round_trip).collect()
+    }
+
+    pub(super) fn receive_look(&mut self, id: u64, seen: Result<Seen, String>) -> Vec<Effect> {
+        let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else {
+            return Vec::new();
+        };
+        if matches!(look, Look::Edited { .. }) {
+            return self.receive_edited(seen);
+        }
+        self.looking.seen.retain(|(other, _)| !is_same_kind(other, &look));
+        self.looking.seen.push((look, seen));
+        Vec::new()
+    }
+
+    /// What became of a token on its way through the text encoder: of the last one that was answered, as
+    /// long as it is this one, since while a slider is dragged the answers come behind.
+    pub fn word_stages(&self, stand: Stand) -> Option<Result<&WordStages, &str>> {
+        let (look, stages) = self.looking.word()?;
+        let Look::Word { recipe, step, part, place, .. } = look else { return None };
+        let is_read = self.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
+        let is_same = recipe.prompt == self.recipe.prompt && (*part, *place) == (stand.part, stand.place);
+        let is_this = is_read && is_same;
+        is_this.then_some(stages)
+    }
+
+    /// What edits make of their words, to become a concept.
+    fn edits_to_save(&self) -> Option<Look> {
+        let Saving { edits, .. } = self.words_desk.saving.as_ref()?;
+        Some(Look::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
+    }
+
+    /// The stages of the chosen word.
+    fn word_looked_into(&self) -> Option<Look> {
+        let Stand { part, place } = self.stand_of(self.words_desk.chosen.as_ref()?)?;
+        let recipe = self.recipe_of_words(&self.recipe.edits);
+        let step = *self.prompt.as_ref()?.steps.start();
+        Some(Look::Word { recipe, concepts: self.concepts.clone(), step, part, place })
+    }
+
+    /// What of the recipe changes what words become.
+    fn recipe_of_words(&self, edits: &[EmbeddingEdit]) -> Box<Recipe> {
+        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        let (prompt, edits) = (prompt.clone(), edits.to_vec());
+        Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
+    }
+
+    /// What was seen was another model's, and so is what was to be saved.
+    pub(super) fn forget_looks(&mut self) {
+        self.looking.seen.clear();
+        self.looking.asked = None;
+        self.words_desk.saving = None;
+    }
+}

@@ -1,0 +1,275 @@
+//! The experiments of the lesson, each a list of commands.
+//!
+//! Their words and numbers are the lesson's where the built-in model knows them; sizes are those of the
+//! model at hand.
+
+use engine::diffusion::{Sampler, Schedule, ScheduleOptions, StepView};
+use engine::prompt::{Anchor, EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions};
+use engine::recipe::{Guidance, Recipe, Start};
+
+use super::Stop;
+use crate::features::canvas::views::Views;
+use crate::features::command::{BranchWish, Command, LookWish, SheetWish, ViewWish};
+use crate::features::schedule::curves::SchedulePlot;
+use crate::features::settings::tab::Tab;
+use crate::features::state::AppState;
+use crate::features::xy_plot::Side;
+
+/// What a button of the lesson sets up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trial {
+    /// The lesson's own recipe.
+    Loop,
+    /// The latent channels of a picture, and its way there and back.
+    Latents,
+    /// A picture under the noise of step 10 of 15.
+    AddNoise,
+    /// All schedules behind one another.
+    Schedules,
+    /// The finished picture as a start image, under a new prompt.
+    StartImage,
+    /// A prompt as it is.
+    Puppy,
+    /// One word's embedding for another's.
+    Replace,
+    /// Half of one embedding, half of another.
+    Blend,
+    /// Two prompts, mixed behind the text encoder.
+    Mix,
+    /// Noisy latents and predicted picture side by side, as a film.
+    Film,
+    /// A sheet of guidance scales.
+    Scales,
+    /// A sheet of samplers.
+    Samplers,
+    /// A sheet of optimisers that sample.
+    Optimisers,
+}
+
+const SEED: u64 = 32;
+const STEPS: u32 = 30;
+
+impl Trial {
+    pub const ALL: [Self; 13] = [
+        Self::Loop,
+        Self::Latents,
+        Self::AddNoise,
+        Self::Schedules,
+        Self::StartImage,
+        Self::Puppy,
+        Self::Replace,
+        Self::Blend,
+        Self::Mix,
+        Self::Film,
+        Self::Scales,
+        Self::Samplers,
+        Self::Optimisers,
+    ];
+
+    /// The page that it is on.
+    pub fn stop(self) -> Stop {
+        match self {
+            Self::Loop => Stop::Loop,
+            Self::Latents => Stop::Autoencoder,
+            Self::AddNoise | Self::Schedules => Stop::Noise,
+            Self::StartImage => Stop::StartImage,
+            Self::Puppy | Self::Replace | Self::Blend | Self::Mix => Stop::Text,
+            Self::Film => Stop::Prediction,
+            Self::Scales => Stop::Guidance,
+            Self::Samplers | Self::Optimisers => Stop::Samplers,
+        }
+    }
+
+    /// On its button.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Loop => "Run the lesson's recipe",
+            Self::Latents => "Look at its channels",
+            Self::AddNoise => "Add noise to a picture",
+            Self::Schedules => "Compare all schedules",
+            Self::StartImage => "Begin with this picture",
+            Self::Puppy => "A puppy, as it is",
+            Self::Replace => "Puppy becomes cat",
+            Self::Blend => "Half puppy, half skunk",
+            Self::Mix => "A mouse and a leopard",
+            Self::Film => "Watch both, side by side",
+            Self::Scales => "Guidance 1, 3, 7.5 and 15",
+            Self::Samplers => "Six samplers, eight steps",
+            Self::Optimisers => "Let optimisers do it",
+        }
+    }
+
+    /// One sentence: what it does to the desk.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Loop => {
+                "A watercolor painting of an otter: 30 steps of LMS, seed 32, guidance 7.5, or 4 for the built-in model."
+            }
+            Self::Latents => {
+                "Opens the Look tab on the finished picture; without one, makes the otter first."
+            }
+            Self::AddNoise => {
+                "Opens the Look tab with the noise of step 11 of 15; without a picture, makes the otter first."
+            }
+            Self::Schedules => "Opens the Schedule tab with 15 steps, all schedules behind one another.",
+            Self::StartImage => {
+                "The finished picture becomes the start image, and the prompt asks for a lion in the snow."
+            }
+            Self::Puppy => "A picture of a puppy, seed 32: what the others are to be compared with.",
+            Self::Replace => "The same prompt, with the row of cat slipped in where puppy's stands.",
+            Self::Blend => "The same prompt, with half of puppy's row and half of skunk's.",
+            Self::Mix => "Two prompts, each through the text encoder, then half of either.",
+            Self::Film => {
+                "Shows noisy and predicted beside each other and plays the film at hand, or makes one."
+            }
+            Self::Scales => "Opens the Sheet tab and makes four pictures of one seed.",
+            Self::Samplers => "Opens the Sheet tab and makes a picture with each, from one seed.",
+            Self::Optimisers => "Opens the Sheet tab: Euler, SGD, Adam and AdamW, 15 steps at most.",
+        }
+    }
+
+    /// What a person would have done by hand. `now` in seconds of any clock that goes on.
+    pub fn commands(self, desk: &AppState, now: f64) -> Vec<Command> {
+        let mut commands = vec![Command::Branch(BranchWish::Stay)];
+        commands.extend((!desk.settings.seed_locked).then_some(Command::ToggleSeedLock));
+        if let Some(recipe) = self.recipe(desk) {
+            commands.push(Command::Edit(Box::new(recipe)));
+        }
+        commands.extend(self.show(desk));
+        commands.extend(self.act(desk, now));
+        commands
+    }
+
+    /// The recipe that it needs; `None` if that on the desk will do.
+    pub fn recipe(self, desk: &AppState) -> Option<Recipe> {
+        let lesson = the_lessons(desk);
+        // Strong guidance would hide what happens to the words.
+        let of_words = |prompt: &str| Recipe {
+            prompt: prompt.into(),
+            guidance: Guidance { cfg_scale: 5.0 },
+            ..lesson.clone()
+        };
+        let puppy = || of_words("a picture of a puppy");
+        match self {
+            Self::Loop | Self::Scales => Some(lesson),
+            Self::Latents => desk.subject().is_none().then_some(lesson),
+            Self::AddNoise | Self::Schedules => {
+                let needs_picture = self == Self::AddNoise && desk.subject().is_none();
+                let (schedule, schedule_options) = (Schedule::Lesson, ScheduleOptions::default());
+                let recipe = if needs_picture { lesson } else { desk.recipe.clone() };
+                Some(Recipe { steps: 15, schedule, schedule_options, ..recipe })
+            }
+            Self::StartImage => {
+                let start = Start::Image { path: desk.picture_to_start_from()?, strength: desk.strength() };
+                Some(Recipe { start, ..of_words("a picture of a lion in the snow") })
+            }
+            Self::Puppy => Some(puppy()),
+            Self::Replace => Some(Recipe { edits: vec![becomes(&[(1.0, "cat")])], ..puppy() }),
+            Self::Blend => {
+                Some(Recipe { edits: vec![becomes(&[(0.5, "puppy"), (0.5, "skunk")])], ..puppy() })
+            }
+            Self::Mix => {
+                let with = vec![Mixed { prompt: "a picture of a leopard".into(), weight: 0.5 }];
+                Some(Recipe { mix: Mix { with, ..Mix::default() }, ..of_words("a picture of a mouse") })
+            }
+            Self::Film => {
+                let guidance = guidance_for(desk, 8.0);
+                (!has_film(desk)).then_some(Recipe { guidance, ..lesson })
+            }
+            Self::Samplers => Some(Recipe { steps: 8, ..lesson }),
+            Self::Optimisers => Some(Recipe { steps: 15, ..lesson }),
+        }
+    }
+
+    /// Which tab and which views.
+    fn show(self, desk: &AppState) -> Vec<Command> {
+        let tab = match self {
+            Self::Latents | Self::AddNoise => Some(Tab::Look),
+            Self::Schedules => Some(Tab::Schedule),
+            Self::Scales | Self::Samplers | Self::Optimisers => Some(Tab::Sheet),
+            // The page itself shows it.
+            _ => None,
+        };
+        let mut commands = Vec::new();
+        if tab.is_some() {
+            commands.push(Command::ShowTab { tab, drawer: desk.drawer_open });
+        }
+        match self {
+            Self::AddNoise => commands.push(Command::Look(LookWish::NoiseStep(10))),
+            Self::Schedules => commands.push(Command::ShowSchedule(SchedulePlot::default())),
+            Self::Film => commands.extend(noisy_and_predicted(&desk.settings.views)),
+            _ => commands.push(Command::View(ViewWish::Alone(StepView::Predicted))),
+        }
+        commands
+    }
+
+    /// Then what is made or played.
+    fn act(self, desk: &AppState, now: f64) -> Vec<Command> {
+        match self {
+            Self::Schedules => Vec::new(),
+            Self::Latents | Self::AddNoise if desk.subject().is_some() => Vec::new(),
+            Self::Film if has_film(desk) => {
+                desk.film.play.is_none().then_some(Command::TogglePlay { now }).into_iter().collect()
+            }
+            Self::StartImage => match desk.picture_to_start_from() {
+                // Once more, so that it is read for its thumbnail.
+                Some(path) => vec![Command::UseStartImage(path), Command::Generate],
+                None => Vec::new(),
+            },
+            Self::Scales => sheet("cfg", "1, 3, 7.5, 15"),
+            Self::Samplers => sheet("sampler", "euler, heun, lms, dpmpp-2m, unipc, euler-a"),
+            Self::Optimisers => sheet("sampler", "euler, sgd, adam, adamw"),
+            _ => vec![Command::Generate],
+        }
+    }
+}
+
+/// "A watercolor painting of an otter", at the size that the model at hand was trained at.
+fn the_lessons(desk: &AppState) -> Recipe {
+    let side = desk.card().map_or(Recipe::default().width, |card| card.native_side);
+    Recipe {
+        prompt: "a watercolor painting of an otter".into(),
+        text: TextOptions::PLAIN,
+        width: side,
+        height: side,
+        seed: SEED,
+        steps: STEPS,
+        sampler: Sampler::Lms,
+        guidance: guidance_for(desk, 7.5),
+        ..Recipe::default()
+    }
+}
+
+/// Small models saturate where those of the lesson are at their best: the card of the built-in one asks for
+/// 4 to 6.
+fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
+    const SMALL_SIDE: u32 = 256;
+    let is_small = desk.card().is_none_or(|card| card.native_side < SMALL_SIDE);
+    Guidance { cfg_scale: if is_small { 4.0 } else { lessons } }
+}
+
+/// The puppy of the prompt, as a sum of other words.
+fn becomes(terms: &[(f32, &str)]) -> EmbeddingEdit {
+    let puppy = Anchor { letters: "puppy".into(), ..Anchor::default() };
+    let term = |&(weight, word): &(f32, &str)| Term { weight, of: Source::Word(word.into()) };
+    EmbeddingEdit { becomes: terms.iter().map(term).collect(), ..EmbeddingEdit::of(puppy) }
+}
+
+fn has_film(desk: &AppState) -> bool {
+    desk.run.as_ref().is_some_and(|run| run.frames.len() > 1)
+}
+
+/// What is to be seen is shown before the rest is hidden, since the last view cannot be.
+fn noisy_and_predicted(views: &Views) -> Vec<Command> {
+    let is_wanted = |view: StepView| matches!(view, StepView::Noisy | StepView::Predicted);
+    let hidden = |view: StepView| views.hidden.contains(&view);
+    let show = StepView::ALL.into_iter().filter(|&view| is_wanted(view) && hidden(view));
+    let hide = StepView::ALL.into_iter().filter(|&view| !is_wanted(view) && !hidden(view));
+    let choose = show.chain(hide).map(ViewWish::Choose);
+    std::iter::once(ViewWish::SideBySide(true)).chain(choose).map(Command::View).collect()
+}
+
+fn sheet(name: &'static str, values: &str) -> Vec<Command> {
+    let across = Side { name, values: values.into() };
+    [SheetWish::Across(across), SheetWish::Down(None), SheetWish::Make].map(Command::Sheet).into()
+}

@@ -1,0 +1,76 @@
+//! The lesson's way over the desk: what a trial sets up, and how the desk is put back.
+
+use std::path::PathBuf;
+
+use engine::recipe::Start;
+
+use crate::features::command::Effect;
+use crate::features::lesson::{Before, LessonWish, Stop, Trial};
+use crate::features::state::AppState;
+
+impl AppState {
+    pub(super) fn handle_lesson(&mut self, wish: LessonWish) -> Vec<Effect> {
+        match wish {
+            LessonWish::GoTo(stop) => self.settings.lesson.stop = stop,
+            LessonWish::Strength(strength) => self.settings.lesson.strength = strength,
+            LessonWish::SetUp { trial, now } => return self.set_up(trial, now),
+            LessonWish::PutBack => return self.put_back(),
+        }
+        Vec::new()
+    }
+
+    /// Several trials in a row leave the desk before the first of them to go back to.
+    fn set_up(&mut self, trial: Trial, now: f64) -> Vec<Effect> {
+        let commands = trial.commands(self, now);
+        if self.settings.lesson.before.is_none() {
+            self.settings.lesson.before = Some(Before {
+                recipe: self.recipe.clone(),
+                views: self.settings.views.clone(),
+                seed_locked: self.settings.seed_locked,
+                is_seed_used: self.last_seed == Some(self.recipe.seed),
+                sides: Some((self.sheet.across.clone(), self.sheet.down.clone())),
+            });
+        }
+        self.last_seed = None;
+        commands.into_iter().flat_map(|command| self.handle(command)).collect()
+    }
+
+    fn put_back(&mut self) -> Vec<Effect> {
+        let Some(before) = self.settings.lesson.before.take() else { return Vec::new() };
+        self.settings.views = before.views;
+        self.settings.seed_locked = before.seed_locked;
+        if let Some((across, down)) = before.sides {
+            (self.sheet.across, self.sheet.down) = (across, down);
+        }
+        self.last_seed = before.is_seed_used.then_some(before.recipe.seed);
+        self.start_picture = None;
+        self.edit(before.recipe);
+        self.read_start_image()
+    }
+
+    /// The picture that image to image can begin with: the start image on the desk, or the file of the
+    /// finished picture.
+    pub fn picture_to_start_from(&self) -> Option<PathBuf> {
+        self.start_path().cloned().or_else(|| {
+            let run = self.run.as_ref().filter(|run| !run.pictures.is_empty())?;
+            let index = self.film.picture.unwrap_or(0);
+            // What was saved last may be another run's, or a sheet.
+            let name = format!("-{}", run.recipe.seed.wrapping_add(index as u64));
+            let file = self.saved.get(index)?;
+            file.file_stem()?.to_string_lossy().ends_with(&name).then(|| file.clone())
+        })
+    }
+
+    /// The strength on the desk; without a start image, the one that the lesson plays with.
+    pub fn strength(&self) -> f32 {
+        match self.recipe.start {
+            Start::Image { strength, .. } => strength,
+            Start::Noise => self.settings.lesson.strength,
+        }
+    }
+
+    /// True where the page at hand shows looks into latent space.
+    pub(super) fn lesson_looks(&self) -> bool {
+        matches!(self.settings.lesson.stop, Stop::Autoencoder | Stop::Noise)
+    }
+}

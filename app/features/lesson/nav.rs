@@ -1,0 +1,98 @@
+//! The way through the lesson: back, nine dots, on; and the desk as it was.
+
+use egui::{Align, CursorIcon, EventFilter, Key, Layout, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, vec2};
+
+use crate::features::command::Command;
+use crate::features::lesson::{LessonWish, Stop};
+use crate::features::state::AppState;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{line_ui, note_ui, outlined_button_ui, text_button_ui, tip};
+
+/// A dot and the room around it.
+const CELL: Vec2 = vec2(17.0, 24.0);
+/// Room for the button that puts the desk back.
+const BUTTON: f32 = 140.0;
+
+pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let mut wishes = Vec::new();
+    ui.add_space(theme::GAP_M);
+    line_ui(ui);
+    if state.settings.lesson.before.is_some() {
+        ui.add_space(theme::GAP_M);
+        put_back_ui(ui, &mut wishes);
+    }
+    ui.add_space(theme::GAP_S);
+    let at = state.settings.lesson.stop;
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.set_min_height(CELL.y);
+        step_ui(ui, "Back", at.before(), &mut wishes);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            step_ui(ui, "Next", at.next(), &mut wishes);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let dots = CELL.x * Stop::ALL.len() as f32;
+                ui.add_space(((ui.available_width() - dots) / 2.0).max(0.0));
+                for stop in Stop::ALL {
+                    dot_ui(ui, stop, at, &mut wishes);
+                }
+            });
+        });
+    });
+    commands.extend(wishes.into_iter().map(Command::Lesson));
+}
+
+fn step_ui(ui: &mut Ui, name: &str, to: Option<Stop>, wishes: &mut Vec<LessonWish>) {
+    let button = ui.add_enabled_ui(to.is_some(), |ui| text_button_ui(ui, None, name, None)).inner;
+    let Some(to) = to else { return };
+    if tip(button, to.subject(), None, to.title()).clicked() {
+        wishes.push(LessonWish::GoTo(to));
+    }
+}
+
+/// Arrow keys walk on from the dot that has the keyboard.
+fn dot_ui(ui: &mut Ui, stop: Stop, at: Stop, wishes: &mut Vec<LessonWish>) {
+    let tokens = Tokens::of(ui);
+    let (cell, response) = ui.allocate_exact_size(CELL, Sense::click());
+    let name = format!("Stop {}, {}", stop.number(), stop.subject());
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), stop == at, &name));
+    let center = cell.center();
+    if stop == at {
+        ui.painter().circle_filled(center, 5.0, tokens.accent);
+    } else {
+        let ink = if response.hovered() { tokens.text } else { tokens.dim };
+        ui.painter().circle_stroke(center, 3.5, Stroke::new(1.3, ink));
+    }
+    if response.has_focus() {
+        ui.painter().circle_stroke(center, 7.5, Stroke::new(1.5, tokens.accent));
+        let arrows = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+        ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, arrows));
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let to = match (pressed(Key::ArrowLeft), pressed(Key::ArrowRight)) {
+            (true, false) => at.before(),
+            (false, true) => at.next(),
+            _ => None,
+        };
+        wishes.extend(to.map(LessonWish::GoTo));
+    }
+    let response = response.on_hover_cursor(CursorIcon::PointingHand);
+    if tip(response, stop.subject(), None, stop.title()).clicked() {
+        wishes.push(LessonWish::GoTo(stop));
+    }
+}
+
+fn put_back_ui(ui: &mut Ui, wishes: &mut Vec<LessonWish>) {
+    let tokens = Tokens::of(ui);
+    let words = "The desk is set up for an experiment.";
+    ui.horizontal(|ui| {
+        ui.vertical(|ui| {
+            ui.set_width(ui.available_width() - BUTTON);
+            note_ui(ui, words, theme::small(), tokens.dim);
+        });
+        let sentence = "Prompt, settings, views and sheet as they were before the first experiment.";
+        let button = outlined_button_ui(ui, "Put my desk back", false);
+        if tip(button, "Put my desk back", None, sentence).clicked() {
+            wishes.push(LessonWish::PutBack);
+        }
+    });
+}

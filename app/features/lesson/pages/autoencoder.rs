@@ -1,0 +1,77 @@
+//! Stop 2: what the model works on instead of pixels, with the channels of the picture at hand.
+
+use egui::Ui;
+
+use crate::features::inspect::panel::row_ui;
+use crate::features::lesson::Trial;
+use crate::features::lesson::page::{
+    captions_ui, fact_ui, formula_ui, heading_ui, live_ui, remark, say, thousands, trial_ui,
+};
+use crate::features::lesson::panel::Desk;
+use crate::ui::textures::Use;
+
+pub fn autoencoder_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    say(
+        ui,
+        "The model never paints pixels. An autoencoder first folds a picture into latents: a much smaller one \
+         with four channels, where each place stands for a whole square of the picture.",
+    );
+    live_ui(ui, |ui| sizes_ui(ui, desk));
+    say(
+        ui,
+        "Nobody decided what the channels should mean: training did. Drawn in grey they still let you see what \
+         the picture is of.",
+    );
+    live_ui(ui, |ui| channels_ui(ui, desk));
+    trial_ui(ui, desk, Trial::Latents, true);
+    formula_ui(ui, &["latents = scale · encode(picture)", "picture = decode(latents / scale)"]);
+    say(
+        ui,
+        "Folding loses a little: thin lines, small letters. Whatever happens later, no picture comes out finer \
+         than this way there and back. The scale only makes latents about as strong as the noise they meet.",
+    );
+    live_ui(ui, |ui| round_trip_ui(ui, desk));
+}
+
+fn sizes_ui(ui: &mut Ui, desk: &Desk<'_>) {
+    let (width, height) = (desk.recipe.width as usize, desk.recipe.height as usize);
+    let factor = desk.state.card().map_or(8, |card| card.vae_factor.max(1) as usize);
+    let (pixels, latents) = (width * height * 3, (width / factor) * (height / factor) * 4);
+    fact_ui(ui, "Picture", &format!("{width} × {height} × 3 = {}", thousands(pixels)));
+    fact_ui(ui, "Latents", &format!("{} × {} × 4 = {}", width / factor, height / factor, thousands(latents)));
+    let times = pixels as f64 / latents.max(1) as f64;
+    fact_ui(ui, "Fewer numbers", &format!("{times:.0} times"));
+}
+
+fn channels_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    let of = desk.state.step_looked_into().map(|(step, _)| format!("step {}", step + 1));
+    heading_ui(ui, "Its four channels", &of.unwrap_or_default());
+    match desk.state.looking.channels() {
+        Some(Ok(channels)) => {
+            let pictures = channels.iter().map(|channel| Some(&channel.picture));
+            let names: Vec<String> = (1..=channels.len()).map(|number| format!("Channel {number}")).collect();
+            row_ui(ui, channels.len().max(1), pictures, &names, Use::Pixels, desk.textures);
+            let range = |low: f32, high: f32| format!("{low:.1}…{high:.1}").replace('-', "−");
+            let ranges: Vec<String> =
+                channels.iter().map(|channel| range(channel.min, channel.max)).collect();
+            captions_ui(ui, &ranges.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        Some(Err(text)) => remark(ui, text),
+        None => remark(ui, "They appear here when there is a picture."),
+    }
+}
+
+fn round_trip_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    let trip =
+        desk.state.looking.round_trip().and_then(Result::ok).filter(|_| desk.state.subject().is_some());
+    let facts = trip.map_or(String::new(), |trip| format!("differs by {:.2} / 255", trip.mean_difference));
+    heading_ui(ui, "There and back", &facts);
+    let Some(trip) = trip else {
+        remark(ui, "With a picture on the desk, its loss is measured here.");
+        return;
+    };
+    let names = ["The picture", "Decoded again", "Their difference"].map(str::to_owned);
+    let pictures = [&trip.original, &trip.decoded, &trip.difference].map(Some);
+    row_ui(ui, 3, pictures.into_iter(), &names, Use::Canvas, desk.textures);
+    captions_ui(ui, &["picture", "there and back", "difference"]);
+}

@@ -1,0 +1,74 @@
+//! Stop 9: steering by anything that can be measured; so far only measured.
+
+use egui::Ui;
+use engine::images::Pixels;
+
+use crate::features::lesson::page::{
+    fact_ui, formula_ui, heading_ui, line_plot_ui, live_ui, remark, say, step_at_hand,
+};
+use crate::features::lesson::panel::Desk;
+
+/// How blue the lesson wants every pixel, 0 to 1.
+const BLUE: f32 = 0.9;
+
+pub fn losses_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    say(
+        ui,
+        "Words are one way to steer. Another: anything you can measure on a picture, if the measure has a \
+         slope. Take blue. Measure how far the blue of the picture it expects is from 0.9; ask how each latent \
+         would have to change for that to fall; go so far, then take the ordinary step.",
+    );
+    formula_ui(ui, &["x0 = x − σ · ε", "loss = k · mean |blue(x0) − 0.9|", "x = x − σ² · ∂loss/∂x"]);
+    live_ui(ui, |ui| measure_ui(ui, desk));
+    say(
+        ui,
+        "The lesson does so at every fifth step. A larger k gives a bluer picture, and in the end nothing \
+         but blue. A palette works as well, or a classifier, or how near a picture is to a sentence.",
+    );
+    say(
+        ui,
+        "Tidepool can measure, but it does not steer by measures yet: that comes with the Guides tab, and then \
+         this page will have something to try. This is the end of the walk; the tabs above are yours.",
+    );
+}
+
+/// How far a picture is from blue, 0 to 1.
+fn blue_loss(picture: &Pixels) -> f32 {
+    let blues = picture.rgb.iter().skip(2).step_by(3);
+    let total: f32 = blues.map(|&blue| (f32::from(blue) / 255.0 - BLUE).abs()).sum();
+    total / (picture.rgb.len() / 3).max(1) as f32
+}
+
+/// The measure at each step of the film at hand, nobody steering.
+fn measure_ui(ui: &mut Ui, desk: &Desk<'_>) {
+    let Some((run, step)) = step_at_hand(desk.state) else {
+        heading_ui(ui, "Far from blue", "");
+        remark(ui, "With a run on the desk, the measure of every step is drawn here.");
+        return;
+    };
+    let index = desk.state.film.picture.unwrap_or(0);
+    let loss = |pictures: &[std::sync::Arc<Pixels>]| {
+        pictures.get(index).or(pictures.first()).map_or(f32::NAN, |picture| blue_loss(picture))
+    };
+    let losses: Vec<f32> = run.frames.iter().map(|frame| loss(&frame.predicted)).collect();
+    let at = step.saturating_sub(run.start_step);
+    heading_ui(ui, "Far from blue", &format!("step {} of {}", step + 1, run.steps()));
+    line_plot_ui(ui, "How far from blue each step is", &losses, at, 92.0);
+    if let Some(here) = losses.get(at).filter(|loss| loss.is_finite()) {
+        fact_ui(ui, "mean |blue − 0.9|", &format!("{here:.3}"));
+    }
+    remark(ui, "Of your film, with nobody steering.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_measure_is_the_lessons() {
+        let picture = Pixels::new(2, 1, vec![255, 255, 255, 0, 0, 0]);
+        assert!((blue_loss(&picture) - (0.1 + 0.9) / 2.0).abs() < 1e-6);
+        let blue = (BLUE * 255.0).round() as u8;
+        assert!(blue_loss(&Pixels::new(1, 1, vec![9, 9, blue])) < 2e-3);
+    }
+}

@@ -1,0 +1,66 @@
+//! Stop 6: what the UNet is given, what it answers, and the picture that it expects.
+
+use egui::Ui;
+use engine::diffusion::StepView;
+
+use crate::features::command::Command;
+use crate::features::lesson::Trial;
+use crate::features::lesson::page::{
+    fact_ui, formula_ui, heading_ui, live_ui, remark, say, step_at_hand, trial_ui, views_ui,
+};
+use crate::features::lesson::panel::Desk;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{SliderRow, slider_row_ui};
+
+pub fn prediction_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    say(
+        ui,
+        "The UNet is given three things: noisy latents, how noisy they are, and what the prompt became. It \
+         answers with the noise alone. Take all of that away at once, and there is the picture it expects:",
+    );
+    formula_ui(ui, &["x0 = x − σ · ε"]);
+    live_ui(ui, |ui| equation_ui(ui, desk));
+    trial_ui(ui, desk, Trial::Film, true);
+    say(
+        ui,
+        "Early on x0 is a blur. That is no mistake: behind so much noise there could be a thousand pictures, \
+         and the best answer is the middle of them all. With each step fewer are left.",
+    );
+    say(
+        ui,
+        "That is why the loop never believes it at once. It goes a little of the way towards x0, then looks \
+         again.",
+    );
+}
+
+/// The formula in pictures, for any step of the film.
+fn equation_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    let Some((run, step)) = step_at_hand(desk.state) else {
+        heading_ui(ui, "The formula in pictures", "");
+        remark(ui, "It appears here with the first step of a run.");
+        return;
+    };
+    let sigma = run.frame(step).map_or(0.0, |frame| frame.sigma);
+    let (first, last) = (run.start_step + 1, run.start_step + run.frames.len());
+    heading_ui(ui, "The formula in pictures", &format!("step {} of {}", step + 1, run.steps()));
+    views_ui(
+        ui,
+        desk,
+        &[(StepView::Noisy, "x"), (StepView::Noise, "− σ · ε"), (StepView::Predicted, "= x0")],
+    );
+    let row = SliderRow {
+        name: "Step",
+        sentence: "Holds a step of the film on the canvas.",
+        track: first as f64..=last as f64,
+        limits: first as f64..=last as f64,
+        default: last as f64,
+        step: 1.0,
+        decimals: 0,
+        hue: Tokens::of(ui).accent,
+    };
+    let mut number = (step + 1) as f64;
+    if slider_row_ui(ui, &row, &mut number).changed() {
+        desk.commands.push(Command::ScrubTo((number as usize).saturating_sub(1)));
+    }
+    fact_ui(ui, "Sigma", &format!("{sigma:.3}"));
+}

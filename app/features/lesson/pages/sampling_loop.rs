@@ -1,0 +1,128 @@
+//! Stop 1: the sampling loop, its lines lit as the run goes.
+
+use std::ops::RangeInclusive;
+
+use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, vec2};
+
+use crate::features::generate::run::{Phase, Run};
+use crate::features::lesson::Trial;
+use crate::features::lesson::page::{fact_ui, live_ui, remark, say, step_at_hand, trial_ui};
+use crate::features::lesson::panel::Desk;
+use crate::features::state::AppState;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+
+const LINES: [&str; 6] = [
+    "x = noise · σ₁",
+    "in = x / √(σ² + 1)",
+    "u, c = unet(in, t, prompt)",
+    "ε = u + g · (c − u)",
+    "x = sampler(x, ε, σ → σ′)",
+    "picture = decode(x)",
+];
+/// Those that are done once a step.
+const REPEATED: RangeInclusive<usize> = 1..=4;
+const ROW: f32 = 20.0;
+
+pub fn sampling_loop_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    say(
+        ui,
+        "A picture begins as nothing but noise. Again and again the model looks at it and says which part of \
+         it is noise; a little of that is taken away, and what is left after the last step is a picture.",
+    );
+    say(ui, "The whole of it is six lines. The four in the middle are done once a step:");
+    live_ui(ui, |ui| {
+        let numbers = numbers(desk);
+        lines_ui(ui, &numbers, lit(desk.state));
+        ui.add_space(theme::GAP_S);
+        match step_at_hand(desk.state) {
+            Some((run, step)) => step_facts_ui(ui, run, step),
+            None => remark(ui, "Make a picture, and the lines light up as they are reached."),
+        }
+    });
+    trial_ui(ui, desk, Trial::Loop, true);
+    say(
+        ui,
+        "Sigma is how strong the noise still is. The model was taught on pictures of one strength only, so \
+         line two brings x down to it; the timestep t tells how much noise to look for.",
+    );
+    say(
+        ui,
+        "The prompt and an empty one are both put to the model, and line four plays them off against each other. Stop 7 is about that.",
+    );
+}
+
+/// What each line comes to: at the step at hand, or where the recipe on the desk would begin.
+fn numbers(desk: &Desk<'_>) -> [String; 6] {
+    let (recipe, sigmas, step) = match step_at_hand(desk.state) {
+        Some((run, step)) => (&run.recipe, run.sigmas.as_slice(), step),
+        None => {
+            let curve = desk.curves.of(desk.recipe.schedule);
+            let step = desk.recipe.start_step() as usize;
+            (&*desk.recipe, curve.map_or(&[][..], |curve| curve.sigmas.as_slice()), step)
+        }
+    };
+    let shown = |index: usize| sigmas.get(index).map_or_else(String::new, |sigma| format!("{sigma:.2}"));
+    let (scale, timestep) = sigmas.get(step).map_or_else(Default::default, |&sigma| {
+        let timestep = recipe.schedule.timestep(sigma, &desk.curves.noise);
+        (format!("÷ {:.2}", (sigma * sigma + 1.0).sqrt()), format!("t {timestep:.0}"))
+    });
+    [
+        format!("seed {}", recipe.seed),
+        scale,
+        timestep,
+        format!("g {}", recipe.guidance.cfg_scale),
+        format!("→ {}", shown(step + 1)),
+        format!("{} × {}", recipe.width, recipe.height),
+    ]
+}
+
+/// The lines that are being done; of a run that is over, those of the step that is looked at.
+fn lit(state: &AppState) -> Option<RangeInclusive<usize>> {
+    let run = state.run.as_ref()?;
+    let lines = match run.phase {
+        Phase::Waiting => 0..=0,
+        Phase::Running | Phase::Stopping if run.done() < run.to_do() => REPEATED,
+        Phase::Running | Phase::Stopping => 5..=5,
+        _ if state.looked_at().is_some() => REPEATED,
+        Phase::Finished => 5..=5,
+        Phase::Stopped | Phase::Failed => return None,
+    };
+    Some(lines)
+}
+
+fn lines_ui(ui: &mut Ui, numbers: &[String; 6], lit: Option<RangeInclusive<usize>>) {
+    let tokens = Tokens::of(ui);
+    let size = vec2(ui.available_width(), ROW * LINES.len() as f32);
+    let (area, response) = ui.allocate_exact_size(size, Sense::hover());
+    let said: Vec<String> =
+        LINES.iter().zip(numbers).map(|(line, number)| format!("{line}, {number}")).collect();
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, said.join("; ")));
+    let painter = ui.painter();
+    for (index, (line, number)) in LINES.iter().zip(numbers).enumerate() {
+        let row = Rect::from_min_size(area.min + vec2(0.0, ROW * index as f32), vec2(area.width(), ROW));
+        let is_lit = lit.as_ref().is_some_and(|lit| lit.contains(&index));
+        if is_lit {
+            let ground = tokens.accent.gamma_multiply(0.14);
+            painter.rect_filled(row, CornerRadius::same(3), ground);
+        }
+        let indent = if REPEATED.contains(&index) { 16.0 } else { 4.0 };
+        let ink = if is_lit { tokens.accent } else { tokens.text };
+        let at = row.left_center() + vec2(indent, 0.0);
+        painter.text(at, Align2::LEFT_CENTER, line, theme::mono(), ink);
+        let at = row.right_center() - vec2(4.0, 0.0);
+        painter.text(at, Align2::RIGHT_CENTER, number, theme::mono_small(), tokens.dim);
+    }
+    // What is repeated hangs on a line of its own.
+    let (top, bottom) = (REPEATED.start(), REPEATED.end() + 1);
+    let rail = area.top() + ROW * *top as f32 + 3.0..=area.top() + ROW * bottom as f32 - 3.0;
+    let hue = if lit == Some(REPEATED) { tokens.accent } else { tokens.line_strong };
+    painter.vline(area.left() + 6.0, rail, Stroke::new(2.0, hue));
+}
+
+fn step_facts_ui(ui: &mut Ui, run: &Run, step: usize) {
+    let sigma = run.frame(step).map_or(0.0, |frame| frame.sigma);
+    fact_ui(ui, "Step", &format!("{} of {}", step + 1, run.steps()));
+    fact_ui(ui, "Sigma", &format!("{sigma:.3}"));
+    fact_ui(ui, "Scale of x", &format!("1 / √(σ² + 1) = {:.3}", 1.0 / (sigma * sigma + 1.0).sqrt()));
+}

@@ -1,0 +1,206 @@
+//! Stop 5: a prompt as tokens, and what becomes of them on the way to the UNet.
+
+use egui::{CornerRadius, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
+use engine::prompt::TokenPlace;
+use engine::recipe::Recipe;
+
+use crate::features::command::Command;
+use crate::features::lesson::Trial;
+use crate::features::lesson::page::{
+    fact_ui, formula_ui, heading_ui, live_ui, remark, say, thousands, trial_ui,
+};
+use crate::features::lesson::panel::Desk;
+use crate::features::settings::tab::Tab;
+use crate::features::words::{Stand, Standing};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
+
+/// Longer prompts are shown as far as this.
+const MOST_CHIPS: usize = 40;
+
+pub fn text_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    say(
+        ui,
+        "A prompt is cut into tokens, which are words or pieces of words, and each has a number. The number is \
+         a row in a table; what stands there is the token's embedding. To it is added another row, for the \
+         place where the token stands.",
+    );
+    live_ui(ui, |ui| tokens_ui(ui, desk));
+    let link = link_ui(ui, "Change any word in the Words tab", theme::body(), Tokens::of(ui).accent, true);
+    if link.clicked() {
+        let (tab, drawer) = (Some(Tab::Words), desk.state.drawer_open);
+        desk.commands.push(Command::ShowTab { tab, drawer });
+    }
+    ui.add_space(theme::GAP_M);
+    say(
+        ui,
+        "Then come layers in which each token looks at itself and at those before it, never at those behind. So \
+         a change to one word leaves all that stands before it untouched, and moves everything from there on.",
+    );
+    say(
+        ui,
+        "Between table and layers you may put in what you like: another word's row, or half of one and half of \
+         another, a word that no language has.",
+    );
+    formula_ui(ui, &["e = 0.5 · e(puppy) + 0.5 · e(skunk)"]);
+    for (trial, is_strong) in [(Trial::Puppy, true), (Trial::Replace, false), (Trial::Blend, false)] {
+        trial_ui(ui, desk, trial, is_strong);
+    }
+    say(ui, "Or let two prompts go through all the layers and mix what comes out, position by position:");
+    formula_ui(ui, &["E = (1 − m) · E₁ + m · E₂"]);
+    trial_ui(ui, desk, Trial::Mix, false);
+    live_ui(ui, |ui| share_ui(ui, desk));
+}
+
+/// The prompt on the desk as the model reads it.
+fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
+    let (Some(read), Some(words)) = (&desk.state.prompt, &desk.state.words) else {
+        remark(ui, "The tokens of your prompt appear here as soon as a model is open.");
+        return;
+    };
+    let Some((_, text)) = read.parts.first() else { return };
+    heading_ui(ui, "Your prompt", &format!("{} of {} tokens", read.used(), read.room()));
+    let place = |standing: &Standing| match standing {
+        Standing::At(Stand { part: 0, place }) => Some(*place),
+        _ => None,
+    };
+    let edited: Vec<TokenPlace> = desk.state.words_desk.standings.iter().filter_map(place).collect();
+    // A chunk goes through the encoder by itself.
+    let is_behind = |place: TokenPlace| {
+        edited.iter().any(|edit| edit.chunk == place.chunk && edit.position < place.position)
+    };
+    let chip_at = |place: TokenPlace| match () {
+        () if edited.contains(&place) => Chip::Edited,
+        () if is_behind(place) => Chip::Moved,
+        () => Chip::Plain,
+    };
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
+        let Some(first) = text.chunks.first() else { return };
+        chip_ui(ui, "begin", &first.ids[0].to_string(), Chip::Plain);
+        for (place, token) in text.tokens().take(MOST_CHIPS) {
+            let piece = match &token.vector {
+                Some((concept, _)) => concept.token.clone(),
+                None => words.piece(token.id).unwrap_or_default().replace("</w>", ""),
+            };
+            let id = if token.vector.is_some() { "concept".to_owned() } else { token.id.to_string() };
+            chip_ui(ui, &piece, &id, chip_at(place));
+        }
+        // What follows is padding, and as long as there is room.
+        let end = TokenPlace { chunk: 0, position: first.tokens.len() + 1 };
+        if let Some(id) = first.ids.get(end.position).filter(|_| text.used() <= MOST_CHIPS) {
+            chip_ui(ui, "end …", &id.to_string(), chip_at(end));
+        }
+    });
+    if text.used() > MOST_CHIPS {
+        remark(ui, &format!("and {} more", text.used() - MOST_CHIPS));
+    }
+    changes_ui(ui, desk.recipe);
+    if !edited.is_empty() {
+        let words = "Edited: filled. What that moves: with a line under it. The rest stays as it was.";
+        remark(ui, words);
+    }
+    if let Some(card) = desk.state.card() {
+        let (rows, width) = (thousands(card.tokenizer.vocabulary_len()), card.text_width);
+        fact_ui(ui, "Table of embeddings", &format!("{rows} × {width}"));
+        let positions = (card.tokenizer.room() + 2) * text.chunks.len();
+        fact_ui(ui, "What the UNet gets", &format!("{positions} × {width}"));
+    }
+}
+
+/// The edits and mixes of the recipe, as the command line writes them.
+fn changes_ui(ui: &mut Ui, recipe: &Recipe) {
+    let violet = Tokens::of(ui).violet;
+    let edits = recipe.edits.iter().map(ToString::to_string);
+    let mixes = recipe.mix.with.iter().map(|mixed| format!("+ {} × {}", mixed.weight, mixed.prompt));
+    for change in edits.chain(mixes) {
+        note_ui(ui, change, theme::mono(), violet);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Chip {
+    Plain,
+    Edited,
+    /// By an edit before it.
+    Moved,
+}
+
+/// A token over its id.
+fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
+    let tokens = Tokens::of(ui);
+    let ink = if chip == Chip::Edited { tokens.violet } else { tokens.text };
+    let word = ui.painter().layout_no_wrap(piece.to_owned(), theme::label(), ink);
+    let number = ui.painter().layout_no_wrap(id.to_owned(), theme::mono_small(), tokens.dim);
+    let widest = ui.available_width().max(40.0);
+    let size = vec2((word.size().x.max(number.size().x) + 14.0).min(widest), 38.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{piece}, {id}")));
+    let fill = if chip == Chip::Edited { tokens.violet.gamma_multiply(0.16) } else { tokens.field };
+    let line = if chip == Chip::Edited { tokens.violet } else { tokens.line };
+    let corner = CornerRadius::same(theme::CORNER_FIELD);
+    ui.painter().rect(rect, corner, fill, Stroke::new(1.0, line), StrokeKind::Inside);
+    let painter = ui.painter_at(rect);
+    let top = |y: f32, width: f32| rect.center_top() + vec2(-width / 2.0, y);
+    let (word_at, number_at) = (top(3.0, word.size().x), top(21.0, number.size().x));
+    painter.galley(word_at, word, ink);
+    painter.galley(number_at, number, tokens.dim);
+    if chip == Chip::Moved {
+        let under = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 2.5), rect.right_bottom());
+        painter.rect_filled(under, CornerRadius::same(1), tokens.violet);
+    }
+    response.on_hover_ui(|ui| {
+        let text = match chip {
+            Chip::Plain => "Its outputs are those of the plain prompt.",
+            Chip::Edited => "Its embedding was changed.",
+            Chip::Moved => "It sees a changed token before it, so its outputs change too.",
+        };
+        ui.label(format!("{piece}: {text}"));
+    });
+}
+
+/// The weights of the blend or of the mix that is on the desk.
+fn share_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+    heading_ui(ui, "The share of the second", "");
+    let Some((name, share)) = share_of(desk.recipe) else {
+        remark(ui, "Set up a blend or a mix above, and its share can be moved here.");
+        return;
+    };
+    let row = SliderRow {
+        name: "Share",
+        sentence: "Of the second word or prompt; the first has the rest.",
+        track: 0.0..=1.0,
+        limits: 0.0..=1.0,
+        default: 0.5,
+        step: 0.05,
+        decimals: 2,
+        hue: Tokens::of(ui).accent,
+    };
+    let mut edited = share.to_string().parse().unwrap_or(f64::from(share));
+    if slider_row_ui(ui, &row, &mut edited).changed() {
+        set_share(desk.recipe, edited as f32);
+    }
+    remark(ui, &name);
+    remark(ui, "Generate makes it from the same seed again.");
+}
+
+/// Of what is mixed on the desk, the second's share; nothing if nothing is.
+fn share_of(recipe: &Recipe) -> Option<(String, f32)> {
+    if let [mixed] = &recipe.mix.with[..] {
+        return Some((format!("\"{}\" beside \"{}\"", mixed.prompt, recipe.prompt), mixed.weight));
+    }
+    let edit = recipe.edits.iter().find(|edit| edit.becomes.len() == 2)?;
+    Some((edit.to_string(), edit.becomes[1].weight))
+}
+
+fn set_share(recipe: &mut Recipe, share: f32) {
+    // Through hundredths, so that 0.45 and its rest are written as such.
+    let rest = ((1.0 - share) * 100.0).round() / 100.0;
+    if let [mixed] = &mut recipe.mix.with[..] {
+        mixed.weight = share;
+    } else if let Some(edit) = recipe.edits.iter_mut().find(|edit| edit.becomes.len() == 2) {
+        edit.becomes[0].weight = rest;
+        edit.becomes[1].weight = share;
+    }
+}

@@ -1,0 +1,56 @@
+//! The lesson: a walk of nine pages, each with something that moves and something to try.
+
+use egui::{Frame, Panel, ScrollArea, Ui};
+use engine::recipe::Recipe;
+
+use crate::features::command::Command;
+use crate::features::lesson::Stop;
+use crate::features::schedule::curves::Curves;
+use crate::features::state::AppState;
+use crate::ui::textures::Textures;
+use crate::ui::theme;
+
+/// What a page reads, and may ask of.
+struct Desk<'a> {
+    state: &'a AppState,
+    /// Some sliders are those of the desk itself.
+    recipe: &'a mut Recipe,
+    curves: &'a Curves,
+    textures: &'a mut Textures,
+    commands: &'a mut Vec<Command>,
+}
+
+pub fn lesson_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    curves.follow(recipe, state.card());
+    let stop = state.settings.lesson.stop;
+    // The way on is always in sight.
+    Panel::bottom("lesson's way").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
+        ui,
+        |ui| {
+            nav::way_ui(ui, state, commands);
+        },
+    );
+    let mut desk = Desk { state, recipe, curves, textures, commands };
+    ScrollArea::vertical().id_salt(("lesson", stop)).auto_shrink([false, false]).show(ui, |ui| {
+        page::title_ui(ui, stop);
+        match stop {
+            Stop::Loop => sampling_loop::sampling_loop_ui(ui, &mut desk),
+            Stop::Autoencoder => autoencoder::autoencoder_ui(ui, &mut desk),
+            Stop::Noise => noise::noise_ui(ui, &mut desk),
+            Stop::StartImage => start_image::start_image_ui(ui, &mut desk),
+            Stop::Text => text::text_ui(ui, &mut desk),
+            Stop::Prediction => prediction::prediction_ui(ui, &mut desk),
+            Stop::Guidance => guidance::guidance_ui(ui, &mut desk),
+            Stop::Samplers => samplers::samplers_ui(ui, &mut desk),
+            Stop::Losses => losses::losses_ui(ui, &mut desk),
+        }
+        ui.add_space(theme::GAP_L);
+    });
+}

@@ -1,0 +1,117 @@
+//! The folders that models are looked for in, at the foot of the list.
+
+use egui::{Align, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
+
+use crate::features::command::{Command, LibraryWish};
+use crate::features::state::AppState;
+use crate::library::{Catalogue, Folder, Work};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{Icon, Tool, close_ui, icon_button_ui, line_ui, link_ui, note_ui, tip};
+
+const HEAD: f32 = 30.0;
+const LINE: f32 = 22.0;
+const PROBLEM: f32 = 50.0;
+/// More folders than fit in this are scrolled.
+const MOST: f32 = 150.0;
+
+/// Room that [`model_folders_ui`] will take.
+pub fn folders_height(library: &Catalogue) -> f32 {
+    let of = |folder: &Folder| LINE + if folder.problem.is_some() { PROBLEM } else { 0.0 };
+    HEAD + library.folders.iter().map(of).sum::<f32>().min(MOST) + work_height(library)
+}
+
+fn work_height(library: &Catalogue) -> f32 {
+    if library.work == Work::Done { 0.0 } else { LINE }
+}
+
+pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    line_ui(ui);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Folders").font(theme::label()).color(tokens.dim));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = theme::GAP_S;
+            let add = "Models in it are listed and opened where they lie; nothing is copied.";
+            if icon_button_ui(ui, Icon::Plus, "Add a folder…", None, add, Tool::Bare).clicked() {
+                commands.push(Command::Library(LibraryWish::AddFolder));
+            }
+            let again = "Finds what was added or removed since.";
+            if icon_button_ui(ui, Icon::Refresh, "Look again", None, again, Tool::Bare).clicked() {
+                commands.push(Command::Library(LibraryWish::Rescan));
+            }
+        });
+    });
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ScrollArea::vertical().id_salt("model folders").max_height(MOST).auto_shrink([false, true]).show(
+        ui,
+        |ui| {
+            for folder in &state.library.folders {
+                folder_ui(ui, folder, commands);
+            }
+        },
+    );
+    work_ui(ui, state, commands);
+}
+
+fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let path = folder.path.display().to_string();
+    let name = folder.path.file_name().unwrap_or(folder.path.as_os_str()).to_string_lossy();
+    let ink = if folder.problem.is_some() { tokens.coral_text } else { tokens.dim };
+    ui.allocate_ui_with_layout(
+        vec2(ui.available_width(), LINE),
+        Layout::right_to_left(Align::Center),
+        |ui| {
+            ui.spacing_mut().item_spacing.x = theme::GAP_S;
+            if close_ui(ui, &format!("Remove {name}")).clicked() {
+                commands.push(Command::Library(LibraryWish::RemoveFolder(folder.path.clone())));
+            }
+            ui.label(RichText::new(folder.count.to_string()).font(theme::mono()).color(tokens.faint));
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let (mark, _) = ui.allocate_exact_size(vec2(15.0, 15.0), Sense::hover());
+                Icon::Folder.paint_sized(ui.painter(), mark, 13.0, ink);
+                let shown = if folder.layout.label() == "Folder" {
+                    name.to_string()
+                } else {
+                    format!("{name} · {}", folder.layout.label())
+                };
+                let words = RichText::new(shown).font(theme::small()).color(ink);
+                tip(ui.add(Label::new(words).truncate()), folder.layout.label(), None, &path);
+            });
+        },
+    );
+    if let Some(problem) = &folder.problem {
+        let words = RichText::new(problem).font(theme::small()).color(tokens.coral_text);
+        ui.scope(|ui| {
+            ui.set_max_height(PROBLEM);
+            ui.add(Label::new(words).wrap()).on_hover_text(problem);
+        });
+    }
+}
+
+/// What the librarian is at, and a way to make it rest.
+fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let paused = state.settings.hashing_paused;
+    let text = match state.library.work {
+        Work::Done => return,
+        Work::Looking => "Looking through the folders".to_owned(),
+        Work::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
+        Work::Hashing { left } => format!("Hashing, {left} to go"),
+    };
+    ui.horizontal(|ui| {
+        let label = note_ui(ui, text, theme::small(), tokens.faint);
+        let sentence = "A hash is the name that other programs give to a model. It is made once, while nothing else is done.";
+        tip(label, "Hashing", None, sentence);
+        if state.library.work == Work::Looking {
+            return;
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let word = if paused { "Go on" } else { "Pause" };
+            if link_ui(ui, word, theme::small(), tokens.dim, true).clicked() {
+                commands.push(Command::Library(LibraryWish::PauseHashing(!paused)));
+            }
+        });
+    });
+}

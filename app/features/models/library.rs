@@ -1,0 +1,63 @@
+//! What [`AppState`] does about the library of models: folders in, folders out.
+
+use std::path::PathBuf;
+
+use engine::checkpoint::ModelSource;
+
+use crate::features::command::{Effect, LibraryWish};
+use crate::features::state::{AppState, Model};
+use crate::library::{Order, Shelves, hub_cache};
+
+/// So many models are remembered as recent.
+const MOST_RECENT: usize = 12;
+
+impl AppState {
+    /// True while disk and cores are needed for something better than hashes.
+    pub fn is_busy(&self) -> bool {
+        self.settings.hashing_paused || self.is_making() || matches!(self.model, Model::Opening { .. })
+    }
+
+    pub(super) fn handle_library(&mut self, wish: LibraryWish) -> Vec<Effect> {
+        match wish {
+            LibraryWish::AddFolder => return vec![Effect::PickLibraryFolder],
+            LibraryWish::RemoveFolder(folder) => {
+                let before = self.settings.model_folders.len();
+                self.settings.model_folders.retain(|known| *known != folder);
+                // What the user never added can only be the Hugging Face cache.
+                self.settings.hub_cache_hidden |= before == self.settings.model_folders.len();
+            }
+            LibraryWish::Rescan => {}
+            LibraryWish::Search(words) => {
+                self.model_search = words;
+                return Vec::new();
+            }
+            LibraryWish::PauseHashing(paused) => {
+                self.settings.hashing_paused = paused;
+                return Vec::new();
+            }
+        }
+        self.look_for_models()
+    }
+
+    pub(super) fn add_model_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
+        let hub = hub_cache(|name| std::env::var_os(name));
+        if hub.as_ref() == Some(&folder) {
+            self.settings.hub_cache_hidden = false;
+        } else if !self.settings.model_folders.contains(&folder) {
+            self.settings.model_folders.push(folder);
+        }
+        self.look_for_models()
+    }
+
+    pub(super) fn look_for_models(&self) -> Vec<Effect> {
+        let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !self.settings.hub_cache_hidden);
+        vec![Effect::Library(Order::Scan(Shelves { folders: self.settings.model_folders.clone(), hub }))]
+    }
+
+    pub(super) fn remember_recent(&mut self, source: &ModelSource) {
+        let recent = &mut self.settings.recent_models;
+        recent.retain(|known| known != source);
+        recent.insert(0, source.clone());
+        recent.truncate(MOST_RECENT);
+    }
+}

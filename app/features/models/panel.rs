@@ -1,0 +1,130 @@
+//! The models on this machine: one to click, and the folders they are found in.
+
+use std::sync::Arc;
+
+use egui::{Margin, ScrollArea, TextEdit, Ui, vec2};
+
+use super::folders::{folders_height, model_folders_ui};
+use super::row::{Row, model_row_ui};
+use crate::features::command::{Command, LibraryWish};
+use crate::features::convert::panel::convert_model_ui;
+use crate::features::download::panel::get_model_ui;
+use crate::features::errors::Place;
+use crate::features::state::AppState;
+use crate::library::{Catalogue, Entry, Work};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{field_frame, link_ui, note_ui, outlined_button_ui, problem_ui};
+
+pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    get_model_ui(ui, state, commands);
+    ui.add_space(theme::GAP_M);
+    convert_model_ui(ui, state, commands);
+    search_ui(ui, state, commands);
+    if let Some(text) = state.problem_at(Place::Model)
+        && problem_ui(ui, &text, true)
+    {
+        commands.push(Command::Dismiss(Place::Model));
+    }
+    ui.add_space(theme::GAP_S);
+    let library = Arc::clone(&state.library);
+    let found = found(&library, &state.model_search);
+    let below = folders_height(&library) + OPEN_HEIGHT + theme::GAP_L;
+    let height = (ui.available_height() - below).max(2.0 * theme::MODEL_ROW_HEIGHT);
+    ui.spacing_mut().item_spacing.y = ROW_GAP;
+    ScrollArea::vertical()
+        .id_salt("models")
+        .max_height(height)
+        .min_scrolled_height(height)
+        .auto_shrink([false, true])
+        .show_rows(ui, theme::MODEL_ROW_HEIGHT, found.len(), |ui, rows| {
+            for row in &found[rows] {
+                model_row_ui(ui, state, *row, commands);
+            }
+        });
+    ui.spacing_mut().item_spacing.y = theme::GAP_S;
+    if found.is_empty() {
+        note_ui(ui, "No model is called so.", theme::small(), Tokens::of(ui).dim);
+    } else if library.entries.is_empty() && library.work == Work::Done {
+        lesson_ui(ui, commands);
+    }
+    ui.add_space(theme::GAP_S);
+    open_ui(ui, commands);
+    ui.add_space(theme::GAP_M);
+    model_folders_ui(ui, state, commands);
+}
+
+const ROW_GAP: f32 = 2.0;
+/// Of the two links below the list.
+const OPEN_HEIGHT: f32 = 24.0;
+
+/// The built-in model and the library, as far as every word searched for is in name, kind or hash.
+fn found<'a>(library: &'a Catalogue, search: &str) -> Vec<Row<'a>> {
+    let search = search.to_lowercase();
+    let is_meant = |text: &[&str]| {
+        let text = text.iter().map(|part| part.to_lowercase()).collect::<Vec<_>>();
+        search.split_whitespace().all(|word| text.iter().any(|part| part.contains(word)))
+    };
+    let is_found = |entry: &&Entry| {
+        let hash = entry.sha256.as_deref().unwrap_or_default();
+        search.is_empty() || is_meant(&[&entry.name, entry.kind.label(), entry.precision_label(), hash])
+    };
+    let built_in = is_meant(&["Built-in"]).then_some(Row::BuiltIn);
+    built_in.into_iter().chain(library.entries.iter().filter(is_found).map(Row::Entry)).collect()
+}
+
+fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let mut search = state.model_search.clone();
+    let id = ui.scope_id().with("search");
+    let is_focused = ui.memory(|memory| memory.has_focus(id));
+    let hint = match state.library.entries.len() {
+        0 => "Search models".to_owned(),
+        count => format!("Search {} models", count + 1),
+    };
+    let field = TextEdit::singleline(&mut search)
+        .id(id)
+        .font(theme::body())
+        .text_color(tokens.text)
+        .hint_text(egui::RichText::new(hint).color(tokens.faint))
+        .frame(field_frame(tokens, is_focused).inner_margin(Margin::symmetric(10, 6)))
+        .desired_width(f32::INFINITY)
+        .min_size(vec2(0.0, theme::FIELD_HEIGHT))
+        .show(ui);
+    if field.response.response.accessible_name("Search models").changed() {
+        commands.push(Command::Library(LibraryWish::Search(search)));
+    }
+}
+
+/// What to do where nothing is found: the names by which people know their folders and files.
+fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.add_space(theme::GAP_M);
+    ui.label(egui::RichText::new("Have you models already?").font(theme::heading()).color(tokens.text));
+    for text in [
+        "Tidepool opens Stable Diffusion 1.x and 2.x where they lie; nothing is copied or moved.",
+        "Add the folder of A1111 or Forge (stable-diffusion-webui), of ComfyUI or SwarmUI, or any folder \
+         with files such as v1-5-pruned-emaonly.safetensors or dreams.ckpt.",
+        "What diffusers has downloaded, in the Hugging Face cache, is found by itself.",
+    ] {
+        note_ui(ui, text, theme::small(), tokens.dim);
+        ui.add_space(theme::GAP_S);
+    }
+    if outlined_button_ui(ui, "Add a folder…", true).clicked() {
+        commands.push(Command::Library(LibraryWish::AddFolder));
+    }
+}
+
+/// A model that lies in no folder of the library.
+fn open_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
+    let ink = Tokens::of(ui).dim;
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = theme::GAP_L;
+        if link_ui(ui, "Open a model file…", theme::small(), ink, true).clicked() {
+            commands.push(Command::ChooseModelFile);
+        }
+        if link_ui(ui, "Open a model folder…", theme::small(), ink, true).clicked() {
+            commands.push(Command::ChooseModelFolder);
+        }
+    });
+}

@@ -1,0 +1,132 @@
+//! A prompt as a row of chips: what the tokens are called, and where chunks and parts begin.
+
+use std::ops::Range;
+
+use engine::prompt::{Token, TokenPlace, Words};
+
+use crate::features::prompt::read_prompt::ReadPrompt;
+use crate::ui::format::beginning;
+
+/// What stands in the row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    Token(Chip),
+    /// A further chunk begins, the 2nd or a later one.
+    Chunk(usize),
+    /// A part that AND composes begins, with its weight; the first is said only if it has one.
+    Part {
+        is_first: bool,
+        weight: f32,
+    },
+    /// The rest is not read.
+    Cut,
+}
+
+/// A token, or a concept with all its vectors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chip {
+    pub part: usize,
+    /// Of its first vector, if it is a concept.
+    pub place: TokenPlace,
+    /// What it is called.
+    pub face: String,
+    /// Bytes of the prompt.
+    pub range: Range<usize>,
+    pub weight: f32,
+    /// Of the vocabulary; `None` for a concept.
+    pub id: Option<u32>,
+    /// Positions that it takes.
+    pub count: usize,
+}
+
+/// Longer faces are cut, letters.
+const LONGEST: usize = 24;
+
+/// The pieces of a prompt, in its order.
+pub fn pieces_of(read: &ReadPrompt, words: &Words) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (part, (weight, text)) in read.parts.iter().enumerate() {
+        if part > 0 || *weight != 1.0 {
+            pieces.push(Piece::Part { is_first: part == 0, weight: *weight });
+        }
+        let mut chunk = 0;
+        for (place, token) in text.tokens() {
+            if place.chunk > chunk {
+                chunk = place.chunk;
+                pieces.push(Piece::Chunk(chunk + 1));
+            }
+            // A concept is one chip, at its first vector.
+            if !matches!(token.vector, Some((_, 1..))) {
+                pieces.push(Piece::Token(chip(read, words, part, place, token)));
+            }
+        }
+        if !text.cut.is_empty() {
+            pieces.push(Piece::Cut);
+        }
+    }
+    pieces
+}
+
+fn chip(read: &ReadPrompt, words: &Words, part: usize, place: TokenPlace, token: &Token) -> Chip {
+    let letters = read.prompt.get(token.range.clone()).unwrap_or_default();
+    let (face, id, count) = match &token.vector {
+        Some((concept, _)) => (shortened(&concept.token), None, concept.count()),
+        None => (face(words.piece(token.id).as_deref(), letters), Some(token.id), 1),
+    };
+    Chip { part, place, face, range: token.range.clone(), weight: token.weight, id, count }
+}
+
+/// A piece without the mark of a word's end. What stands for bytes of other scripts is shown by its
+/// letters in the prompt.
+pub fn face(piece: Option<&str>, letters: &str) -> String {
+    let piece = piece.map(|piece| piece.strip_suffix("</w>").unwrap_or(piece));
+    match piece {
+        Some(piece) if !piece.is_empty() && piece.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            shortened(piece)
+        }
+        _ => shortened(letters),
+    }
+}
+
+/// Short enough for a chip, and never empty.
+fn shortened(letters: &str) -> String {
+    let face = beginning(letters, LONGEST).replace(char::is_control, "·");
+    // Joiners and marks of direction alone would leave nothing to point at.
+    if face.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { face }
+}
+
+/// Joiners, marks of direction, and variants of the letter before.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+}
+
+impl Chip {
+    /// For screen readers, and as the head of its tooltip.
+    pub fn name(&self) -> String {
+        let TokenPlace { chunk, position } = self.place;
+        let chunk = if chunk == 0 { String::new() } else { format!(" of chunk {}", chunk + 1) };
+        format!("{}, token {position}{chunk}", self.face)
+    }
+
+    /// True if a token of this place is one of its.
+    pub fn holds(&self, part: usize, place: TokenPlace) -> bool {
+        let positions = self.place.position..self.place.position + self.count;
+        part == self.part && place.chunk == self.place.chunk && positions.contains(&place.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_is_what_can_be_read() {
+        assert_eq!(face(Some("puppy</w>"), "Puppy"), "puppy");
+        assert_eq!(face(Some("pup"), "pup"), "pup");
+        assert_eq!(face(Some("çĭ</w>"), "狐"), "狐");
+        assert_eq!(face(Some("Ā</w>"), "\0"), "·");
+        assert_eq!(face(None, "\u{200d}"), "·");
+        assert_eq!(face(None, ""), "·");
+        assert_eq!(face(None, &"ä".repeat(40)).chars().count(), LONGEST + 1);
+    }
+}

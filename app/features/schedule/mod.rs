@@ -1,0 +1,5 @@
+//! TODO(doc)
+
+pub mod curves;
+pub(crate) mod panel;
+pub(crate) mod plot;

@@ -1,0 +1,135 @@
+//! Words put into an edit by hand: read from a field, blended in, or taken away.
+
+use engine::prompt::{Anchor, EmbeddingEdit, Source, Term, Token, Words};
+
+/// What was written into a field for words: a sum such as `king - man + woman`, or one name, in the place
+/// of the token at an anchor. `None` where nothing is written; a sentence where it makes no sense.
+pub fn sum_of(at: &Anchor, written: &str) -> Option<Result<Vec<Term>, String>> {
+    let written = written.trim();
+    if written.is_empty() {
+        return None;
+    }
+    // Nobody names anything with a sign alone.
+    let is_name = !written.contains(['+', '*', '#', '=', ',']) && !format!(" {written} ").contains(" - ");
+    Some(match format!("{at}={written}").parse::<EmbeddingEdit>() {
+        Ok(edit)
+            if edit == (EmbeddingEdit { becomes: edit.becomes.clone(), ..EmbeddingEdit::of(at.clone()) }) =>
+        {
+            Ok(edit.becomes)
+        }
+        Ok(_) => Err("Only words go here: the scale and the noise have their sliders below".to_owned()),
+        Err(_) if is_name => Ok(vec![Term { weight: 1.0, of: Source::Word(written.to_owned()) }]),
+        Err(error) => Err(error),
+    })
+}
+
+/// How an edit names a token itself: by its word if that means the same, else by its id.
+pub fn own_source(words: &Words, token: &Token, at: &Anchor) -> Source {
+    if let Some((concept, _)) = &token.vector {
+        return Source::Word(concept.token.clone());
+    }
+    let alone = words.tokenize(&at.letters);
+    let mut tokens = alone.tokens().map(|(_, token)| token.id);
+    match (tokens.next(), tokens.next()) {
+        (Some(id), None) if id == token.id => Source::Word(at.letters.clone()),
+        _ => Source::Id(token.id),
+    }
+}
+
+/// Blends terms with what is there, or with the token itself. Equal shares stay equal.
+pub fn blend_in(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
+    if becomes.is_empty() {
+        becomes.push(Term { weight: 1.0, of: own });
+    }
+    let share = 1.0 / becomes.len() as f32;
+    let is_even = becomes.iter().all(|term| (term.weight - share).abs() < 0.01)
+        && new.iter().all(|term| term.weight == 1.0);
+    becomes.extend(new);
+    if is_even {
+        let share = (100.0 / becomes.len() as f32).round() / 100.0;
+        becomes.iter_mut().for_each(|term| term.weight = share);
+    }
+}
+
+/// Takes terms away from what is there, or from the token itself.
+pub fn take_off(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
+    if becomes.is_empty() {
+        becomes.push(Term { weight: 1.0, of: own });
+    }
+    becomes.extend(new.into_iter().map(|term| Term { weight: -term.weight, ..term }));
+}
+
+/// What is to be known of a source before it is used, and whether it cannot be.
+pub fn note_of(words: &Words, source: &Source) -> Option<(String, bool)> {
+    match source {
+        Source::Id(id) => match words.piece(*id) {
+            None => Some((format!("There is no token of the id {id} here"), true)),
+            Some(piece) => Some((format!("#{id} is \"{}\"", piece.trim_end_matches("</w>")), false)),
+        },
+        Source::Word(word) => {
+            let text = words.tokenize(word);
+            let is_concept = text.concepts().next().is_some();
+            match text.used() {
+                0 => Some((format!("\"{word}\" is no word here"), true)),
+                1 => None,
+                count if is_concept => {
+                    Some((format!("{word} has {count} vectors: their mean is used"), false))
+                }
+                count => Some((format!("{word} is {count} tokens here: their mean is used"), false)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term(weight: f32, word: &str) -> Term {
+        Term { weight, of: Source::Word(word.into()) }
+    }
+
+    #[test]
+    fn a_field_takes_a_word_a_sum_or_an_id() {
+        let sum = |written: &str| sum_of(&puppy(), written).transpose().expect("a sum");
+        assert_eq!(sum("  "), None);
+        assert_eq!(sum("cat"), Some(vec![term(1.0, "cat")]));
+        assert_eq!(sum("red fox"), Some(vec![term(1.0, "red fox")]), "no sum, so it is a name");
+        let queen = vec![term(1.0, "king"), term(-1.0, "man"), term(1.0, "woman")];
+        assert_eq!(sum("king - man + woman"), Some(queen));
+        assert_eq!(sum("#5"), Some(vec![Term { weight: 1.0, of: Source::Id(5) }]));
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_a_sentence() {
+        for written in
+            ["cat, scale 2", "10*cat", "king - man +", "king -", "cat, no position", "=,#[", ", scale 2"]
+        {
+            let said = sum_of(&puppy(), written).expect("something is written");
+            assert!(said.is_err(), "{written}: {said:?}");
+        }
+        let said = sum_of(&puppy(), "king - man +");
+        assert!(said.is_some_and(|said| said.is_err_and(|text| text.starts_with("\"puppy=king - man +\""))));
+    }
+
+    fn puppy() -> Anchor {
+        Anchor { letters: "puppy".into(), ..Anchor::default() }
+    }
+
+    #[test]
+    fn equal_shares_stay_equal_and_others_as_they_were() {
+        let own = || Source::Word("puppy".into());
+        let mut becomes = Vec::new();
+        blend_in(&mut becomes, own(), vec![term(1.0, "skunk")]);
+        assert_eq!(becomes, [term(0.5, "puppy"), term(0.5, "skunk")]);
+        blend_in(&mut becomes, own(), vec![term(1.0, "cat")]);
+        assert_eq!(becomes, [term(0.33, "puppy"), term(0.33, "skunk"), term(0.33, "cat")]);
+        becomes[0].weight = 0.8;
+        blend_in(&mut becomes, own(), vec![term(0.2, "owl")]);
+        assert_eq!(becomes[3], term(0.2, "owl"));
+        assert_eq!(becomes[0].weight, 0.8);
+        let mut becomes = Vec::new();
+        take_off(&mut becomes, own(), vec![term(1.0, "dog")]);
+        assert_eq!(becomes, [term(1.0, "puppy"), term(-1.0, "dog")]);
+    }
+}

@@ -1,0 +1,150 @@
+//! The part of [`AppState`] that keeps the prompt as it is read, and the edits of its words.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use engine::prompt::{Anchor, Token, Tokenized, Words, token_selection};
+use engine::recipe::Recipe;
+use engine::session::Seen;
+
+use crate::features::command::{Effect, WordsWish};
+use crate::features::errors::Place;
+use crate::features::prompt::read_prompt::ReadPrompt;
+use crate::features::state::AppState;
+use crate::features::words::{Saving, Stand, Standing};
+
+impl AppState {
+    pub(super) fn edit(&mut self, mut recipe: Recipe) {
+        let before = std::mem::take(&mut self.recipe);
+        let is_other_prompt = recipe.prompt != before.prompt;
+        let is_typed = || Recipe { prompt: before.prompt.clone(), ..recipe.clone() } == before;
+        if is_other_prompt && !is_typed() {
+            self.words_desk.begin_anew();
+        } else if is_other_prompt {
+            token_selection::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
+            self.words_desk.follow(&before.prompt, &recipe.prompt);
+        } else {
+            self.words_desk.note(&before, &recipe);
+        }
+        let is_read_otherwise = (recipe.text, recipe.steps) != (before.text, before.steps);
+        let has_new_edits = recipe.edits != before.edits;
+        self.recipe = recipe;
+        if is_read_otherwise || is_other_prompt {
+            self.prompt = self.read_prompt();
+        }
+        if is_read_otherwise || self.recipe.negative_prompt != before.negative_prompt {
+            self.negative_prompt = self.read_negative();
+        }
+        if is_read_otherwise || has_new_edits || is_other_prompt {
+            self.find_edits();
+        }
+    }
+
+    pub(super) fn read_prompts(&mut self) {
+        self.prompt = self.read_prompt();
+        self.negative_prompt = self.read_negative();
+        self.find_edits();
+    }
+
+    /// Where the prompt says something else at the step of the film that is looked at, that is shown.
+    pub(super) fn follow_film(&mut self) {
+        let step = self.step_read();
+        if self.prompt.as_ref().is_some_and(|read| read.changes && !read.steps.contains(&step)) {
+            self.prompt = self.read_prompt();
+            self.find_edits();
+        }
+    }
+
+    /// The step that the prompt is read for: the one that is looked at, if its run has this prompt.
+    fn step_read(&self) -> usize {
+        let has_prompt = |recipe: &Recipe| {
+            (&recipe.prompt, recipe.text, recipe.steps)
+                == (&self.recipe.prompt, self.recipe.text, self.recipe.steps)
+        };
+        let run = self.run.as_ref().filter(|run| has_prompt(&run.recipe));
+        run.and_then(|_| self.looked_at()).unwrap_or(0)
+    }
+
+    fn read_prompt(&self) -> Option<Arc<ReadPrompt>> {
+        Some(Arc::new(ReadPrompt::new(self.words.as_ref()?, &self.recipe, self.step_read())))
+    }
+
+    fn read_negative(&self) -> Option<Arc<ReadPrompt>> {
+        Some(Arc::new(ReadPrompt::negative(self.words.as_ref()?, &self.recipe)))
+    }
+
+    fn find_edits(&mut self) {
+        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        // Read at most once, however many words are missing.
+        let whole = OnceCell::new();
+        let is_read_later = |words: &Words, at: &Anchor| {
+            // Only a bracket can put a word off to a later step, as in `[a:b:0.5]`.
+            let read = || words.read(prompt, text, *steps as usize);
+            prompt.contains('[')
+                && whole
+                    .get_or_init(read)
+                    .texts()
+                    .any(|text| token_selection::find(prompt, text, at).is_some())
+        };
+        let standing = |at: &Anchor| match (self.stand_of(at), &self.words) {
+            (Some(stand), _) => Standing::At(stand),
+            (None, Some(words)) if !is_read_later(words, at) => Standing::Gone,
+            (None, _) => Standing::Later,
+        };
+        self.words_desk.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
+    }
+
+    /// Where a token stands in what is read of the prompt.
+    pub fn stand_of(&self, at: &Anchor) -> Option<Stand> {
+        let read = self.prompt.as_ref()?;
+        let mut parts = read.parts.iter().enumerate();
+        parts.find_map(|(part, (_, text))| {
+            token_selection::find(&read.prompt, text, at).map(|place| Stand { part, place })
+        })
+    }
+
+    /// The token at a place.
+    pub fn token_at(&self, stand: Stand) -> Option<&Token> {
+        self.text_of(stand)?.at(stand.place)
+    }
+
+    /// What the token at a place is called.
+    pub fn anchor_at(&self, stand: Stand) -> Option<Anchor> {
+        token_selection::anchor_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
+    }
+
+    fn text_of(&self, stand: Stand) -> Option<&Tokenized> {
+        self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
+    }
+
+    pub(super) fn handle_words(&mut self, wish: WordsWish) {
+        match wish {
+            WordsWish::Choose(anchor) => self.words_desk.chosen = anchor,
+            WordsWish::LetGo => self.words_desk.let_go(),
+            WordsWish::Save { edits, token } => {
+                self.problems.clear(Place::Words);
+                self.words_desk.saving = Some(Saving { edits, token });
+            }
+            WordsWish::Undo => self.step_back(false),
+            WordsWish::Redo => self.step_back(true),
+        }
+    }
+
+    fn step_back(&mut self, again: bool) {
+        self.words_desk.step_back(&mut self.recipe, again);
+        self.find_edits();
+    }
+
+    /// The vectors of the concept that is to be saved have come.
+    pub(super) fn receive_edited(&mut self, seen: Result<Seen, String>) -> Vec<Effect> {
+        let Some(Saving { token, .. }) = self.words_desk.saving.take() else { return Vec::new() };
+        match seen {
+            Ok(Seen::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
+            Ok(_) => Vec::new(),
+            Err(text) => {
+                self.problems.set(Place::Words, text);
+                Vec::new()
+            }
+        }
+    }
+}

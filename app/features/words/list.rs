@@ -1,0 +1,75 @@
+//! All edits of the recipe, and those whose word is gone.
+
+use egui::{Align, Layout, Ui};
+use engine::recipe::Recipe;
+
+use super::panel::heading_ui;
+use super::save::save_ui;
+use crate::features::command::{Command, WordsWish};
+use crate::features::state::AppState;
+use crate::features::words::Standing;
+use crate::ui::format::beginning;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{close_ui, link_ui, note_ui, text_button_ui};
+
+pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let count = recipe.edits.len();
+    heading_ui(ui, "Edited words", &if count == 0 { String::new() } else { count.to_string() });
+    ui.add_space(theme::GAP_S);
+    let mut forgotten = None;
+    for (index, edit) in recipe.edits.iter().enumerate() {
+        // A recipe that this frame has changed is not yet known to the state.
+        let standing = state.words_desk.standings.get(index).copied();
+        if standing == Some(Standing::Gone) {
+            let text = format!("\"{}\" is no longer in what is read: {edit} has no effect.", edit.at.letters);
+            note_ui(ui, text, theme::small(), tokens.amber_text);
+            if link_ui(ui, "Forget", theme::small(), tokens.amber_text, true).clicked() {
+                forgotten = Some(index);
+            }
+            continue;
+        }
+        ui.horizontal(|ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if close_ui(ui, &format!("Remove {edit}")).clicked() {
+                    forgotten = Some(index);
+                }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    let name = beginning(&edit.to_string(), MOST_LETTERS);
+                    if link_ui(ui, &name, theme::mono(), tokens.violet, false).clicked() {
+                        commands.push(Command::Words(WordsWish::Choose(Some(edit.at.clone()))));
+                    }
+                });
+            });
+        });
+        if standing == Some(Standing::Later) {
+            note_ui(ui, "Its turn comes later in the run.", theme::small(), tokens.dim);
+        }
+    }
+    if let Some(index) = forgotten {
+        recipe.edits.remove(index);
+    }
+    undo_ui(ui, state, commands);
+    if recipe.edits.len() > 1 {
+        save_ui(ui, state, &recipe.edits, commands);
+    }
+}
+
+/// Letters of an edit that are shown.
+const MOST_LETTERS: usize = 32;
+
+fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    ui.horizontal(|ui| {
+        for (name, key, is_possible, wish) in [
+            ("Undo", "Ctrl+Z", state.words_desk.can_undo(), WordsWish::Undo),
+            ("Redo", "Ctrl+Shift+Z", state.words_desk.can_redo(), WordsWish::Redo),
+        ] {
+            ui.add_enabled_ui(is_possible, |ui| {
+                if text_button_ui(ui, None, name, Some(key)).clicked() {
+                    commands.push(Command::Words(wish));
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,106 @@
+//! Further prompts, mixed into the main one after the text encoder.
+
+use egui::{Align, Frame, Layout, Margin, RichText, TextEdit, Ui};
+use engine::prompt::{Mix, MixWay, Mixed};
+use engine::recipe::Recipe;
+
+use super::panel::heading_ui;
+use super::replacement::tenth_places;
+use crate::features::command::{Command, SheetWish};
+use crate::features::settings::Tab;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    Icon, SliderRow, close_ui, field_frame, note_ui, segmented_ui, slider_row_ui, text_button_ui,
+};
+use crate::window::side_panel::open_tab;
+
+pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let mix = &mut recipe.mix;
+    let main =
+        if mix.with.is_empty() { String::new() } else { format!("this prompt {:.2}", mix.main_weight()) };
+    heading_ui(ui, "Mix prompts", &main.replace('-', "−"));
+    if mix.with.is_empty() {
+        let text = "A second prompt can be mixed in: the picture then lies between the two.";
+        note_ui(ui, text, theme::small(), tokens.dim);
+    }
+    ui.add_space(theme::GAP_S);
+    let mut dropped = None;
+    for (index, mixed) in mix.with.iter_mut().enumerate() {
+        ui.push_id(index, |ui| {
+            if mixed_ui(ui, index, mixed) {
+                dropped = Some(index);
+            }
+        });
+        ui.add_space(theme::GAP_M);
+    }
+    if let Some(index) = dropped {
+        mix.with.remove(index);
+        if mix.with.is_empty() {
+            mix.way = MixWay::default();
+        }
+    }
+    if !mix.with.is_empty() {
+        let ways = MixWay::ALL.map(|way| way.label().to_owned());
+        let chosen = MixWay::ALL.iter().position(|&way| way == mix.way).unwrap_or_default();
+        let hint = |index: usize| MixWay::ALL[index].hint().to_owned();
+        if let Some(index) = segmented_ui(ui, "Mix", &ways, chosen, hint) {
+            mix.way = MixWay::ALL[index];
+        }
+        ui.add_space(theme::GAP_S);
+    }
+    ui.horizontal(|ui| {
+        if mix.with.len() < Mix::MOST && text_button_ui(ui, Some(Icon::Plus), "Add a prompt", None).clicked()
+        {
+            // What the main prompt has is shared with the new one.
+            let weight = (50.0 * mix.main_weight()).round() / 100.0;
+            mix.with.push(Mixed { prompt: String::new(), weight: weight.max(0.0) });
+        }
+        if !mix.with.is_empty() {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let sentence = "A sheet of pictures along the mix, all of one seed.";
+                if text_button_ui(ui, None, "Strip", None).on_hover_text(sentence).clicked() {
+                    commands.push(Command::Sheet(SheetWish::Vary { down: false, name: "mix" }));
+                    commands.push(Command::Sheet(SheetWish::Down(None)));
+                    commands.push(open_tab(ui, Tab::Sheet));
+                }
+            });
+        }
+    });
+}
+
+/// One of the further prompts. True when it is taken out.
+fn mixed_ui(ui: &mut Ui, index: usize, mixed: &mut Mixed) -> bool {
+    let tokens = Tokens::of(ui);
+    let id = ui.scope_id().with("mixed prompt");
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    field_frame(tokens, focused).show(ui, |ui| {
+        let hint = RichText::new("Another prompt").font(theme::body()).color(tokens.faint);
+        let field = TextEdit::multiline(&mut mixed.prompt).id(id).hint_text(hint).font(theme::body());
+        let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
+        let response = ui.add(field.frame(inset).desired_rows(1).desired_width(ui.available_width()));
+        response.accessible_name(format!("Mixed prompt {}", index + 1));
+    });
+    let row = SliderRow {
+        name: "Share",
+        sentence: "How much of this prompt is in the mix. The main prompt has what is left of 1.",
+        track: 0.0..=1.0,
+        limits: f64::from(*Mix::WEIGHT.start())..=f64::from(*Mix::WEIGHT.end()),
+        default: 0.5,
+        step: 0.05,
+        decimals: 2,
+        hue: tokens.accent,
+    };
+    let mut is_dropped = false;
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            is_dropped = close_ui(ui, &format!("Take mixed prompt {} out", index + 1)).clicked();
+            let mut weight = tenth_places(mixed.weight);
+            if slider_row_ui(ui, &row, &mut weight).changed() {
+                mixed.weight = weight as f32;
+            }
+        });
+    });
+    is_dropped
+}

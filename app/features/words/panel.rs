@@ -1,0 +1,130 @@
+//! The text bench: how the prompt is read, what single words become, and what is mixed in.
+
+use egui::{Align, Key, Layout, RichText, ScrollArea, Ui, vec2};
+use engine::prompt::{LongPrompt, TextOptions, Weights};
+use engine::recipe::Recipe;
+
+use super::edit::word_ui;
+use super::list::edits_ui;
+use super::mix::mix_ui;
+use crate::features::command::{Command, WordsWish};
+use crate::features::errors::Place;
+use crate::features::state::AppState;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    Number, NumberLook, label_ui, line_ui, note_ui, number_ui, problem_ui, segmented_ui,
+};
+
+pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
+    ScrollArea::vertical().id_salt("words").auto_shrink([false, false]).show(ui, |ui| {
+        if let Some(text) = state.problem_at(Place::Words) {
+            problem_ui(ui, &text, false);
+            ui.add_space(theme::GAP_M);
+        }
+        options_ui(ui, &mut recipe.text);
+        rule_ui(ui);
+        match &state.words_desk.chosen {
+            Some(at) => word_ui(ui, state, recipe, at, commands),
+            None => help_ui(ui),
+        }
+        if !recipe.edits.is_empty() || state.words_desk.can_undo() || state.words_desk.can_redo() {
+            rule_ui(ui);
+            edits_ui(ui, state, recipe, commands);
+        }
+        rule_ui(ui);
+        mix_ui(ui, recipe, commands);
+        ui.add_space(theme::GAP_M);
+    });
+    let is_released = ui.input(|input| input.pointer.any_released());
+    let is_key =
+        ui.input(|input| [Key::Enter, Key::Tab, Key::Space].iter().any(|&key| input.key_pressed(key)));
+    if is_released || is_key && !ui.ctx().text_edit_focused() {
+        commands.push(Command::Words(WordsWish::LetGo));
+    }
+}
+
+pub(super) fn rule_ui(ui: &mut Ui) {
+    ui.add_space(theme::GAP_L);
+    line_ui(ui);
+    ui.add_space(theme::GAP_L);
+}
+
+/// A heading with something quiet at its right.
+pub(super) fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(text).font(theme::heading()).color(Tokens::of(ui).text));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(facts).font(theme::mono()).color(Tokens::of(ui).dim));
+        });
+    });
+}
+
+/// How both prompts are read.
+fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
+    heading_ui(ui, "How prompts are read", "");
+    ui.add_space(theme::GAP_S);
+    let weights = Weights::ALL.map(|weights| weights.label().to_owned());
+    let chosen = Weights::ALL.iter().position(|&weights| weights == text.weights).unwrap_or_default();
+    option_ui(ui, "Weights", |ui| {
+        let hint = |index: usize| Weights::ALL[index].hint().to_owned();
+        if let Some(index) = segmented_ui(ui, "Weights", &weights, chosen, hint) {
+            text.weights = Weights::ALL[index];
+        }
+    });
+    let long = LongPrompt::ALL.map(|long| long.label().to_owned());
+    let chosen = LongPrompt::ALL.iter().position(|&long| long == text.long).unwrap_or_default();
+    option_ui(ui, "Long ones", |ui| {
+        let hint = |index: usize| LongPrompt::ALL[index].hint().to_owned();
+        if let Some(index) = segmented_ui(ui, "Long prompts", &long, chosen, hint) {
+            text.long = LongPrompt::ALL[index];
+        }
+    });
+    option_ui(ui, "Clip skip", |ui| {
+        let number = Number {
+            name: "Clip skip",
+            limits: 1.0..=f64::from(MOST_SKIPPED),
+            decimals: 0,
+            step: 1.0,
+            look: NumberLook { size: vec2(52.0, theme::TOOL_SIDE), ..NumberLook::default() },
+        };
+        let mut skip = f64::from(text.clip_skip);
+        let sentence = "Which layer of the text encoder is used, counted from the last, 1. 2 suits models that were trained so.";
+        if number_ui(ui, &number, &mut skip).on_hover_text(sentence).changed() {
+            text.clip_skip = skip as u32;
+        }
+    });
+}
+
+/// Layers of the text encoder of Stable Diffusion 1; a model's card does not tell its own.
+const MOST_SKIPPED: u32 = 12;
+
+fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        ui.set_min_height(theme::TOOL_SIDE);
+        label_ui(ui, name);
+        ui.with_layout(Layout::right_to_left(Align::Center), control);
+    });
+}
+
+/// What can be done here, before a word is chosen.
+fn help_ui(ui: &mut Ui) {
+    let tokens = Tokens::of(ui);
+    heading_ui(ui, "A word of the prompt", "");
+    ui.add_space(theme::GAP_S);
+    let text = "Click a word under the prompt: here it can become another one, a blend, or a sum of words. The prompt stays as it is written; the picture is made from what the word becomes.";
+    note_ui(ui, text, theme::small(), tokens.dim);
+    ui.add_space(theme::GAP_M);
+    for (written, meaning) in [
+        ("cat", "another word in its place"),
+        ("0.5*puppy + 0.5*skunk", "half of each"),
+        ("king - man + woman", "a sum: a queen, nearly"),
+        ("<birb-style>", "a concept at hand"),
+        ("#2368", "a word by its number"),
+    ] {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(written).font(theme::mono()).color(tokens.violet));
+            ui.label(RichText::new(meaning).font(theme::small()).color(tokens.dim));
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! The words that take the place of one: a weighted sum, and the field that adds to it.
+
+use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
+use engine::prompt::{EmbeddingEdit, Source, Term, Words};
+
+use crate::features::words::edit_terms::{blend_in, note_of, sum_of, take_off};
+use crate::ui::format::beginning;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    SliderRow, close_ui, field_frame, label_ui, note_ui, outlined_button_ui, slider_row_ui,
+};
+
+/// The weighted sum that takes the token's place.
+pub fn becomes_ui(ui: &mut Ui, words: &Words, edit: &mut EmbeddingEdit, own: Source) {
+    let tokens = Tokens::of(ui);
+    if !edit.becomes.is_empty() {
+        label_ui(ui, "Becomes");
+    }
+    let mut dropped = None;
+    for (index, term) in edit.becomes.iter_mut().enumerate() {
+        ui.push_id(index, |ui| {
+            if term_ui(ui, term) {
+                dropped = Some(index);
+            }
+        });
+        if let Some((note, is_wrong)) = note_of(words, &term.of) {
+            let ink = if is_wrong { tokens.amber_text } else { tokens.dim };
+            note_ui(ui, note, theme::small(), ink);
+        }
+    }
+    if let Some(index) = dropped {
+        edit.becomes.remove(index);
+    }
+    let Some((terms, how)) = new_words_ui(ui, edit) else { return };
+    match how {
+        Way::Replace => edit.becomes = terms,
+        Way::Blend => blend_in(&mut edit.becomes, own, terms),
+        Way::Subtract => take_off(&mut edit.becomes, own, terms),
+    }
+    edit.becomes.truncate(EmbeddingEdit::MOST);
+}
+
+/// A word with its weight. True when it is taken out.
+fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
+    const LONGEST: usize = 14;
+    let name = term.of.to_string();
+    let row = SliderRow {
+        name: &beginning(&name, LONGEST),
+        sentence: "How much of this word is in it. Below 0 it is taken away.",
+        track: -1.0..=1.0,
+        limits: f64::from(*EmbeddingEdit::WEIGHT.start())..=f64::from(*EmbeddingEdit::WEIGHT.end()),
+        default: 1.0,
+        step: 0.05,
+        decimals: 2,
+        hue: Tokens::of(ui).violet,
+    };
+    let mut is_dropped = false;
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            is_dropped = close_ui(ui, &format!("Take {name} out")).clicked();
+            let mut weight = tenth_places(term.weight);
+            if slider_row_ui(ui, &row, &mut weight).changed() {
+                term.weight = weight as f32;
+            }
+        });
+    });
+    is_dropped
+}
+
+/// The number that a person typed, rather than the float that is nearest to it.
+pub(super) fn tenth_places(value: f32) -> f64 {
+    (f64::from(value) * 1e4).round() / 1e4
+}
+
+/// How new words come in.
+#[derive(Clone, Copy)]
+enum Way {
+    Replace,
+    Blend,
+    Subtract,
+}
+
+/// A field for a word, a sum, a concept or an id, and what is to be done with it.
+fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
+    let tokens = Tokens::of(ui);
+    let id = Id::unique("words to put in");
+    let mut written: String = ui.data(|data| data.get_temp(id)).unwrap_or_default();
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    let mut is_entered = false;
+    field_frame(tokens, focused).show(ui, |ui| {
+        let hint = RichText::new("A word, <concept>, #id, or a sum").font(theme::body()).color(tokens.faint);
+        let field = TextEdit::singleline(&mut written).id(id).hint_text(hint).font(theme::body());
+        let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
+        let response = ui.add(field.frame(inset).desired_width(ui.available_width()));
+        is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        response.accessible_name("Words to put in");
+    });
+    let mut way = is_entered.then_some(if edit.becomes.is_empty() { Way::Replace } else { Way::Blend });
+    let (terms, trouble) = match sum_of(&edit.at, &written) {
+        Some(Ok(terms)) => (Some(terms), None),
+        Some(Err(text)) => (None, Some(text)),
+        None => (None, None),
+    };
+    if let Some(text) = trouble {
+        note_ui(ui, text, theme::small(), tokens.amber_text);
+    }
+    ui.add_enabled_ui(terms.is_some(), |ui| {
+        ui.horizontal(|ui| {
+            for (name, sentence, this) in [
+                ("Replace", "It becomes this instead.", Way::Replace),
+                ("Blend in", "It becomes a blend of what it is and this.", Way::Blend),
+                ("Subtract", "This is taken away from what it is.", Way::Subtract),
+            ] {
+                if outlined_button_ui(ui, name, false).on_hover_text(sentence).clicked() {
+                    way = Some(this);
+                }
+            }
+        });
+    });
+    let done = terms.zip(way);
+    if done.is_some() {
+        written.clear();
+        if is_entered {
+            ui.memory_mut(|memory| memory.request_focus(id));
+        }
+    }
+    ui.data_mut(|data| data.insert_temp(id, written));
+    done
+}

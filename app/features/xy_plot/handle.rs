@@ -1,0 +1,124 @@
+//! Making a comparison sheet: one job a cell, one after the other.
+
+use std::sync::Arc;
+
+use engine::pipeline::StopFlag;
+use engine::session::{Job, JobEvent, JobId, Request};
+
+use crate::features::command::{Effect, SheetToSave, SheetWish};
+use crate::features::errors::Place;
+use crate::features::state::{AppState, Model};
+use crate::features::xy_plot::{Made, Phase, Side};
+
+impl AppState {
+    pub(super) fn handle_sheet(&mut self, wish: SheetWish) -> Vec<Effect> {
+        match wish {
+            SheetWish::Across(side) => self.sheet.across = side,
+            SheetWish::Down(side) => self.sheet.down = side,
+            SheetWish::Vary { down: false, name } => self.sheet.across = Side::new(name, &self.recipe),
+            SheetWish::Vary { down: true, name } => self.sheet.down = Some(Side::new(name, &self.recipe)),
+            SheetWish::Make => return self.make_sheet(),
+            SheetWish::Cancel => {
+                if let Some(making) = self.sheet.making() {
+                    making.job.stop.raise();
+                }
+            }
+            SheetWish::Show(is_shown) => {
+                if let Some(made) = &mut self.sheet.made {
+                    made.is_shown = is_shown;
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Why no sheet can be made now.
+    pub fn sheet_problem(&self) -> Option<String> {
+        if let Err(text) = self.sheet.sheet(&self.recipe) {
+            return Some(text);
+        }
+        let is_closed = matches!(self.model, Model::Missing);
+        is_closed.then(|| "No model is open: choose one at the top of the window".to_owned())
+    }
+
+    /// True while the engine has a run or a sheet to make.
+    pub fn is_making(&self) -> bool {
+        self.live_run().is_some() || self.sheet.making().is_some()
+    }
+
+    fn make_sheet(&mut self) -> Vec<Effect> {
+        let Ok(sheet) = self.sheet.sheet(&self.recipe) else { return Vec::new() };
+        if self.is_making() || self.sheet_problem().is_some() {
+            return Vec::new();
+        }
+        let job = self.next_job();
+        self.problems.clear(Place::Run);
+        (self.film.pinned, self.film.play) = (None, None);
+        (self.film.compared, self.film.beside) = (None, None);
+        self.sheet.made = Some(Made::new(sheet, job));
+        self.make_cell()
+    }
+
+    fn make_cell(&self) -> Vec<Effect> {
+        let Some(made) = self.sheet.making() else { return Vec::new() };
+        let Some(cell) = made.at_hand() else { return Vec::new() };
+        let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.clone());
+        vec![Effect::Send(Request::Generate {
+            job,
+            recipe: Box::new(recipe),
+            concepts,
+            film_of: None,
+            // Nobody looks at the steps of a cell.
+            keeps_film: false,
+        })]
+    }
+
+    /// What is heard of a cell; `None` if the job is of no sheet.
+    pub(super) fn receive_cell(&mut self, id: JobId, event: &JobEvent) -> Option<Vec<Effect>> {
+        let next = JobId(self.next_job);
+        let made = self.sheet.making_mut(id)?;
+        match event {
+            JobEvent::Finished { pictures, concepts, .. } => {
+                made.concepts.clone_from(concepts);
+                let is_more = pictures.first().is_some_and(|picture| made.put(Arc::clone(picture)));
+                if is_more && !made.job.stop.is_raised() {
+                    made.job.id = next;
+                    self.next_job += 1;
+                    return Some(self.make_cell());
+                }
+            }
+            JobEvent::Stopped => {}
+            JobEvent::Failed { text } => self.problems.set(Place::Run, text),
+            _ => return Some(Vec::new()),
+        }
+        Some(self.end_sheet())
+    }
+
+    /// Keeps what there is of the sheet, and goes on with what waited for it.
+    fn end_sheet(&mut self) -> Vec<Effect> {
+        let (model, vae) = self.names_of_model();
+        let Some(made) = &mut self.sheet.made else { return Vec::new() };
+        made.phase = if made.at_hand().is_none() { Phase::Finished } else { Phase::Stopped };
+        let mut effects = Vec::new();
+        if !made.pictures.is_empty() {
+            let folder = self.settings.output_folder();
+            effects.push(Effect::SaveSheet(SheetToSave { model, vae, folder, made: Box::new(made.clone()) }));
+        }
+        let queued = self.queued.take();
+        effects.extend(queued.map_or_else(Vec::new, |planned| self.start(planned)));
+        effects
+    }
+
+    pub(super) fn next_job(&mut self) -> Job {
+        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
+        self.next_job += 1;
+        job
+    }
+
+    /// Whatever is looked at next is not the sheet.
+    pub(super) fn hide_sheet(&mut self) {
+        if let Some(made) = &mut self.sheet.made {
+            made.is_shown = false;
+        }
+    }
+}

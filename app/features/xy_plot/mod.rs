@@ -1,0 +1,192 @@
+//! The comparison sheet on the desk: what is to differ, and the sheet that is being made.
+
+pub(crate) mod handle;
+pub(crate) mod panel;
+
+use std::sync::Arc;
+
+use engine::concepts::ConceptRef;
+use engine::images::{Grid, Pane, Pixels, Provenance, Reel};
+use engine::pipeline::animation_export::Cut;
+use engine::recipe::Recipe;
+use engine::recipe::xy_plot::{Cell, Sheet, Vary};
+use engine::session::{Job, JobId};
+
+/// What is to differ along a side, as it was chosen and typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// One of [`Vary::NAMES`].
+    pub name: &'static str,
+    /// Separated by commas.
+    pub values: String,
+}
+
+/// The tab as it stands.
+#[derive(Clone, Debug)]
+pub struct SheetDesk {
+    pub across: Side,
+    pub down: Option<Side>,
+    /// The last one that was asked for.
+    pub made: Option<Made>,
+}
+
+/// A sheet and its pictures, as far as they came.
+#[derive(Clone)]
+pub struct Made {
+    pub sheet: Sheet,
+    pub cells: Vec<Cell>,
+    /// Of the cell that is being made.
+    pub job: Job,
+    /// Of the cells before it.
+    pub pictures: Vec<Arc<Pixels>>,
+    /// Those that the prompts used.
+    pub concepts: Vec<ConceptRef>,
+    pub phase: Phase,
+    /// On the canvas, until another picture is wanted there.
+    pub is_shown: bool,
+    grid: Grid,
+    picture: Arc<Pixels>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Making,
+    Finished,
+    /// Ended early; what came stays.
+    Stopped,
+}
+
+impl Side {
+    pub fn new(name: &'static str, recipe: &Recipe) -> Self {
+        Self { name, values: usual_values(name, recipe) }
+    }
+
+    /// As the command line writes it.
+    pub fn written(&self) -> String {
+        format!("{}={}", self.name, self.values)
+    }
+}
+
+/// What one would compare first.
+fn usual_values(name: &str, recipe: &Recipe) -> String {
+    match name {
+        "sampler" => "euler, heun, dpmpp-2m".to_owned(),
+        "schedule" => "lesson, karras, exponential".to_owned(),
+        "steps" => "5, 10, 20, 40".to_owned(),
+        "seed" => {
+            let seeds = (0..4).map(|more| recipe.seed.wrapping_add(more).to_string());
+            seeds.collect::<Vec<_>>().join(", ")
+        }
+        "strength" => "0.3, 0.5, 0.7, 0.9".to_owned(),
+        "mix" | "blend" => "0, 0.25, 0.5, 0.75, 1".to_owned(),
+        _ => "1, 4, 7.5, 12".to_owned(),
+    }
+}
+
+impl Default for SheetDesk {
+    fn default() -> Self {
+        Self { across: Side::new("cfg", &Recipe::default()), down: None, made: None }
+    }
+}
+
+impl SheetDesk {
+    /// What is asked for, over a recipe, or why it cannot be made.
+    pub fn sheet(&self, recipe: &Recipe) -> Result<Sheet, String> {
+        let read = |side: &Side| side.written().parse::<Vary>().map_err(|error| error.to_string());
+        let sides = std::iter::once(&self.across).chain(&self.down).map(read).collect::<Result<_, _>>()?;
+        // Each cell is a picture of its own, made from the start.
+        let recipe = Recipe { batch: 1, branch: None, ..recipe.clone() };
+        Sheet::new(recipe, sides).map_err(|error| error.to_string())
+    }
+
+    /// The sheet that is being made.
+    pub fn making(&self) -> Option<&Made> {
+        self.made.as_ref().filter(|made| made.phase == Phase::Making)
+    }
+
+    pub fn making_mut(&mut self, job: JobId) -> Option<&mut Made> {
+        self.made.as_mut().filter(|made| made.phase == Phase::Making && made.job.id == job)
+    }
+
+    /// The picture that the canvas shows, if it shows the sheet.
+    pub fn on_canvas(&self) -> Option<&Arc<Pixels>> {
+        self.made.as_ref().filter(|made| made.is_shown).map(Made::picture)
+    }
+}
+
+impl Made {
+    pub fn new(sheet: Sheet, job: Job) -> Self {
+        let cells: Vec<Cell> = sheet.cells().collect();
+        let (columns, rows) = (sheet.columns(), sheet.rows());
+        let size = size_on_canvas((sheet.recipe.width, sheet.recipe.height), columns.len(), rows.len());
+        let grid = Grid::new(&columns, &rows, size);
+        let picture = Arc::new(grid.picture().clone());
+        let (pictures, concepts, phase) = (Vec::new(), Vec::new(), Phase::Making);
+        Self { sheet, cells, job, pictures, concepts, phase, is_shown: true, grid, picture }
+    }
+
+    /// The cell that is being made.
+    pub fn at_hand(&self) -> Option<&Cell> {
+        self.cells.get(self.pictures.len())
+    }
+
+    /// Takes in the picture of the cell at hand, and says whether there is another to make.
+    pub fn put(&mut self, picture: Arc<Pixels>) -> bool {
+        let Some(cell) = self.cells.get(self.pictures.len()) else { return false };
+        self.grid.put(cell.column as u32, cell.row as u32, &picture);
+        self.picture = Arc::new(self.grid.picture().clone());
+        self.pictures.push(picture);
+        self.pictures.len() < self.cells.len()
+    }
+
+    /// What is told of it in a file, but for the model.
+    pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
+        let vary = self.sheet.sides().cloned().collect();
+        let (concepts, vae) = (self.concepts.clone(), vae.map(str::to_owned));
+        Provenance { vae, concepts, vary, ..Provenance::new(model, self.sheet.recipe.clone()) }
+    }
+
+    /// As far as it is filled, at a size for the canvas.
+    pub fn picture(&self) -> &Arc<Pixels> {
+        &self.picture
+    }
+
+    /// The whole sheet, its pictures as large as they are.
+    pub fn whole(&self) -> Pixels {
+        let size = (self.sheet.recipe.width, self.sheet.recipe.height);
+        let mut grid = Grid::new(&self.sheet.columns(), &self.sheet.rows(), size);
+        for (cell, picture) in self.cells.iter().zip(&self.pictures) {
+            grid.put(cell.column as u32, cell.row as u32, picture);
+        }
+        grid.picture().clone()
+    }
+}
+
+/// The pictures of a sheet one after the other, row by row, as a film.
+pub fn strip(sheet: &Sheet, pictures: &[Arc<Pixels>], cut: &Cut, provenance: Provenance) -> Reel {
+    let shots = sheet.cells().zip(pictures).map(|(cell, picture)| {
+        let caption = cut.has_captions.then(|| [sheet.label(&cell), String::new()]);
+        vec![Pane { picture: Arc::clone(picture), caption }]
+    });
+    Reel {
+        shots: shots.collect(),
+        size: (sheet.recipe.width, sheet.recipe.height),
+        fps: cut.fps,
+        playback: cut.playback,
+        provenance,
+    }
+}
+
+/// No larger than a canvas can show, so that each picture that comes is there at once.
+fn size_on_canvas((width, height): (u32, u32), columns: usize, rows: usize) -> (u32, u32) {
+    const CANVAS: f32 = 2048.0;
+    let (across, down) = (width as f32 * columns as f32, height as f32 * rows as f32);
+    let scale = (CANVAS / across.max(down)).min(1.0);
+    ((width as f32 * scale).round().max(1.0) as u32, (height as f32 * scale).round().max(1.0) as u32)
+}
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Made({} of {}, {:?})", self.pictures.len(), self.cells.len(), self.phase)
+    }
+}

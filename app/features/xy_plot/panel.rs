@@ -1,0 +1,140 @@
+//! A comparison sheet: what differs across and down, and how far it is.
+
+use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
+use engine::recipe::xy_plot::Vary;
+
+use crate::features::command::{Command, SheetWish};
+use crate::features::export::panel::export_sheet_ui;
+use crate::features::state::AppState;
+use crate::features::xy_plot::{Made, Phase, Side};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{
+    SelectItem, bar_ui, field_frame, label_ui, menu_item_ui, note_ui, outlined_button_ui, problem_ui,
+    select_ui, tip,
+};
+
+pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let mut wishes = Vec::new();
+    let text = "One recipe over one or two lists: every combination is a picture, and all of them together a \
+                labelled sheet.";
+    note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
+    ui.add_space(theme::GAP_L);
+    side_ui(ui, "Across", false, Some(&state.sheet.across), &mut wishes);
+    ui.add_space(theme::GAP_M);
+    side_ui(ui, "Down", true, state.sheet.down.as_ref(), &mut wishes);
+    ui.add_space(theme::GAP_L);
+    match state.sheet.making() {
+        Some(made) => making_ui(ui, made, &mut wishes),
+        None => make_ui(ui, state, &mut wishes),
+    }
+    if let Some(made) = state.sheet.made.as_ref().filter(|made| made.phase != Phase::Making) {
+        made_ui(ui, made, &mut wishes);
+        ui.add_space(theme::GAP_S);
+        export_sheet_ui(ui, state, commands);
+    }
+    commands.extend(wishes.into_iter().map(Command::Sheet));
+}
+
+/// What differs, and the values.
+fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&Side>, wishes: &mut Vec<SheetWish>) {
+    label_ui(ui, name);
+    let shown = side.map_or("Nothing", |side| label_of(side.name));
+    let sentence = if down { "What differs from row to row." } else { "What differs from column to column." };
+    let chooser = if down { "Differs down" } else { "Differs across" };
+    select_ui(ui, chooser, shown, sentence, ui.available_width(), |ui| {
+        if down
+            && menu_item_ui(
+                ui,
+                SelectItem { label: "Nothing", hint: "A single row.", chosen: side.is_none() },
+            )
+        {
+            wishes.push(SheetWish::Down(None));
+        }
+        for name in Vary::NAMES {
+            let chosen = side.is_some_and(|side| side.name == name);
+            if menu_item_ui(ui, SelectItem { label: label_of(name), hint: "", chosen }) {
+                wishes.push(SheetWish::Vary { down, name });
+            }
+        }
+    });
+    let Some(side) = side else { return };
+    ui.add_space(theme::GAP_S);
+    let mut values = side.values.clone();
+    let id = Id::unique(("sheet values", down));
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    let tokens = Tokens::of(ui);
+    field_frame(tokens, focused).show(ui, |ui| {
+        let hint = RichText::new("Values, with commas between").font(theme::body()).color(tokens.faint);
+        let field = TextEdit::singleline(&mut values).id(id).hint_text(hint).font(theme::body());
+        let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
+        let response = ui.add(field.frame(inset).desired_width(f32::INFINITY));
+        response.accessible_name(if down { "Values down" } else { "Values across" });
+    });
+    if values != side.values {
+        let side = Side { values, ..side.clone() };
+        wishes.push(if down { SheetWish::Down(Some(side)) } else { SheetWish::Across(side) });
+    }
+}
+
+fn label_of(name: &str) -> &'static str {
+    match name {
+        "sampler" => "Sampler",
+        "schedule" => "Schedule",
+        "steps" => "Steps",
+        "cfg" => "Guidance",
+        "seed" => "Seed",
+        "strength" => "Strength",
+        "mix" => "Mix",
+        "blend" => "Blend",
+        _ => "Something else",
+    }
+}
+
+fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<SheetWish>) {
+    if let Some(text) = state.sheet_problem() {
+        problem_ui(ui, &text, false);
+        return;
+    }
+    let count = state.sheet.sheet(&state.recipe).map_or(0, |sheet| sheet.cells().count());
+    let is_busy = state.live_run().is_some();
+    let name = "Make the sheet";
+    let sentence = if is_busy { "After the run at hand." } else { "Makes its pictures one after another." };
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = theme::GAP_M;
+        let button = ui.add_enabled_ui(!is_busy, |ui| outlined_button_ui(ui, name, true)).inner;
+        if tip(button, name, None, sentence).clicked() {
+            wishes.push(SheetWish::Make);
+        }
+        let pictures = if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") };
+        note_ui(ui, pictures, theme::small(), Tokens::of(ui).dim);
+    });
+}
+
+fn making_ui(ui: &mut Ui, made: &Made, wishes: &mut Vec<SheetWish>) {
+    let tokens = Tokens::of(ui);
+    let (done, all) = (made.pictures.len(), made.cells.len());
+    let doing = made.at_hand().map_or_else(String::new, |cell| made.sheet.label(cell));
+    note_ui(ui, format!("Picture {} of {all}: {doing}", done + 1), theme::small(), tokens.dim);
+    ui.add_space(theme::GAP_S);
+    bar_ui(ui, done as f32 / all.max(1) as f32, tokens.accent);
+    ui.add_space(theme::GAP_M);
+    let sentence = "Ends it within a step; the pictures that came stay on the sheet.";
+    if tip(outlined_button_ui(ui, "Cancel the sheet", false), "Cancel", None, sentence).clicked() {
+        wishes.push(SheetWish::Cancel);
+    }
+}
+
+fn made_ui(ui: &mut Ui, made: &Made, wishes: &mut Vec<SheetWish>) {
+    ui.add_space(theme::GAP_L);
+    let (done, all) = (made.pictures.len(), made.cells.len());
+    if made.phase == Phase::Stopped {
+        let text = format!("Ended after {done} of {all} pictures.");
+        note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
+        ui.add_space(theme::GAP_S);
+    }
+    let name = if made.is_shown { "Back to the picture" } else { "Show the sheet" };
+    if outlined_button_ui(ui, name, false).clicked() {
+        wishes.push(SheetWish::Show(!made.is_shown));
+    }
+}

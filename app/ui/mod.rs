@@ -1,0 +1,7 @@
+//! TODO(doc)
+
+pub mod fonts;
+pub mod format;
+pub mod textures;
+pub mod theme;
+pub mod widgets;

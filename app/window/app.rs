@@ -1,0 +1,388 @@
+//! The window: hears what happened, draws the desk, does what was asked.
+//!
+//! Nothing is decided here. `AppState` decides, and this carries its effects out: requests to the
+//! engine, pictures to the saver, errands to threads.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use eframe::CreationContext;
+use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
+use engine::session::{Event, Request, Session};
+
+use crate::features::canvas::panel::CanvasView;
+use crate::features::command::{Command, Effect, LibraryWish, News};
+use crate::features::concepts::watch::ConceptWatch;
+use crate::features::export;
+use crate::features::lesson::LessonWish;
+use crate::features::schedule::curves::Curves;
+use crate::features::settings::{Settings, WindowLayout};
+use crate::features::state::AppState;
+use crate::hub;
+use crate::library::{Librarian, Order};
+use crate::panels;
+use crate::ui::fonts;
+use crate::ui::textures::Textures;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::window::save_queue::Saver;
+use crate::window::{shortcuts, tasks};
+
+/// The engine as the window knows it: requests go in, events come out, and whenever one does, the
+/// window is woken.
+pub trait Engine {
+    fn send(&self, request: Request);
+    fn events(&self) -> &Receiver<Event>;
+}
+
+impl Engine for Session {
+    fn send(&self, request: Request) {
+        Self::send(self, request);
+    }
+
+    fn events(&self) -> &Receiver<Event> {
+        Self::events(self)
+    }
+}
+
+/// The program with a window.
+pub struct TidepoolApp {
+    pub state: AppState,
+    // Before the saver, so that the engine has stopped by the time the last pictures are kept.
+    engine: Box<dyn Engine>,
+    saver: Saver,
+    librarian: Librarian,
+    /// What the librarian was last told.
+    is_busy: bool,
+    concepts: ConceptWatch,
+    news: Receiver<News>,
+    teller: Teller,
+    textures: Textures,
+    curves: Curves,
+    view: CanvasView,
+    memory: Memory,
+    settings_folder: PathBuf,
+    is_first_frame: bool,
+}
+
+/// Brings news to the window from any thread.
+#[derive(Clone)]
+struct Teller {
+    news: Sender<News>,
+    ctx: egui::Context,
+}
+
+impl Teller {
+    fn tell(&self, news: News) {
+        // The window may be gone by now; then nobody needs to know.
+        let _ = self.news.send(news);
+        self.ctx.request_repaint();
+    }
+}
+
+impl TidepoolApp {
+    /// `start_engine` is given what wakes the window.
+    pub fn new(
+        cc: &CreationContext<'_>,
+        settings: Settings,
+        settings_folder: PathBuf,
+        start_engine: impl FnOnce(egui::Context) -> Box<dyn Engine>,
+    ) -> Self {
+        let ctx = &cc.egui_ctx;
+        theme::dress(ctx);
+        fonts::install(ctx);
+        egui_extras::install_image_loaders(ctx);
+        ctx.set_theme(theme::preference(settings.theme));
+        let (sender, news) = unbounded();
+        let teller = Teller { news: sender, ctx: ctx.clone() };
+        let saver_teller = teller.clone();
+        let library_teller = teller.clone();
+        let concept_teller = teller.clone();
+        let mut app = Self {
+            state: AppState::new(settings),
+            engine: start_engine(ctx.clone()),
+            saver: Saver::start(move |news| saver_teller.tell(news)),
+            librarian: Librarian::start(settings_folder.clone(), move |catalogue| {
+                library_teller.tell(News::Catalogue(catalogue));
+            }),
+            is_busy: false,
+            concepts: ConceptWatch::start(move |news| concept_teller.tell(News::Concepts(news))),
+            news,
+            teller,
+            textures: Textures::default(),
+            curves: Curves::default(),
+            view: CanvasView::default(),
+            memory: Memory::default(),
+            settings_folder,
+            is_first_frame: true,
+        };
+        let effects = app.state.begin();
+        app.carry_out(effects);
+        app
+    }
+
+    /// Something that should be known and stops nothing.
+    pub fn warn(&mut self, text: String) {
+        self.receive(News::Engine(Event::Warning { text }));
+    }
+
+    /// Does what was asked, as if by a click.
+    pub fn press(&mut self, command: Command) {
+        let remembers = match &command {
+            Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) => true,
+            Command::Library(wish) => !matches!(wish, LibraryWish::Search(_)),
+            Command::Lesson(wish) => !matches!(wish, LessonWish::Strength(_)),
+            _ => false,
+        };
+        let effects = self.state.handle(command);
+        self.carry_out(effects);
+        if remembers {
+            self.remember();
+        }
+    }
+
+    /// Takes in what was heard.
+    pub fn receive(&mut self, news: impl Into<News>) {
+        let news = news.into();
+        let remembers = matches!(news, News::LibraryFolderPicked(_));
+        let effects = self.state.receive(news);
+        self.carry_out(effects);
+        if remembers {
+            self.remember();
+        }
+    }
+
+    fn remember(&self) {
+        self.saver.remember(self.state.to_remember(), self.settings_folder.clone());
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let is_busy = self.state.is_busy();
+        if is_busy != self.is_busy {
+            self.is_busy = is_busy;
+            self.librarian.send(Order::Rest(is_busy));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Library(order) => self.librarian.send(order),
+                Effect::Send(request) => self.engine.send(request),
+                Effect::Save(batch) => self.saver.save(batch),
+                Effect::SaveSheet(sheet) => self.saver.save_sheet(sheet),
+                Effect::WatchConcepts(folders) => self.concepts.watch(folders),
+                Effect::Hub(errand) => {
+                    let teller = self.teller.clone();
+                    hub::run(errand, move |report| teller.tell(News::Hub(report)));
+                }
+                Effect::WriteFilm(order) => {
+                    let teller = self.teller.clone();
+                    export::write(order, move |news| teller.tell(News::Film(news)));
+                }
+                errand => {
+                    let teller = self.teller.clone();
+                    tasks::run(errand, move |news| teller.tell(news));
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        while let Ok(event) = self.engine.events().try_recv() {
+            self.receive(event);
+        }
+        while let Ok(news) = self.news.try_recv() {
+            self.receive(news);
+        }
+    }
+
+    fn desk_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
+        let mut recipe = self.state.recipe.clone();
+        let tokens = Tokens::of(ui);
+        let bar = |fill, side: f32| Frame::new().fill(fill).inner_margin(Margin::symmetric(side as i8, 0));
+        Panel::top("top bar").exact_size(theme::TOP_HEIGHT).frame(bar(tokens.desk, theme::EDGE)).show(
+            ui,
+            |ui| {
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    panels::top_bar_ui(ui, &self.state, commands);
+                });
+            },
+        );
+        Panel::bottom("status bar")
+            .exact_size(theme::STATUS_HEIGHT)
+            .frame(bar(tokens.desk, theme::EDGE))
+            .show(ui, |ui| {
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    panels::status_bar_ui(ui, &self.state, self.memory.bytes(), commands);
+                });
+            });
+        let mut is_open = !self.state.settings.window.left_folded;
+        Panel::left("left")
+            .exact_size(theme::LEFT_WIDTH)
+            .resizable(false)
+            .frame(Frame::new().fill(tokens.panel))
+            .show_collapsible(ui, &mut is_open, |ui| {
+                left_ui(ui, &self.state, &mut recipe, &mut self.textures, commands);
+            });
+        panels::side_panel_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
+        Panel::bottom("film")
+            .exact_size(theme::FILM_HEIGHT)
+            .resizable(false)
+            .frame(Frame::new().fill(tokens.panel).inner_margin(Margin {
+                left: 11,
+                right: 11,
+                top: 8,
+                bottom: 4,
+            }))
+            .show_collapsible(ui, &mut is_open, |ui| {
+                panels::filmstrip_ui(ui, &self.state, &mut self.textures, commands);
+            });
+        CentralPanel::default().frame(Frame::new().fill(tokens.canvas)).show(ui, |ui| {
+            panels::canvas_ui(ui, &self.state, &mut self.view, &mut self.textures, commands);
+        });
+        panels::drawer_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
+        panels::drop_overlay_ui(ui, &self.state, &mut self.textures, commands);
+        if recipe != self.state.recipe {
+            commands.insert(0, Command::Edit(Box::new(recipe)));
+        }
+    }
+}
+
+/// What is asked for, with the button always at its foot.
+fn left_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut engine::recipe::Recipe,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    let edge = theme::EDGE as i8;
+    Panel::bottom("generate")
+        .resizable(false)
+        .show_separator_line(false)
+        .frame(Frame::new().inner_margin(Margin { left: edge, right: edge, top: 10, bottom: 6 }))
+        .show(ui, |ui| panels::generate_button_ui(ui, state, commands));
+    ScrollArea::vertical().id_salt("left").auto_shrink([false, false]).show(ui, |ui| {
+        Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
+            ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
+            panels::prompt_ui(ui, state, recipe, commands);
+            rule_ui(ui);
+            panels::start_image_ui(ui, state, textures, commands);
+            rule_ui(ui);
+            panels::controls_ui(ui, state, recipe, commands);
+        });
+    });
+}
+
+fn rule_ui(ui: &mut Ui) {
+    ui.add_space(theme::GAP_M);
+    crate::ui::widgets::line_ui(ui);
+    ui.add_space(theme::GAP_M);
+}
+
+impl eframe::App for TidepoolApp {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.hear();
+        if let Some(window) = window_layout(ctx, &self.state.settings.window) {
+            self.press(Command::KeepWindow(window));
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        let ctx = ui.ctx().clone();
+        if let Some(secs) = frame.info().cpu_usage {
+            // RUST_LOG=app=trace shows what the frame before this one cost.
+            tracing::trace!("frame {:.2} ms", secs * 1e3);
+        }
+        if std::mem::take(&mut self.is_first_frame) {
+            ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
+        }
+        let mut commands = Vec::new();
+        let dropped: Vec<PathBuf> =
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        if !dropped.is_empty() {
+            commands.push(Command::Drop(dropped));
+        }
+        shortcuts::take(&ctx, &self.state, &mut commands);
+        if self.state.film.play.is_some() {
+            commands.push(Command::Tick { now: ctx.input(|input| input.time) });
+        }
+        for command in commands.drain(..) {
+            self.press(command);
+        }
+        self.desk_ui(ui, &mut commands);
+        let theme_before = self.state.settings.theme;
+        if !commands.is_empty() {
+            // What was drawn is already old.
+            ctx.request_repaint();
+        }
+        for command in commands {
+            self.press(command);
+        }
+        if self.state.settings.theme != theme_before {
+            ctx.set_theme(theme::preference(self.state.settings.theme));
+        }
+        if let Some(play) = &self.state.film.play {
+            let next = play.next_in(ctx.input(|input| input.time), self.state.settings.playing);
+            ctx.request_repaint_after(Duration::from_secs_f64(next));
+        }
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        let tokens = if visuals.dark_mode { &theme::DARK } else { &theme::LIGHT };
+        tokens.desk.to_normalized_gamma_f32()
+    }
+
+    fn on_exit(&mut self) {
+        self.press(Command::Stop);
+        if let Err(error) = self.state.to_remember().save(&self.settings_folder) {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// The window as it is now, if that is not what is remembered. A maximized window keeps the size
+/// that it will have again.
+fn window_layout(ctx: &egui::Context, before: &WindowLayout) -> Option<WindowLayout> {
+    let now = ctx.input(|input| {
+        let viewport = input.viewport();
+        let maximized = viewport.maximized.unwrap_or(false) || viewport.fullscreen.unwrap_or(false);
+        let mut now = WindowLayout { maximized, ..before.clone() };
+        if !maximized && let Some(inner) = viewport.inner_rect {
+            now.size = inner.size().into();
+            now.position = viewport.outer_rect.map(|outer| outer.min.into());
+        }
+        now
+    });
+    (now != *before).then_some(now)
+}
+
+/// The memory of this program, asked at most once a second, and only when something is drawn.
+struct Memory {
+    /// Absent on systems that do not tell.
+    system: Option<sysinfo::System>,
+    asked: Option<Instant>,
+    bytes: Option<u64>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { system: sysinfo::System::new().ok(), asked: None, bytes: None }
+    }
+}
+
+impl Memory {
+    fn bytes(&mut self) -> Option<u64> {
+        use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, get_current_pid};
+        let is_fresh = self.asked.is_some_and(|asked| asked.elapsed() < Duration::from_secs(1));
+        if !is_fresh
+            && let Some(system) = &mut self.system
+            && let Ok(pid) = get_current_pid()
+        {
+            self.asked = Some(Instant::now());
+            let memory = ProcessRefreshKind::nothing().with_memory();
+            system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, memory);
+            self.bytes = system.process(pid).map(sysinfo::Process::memory);
+        }
+        self.bytes
+    }
+}

@@ -1,0 +1,75 @@
+//! Opens the window.
+
+pub mod app;
+pub mod save_queue;
+pub mod shortcuts;
+pub(crate) mod side_panel;
+pub(crate) mod status_bar;
+pub mod tasks;
+pub(crate) mod top_bar;
+
+use eframe::{NativeOptions, Renderer};
+use egui::ViewportBuilder;
+use engine::session::Session;
+
+use crate::features::settings::{Settings, WindowLayout, config_folder};
+use crate::window::app::TidepoolApp;
+
+/// Why there is no window.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct WindowError {
+    cause: String,
+}
+
+/// The smallest window that everything still fits in, points.
+const SMALLEST: [f32; 2] = [960.0, 600.0];
+
+const ICON: &[u8] = include_bytes!("../../assets/icon/tidepool.png");
+
+/// Shows the window until it is closed.
+pub fn run_window() -> Result<(), WindowError> {
+    let folder = config_folder();
+    let (settings, note) = Settings::load(&folder);
+    let options = NativeOptions {
+        viewport: viewport(&settings.window),
+        renderer: Renderer::Wgpu,
+        persist_window: false,
+        // Nothing on the desk is a gradient, and without a GPU every instruction a pixel counts.
+        dithering: false,
+        system_font_fallback: false,
+        ..NativeOptions::default()
+    };
+    eframe::run_native(
+        "Tidepool",
+        options,
+        Box::new(move |cc| {
+            let mut app = TidepoolApp::new(cc, settings, folder, |ctx| {
+                Box::new(Session::start(move || ctx.request_repaint()))
+            });
+            if let Some(note) = note {
+                app.warn(note);
+            }
+            Ok(Box::new(app))
+        }),
+    )
+    .map_err(|error| WindowError { cause: error.to_string() })
+}
+
+fn viewport(window: &WindowLayout) -> ViewportBuilder {
+    let mut viewport = ViewportBuilder::default()
+        .with_title("Tidepool")
+        .with_app_id("tidepool")
+        .with_inner_size(window.size)
+        .with_min_inner_size(SMALLEST)
+        .with_maximized(window.maximized)
+        .with_drag_and_drop(true);
+    match eframe::icon_data::from_png_bytes(ICON) {
+        Ok(icon) => viewport = viewport.with_icon(icon),
+        Err(error) => tracing::error!("the program's icon is broken: {error}"),
+    }
+    if let Some(position) = window.position {
+        viewport = viewport.with_position(position);
+    }
+    viewport
+}

@@ -1,0 +1,95 @@
+//! Keeps finished pictures, on a thread of its own, so that a slow disk never holds up the window.
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, unbounded};
+use engine::images::{Provenance, save_new};
+
+use crate::features::command::{Batch, News, SheetToSave};
+use crate::features::settings::Settings;
+
+/// The thread that saves. Dropping it waits until everything handed over is on the disk.
+pub struct Saver {
+    work: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Work {
+    Batch(Box<Batch>),
+    Sheet(SheetToSave),
+    Settings(Box<Settings>, PathBuf),
+}
+
+impl Saver {
+    /// `tell` hears of every batch, saved or not.
+    pub fn start(tell: impl Fn(News) + Send + 'static) -> Self {
+        let (work, received) = unbounded();
+        let thread = std::thread::Builder::new().name("saver".into()).spawn(move || {
+            for work in received {
+                match work {
+                    Work::Batch(batch) => tell(match save(&batch) {
+                        Ok(files) => News::Saved(files),
+                        Err(text) => News::SaveFailed(text),
+                    }),
+                    Work::Sheet(sheet) => tell(match save_sheet(&sheet) {
+                        Ok(file) => News::Saved(vec![file]),
+                        Err(text) => News::SaveFailed(text),
+                    }),
+                    Work::Settings(settings, folder) => {
+                        if let Err(error) = settings.save(&folder) {
+                            tell(News::Trouble(error.to_string()));
+                        }
+                    }
+                }
+            }
+        });
+        Self { work: Some(work), thread: thread.ok() }
+    }
+
+    pub fn save(&self, batch: Box<Batch>) {
+        self.hand_over(Work::Batch(batch));
+    }
+
+    pub fn save_sheet(&self, sheet: SheetToSave) {
+        self.hand_over(Work::Sheet(sheet));
+    }
+
+    pub fn remember(&self, settings: Settings, folder: PathBuf) {
+        self.hand_over(Work::Settings(Box::new(settings), folder));
+    }
+
+    fn hand_over(&self, work: Work) {
+        let is_sent = self.work.as_ref().is_some_and(|sender| sender.send(work).is_ok());
+        if !is_sent {
+            tracing::error!("the saver is gone: something was not saved");
+        }
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        self.work = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the saver panicked");
+        }
+    }
+}
+
+/// The pictures that could be kept stay kept when a later one fails.
+fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
+    let kept = |(index, pixels): (u32, &std::sync::Arc<engine::images::Pixels>)| {
+        let recipe = batch.recipe.of_picture(index);
+        let stem = recipe.seed.to_string();
+        let concepts = batch.concepts.clone();
+        let vae = batch.vae.clone();
+        let provenance = Provenance { concepts, vae, ..Provenance::new(batch.model.as_str(), recipe) };
+        save_new(&batch.folder, &stem, pixels, &provenance).map_err(|error| error.to_string())
+    };
+    (0..).zip(&batch.pictures).map(kept).collect()
+}
+
+fn save_sheet(SheetToSave { model, vae, folder, made }: &SheetToSave) -> Result<PathBuf, String> {
+    let provenance = made.provenance(model, vae.as_deref());
+    save_new(folder, "sheet", &made.whole(), &provenance).map_err(|error| error.to_string())
+}

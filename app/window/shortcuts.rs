@@ -1,0 +1,88 @@
+//! Keys that work wherever the keyboard is, unless a field needs them for itself.
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+use crate::features::command::{BranchWish, Command, SheetWish, ViewWish, WordsWish};
+use crate::features::state::AppState;
+
+const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
+const CHOOSE_IMAGE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
+const PASTE_IMAGE: KeyboardShortcut =
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::V);
+
+// What tooltips and buttons say.
+pub const GENERATE_KEY: &str = "Ctrl+Enter";
+pub const STOP_KEY: &str = "Esc";
+pub const CHOOSE_IMAGE_KEY: &str = "Ctrl+O";
+pub const PASTE_IMAGE_KEY: &str = "Ctrl+Shift+V";
+pub const PLAY_KEY: &str = "Space";
+pub const BRANCH_KEY: &str = "B";
+pub const FOLD_KEY: &str = "F";
+pub const COMPARE_KEY: &str = "C";
+
+/// Takes the keys that mean something to the whole desk. Called before the panels are drawn, so
+/// that no field sees them.
+pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
+    let typing = ctx.text_edit_focused();
+    // Sliders and buttons have their own use for arrows and for Space.
+    let focused = ctx.memory(|memory| memory.focused().is_some());
+    let popup = egui::Popup::is_any_open(ctx);
+    ctx.input_mut(|input| {
+        if input.consume_shortcut(&GENERATE) {
+            commands.push(Command::Generate);
+        }
+        if input.consume_shortcut(&CHOOSE_IMAGE) {
+            commands.push(Command::ChooseStartImage);
+        }
+        if input.consume_shortcut(&PASTE_IMAGE) {
+            commands.push(Command::PasteStartImage);
+        }
+        if !popup && input.key_pressed(Key::Escape) {
+            if state.dropped.is_some() {
+                commands.push(Command::DismissDropped);
+            } else if state.live_run().is_some() {
+                input.consume_key(Modifiers::NONE, Key::Escape);
+                commands.push(Command::Stop);
+            } else if state.sheet.making().is_some() {
+                input.consume_key(Modifiers::NONE, Key::Escape);
+                commands.push(Command::Sheet(SheetWish::Cancel));
+            } else if state.branches.leaving.is_some() {
+                commands.push(Command::Branch(BranchWish::Stay));
+            } else if state.film.pinned.is_some() || state.film.play.is_some() {
+                commands.push(Command::PinStep(None));
+            }
+        }
+        if typing || popup {
+            return;
+        }
+        // Typed text has an undo of its own; this one is for edited words.
+        if input.consume_key(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) {
+            commands.push(Command::Words(WordsWish::Redo));
+        } else if input.consume_key(Modifiers::COMMAND, Key::Z) {
+            commands.push(Command::Words(WordsWish::Undo));
+        }
+        if input.consume_key(Modifiers::NONE, Key::F) {
+            commands.push(Command::FoldPanels);
+        }
+        if input.consume_key(Modifiers::NONE, Key::C) {
+            commands.push(match state.film.compared {
+                Some(_) => Command::PinStep(None),
+                None => Command::View(ViewWish::Compare(state.other_step())),
+            });
+        }
+        if focused {
+            return;
+        }
+        if input.consume_key(Modifiers::NONE, Key::B) {
+            commands.push(Command::Branch(BranchWish::Leave(None)));
+        }
+        if input.consume_key(Modifiers::NONE, Key::Space) {
+            commands.push(Command::TogglePlay { now: input.time });
+        }
+        let right = input.count_and_consume_key(Modifiers::NONE, Key::ArrowRight) as isize;
+        let left = input.count_and_consume_key(Modifiers::NONE, Key::ArrowLeft) as isize;
+        if right != left {
+            commands.push(Command::StepBy(right - left));
+        }
+    });
+}

@@ -1,0 +1,142 @@
+//! Why the picture came out so: the right side of the desk, one tab at a time.
+//!
+//! Its tabs stand in the top bar. Where the window is too narrow for three columns it is a drawer,
+//! which lies over the picture until it is closed.
+
+use egui::{
+    Align, Area, CornerRadius, CursorIcon, Frame, Id, Layout, Margin, Order, Panel, Rect, Role, Sense,
+    Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
+use engine::recipe::Recipe;
+
+use crate::features::branches::panel::branches_ui;
+use crate::features::command::Command;
+use crate::features::concepts::panel::concepts_ui;
+use crate::features::inspect::panel::look_ui;
+use crate::features::lesson::panel::lesson_ui;
+use crate::features::models::panel::models_ui;
+use crate::features::schedule::curves::Curves;
+use crate::features::schedule::panel::schedule_ui;
+use crate::features::settings::Tab;
+use crate::features::state::AppState;
+use crate::features::words::panel::words_ui;
+use crate::features::xy_plot::panel::sheet_ui;
+use crate::ui::textures::Textures;
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{focus_ring, tip};
+
+/// True where the side panel has to be a drawer.
+fn is_narrow(ui: &Ui) -> bool {
+    ui.ctx().content_rect().width() < theme::THREE_COLUMNS_WIDTH
+}
+
+fn is_open(ui: &Ui, state: &AppState) -> bool {
+    if is_narrow(ui) { state.drawer_open } else { !state.settings.window.right_folded }
+}
+
+/// Brings a tab into sight, wherever it shows here.
+pub(super) fn open_tab(ui: &Ui, tab: Tab) -> Command {
+    Command::ShowTab { tab: Some(tab), drawer: is_narrow(ui) }
+}
+
+/// The tabs, from right to left in the top bar. The one that is open closes when it is clicked.
+pub fn tabs_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    ui.spacing_mut().item_spacing.x = 2.0;
+    let open = is_open(ui, state).then_some(state.settings.window.tab);
+    for tab in Tab::ALL.into_iter().rev() {
+        if tab_ui(ui, tab, open == Some(tab)) {
+            let drawer = is_narrow(ui);
+            commands.push(Command::ShowTab { tab: (open != Some(tab)).then_some(tab), drawer });
+        }
+    }
+}
+
+fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool) -> bool {
+    let tokens = Tokens::of(ui);
+    let words = ui.painter().layout_no_wrap(tab.label().to_owned(), theme::body(), tokens.dim);
+    let (rect, response) = ui.allocate_exact_size(words.size() + vec2(20.0, 8.0), Sense::click());
+    response.widget_info(|| WidgetInfo::selected(Role::Tab, ui.is_enabled(), is_open, tab.label()));
+    if is_open {
+        let line = Stroke::new(1.0, tokens.line);
+        let corner = CornerRadius::same(theme::CORNER_TOOL);
+        ui.painter().rect(rect, corner, tokens.card, line, StrokeKind::Inside);
+    }
+    let ink = if is_open || response.hovered() { tokens.text } else { tokens.dim };
+    let at = rect.center() - words.size() / 2.0;
+    ui.painter().galley_with_override_text_color(at, words, ink);
+    focus_ring(ui, &response, theme::CORNER_TOOL);
+    tip(response.on_hover_cursor(CursorIcon::PointingHand), tab.label(), None, tab.hint()).clicked()
+}
+
+/// The third column. Shown before what lies between the sides.
+pub fn side_panel_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    let mut is_open = !is_narrow(ui) && is_open(ui, state);
+    Panel::right("right")
+        .exact_size(theme::RIGHT_WIDTH)
+        .resizable(false)
+        .frame(Frame::new().fill(Tokens::of(ui).panel))
+        .show_collapsible(ui, &mut is_open, |ui| contents_ui(ui, state, recipe, curves, textures, commands));
+}
+
+/// The same over the picture. Shown after all else.
+pub fn drawer_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    if !is_narrow(ui) || !is_open(ui, state) {
+        return;
+    }
+    let tokens = Tokens::of(ui);
+    let desk = ui.ctx().content_rect();
+    let place = Rect::from_min_max(
+        pos2(desk.right() - theme::RIGHT_WIDTH, desk.top() + theme::TOP_HEIGHT),
+        pos2(desk.right(), desk.bottom() - theme::STATUS_HEIGHT),
+    );
+    Area::new(Id::unique("drawer")).order(Order::Middle).fixed_pos(place.min).movable(false).show(
+        ui.ctx(),
+        |ui| {
+            ui.painter().rect_filled(place, 0.0, tokens.panel);
+            ui.painter().vline(place.left(), place.y_range(), Stroke::new(1.0, tokens.line_strong));
+            ui.set_min_size(place.size());
+            ui.set_max_size(place.size());
+            contents_ui(ui, state, recipe, curves, textures, commands);
+        },
+    );
+}
+
+fn contents_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    curves: &mut Curves,
+    textures: &mut Textures,
+    commands: &mut Vec<Command>,
+) {
+    let edge = theme::EDGE as i8;
+    let tab = state.settings.window.tab;
+    Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
+        ui.set_width(theme::RIGHT_WIDTH - 2.0 * theme::EDGE - 1.0);
+        ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {
+            Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
+            Tab::Look => look_ui(ui, state, textures, commands),
+            Tab::Branches => branches_ui(ui, state, textures, commands),
+            Tab::Sheet => sheet_ui(ui, state, commands),
+            Tab::Words => words_ui(ui, state, recipe, commands),
+            Tab::Concepts => concepts_ui(ui, state, commands),
+            Tab::Models => models_ui(ui, state, commands),
+            Tab::Lesson => lesson_ui(ui, state, recipe, curves, textures, commands),
+        });
+    });
+}

@@ -1,0 +1,101 @@
+//! The bar at the bottom: what goes on, on which device, in how much memory, and what was saved.
+
+use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
+use engine::memory::low_memory::Thrift;
+
+use crate::features::command::Command;
+use crate::features::generate::run::Phase;
+use crate::features::state::{AppState, Model};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{link_ui, tip};
+
+use super::top_bar::size_in_words;
+
+/// `memory` is the program's, in bytes, if it is known.
+pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.spacing_mut().item_spacing.x = 6.0;
+    let (color, doing) = doing(state, tokens);
+    let (dot, _) = ui.allocate_exact_size(vec2(8.0, 8.0), Sense::hover());
+    ui.painter().circle_filled(dot.center(), 3.5, color);
+    word_ui(ui, &doing, tokens.dim);
+    ui.add_space(theme::GAP_L);
+    if let Some(card) = state.card() {
+        let device = word_ui(ui, &card.device.name, tokens.dim);
+        tip(device, &card.device.name, None, &card.device.why);
+        ui.add_space(theme::GAP_L);
+    }
+    if let Some(memory) = memory {
+        word_ui(ui, &size_in_words(memory), tokens.dim).on_hover_text(about_memory(state));
+        ui.add_space(theme::GAP_L);
+    }
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, state, commands));
+}
+
+fn about_memory(state: &AppState) -> String {
+    let Some(card) = state.card() else {
+        return "Memory of this program".to_owned();
+    };
+    let needed = size_in_words(card.room.bytes(&state.recipe, Thrift::Generous));
+    format!("Memory of this program. The next run takes about {needed} more, or less in smaller pieces")
+}
+
+fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
+    if let Some(run) = state.live_run() {
+        let doing = match (run.phase, run.recipe.batch) {
+            (Phase::Stopping, _) => "Stopping".to_owned(),
+            (_, 1) => "Making a picture".to_owned(),
+            (_, count) => format!("Making {count} pictures"),
+        };
+        return (tokens.accent, doing);
+    }
+    match &state.model {
+        Model::Opening { name, .. } => (tokens.accent, format!("Opening {name}")),
+        Model::Missing => (tokens.coral, "No model is open".to_owned()),
+        Model::Open(_) if state.recipe_error().is_some() => {
+            (tokens.coral, "A setting needs attention".to_owned())
+        }
+        Model::Open(_) => (tokens.accent, "Ready".to_owned()),
+    }
+}
+
+fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    let open_folder = |ui: &mut Ui, commands: &mut Vec<Command>| {
+        let response = link_ui(ui, "Open folder", theme::small(), tokens.dim, true);
+        let folder = state.settings.output_folder().display().to_string();
+        if tip(response, "Open folder", None, &folder).clicked() {
+            commands.push(Command::OpenOutputFolder);
+        }
+    };
+    if let Some(text) = state.problem_at(crate::features::errors::Place::Output) {
+        let response = link_ui(ui, "Choose a folder…", theme::small(), tokens.coral_text, true);
+        if response.clicked() {
+            commands.push(Command::ChooseOutputFolder);
+        }
+        truncated_ui(ui, &text, tokens.coral_text);
+    } else if let Some(text) = &state.warning {
+        truncated_ui(ui, text, tokens.amber_text);
+    } else if let Some(file) = state.saved.first() {
+        open_folder(ui, commands);
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let text = match state.saved.len() {
+            1 => format!("Saved {name}"),
+            count => format!("Saved {count} pictures from {name} on"),
+        };
+        truncated_ui(ui, &text, tokens.dim).on_hover_text(file.display().to_string());
+    } else {
+        open_folder(ui, commands);
+        truncated_ui(ui, "Pictures save themselves", tokens.dim);
+    }
+}
+
+fn word_ui(ui: &mut Ui, text: &str, color: Color32) -> Response {
+    ui.label(RichText::new(text).font(theme::small()).color(color))
+}
+
+fn truncated_ui(ui: &mut Ui, text: &str, color: Color32) -> Response {
+    let words = RichText::new(text).font(theme::small()).color(color);
+    ui.add(egui::Label::new(words).truncate()).on_hover_text(text)
+}

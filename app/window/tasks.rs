@@ -1,0 +1,260 @@
+//! Errands that take time or ask the system: dialogs, files, the clipboard. Each runs on a thread
+//! of its own and reports with [`News`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::checkpoint::ModelSource;
+use engine::concepts;
+use engine::concepts::{CONCEPT_FILES, ConceptError, is_concept_file};
+use engine::images::{FilmFormat, Pixels, Provenance, load, read_recipe, replace_png};
+use engine::recipe::Recipe;
+
+use crate::features::command::{Dropped, DroppedContents, Effect, News};
+use crate::features::concepts::watch::ConceptNews;
+use crate::features::convert;
+use crate::library::{Layout, layout_of};
+
+/// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
+/// are not for this.
+pub fn run(effect: Effect, tell: impl Fn(News) + Send + 'static) {
+    let errand = move || {
+        if let Effect::Convert { file, stop } = &effect {
+            return convert::run(file, stop, |report| tell(News::Conversion(report)));
+        }
+        if let Some(news) = outcome(effect) {
+            tell(news);
+        }
+    };
+    // A dialog of macOS must come from the main thread; elsewhere it would hold up the window.
+    if cfg!(target_os = "macos") {
+        errand();
+    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(errand) {
+        tracing::error!("no thread for an errand: {error}");
+    }
+}
+
+fn outcome(effect: Effect) -> Option<News> {
+    match effect {
+        Effect::PickPicture => rfd::FileDialog::new()
+            .set_title("Choose a start image")
+            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
+            .pick_file()
+            .map(News::StartImagePicked),
+        Effect::PickModelFolder => rfd::FileDialog::new()
+            .set_title("Choose a model folder in diffusers layout")
+            .pick_folder()
+            .map(|folder| News::ModelPicked(ModelSource::Folder(folder))),
+        Effect::PickModelFile => rfd::FileDialog::new()
+            .set_title("Choose a model file")
+            .add_filter("Models", &MODEL_FILES)
+            .pick_file()
+            .map(|file| News::ModelPicked(ModelSource::File(file))),
+        Effect::PickConcepts => rfd::FileDialog::new()
+            .set_title("Choose concepts")
+            .add_filter("Concepts", &CONCEPT_FILES)
+            .pick_files()
+            .map(|files| News::ConceptsChosen(ConceptNews::of(files))),
+        Effect::PickConceptFolder => rfd::FileDialog::new()
+            .set_title("Choose a folder with concepts")
+            .pick_folder()
+            .map(News::ConceptFolderPicked),
+        Effect::SaveConcept { token, vectors } => save_concept(&token, &vectors),
+        Effect::ReadConcepts(files) => Some(News::Concepts(ConceptNews::of(files))),
+        Effect::PickOutputFolder => rfd::FileDialog::new()
+            .set_title("Choose where pictures are saved")
+            .pick_folder()
+            .map(News::OutputFolderPicked),
+        Effect::PickFilm { format, name, folder } => pick_film(format, &name, &folder).map(News::FilmPicked),
+        Effect::PickLibraryFolder => rfd::FileDialog::new()
+            .set_title("Choose a folder with models")
+            .pick_folder()
+            .map(News::LibraryFolderPicked),
+        Effect::ReadStartImage(path) => Some(match load(&path) {
+            Ok(start) => {
+                News::StartImageRead { path, picture: Ok(Arc::new(start.pixels)), notes: start.notes }
+            }
+            Err(error) => News::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() },
+        }),
+        Effect::PastePicture => Some(match paste() {
+            Ok(path) => News::StartImagePicked(path),
+            Err(text) => News::PasteFailed(text),
+        }),
+        Effect::Inspect(paths) => Some(News::Inspected(paths.into_iter().map(inspect).collect())),
+        Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
+        Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
+        Effect::Send(_)
+        | Effect::WriteFilm(_)
+        | Effect::Save(_)
+        | Effect::SaveSheet(_)
+        | Effect::Library(_)
+        | Effect::WatchConcepts(_)
+        | Effect::Convert { .. }
+        | Effect::Hub(_) => None,
+    }
+}
+
+/// A concept that was saved is at hand from then on.
+fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<News> {
+    let name: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+    // Of signs alone nothing is left, and the file would be a hidden one.
+    let name = if name.is_empty() { "concept" } else { &name };
+    let file = rfd::FileDialog::new()
+        .set_title("Save the concept")
+        .set_file_name(format!("{name}.safetensors"))
+        .add_filter("Concepts", &["safetensors", "bin", "pt"])
+        .save_file()?;
+    Some(match concepts::save(&file, token, vectors) {
+        Ok(()) => News::ConceptsChosen(ConceptNews::of(vec![file])),
+        Err(error) => News::ConceptNotSaved(error.to_string()),
+    })
+}
+
+fn pick_film(format: FilmFormat, name: &str, folder: &Path) -> Option<PathBuf> {
+    let dialog = rfd::FileDialog::new().set_title("Export the film").set_directory(folder);
+    match format.extension() {
+        Some(ending) => {
+            let name = format!("{name}.{ending}");
+            dialog.set_file_name(name).add_filter(format.label(), &[ending]).save_file()
+        }
+        // A folder that is there may hold anything, so the pictures get one of their own in it.
+        None => Some(dialog.set_title("Choose where the folder of pictures goes").pick_folder()?.join(name)),
+    }
+}
+
+/// How the names of weight files end.
+const MODEL_FILES: [&str; 4] = ["safetensors", "ckpt", "pt", "bin"];
+
+/// True for names that weights have; what is inside is found out by opening it.
+pub fn is_model_file(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    MODEL_FILES.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// What a file is that was let go over the window.
+fn inspect(path: PathBuf) -> Dropped {
+    let is_shelf = path.is_dir()
+        && match layout_of(&path) {
+            Layout::Diffusers => false,
+            // With the parts of a model in it, it is one that lacks something, which opening it tells.
+            Layout::Plain => !path.join("unet").is_dir(),
+            Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
+        };
+    if is_shelf && holds_concepts_alone(&path) {
+        return Dropped { path, contents: DroppedContents::ConceptFolder };
+    }
+    if is_shelf {
+        return Dropped { path, contents: DroppedContents::Shelf };
+    }
+    if path.is_dir() {
+        let contents = DroppedContents::Model(ModelSource::Folder(path.clone()));
+        return Dropped { path, contents };
+    }
+    if is_model_file(&path) {
+        let contents = concept_or_model(&path);
+        return Dropped { path, contents };
+    }
+    let contents = match load(&path) {
+        Ok(start) => DroppedContents::Picture {
+            pixels: Arc::new(start.pixels),
+            notes: start.notes,
+            // Only PNGs carry recipes; a picture without a readable one is still a picture.
+            found: read_recipe(&path).ok().flatten().map(Box::new),
+        },
+        Err(error) => DroppedContents::Useless(error.to_string()),
+    };
+    Dropped { path, contents }
+}
+
+/// True where every weight file may be a concept and one of them is.
+fn holds_concepts_alone(folder: &Path) -> bool {
+    let files = concepts::concept_files_in(folder);
+    layout_of(folder) == Layout::Plain
+        && files.iter().all(|file| may_be_concept(file))
+        && files.iter().any(|file| concepts::read(file).is_ok())
+}
+
+/// What a weight file is offered as. What is broken beyond telling is taken for what its name and
+/// size say.
+fn concept_or_model(path: &Path) -> DroppedContents {
+    let model = || DroppedContents::Model(ModelSource::File(path.to_owned()));
+    match concepts::read(path) {
+        Ok(concept) => DroppedContents::Concept(Box::new(concept)),
+        Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model(),
+        Err(_) if !may_be_concept(path) => model(),
+        Err(error) => DroppedContents::NoConcept(error.to_string()),
+    }
+}
+
+/// True for names and sizes that concepts have; models are larger by far.
+pub fn may_be_concept(path: &Path) -> bool {
+    const LARGEST_CONCEPT: u64 = 16 << 20;
+    let is_small = |path| std::fs::metadata(path).is_ok_and(|about| about.len() <= LARGEST_CONCEPT);
+    is_concept_file(path) && is_small(path)
+}
+
+/// Keeps the clipboard's picture as a file, since a recipe names its start image by its path.
+fn paste() -> Result<PathBuf, String> {
+    let unusable = |error: arboard::Error| match error {
+        arboard::Error::ContentNotAvailable => {
+            "There is no picture on the clipboard: copy one first, then paste".to_owned()
+        }
+        error => format!("The clipboard cannot be read ({error}): drop or choose a file instead"),
+    };
+    let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
+    let image = clipboard.get_image().map_err(unusable)?;
+    let rgb = image.bytes.chunks_exact(4).flat_map(over_white).collect();
+    let pixels = Pixels::new(image.width as u32, image.height as u32, rgb);
+    let folder = directories::ProjectDirs::from("", "", "Tidepool")
+        .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
+        .join("pasted");
+    let file = folder.join(format!("pasted-{:016x}.png", fingerprint(&pixels)));
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("The pasted picture cannot be kept ({error}): {}", folder.display()))?;
+    let provenance = Provenance::new("", Recipe::default());
+    replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
+    Ok(file)
+}
+
+fn over_white(rgba: &[u8]) -> [u8; 3] {
+    let alpha = u32::from(rgba[3]);
+    [0, 1, 2].map(|at| ((u32::from(rgba[at]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+}
+
+fn fingerprint(pixels: &Pixels) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (pixels.width, pixels.height, &pixels.rgb).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn copy(pixels: &Pixels) -> Result<(), String> {
+    let rgba: Vec<u8> = pixels.rgb.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+    let image = arboard::ImageData {
+        width: pixels.width as usize,
+        height: pixels.height as usize,
+        bytes: rgba.into(),
+    };
+    let mut clipboard = arboard::Clipboard::new().map_err(|error| error.to_string())?;
+    put(&mut clipboard, image)
+        .map_err(|error| format!("The picture could not be copied ({error}): it is in the output folder"))
+}
+
+/// On Linux a copied picture is served by whoever copied it, so the thread stays until something
+/// else is copied.
+#[cfg(target_os = "linux")]
+fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {
+    use arboard::SetExtLinux as _;
+    clipboard.set().wait().image(image)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {
+    clipboard.set_image(image)
+}
+
+fn open_folder(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| open::that_detached(folder))
+        .map_err(|error| format!("The folder could not be opened ({error}): {}", folder.display()))
+}

@@ -1,0 +1,127 @@
+//! The bar at the top: whose program this is, which model is open, dark or light.
+
+use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
+use engine::checkpoint::ModelSource;
+
+use super::side_panel::tabs_ui;
+use crate::features::command::Command;
+use crate::features::errors::Place;
+use crate::features::settings::ThemeChoice;
+use crate::features::state::{AppState, Model};
+use crate::ui::theme;
+use crate::ui::theme::Tokens;
+use crate::ui::widgets::{Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo_ui, menu_item_ui, note_ui};
+
+pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let tokens = Tokens::of(ui);
+    ui.spacing_mut().item_spacing.x = theme::GAP_M;
+    let (mark, _) = ui.allocate_exact_size(Vec2::splat(17.0), Sense::hover());
+    logo_ui(ui, mark);
+    ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
+    ui.add_space(theme::GAP_S);
+    model_chip_ui(ui, state, commands);
+    if matches!(state.model, Model::Opening { .. }) {
+        let sentence = "Ends the opening and goes back to the model before.";
+        if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
+            commands.push(Command::StopOpening);
+        }
+    }
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let (name, other) = if ui.visuals().dark_mode {
+            ("Light theme", ThemeChoice::Light)
+        } else {
+            ("Dark theme", ThemeChoice::Dark)
+        };
+        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare).clicked() {
+            commands.push(Command::WearTheme(other));
+        }
+        ui.add_space(theme::GAP_M);
+        tabs_ui(ui, state, commands);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| problem_line_ui(ui, state));
+    });
+}
+
+/// What is wrong with the model, on the line that is left.
+fn problem_line_ui(ui: &mut Ui, state: &AppState) {
+    let Some(text) = state.problem_at(Place::Model) else { return };
+    let tokens = Tokens::of(ui);
+    let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
+    Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
+    let words = RichText::new(&text).font(theme::small()).color(tokens.coral_text);
+    ui.add(egui::Label::new(words).truncate()).on_hover_text(&text);
+}
+
+fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let (name, facts) = match &state.model {
+        Model::Open(card) => {
+            (card.name.clone(), format!("{} px · {}", card.native_side, size_in_words(card.file_bytes)))
+        }
+        Model::Opening { name, fraction } if *fraction > 0.0 => {
+            (name.clone(), format!("opening, {:.0} %", fraction * 100.0))
+        }
+        Model::Opening { name, .. } => (name.clone(), "opening".to_owned()),
+        Model::Missing => ("No model".to_owned(), String::new()),
+    };
+    let sentence = state.card().map_or_else(
+        || "The model that makes the pictures.".to_owned(),
+        |card| {
+            let millions = card.parameters as f64 / 1e6;
+            let side = card.native_side;
+            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", card.kind)
+        },
+    );
+    chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
+        let is_built_in = state.settings.model == ModelSource::BuiltIn;
+        let built_in = SelectItem {
+            label: "Built-in",
+            hint: "The small model inside this program: 128 x 128 pixels, at once, anywhere.",
+            chosen: is_built_in,
+        };
+        if menu_item_ui(ui, built_in) {
+            commands.push(Command::OpenModel(ModelSource::BuiltIn));
+        }
+        for source in state.settings.recent_models.iter().take(MOST_RECENT) {
+            let (ModelSource::Folder(path) | ModelSource::File(path)) = source else { continue };
+            let chosen = *source == state.settings.model;
+            let (label, hint) = (name_of(state, source), path.display().to_string());
+            if menu_item_ui(ui, SelectItem { label: &label, hint: &hint, chosen }) {
+                commands.push(Command::OpenModel(source.clone()));
+            }
+        }
+        let open = SelectItem {
+            label: "Open a model folder…",
+            hint: "A Stable Diffusion model in diffusers layout. Dropping the folder on the window does the same.",
+            chosen: false,
+        };
+        if menu_item_ui(ui, open) {
+            commands.push(Command::ChooseModelFolder);
+        }
+        let open = SelectItem {
+            label: "Open a model file…",
+            hint: "One .safetensors or .ckpt file, as other programs keep them. Pickles are read as data: nothing in them is run.",
+            chosen: false,
+        };
+        if menu_item_ui(ui, open) {
+            commands.push(Command::ChooseModelFile);
+        }
+        if let Some(text) = state.problem_at(Place::Model) {
+            ui.add_space(theme::GAP_S);
+            note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
+        }
+    });
+}
+
+/// So many of the models opened last are in the menu.
+const MOST_RECENT: usize = 6;
+
+/// As the library calls it, if it knows it.
+fn name_of(state: &AppState, source: &ModelSource) -> String {
+    let known = state.library.entries.iter().find(|entry| entry.source == *source);
+    known.map_or_else(|| source.name(), |entry| entry.name.clone())
+}
+
+/// "24 MB", "4.3 GB".
+pub fn size_in_words(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
+}

@@ -1,0 +1,287 @@
+//! Weight files that PyTorch wrote (`.bin`, `.pt`, `.ckpt`): a pickle that describes tensors, and
+//! their numbers, in a zip archive or, before version 1.6, one after the other.
+//!
+//! Opening reads the pickle, as data, and checks where every tensor lies. Numbers are read when they
+//! are asked for.
+
+pub(crate) mod unpickler;
+
+mod globals;
+mod pickle;
+mod storage;
+mod zip;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+pub use pickle::{Node, Pickle, Value};
+
+use super::tensor_bytes::{TensorBytes, read_exact_at};
+use crate::checkpoint::dtype::TensorKind;
+use pickle::TensorRef;
+use storage::StorageRef;
+
+/// Larger than any pickle of names and shapes.
+const LARGEST_PICKLE: u64 = 64 << 20;
+/// What PyTorch wrote at the start of files before version 1.6: the number 0x1950a86a20f9469cfc6c.
+const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+/// A file of PyTorch's, whose pickle has been read.
+pub struct TorchFile {
+    pub pickle: Pickle,
+    storages: HashMap<String, Place>,
+    file: File,
+    file_len: u64,
+}
+
+/// Where a storage lies.
+#[derive(Clone, Debug)]
+enum Place {
+    /// As it is, from here.
+    At(u64),
+    Packed(zip::Entry),
+}
+
+/// A tensor that lies whole within its storage.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub shape: Vec<usize>,
+    storage: StorageRef,
+    /// In elements.
+    offset: u64,
+    strides: Vec<u64>,
+    /// Elements from the first to behind the last.
+    span: u64,
+}
+
+impl Tensor {
+    /// `None` for what is no weight.
+    pub fn kind(&self) -> Option<TensorKind> {
+        self.storage.element.kind()
+    }
+
+    /// What a safetensors file would call its numbers.
+    pub fn dtype(&self) -> &'static str {
+        self.storage.element.dtype()
+    }
+
+    /// Bytes of a number.
+    pub fn element_len(&self) -> u64 {
+        self.storage.element.len()
+    }
+
+    /// Bytes of its numbers.
+    pub fn byte_len(&self) -> u64 {
+        self.shape.iter().product::<usize>() as u64 * self.storage.element.len()
+    }
+}
+
+impl TorchFile {
+    /// `Err` is half a sentence.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if !metadata.is_file() {
+            return Err("it is no regular file".into());
+        }
+        let file_len = metadata.len();
+        let mut start = [0; 2];
+        read_exact_at(&file, &mut start, 0).map_err(|error| error.to_string())?;
+        let (pickle, storages) = match &start == b"PK" {
+            true => open_zip(&file, file_len)?,
+            false => open_legacy(&file, file_len)?,
+        };
+        Ok(Self { pickle, storages, file, file_len })
+    }
+
+    /// The tensor that a value is, once everything about it is found to be possible.
+    pub fn tensor(&self, name: &str, value: Value) -> Option<Result<Tensor, String>> {
+        Some(self.check(self.pickle.tensor(value)?).map_err(|what| format!("{name} {what}")))
+    }
+
+    fn check(&self, tensor: &TensorRef) -> Result<Tensor, &'static str> {
+        let TensorRef { storage, offset, shape, strides } = tensor;
+        if !self.storages.contains_key(&storage.key) {
+            return Err("has no numbers in the file");
+        }
+        let nonsense = "has a shape that makes no sense";
+        let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side)).ok_or(nonsense)?;
+        // Repeated numbers, too, would be more than the storage holds.
+        if count > storage.elements {
+            return Err("claims more numbers than its storage holds");
+        }
+        let reach = shape.iter().zip(strides).try_fold(0u64, |reach, (&side, &stride)| {
+            reach.checked_add(side.saturating_sub(1).checked_mul(stride)?)
+        });
+        let span = if count == 0 { 0 } else { reach.ok_or(nonsense)?.saturating_add(1) };
+        if offset.checked_add(span).is_none_or(|end| end > storage.elements) {
+            return Err("reaches beyond its storage");
+        }
+        let shape = shape.iter().map(|&side| usize::try_from(side)).collect::<Result<_, _>>();
+        Ok(Tensor {
+            shape: shape.map_err(|_| nonsense)?,
+            storage: storage.clone(),
+            offset: *offset,
+            strides: strides.clone(),
+            span,
+        })
+    }
+
+    /// Where a tensor's bytes begin.
+    pub fn place(&self, tensor: &Tensor) -> u64 {
+        match &self.storages[&tensor.storage.key] {
+            Place::At(at) => at + tensor.offset * tensor.storage.element.len(),
+            Place::Packed(entry) => entry.place(),
+        }
+    }
+
+    /// A tensor's bytes, in order. `Err` is half a sentence.
+    pub fn bytes(&self, name: &str, tensor: &Tensor) -> Result<TensorBytes<'_>, String> {
+        let element = tensor.storage.element.len();
+        let (start, len) = (tensor.offset * element, tensor.span * element);
+        let bytes = match &self.storages[&tensor.storage.key] {
+            Place::At(at) => TensorBytes::InFile { file: &self.file, start: at + start, len },
+            Place::Packed(entry) => {
+                let mut bytes = zip::contents(&self.file, entry, self.file_len)?;
+                bytes.truncate((start + len) as usize);
+                TensorBytes::InMemory(bytes.split_off(start as usize).into())
+            }
+        };
+        if is_in_order(tensor) {
+            return Ok(bytes);
+        }
+        let bytes = bytes.to_vec().map_err(|error| format!("{name}: {error}"))?;
+        Ok(TensorBytes::InMemory(gather(&bytes, tensor).into()))
+    }
+}
+
+fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
+    let entries = zip::directory(file, file_len)?;
+    let mut pickles = entries.iter().filter(|(name, _)| name.rsplit('/').next() == Some("data.pkl"));
+    let (Some((name, entry)), None) = (pickles.next(), pickles.next()) else {
+        let what = "its archive does not hold exactly one data.pkl, so that PyTorch did not write it";
+        return Err(what.into());
+    };
+    if entry.len > LARGEST_PICKLE {
+        return Err(format!("its pickle is {} bytes long", entry.len));
+    }
+    let folder = name.strip_suffix("data.pkl").unwrap_or_default();
+    if let Some(order) = entries.get(&format!("{folder}byteorder")).filter(|order| order.len <= 16)
+        && zip::contents(file, order, file_len)? != b"little"
+    {
+        return Err("its numbers are big-endian".into());
+    }
+    let bytes = zip::contents(file, entry, file_len)?;
+    let pickle = Pickle::read(&mut bytes.as_slice())?;
+    let mut storages = HashMap::new();
+    for storage in storages_of(&pickle)? {
+        let Some(entry) = entries.get(&format!("{folder}data/{}", storage.key)) else { continue };
+        if Some(entry.len) != storage.elements.checked_mul(storage.element.len()) {
+            return Err(format!("storage {} is not as long as its pickle says", storage.key));
+        }
+        let place = match entry.deflated {
+            true => Place::Packed(entry.clone()),
+            false => Place::At(zip::data_start(file, entry, file_len)?),
+        };
+        storages.insert(storage.key.clone(), place);
+    }
+    Ok((pickle, storages))
+}
+
+fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
+    let mut counted = Counted { bytes: BufReader::new(file).take(2 * LARGEST_PICKLE), count: 0 };
+    let mut magic = [0; LEGACY_MAGIC.len()];
+    let cut = |_| "it is cut short".to_owned();
+    counted.read_exact(&mut magic).map_err(cut)?;
+    if magic != LEGACY_MAGIC {
+        return Err("PyTorch did not write it".into());
+    }
+    if Pickle::read(&mut counted)?.root != Value::Int(1001) {
+        return Err("it is of a version of PyTorch's that nobody published".into());
+    }
+    let system = Pickle::read(&mut counted)?;
+    if system.get(system.root, "little_endian") == Some(Value::Bool(false)) {
+        return Err("its numbers are big-endian".into());
+    }
+    let pickle = Pickle::read(&mut counted)?;
+    let keys = Pickle::read(&mut counted)?;
+    let mut at = counted.count;
+
+    let known: HashMap<&str, &StorageRef> =
+        storages_of(&pickle)?.into_iter().map(|storage| (storage.key.as_str(), storage)).collect();
+    let mut storages = HashMap::new();
+    for &key in keys.sequence(keys.root).ok_or("its list of storages makes no sense")? {
+        let key = keys.text(key).ok_or("its list of storages makes no sense")?;
+        let storage = known.get(key).ok_or_else(|| format!("storage {key} belongs to no tensor"))?;
+        let mut elements = [0; 8];
+        read_exact_at(file, &mut elements, at).map_err(cut)?;
+        if u64::from_le_bytes(elements) != storage.elements {
+            return Err(format!("storage {key} is not as long as its pickle says"));
+        }
+        storages.insert(key.to_owned(), Place::At(at + 8));
+        let len = storage.elements.checked_mul(storage.element.len());
+        at = len
+            .and_then(|len| at.checked_add(8)?.checked_add(len))
+            .filter(|&end| end <= file_len)
+            .ok_or_else(|| format!("it is cut short in storage {key}"))?;
+    }
+    Ok((pickle, storages))
+}
+
+/// Every storage that a pickle names, once.
+fn storages_of(pickle: &Pickle) -> Result<Vec<&StorageRef>, String> {
+    let mut known: BTreeMap<&str, &StorageRef> = BTreeMap::new();
+    for storage in pickle.storages() {
+        if let Some(other) = known.insert(&storage.key, storage)
+            && other != storage
+        {
+            return Err(format!("storage {} is described in two ways", storage.key));
+        }
+    }
+    Ok(known.into_values().collect())
+}
+
+fn is_in_order(tensor: &Tensor) -> bool {
+    let mut next = 1;
+    tensor.shape.iter().zip(&tensor.strides).rev().all(|(&side, &stride)| {
+        let fits = side == 1 || stride == next;
+        next = next.saturating_mul(side as u64);
+        fits
+    })
+}
+
+/// The bytes of the numbers in the order of the shape, picked by strides.
+fn gather(bytes: &[u8], tensor: &Tensor) -> Vec<u8> {
+    let element = tensor.storage.element.len() as usize;
+    let count: usize = tensor.shape.iter().product();
+    let mut index = vec![0; tensor.shape.len()];
+    let mut gathered = Vec::with_capacity(count * element);
+    for _ in 0..count {
+        let at: u64 = index.iter().zip(&tensor.strides).map(|(&at, &stride)| at as u64 * stride).sum();
+        gathered.extend_from_slice(&bytes[at as usize * element..][..element]);
+        for (at, &side) in index.iter_mut().zip(&tensor.shape).rev() {
+            *at += 1;
+            if *at < side {
+                break;
+            }
+            *at = 0;
+        }
+    }
+    gathered
+}
+
+/// Knows how far it has been read.
+struct Counted<R> {
+    bytes: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.bytes.read(buffer)?;
+        self.count += len as u64;
+        Ok(len)
+    }
+}

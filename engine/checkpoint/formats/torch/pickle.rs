@@ -1,0 +1,109 @@
+//! Pickles read as data: values, and what is asked of them.
+//!
+//! Values live in one arena and refer to each other by index, so that neither depth nor cycles nor
+//! sharing can cost more than the opcodes that made them.
+
+use std::io::Read;
+
+use super::globals::Global;
+use super::storage::StorageRef;
+use super::unpickler::Machine;
+
+/// A value; what is large lies in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// A number that is not whole, whose value nobody asks for.
+    Float,
+    Node(usize),
+    Global(Global),
+    /// An instance of a class without meaning here.
+    Opaque,
+}
+
+/// What an arena index stands for.
+#[derive(Debug)]
+pub enum Node {
+    Text(String),
+    Sequence(Vec<Value>),
+    Dict(Vec<(Value, Value)>),
+    Storage(StorageRef),
+    Tensor(TensorRef),
+    /// A module that holds parameters, with its state.
+    Object(Value),
+}
+
+/// A tensor as the pickle describes it; nothing about it has been checked.
+#[derive(Clone, Debug)]
+pub struct TensorRef {
+    pub storage: StorageRef,
+    /// In elements.
+    pub offset: u64,
+    pub shape: Vec<u64>,
+    pub strides: Vec<u64>,
+}
+
+/// A pickle, read.
+#[derive(Debug)]
+pub struct Pickle {
+    pub root: Value,
+    pub(super) nodes: Vec<Node>,
+}
+
+impl Pickle {
+    /// Reads one pickle and stops behind it. `Err` is half a sentence.
+    pub fn read(bytes: &mut dyn Read) -> Result<Self, String> {
+        Machine::new(bytes).run()
+    }
+
+    pub fn node(&self, value: Value) -> Option<&Node> {
+        match value {
+            Value::Node(at) => self.nodes.get(at),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self, value: Value) -> Option<&str> {
+        match self.node(value) {
+            Some(Node::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+        match self.node(value) {
+            Some(Node::Dict(entries)) => Some(entries),
+            _ => None,
+        }
+    }
+
+    pub fn sequence(&self, value: Value) -> Option<&[Value]> {
+        match self.node(value) {
+            Some(Node::Sequence(items)) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub fn tensor(&self, value: Value) -> Option<&TensorRef> {
+        match self.node(value) {
+            Some(Node::Tensor(tensor)) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// Every storage that is named, as often as it is.
+    pub fn storages(&self) -> impl Iterator<Item = &StorageRef> {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::Storage(storage) => Some(storage),
+            _ => None,
+        })
+    }
+
+    /// The dict's value under `key`.
+    pub fn get(&self, dict: Value, key: &str) -> Option<Value> {
+        let entries = self.dict(dict)?;
+        entries.iter().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
+    }
+}

@@ -1,0 +1,202 @@
+//! One-file checkpoints in the layout that Stable Diffusion was published in, which bring no
+//! configuration: what shapes tell is read off them, the rest is as in SD 1.5 or SD 2.x.
+
+use std::fs::File;
+use std::io::Read;
+
+use super::OpenError;
+use super::config::ModelConfig;
+use super::detect::{WeightKind, kind_of};
+use super::key_map::{CLIP_PREFIX, OPEN_CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX};
+use super::weight_file::WeightFile;
+use crate::diffusion::Prediction;
+use crate::models::{Activation, ClipTextConfig, PerLevel, UnetConfig, VaeConfig};
+
+/// Levels, and layers of a level, beyond which no network of this kind goes.
+const MOST_BLOCKS: usize = 64;
+/// Every head of OpenAI's and OpenCLIP's text encoders, and of the UNets of SD 2.x, is as wide.
+const HEAD_WIDTH: usize = 64;
+/// Layers of OpenCLIP's ViT-H/14 but the last.
+const USED_OF_VIT_H: usize = 23;
+/// Latent pixels a side that SD 2.x was trained at to predict v; it was 64 before.
+const V_SIDE: usize = 96;
+/// Longer than any configuration beside a checkpoint.
+const LONGEST_YAML: u64 = 1 << 20;
+
+/// The configuration of a one-file checkpoint of SD 1.x or SD 2.x.
+///
+/// # Errors
+/// What the file is, if it is something else.
+pub fn config_of(file: &WeightFile) -> Result<ModelConfig, OpenError> {
+    let kind = kind_of(file);
+    let is_sd2 = match kind {
+        WeightKind::StableDiffusion1 => false,
+        WeightKind::StableDiffusion2 => true,
+        _ => return Err(OpenError::WrongKind(kind, file.path().to_owned())),
+    };
+    let sd15 = ModelConfig::of_sd15();
+    let read = || {
+        Ok(ModelConfig {
+            unet: unet(file, sd15.unet)?,
+            vae: match file.names().any(|name| name.starts_with(VAE_PREFIX)) {
+                true => vae_config(file, sd15.vae, VAE_PREFIX, true)?,
+                // It may yet be given one.
+                false => sd15.vae,
+            },
+            text_encoder: match is_sd2 {
+                true => open_clip(file, sd15.text_encoder)?,
+                false => text_encoder(file, sd15.text_encoder)?,
+            },
+            scheduler: sd15.scheduler,
+        })
+    };
+    let mut config = read().map_err(|name: String| OpenError::Missing(name, file.path().to_owned()))?;
+    if is_sd2 {
+        let heads = config.unet.block_out_channels.iter().map(|channels| channels / HEAD_WIDTH);
+        config.unet.attention_head_dim = PerLevel::Each(heads.collect());
+        config.unet.upcast_attention = true;
+    }
+    let prediction = match prediction_beside(file) {
+        None if is_sd2 => prediction_of_sd2(file, &config.unet)?,
+        None => Prediction::Epsilon.name().into(),
+        Some(said) => said,
+    };
+    if is_sd2 && prediction == Prediction::V.name() {
+        config.unet.sample_size = Some(V_SIDE);
+    }
+    config.scheduler.prediction_type = prediction;
+    Ok(config)
+}
+
+/// What the YAML file that was published beside a checkpoint says that its network predicts.
+fn prediction_beside(file: &WeightFile) -> Option<String> {
+    let yaml = file.path().with_extension("yaml");
+    if !yaml.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(yaml).ok()?.take(LONGEST_YAML).read_to_string(&mut text).ok()?;
+    let said = text.lines().find_map(|line| line.trim().strip_prefix("parameterization:"))?;
+    let said = said.split('#').next()?.trim().trim_matches(['"', '\'']);
+    Some(match said {
+        "v" => Prediction::V.name().into(),
+        "eps" => Prediction::Epsilon.name().into(),
+        other => other.into(),
+    })
+}
+
+/// Training to predict v spread the biases of the last attention's first norm: ComfyUI takes a standard
+/// deviation above 0.09 for its sign (`supported_models.py`, SD20).
+fn prediction_of_sd2(file: &WeightFile, unet: &UnetConfig) -> Result<String, OpenError> {
+    let blocks: usize =
+        (0..unet.block_out_channels.len()).map(|level| unet.layers_per_block.at(level) + 1).sum();
+    let name = format!("{UNET_PREFIX}output_blocks.{}.1.transformer_blocks.0.norm1.bias", blocks - 1);
+    let biases = if has(file, &name) { file.read(&name)?.0 } else { Vec::new() };
+    let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / biases.len().max(1) as f32;
+    let middle = mean(&mut biases.iter().copied());
+    let deviation = mean(&mut biases.iter().map(|bias| (bias - middle).powi(2))).sqrt();
+    Ok(if deviation > 0.09 { Prediction::V } else { Prediction::Epsilon }.name().into())
+}
+
+/// A side of a tensor; `Err` is its name.
+fn side(file: &WeightFile, name: String, axis: usize) -> Result<usize, String> {
+    file.shape(&name).and_then(|shape| shape.get(axis)).copied().ok_or(name)
+}
+
+fn has(file: &WeightFile, name: &str) -> bool {
+    file.shape(name).is_some()
+}
+
+fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String> {
+    let name = |rest: &str| format!("{UNET_PREFIX}{rest}");
+    let (mut channels, mut layers, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut level_layers, mut level_channels, mut level_attends) = (0, 0, false);
+    for block in 1..MOST_BLOCKS {
+        let block = name(&format!("input_blocks.{block}"));
+        let resnet = format!("{block}.0.in_layers.2.weight");
+        if has(file, &resnet) {
+            level_layers += 1;
+            level_channels = side(file, resnet, 0)?;
+            level_attends |= has(file, &format!("{block}.1.norm.weight"));
+            continue;
+        }
+        channels.push(level_channels);
+        layers.push(level_layers);
+        types.push(level_attends);
+        (level_layers, level_attends) = (0, false);
+        if !has(file, &format!("{block}.0.op.weight")) {
+            break;
+        }
+    }
+    if layers.contains(&0) {
+        return Err(name("input_blocks.1.0.in_layers.2.weight"));
+    }
+    let block_type = |attends: bool, way: &str| match attends {
+        true => format!("CrossAttn{way}Block2D"),
+        false => format!("{way}Block2D"),
+    };
+    let middle = name("middle_block.1.");
+    config.in_channels = side(file, name("input_blocks.0.0.weight"), 1)?;
+    config.out_channels = side(file, name("out.2.weight"), 0)?;
+    config.cross_attention_dim = side(file, format!("{middle}transformer_blocks.0.attn2.to_k.weight"), 1)?;
+    config.use_linear_projection =
+        file.shape(&format!("{middle}proj_in.weight")).is_some_and(|shape| shape.len() == 2);
+    config.block_out_channels = channels;
+    config.layers_per_block = PerLevel::Each(layers);
+    config.down_block_types = types.iter().map(|&attends| block_type(attends, "Down")).collect();
+    config.up_block_types = types.iter().rev().map(|&attends| block_type(attends, "Up")).collect();
+    Ok(config)
+}
+
+/// The shape of a VAE whose names begin with `prefix`, in the original layout or in diffusers'. What
+/// shapes do not tell is as in `config`; `Err` is the name of a weight that is missing.
+pub fn vae_config(
+    file: &WeightFile,
+    mut config: VaeConfig,
+    prefix: &str,
+    is_original: bool,
+) -> Result<VaeConfig, String> {
+    let block = |level: usize, layer: usize| match is_original {
+        true => format!("{prefix}encoder.down.{level}.block.{layer}.conv1.weight"),
+        false => format!("{prefix}encoder.down_blocks.{level}.resnets.{layer}.conv1.weight"),
+    };
+    let levels = (0..MOST_BLOCKS).take_while(|&level| has(file, &block(level, 0))).count();
+    config.block_out_channels =
+        (0..levels).map(|level| side(file, block(level, 0), 0)).collect::<Result<_, _>>()?;
+    config.layers_per_block = (0..MOST_BLOCKS).take_while(|&layer| has(file, &block(0, layer))).count();
+    if levels == 0 {
+        return Err(block(0, 0));
+    }
+    config.latent_channels = side(file, format!("{prefix}post_quant_conv.weight"), 0)?;
+    Ok(config)
+}
+
+fn text_encoder(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTextConfig, String> {
+    let inner = format!("{CLIP_PREFIX}text_model.");
+    let inner = if file.names().any(|name| name.starts_with(&inner)) { inner } else { CLIP_PREFIX.into() };
+    let table = format!("{inner}embeddings.token_embedding.weight");
+    config.vocab_size = side(file, table.clone(), 0)?;
+    config.hidden_size = side(file, table, 1)?;
+    config.max_position_embeddings = side(file, format!("{inner}embeddings.position_embedding.weight"), 0)?;
+    config.intermediate_size = side(file, format!("{inner}encoder.layers.0.mlp.fc1.weight"), 0)?;
+    config.num_hidden_layers = (0..MOST_BLOCKS)
+        .take_while(|layer| has(file, &format!("{inner}encoder.layers.{layer}.mlp.fc1.weight")))
+        .count();
+    config.num_attention_heads = (config.hidden_size / HEAD_WIDTH).max(1);
+    Ok(config)
+}
+
+fn open_clip(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTextConfig, String> {
+    let name = |rest: &str| format!("{OPEN_CLIP_PREFIX}{rest}");
+    let fc1 = |layer: usize| name(&format!("transformer.resblocks.{layer}.mlp.c_fc.weight"));
+    config.vocab_size = side(file, name("token_embedding.weight"), 0)?;
+    config.hidden_size = side(file, name("token_embedding.weight"), 1)?;
+    config.max_position_embeddings = side(file, name("positional_embedding"), 0)?;
+    config.intermediate_size = side(file, fc1(0), 0)?;
+    // The last layer is not used, and files that were converted back from diffusers lack it.
+    let layers = (0..MOST_BLOCKS).take_while(|&layer| has(file, &fc1(layer))).count();
+    config.num_hidden_layers = if layers == USED_OF_VIT_H { layers } else { layers - 1 };
+    config.num_attention_heads = (config.hidden_size / HEAD_WIDTH).max(1);
+    config.hidden_act = Activation::Gelu;
+    Ok(config)
+}

@@ -1,0 +1,219 @@
+//! Concepts (textual inversion): words that were taught to a model, each one or more vectors that
+//! stand where a token's embedding would.
+//!
+//! Every program keeps them in its own way: `{"<token>": vector}` (diffusers), `string_to_param`
+//! (A1111), `emb_params`, a tensor and nothing else. [`read`] knows them by their names and shapes,
+//! whatever the file is called, and says of other files what they are. [`Concepts`] are those at
+//! hand; [`text`](crate::prompt) finds them in a prompt.
+
+pub(crate) mod set;
+
+mod folders;
+mod save;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use folders::{concept_files_in, is_concept_file};
+pub use save::{SaveConceptError, save};
+pub use set::Concepts;
+
+use crate::checkpoint::weight_file::CONCEPT_OF_A1111;
+use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
+use crate::files::Beginning;
+
+/// More vectors than a prompt has places are of no use.
+const MOST_VECTORS: usize = 75;
+/// Twice the widest text encoder in use.
+const LARGEST_WIDTH: usize = 4096;
+
+/// A word that a model was taught.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concept {
+    /// What stands for it in a prompt: the file's own token (`<birb-style>`), or the file's name.
+    pub token: String,
+    /// Numbers of a vector: 768 for SD 1.x.
+    pub width: usize,
+    /// The vectors one after the other.
+    pub vectors: Vec<f32>,
+    pub source: PathBuf,
+    /// Of the file, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A concept as pictures remember it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConceptRef {
+    /// The file's name, by which A1111 knows it.
+    pub name: String,
+    /// Empty if it is not known.
+    pub token: String,
+    /// The first 12 hexadecimal digits of the SHA-256 of its file; empty if it is not known.
+    pub sha256: String,
+}
+
+/// How the names of concept files end.
+pub const CONCEPT_FILES: [&str; 3] = ["safetensors", "pt", "bin"];
+
+/// Why a file is not taken as a concept: what, why, what to do, the path last.
+#[derive(Debug, thiserror::Error)]
+pub enum ConceptError {
+    #[error("The concept cannot be read ({0}). Check that it is there and that you may read it: {1}")]
+    Unreadable(io::Error, PathBuf),
+    #[error("This is no concept: {0}. Download the concept's file itself: {1}")]
+    NoConcept(String, PathBuf),
+    #[error("This is {0}, not a concept. Open it where models are chosen: {1}")]
+    Model(WeightKind, PathBuf),
+    #[error("This is {0}, not a concept. Concepts are small files with a vector or a few: {1}")]
+    OtherKind(WeightKind, PathBuf),
+    #[error(
+        "This concept is for SDXL, which has two text encoders. Tidepool uses concepts of models with one, such as Stable Diffusion 1.x: {0}"
+    )]
+    Sdxl(PathBuf),
+    #[error("This file holds {0} concepts ({1}). Tidepool reads one a file; save them apart: {2}")]
+    Several(usize, String, PathBuf),
+    #[error("The concept has {count} vectors, and a prompt has room for 75. Train it with fewer: {path}")]
+    TooMany { count: usize, path: PathBuf },
+    #[error("The concept's numbers have the shape {0:?}, which is no row of vectors. Get it again: {1}")]
+    Misshapen(Vec<usize>, PathBuf),
+    #[error("The concept holds numbers that are not finite. It is broken; get it again: {0}")]
+    NotFinite(PathBuf),
+    #[error("The concept is damaged ({0}). Get it again from where it came from: {1}")]
+    Damaged(String, PathBuf),
+    #[error(
+        "This concept is {width} wide ({family}) and the model reads text {model_width} wide. Choose a concept made for this model: {path}"
+    )]
+    Width { width: usize, family: &'static str, model_width: usize, path: PathBuf },
+}
+
+impl Concept {
+    /// How many tokens it takes in a prompt.
+    pub fn count(&self) -> usize {
+        self.vectors.len() / self.width
+    }
+
+    /// The name of the file without its extension, by which A1111 knows it.
+    pub fn name(&self) -> String {
+        stem(&self.source)
+    }
+
+    /// Checks that it fits a text encoder of that width.
+    pub fn check_width(&self, model_width: usize) -> Result<(), ConceptError> {
+        if self.width == model_width {
+            return Ok(());
+        }
+        let (width, family, path) = (self.width, self.family(), self.source.clone());
+        Err(ConceptError::Width { width, family, model_width, path })
+    }
+
+    /// The models that it was made for, as far as its width tells.
+    pub fn family(&self) -> &'static str {
+        match self.width {
+            128 => "the built-in model",
+            768 => "Stable Diffusion 1.x",
+            1024 => "Stable Diffusion 2.x",
+            1280 => "SDXL",
+            _ => "of no family that Tidepool knows",
+        }
+    }
+
+    /// The length of each vector. A model's own embeddings are about 0.4 long in SD 1.x.
+    pub fn norms(&self) -> Vec<f32> {
+        let norm = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+        self.vectors.chunks_exact(self.width).map(norm).collect()
+    }
+
+    /// What a picture made with it remembers.
+    pub fn reference(&self) -> ConceptRef {
+        let sha256 = self.sha256.get(..12).unwrap_or_default().to_owned();
+        ConceptRef { name: self.name(), token: self.token.clone(), sha256 }
+    }
+}
+
+/// Reads a concept.
+///
+/// # Errors
+/// What the file is, if it is something else, or what about it is broken.
+pub fn read(path: &Path) -> Result<Concept, ConceptError> {
+    let owned = || path.to_owned();
+    let beginning = Beginning::of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    if let Some(hindrance) = beginning.hindrance() {
+        return Err(ConceptError::NoConcept(hindrance.into(), owned()));
+    }
+    if beginning == Beginning::Unknown {
+        return Err(ConceptError::NoConcept("it is a file of another kind".into(), owned()));
+    }
+    let file = WeightFile::open(path).map_err(|error| from_open(error, path))?;
+    let name = name_of_vectors(&file, path)?;
+    let shape = file.shape(&name).unwrap_or_default().to_vec();
+    let (count, width) = match shape[..] {
+        [width] => (1, width),
+        [count, width] => (count, width),
+        _ => return Err(ConceptError::Misshapen(shape, owned())),
+    };
+    if count == 0 || !(1..=LARGEST_WIDTH).contains(&width) {
+        return Err(ConceptError::Misshapen(shape, owned()));
+    }
+    if count > MOST_VECTORS {
+        return Err(ConceptError::TooMany { count, path: owned() });
+    }
+    let (vectors, _) = file.read(&name).map_err(|error| from_open(error, path))?;
+    if !vectors.iter().all(|value| value.is_finite()) {
+        return Err(ConceptError::NotFinite(owned()));
+    }
+    let has_token = ![EMB_PARAMS, ""].contains(&name.as_str()) && !name.starts_with(CONCEPT_OF_A1111);
+    let token = if has_token { name } else { stem(path) };
+    let sha256 = sha256_of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    Ok(Concept { token, width, vectors, source: owned(), sha256 })
+}
+
+const EMB_PARAMS: &str = "emb_params";
+
+/// Under which name the file keeps its vectors.
+fn name_of_vectors(file: &WeightFile, path: &Path) -> Result<String, ConceptError> {
+    let owned = || path.to_owned();
+    let names: Vec<&str> = file.names().collect();
+    if names.contains(&"clip_g") {
+        return Err(ConceptError::Sdxl(owned()));
+    }
+    match kind_of(file) {
+        WeightKind::Concept | WeightKind::Unknown => {}
+        kind if kind.is_model() => return Err(ConceptError::Model(kind, owned())),
+        kind => return Err(ConceptError::OtherKind(kind, owned())),
+    }
+    match names[..] {
+        [name] => Ok(name.to_owned()),
+        _ if names.contains(&EMB_PARAMS) => Ok(EMB_PARAMS.to_owned()),
+        [] => Err(ConceptError::NoConcept("it holds no vectors".into(), owned())),
+        _ => {
+            let mut list = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+            if names.len() > 3 {
+                list.push_str(", …");
+            }
+            Err(ConceptError::Several(names.len(), list, owned()))
+        }
+    }
+}
+
+fn from_open(error: OpenError, path: &Path) -> ConceptError {
+    match error {
+        OpenError::Unreadable(error, path) => ConceptError::Unreadable(error, path),
+        OpenError::BadWeights(what, path) => ConceptError::Damaged(what, path),
+        other => ConceptError::Damaged(other.to_string(), path.to_owned()),
+    }
+}
+
+fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,120 @@
+//! A second, more exact network for when the first one's numbers leave its range.
+
+use super::Latents;
+use super::guidance::EpsModel;
+use crate::error::Halt;
+
+/// A network that computes fast, and the same one computing exactly. What the fast one has no answer to,
+/// and all that is asked after that, goes to the exact one.
+pub struct Rescued<'a, M> {
+    pub model: M,
+    /// Absent where the first is as exact as there is, and once it has taken its place.
+    pub exact: Option<M>,
+    /// Told when that happens.
+    pub tell: &'a dyn Fn(&str),
+}
+
+impl<M> Rescued<'_, M> {
+    fn ask<T>(
+        &mut self,
+        question: impl Fn(&mut M) -> Result<T, Halt>,
+        is_sound: impl Fn(&T) -> bool,
+    ) -> Result<T, Halt> {
+        let answer = question(&mut self.model)?;
+        if is_sound(&answer) {
+            return Ok(answer);
+        }
+        if let Some(exact) = self.exact.take() {
+            self.model = exact;
+            let answer = question(&mut self.model)?;
+            if is_sound(&answer) {
+                (self.tell)(
+                    "The model's numbers left the range of f16, so it went on in f32, which takes longer. Choose precision f32 to begin with that",
+                );
+                return Ok(answer);
+            }
+        }
+        Err(Halt::Failed(
+            "The model's prediction is no number, in f32 either. Its weights may be damaged: get the model again, or choose another"
+                .into(),
+        ))
+    }
+}
+
+impl<M: EpsModel> EpsModel for Rescued<'_, M> {
+    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt> {
+        self.ask(|model| model.eps(x, timestep), Latents::is_sound)
+    }
+
+    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
+        let is_sound = |(uncond, cond): &(Latents, Latents)| uncond.is_sound() && cond.is_sound();
+        self.ask(|model| model.eps_pair(x, timestep), is_sound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Answers with one number, and counts how often it is asked.
+    struct Fake<'a> {
+        answer: f32,
+        asked: &'a RefCell<usize>,
+    }
+
+    impl EpsModel for Fake<'_> {
+        fn eps(&mut self, x: &Latents, _: f32) -> Result<Latents, Halt> {
+            *self.asked.borrow_mut() += 1;
+            Ok(Latents::new(x.shape, vec![self.answer; x.data.len()]))
+        }
+
+        fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
+            // Only one of the two is broken.
+            Ok((Latents::new(x.shape, vec![1.0; x.data.len()]), self.eps(x, timestep)?))
+        }
+    }
+
+    fn ask(fast: f32, exact: Option<f32>, pair: bool) -> (Vec<Result<f32, Halt>>, [usize; 2], usize) {
+        let (asked_fast, asked_exact, told) = (RefCell::new(0), RefCell::new(0), RefCell::new(0));
+        let tell = |_: &str| *told.borrow_mut() += 1;
+        let mut model = Rescued {
+            model: Fake { answer: fast, asked: &asked_fast },
+            exact: exact.map(|answer| Fake { answer, asked: &asked_exact }),
+            tell: &tell,
+        };
+        let x = Latents::zeros([1, 4, 2, 2]);
+        let mut once = || match pair {
+            true => model.eps_pair(&x, 0.0).map(|(_, cond)| cond.data[0]),
+            false => model.eps(&x, 0.0).map(|eps| eps.data[0]),
+        };
+        let answers = vec![once(), once()];
+        (answers, [asked_fast.take(), asked_exact.take()], told.take())
+    }
+
+    #[test]
+    fn an_answer_that_is_no_number_is_asked_of_the_exact_network_and_so_is_the_next() {
+        for broken in [f32::NAN, f32::INFINITY, 0.0] {
+            for pair in [false, true] {
+                assert_eq!(ask(broken, Some(0.5), pair), (vec![Ok(0.5); 2], [1, 2], 1), "{broken} {pair}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sound_answer_is_taken_as_it_is() {
+        assert_eq!(ask(0.25, Some(0.5), true), (vec![Ok(0.25); 2], [2, 0], 0));
+    }
+
+    #[test]
+    fn what_no_network_answers_ends_in_a_sentence_and_is_not_called_a_rescue() {
+        for exact in [None, Some(f32::NAN)] {
+            let (answers, _, told) = ask(f32::NAN, exact, false);
+            assert_eq!(told, 0);
+            for answer in answers {
+                assert!(matches!(answer, Err(Halt::Failed(text)) if text.contains("no number")));
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! PNG pictures with their recipe inside.
+//!
+//! Two text chunks: `tidepool` holds our JSON, `parameters` holds what A1111 and everything after
+//! it reads. Recipes are looked for in PNG files only; the Exif comments that some programs put
+//! into JPEG and WebP are not read.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::Pixels;
+use super::metadata::{FoundRecipe, Provenance};
+use super::parameters::{from_parameters, to_parameters};
+use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::{OpenError, open};
+
+const OUR_KEYWORD: &str = "tidepool";
+const A1111_KEYWORD: &str = "parameters";
+
+/// Bytes of one text, packed or unpacked. The longest prompts are a hundredth of it.
+const TEXT_BYTES: usize = 4 << 20;
+/// Bytes of all the texts of a file that are looked at.
+const ALL_TEXT_BYTES: usize = 16 << 20;
+/// Chunks of a file that are looked at; a gigabyte of picture in the usual 8 kB pieces has as many.
+const CHUNKS: usize = 1 << 17;
+
+/// Why a file could not be searched for a recipe, or why its recipe is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(
+        "This is not a PNG file, and recipes are read from PNG only: choose the original PNG: \
+         {}",
+        path.display()
+    )]
+    NotPng { path: PathBuf },
+    #[error(
+        "The PNG ends early or is damaged, and no recipe was found before that: copy it again: \
+         {}",
+        path.display()
+    )]
+    Damaged { path: PathBuf },
+    #[error(
+        "The file cannot be read ({source}): check the disk it is on: {}",
+        path.display()
+    )]
+    Unreadable { source: io::Error, path: PathBuf },
+    #[error(
+        "The settings inside are written for another program ({program}): open it there and \
+         copy prompt and seed by hand: {}",
+        path.display()
+    )]
+    Foreign { program: &'static str, path: PathBuf },
+}
+
+/// Saves a picture with its recipe under a name that nothing has yet.
+pub fn write_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
+    let texts = Texts::of(provenance, path)?;
+    write_whole(path, IfExists::Refuse, |out| encode(out, pixels, &texts))
+}
+
+/// As [`write_png`], over a file that may have the name: for a user who has agreed to that.
+pub fn replace_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
+    let texts = Texts::of(provenance, path)?;
+    write_whole(path, IfExists::Replace, |out| encode(out, pixels, &texts))
+}
+
+/// The recipe inside a PNG: ours if it is there, else A1111's text. `Ok(None)` if there is none.
+pub fn read_recipe(path: &Path) -> Result<Option<FoundRecipe>, ReadError> {
+    let (file, _) = open(path)?;
+    let search = search(BufReader::new(file)).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => ReadError::NotPng { path: path.to_owned() },
+        io::ErrorKind::UnexpectedEof => ReadError::Damaged { path: path.to_owned() },
+        _ => ReadError::Unreadable { source: error, path: path.to_owned() },
+    })?;
+    if let Some(found) = search.ours.or(search.parameters) {
+        return Ok(Some(found));
+    }
+    if let Some(program) = search.foreign {
+        return Err(ReadError::Foreign { program, path: path.to_owned() });
+    }
+    if search.damaged {
+        return Err(ReadError::Damaged { path: path.to_owned() });
+    }
+    Ok(None)
+}
+
+/// What goes into the text chunks.
+pub(super) struct Texts {
+    ours: String,
+    parameters: String,
+}
+
+impl Texts {
+    pub fn of(provenance: &Provenance, path: &Path) -> Result<Self, SaveError> {
+        let this = Self { ours: provenance.to_json(), parameters: to_parameters(provenance) };
+        // What we could not read back is not written.
+        if this.ours.len().max(this.parameters.len()) > TEXT_BYTES - 1024 {
+            return Err(SaveError::LongText { path: path.to_owned() });
+        }
+        Ok(this)
+    }
+}
+
+pub(super) fn encode(out: impl Write, pixels: &Pixels, texts: &Texts) -> io::Result<()> {
+    let mut writer = encoder(out, (pixels.width, pixels.height), texts)?.write_header().map_err(plain)?;
+    writer.write_image_data(&pixels.rgb).map_err(plain)?;
+    writer.finish().map_err(plain)
+}
+
+/// For pictures of `size` (width, height), with the texts in place.
+pub(super) fn encoder<W: Write>(
+    out: W,
+    size: (u32, u32),
+    texts: &Texts,
+) -> io::Result<png::Encoder<'static, W>> {
+    let mut encoder = png::Encoder::new(out, size.0, size.1);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
+    encoder.add_itxt_chunk(OUR_KEYWORD.to_owned(), texts.ours.clone()).map_err(plain)?;
+    let (keyword, text) = (A1111_KEYWORD.to_owned(), texts.parameters.clone());
+    // As PIL, and so A1111, does it: plain text where the letters allow.
+    if text.chars().all(|letter| u8::try_from(letter).is_ok()) {
+        encoder.add_text_chunk(keyword, text).map_err(plain)?;
+    } else {
+        encoder.add_itxt_chunk(keyword, text).map_err(plain)?;
+    }
+    Ok(encoder)
+}
+
+pub(super) fn plain(error: png::EncodingError) -> io::Error {
+    match error {
+        png::EncodingError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// What a file's chunks hold, the first of each kind.
+#[derive(Default)]
+struct Search {
+    ours: Option<FoundRecipe>,
+    parameters: Option<FoundRecipe>,
+    /// A program whose settings are JSON that we do not read.
+    foreign: Option<&'static str>,
+    damaged: bool,
+}
+
+/// Walks over the chunks, reads the texts, and skips the picture.
+///
+/// # Errors
+/// `InvalidData` if it is no PNG.
+fn search(mut file: BufReader<File>) -> io::Result<Search> {
+    let mut signature = [0; 8];
+    file.read_exact(&mut signature)?;
+    if signature != SIGNATURE {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut search = Search { damaged: true, ..Search::default() };
+    let mut bytes_left = ALL_TEXT_BYTES;
+    for _ in 0..CHUNKS {
+        let mut head = [0; 8];
+        match file.read_exact(&mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(search),
+            other => other?,
+        }
+        let [l0, l1, l2, l3, kind @ ..] = head;
+        let length = u32::from_be_bytes([l0, l1, l2, l3]);
+        let length_with_crc = i64::from(length) + 4;
+        if i32::try_from(length).is_err() {
+            return Ok(search);
+        }
+        let is_text = matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt");
+        if &kind == b"IEND" {
+            break;
+        } else if is_text && length as usize <= TEXT_BYTES.min(bytes_left) {
+            bytes_left -= length as usize;
+            let mut chunk = head.to_vec();
+            file.by_ref().take(length_with_crc as u64).read_to_end(&mut chunk)?;
+            if let Some((keyword, text)) = parse(&chunk) {
+                search.take(&keyword, &text);
+            }
+            if search.ours.is_some() {
+                break;
+            }
+        } else {
+            file.seek_relative(length_with_crc)?;
+        }
+    }
+    search.damaged = false;
+    Ok(search)
+}
+
+impl Search {
+    fn take(&mut self, keyword: &str, text: &str) {
+        let is_json = text.trim_start().starts_with('{');
+        match keyword {
+            OUR_KEYWORD if self.ours.is_none() => self.ours = Provenance::from_json(text),
+            A1111_KEYWORD if is_json && text.contains("sui_image_params") => {
+                self.foreign = Some("SwarmUI");
+            }
+            A1111_KEYWORD if is_json => self.foreign = Some("JSON, perhaps from Fooocus"),
+            A1111_KEYWORD if self.parameters.is_none() => self.parameters = from_parameters(text),
+            "prompt" | "workflow" if is_json => {
+                self.foreign.get_or_insert("ComfyUI");
+            }
+            _ => {}
+        }
+    }
+}
+
+const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
+/// One grey pixel.
+const HEADER: &[u8] = b"\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55";
+const PICTURE: &[u8] = b"\0\0\0\0IDAT\x35\xaf\x06\x1e";
+
+/// Keyword and text of a text chunk, length to checksum; `None` if it is damaged.
+///
+/// The chunk goes to the `png` crate in a tiny picture of its own: the crate knows the three kinds,
+/// their letters, checksums and packing, and neither the real pixels nor another chunk can harm.
+fn parse(chunk: &[u8]) -> Option<(String, String)> {
+    let alone = [&SIGNATURE, HEADER, chunk, PICTURE].concat();
+    let limits = png::Limits { bytes: 2 * TEXT_BYTES };
+    let reader = png::Decoder::new_with_limits(Cursor::new(alone), limits).read_info().ok()?;
+    let info = reader.info();
+    if let Some(text) = info.uncompressed_latin1_text.first() {
+        return Some((text.keyword.clone(), text.text.clone()));
+    }
+    if let Some(text) = info.compressed_latin1_text.first() {
+        let mut text = text.clone();
+        text.decompress_text_with_limit(TEXT_BYTES).ok()?;
+        return Some((text.keyword.clone(), text.get_text().ok()?));
+    }
+    let mut text = info.utf8_text.first()?.clone();
+    text.decompress_text_with_limit(TEXT_BYTES).ok()?;
+    Some((text.keyword.clone(), text.get_text().ok()?))
+}

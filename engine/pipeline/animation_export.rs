@@ -1,0 +1,178 @@
+//! From a recorded run to a film: which pictures of each step are shown, and what is written under them.
+
+use std::sync::Arc;
+
+use crate::diffusion::Film;
+use crate::diffusion::Latents;
+use crate::images::{FPS, Pane, Pixels, Playback, Provenance, Reel, Shot};
+use crate::pipeline::StopFlag;
+use crate::pipeline::{GenerateError, Pipeline};
+
+/// How a film is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub view: View,
+    /// Every step is decoded in full, which takes its time, rather than shown as its preview.
+    pub is_full: bool,
+    /// Step and sigma are written under each picture.
+    pub has_captions: bool,
+    /// Steps a second, see [`FPS`].
+    pub fps: u32,
+    pub playback: Playback,
+}
+
+/// What is seen of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum View {
+    #[default]
+    Predicted,
+    Both,
+}
+
+impl View {
+    pub const ALL: [Self; 2] = [Self::Predicted, Self::Both];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Predicted => "predicted",
+            Self::Both => "both",
+        }
+    }
+
+    /// Pictures side by side.
+    pub const fn panes(self) -> u64 {
+        match self {
+            Self::Predicted => 1,
+            Self::Both => 2,
+        }
+    }
+
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Predicted => "Predicted",
+            Self::Both => "Noisy | predicted",
+        }
+    }
+
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Predicted => "The picture that each step sees coming.",
+            Self::Both => "The noisy latents beside it, side by side as in the lesson.",
+        }
+    }
+}
+
+impl Default for Cut {
+    fn default() -> Self {
+        let (view, playback) = (View::default(), Playback::default());
+        Self { view, is_full: false, has_captions: false, fps: 12, playback }
+    }
+}
+
+/// Why there is no film.
+#[derive(Debug, thiserror::Error)]
+pub enum CutError {
+    #[error("A film of {0} frames a second cannot be made: choose 1 to 50")]
+    Pace(u32),
+    #[error(
+        "{steps} steps decoded in full would take {:.1} GB of memory, and a film may take {:.1}: take \
+         the previews, or fewer steps",
+        *.bytes as f64 / 1e9,
+        MOST_BYTES as f64 / 1e9
+    )]
+    TooLarge { steps: usize, bytes: u64 },
+    #[error(transparent)]
+    Decode(#[from] GenerateError),
+}
+
+/// Of all the pictures of a film, which are held until it is written.
+const MOST_BYTES: u64 = 2_000_000_000;
+
+impl Cut {
+    /// Says a value that no film can have.
+    pub fn check(&self) -> Result<(), CutError> {
+        if FPS.contains(&self.fps) { Ok(()) } else { Err(CutError::Pace(self.fps)) }
+    }
+
+    /// Says that a film of `steps` steps of `size` (width, height) would be too large.
+    pub fn check_room(&self, steps: usize, size: (u32, u32)) -> Result<(), CutError> {
+        let bytes = steps as u64 * self.view.panes() * u64::from(size.0) * u64::from(size.1) * 3;
+        match self.is_full && bytes > MOST_BYTES {
+            true => Err(CutError::TooLarge { steps, bytes }),
+            false => Ok(()),
+        }
+    }
+
+    fn pane(&self, picture: Arc<Pixels>, [left, right]: [&str; 2]) -> Pane {
+        Pane { picture, caption: self.has_captions.then(|| [left.to_owned(), right.to_owned()]) }
+    }
+}
+
+impl Pipeline {
+    /// The film of one picture of a batch, which knows nothing of its provenance yet. It ends with the
+    /// `finished` picture, if there is one. `progress` is told the fraction done; `stop` ends it early.
+    pub fn cut(
+        &self,
+        film: &Film,
+        picture: usize,
+        finished: Option<&Arc<Pixels>>,
+        cut: &Cut,
+        stop: &StopFlag,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Reel, CutError> {
+        cut.check()?;
+        let size = match film.steps.first() {
+            Some(recorded) => self.size_of(&recorded.x),
+            None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
+        };
+        cut.check_room(film.steps.len(), size)?;
+        let mut shots: Vec<Shot> = Vec::new();
+        for (index, recorded) in film.steps.iter().enumerate() {
+            progress(index as f32 / film.steps.len() as f32);
+            let step = film.start_step + index;
+            let name = format!("step {}", step + 1);
+            let sigma = format!("σ {:.3}", recorded.sigma);
+            let look = |latents| self.look(latents, picture, cut.is_full, stop);
+            shots.push(match cut.view {
+                View::Predicted => vec![cut.pane(look(&recorded.denoised)?, [&name, &sigma])],
+                View::Both => vec![
+                    cut.pane(look(&recorded.x)?, ["noisy", &sigma]),
+                    cut.pane(look(&recorded.denoised)?, ["predicted", &name]),
+                ],
+            });
+        }
+        if let Some(pixels) = finished {
+            let pane = || cut.pane(Arc::clone(pixels), ["finished", "σ 0"]);
+            shots.push(match cut.view {
+                View::Predicted => vec![pane()],
+                View::Both => vec![pane(), pane()],
+            });
+        }
+        let provenance = Provenance::default();
+        Ok(Reel { shots, size, fps: cut.fps, playback: cut.playback, provenance })
+    }
+
+    /// Width and height of latents once they are decoded.
+    fn size_of(&self, latents: &Latents) -> (u32, u32) {
+        let [_, _, height, width] = latents.shape;
+        (width as u32 * self.card.vae_factor, height as u32 * self.card.vae_factor)
+    }
+
+    fn look(
+        &self,
+        latents: &Latents,
+        picture: usize,
+        is_full: bool,
+        stop: &StopFlag,
+    ) -> Result<Arc<Pixels>, GenerateError> {
+        if stop.is_raised() {
+            return Err(GenerateError::Stopped);
+        }
+        if !is_full {
+            return Ok(Arc::new(Pixels::preview(&self.latent_rgb, latents, picture)));
+        }
+        let [_, channels, height, width] = latents.shape;
+        let alone = Latents::new([1, channels, height, width], latents.picture(picture).to_vec());
+        Ok(self.pictures(&alone, stop)?.swap_remove(0))
+    }
+}

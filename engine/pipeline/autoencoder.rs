@@ -1,0 +1,127 @@
+//! What happens before and after sampling, each stage checked at its end: an answer that is no number
+//! never goes on to the next, and a broken picture is never saved.
+
+use std::sync::Arc;
+
+use crate::diffusion::{Latents, NoiseStreams, are_sound};
+use crate::error::Halt;
+use crate::images::{Array, Pixels, crop_and_resize, load};
+use crate::memory::estimate;
+use crate::memory::low_memory::{Care, Thrift};
+use crate::pipeline::StopFlag;
+use crate::pipeline::{GenerateError, Pipeline};
+use crate::pipeline::{to_planes, to_unit_range};
+use crate::recipe::{Recipe, Start};
+
+impl Pipeline {
+    /// Refuses pictures that would not fit into main memory, and is frugal where they just would. A GPU
+    /// does not tell how much it has; there it is tried.
+    pub(crate) fn care(&self, recipe: &Recipe) -> Result<Care, GenerateError> {
+        let free = estimate::free_bytes().filter(|_| !self.card.device.is_gpu);
+        let thrift = self.card.room.thrift(recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
+            let Recipe { width, height, .. } = *recipe;
+            GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
+        })?;
+        let care = Care::new(self.device.clone(), thrift);
+        if thrift == Thrift::Frugal {
+            care.note("Memory is short, so the work was done in smaller pieces, which takes longer");
+        }
+        Ok(care)
+    }
+
+    /// Refuses an answer in f32 that is none. A GPU may answer with nothing when its memory ran out.
+    pub(crate) fn check_sound(&self, stage: &str, answer: &[f32]) -> Result<(), Halt> {
+        match are_sound(answer) {
+            true => Ok(()),
+            false if self.card.device.is_gpu => {
+                Err(Halt::OutOfMemory(format!("the {stage} answered with nothing")))
+            }
+            false => Err(Halt::Failed(format!(
+                "The {stage} answered with no number, although it computes in f32, so nothing was saved. The model's weights may be damaged: get the model again, or choose another"
+            ))),
+        }
+    }
+
+    /// Decodes latents in full.
+    ///
+    /// # Shapes
+    /// - output: `[batch, 3, height, width]` in 0..1
+    pub fn decode(&self, latents: &Latents, stop: &StopFlag) -> Result<Array, GenerateError> {
+        let [height, width] =
+            [latents.shape[2], latents.shape[3]].map(|side| side as u32 * self.card.vae_factor);
+        let one = Recipe { width, height, steps: 1, ..Recipe::default() };
+        Ok(self.decode_with(latents, &self.care(&one)?, stop)?)
+    }
+
+    /// One picture after the other.
+    pub(crate) fn decode_with(&self, latents: &Latents, care: &Care, stop: &StopFlag) -> Result<Array, Halt> {
+        let [batch, channels, height, width] = latents.shape;
+        let scaling = self.model.config.vae.scaling_factor;
+        let mut pixels = Vec::new();
+        for index in 0..batch {
+            let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
+            let one = one.scale(1.0 / scaling);
+            let decoded = care.sparing(|thrift| {
+                let decoded = self.decoder_with(thrift, &one, stop)?;
+                self.check_sound("decoder", &decoded.data)?;
+                Ok(decoded)
+            })?;
+            pixels.extend(decoded.data.into_iter().map(to_unit_range));
+        }
+        let factor = self.card.vae_factor as usize;
+        Ok(Array::new([batch, 3, height * factor, width * factor], pixels))
+    }
+
+    /// The pictures of latents, decoded in full.
+    pub fn pictures(&self, latents: &Latents, stop: &StopFlag) -> Result<Vec<Arc<Pixels>>, GenerateError> {
+        Ok(to_pictures(&self.decode(latents, stop)?))
+    }
+
+    /// `[batch, channels, height, width]` of a recipe's latents.
+    pub(crate) fn latent_shape(&self, recipe: &Recipe) -> [usize; 4] {
+        let factor = self.card.vae_factor;
+        [
+            recipe.batch as usize,
+            self.model.config.unet.in_channels,
+            (recipe.height / factor) as usize,
+            (recipe.width / factor) as usize,
+        ]
+    }
+
+    /// The latents that sampling begins with at `sigma`: noise, or a picture with noise on it.
+    pub(crate) fn start(
+        &self,
+        recipe: &Recipe,
+        sigma: f32,
+        care: &Care,
+        stop: &StopFlag,
+    ) -> Result<Latents, GenerateError> {
+        let shape = self.latent_shape(recipe);
+        let mut streams = NoiseStreams::of(recipe.noise, recipe.seed, shape[0]);
+        let Start::Image { path, .. } = &recipe.start else {
+            return Ok(streams.draw(shape).scale(sigma));
+        };
+        let picture = crop_and_resize(&load(path)?.pixels, recipe.width, recipe.height);
+        let picture = to_planes(&picture);
+        let (mean, log_variance) = care.sparing(|thrift| {
+            let (mean, log_variance) = self.moments_with(thrift, &picture, stop)?;
+            self.check_sound("encoder", &mean.data)?;
+            Ok((mean, log_variance))
+        })?;
+        let scaling = self.model.config.vae.scaling_factor;
+        let mut x0 = streams.draw(shape);
+        let of_one = mean.data.len();
+        for (at, value) in x0.data.iter_mut().enumerate() {
+            let (mean, log_variance) = (mean.data[at % of_one], log_variance.data[at % of_one]);
+            *value = (mean + (0.5 * log_variance).exp() * *value) * scaling;
+        }
+        Ok(x0.add_scaled(sigma, &streams.draw(shape)))
+    }
+}
+
+/// The pictures of `[batch, 3, height, width]` in 0..1.
+pub(crate) fn to_pictures(image: &Array) -> Vec<Arc<Pixels>> {
+    let (height, width) = (image.shape[2], image.shape[3]);
+    let planes = image.data.chunks_exact(3 * height * width);
+    planes.map(|planes| Arc::new(Pixels::from_unit_range(width as u32, height as u32, planes))).collect()
+}

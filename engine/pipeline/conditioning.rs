@@ -1,0 +1,222 @@
+//! From prompts to what the UNet reads at each step: encoded in chunks, weighted, mixed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use burn::tensor::{FloatDType, Tensor};
+
+use crate::error::Halt;
+use crate::images::Array;
+use crate::memory::low_memory::Care;
+use crate::models::values;
+use crate::pipeline::GenerateError;
+use crate::pipeline::embeddings::Change;
+use crate::pipeline::weighting::{mixed, weighted};
+use crate::pipeline::{Pipeline, to_array};
+use crate::prompt::{Mix, ReadPart, Reading, TextOptions, Tokenized, token_selection};
+use crate::recipe::Recipe;
+
+/// What the UNet reads over a run.
+#[derive(Clone)]
+pub(crate) struct Conditioning {
+    /// Composed by AND; at least one.
+    pub cond: Vec<Voice>,
+    /// Absent where nothing leads away from anything.
+    pub uncond: Option<Voice>,
+}
+
+/// One prompt of them.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    pub weight: f32,
+    /// Output embeddings up to a step, `[1, tokens, width]`; the last hold to the end.
+    scenes: Vec<(usize, Tensor<3>)>,
+}
+
+impl Voice {
+    /// # Shapes
+    /// - output: `[1, tokens, width]`
+    pub fn at(&self, step: usize) -> Tensor<3> {
+        let holds = self.scenes.iter().find(|(last, _)| step <= *last).or(self.scenes.last());
+        holds.expect("a prompt says something").1.clone()
+    }
+}
+
+impl Conditioning {
+    /// The same in another precision.
+    pub fn cast(&self, dtype: FloatDType) -> Self {
+        let cast = |voice: &Voice| {
+            let scenes = voice.scenes.iter().map(|(last, text)| (*last, text.clone().cast(dtype)));
+            Voice { weight: voice.weight, scenes: scenes.collect() }
+        };
+        Self { cond: self.cond.iter().map(cast).collect(), uncond: self.uncond.as_ref().map(cast) }
+    }
+
+    /// True if the prompt is one, at its full weight.
+    pub fn is_simple(&self) -> bool {
+        matches!(&self.cond[..], [voice] if voice.weight == 1.0)
+    }
+}
+
+/// The prompts of a recipe, read.
+pub(crate) struct Prompts {
+    pub prompt: Reading,
+    /// Absent where nothing leads away from anything.
+    pub negative: Option<Reading>,
+    pub mixed: Vec<Reading>,
+}
+
+impl Prompts {
+    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+        [&self.prompt].into_iter().chain(&self.negative).chain(&self.mixed)
+    }
+}
+
+impl Pipeline {
+    /// The prompts of a recipe, as they are read here. AND composes the main prompt alone.
+    pub(crate) fn prompts(&self, recipe: &Recipe) -> Prompts {
+        let (options, steps) = (&recipe.text, recipe.steps as usize);
+        let prompt = self.words.read(&recipe.prompt, options, steps);
+        let is_simple = matches!(&prompt.parts[..], [part] if part.weight == 1.0);
+        let guided = recipe.guidance.cfg_scale != 1.0 || !is_simple;
+        let read = |prompt: &str| self.words.read_whole(prompt, options, steps);
+        let negative = guided.then(|| read(&recipe.negative_prompt));
+        let mixed = recipe.mix.with.iter().map(|mixed| read(&mixed.prompt)).collect();
+        Prompts { prompt, negative, mixed }
+    }
+
+    /// Reads the prompts of a recipe; the care is told of edits that found no word.
+    pub(crate) fn condition(&self, recipe: &Recipe, care: &Care) -> Result<Conditioning, GenerateError> {
+        let prompts = self.prompts(recipe);
+        for edit in &recipe.edits {
+            let is_there =
+                |text: &Arc<Tokenized>| token_selection::find(&recipe.prompt, text, &edit.at).is_some();
+            if !prompts.prompt.texts().any(is_there) {
+                let letters = &edit.at.letters;
+                care.note(&format!("The edit of \"{letters}\" was left out: its word is not in the prompt"));
+            }
+        }
+        let texts: HashMap<_, _> = prompts.prompt.texts().map(|text| (Arc::as_ptr(text), text)).collect();
+        let changes = texts
+            .into_iter()
+            .map(|(address, text)| Ok((address, self.changes(&recipe.prompt, text, &recipe.edits)?)));
+        let changes = changes.collect::<Result<HashMap<_, _>, GenerateError>>()?;
+        let conditioning = care.sparing(|_| {
+            let mut reader = Reader { pipeline: self, recipe, changes: &changes, encoded: HashMap::new() };
+            let cond = prompts.prompt.parts.iter().map(|part| reader.voice(part, &prompts.mixed));
+            let cond = cond.collect::<Result<_, _>>()?;
+            let uncond = prompts.negative.as_ref().map(|negative| reader.plain_voice(&negative.parts[0]));
+            Ok(Conditioning { cond, uncond: uncond.transpose()? })
+        });
+        Ok(conditioning?)
+    }
+
+    /// What the UNet reads of a recipe's prompt at a step: the weight and the output embeddings of each
+    /// part that AND composes.
+    ///
+    /// # Shapes
+    /// - output embeddings: `[1, tokens, width]`
+    pub fn output_embeddings(
+        &self,
+        recipe: &Recipe,
+        step: usize,
+    ) -> Result<Vec<(f32, Array)>, GenerateError> {
+        recipe.check()?;
+        let voices = self.condition(recipe, &self.care(recipe)?)?.cond;
+        let at = |voice: &Voice| Ok((voice.weight, to_array(voice.at(step))?));
+        voices.iter().map(at).collect()
+    }
+
+    /// Output embeddings of a text, changed, weighted, its chunks laid end to end.
+    ///
+    /// # Shapes
+    /// - output: `[1, chunks * tokens, width]`
+    pub(crate) fn encode_text(
+        &self,
+        text: &Tokenized,
+        options: &TextOptions,
+        changes: &[Change],
+    ) -> Result<Tensor<3>, Halt> {
+        let clip_skip = options.clip_skip as usize;
+        let x = self.embed(text, changes) + self.positions(text, changes);
+        let z = self.model.text_encoder.encode(x, clip_skip);
+        self.check_sound("text encoder", &values(z.clone())?)?;
+        let empty = || {
+            let empty = self.tokenize("");
+            let x = self.embed(&empty, &[]) + self.positions(&empty, &[]);
+            self.model.text_encoder.encode(x, clip_skip)
+        };
+        let [chunks, tokens, width] = z.dims();
+        Ok(weighted(z, text, options.weights, empty).reshape([1, chunks * tokens, width]))
+    }
+}
+
+/// Encodes the texts of a recipe, each once.
+struct Reader<'a> {
+    pipeline: &'a Pipeline,
+    recipe: &'a Recipe,
+    /// Those of the texts of the main prompt.
+    changes: &'a HashMap<*const Tokenized, Vec<Change>>,
+    /// By the texts' addresses, which those that are the same share.
+    encoded: HashMap<*const Tokenized, Tensor<3>>,
+}
+
+impl Reader<'_> {
+    /// A prompt that is neither edited nor mixed.
+    fn plain_voice(&mut self, part: &ReadPart) -> Result<Voice, Halt> {
+        let scenes = part.scenes.iter().map(|(last, text)| Ok((*last, self.text(text)?)));
+        Ok(Voice { weight: part.weight, scenes: scenes.collect::<Result<_, Halt>>()? })
+    }
+
+    /// A part of the main prompt, with the others mixed in.
+    fn voice(&mut self, part: &ReadPart, others: &[Reading]) -> Result<Voice, Halt> {
+        let mix = &self.recipe.mix;
+        let all = || [part].into_iter().chain(others.iter().map(|other| &other.parts[0]));
+        let mut ends: Vec<usize> = all().flat_map(|part| part.scenes.iter().map(|(last, _)| *last)).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let mut known: HashMap<Vec<*const Tokenized>, Tensor<3>> = HashMap::new();
+        let mut scenes = Vec::new();
+        for last in ends {
+            let texts: Vec<&Arc<Tokenized>> = all().map(|part| part.at(last)).collect();
+            let key = texts.iter().map(|text| Arc::as_ptr(text)).collect();
+            let text = match known.get(&key) {
+                Some(text) => text.clone(),
+                None => self.mixture(&texts, mix)?,
+            };
+            known.insert(key, text.clone());
+            scenes.push((last, text));
+        }
+        Ok(Voice { weight: part.weight, scenes })
+    }
+
+    fn mixture(&mut self, texts: &[&Arc<Tokenized>], mix: &Mix) -> Result<Tensor<3>, Halt> {
+        let main = self.text(texts[0])?;
+        if mix.with.is_empty() {
+            return Ok(main);
+        }
+        let others = texts[1..].iter().map(|text| self.text(text));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        let empty = self.pipeline.tokenize("");
+        let empty = self.pipeline.encode_text(&empty, &self.recipe.text, &[])?;
+        let longest = others.iter().chain([&main]).map(|text| text.dims()[1]).max().unwrap_or_default();
+        // A shorter prompt says nothing in the chunks that it does not have.
+        let lengthen = |text: Tensor<3>| {
+            let missing = (longest - text.dims()[1]) / empty.dims()[1];
+            Tensor::cat([text].into_iter().chain(vec![empty.clone(); missing]).collect(), 1)
+        };
+        let others = others.into_iter().zip(&mix.with).map(|(text, it)| (it.weight, lengthen(text)));
+        Ok(mixed(mix, lengthen(main), others))
+    }
+
+    fn text(&mut self, text: &Arc<Tokenized>) -> Result<Tensor<3>, Halt> {
+        let address = Arc::as_ptr(text);
+        if let Some(encoded) = self.encoded.get(&address) {
+            return Ok(encoded.clone());
+        }
+        let changes = self.changes.get(&address).map_or(&[][..], Vec::as_slice);
+        let encoded = self.pipeline.encode_text(text, &self.recipe.text, changes)?;
+        self.encoded.insert(address, encoded.clone());
+        Ok(encoded)
+    }
+}

@@ -1,0 +1,143 @@
+//! What enters the text encoder: rows of the table, vectors of concepts, and edits of both.
+
+use burn::tensor::{DType, Tensor, TensorData};
+
+use crate::diffusion::TorchGenerator;
+use crate::error::Halt;
+use crate::models::values;
+use crate::pipeline::GenerateError;
+use crate::pipeline::Pipeline;
+use crate::prompt::{EditNoise, EmbeddingEdit, Source, Token, TokenPlace, Tokenized, token_selection};
+
+/// What an edit comes to in one text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub place: TokenPlace,
+    /// In the place of the token's embedding.
+    pub vector: Vec<f32>,
+    pub has_position: bool,
+}
+
+impl Pipeline {
+    /// Token embeddings of each chunk, with the vectors of concepts in their places, and edited.
+    ///
+    /// # Shapes
+    /// - output: `[chunks, tokens, width]`
+    pub(crate) fn embed(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
+        let ids: Vec<&[u32]> = text.chunks.iter().map(|chunk| chunk.ids.as_slice()).collect();
+        let mut x = self.model.text_encoder.token_embeddings(&ids);
+        for (place, token) in text.tokens() {
+            if let Some((concept, index)) = &token.vector {
+                x = put_row(x, place, &concept.vectors[index * concept.width..][..concept.width]);
+            }
+        }
+        for Change { place, vector, .. } in changes {
+            x = put_row(x, *place, vector);
+        }
+        x
+    }
+
+    /// What is added to them: the position embeddings, save where an edit leaves them out.
+    ///
+    /// # Shapes
+    /// - output: `[chunks, tokens, width]`
+    pub(crate) fn positions(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
+        let positions = self.model.text_encoder.position_embeddings(text.chunks[0].ids.len());
+        let width = positions.dims()[1];
+        let mut x = positions.unsqueeze::<3>().repeat_dim(0, text.chunks.len());
+        for change in changes.iter().filter(|change| !change.has_position) {
+            x = put_row(x, change.place, &vec![0.0; width]);
+        }
+        x
+    }
+
+    /// What edits come to in a text. One whose word is not there comes to nothing.
+    pub(crate) fn changes(
+        &self,
+        prompt: &str,
+        text: &Tokenized,
+        edits: &[EmbeddingEdit],
+    ) -> Result<Vec<Change>, GenerateError> {
+        let found =
+            edits.iter().filter_map(|edit| Some((edit, token_selection::find(prompt, text, &edit.at)?)));
+        found
+            .map(|(edit, place)| {
+                let token = text.at(place).expect("a token was found there");
+                let vector = self.edited(edit, token)?;
+                Ok(Change { place, vector, has_position: edit.has_position })
+            })
+            .collect()
+    }
+
+    /// The vector that an edit puts in a token's place.
+    pub(crate) fn edited(&self, edit: &EmbeddingEdit, token: &Token) -> Result<Vec<f32>, GenerateError> {
+        let mut vector = if edit.becomes.is_empty() {
+            self.vector_of(token)?
+        } else {
+            let mut sum = vec![0.0; self.card.text_width];
+            for term in &edit.becomes {
+                add_scaled(&mut sum, term.weight, &self.vector_of_source(&term.of, &edit.at.letters)?);
+            }
+            sum
+        };
+        vector.iter_mut().for_each(|value| *value *= edit.scale);
+        if let Some(EditNoise { amount, seed }) = edit.noise {
+            let size = (squared(&vector) / vector.len() as f32).sqrt();
+            add_scaled(&mut vector, amount * size, &TorchGenerator::new(seed).randn(self.card.text_width));
+        }
+        Ok(vector)
+    }
+
+    /// The embedding of a token of a prompt.
+    pub(crate) fn vector_of(&self, token: &Token) -> Result<Vec<f32>, Halt> {
+        match &token.vector {
+            Some((concept, index)) => Ok(concept.vectors[index * concept.width..][..concept.width].to_vec()),
+            None => self.row(token.id),
+        }
+    }
+
+    /// The embedding of a word, the mean of its tokens if it is several.
+    pub(crate) fn vector_of_source(&self, source: &Source, letters: &str) -> Result<Vec<f32>, GenerateError> {
+        match source {
+            Source::Id(id) => {
+                let words = self.model.text_encoder.table().dims()[0];
+                if *id as usize >= words {
+                    return Err(GenerateError::NoSuchId { letters: letters.into(), id: *id, words });
+                }
+                Ok(self.row(*id)?)
+            }
+            Source::Word(word) => {
+                let text = self.tokenize(word);
+                let count = text.used();
+                if count == 0 {
+                    return Err(GenerateError::NoSuchWord { letters: letters.into(), word: word.clone() });
+                }
+                let mut mean = vec![0.0; self.card.text_width];
+                for (_, token) in text.tokens() {
+                    add_scaled(&mut mean, 1.0 / count as f32, &self.vector_of(token)?);
+                }
+                Ok(mean)
+            }
+        }
+    }
+
+    fn row(&self, id: u32) -> Result<Vec<f32>, Halt> {
+        values(self.model.text_encoder.token_embeddings(&[&[id]]))
+    }
+}
+
+/// Puts a vector in the place of a token's.
+fn put_row(x: Tensor<3>, place: TokenPlace, row: &[f32]) -> Tensor<3> {
+    let (width, dtype): (usize, DType) = (row.len(), x.dtype());
+    let row = Tensor::from_data(TensorData::new(row.to_vec(), [1, 1, width]), (&x.device(), dtype));
+    let TokenPlace { chunk, position } = place;
+    x.slice_assign([chunk..chunk + 1, position..position + 1, 0..width], row)
+}
+
+fn add_scaled(sum: &mut [f32], scale: f32, vector: &[f32]) {
+    sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += scale * value);
+}
+
+fn squared(vector: &[f32]) -> f32 {
+    vector.iter().map(|value| value * value).sum()
+}

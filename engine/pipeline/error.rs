@@ -1,0 +1,58 @@
+//! Why there is no picture.
+
+use crate::error::Halt;
+use crate::images::ImageError;
+use crate::recipe::RecipeError;
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    #[error(transparent)]
+    StartImage(#[from] ImageError),
+    #[error(
+        "The steps at hand are of latents {found:?} and this model makes {expected:?} of a picture like that: go on with the model that they were made with"
+    )]
+    OtherLatents { found: [usize; 4], expected: [usize; 4] },
+    #[error("Step {step} cannot be branched from: that run was over after {steps} steps")]
+    EndedBefore { step: usize, steps: usize },
+    #[error("There is no such word in the prompt any more: choose another")]
+    NoSuchToken,
+    #[error("\"{0}\" is not in the prompt: write it there, or forget its edit")]
+    NoSuchEdited(String),
+    #[error(
+        "The edit of \"{letters}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
+    )]
+    NoSuchId { letters: String, id: u32, words: usize },
+    #[error("The edit of \"{letters}\" asks for {word:?}, which is no word to this model: choose another")]
+    NoSuchWord { letters: String, word: String },
+    #[error(
+        "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
+        gigabytes(*.needed),
+        gigabytes(*.free)
+    )]
+    TooLarge { width: u32, height: u32, needed: u64, free: u64 },
+    #[error(
+        "Memory ran out even for small pieces ({0}). Choose a smaller size, close other programs, or use the CPU"
+    )]
+    OutOfMemory(String),
+    #[error("Stopped")]
+    Stopped,
+    #[error("{0}")]
+    Device(String),
+}
+
+impl From<Halt> for GenerateError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stopped => Self::Stopped,
+            Halt::OutOfMemory(words) => Self::OutOfMemory(words),
+            Halt::Failed(text) => Self::Device(text),
+        }
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}

@@ -1,0 +1,310 @@
+//! A model on a device: opened, and its networks called one by one.
+
+pub mod animation_export;
+mod autoencoder;
+mod conditioning;
+mod embeddings;
+mod error;
+pub mod generate;
+mod guided_unet;
+mod model_info;
+mod progress;
+mod random_sd15;
+mod resume;
+mod sampling;
+mod stop;
+mod weighting;
+
+pub use error::GenerateError;
+pub use model_info::ModelCard;
+pub use progress::{Frame, Progress};
+pub use random_sd15;
+pub use stop::StopFlag;
+pub use {Generated, Timings};
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+
+use crate::checkpoint::{ModelSource, OpenError, OpenedModel, Stamp, open};
+use crate::concepts::Concepts;
+use crate::cpu;
+use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
+use crate::diffusion::{LatentRgb, Latents, SD1_LATENT_RGB};
+use crate::error::Halt;
+use crate::images::{Array, Pixels, to_signed_planes};
+use crate::memory::estimate::Room;
+use crate::memory::low_memory::Thrift;
+use crate::models::values;
+use crate::pipeline::{ModelCard, StopFlag};
+use crate::prompt::{TextOptions, Tokenized, Words};
+
+/// A model on a device, ready to make pictures.
+pub struct Pipeline {
+    pub(crate) model: OpenedModel,
+    pub(crate) device: Device,
+    pub(crate) unet_dtype: FloatDType,
+    pub(crate) latent_rgb: LatentRgb,
+    pub(crate) card: ModelCard,
+    concepts: Concepts,
+    pub(crate) words: Words,
+    /// The lengths of the vocabulary's embeddings, once they were asked for: `[words, 1]`.
+    pub(crate) word_norms: OnceLock<Tensor<2>>,
+}
+
+impl Pipeline {
+    /// Opens a model on the device chosen. `progress` is told the fraction read, and answers whether
+    /// to go on.
+    pub fn open(
+        source: &ModelSource,
+        choice: DeviceChoice,
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Self, OpenError> {
+        Self::open_with_vae(source, None, choice, progress)
+    }
+
+    /// The same, with another VAE than the model's own if one is given.
+    pub fn open_with_vae(
+        source: &ModelSource,
+        vae: Option<&Path>,
+        choice: DeviceChoice,
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Self, OpenError> {
+        Self::open_with_room(source, vae, choice, &mut |_| (), progress)
+    }
+
+    /// The same. Before any weight is read, `make_room` is told the bytes that all of them will take.
+    pub fn open_with_room(
+        source: &ModelSource,
+        vae: Option<&Path>,
+        choice: DeviceChoice,
+        make_room: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(f32) -> bool,
+    ) -> Result<Self, OpenError> {
+        let Chosen { device, unet_dtype, card } = choose(choice)?;
+        cpu::join_workers();
+        let model = open(source, vae, &device, unet_dtype, make_room, progress)?;
+        let mut pipeline = Self::new(source.name(), model, device, unet_dtype, card)?;
+        let name_of =
+            |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        pipeline.card.vae = vae.map(name_of);
+        Ok(pipeline)
+    }
+
+    pub(crate) fn new(
+        name: String,
+        model: OpenedModel,
+        device: Device,
+        unet_dtype: FloatDType,
+        device_card: DeviceCard,
+    ) -> Result<Self, OpenError> {
+        let vae_factor = model.config.vae.factor() as u32;
+        let native_side = match (model.config.unet.sample_size, model.config.vae.sample_size) {
+            (Some(latent_side), _) => latent_side as u32 * vae_factor,
+            (None, Some(side)) => side as u32,
+            (None, None) => 512,
+        };
+        let card = ModelCard {
+            name,
+            kind: model.config.family().into(),
+            vae: None,
+            file_bytes: model.file_bytes,
+            parameters: model.parameters,
+            native_side,
+            vae_factor,
+            device: device_card,
+            tokenizer: model.tokenizer.clone(),
+            text_width: model.config.text_encoder.hidden_size,
+            training_sigmas: Arc::new(model.config.scheduler.noise_schedule().training_sigmas),
+            scheduler: model.config.scheduler.clone(),
+            room: Room::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
+        };
+        let concepts = Concepts::default();
+        let words = card.words(&concepts);
+        let latent_rgb = SD1_LATENT_RGB;
+        let mut pipeline = Self {
+            model,
+            device,
+            unet_dtype,
+            latent_rgb,
+            card,
+            concepts,
+            words,
+            word_norms: OnceLock::new(),
+        };
+        if !pipeline.model.config.vae.is_sd1() {
+            pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
+                Halt::Stopped => OpenError::Stopped,
+                Halt::OutOfMemory(text) | Halt::Failed(text) => OpenError::Device(DeviceError::Failed(text)),
+            })?;
+        }
+        Ok(pipeline)
+    }
+
+    /// Bytes of the weights on the device.
+    pub fn held_bytes(&self) -> u64 {
+        self.model.held_bytes
+    }
+
+    pub fn weight_files(&self) -> &[PathBuf] {
+        &self.model.weight_files
+    }
+
+    pub(crate) fn stamps(&self) -> &[Stamp] {
+        &self.model.stamps
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// The SHA-256 of every weight: see [`OpenedModel::digest`].
+    pub fn digest(&self) -> Result<String, String> {
+        self.model.digest()
+    }
+
+    /// The concepts that prompts may use from now on.
+    pub fn know(&mut self, concepts: &Concepts) {
+        if !self.concepts.is_same(concepts) {
+            self.concepts = concepts.clone();
+            self.words = self.card.words(concepts);
+        }
+    }
+
+    /// What reads prompts here.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// A prompt as it stands, in one chunk.
+    pub fn tokenize(&self, prompt: &str) -> Tokenized {
+        self.words.tokenize(prompt)
+    }
+
+    /// What enters the text encoder, before it adds positions.
+    ///
+    /// # Shapes
+    /// - output: `[1, tokens, width]`
+    pub fn token_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
+        to_array(self.embed(&self.tokenize(prompt), &[]))
+    }
+
+    /// The networks alone, as a notebook would call them.
+    ///
+    /// # Shapes
+    /// - output embeddings of a prompt: `[1, tokens, width]`
+    pub fn text_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
+        to_array(self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
+    }
+
+    /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
+    pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
+        let texts =
+            prompts.iter().map(|prompt| self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
+        let context = Tensor::cat(texts.collect::<Result<_, _>>()?, 0).cast(self.unet_dtype);
+        self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())
+    }
+
+    /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
+    /// `[batch, 3, ..]` in -1..1.
+    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), Halt> {
+        self.moments_with(Thrift::Generous, pixels, stop)
+    }
+
+    /// The same, frugally for one picture only.
+    pub fn moments_with(
+        &self,
+        thrift: Thrift,
+        pixels: &Latents,
+        stop: &StopFlag,
+    ) -> Result<(Latents, Latents), Halt> {
+        let (vae, x) = (&self.model.vae, self.upload(pixels, FloatDType::F32));
+        let moments = match thrift {
+            Thrift::Generous => vae.encode(x, &|| stop.is_raised())?,
+            Thrift::Frugal => vae.encode_in_bands(x, &|| stop.is_raised())?,
+        };
+        Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
+    }
+
+    /// The decoder's answer to unscaled latents, `[batch, 3, ..]`, about -1..1.
+    pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
+        self.decoder_with(Thrift::Generous, latents, stop)
+    }
+
+    /// The same, frugally for one picture only.
+    pub fn decoder_with(&self, thrift: Thrift, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
+        let (vae, x) = (&self.model.vae, self.upload(latents, FloatDType::F32));
+        to_latents(match thrift {
+            Thrift::Generous => vae.decode(x, &|| stop.is_raised())?,
+            Thrift::Frugal => vae.decode_in_bands(x, &|| stop.is_raised())?,
+        })
+    }
+
+    pub(crate) fn upload(&self, latents: &Latents, dtype: FloatDType) -> Tensor<4> {
+        let data = TensorData::new(latents.data.clone(), latents.shape);
+        Tensor::from_data(data, (&self.device, DType::from(dtype)))
+    }
+
+    /// The linear map from this model's latents to colours, learned from its own autoencoder on a
+    /// picture of soft colours.
+    fn fit_latent_rgb(&self) -> Result<LatentRgb, Halt> {
+        let never = StopFlag::default();
+        let picture = soft_colours(16 * self.card.vae_factor);
+        let (mean, _) = self.moments(&to_planes(&picture), &never)?;
+        let decoded = self.decoder(&mean, &never)?;
+        let small = shrink(&decoded, self.card.vae_factor as usize);
+        let latents = mean.scale(self.model.config.vae.scaling_factor);
+        Ok(LatentRgb::fit(&latents, &small.into_iter().map(to_unit_range).collect::<Vec<_>>()))
+    }
+}
+
+/// `[1, 3, height, width]` in -1..1.
+pub(crate) fn to_planes(picture: &Pixels) -> Latents {
+    Latents::new([1, 3, picture.height as usize, picture.width as usize], to_signed_planes(picture))
+}
+
+/// From the autoencoder's -1..1 to 0..1.
+pub(crate) fn to_unit_range(value: f32) -> f32 {
+    (value / 2.0 + 0.5).clamp(0.0, 1.0)
+}
+
+/// `[batch, channels, height, width]`
+fn to_latents(x: Tensor<4>) -> Result<Latents, Halt> {
+    let shape = x.dims();
+    Ok(Latents::new(shape, values(x)?))
+}
+
+pub(crate) fn to_array<const D: usize>(x: Tensor<D>) -> Result<Array, Halt> {
+    let shape = x.dims();
+    Ok(Array::new(shape, values(x)?))
+}
+
+/// A square picture in which every colour occurs and none jumps.
+fn soft_colours(side: u32) -> Pixels {
+    let wave = |x: f32| (127.5 + 127.5 * (std::f32::consts::TAU * x).sin()) as u8;
+    let at = |i: u32| i as f32 / side as f32;
+    let colour = |y: u32, x: u32| {
+        [wave(at(x) + 0.3 * at(y)), wave(1.7 * at(y) - 0.4 * at(x)), wave(at(x) * at(y) * 2.3 + 0.6)]
+    };
+    let rgb = (0..side).flat_map(|y| (0..side).flat_map(move |x| colour(y, x))).collect();
+    Pixels::new(side, side, rgb)
+}
+
+/// Means over squares of `factor` pixels a side.
+fn shrink(image: &Latents, factor: usize) -> Vec<f32> {
+    let (height, width) = (image.shape[2], image.shape[3]);
+    let planes = image.data.chunks_exact(height * width);
+    let mean = |plane: &[f32], y: usize, x: usize| {
+        let rows = (y * factor..(y + 1) * factor).map(|row| &plane[row * width + x * factor..][..factor]);
+        rows.flatten().sum::<f32>() / (factor * factor) as f32
+    };
+    planes
+        .flat_map(|plane| {
+            (0..height / factor).flat_map(move |y| (0..width / factor).map(move |x| mean(plane, y, x)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! A1111's brackets: `(x)` weighs 1.1, `[x]` 1 / 1.1, `(x:1.2)` 1.2, and those around each other are
+//! multiplied. One that is not closed runs to the end.
+
+use std::ops::Range;
+
+use super::lexer::{Letters, is_space, whole_words};
+use super::weighted_text::Weighted;
+use super::{DEEPEST, Run};
+
+const ROUND: f64 = 1.1;
+const SQUARE: f64 = 1.0 / 1.1;
+/// Begins a new chunk, unless brackets weigh it: A1111 tells the command from the word by this
+/// weight alone.
+const BREAK: (&str, f64) = ("BREAK", -1.0);
+
+/// The runs of what a prompt says at one step; none is empty.
+pub(super) fn runs(letters: &Letters) -> Vec<Run> {
+    let pieces = Pieces::read(&letters.text).0;
+    let same = pieces.chunk_by(|a, b| a.weight == b.weight);
+    let runs = same.map(|pieces| {
+        let mut text = Letters::default();
+        for piece in pieces {
+            text.append(letters, piece.range.clone());
+        }
+        (text, pieces[0].weight)
+    });
+    runs.filter(|(text, _)| !text.text.is_empty())
+        .map(|(text, weight)| match (text.text.as_str(), weight) {
+            BREAK => Run::Break,
+            _ => Run::Text(Weighted::new(text, weight)),
+        })
+        .collect()
+}
+
+/// Letters that are weighed together.
+struct Piece {
+    /// Bytes of the text.
+    range: Range<usize>,
+    weight: f64,
+}
+
+#[derive(Default)]
+struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    fn read(text: &str) -> Self {
+        let mut pieces = Self::default();
+        // From which piece on each bracket weighs that is open.
+        let (mut round, mut square) = (Vec::new(), Vec::new());
+        let mut at = 0;
+        while let Some(c) = text[at..].chars().next() {
+            let start = at;
+            at += c.len_utf8();
+            match c {
+                '\\' => {
+                    // A backslash that escapes nothing is left out as well.
+                    let escaped = text[at..].starts_with(['(', ')', '[', ']', '\\']);
+                    pieces.push(at..at + usize::from(escaped));
+                    at += usize::from(escaped);
+                }
+                '(' => round.push(pieces.0.len()),
+                '[' => square.push(pieces.0.len()),
+                ')' if !round.is_empty() => pieces.close(&mut round, ROUND),
+                ']' if !square.is_empty() => pieces.close(&mut square, SQUARE),
+                ')' | ']' => pieces.push(start..at),
+                ':' => match weight_of(&text[at..]) {
+                    Some((weight, len)) => {
+                        at += len;
+                        if round.is_empty() {
+                            pieces.push(start..at);
+                        } else {
+                            pieces.close(&mut round, weight);
+                        }
+                    }
+                    None => pieces.push(start..at),
+                },
+                _ => {
+                    let rest = &text[start..];
+                    at = start + rest.find(['\\', '(', ')', '[', ']', ':']).unwrap_or(rest.len());
+                    pieces.push_words(text, start..at);
+                }
+            }
+        }
+        // Not from the innermost out, as those that are closed: A1111 takes them as they were opened.
+        for from in round.into_iter().take(DEEPEST) {
+            pieces.weigh(from, ROUND);
+        }
+        for from in square.into_iter().take(DEEPEST) {
+            pieces.weigh(from, SQUARE);
+        }
+        pieces
+    }
+
+    fn push(&mut self, range: Range<usize>) {
+        self.0.push(Piece { range, weight: 1.0 });
+    }
+
+    /// Letters that may have BREAK among them, which takes the white space around it.
+    fn push_words(&mut self, text: &str, range: Range<usize>) {
+        let words = &text[range.clone()];
+        let mut from = 0;
+        for found in whole_words(words, BREAK.0) {
+            // Of two with nothing but white space between them, the first has taken it.
+            let before = words[from..found.start].trim_end_matches(is_space);
+            self.push(range.start + from..range.start + from + before.len());
+            let (start, end) = (range.start + found.start, range.start + found.end);
+            self.0.push(Piece { range: start..end, weight: BREAK.1 });
+            let after = &words[found.end..];
+            from = found.end + (after.len() - after.trim_start_matches(is_space).len());
+        }
+        self.push(range.start + from..range.end);
+    }
+
+    fn close(&mut self, open: &mut Vec<usize>, weight: f64) {
+        let depth = open.len();
+        if let Some(from) = open.pop()
+            && depth <= DEEPEST
+        {
+            self.weigh(from, weight);
+        }
+    }
+
+    fn weigh(&mut self, from: usize, weight: f64) {
+        for piece in &mut self.0[from..] {
+            piece.weight *= weight;
+        }
+    }
+}
+
+/// The weight that closes a bracket, as in `:1.2)`, and the bytes that it takes after the colon.
+/// A1111 itself fails at what looks like a number and is none (`1.2.3`): here it is letters.
+fn weight_of(after_colon: &str) -> Option<(f64, usize)> {
+    let text = after_colon.trim_start_matches(is_space);
+    let sign = usize::from(text.starts_with(['+', '-']));
+    let len = sign + text[sign..].bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').count();
+    let weight = text[..len].parse().ok()?;
+    let rest = text[len..].trim_start_matches(is_space).strip_prefix(')')?;
+    Some((weight, after_colon.len() - rest.len()))
+}

@@ -1,0 +1,119 @@
+//! Looks into latent space that the window asks for, one at a time.
+
+use std::sync::Arc;
+
+use super::JobId;
+use crate::concepts::Concepts;
+use crate::diffusion::Film;
+use crate::diffusion::{Latents, StepView};
+use crate::images::Pixels;
+use crate::inspect::latents::{Channel, RoundTrip, add_noise, channels};
+use crate::inspect::token::WordStages;
+use crate::pipeline::StopFlag;
+use crate::pipeline::{GenerateError, Pipeline};
+use crate::prompt::TokenPlace;
+use crate::recipe::Recipe;
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// The channels of a recorded step, of one picture of its batch.
+    StepChannels { job: JobId, step: usize, view: StepView, picture: usize },
+    /// The channels of a picture, once encoded.
+    Channels(PictureAt),
+    /// A picture with noise of a seed, at a noise level, decoded.
+    AddNoise { to: PictureAt, seed: u64, sigma: f32 },
+    /// A picture, encoded and decoded again.
+    RoundTrip(PictureAt),
+    /// A token of a recipe's prompt on its way through the text encoder, at a step of the run. `part`
+    /// counts what AND composes.
+    Word { recipe: Box<Recipe>, concepts: Concepts, step: usize, part: usize, place: TokenPlace },
+    /// What a recipe's edits put in the place of their words, in the order of the prompt.
+    Edited { recipe: Box<Recipe>, concepts: Concepts },
+}
+
+/// The middle of a picture, at a size that can be encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureAt {
+    pub pixels: Arc<Pixels>,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// The answer to a [`Look`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    Channels(Vec<Channel>),
+    Noised(Arc<Pixels>),
+    RoundTrip(RoundTrip),
+    Word(Box<WordStages>),
+    Edited(Vec<Vec<f32>>),
+}
+
+/// The picture that was encoded last: who drags the noise up and down encodes it once.
+#[derive(Default)]
+pub(super) struct Encoded(Option<(PictureAt, Latents)>);
+
+impl Look {
+    /// The concepts that it needs known.
+    pub(super) fn concepts(&self) -> Option<&Concepts> {
+        match self {
+            Self::Word { concepts, .. } | Self::Edited { concepts, .. } => Some(concepts),
+            _ => None,
+        }
+    }
+}
+
+impl Encoded {
+    fn of(&mut self, pipeline: &Pipeline, at: &PictureAt, stop: &StopFlag) -> Result<Latents, GenerateError> {
+        if let Some((known, latents)) = &self.0
+            && Arc::ptr_eq(&known.pixels, &at.pixels)
+            && (known.width, known.height) == (at.width, at.height)
+        {
+            return Ok(latents.clone());
+        }
+        let latents = pipeline.encode(&at.pixels, (at.width, at.height), stop)?;
+        self.0 = Some((at.clone(), latents.clone()));
+        Ok(latents)
+    }
+
+    /// Answers a look; `film_of` finds the film of a job, as long as it is kept.
+    pub fn see<'a>(
+        &mut self,
+        pipeline: &Pipeline,
+        film_of: impl Fn(JobId) -> Option<&'a Film>,
+        look: &Look,
+        stop: &StopFlag,
+    ) -> Result<Seen, String> {
+        let text = |error: GenerateError| error.to_string();
+        match look {
+            Look::StepChannels { job, step, view, picture } => {
+                let recorded = film_of(*job).and_then(|film| film.step(*step));
+                let latents = recorded.and_then(|recorded| view.latents(recorded));
+                let latents = latents.filter(|latents| *picture < latents.batch());
+                let seen = latents.map(|latents| Seen::Channels(channels(&latents, *picture)));
+                seen.ok_or_else(|| "The numbers of this step are no longer kept: run it again".into())
+            }
+            Look::Channels(at) => {
+                Ok(Seen::Channels(channels(&self.of(pipeline, at, stop).map_err(text)?, 0)))
+            }
+            Look::AddNoise { to, seed, sigma } => {
+                let x0 = self.of(pipeline, to, stop).map_err(text)?;
+                let pictures = pipeline.pictures(&add_noise(&x0, *seed, *sigma), stop).map_err(text)?;
+                Ok(Seen::Noised(Arc::clone(&pictures[0])))
+            }
+            Look::RoundTrip(at) => {
+                let x0 = self.of(pipeline, at, stop).map_err(text)?;
+                let trip = pipeline.round_trip(&at.pixels, (at.width, at.height), &x0, stop);
+                Ok(Seen::RoundTrip(trip.map_err(text)?))
+            }
+            Look::Word { recipe, step, part, place, .. } => {
+                let stages = pipeline.word_stages(recipe, *step, *part, *place).map_err(text)?;
+                Ok(Seen::Word(Box::new(stages)))
+            }
+            Look::Edited { recipe, .. } => {
+                Ok(Seen::Edited(pipeline.edited_vectors(recipe, &recipe.edits).map_err(text)?))
+            }
+        }
+    }
+}
