@@ -12,14 +12,14 @@ use crate::cpu;
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceChoice {
-    pub place: Place,
+    pub place: DeviceKind,
     pub precision: Precision,
 }
 
 /// Where the work is to be done: `auto`, `cpu`, `gpu` or `gpu:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum DeviceKind {
     /// A discrete GPU, then an integrated one, then the CPU.
     #[default]
     Auto,
@@ -28,7 +28,7 @@ pub enum Place {
     Gpu(Option<usize>),
 }
 
-impl FromStr for Place {
+impl FromStr for DeviceKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -44,7 +44,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -89,7 +89,7 @@ impl FromStr for Precision {
 
 /// The device in use, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeviceCard {
+pub struct DeviceInfo {
     /// "CPU, 2 threads", "NVIDIA GeForce RTX 4090 (Vulkan)".
     pub name: String,
     pub is_gpu: bool,
@@ -101,7 +101,7 @@ pub struct DeviceCard {
 
 /// A graphics adapter, as `tidepool devices` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AdapterCard {
+pub struct AdapterInfo {
     /// The `N` of `gpu:N`; absent for adapters that do not count as a GPU.
     pub number: Option<usize>,
     pub name: String,
@@ -146,24 +146,24 @@ pub enum DeviceError {
 }
 
 /// A device chosen, and what it is to compute in.
-pub struct Chosen {
+pub struct SelectedDevice {
     pub device: Device,
     pub unet_dtype: FloatDType,
-    pub card: DeviceCard,
+    pub card: DeviceInfo,
 }
 
 /// Every adapter of the graphics API that the engine would use, best first.
-pub fn adapters() -> Vec<AdapterCard> {
+pub fn adapters() -> Vec<AdapterInfo> {
     let backends = if cfg!(target_vendor = "apple") { wgpu::Backends::METAL } else { wgpu::Backends::VULKAN };
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut cards: Vec<AdapterCard> = pollster::block_on(instance.enumerate_adapters(backends))
+    let mut cards: Vec<AdapterInfo> = pollster::block_on(instance.enumerate_adapters(backends))
         .iter()
         .map(|adapter| {
             let info = adapter.get_info();
-            AdapterCard {
+            AdapterInfo {
                 number: None,
                 name: info.name,
                 backend: info.backend.to_string(),
@@ -198,8 +198,9 @@ fn trouble_of(adapter: &wgpu::Adapter) -> Option<String> {
     // SAFETY: the adapter is only asked what it can do; nothing of it is kept or destroyed.
     #[allow(unsafe_code)]
     let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
-    let is_sound = software_counts() || vulkan.physical_device_capabilities().supports_extension(layout);
-    (!is_sound).then(|| {
+    let is_finite_and_nonzero =
+        software_counts() || vulkan.physical_device_capabilities().supports_extension(layout);
+    (!is_finite_and_nonzero).then(|| {
         "Its driver lacks VK_KHR_workgroup_memory_explicit_layout, without which pictures come out wrong; \
          a newer driver may have it"
             .into()
@@ -271,32 +272,32 @@ impl AdapterKind {
 }
 
 /// Of a GPU that is there and is not used: the rest of a sentence that begins with "because".
-fn troubled(adapters: &[AdapterCard]) -> Option<String> {
+fn troubled(adapters: &[AdapterInfo]) -> Option<String> {
     let gpus = adapters.iter().filter(|card| card.kind.is_gpu());
     let mut troubles = gpus.filter_map(|card| card.trouble.as_ref().map(|trouble| (&card.name, trouble)));
     troubles.next().map(|(name, trouble)| format!("{name} cannot be trusted. {trouble}"))
 }
 
 /// Takes the device that was asked for, or the best there is, and says why.
-pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
+pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
     let (number, why) = match choice.place {
-        Place::Cpu => return cpu(choice.precision, "the CPU was asked for"),
-        Place::Gpu(Some(number)) => (number, "it was asked for by number"),
-        Place::Gpu(None) => (0, "a GPU was asked for and this is the best"),
-        Place::Auto => (0, "it is the best GPU of this machine"),
+        DeviceKind::Cpu => return cpu(choice.precision, "the CPU was asked for"),
+        DeviceKind::Gpu(Some(number)) => (number, "it was asked for by number"),
+        DeviceKind::Gpu(None) => (0, "a GPU was asked for and this is the best"),
+        DeviceKind::Auto => (0, "it is the best GPU of this machine"),
     };
     let adapters = adapters();
-    let gpus: Vec<&AdapterCard> = adapters.iter().filter(|card| card.number.is_some()).collect();
+    let gpus: Vec<&AdapterInfo> = adapters.iter().filter(|card| card.number.is_some()).collect();
     let Some(gpu) = gpus.get(number) else {
         return match choice.place {
-            Place::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
-            Place::Auto => match troubled(&adapters) {
+            DeviceKind::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
+            DeviceKind::Auto => match troubled(&adapters) {
                 Some(trouble) => cpu(choice.precision, &trouble),
                 None => {
                     cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
                 }
             },
-            Place::Gpu(Some(asked)) => {
+            DeviceKind::Gpu(Some(asked)) => {
                 let found = match gpus.len() {
                     0 => "none".into(),
                     1 => "one, gpu:0".into(),
@@ -322,27 +323,27 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
         Precision::F16 => Precision::F16,
     };
     let unet_dtype = if precision == Precision::F16 { FloatDType::F16 } else { FloatDType::F32 };
-    let card = DeviceCard {
+    let card = DeviceInfo {
         name: format!("{} ({})", gpu.name, gpu.backend),
         is_gpu: true,
         precision,
         why: format!("{} is used because {why}", gpu.name),
     };
-    Ok(Chosen { device, unet_dtype, card })
+    Ok(SelectedDevice { device, unet_dtype, card })
 }
 
-fn cpu(precision: Precision, why: &str) -> Result<Chosen, DeviceError> {
+fn cpu(precision: Precision, why: &str) -> Result<SelectedDevice, DeviceError> {
     if precision == Precision::F16 {
         return Err(DeviceError::NoF16("The CPU".into()));
     }
     let threads = rayon::current_num_threads();
-    let card = DeviceCard {
+    let card = DeviceInfo {
         name: format!("CPU, {threads} threads"),
         is_gpu: false,
         precision: Precision::F32,
         why: format!("The CPU is used because {why}"),
     };
-    Ok(Chosen { device: Device::flex(), unet_dtype: FloatDType::F32, card })
+    Ok(SelectedDevice { device: Device::flex(), unet_dtype: FloatDType::F32, card })
 }
 
 #[cfg(test)]
@@ -351,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_gpu_that_is_not_trusted_is_named_with_the_reason() {
-        let gpu = AdapterCard {
+        let gpu = AdapterInfo {
             number: None,
             name: "Tide 9000".into(),
             backend: "vulkan".into(),
@@ -361,7 +362,7 @@ mod tests {
             largest_buffer: 2 << 30,
             trouble: Some("Its driver is too old".into()),
         };
-        let software = AdapterCard { kind: AdapterKind::Software, ..gpu.clone() };
+        let software = AdapterInfo { kind: AdapterKind::Software, ..gpu.clone() };
         assert_eq!(troubled(std::slice::from_ref(&software)), None);
         let reason = troubled(&[software, gpu]).expect("a reason");
         assert_eq!(reason, "Tide 9000 cannot be trusted. Its driver is too old");

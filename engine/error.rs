@@ -2,7 +2,7 @@
 
 /// Why sampling ended early.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Halt {
+pub enum EngineError {
     /// Somebody asked for it.
     Stopped,
     /// Memory ran out, in the device's words.
@@ -11,7 +11,7 @@ pub enum Halt {
     Failed(String),
 }
 
-impl Halt {
+impl EngineError {
     /// From what a device says of its trouble: first that there is one, then its cause, then where in the
     /// code, which is nobody's concern.
     pub fn of_device(words: &str) -> Self {
@@ -20,7 +20,7 @@ impl Halt {
         let cause = lines.iter().find(|line| !line.starts_with("An error happened")).or(lines.first());
         let cause: String = cause.map_or("no reason was given", |cause| cause).chars().take(160).collect();
         let lower = lines.join(" ").to_lowercase();
-        if NO_ROOM.iter().any(|sign| lower.contains(sign)) {
+        if OUT_OF_MEMORY_MESSAGES.iter().any(|sign| lower.contains(sign)) {
             return Self::OutOfMemory(cause);
         }
         Self::Failed(format!("The device failed ({cause}). Try again, or use the CPU"))
@@ -28,7 +28,7 @@ impl Halt {
 }
 
 /// How cubecl, wgpu and the drivers say that something does not fit, in lower case.
-const NO_ROOM: [&str; 7] = [
+const OUT_OF_MEMORY_MESSAGES: [&str; 7] = [
     "out of memory",
     "out-of-memory",
     "out of device memory",
@@ -46,18 +46,20 @@ mod tests {
     fn what_a_device_says_of_its_memory_is_told_from_its_other_troubles() {
         let full = "An error happened during execution\nCaused by:\n  out of device memory allocating 9 bytes\n  at x";
         assert_eq!(
-            Halt::of_device(full),
-            Halt::OutOfMemory("out of device memory allocating 9 bytes".into())
+            EngineError::of_device(full),
+            EngineError::OutOfMemory("out of device memory allocating 9 bytes".into())
         );
         for full in
             ["wgpu error: Out of Memory", "Not enough memory left.", "can't allocate buffer of size: 9"]
         {
-            assert_eq!(Halt::of_device(full), Halt::OutOfMemory(full.into()));
+            assert_eq!(EngineError::of_device(full), EngineError::OutOfMemory(full.into()));
         }
         let lost =
             "The device is poisoned\nCaused by:\n  illegal memory access\n\n0: alloc::allocate\n1: allocate";
         for other in [lost, "", "Caused by:", "index out of bounds"] {
-            let Halt::Failed(text) = Halt::of_device(other) else { panic!("{other:?} is no lack of memory") };
+            let EngineError::Failed(text) = EngineError::of_device(other) else {
+                panic!("{other:?} is no lack of memory")
+            };
             assert!(text.starts_with("The device failed (") && !text.contains('\n'), "{text}");
         }
     }

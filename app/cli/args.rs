@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use engine::device::{DeviceChoice, Place, Precision};
+use engine::device::{DeviceChoice, DeviceKind, Precision};
 
 use super::concept_args::ConceptArgs;
 use super::film_args::FilmArgs;
@@ -141,7 +141,7 @@ pub struct ModelArgs {
 pub struct DeviceArgs {
     /// auto, cpu, gpu, or gpu:N as `tidepool devices` numbers them
     #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub device: Place,
+    pub device: DeviceKind,
     /// auto, f32 or f16
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub precision: Precision,

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use engine::images::{Grid, Provenance, replace_png};
-use engine::inspect::attention_maps::spotlight;
+use engine::inspect::attention_maps::mask_by_map;
 use engine::pipeline::StopFlag;
 use engine::pipeline::{Generated, Pipeline};
 
 use super::{Failure, progress};
 
 /// Words in one picture; those after them are left out.
-const MOST_WORDS: usize = 16;
+const MAX_WORDS: usize = 16;
 
 /// Writes the first picture, and beside it the same with a light for each word.
 pub fn write(
@@ -32,7 +32,7 @@ pub fn write(
     let reading = pipeline.words().read(&recipe.prompt, &recipe.text, recipe.steps as usize);
     let text = reading.parts[0].at(0);
     let mut words = text.words(&recipe.prompt);
-    words.truncate(MOST_WORDS);
+    words.truncate(MAX_WORDS);
     let picture = &generated.pictures[0];
     let label =
         |range: &std::ops::Range<usize>| recipe.prompt.get(range.clone()).unwrap_or_default().to_owned();
@@ -41,7 +41,7 @@ pub fn write(
     let mut grid = Grid::new(&columns, &[String::new()], (picture.width, picture.height));
     grid.put(0, 0, picture);
     for (column, (_, tokens)) in (1..).zip(&words) {
-        grid.put(column, 0, &spotlight(picture, &maps.of(tokens.clone()), [maps.height, maps.width]));
+        grid.put(column, 0, &mask_by_map(picture, &maps.of(tokens.clone()), [maps.height, maps.width]));
     }
     let about = Provenance::new(&pipeline.card().name, recipe.of_picture(0));
     replace_png(path, grid.picture(), &about).map_err(Failure::failed)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::concepts::{Concept, Concepts, concept_files_in, read};
+use engine::concepts::{Concept, ConceptSet, concept_files_in, read};
 use engine::pipeline::Pipeline;
 use engine::recipe::Recipe;
 
@@ -18,7 +18,7 @@ pub struct ConceptArgs {
 
 /// The concepts of a command line.
 pub struct Given {
-    pub all: Concepts,
+    pub all: ConceptSet,
     /// Those that were named one by one, so that they are meant to be used.
     single: Vec<Concept>,
     pub remarks: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Given {
 impl Given {
     /// Reads them, so that a broken one is known before a model is opened.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
-        let mut given = Self { all: Concepts::default(), single: Vec::new(), remarks: Vec::new() };
+        let mut given = Self { all: ConceptSet::default(), single: Vec::new(), remarks: Vec::new() };
         for path in paths {
             if !path.is_dir() {
                 let concept = read(path).map_err(Failure::failed)?;
@@ -59,7 +59,7 @@ impl Given {
         for concept in &self.single {
             concept.check_width(pipeline.card().text_width).map_err(Failure::failed)?;
         }
-        pipeline.know(&self.all);
+        pipeline.set_concepts(&self.all);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! `tidepool devices`: the adapters, what each can do, which one is used and why.
 
-use engine::device::{AdapterCard, AdapterKind, DeviceCard, DeviceChoice, adapters, choose};
-use engine::inspect::device_check::{Finding, check};
+use engine::device::{AdapterInfo, AdapterKind, DeviceChoice, DeviceInfo, adapters, choose};
+use engine::inspect::device_check::{Comparison, check};
 use serde_json::json;
 
 use super::args::DevicesArgs;
@@ -35,7 +35,7 @@ pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
 }
 
 /// A row as soon as it is known.
-fn check_in_words(choice: DeviceChoice, used: &DeviceCard) -> Result<(), Failure> {
+fn check_in_words(choice: DeviceChoice, used: &DeviceInfo) -> Result<(), Failure> {
     say(format!("\nTidepool {}, {} against the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
     say(format!("{:<20}{:<6}{:>12}{:>10}{:>10}", "part", "in", "difference", "limit", "seconds"))?;
     let mut printed = Ok(());
@@ -49,14 +49,14 @@ fn check_in_words(choice: DeviceChoice, used: &DeviceCard) -> Result<(), Failure
     verdict(used, &findings)
 }
 
-fn row(finding: &Finding) -> String {
-    let Finding { part, precision, difference, limit, secs } = finding;
+fn row(finding: &Comparison) -> String {
+    let Comparison { part, precision, difference, limit, secs } = finding;
     let wrong = if finding.is_right() { "" } else { "  wrong" };
     let (part, precision) = (part.name(), precision.name());
     format!("{part:<20}{precision:<6}{difference:>12.1e}{limit:>10.0e}{secs:>10.1}{wrong}")
 }
 
-fn verdict(used: &DeviceCard, findings: &[Finding]) -> Result<(), Failure> {
+fn verdict(used: &DeviceInfo, findings: &[Comparison]) -> Result<(), Failure> {
     match findings.iter().filter(|finding| !finding.is_right()).count() {
         0 => Ok(()),
         _ => Err(Failure::failed(format!(
@@ -67,7 +67,7 @@ fn verdict(used: &DeviceCard, findings: &[Finding]) -> Result<(), Failure> {
     }
 }
 
-fn line(adapter: &AdapterCard) -> String {
+fn line(adapter: &AdapterInfo) -> String {
     let number = adapter.number.map_or_else(|| "-".to_owned(), |number| format!("gpu:{number}"));
     let kind = match adapter.kind {
         AdapterKind::Discrete => "discrete",
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_adapter_says_how_it_is_asked_for() {
-        let mut adapter = AdapterCard {
+        let mut adapter = AdapterInfo {
             number: Some(1),
             name: "Tide 9000".to_owned(),
             backend: "vulkan".to_owned(),

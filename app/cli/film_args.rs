@@ -7,9 +7,9 @@ use clap::builder::TypedValueParser;
 use clap::{ArgGroup, Args};
 use engine::diffusion::Film;
 use engine::files::SaveError;
-use engine::images::{FilmFormat, Pixels, Playback, Reel, write_film};
+use engine::images::{Animation, AnimationFormat, Pixels, Playback, write_animation};
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::{Cut, CutError, View};
+use engine::pipeline::animation_export::{AnimationError, AnimationLayout, AnimationOptions};
 use engine::pipeline::{GenerateError, Pipeline};
 
 use super::args::one_of;
@@ -23,11 +23,11 @@ pub struct FilmArgs {
     #[arg(long, value_name = "F")]
     pub film: Option<PathBuf>,
     /// Steps a second, 1 to 50; the finished picture stays for two seconds
-    #[arg(long, value_name = "N", default_value_t = Cut::default().fps, requires = "film", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = AnimationOptions::default().fps, requires = "film", allow_negative_numbers = true)]
     pub film_fps: u32,
     /// What is seen of each step
-    #[arg(long, value_name = "WHAT", default_value = View::default().name(), value_parser = view_parser(), requires = "a film")]
-    pub film_view: View,
+    #[arg(long, value_name = "WHAT", default_value = AnimationLayout::default().name(), value_parser = view_parser(), requires = "a film")]
+    pub film_view: AnimationLayout,
     /// Write step and sigma under each picture
     #[arg(long, requires = "a film")]
     pub film_captions: bool,
@@ -43,8 +43,8 @@ pub struct FilmArgs {
 }
 
 impl FilmArgs {
-    pub fn wish(&self) -> Cut {
-        Cut {
+    pub fn wish(&self) -> AnimationOptions {
+        AnimationOptions {
             view: self.film_view,
             is_full: self.film_full,
             has_captions: self.film_captions,
@@ -61,11 +61,11 @@ impl FilmArgs {
     /// Says which film of so many pictures of a size (width, height) would be too large.
     pub fn check_size(&self, pictures: usize, size: (u32, u32)) -> Result<(), Failure> {
         if let Some(path) = &self.film {
-            let format = FilmFormat::of_path(path).expect("the name was looked at before");
+            let format = AnimationFormat::of_path(path).expect("the name was looked at before");
             let frame = (size.0 * self.film_view.panes() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
-        self.wish().check_room(pictures, size).map_err(Failure::usage)
+        self.wish().check_size(pictures, size).map_err(Failure::usage)
     }
 
     /// The film of one picture of a batch.
@@ -75,14 +75,14 @@ impl FilmArgs {
         film: &Film,
         (index, finished): (usize, &Arc<Pixels>),
         stop: &StopFlag,
-    ) -> Result<Reel, Failure> {
+    ) -> Result<Animation, Failure> {
         let bar = progress::film_bar();
         let cut = pipeline.cut(film, index, Some(finished), &self.wish(), stop, &mut |fraction| {
             progress::set_fraction(&bar, fraction);
         });
         bar.finish_and_clear();
         cut.map_err(|error| match error {
-            CutError::Decode(GenerateError::Stopped) => stopped(),
+            AnimationError::Decode(GenerateError::Stopped) => stopped(),
             error => Failure::failed(error),
         })
     }
@@ -91,18 +91,18 @@ impl FilmArgs {
 /// Writes the film and the contact sheet, as far as they are wanted.
 pub fn write_films(
     [film, contact_sheet]: [Option<&PathBuf>; 2],
-    reel: &Reel,
+    reel: &Animation,
     stop: &StopFlag,
 ) -> Result<(), Failure> {
     if let Some(path) = film {
-        write(path, FilmFormat::of_path(path).expect("the name was looked at before"), reel, stop)?;
+        write(path, AnimationFormat::of_path(path).expect("the name was looked at before"), reel, stop)?;
     }
-    contact_sheet.map_or(Ok(()), |path| write(path, FilmFormat::ContactSheet, reel, stop))
+    contact_sheet.map_or(Ok(()), |path| write(path, AnimationFormat::ContactSheet, reel, stop))
 }
 
-fn write(path: &Path, format: FilmFormat, reel: &Reel, stop: &StopFlag) -> Result<(), Failure> {
+fn write(path: &Path, format: AnimationFormat, reel: &Animation, stop: &StopFlag) -> Result<(), Failure> {
     let bar = progress::film_bar();
-    let written = write_film(path, format, reel, &mut |fraction| {
+    let written = write_animation(path, format, reel, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
         !stop.is_raised()
     });
@@ -118,8 +118,8 @@ fn stopped() -> Failure {
     Failure::failed("Stopped; the pictures are saved, and the film is not")
 }
 
-fn view_parser() -> impl TypedValueParser<Value = View> {
-    one_of(View::ALL.map(|view| (view.name(), view.hint(), view)))
+fn view_parser() -> impl TypedValueParser<Value = AnimationLayout> {
+    one_of(AnimationLayout::ALL.map(|view| (view.name(), view.hint(), view)))
 }
 
 fn playback_parser() -> impl TypedValueParser<Value = Playback> {

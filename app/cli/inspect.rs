@@ -6,7 +6,7 @@ use std::path::Path;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptRef;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::images::{self, FoundRecipe, RecipeOrigin};
 use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
@@ -50,7 +50,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 
 /// Read back from the CPU, where every weight is f32.
 fn digest_of(model: &Path) -> Result<String, Failure> {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
     let pipeline = render::open(&ModelSource::at(model.to_owned()), None, cpu)?;
     pipeline.digest().map_err(Failure::failed)
 }
@@ -177,8 +177,13 @@ fn in_words(found: &Found, shapes: bool) -> String {
             text
         }
         Found::Weights(file) => {
-            let mut text =
-                format!("A {} file: {}\n{}, {} bytes\n", file.kind, file.holds, counts_of(file), file.bytes);
+            let mut text = format!(
+                "A {} file: {}\n{}, {} bytes\n",
+                file.kind,
+                file.still_matches,
+                counts_of(file),
+                file.bytes
+            );
             text.extend(file.concept.as_ref().map(concept_in_words));
             text.extend(file.notes.iter().map(|note| format!("Note: {note}\n")));
             text.extend(shapes.then(|| rows_of(file)));
@@ -186,15 +191,15 @@ fn in_words(found: &Found, shapes: bool) -> String {
         }
         Found::Model(folder) => {
             let mut text =
-                format!("A model folder in diffusers layout: {} ({})\n", folder.holds, folder.class);
+                format!("A model folder in diffusers layout: {} ({})\n", folder.still_matches, folder.class);
             for part in &folder.parts {
                 let size = if part.found { format!("{} bytes", part.bytes) } else { "missing".to_owned() };
                 let counts =
                     part.weights.as_ref().map_or_else(String::new, |file| format!("  {}", counts_of(file)));
                 text += &format!("  {:<14}{:<24}{size}{counts}\n", part.name, part.class);
             }
-            if let Some(hindrance) = &folder.hindrance {
-                text += &format!("Note: it {hindrance}\n");
+            if let Some(unreadable_reason) = &folder.unreadable_reason {
+                text += &format!("Note: it {unreadable_reason}\n");
             }
             for part in folder.parts.iter().filter(|_| shapes) {
                 if let Some(file) = &part.weights {

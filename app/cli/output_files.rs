@@ -3,9 +3,11 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use engine::images::{FilmFormat, Pixels, Provenance, Reel, Trace, replace_png, write_png, write_trace};
+use engine::images::{
+    Animation, AnimationFormat, Pixels, Provenance, Trace, replace_png, write_png, write_trace,
+};
 use engine::pipeline::{Generated, Pipeline};
-use engine::pipeline::{ModelCard, StopFlag};
+use engine::pipeline::{ModelInfo, StopFlag};
 use engine::recipe::Recipe;
 
 use super::Failure;
@@ -82,7 +84,7 @@ impl Files {
             if wanted.iter().any(Option::is_some) {
                 let alone = provenance(card, recipe.of_picture(index as u32), &generated);
                 let made = film.cut(pipeline, &generated.film, (index, finished), stop)?;
-                write_films(wanted, &Reel { provenance: alone, ..made }, stop)?;
+                write_films(wanted, &Animation { provenance: alone, ..made }, stop)?;
             }
         }
         if let Some(path) = &self.trace {
@@ -93,7 +95,7 @@ impl Files {
     }
 }
 
-fn provenance(card: &ModelCard, recipe: Recipe, generated: &Generated) -> Provenance {
+fn provenance(card: &ModelInfo, recipe: Recipe, generated: &Generated) -> Provenance {
     let (concepts, vae) = (generated.concepts.clone(), card.vae.clone());
     Provenance { concepts, vae, ..Provenance::new(&card.name, recipe) }
 }
@@ -129,14 +131,14 @@ fn of_batch(path: &Path, batch: u32) -> Vec<PathBuf> {
 
 /// The same for a film, whose name says what kind it is.
 fn check_film(path: &Path) -> Result<(), Failure> {
-    let format = FilmFormat::of_path(path).ok_or_else(|| {
+    let format = AnimationFormat::of_path(path).ok_or_else(|| {
         Failure::usage(format!(
             "The file of --film must end in .gif, .png or .apng (which plays), .mp4, or / for a folder \
              of numbered pictures: {}",
             path.display()
         ))
     })?;
-    if format != FilmFormat::Sequence {
+    if format != AnimationFormat::Sequence {
         return check_place(path, "--film");
     }
     match fs::read_dir(path).map(|mut inside| inside.next().is_some()) {
@@ -205,7 +207,7 @@ fn free_paths(folder: &Path, batch: u32) -> Vec<PathBuf> {
 
 /// `out.png` as `out-3.png`, and the folder `frames/` as `frames-3/`.
 fn numbered(output: &Path, number: u32) -> PathBuf {
-    let is_folder = FilmFormat::of_path(output) == Some(FilmFormat::Sequence);
+    let is_folder = AnimationFormat::of_path(output) == Some(AnimationFormat::Sequence);
     let stem = if is_folder { output.file_name() } else { output.file_stem() };
     let mut name = stem.unwrap_or_default().to_owned();
     name.push(format!("-{number}"));
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(numbered(Path::new("a.b/fox.v2.PNG"), 3), Path::new("a.b/fox.v2-3.PNG"));
         let folder = numbered(Path::new("a.b/frames.v2/"), 3);
         assert_eq!(folder, Path::new("a.b/frames.v2-3"));
-        assert_eq!(FilmFormat::of_path(&folder), Some(FilmFormat::Sequence));
+        assert_eq!(AnimationFormat::of_path(&folder), Some(AnimationFormat::Sequence));
     }
 
     #[test]

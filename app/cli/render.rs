@@ -10,9 +10,9 @@ use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
 use engine::diffusion::Film;
 use engine::images::{FoundFilm, Provenance, read_trace};
-use engine::memory::low_memory::Thrift;
+use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::{GenerateError, Generated, Pipeline, Progress, Timings};
-use engine::pipeline::{ModelCard, StopFlag};
+use engine::pipeline::{ModelInfo, StopFlag};
 use engine::prompt::Mixed;
 use engine::recipe::{Recipe, RecipeError, Start, strength_of};
 use serde_json::{Value, json};
@@ -206,7 +206,7 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
             remarks.push(format!(
                 "The model reads {} tokens and the {what} has more: it ends before \"{}\"",
                 read.room,
-                beginning(cut, MOST_LETTERS)
+                beginning(cut, MAX_LETTERS)
             ));
         }
         remarks.extend(words.marks(text).iter().filter_map(|mark| mark.warning(text)));
@@ -217,7 +217,7 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
 }
 
 /// Letters that are quoted of what is not read.
-const MOST_LETTERS: usize = 40;
+const MAX_LETTERS: usize = 40;
 
 /// Makes the pictures of a recipe, with a bar.
 fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film, stop: &StopFlag) -> Result<Generated, Failure> {
@@ -271,7 +271,7 @@ pub fn failure(error: GenerateError) -> Failure {
     }
 }
 
-fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) -> Value {
+fn report(card: &ModelInfo, recipe: &Recipe, timings: &Timings, load_secs: f64) -> Value {
     json!({
         "seed": recipe.seed,
         "width": recipe.width,
@@ -287,7 +287,7 @@ fn report(card: &ModelCard, recipe: &Recipe, timings: &Timings, load_secs: f64) 
             "generate_secs": timings.total_secs,
             "load_secs": load_secs,
         },
-        "needed_bytes": card.room.bytes(recipe, Thrift::Generous),
+        "needed_bytes": card.room.bytes(recipe, MemoryMode::Generous),
         "model": card.name,
         "vae": card.vae,
         "device": card.device,

@@ -1,7 +1,7 @@
 //! How a prompt is read, edited and mixed, on the command line.
 
 use clap::Args as ClapArgs;
-use engine::prompt::{EmbeddingEdit, LongPrompt, MixWay, Mixed, Weights};
+use engine::prompt::{EmbeddingEdit, MixMethod, Mixed, PromptOverflow, PromptWeights};
 use engine::recipe::Recipe;
 
 use super::args::one_of;
@@ -19,18 +19,18 @@ pub struct TextArgs {
     #[arg(long, value_name = "PROMPT:W", allow_hyphen_values = true)]
     pub mix: Vec<Mixed>,
     /// How the prompts of a mix meet [default: linear]
-    #[arg(long, value_name = "HOW", value_parser = one_of(MixWay::ALL.map(|it| (it.name(), it.hint(), it))))]
-    pub mix_way: Option<MixWay>,
+    #[arg(long, value_name = "HOW", value_parser = one_of(MixMethod::ALL.map(|it| (it.name(), it.hint(), it))))]
+    pub mix_way: Option<MixMethod>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct ReadingArgs {
     /// Whose weights a prompt is written with [default: a1111]
-    #[arg(long, value_name = "WHOSE", value_parser = one_of(Weights::ALL.map(|it| (it.name(), it.hint(), it))))]
-    pub weights: Option<Weights>,
+    #[arg(long, value_name = "WHOSE", value_parser = one_of(PromptWeights::ALL.map(|it| (it.name(), it.hint(), it))))]
+    pub weights: Option<PromptWeights>,
     /// What becomes of a prompt that is too long for the text encoder [default: chunks]
-    #[arg(long, value_name = "HOW", value_parser = one_of(LongPrompt::ALL.map(|it| (it.name(), it.hint(), it))))]
-    pub long: Option<LongPrompt>,
+    #[arg(long, value_name = "HOW", value_parser = one_of(PromptOverflow::ALL.map(|it| (it.name(), it.hint(), it))))]
+    pub long: Option<PromptOverflow>,
     /// Use the output of the text encoder's layer that is the Nth from its end [default: 1]
     #[arg(long, value_name = "N")]
     pub clip_skip: Option<u32>,

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 use engine::pipeline::Pipeline;
-use engine::prompt::{Chunk, Token, Tokenized, Words};
+use engine::prompt::{Chunk, PromptTokenizer, Token, Tokenized};
 use engine::recipe::Recipe;
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
 }
 
 /// The tokens of the first part, and the parts one by one if AND composes several.
-fn report(words: &Words, parts: &[(f32, Tokenized)]) -> Value {
+fn report(words: &PromptTokenizer, parts: &[(f32, Tokenized)]) -> Value {
     let part = |(weight, text): &(f32, Tokenized)| {
         let tokens: Vec<Value> = text.chunks.iter().flat_map(|chunk| chunk_of(words, chunk)).collect();
         json!({ "weight": decimal(*weight), "chunks": text.chunks.len(), "tokens": tokens, "cut": text.cut })
@@ -67,7 +67,7 @@ fn report(words: &Words, parts: &[(f32, Tokenized)]) -> Value {
 
 /// Begin, the prompt's tokens, end. Their places in the prompt count bytes; begin and end have none of
 /// their own.
-fn chunk_of(words: &Words, chunk: &Chunk) -> Vec<Value> {
+fn chunk_of(words: &PromptTokenizer, chunk: &Chunk) -> Vec<Value> {
     let special = |id: u32, at: usize| json!({ "id": id, "piece": words.piece(id), "start": at, "end": at });
     let from = chunk.tokens.first().map_or(0, |token| token.range.start);
     let to = chunk.tokens.last().map_or(0, |token| token.range.end);
@@ -95,7 +95,7 @@ fn decimal(value: f32) -> Value {
     serde_json::from_str(&value.to_string()).unwrap_or(Value::Null)
 }
 
-fn piece(words: &Words, token: &Token) -> String {
+fn piece(words: &PromptTokenizer, token: &Token) -> String {
     match &token.vector {
         Some((concept, _)) => concept.token.clone(),
         None => words.piece(token.id).unwrap_or_default(),

@@ -18,7 +18,7 @@ pub struct Weights {
     /// "safetensors" or "pickle".
     pub kind: &'static str,
     /// "a Stable Diffusion 1.x model".
-    pub holds: String,
+    pub still_matches: String,
     pub tensors: usize,
     /// Numbers in all tensors together.
     pub parameters: u64,
@@ -65,9 +65,9 @@ pub struct ModelFolder {
     /// The pipeline's class, "StableDiffusionPipeline".
     pub class: String,
     /// "a Stable Diffusion 1.x model".
-    pub holds: String,
+    pub still_matches: String,
     /// Why it cannot be opened, as half a sentence.
-    pub hindrance: Option<String>,
+    pub unreadable_reason: Option<String>,
     pub parts: Vec<Part>,
 }
 
@@ -121,7 +121,7 @@ pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
     };
     Ok(Weights {
         kind: if file.is_pickle() { "pickle" } else { "safetensors" },
-        holds: kind.to_string(),
+        still_matches: kind.to_string(),
         tensors: shapes.len(),
         parameters: shapes.iter().map(numbers).sum(),
         dtypes,
@@ -150,8 +150,8 @@ pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
     let facts = FolderFacts::read(folder);
     Ok(ModelFolder {
         class,
-        holds: facts.kind.to_string(),
-        hindrance: facts.hindrance,
+        still_matches: facts.kind.to_string(),
+        unreadable_reason: facts.unreadable_reason,
         parts: parts.collect(),
     })
 }

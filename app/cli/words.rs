@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use engine::concepts::save;
-use engine::inspect::token::Near;
+use engine::inspect::token::Neighbour;
 use engine::pipeline::Pipeline;
 use engine::prompt::{EmbeddingEdit, Source, TextOptions, token_selection};
 use engine::recipe::Recipe;
@@ -73,9 +73,9 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
     }
     let edited = edited_words(&pipeline, args);
     let nearest = |vector: Vec<f32>| pipeline.nearest_to(vector, args.nearest).map_err(Failure::failed);
-    let nearest: Vec<Vec<Near>> = vectors.into_iter().map(nearest).collect::<Result<_, _>>()?;
+    let nearest: Vec<Vec<Neighbour>> = vectors.into_iter().map(nearest).collect::<Result<_, _>>()?;
     if args.json {
-        let near = |near: &Near| json!({ "id": near.id, "piece": near.piece, "cosine": near.cosine });
+        let near = |near: &Neighbour| json!({ "id": near.id, "piece": near.piece, "cosine": near.cosine });
         let lists = nearest.iter().map(|list| list.iter().map(near).collect::<Vec<_>>()).collect::<Vec<_>>();
         let tokens = token_count(&pipeline, &args.word);
         return say(json!({ "tokens": tokens, "words": edited, "nearest": lists[0], "all": lists }));

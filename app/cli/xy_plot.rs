@@ -6,10 +6,10 @@ use std::time::Instant;
 use clap::Args;
 use engine::images::{Grid, Pixels, Provenance};
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::View;
+use engine::pipeline::animation_export::AnimationLayout;
 use engine::pipeline::{Pipeline, Progress};
 use engine::recipe::Recipe;
-use engine::recipe::xy_plot::{Sheet, Vary};
+use engine::recipe::xy_plot::{Axis, XyPlot};
 use serde_json::json;
 
 use super::args::RenderArgs;
@@ -27,7 +27,7 @@ pub struct SheetArgs {
     /// steps, cfg, seed, strength, mix (the weight of the first --mix) and blend (from the first
     /// to the second word of an --edit)
     #[arg(long, value_name = "cfg=1,4,7.5", required = true, allow_hyphen_values = true)]
-    pub vary: Vec<Vary>,
+    pub vary: Vec<Axis>,
     #[command(flatten)]
     pub render: RenderArgs,
 }
@@ -37,7 +37,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     refuse_what_is_of_one_picture(args)?;
     args.film.check()?;
     let anew = Recipe { seed: random_seed(), ..Recipe::default() };
-    let mut sheet = Sheet::new(recipe_of(args, anew)?, vary.clone()).map_err(Failure::usage)?;
+    let mut sheet = XyPlot::new(recipe_of(args, anew)?, vary.clone()).map_err(Failure::usage)?;
     let files = Files::plan(args, 1)?;
 
     let concepts = Given::read(&args.concepts.concepts)?;
@@ -74,7 +74,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
             "path": path.to_string(),
             "film": files.films.first().map(|film| film.display().to_string()),
             "columns": sheet.columns(),
-            "rows": sheet.down.as_ref().map(Vary::labels),
+            "rows": sheet.down.as_ref().map(Axis::labels),
             "vary": sheet.sides().map(ToString::to_string).collect::<Vec<_>>(),
             "width": grid.picture().width,
             "height": grid.picture().height,
@@ -99,7 +99,7 @@ fn refuse_what_is_of_one_picture(args: &RenderArgs) -> Result<(), Failure> {
     let given = [
         ("--attention", args.attention.is_some()),
         ("--contact-sheet", args.film.contact_sheet.is_some()),
-        ("--film-view", args.film.film_view != View::default()),
+        ("--film-view", args.film.film_view != AnimationLayout::default()),
         ("--film-full", args.film.film_full),
         ("--trace", args.trace.is_some()),
         ("--continue", args.go_on.is_some()),
@@ -120,7 +120,7 @@ struct Made {
     notes: Vec<String>,
 }
 
-fn make(pipeline: &Pipeline, sheet: &Sheet, stop: &StopFlag) -> Result<Made, Failure> {
+fn make(pipeline: &Pipeline, sheet: &XyPlot, stop: &StopFlag) -> Result<Made, Failure> {
     let size = (sheet.recipe.width, sheet.recipe.height);
     let mut grid = Grid::new(&sheet.columns(), &sheet.rows(), size);
     let (card, vary) = (pipeline.card(), sheet.sides().cloned().collect());

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use engine::checkpoint::ModelSource;
 use engine::concepts::{Concept, ConceptRef};
 use engine::diffusion::StepView;
-use engine::images::{FilmFormat, FoundRecipe, Pixels};
+use engine::images::{AnimationFormat, FoundRecipe, Pixels};
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::Cut;
-use engine::prompt::{Anchor, EmbeddingEdit};
+use engine::pipeline::animation_export::AnimationOptions;
+use engine::prompt::{EmbeddingEdit, TokenSelector};
 use engine::recipe::Recipe;
 use engine::session::{Event, JobId, Request};
 
@@ -61,7 +61,7 @@ pub enum Command {
     Branch(BranchWish),
     Sheet(SheetWish),
     Words(WordsWish),
-    Attend(AttendWish),
+    ComputeAttentionMaps(AttendWish),
     Convert(ConversionWish),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
@@ -84,7 +84,7 @@ pub enum Command {
     },
     View(ViewWish),
     Look(LookWish),
-    Lesson(LessonWish),
+    Linspace(LessonWish),
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,
@@ -172,7 +172,7 @@ pub enum SheetWish {
     /// Something else differs there, with the values one would compare first.
     Vary {
         down: bool,
-        /// One of [`engine::recipe::xy_plot::Vary::NAMES`].
+        /// One of [`engine::recipe::xy_plot::Axis::NAMES`].
         name: &'static str,
     },
     Across(Side),
@@ -188,7 +188,7 @@ pub enum SheetWish {
 #[derive(Clone, Debug, PartialEq)]
 pub enum WordsWish {
     /// The token that is looked at, if any.
-    Choose(Option<Anchor>),
+    Choose(Option<TokenSelector>),
     /// A slider or a field is let go: what comes next is undone by itself.
     LetGo,
     /// What edits put in the place of their words, as a concept.
@@ -229,7 +229,7 @@ pub enum ExportWish {
     Show(bool),
     /// The same of the sheet.
     ShowOfSheet(bool),
-    Choose(FilmFormat, Cut),
+    Choose(AnimationFormat, AnimationOptions),
     /// Asks where to.
     Start,
     Cancel,
@@ -268,7 +268,7 @@ pub enum Effect {
     PickOutputFolder,
     /// Ask for the name of a film; `name` is a proposal without an ending.
     PickFilm {
-        format: FilmFormat,
+        format: AnimationFormat,
         name: String,
         folder: PathBuf,
     },

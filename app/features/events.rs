@@ -24,7 +24,7 @@ impl AppState {
             News::Engine(Event::Model(event)) => return self.receive_model(event),
             News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
             News::Engine(Event::Looked { id, seen }) => return self.receive_look(id, seen),
-            News::Engine(Event::Attended { job, event }) => self.receive_attended(job, event),
+            News::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
             News::Engine(Event::Warning { text }) => self.warning = Some(text),
             News::Saved(files) => {
                 self.problems.clear(Place::Output);

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
-use engine::concepts::Concepts;
+use engine::concepts::ConceptSet;
 use engine::diffusion::ScheduleOptions;
 use engine::images::Pixels;
-use engine::pipeline::{ModelCard, StopFlag};
-use engine::prompt::Words;
+use engine::pipeline::{ModelInfo, StopFlag};
+use engine::prompt::PromptTokenizer;
 use engine::recipe::{Recipe, RecipeError, Start};
 
 use crate::features::attention::AttentionDesk;
@@ -39,11 +39,11 @@ pub struct AppState {
     /// What is the same at the next start, but for the recipe: [`Self::to_remember`].
     pub settings: Settings,
     pub model: Model,
-    pub concepts: Concepts,
+    pub concepts: ConceptSet,
     /// Files that were to be concepts, each with the sentence that says why it is none.
     pub refused_concepts: BTreeMap<PathBuf, String>,
     /// What the last model read, concepts among it.
-    pub words: Option<Words>,
+    pub words: Option<PromptTokenizer>,
     /// The prompts as they are read, once there is a model to read them.
     pub prompt: Option<Arc<ReadPrompt>>,
     pub negative_prompt: Option<Arc<ReadPrompt>>,
@@ -89,7 +89,7 @@ pub struct AppState {
 #[derive(Clone, Debug)]
 pub enum Model {
     Opening { name: String, fraction: f32 },
-    Open(Box<ModelCard>),
+    Open(Box<ModelInfo>),
     Missing,
 }
 
@@ -122,7 +122,7 @@ impl AppState {
             recipe: settings.last_recipe.clone(),
             settings,
             model: Model::Missing,
-            concepts: Concepts::default(),
+            concepts: ConceptSet::default(),
             refused_concepts: BTreeMap::new(),
             words: None,
             prompt: None,
@@ -172,7 +172,7 @@ impl AppState {
         Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
     }
 
-    pub fn card(&self) -> Option<&ModelCard> {
+    pub fn card(&self) -> Option<&ModelInfo> {
         match &self.model {
             Model::Open(card) => Some(card),
             _ => None,
@@ -250,9 +250,9 @@ impl AppState {
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
             Command::Download(wish) => return self.handle_download(wish),
             Command::Branch(wish) => return self.handle_branch(wish),
-            Command::Words(wish) => self.handle_words(wish),
+            Command::PromptTokenizer(wish) => self.handle_words(wish),
             Command::Sheet(wish) => return self.handle_sheet(wish),
-            Command::Attend(wish) => return self.handle_attend(wish),
+            Command::ComputeAttentionMaps(wish) => return self.handle_attend(wish),
             Command::Convert(wish) => return self.handle_conversion(wish),
             Command::OpenModel(source) => return self.open_model(source),
             Command::Library(wish) => return self.handle_library(wish),
@@ -269,7 +269,7 @@ impl AppState {
             Command::Tick { now } => self.tick(now),
             Command::View(wish) => return self.handle_view(wish),
             Command::Look(wish) => self.handle_look(wish),
-            Command::Lesson(wish) => return self.handle_lesson(wish),
+            Command::Linspace(wish) => return self.handle_lesson(wish),
             Command::ShowPicture(picture) => self.film.picture = picture,
             Command::CopyPicture => {
                 let picture = self.film.picture.unwrap_or(0);

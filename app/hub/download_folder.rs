@@ -14,7 +14,7 @@ use super::{FetchError, Plan};
 const NOTE: &str = "download.json";
 const LOCK: &str = "download.lock";
 /// Larger than any note; a file beyond it is something else.
-const LARGEST_NOTE: u64 = 1 << 20;
+const MAX_NOTE: u64 = 1 << 20;
 
 /// A download that was left in the middle.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +121,7 @@ pub fn discard(target: &Path) -> Result<(), FetchError> {
 /// The plan that a folder was begun with, if it has one that can be meant.
 fn note_in(folder: &Path) -> Option<Plan> {
     let note = folder.join(NOTE);
-    let is_note = fs::metadata(&note).is_ok_and(|about| about.is_file() && about.len() <= LARGEST_NOTE);
+    let is_note = fs::metadata(&note).is_ok_and(|about| about.is_file() && about.len() <= MAX_NOTE);
     let plan: Plan = serde_json::from_slice(&is_note.then(|| fs::read(&note).ok()).flatten()?).ok()?;
     plan.is_sound().then_some(plan)
 }

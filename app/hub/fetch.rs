@@ -14,7 +14,7 @@ use super::retry::{Doing, Persistence, Progress, Trouble, Watch};
 use super::{Digest, FetchError, Form, Plan, Repository, Wanted, Wish};
 
 /// A repository of ten thousand files is described in less.
-const LONGEST_LISTING: usize = 16 << 20;
+const MAX_LISTING: usize = 16 << 20;
 /// Left free on the disk, for everybody else.
 const SPARE: u64 = 64 << 20;
 
@@ -33,7 +33,7 @@ impl Hub {
         let path =
             format!("api/models/{repository}/revision/{}?blobs=true", percent_encoded(revision, false));
         let json = self.persist(&path, repository.to_string(), &mut watch, |answer, watch| {
-            let whole = answer.whole(LONGEST_LISTING, watch)?;
+            let whole = answer.whole(MAX_LISTING, watch)?;
             let too_long = || FetchError::Nonsense("it has no end".into(), repository.to_string()).into();
             whole.ok_or_else(too_long)
         });
@@ -77,7 +77,7 @@ impl Hub {
         if is_complete(target, plan) {
             return Ok(opened(target.to_owned()));
         }
-        self.check_room(plan, target)?;
+        self.check_size(plan, target)?;
         let filling = Filling::claim(target, plan)?;
         let mut watch = Watch::new(plan.bytes(), tell);
         for wanted in &plan.files {
@@ -95,7 +95,7 @@ impl Hub {
         (needed, (self.free_space)(there))
     }
 
-    fn check_room(&self, plan: &Plan, target: &Path) -> Result<(), FetchError> {
+    fn check_size(&self, plan: &Plan, target: &Path) -> Result<(), FetchError> {
         match self.room(plan, target) {
             (needed, Some(free)) if free < needed.saturating_add(SPARE) => Err(FetchError::NoRoom {
                 needed: in_words(needed.saturating_add(SPARE)),

@@ -73,7 +73,7 @@ enum Bit {
 
 /// Read at once: enough to be quick, little enough to be counted often.
 const CHUNK: usize = 128 << 10;
-const MOST_REDIRECTS: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 
 impl Hub {
     pub fn new(access: Access, patience: Patience) -> Self {
@@ -155,7 +155,7 @@ impl Hub {
     fn follow(&self, question: &Question) -> Result<(Head, Response<ureq::Body>), Trouble> {
         let mut address = question.address.clone();
         let mut linked = (None, None);
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let response = self.call(question, &address)?;
             let headers = response.headers();
             let sha256 = text(headers, "x-linked-etag").map(untagged).filter(|tag| is_hex(tag, 64));

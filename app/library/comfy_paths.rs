@@ -13,7 +13,7 @@ use granit_parser::{Event, Parser, ScanError};
 use super::layout::Role;
 
 /// A file of paths is a page or two.
-const LARGEST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The places it names for models and concepts; `Err` is a sentence with the path.
 pub fn read(file: &Path) -> Result<Vec<(PathBuf, Role)>, String> {
@@ -21,7 +21,7 @@ pub fn read(file: &Path) -> Result<Vec<(PathBuf, Role)>, String> {
         |cause: String| format!("The file of model paths makes no sense ({cause}): {}", file.display());
     let mut text = String::new();
     fs::File::open(file)
-        .and_then(|file| file.take(LARGEST).read_to_string(&mut text))
+        .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
         .map_err(|error| refused(error.to_string()))?;
     let settings = settings_in(&text).map_err(|error| refused(error.to_string()))?;
     let beside = file.parent().unwrap_or(Path::new(""));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
+use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 use serde::Serialize;
 
 /// Hex digits by which people know a model; A1111 shows as many.
@@ -19,7 +19,7 @@ pub struct Entry {
     /// All its files, on the disk.
     pub bytes: u64,
     /// What most of its numbers are, if that is of a kind that Tidepool reads.
-    pub precision: Option<TensorKind>,
+    pub precision: Option<TensorDtype>,
     /// Of its weights; of a folder, of its UNet's.
     pub sha256: Option<String>,
     /// The folder that was looked through.
@@ -74,9 +74,9 @@ impl Entry {
 
     pub fn precision_label(&self) -> &'static str {
         match self.precision {
-            Some(TensorKind::F16) => "f16",
-            Some(TensorKind::BF16) => "bf16",
-            Some(TensorKind::F32) => "f32",
+            Some(TensorDtype::F16) => "f16",
+            Some(TensorDtype::BF16) => "bf16",
+            Some(TensorDtype::F32) => "f32",
             None => "",
         }
     }

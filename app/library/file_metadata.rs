@@ -4,19 +4,19 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{OpenError, TensorKind, WeightFile, WeightKind, kind_of, weights_of_part};
+use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, kind_of, weights_of_part};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// No configuration is longer.
-const LARGEST_CONFIG: u64 = 1 << 20;
+const MAX_CONFIG: u64 = 1 << 20;
 
 /// What the header of a weight file tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     pub kind: WeightKind,
     /// Of most of its bytes.
-    pub precision: Option<TensorKind>,
+    pub precision: Option<TensorDtype>,
     pub is_pickle: bool,
     /// The files beside it that hold the weights, if it is the index of several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -31,7 +31,7 @@ impl Facts {
             let names = file.names().filter(|name| file.kind(name) == precision);
             names.map(|name| file.byte_len(name)).sum()
         };
-        let known = [None, Some(TensorKind::F16), Some(TensorKind::BF16), Some(TensorKind::F32)];
+        let known = [None, Some(TensorDtype::F16), Some(TensorDtype::BF16), Some(TensorDtype::F32)];
         let shards = file.files().into_iter().filter(|shard| *shard != path);
         Ok(Self {
             kind: kind_of(&file),
@@ -59,7 +59,7 @@ pub struct FolderFacts {
     /// Of all files in it.
     pub bytes: u64,
     /// Why it cannot be opened, as half a sentence: of a class of its own, or incomplete.
-    pub hindrance: Option<String>,
+    pub unreadable_reason: Option<String>,
 }
 
 /// The pipelines of diffusers that are told from their class alone.
@@ -100,12 +100,12 @@ impl FolderFacts {
         };
         let missing =
             ["unet", "vae", "text_encoder"].into_iter().find(|part| weights_of_part(folder, part).is_none());
-        let hindrance = match (by_class, missing) {
+        let unreadable_reason = match (by_class, missing) {
             (None, _) => Some(format!("is a {class}")),
             (Some(_), Some(part)) => Some(format!("is incomplete: there are no weights in {part}")),
             _ => None,
         };
-        Self { kind, unet: weights_of_part(folder, "unet"), bytes: bytes_below(folder), hindrance }
+        Self { kind, unet: weights_of_part(folder, "unet"), bytes: bytes_below(folder), unreadable_reason }
     }
 }
 
@@ -114,7 +114,7 @@ fn config(path: &Path) -> Option<Value> {
         return None;
     }
     let mut json = Vec::new();
-    fs::File::open(path).ok()?.take(LARGEST_CONFIG).read_to_end(&mut json).ok()?;
+    fs::File::open(path).ok()?.take(MAX_CONFIG).read_to_end(&mut json).ok()?;
     serde_json::from_slice(&json).ok()
 }
 

@@ -12,12 +12,12 @@ pub enum Found<'a> {
 }
 
 /// So few digits would be some word's first letters.
-const SHORTEST_HASH: usize = 4;
+const MIN_HASH_LEN: usize = 4;
 
 /// Finds the entry that is called so: by its whole name, else without regard to case, folder and ending,
 /// else by the first digits of its hash.
 pub fn find<'a>(entries: &'a [Entry], wanted: &str) -> Found<'a> {
-    let is_hash = wanted.len() >= SHORTEST_HASH && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hash = wanted.len() >= MIN_HASH_LEN && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     let hash = wanted.to_lowercase();
     let by_name = |entry: &Entry| entry.name == wanted;
     let loosely = |entry: &Entry| {

@@ -10,9 +10,9 @@ use super::hub_cache;
 use crate::window::tasks::is_model_file;
 
 /// Folders within folders; programs sort models three or four deep.
-const DEEPEST: usize = 12;
+const MAX_DEPTH: usize = 12;
 /// Files and folders looked at. A disk of models has a few thousand; a home folder has more.
-const MOST: usize = 200_000;
+const MAX: usize = 200_000;
 
 /// What lies below a folder.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub struct Walked {
 pub fn walk(root: &Path, go_on: &mut dyn FnMut() -> bool) -> Walked {
     let mut walked = Walked::default();
     let mut seen = HashSet::new();
-    let mut walk = WalkDir::new(root).follow_links(true).max_depth(DEEPEST).sort_by_file_name().into_iter();
+    let mut walk = WalkDir::new(root).follow_links(true).max_depth(MAX_DEPTH).sort_by_file_name().into_iter();
     let mut count = 0;
     while let Some(entry) = walk.next() {
         if !go_on() {
@@ -41,14 +41,14 @@ pub fn walk(root: &Path, go_on: &mut dyn FnMut() -> bool) -> Walked {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                walked.problem = walked.problem.or_else(|| hindrance(&error, root));
+                walked.problem = walked.problem.or_else(|| unreadable_reason(&error, root));
                 continue;
             }
         };
         count += 1;
-        if count > MOST {
+        if count > MAX {
             walked.problem = Some(format!(
-                "Only the first {MOST} files were looked at. Add a folder nearer to the models: {}",
+                "Only the first {MAX} files were looked at. Add a folder nearer to the models: {}",
                 root.display()
             ));
             break;
@@ -96,7 +96,7 @@ fn is_whole(path: &Path) -> bool {
 }
 
 /// What of an error the user should know: not of a circle, nor of a link to nowhere.
-fn hindrance(error: &walkdir::Error, root: &Path) -> Option<String> {
+fn unreadable_reason(error: &walkdir::Error, root: &Path) -> Option<String> {
     let cause = error.io_error()?;
     let path = error.path().unwrap_or(root);
     match cause.kind() {

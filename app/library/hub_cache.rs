@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A commit's name is 40 letters.
-const LONGEST_REVISION: u64 = 1024;
+const MAX_REVISION: u64 = 1024;
 
 /// Where this machine's cache is, if it has one. `variable` answers for the environment.
 pub fn hub_cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -30,7 +30,7 @@ pub fn name_of(folder: &Path) -> Option<String> {
 pub fn snapshot_of(repository: &Path) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let main = repository.join("refs/main");
-    let is_short = fs::metadata(&main).is_ok_and(|about| about.is_file() && about.len() < LONGEST_REVISION);
+    let is_short = fs::metadata(&main).is_ok_and(|about| about.is_file() && about.len() < MAX_REVISION);
     let main = is_short.then(|| fs::read_to_string(main).ok()).flatten();
     let main = main.map(|main| snapshots.join(main.trim()));
     // What the file says must not lead out of the cache.

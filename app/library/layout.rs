@@ -137,8 +137,8 @@ fn child(folder: &Path, name: &str) -> Option<PathBuf> {
 
 fn holds_repositories(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.take(MOST_LOOKED_AT).any(|entry| super::hub_cache::name_of(&entry.path()).is_some())
+    entries.take(MAX_LOOKED_AT).any(|entry| super::hub_cache::name_of(&entry.path()).is_some())
 }
 
 /// More than any cache has beside its models.
-const MOST_LOOKED_AT: usize = 10_000;
+const MAX_LOOKED_AT: usize = 10_000;

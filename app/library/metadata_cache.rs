@@ -19,8 +19,8 @@ use super::Facts;
 
 const FILE_NAME: &str = "library.json";
 /// 20,000 notes of a long path each.
-const LARGEST: u64 = 32 << 20;
-const MOST: usize = 20_000;
+const MAX_BYTES: u64 = 32 << 20;
+const MAX_FILES: usize = 20_000;
 const SAVED_EVERY: Duration = Duration::from_secs(5);
 /// Bytes hashed at a time: some milliseconds.
 const PIECE: usize = 1 << 20;
@@ -62,7 +62,7 @@ impl Notes {
         let path = folder.join(FILE_NAME);
         let read = || -> io::Result<Self> {
             let mut json = Vec::new();
-            File::open(&path)?.take(LARGEST).read_to_end(&mut json)?;
+            File::open(&path)?.take(MAX_BYTES).read_to_end(&mut json)?;
             Ok(serde_json::from_slice(&json)?)
         };
         let mut notes = read().unwrap_or_default();
@@ -147,7 +147,7 @@ impl Notes {
     fn note_mut(&mut self, files: &[PathBuf], stamp: Option<Stamp>) -> Option<&mut Note> {
         let (key, stamp) = (files.first()?.to_str()?, stamp?);
         self.is_changed = true;
-        if self.files.len() >= MOST && !self.files.contains_key(key) {
+        if self.files.len() >= MAX_FILES && !self.files.contains_key(key) {
             self.files.retain(|path, _| Path::new(path).exists());
         }
         let fresh = || Note { stamp, facts: None, sha256: None };

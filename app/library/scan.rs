@@ -105,12 +105,13 @@ impl Scan<'_> {
             return;
         }
         let facts = FolderFacts::read(path);
-        if facts.hindrance.is_some() && shelf.repository.is_some() {
+        if facts.unreadable_reason.is_some() && shelf.repository.is_some() {
             return;
         }
         let unet = facts.unet.and_then(|unet| Some((self.notes.facts_of(&unet).ok()?, unet)));
         let hashed = unet.as_ref().map(|(facts, unet)| facts.weight_files(unet)).unwrap_or_default();
-        let hindrance = facts.hindrance.map(|what| format!("This {what}; Tidepool reads SD 1.x and 2.x"));
+        let unreadable_reason =
+            facts.unreadable_reason.map(|what| format!("This {what}; Tidepool reads SD 1.x and 2.x"));
         self.catalogue.entries.push(Entry {
             name: name_of(shelf, path, &path.file_name().unwrap_or_default().to_string_lossy()),
             source: ModelSource::Folder(path.to_owned()),
@@ -120,7 +121,7 @@ impl Scan<'_> {
             precision: unet.and_then(|(facts, _)| facts.precision),
             sha256: self.notes.sha256(&hashed),
             from: shelf.from.to_owned(),
-            refusal: hindrance.or_else(|| refusal_of(facts.kind)),
+            refusal: unreadable_reason.or_else(|| refusal_of(facts.kind)),
             hashed,
         });
     }

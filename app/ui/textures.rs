@@ -36,7 +36,7 @@ struct Entry {
 }
 
 impl Textures {
-    const MOST_BYTES: usize = 160 << 20;
+    const MAX_BYTES: usize = 160 << 20;
 
     /// The texture of a picture, sent now if it was not yet.
     pub fn get(&mut self, ctx: &egui::Context, pixels: &Arc<Pixels>, purpose: Use) -> TextureHandle {
@@ -61,7 +61,7 @@ impl Textures {
     }
 
     fn forget_oldest(&mut self) {
-        while self.bytes > Self::MOST_BYTES && self.entries.len() > 1 {
+        while self.bytes > Self::MAX_BYTES && self.entries.len() > 1 {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.last_used);
             let Some(key) = oldest.map(|(&key, _)| key) else { return };
             if let Some(entry) = self.entries.remove(&key) {

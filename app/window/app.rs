@@ -132,7 +132,7 @@ impl TidepoolApp {
         let remembers = match &command {
             Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) => true,
             Command::Library(wish) => !matches!(wish, LibraryWish::Search(_)),
-            Command::Lesson(wish) => !matches!(wish, LessonWish::Strength(_)),
+            Command::Linspace(wish) => !matches!(wish, LessonWish::Strength(_)),
             _ => false,
         };
         let effects = self.state.handle(command);

@@ -23,7 +23,7 @@ pub struct WindowError {
 }
 
 /// The smallest window that everything still fits in, points.
-const SMALLEST: [f32; 2] = [960.0, 600.0];
+const MIN_SIZE: [f32; 2] = [960.0, 600.0];
 
 const ICON: &[u8] = include_bytes!("../../assets/icon/tidepool.png");
 
@@ -61,7 +61,7 @@ fn viewport(window: &WindowLayout) -> ViewportBuilder {
         .with_title("Tidepool")
         .with_app_id("tidepool")
         .with_inner_size(window.size)
-        .with_min_inner_size(SMALLEST)
+        .with_min_inner_size(MIN_SIZE)
         .with_maximized(window.maximized)
         .with_drag_and_drop(true);
     match eframe::icon_data::from_png_bytes(ICON) {

@@ -136,7 +136,7 @@ fn contents_ui(
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),
-            Tab::Lesson => lesson_ui(ui, state, recipe, curves, textures, commands),
+            Tab::Linspace => lesson_ui(ui, state, recipe, curves, textures, commands),
         });
     });
 }

@@ -1,7 +1,7 @@
 //! The bar at the bottom: what goes on, on which device, in how much memory, and what was saved.
 
 use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
-use engine::memory::low_memory::Thrift;
+use engine::memory::low_memory::MemoryMode;
 
 use crate::features::command::Command;
 use crate::features::generate::run::Phase;
@@ -37,7 +37,7 @@ fn about_memory(state: &AppState) -> String {
     let Some(card) = state.card() else {
         return "Memory of this program".to_owned();
     };
-    let needed = size_in_words(card.room.bytes(&state.recipe, Thrift::Generous));
+    let needed = size_in_words(card.room.bytes(&state.recipe, MemoryMode::Generous));
     format!("Memory of this program. The next run takes about {needed} more, or less in smaller pieces")
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::checkpoint::ModelSource;
 use engine::concepts;
 use engine::concepts::{CONCEPT_FILES, ConceptError, is_concept_file};
-use engine::images::{FilmFormat, Pixels, Provenance, load, read_recipe, replace_png};
+use engine::images::{AnimationFormat, Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
 use crate::features::command::{Dropped, DroppedContents, Effect, News};
@@ -110,7 +110,7 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<News> {
     })
 }
 
-fn pick_film(format: FilmFormat, name: &str, folder: &Path) -> Option<PathBuf> {
+fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathBuf> {
     let dialog = rfd::FileDialog::new().set_title("Export the film").set_directory(folder);
     match format.extension() {
         Some(ending) => {
@@ -188,8 +188,8 @@ fn concept_or_model(path: &Path) -> DroppedContents {
 
 /// True for names and sizes that concepts have; models are larger by far.
 pub fn may_be_concept(path: &Path) -> bool {
-    const LARGEST_CONCEPT: u64 = 16 << 20;
-    let is_small = |path| std::fs::metadata(path).is_ok_and(|about| about.len() <= LARGEST_CONCEPT);
+    const MAX_CONCEPT: u64 = 16 << 20;
+    let is_small = |path| std::fs::metadata(path).is_ok_and(|about| about.len() <= MAX_CONCEPT);
     is_concept_file(path) && is_small(path)
 }
 

@@ -80,7 +80,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, built_in) {
             commands.push(Command::OpenModel(ModelSource::BuiltIn));
         }
-        for source in state.settings.recent_models.iter().take(MOST_RECENT) {
+        for source in state.settings.recent_models.iter().take(MAX_RECENT) {
             let (ModelSource::Folder(path) | ModelSource::File(path)) = source else { continue };
             let chosen = *source == state.settings.model;
             let (label, hint) = (name_of(state, source), path.display().to_string());
@@ -112,7 +112,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 /// So many of the models opened last are in the menu.
-const MOST_RECENT: usize = 6;
+const MAX_RECENT: usize = 6;
 
 /// As the library calls it, if it knows it.
 fn name_of(state: &AppState, source: &ModelSource) -> String {

@@ -12,27 +12,27 @@ use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, built_in};
 
 /// Larger than any configuration or vocabulary; a file beyond it is something else.
-const LARGEST_TEXT: u64 = 32 << 20;
+const MAX_TEXT: u64 = 32 << 20;
 
 /// What the weights of a part are called, before variant and extension.
 #[derive(Clone, Copy)]
-pub(super) struct Stems {
+pub(super) struct FileStems {
     safetensors: &'static str,
     pickle: &'static str,
 }
 
-pub(super) const DIFFUSERS: Stems =
-    Stems { safetensors: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
-pub(super) const TRANSFORMERS: Stems = Stems { safetensors: "model", pickle: "pytorch_model" };
+pub(super) const DIFFUSERS: FileStems =
+    FileStems { safetensors: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
+pub(super) const TRANSFORMERS: FileStems = FileStems { safetensors: "model", pickle: "pytorch_model" };
 
 /// Of these, what is nearest to the whole comes first.
 const VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema"];
 
-pub(super) struct Files<'a> {
+pub(super) struct ComponentFiles<'a> {
     source: &'a ModelSource,
 }
 
-impl<'a> Files<'a> {
+impl<'a> ComponentFiles<'a> {
     pub fn new(source: &'a ModelSource) -> Self {
         Self { source }
     }
@@ -58,7 +58,7 @@ impl<'a> Files<'a> {
                 return Err(std::io::Error::other("it is no regular file"));
             }
             let mut bytes = Vec::new();
-            file.take(LARGEST_TEXT).read_to_end(&mut bytes)?;
+            file.take(MAX_TEXT).read_to_end(&mut bytes)?;
             Ok(Cow::Owned(bytes))
         };
         read().map_err(|error| OpenError::Unreadable(error, path.clone()))
@@ -66,7 +66,7 @@ impl<'a> Files<'a> {
 
     /// The weights of a part, under the first of the names that they have been seen under: with or
     /// without a variant, in one file or in several with an index, safetensors before pickles.
-    pub fn weights(&self, part: &str, stems: Stems) -> Result<WeightFile, OpenError> {
+    pub fn weights(&self, part: &str, stems: FileStems) -> Result<WeightFile, OpenError> {
         let plain = format!("{}.safetensors", stems.safetensors);
         let ModelSource::Folder(folder) = self.source else {
             let name = format!("{part}/{plain}");
@@ -120,7 +120,7 @@ pub fn weights_of_part(model: &Path, part: &str) -> Option<PathBuf> {
     [DIFFUSERS, TRANSFORMERS].into_iter().find_map(|stems| first_of(&folder, stems))
 }
 
-fn first_of(folder: &Path, stems: Stems) -> Option<PathBuf> {
+fn first_of(folder: &Path, stems: FileStems) -> Option<PathBuf> {
     let names = [(stems.safetensors, "safetensors"), (stems.pickle, "bin")].into_iter().flat_map(
         |(stem, extension)| {
             VARIANTS.into_iter().flat_map(move |variant| {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::OpenError;
-use super::component_files::Files;
+use super::component_files::ComponentFiles;
 use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
@@ -88,7 +88,7 @@ const MUST_BE_ABSENT: [&str; 6] = [
 ];
 
 impl ModelConfig {
-    pub(super) fn read(files: &Files<'_>) -> Result<Self, OpenError> {
+    pub(super) fn read(files: &ComponentFiles<'_>) -> Result<Self, OpenError> {
         let index: ModelIndex = match files.read("model_index.json") {
             Ok(bytes) => parse(files, "model_index.json", &bytes)?,
             Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -158,7 +158,7 @@ impl ModelConfig {
         self.scheduler.prediction().expect("a model that predicts something else is not opened")
     }
 
-    pub(super) fn check(&self, files: &Files<'_>) -> Result<(), OpenError> {
+    pub(super) fn check(&self, files: &ComponentFiles<'_>) -> Result<(), OpenError> {
         let refuse = |what: String, file: &str| Err(OpenError::Unsupported(what, files.path(file)));
         if let Err(what) = self.unet.check() {
             return refuse(what, "unet/config.json");
@@ -195,7 +195,7 @@ impl ModelConfig {
             Some(_) => {}
         }
         let is_bounded = (2..=100_000).contains(&scheduler.num_train_timesteps);
-        if !is_bounded || !scheduler.noise_schedule().is_sound() {
+        if !is_bounded || !scheduler.noise_schedule().is_finite_and_nonzero() {
             return Err(OpenError::BadConfig(
                 "betas or training steps out of range".into(),
                 files.path(file),
@@ -205,11 +205,11 @@ impl ModelConfig {
     }
 }
 
-fn read<T: DeserializeOwned>(files: &Files<'_>, file: &str) -> Result<T, OpenError> {
+fn read<T: DeserializeOwned>(files: &ComponentFiles<'_>, file: &str) -> Result<T, OpenError> {
     parse(files, file, &files.read(file)?)
 }
 
-fn parse<T: DeserializeOwned>(files: &Files<'_>, file: &str, bytes: &[u8]) -> Result<T, OpenError> {
+fn parse<T: DeserializeOwned>(files: &ComponentFiles<'_>, file: &str, bytes: &[u8]) -> Result<T, OpenError> {
     serde_json::from_slice(bytes).map_err(|error| OpenError::BadConfig(error.to_string(), files.path(file)))
 }
 

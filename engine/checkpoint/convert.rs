@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::OpenError;
-use super::formats::safetensors::LARGEST_HEADER;
+use super::formats::safetensors::MAX_HEADER;
 use super::formats::torch::{Tensor, TorchFile};
 use super::weight_file::WeightFile;
 use crate::files::SaveError;
@@ -116,7 +116,7 @@ fn header_of(order: &[(&str, &Tensor)]) -> Result<Vec<u8>, String> {
     }
     let mut header = serde_json::to_vec(&entries).map_err(|error| error.to_string())?;
     header.resize(header.len().next_multiple_of(8), b' ');
-    match header.len() as u64 <= LARGEST_HEADER {
+    match header.len() as u64 <= MAX_HEADER {
         true => Ok(header),
         false => Err("its tensors have more names than a safetensors file may hold".into()),
     }

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// The element types that weights come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum TensorKind {
+pub enum TensorDtype {
     F16,
     BF16,
     F32,
 }
 
-impl TensorKind {
+impl TensorDtype {
     /// Bytes of a number.
     pub(super) fn len(self) -> usize {
         match self {
@@ -24,17 +24,17 @@ impl TensorKind {
 }
 
 /// Little-endian numbers as f32.
-pub(super) fn to_f32(bytes: &[u8], kind: TensorKind) -> Vec<f32> {
+pub(super) fn to_f32(bytes: &[u8], kind: TensorDtype) -> Vec<f32> {
     let mut values = vec![0.0; bytes.len() / kind.len()];
     widen(bytes, kind, &mut values);
     values
 }
 
 /// Little-endian numbers into as many of f32.
-pub(super) fn widen(bytes: &[u8], kind: TensorKind, values: &mut [f32]) {
+pub(super) fn widen(bytes: &[u8], kind: TensorDtype, values: &mut [f32]) {
     /// Small enough to stay in the nearest cache.
     const PIECE: usize = 2048;
-    if kind == TensorKind::F32 {
+    if kind == TensorDtype::F32 {
         let words = bytes.as_chunks().0.iter();
         values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_le_bytes(*word));
         return;
@@ -48,9 +48,9 @@ pub(super) fn widen(bytes: &[u8], kind: TensorKind, values: &mut [f32]) {
 }
 
 /// The bits of numbers of 16 bits into as many of f32.
-pub(super) fn widen_halves(halves: &[u16], kind: TensorKind, values: &mut [f32]) {
+pub(super) fn widen_halves(halves: &[u16], kind: TensorDtype, values: &mut [f32]) {
     match kind {
-        TensorKind::BF16 => halves.reinterpret_cast::<bf16>().convert_to_f32_slice(values),
+        TensorDtype::BF16 => halves.reinterpret_cast::<bf16>().convert_to_f32_slice(values),
         _ => halves.reinterpret_cast::<f16>().convert_to_f32_slice(values),
     }
 }

@@ -26,30 +26,30 @@ const OF_A_FOLDER: [&str; 13] = [
 
 /// A file's length and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileFingerprint {
     path: PathBuf,
     len: u64,
     /// Absent on systems that do not tell.
     modified: Option<SystemTime>,
 }
 
-impl Stamp {
+impl FileFingerprint {
     pub fn of(path: &Path) -> io::Result<Self> {
         let about = std::fs::metadata(path)?;
         Ok(Self { path: path.to_owned(), len: about.len(), modified: about.modified().ok() })
     }
 
     /// True if the file is as it was.
-    pub fn holds(&self) -> bool {
+    pub fn still_matches(&self) -> bool {
         self.modified.is_some() && Self::of(&self.path).is_ok_and(|now| now == *self)
     }
 }
 
 /// Of everything that a model depends on.
-pub fn stamps_of(source: &ModelSource, weight_files: &[PathBuf]) -> Vec<Stamp> {
+pub fn fingerprints_of(source: &ModelSource, weight_files: &[PathBuf]) -> Vec<FileFingerprint> {
     let others = match source {
         ModelSource::Folder(folder) => OF_A_FOLDER.map(|name| folder.join(name)).to_vec(),
         ModelSource::BuiltIn | ModelSource::File(_) => Vec::new(),
     };
-    weight_files.iter().chain(&others).filter_map(|path| Stamp::of(path).ok()).collect()
+    weight_files.iter().chain(&others).filter_map(|path| FileFingerprint::of(path).ok()).collect()
 }

@@ -7,109 +7,111 @@ use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
 /// The names of one network in files of one layout.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
-    rows: Vec<Row>,
+pub struct KeyMap {
+    rows: Vec<KeyMapping>,
     /// Names that may be in a file and are in no network, or beginnings of such, which end in a dot.
-    spare: Vec<String>,
+    ignored_keys: Vec<String>,
 }
 
 /// One way in which a file's names differ from our paths.
 #[derive(Clone, Debug)]
-struct Row {
+struct KeyMapping {
     ours: String,
     theirs: Vec<String>,
-    share: Share,
+    share: TensorSlice,
 }
 
 /// Which of so many equal parts, along the first axis: a fused tensor holds several weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct TensorSlice {
     pub index: usize,
     pub of: usize,
 }
 
-impl Share {
+impl TensorSlice {
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 }
 
 /// A name that a file may have for our path, and how much of its tensor is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spelling {
+pub struct KeyCandidate {
     pub name: String,
-    pub share: Share,
+    pub share: TensorSlice,
 }
 
-fn row(ours: impl Into<String>, theirs: &[&str]) -> Row {
+fn row(ours: impl Into<String>, theirs: &[&str]) -> KeyMapping {
     let theirs = theirs.iter().map(|&name| name.into()).collect();
-    Row { ours: ours.into(), theirs, share: Share::WHOLE }
+    KeyMapping { ours: ours.into(), theirs, share: TensorSlice::WHOLE }
 }
 
-fn to(ours: String, theirs: String) -> Row {
-    Row { ours, theirs: vec![theirs], share: Share::WHOLE }
+fn to(ours: String, theirs: String) -> KeyMapping {
+    KeyMapping { ours, theirs: vec![theirs], share: TensorSlice::WHOLE }
 }
 
-fn share(ours: &str, theirs: &str, index: usize, of: usize) -> Row {
-    Row { share: Share { index, of }, ..row(ours, &[theirs]) }
+fn share(ours: &str, theirs: &str, index: usize, of: usize) -> KeyMapping {
+    KeyMapping { share: TensorSlice { index, of }, ..row(ours, &[theirs]) }
 }
 
-impl Table {
-    fn new(rows: Vec<Row>, spare: &[&str]) -> Self {
-        Self { rows, spare: spare.iter().map(|&name| name.into()).collect() }
+impl KeyMap {
+    fn new(rows: Vec<KeyMapping>, ignored_keys: &[&str]) -> Self {
+        Self { rows, ignored_keys: ignored_keys.iter().map(|&name| name.into()).collect() }
     }
 
     /// Every name that a file may have for our path, best first.
-    pub fn spellings(&self, path: &str) -> Vec<Spelling> {
-        let mut spellings = vec![Spelling { name: path.to_owned(), share: Share::WHOLE }];
+    pub fn candidates(&self, path: &str) -> Vec<KeyCandidate> {
+        let mut candidates = vec![KeyCandidate { name: path.to_owned(), share: TensorSlice::WHOLE }];
         for row in &self.rows {
-            let respell = |spelling: Spelling| match find_segments(&spelling.name, &row.ours) {
+            let respell = |spelling: KeyCandidate| match find_segments(&spelling.name, &row.ours) {
                 None => vec![spelling],
                 Some(at) => row.respell(&spelling, at),
             };
-            spellings = spellings.into_iter().flat_map(respell).collect();
+            candidates = candidates.into_iter().flat_map(respell).collect();
         }
-        spellings
+        candidates
     }
 
     /// True for what may be left in the file; `name` is without the prefix of the part.
-    pub fn is_spare(&self, name: &str) -> bool {
-        self.spare.iter().any(|spare| spare == name || spare.ends_with('.') && name.starts_with(spare))
+    pub fn is_ignored(&self, name: &str) -> bool {
+        self.ignored_keys.iter().any(|ignored_keys| {
+            ignored_keys == name || ignored_keys.ends_with('.') && name.starts_with(ignored_keys)
+        })
     }
 }
 
-impl Row {
-    fn respell(&self, Spelling { name, share }: &Spelling, at: usize) -> Vec<Spelling> {
-        let share = if self.share == Share::WHOLE { *share } else { self.share };
+impl KeyMapping {
+    fn respell(&self, KeyCandidate { name, share }: &KeyCandidate, at: usize) -> Vec<KeyCandidate> {
+        let share = if self.share == TensorSlice::WHOLE { *share } else { self.share };
         let (before, after) = (&name[..at], &name[at + self.ours.len()..]);
         self.theirs
             .iter()
-            .map(|theirs| Spelling { name: format!("{before}{theirs}{after}"), share })
+            .map(|theirs| KeyCandidate { name: format!("{before}{theirs}{after}"), share })
             .collect()
     }
 }
 
 /// diffusers' UNet.
-pub fn unet() -> Table {
-    Table::new(unet_rows(), &[])
+pub fn unet() -> KeyMap {
+    KeyMap::new(unet_rows(), &[])
 }
 
-fn unet_rows() -> Vec<Row> {
+fn unet_rows() -> Vec<KeyMapping> {
     vec![row("to_out", &["to_out.0"]), row("ff.proj", &["ff.net.0.proj"]), row("ff.out", &["ff.net.2"])]
 }
 
 /// diffusers' VAE, with the names that its attention had before version 0.18.
-pub fn vae() -> Table {
+pub fn vae() -> KeyMap {
     let rows = vec![
         row("to_q", &["to_q", "query"]),
         row("to_k", &["to_k", "key"]),
         row("to_v", &["to_v", "value"]),
         row("to_out", &["to_out.0", "proj_attn"]),
     ];
-    Table::new(rows, &[])
+    KeyMap::new(rows, &[])
 }
 
 /// transformers' CLIP text model, which newer files write without its outer name.
-pub fn clip() -> Table {
-    Table::new(vec![row("", &["text_model.", ""])], &CLIP_SPARE)
+pub fn clip() -> KeyMap {
+    KeyMap::new(vec![row("", &["text_model.", ""])], &CLIP_SPARE)
 }
 
 /// A buffer that can be computed, and a layer for comparing texts with pictures.
@@ -127,7 +129,7 @@ const RESNET: [(&str, &str); 6] = [
 ];
 
 /// The UNet of one-file checkpoints, whose blocks are counted through.
-pub fn original_unet(config: &UnetConfig) -> Table {
+pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
     let mut rows = unet_rows();
     let resnet = |ours: String, theirs: String| {
         RESNET.map(|(mine, yours)| to(format!("{ours}.{mine}"), format!("{theirs}.{yours}")))
@@ -173,13 +175,13 @@ pub fn original_unet(config: &UnetConfig) -> Table {
         row("conv_out", &["out.2"]),
         row("", &[UNET_PREFIX]),
     ]);
-    Table::new(rows, &[])
+    KeyMap::new(rows, &[])
 }
 
 /// The VAE of one-file checkpoints.
 ///
 /// `prefix` is what its names begin with: [`VAE_PREFIX`], or nothing in a file of its own.
-pub fn original_vae(config: &VaeConfig, prefix: &str) -> Table {
+pub fn ldm_vae(config: &VaeConfig, prefix: &str) -> KeyMap {
     let mut rows = vec![
         row("to_q", &["q"]),
         row("to_k", &["k"]),
@@ -205,20 +207,20 @@ pub fn original_vae(config: &VaeConfig, prefix: &str) -> Table {
     }
     rows.push(row("", &[prefix]));
     // What it was trained against, and averages of it.
-    Table::new(rows, &["loss.", "model_ema."])
+    KeyMap::new(rows, &["loss.", "model_ema."])
 }
 
 /// The text encoder of one-file checkpoints: OpenAI's CLIP in SD 1.x, OpenCLIP's in SD 2.x.
-pub fn original_text(config: &ClipTextConfig) -> (&'static str, Table) {
+pub fn ldm_text(config: &ClipTextConfig) -> (&'static str, KeyMap) {
     if config.is_open_clip() {
         return (OPEN_CLIP_PREFIX, open_clip(config));
     }
     let rows = vec![row("", &["cond_stage_model.transformer.text_model.", CLIP_PREFIX])];
-    (CLIP_PREFIX, Table::new(rows, &CLIP_SPARE))
+    (CLIP_PREFIX, KeyMap::new(rows, &CLIP_SPARE))
 }
 
 /// OpenCLIP's text encoder, in which query, key and value are one tensor.
-fn open_clip(config: &ClipTextConfig) -> Table {
+fn open_clip(config: &ClipTextConfig) -> KeyMap {
     let rows = vec![
         share("self_attn.q_proj.weight", "attn.in_proj_weight", 0, 3),
         share("self_attn.k_proj.weight", "attn.in_proj_weight", 1, 3),
@@ -240,7 +242,7 @@ fn open_clip(config: &ClipTextConfig) -> Table {
     // SD 2.x reads what goes into the last layer, and compares no texts with pictures.
     let last = format!("transformer.resblocks.{}.", config.num_hidden_layers);
     let position_ids = "transformer.text_model.embeddings.position_ids";
-    Table::new(rows, &[&last, "text_projection", "logit_scale", "attn_mask", position_ids])
+    KeyMap::new(rows, &[&last, "text_projection", "logit_scale", "attn_mask", position_ids])
 }
 
 /// What the names of a part begin with in one-file checkpoints.
@@ -264,8 +266,8 @@ fn find_segments(name: &str, segments: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn names(table: &Table, path: &str) -> Vec<String> {
-        table.spellings(path).into_iter().map(|spelling| spelling.name).collect()
+    fn names(table: &KeyMap, path: &str) -> Vec<String> {
+        table.candidates(path).into_iter().map(|spelling| spelling.name).collect()
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::diffusion::Prediction;
 use crate::models::{Activation, ClipTextConfig, PerLevel, UnetConfig, VaeConfig};
 
 /// Levels, and layers of a level, beyond which no network of this kind goes.
-const MOST_BLOCKS: usize = 64;
+const MAX_BLOCKS: usize = 64;
 /// Every head of OpenAI's and OpenCLIP's text encoders, and of the UNets of SD 2.x, is as wide.
 const HEAD_WIDTH: usize = 64;
 /// Layers of OpenCLIP's ViT-H/14 but the last.
@@ -21,7 +21,7 @@ const USED_OF_VIT_H: usize = 23;
 /// Latent pixels a side that SD 2.x was trained at to predict v; it was 64 before.
 const V_SIDE: usize = 96;
 /// Longer than any configuration beside a checkpoint.
-const LONGEST_YAML: u64 = 1 << 20;
+const MAX_YAML: u64 = 1 << 20;
 
 /// The configuration of a one-file checkpoint of SD 1.x or SD 2.x.
 ///
@@ -75,7 +75,7 @@ fn prediction_beside(file: &WeightFile) -> Option<String> {
         return None;
     }
     let mut text = String::new();
-    File::open(yaml).ok()?.take(LONGEST_YAML).read_to_string(&mut text).ok()?;
+    File::open(yaml).ok()?.take(MAX_YAML).read_to_string(&mut text).ok()?;
     let said = text.lines().find_map(|line| line.trim().strip_prefix("parameterization:"))?;
     let said = said.split('#').next()?.trim().trim_matches(['"', '\'']);
     Some(match said {
@@ -111,7 +111,7 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
     let name = |rest: &str| format!("{UNET_PREFIX}{rest}");
     let (mut channels, mut layers, mut types) = (Vec::new(), Vec::new(), Vec::new());
     let (mut level_layers, mut level_channels, mut level_attends) = (0, 0, false);
-    for block in 1..MOST_BLOCKS {
+    for block in 1..MAX_BLOCKS {
         let block = name(&format!("input_blocks.{block}"));
         let resnet = format!("{block}.0.in_layers.2.weight");
         if has(file, &resnet) {
@@ -160,10 +160,10 @@ pub fn vae_config(
         true => format!("{prefix}encoder.down.{level}.block.{layer}.conv1.weight"),
         false => format!("{prefix}encoder.down_blocks.{level}.resnets.{layer}.conv1.weight"),
     };
-    let levels = (0..MOST_BLOCKS).take_while(|&level| has(file, &block(level, 0))).count();
+    let levels = (0..MAX_BLOCKS).take_while(|&level| has(file, &block(level, 0))).count();
     config.block_out_channels =
         (0..levels).map(|level| side(file, block(level, 0), 0)).collect::<Result<_, _>>()?;
-    config.layers_per_block = (0..MOST_BLOCKS).take_while(|&layer| has(file, &block(0, layer))).count();
+    config.layers_per_block = (0..MAX_BLOCKS).take_while(|&layer| has(file, &block(0, layer))).count();
     if levels == 0 {
         return Err(block(0, 0));
     }
@@ -179,7 +179,7 @@ fn text_encoder(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTex
     config.hidden_size = side(file, table, 1)?;
     config.max_position_embeddings = side(file, format!("{inner}embeddings.position_embedding.weight"), 0)?;
     config.intermediate_size = side(file, format!("{inner}encoder.layers.0.mlp.fc1.weight"), 0)?;
-    config.num_hidden_layers = (0..MOST_BLOCKS)
+    config.num_hidden_layers = (0..MAX_BLOCKS)
         .take_while(|layer| has(file, &format!("{inner}encoder.layers.{layer}.mlp.fc1.weight")))
         .count();
     config.num_attention_heads = (config.hidden_size / HEAD_WIDTH).max(1);
@@ -194,7 +194,7 @@ fn open_clip(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTextCo
     config.max_position_embeddings = side(file, name("positional_embedding"), 0)?;
     config.intermediate_size = side(file, fc1(0), 0)?;
     // The last layer is not used, and files that were converted back from diffusers lack it.
-    let layers = (0..MOST_BLOCKS).take_while(|&layer| has(file, &fc1(layer))).count();
+    let layers = (0..MAX_BLOCKS).take_while(|&layer| has(file, &fc1(layer))).count();
     config.num_hidden_layers = if layers == USED_OF_VIT_H { layers } else { layers - 1 };
     config.num_attention_heads = (config.hidden_size / HEAD_WIDTH).max(1);
     config.hidden_act = Activation::Gelu;

@@ -1,6 +1,6 @@
 //! Fills a network with the weights of a file, found by the path of each parameter.
 //!
-//! A [`Plan`] says what the network takes and is made before a number is read, so that a file that
+//! A [`LoadPlan`] says what the network takes and is made before a number is read, so that a file that
 //! does not fit is refused at once. Carrying it out is work for every core: each takes the next
 //! weight, reads it by pieces and puts each piece where it belongs, in the precision and the order
 //! that the network computes with, while the others wait for the disk.
@@ -12,9 +12,9 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use half::f16;
 
 use super::OpenError;
-use super::dtype::TensorKind;
-use super::key_map::{Share, Spelling, Table};
-use super::read::{Wanted, read_all};
+use super::dtype::TensorDtype;
+use super::key_map::{KeyCandidate, KeyMap, TensorSlice};
+use super::read::{TensorRequest, read_all};
 use super::weight_file::WeightFile;
 use crate::cpu;
 
@@ -25,7 +25,7 @@ pub struct Target<'a> {
 }
 
 /// Numbers as they are to lie in memory.
-pub enum Numbers {
+pub enum TensorData {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
@@ -38,13 +38,13 @@ impl Target<'_> {
     }
 
     /// Numbers on the device, one after the other.
-    pub fn upload(&self, numbers: Numbers) -> Tensor<1> {
+    pub fn upload(&self, numbers: TensorData) -> Tensor<1> {
         let data = match numbers {
-            Numbers::F32(values) => {
+            TensorData::F32(values) => {
                 let len = values.len();
                 TensorData::new(values, [len])
             }
-            Numbers::F16(values) => {
+            TensorData::F16(values) => {
                 let len = values.len();
                 TensorData::new(values, [len])
             }
@@ -72,42 +72,42 @@ pub fn shaped<const D: usize>(numbers: Tensor<1>, shape: [usize; D], turned: boo
 }
 
 /// The weights of one network in a file, and how the file names them.
-pub struct Part<'a> {
+pub struct ComponentSource<'a> {
     pub file: &'a WeightFile,
     /// What the names of this part begin with; others are no concern of it.
     pub prefix: &'static str,
-    pub table: Table,
+    pub table: KeyMap,
 }
 
 /// Which weights a network takes, each found and of the right shape.
-pub struct Plan<'a> {
+pub struct LoadPlan<'a> {
     file: &'a WeightFile,
     target: &'a Target<'a>,
-    wanted: Vec<Wanted>,
+    wanted: Vec<TensorRequest>,
     places: HashMap<ParamId, usize>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> LoadPlan<'a> {
     /// # Errors
     /// The first weight that is missing, misshapen or spare, by its name.
     pub fn new<M: Module>(
         network: &M,
-        part: &'a Part<'a>,
+        part: &'a ComponentSource<'a>,
         target: &'a Target<'a>,
     ) -> Result<Self, OpenError> {
         let file = part.file;
         let table = &part.table;
-        let mut planner = Planner { file, table, target, path: Vec::new(), found: Ok(Vec::new()) };
+        let mut planner = LoadPlanner { file, table, target, path: Vec::new(), found: Ok(Vec::new()) };
         network.visit(&mut planner);
         let mut found = planner.found?;
         // A disk with a moving head reads forwards best.
         found.sort_by_key(|(_, wanted)| file.place(&wanted.name));
         let places = found.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
-        let wanted: Vec<Wanted> = found.into_iter().map(|(_, wanted)| wanted).collect();
+        let wanted: Vec<TensorRequest> = found.into_iter().map(|(_, wanted)| wanted).collect();
 
         let used: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
         let mut names = file.names().filter(|name| name.starts_with(part.prefix));
-        match names.find(|name| !used.contains(name) && !part.table.is_spare(&name[part.prefix.len()..])) {
+        match names.find(|name| !used.contains(name) && !part.table.is_ignored(&name[part.prefix.len()..])) {
             Some(name) => Err(OpenError::Spare(name.into(), file.path().to_owned())),
             None => Ok(Self { file, target, wanted, places }),
         }
@@ -115,13 +115,13 @@ impl<'a> Plan<'a> {
 
     /// Bytes that will be read.
     pub fn byte_len(&self) -> u64 {
-        let len = |name: &str| self.file.kind(name).map_or(0, TensorKind::len);
+        let len = |name: &str| self.file.kind(name).map_or(0, TensorDtype::len);
         self.wanted.iter().map(|wanted| (wanted.count() * len(&wanted.name)) as u64).sum()
     }
 
     /// Bytes that the weights take on the device.
     pub fn held_bytes(&self) -> u64 {
-        let numbers: usize = self.wanted.iter().map(Wanted::count).sum();
+        let numbers: usize = self.wanted.iter().map(TensorRequest::count).sum();
         numbers as u64 * if self.target.dtype == FloatDType::F16 { 2 } else { 4 }
     }
 
@@ -133,21 +133,21 @@ impl<'a> Plan<'a> {
         read_all(self.file, &self.wanted, has_halves, progress, &mut |index, numbers| {
             tensors[index] = Some(self.target.upload(numbers));
         })?;
-        Ok(network.map(&mut Filler { plan: self, tensors }))
+        Ok(network.map(&mut WeightLoader { plan: self, tensors }))
     }
 }
 
 /// Walks over a network and finds the weight of each parameter.
-struct Planner<'a> {
+struct LoadPlanner<'a> {
     file: &'a WeightFile,
-    table: &'a Table,
+    table: &'a KeyMap,
     target: &'a Target<'a>,
     /// Names of the fields we are in, each with the type that holds it.
     path: Vec<(String, String)>,
-    found: Result<Vec<(ParamId, Wanted)>, OpenError>,
+    found: Result<Vec<(ParamId, TensorRequest)>, OpenError>,
 }
 
-impl ModuleVisitor for Planner<'_> {
+impl ModuleVisitor for LoadPlanner<'_> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.push((name.into(), container_type.into()));
     }
@@ -168,16 +168,16 @@ impl ModuleVisitor for Planner<'_> {
     }
 }
 
-impl Planner<'_> {
-    fn find(&self, shape: Vec<usize>) -> Result<Wanted, OpenError> {
+impl LoadPlanner<'_> {
+    fn find(&self, shape: Vec<usize>) -> Result<TensorRequest, OpenError> {
         let file = self.file;
         // An enum's variant is our choice and no part of the name.
         let fields = self.path.iter().filter(|(_, container)| !container.starts_with("Enum:"));
         let path = fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        let spellings = self.table.spellings(&path);
-        let known = spellings.iter().find(|spelling| file.shape(&spelling.name).is_some());
-        let Some(Spelling { name, share }) = known else {
-            return Err(OpenError::Missing(spellings[0].name.clone(), file.path().to_owned()));
+        let candidates = self.table.candidates(&path);
+        let known = candidates.iter().find(|spelling| file.shape(&spelling.name).is_some());
+        let Some(KeyCandidate { name, share }) = known else {
+            return Err(OpenError::Missing(candidates[0].name.clone(), file.path().to_owned()));
         };
         let expected = whole_shape(&shape, *share);
         let found = file.shape(name).unwrap_or_default();
@@ -188,17 +188,17 @@ impl Planner<'_> {
         let holder = self.path.last().map_or("", |(_, container)| container.as_str());
         let turned = self.target.turns(shape.len(), holder);
         let skip = share.index * shape.iter().product::<usize>();
-        Ok(Wanted { name: name.clone(), shape, skip, turned })
+        Ok(TensorRequest { name: name.clone(), shape, skip, turned })
     }
 }
 
 /// Gives each parameter its tensor.
-struct Filler<'a> {
-    plan: Plan<'a>,
+struct WeightLoader<'a> {
+    plan: LoadPlan<'a>,
     tensors: Vec<Option<Tensor<1>>>,
 }
 
-impl ModuleMapper for Filler<'_> {
+impl ModuleMapper for WeightLoader<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let index = self.plan.places[&param.id];
         let wanted = &self.plan.wanted[index];
@@ -210,7 +210,7 @@ impl ModuleMapper for Filler<'_> {
 }
 
 /// The shape of the tensor of which a weight is a share.
-fn whole_shape(shape: &[usize], share: Share) -> Vec<usize> {
+fn whole_shape(shape: &[usize], share: TensorSlice) -> Vec<usize> {
     let mut whole = shape.to_vec();
     if let Some(first) = whole.first_mut() {
         *first *= share.of;

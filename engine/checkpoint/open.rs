@@ -6,14 +6,14 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType};
 
-use super::component_files::{DIFFUSERS, Files, TRANSFORMERS};
+use super::component_files::{ComponentFiles, DIFFUSERS, TRANSFORMERS};
 use super::config::ModelConfig;
-use super::fingerprint::{Stamp, stamps_of};
-use super::load::{Part, Plan, Target};
+use super::fingerprint::{FileFingerprint, fingerprints_of};
+use super::load::{ComponentSource, LoadPlan, Target};
 use super::vae_file::VaeFile;
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, key_map, ldm_layout};
-use crate::files::Beginning;
+use crate::files::FileSignature;
 use crate::models::{ClipText, Unet, Vae};
 use crate::tokenizer::Tokenizer;
 
@@ -31,7 +31,7 @@ pub struct OpenedModel {
     pub parameters: u64,
     pub weight_files: Vec<PathBuf>,
     /// Of every file and folder that it depends on; none of the built-in model.
-    pub stamps: Vec<Stamp>,
+    pub fingerprints: Vec<FileFingerprint>,
 }
 
 /// Opens a model on a device, with another VAE than its own if one is given. `unet_dtype` is what its UNet computes in; text encoder and VAE, small
@@ -47,7 +47,7 @@ pub fn open(
     make_room: &mut dyn FnMut(u64),
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<OpenedModel, OpenError> {
-    let way = Way { source, vae, device, unet_dtype, make_room, progress };
+    let way = OpenOptions { source, vae, device, unet_dtype, make_room, progress };
     match source {
         ModelSource::File(path) => open_file(path, way),
         ModelSource::BuiltIn | ModelSource::Folder(_) => open_folder(way),
@@ -55,7 +55,7 @@ pub fn open(
 }
 
 /// How a model is to be opened.
-struct Way<'a> {
+struct OpenOptions<'a> {
     source: &'a ModelSource,
     vae: Option<&'a Path>,
     device: &'a Device,
@@ -65,8 +65,8 @@ struct Way<'a> {
 }
 
 /// In diffusers layout: a folder of parts, each with its configuration.
-fn open_folder(way: Way<'_>) -> Result<OpenedModel, OpenError> {
-    let files = Files::new(way.source);
+fn open_folder(way: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
+    let files = ComponentFiles::new(way.source);
     if let ModelSource::Folder(folder) = way.source {
         if !folder.exists() {
             return Err(OpenError::NotAModel("there is no such folder".into(), folder.clone()));
@@ -81,39 +81,43 @@ fn open_folder(way: Way<'_>) -> Result<OpenedModel, OpenError> {
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
     let vae_file = if chosen.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
-    let own_vae = vae_file.as_ref().map(|file| Part { file, prefix: "", table: key_map::vae() });
+    let own_vae = vae_file.as_ref().map(|file| ComponentSource { file, prefix: "", table: key_map::vae() });
     let parts = Parts {
-        text_encoder: Part { file: &text_file, prefix: "", table: key_map::clip() },
-        unet: Part { file: &unet_file, prefix: "", table: key_map::unet() },
+        text_encoder: ComponentSource { file: &text_file, prefix: "", table: key_map::clip() },
+        unet: ComponentSource { file: &unet_file, prefix: "", table: key_map::unet() },
         vae: own_vae.or(chosen.as_ref().map(VaeFile::part)).expect("a model's own VAE, or the one chosen"),
     };
     parts.load(config, tokenizer, way)
 }
 
 /// In the layout that Stable Diffusion was published in: one file, without configuration.
-fn open_file(path: &Path, way: Way<'_>) -> Result<OpenedModel, OpenError> {
-    let beginning = Beginning::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
-    if beginning == Beginning::Unknown {
+fn open_file(path: &Path, way: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
+    let beginning = FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
+    if beginning == FileSignature::Unknown {
         return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
     let mut config = ldm_layout::config_of(&file)?;
     let chosen = choose_vae(way.vae, &mut config)?;
-    let files = Files::new(way.source);
+    let files = ComponentFiles::new(way.source);
     config.check(&files)?;
     let words = match tokenizer(&files, &config, None) {
         // A small model of the built-in one's family knows fewer words.
-        Err(_) => tokenizer(&Files::new(&ModelSource::BuiltIn), &config, None)?,
+        Err(_) => tokenizer(&ComponentFiles::new(&ModelSource::BuiltIn), &config, None)?,
         fits => fits?,
     };
-    let (prefix, table) = key_map::original_text(&config.text_encoder);
+    let (prefix, table) = key_map::ldm_text(&config.text_encoder);
     let own_vae = || {
-        let table = key_map::original_vae(&config.vae, key_map::VAE_PREFIX);
-        Part { file: &file, prefix: key_map::VAE_PREFIX, table }
+        let table = key_map::ldm_vae(&config.vae, key_map::VAE_PREFIX);
+        ComponentSource { file: &file, prefix: key_map::VAE_PREFIX, table }
     };
     let parts = Parts {
-        text_encoder: Part { file: &file, prefix, table },
-        unet: Part { file: &file, prefix: key_map::UNET_PREFIX, table: key_map::original_unet(&config.unet) },
+        text_encoder: ComponentSource { file: &file, prefix, table },
+        unet: ComponentSource {
+            file: &file,
+            prefix: key_map::UNET_PREFIX,
+            table: key_map::ldm_unet(&config.unet),
+        },
         vae: chosen.as_ref().map_or_else(own_vae, VaeFile::part),
     };
     parts.load(config, words, way)
@@ -130,9 +134,9 @@ fn choose_vae(path: Option<&Path>, config: &mut ModelConfig) -> Result<Option<Va
 
 /// Where the weights of each network are.
 struct Parts<'a> {
-    text_encoder: Part<'a>,
-    unet: Part<'a>,
-    vae: Part<'a>,
+    text_encoder: ComponentSource<'a>,
+    unet: ComponentSource<'a>,
+    vae: ComponentSource<'a>,
 }
 
 impl Parts<'_> {
@@ -140,18 +144,18 @@ impl Parts<'_> {
         &self,
         config: ModelConfig,
         tokenizer: Tokenizer,
-        way: Way<'_>,
+        way: OpenOptions<'_>,
     ) -> Result<OpenedModel, OpenError> {
-        let Way { source, device, unet_dtype, make_room, progress, .. } = way;
+        let OpenOptions { source, device, unet_dtype, make_room, progress, .. } = way;
         let exact = Target { device, dtype: FloatDType::F32 };
         let fast = Target { device, dtype: unet_dtype };
         let text_encoder = config.text_encoder.init(device);
         let unet = config.unet.init(device);
         let vae = config.vae.init(device);
         // All that is wanted is found before a number is read.
-        let text_plan = Plan::new(&text_encoder, &self.text_encoder, &exact)?;
-        let unet_plan = Plan::new(&unet, &self.unet, &fast)?;
-        let vae_plan = Plan::new(&vae, &self.vae, &exact)?;
+        let text_plan = LoadPlan::new(&text_encoder, &self.text_encoder, &exact)?;
+        let unet_plan = LoadPlan::new(&unet, &self.unet, &fast)?;
+        let vae_plan = LoadPlan::new(&vae, &self.vae, &exact)?;
 
         let file_bytes = text_plan.byte_len() + unet_plan.byte_len() + vae_plan.byte_len();
         let held_bytes = text_plan.held_bytes() + unet_plan.held_bytes() + vae_plan.held_bytes();
@@ -159,7 +163,7 @@ impl Parts<'_> {
         let mut weight_files: Vec<PathBuf> =
             parts.iter().flat_map(|part| part.file.files()).map(Path::to_owned).collect();
         weight_files.dedup();
-        let stamps = stamps_of(source, &weight_files);
+        let fingerprints = fingerprints_of(source, &weight_files);
         make_room(held_bytes);
         let mut read = 0;
         let mut count = |bytes: u64| {
@@ -179,7 +183,7 @@ impl Parts<'_> {
             file_bytes,
             held_bytes,
             weight_files,
-            stamps,
+            fingerprints,
             parameters: parameters as u64,
         })
     }
@@ -187,7 +191,7 @@ impl Parts<'_> {
 
 /// The tokenizer of a model, checked against its text encoder. `padding` is what the files say of it.
 pub(super) fn tokenizer(
-    files: &Files<'_>,
+    files: &ComponentFiles<'_>,
     config: &ModelConfig,
     padding: Option<&str>,
 ) -> Result<Tokenizer, OpenError> {

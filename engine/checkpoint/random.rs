@@ -7,16 +7,16 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use rayon::prelude::*;
 
-use super::component_files::Files;
+use super::component_files::ComponentFiles;
 use super::config::ModelConfig;
-use super::load::{Numbers, Target, shaped};
+use super::load::{Target, TensorData, shaped};
 use super::open::tokenizer;
 use super::{ModelSource, OpenError, OpenedModel};
 
 /// Builds the networks of `assets/sd15` and fills them with noise that keeps activations in range.
 pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<OpenedModel, OpenError> {
     let config = ModelConfig::of_sd15();
-    let built_in = Files::new(&ModelSource::BuiltIn);
+    let built_in = ComponentFiles::new(&ModelSource::BuiltIn);
     let tokenizer = tokenizer(&built_in, &config, None)?;
     let exact = Target { device, dtype: FloatDType::F32 };
     let fast = Target { device, dtype: unet_dtype };
@@ -34,7 +34,7 @@ pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<Opene
         file_bytes: 2 * parameters,
         held_bytes: bytes_per_number * parameters,
         weight_files: Vec::new(),
-        stamps: Vec::new(),
+        fingerprints: Vec::new(),
         parameters,
     })
 }
@@ -78,7 +78,7 @@ impl ModuleMapper for Noise<'_> {
         let values = uniform(shape.iter().product(), middle, reach, self.seed);
         // Noise is the same noise in any order of memory.
         let turned = self.target.turns(D, holder);
-        let numbers = self.target.upload(Numbers::F32(values));
+        let numbers = self.target.upload(TensorData::F32(values));
         Param::initialized(param.id, shaped(numbers, shape, turned))
     }
 }

@@ -9,14 +9,14 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::OpenError;
-use super::dtype::{TensorKind, to_f32, widen};
+use super::dtype::{TensorDtype, to_f32, widen};
 use super::formats::tensor_bytes::TensorBytes;
-use super::load::Numbers;
-use super::transpose::Turn;
+use super::load::TensorData;
+use super::transpose::Transpose;
 use super::weight_file::WeightFile;
 
 /// A weight to be read.
-pub struct Wanted {
+pub struct TensorRequest {
     /// In the file.
     pub name: String,
     /// As the network has it.
@@ -27,7 +27,7 @@ pub struct Wanted {
     pub turned: bool,
 }
 
-impl Wanted {
+impl TensorRequest {
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
@@ -36,7 +36,7 @@ impl Wanted {
 /// Bytes read at once: enough for a disk, and still in the cache when they are converted.
 const PIECE: usize = 1 << 20;
 /// More readers than this only wait for each other's bytes.
-const MOST_READERS: usize = 8;
+const MAX_READERS: usize = 8;
 /// How often progress is told while the disk is slow.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -45,13 +45,13 @@ const TICK: Duration = Duration::from_millis(50);
 /// whether to go on.
 pub fn read_all(
     file: &WeightFile,
-    wanted: &[Wanted],
+    wanted: &[TensorRequest],
     has_halves: bool,
     progress: &mut dyn FnMut(u64) -> bool,
-    take: &mut dyn FnMut(usize, Numbers),
+    take: &mut dyn FnMut(usize, TensorData),
 ) -> Result<(), OpenError> {
-    let readers = thread::available_parallelism().map_or(1, usize::from).min(MOST_READERS);
-    let reading = Reading {
+    let readers = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
+    let reading = Reader {
         file,
         wanted,
         has_halves,
@@ -87,18 +87,18 @@ pub fn read_all(
 }
 
 /// What the readers share.
-struct Reading<'a> {
+struct Reader<'a> {
     file: &'a WeightFile,
-    wanted: &'a [Wanted],
+    wanted: &'a [TensorRequest],
     has_halves: bool,
     next: AtomicUsize,
     read: AtomicU64,
     stopped: AtomicBool,
 }
 
-impl Reading<'_> {
+impl Reader<'_> {
     /// Reads weights until there is none left or nobody asks for them.
-    fn run(&self, outbox: &SyncSender<Result<(usize, Numbers), OpenError>>) {
+    fn run(&self, outbox: &SyncSender<Result<(usize, TensorData), OpenError>>) {
         let mut piece = Vec::new();
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -111,7 +111,7 @@ impl Reading<'_> {
         }
     }
 
-    fn read(&self, wanted: &Wanted, piece: &mut Vec<u8>) -> Result<Numbers, OpenError> {
+    fn read(&self, wanted: &TensorRequest, piece: &mut Vec<u8>) -> Result<TensorData, OpenError> {
         let (bytes, kind) = self.file.weight(&wanted.name)?;
         let count = wanted.count();
         let range = Range { bytes, start: wanted.skip * kind.len(), len: count * kind.len() };
@@ -119,17 +119,17 @@ impl Reading<'_> {
             true => {
                 let mut values = Vec::with_capacity(count);
                 self.pieces(&range, PIECE, piece, |_, bytes| narrow(bytes, kind, &mut values))?;
-                Numbers::F16(values)
+                TensorData::F16(values)
             }
             false if wanted.turned => {
-                let turn = Turn::of(&wanted.shape);
+                let turn = Transpose::of(&wanted.shape);
                 let row_len = turn.row_len() * kind.len();
-                let rows = (PIECE / row_len.max(1)).next_multiple_of(Turn::ROWS).max(Turn::ROWS);
+                let rows = (PIECE / row_len.max(1)).next_multiple_of(Transpose::ROWS).max(Transpose::ROWS);
                 let mut values = vec![0.0; count];
                 self.pieces(&range, rows * row_len, piece, |at, bytes| {
                     turn.put(bytes, kind, at / row_len, &mut values);
                 })?;
-                Numbers::F32(values)
+                TensorData::F32(values)
             }
             false => {
                 let mut values = vec![0.0; count];
@@ -137,7 +137,7 @@ impl Reading<'_> {
                     let (first, len) = (at / kind.len(), bytes.len() / kind.len());
                     widen(bytes, kind, &mut values[first..first + len]);
                 })?;
-                Numbers::F32(values)
+                TensorData::F32(values)
             }
         })
     }
@@ -176,8 +176,8 @@ struct Range<'a> {
 }
 
 /// Little-endian numbers as f16.
-fn narrow(bytes: &[u8], kind: TensorKind, values: &mut Vec<f16>) {
-    if kind == TensorKind::F16 {
+fn narrow(bytes: &[u8], kind: TensorDtype, values: &mut Vec<f16>) {
+    if kind == TensorDtype::F16 {
         values.extend(bytes.as_chunks().0.iter().map(|pair| f16::from_le_bytes(*pair)));
         return;
     }

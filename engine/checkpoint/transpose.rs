@@ -2,11 +2,11 @@
 
 use std::array;
 
-use super::dtype::{TensorKind, widen_halves};
+use super::dtype::{TensorDtype, widen_halves};
 
 /// A weight `[outputs, inputs, ..]` whose memory is to be `[.., inputs, outputs]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct Transpose {
     outputs: usize,
     inputs: usize,
     /// Places of a convolution's kernel; 1 for a matrix.
@@ -19,7 +19,7 @@ const TILE: usize = 64;
 /// Sides of the squares that a tile is made of.
 const EDGE: usize = 8;
 
-impl Turn {
+impl Transpose {
     pub fn of(shape: &[usize]) -> Self {
         Self { outputs: shape[0], inputs: shape[1], taps: shape[2..].iter().product() }
     }
@@ -33,8 +33,8 @@ impl Turn {
     pub const ROWS: usize = TILE;
 
     /// Puts the outputs from `first` on into their place. `bytes` are whole outputs, little-endian.
-    pub fn put(&self, bytes: &[u8], kind: TensorKind, first: usize, turned: &mut [f32]) {
-        if kind == TensorKind::F32 {
+    pub fn put(&self, bytes: &[u8], kind: TensorDtype, first: usize, turned: &mut [f32]) {
+        if kind == TensorDtype::F32 {
             let copy = |words: &[u32], values: &mut [f32]| {
                 values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(*word));
             };
@@ -103,15 +103,15 @@ mod tests {
     #[test]
     fn every_number_comes_to_its_place_whatever_the_sides() {
         for [outputs, inputs, taps] in [[1, 1, 1], [64, 8, 9], [70, 13, 9], [5, 200, 1], [129, 67, 4]] {
-            let turn = Turn::of(&[outputs, inputs, taps]);
+            let turn = Transpose::of(&[outputs, inputs, taps]);
             let count = outputs * inputs * taps;
             let numbers: Vec<f32> = (0..count).map(|value| value as f32).collect();
             let bytes: Vec<u8> = numbers.iter().flat_map(|value| value.to_le_bytes()).collect();
             let mut turned = vec![f32::NAN; count];
             let row_len = 4 * turn.row_len();
             let cut = outputs / 2;
-            turn.put(&bytes[cut * row_len..], TensorKind::F32, cut, &mut turned);
-            turn.put(&bytes[..cut * row_len], TensorKind::F32, 0, &mut turned);
+            turn.put(&bytes[cut * row_len..], TensorDtype::F32, cut, &mut turned);
+            turn.put(&bytes[..cut * row_len], TensorDtype::F32, 0, &mut turned);
             let expected = (0..count).map(|at| {
                 let (tap, rest) = (at / (inputs * outputs), at % (inputs * outputs));
                 let (input, output) = (rest / outputs, rest % outputs);
@@ -125,13 +125,13 @@ mod tests {
     fn halves_are_widened_on_the_way() {
         // 1, -2, 0.5 and the largest in f16; 1, -2, 0.5 and 3 in bf16.
         let cases = [
-            (TensorKind::F16, [0x3c00_u16, 0xc000, 0x3800, 0x7bff], [1.0, -2.0, 0.5, 65504.0]),
-            (TensorKind::BF16, [0x3f80, 0xc000, 0x3f00, 0x4040], [1.0, -2.0, 0.5, 3.0]),
+            (TensorDtype::F16, [0x3c00_u16, 0xc000, 0x3800, 0x7bff], [1.0, -2.0, 0.5, 65504.0]),
+            (TensorDtype::BF16, [0x3f80, 0xc000, 0x3f00, 0x4040], [1.0, -2.0, 0.5, 3.0]),
         ];
         for (kind, halves, [a, b, c, d]) in cases {
             let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
             let mut turned = [0.0; 4];
-            Turn::of(&[2, 2]).put(&bytes, kind, 0, &mut turned);
+            Transpose::of(&[2, 2]).put(&bytes, kind, 0, &mut turned);
             assert_eq!(turned, [a, c, b, d]);
         }
     }

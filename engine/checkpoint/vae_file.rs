@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::component_files::{DIFFUSERS, Files};
+use super::component_files::{ComponentFiles, DIFFUSERS};
 use super::detect::{WeightKind, kind_of};
 use super::key_map;
-use super::key_map::{Table, VAE_PREFIX};
+use super::key_map::{KeyMap, VAE_PREFIX};
 use super::ldm_layout;
-use super::load::Part;
+use super::load::ComponentSource;
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError};
 use crate::models::VaeConfig;
@@ -20,7 +20,7 @@ pub struct VaeFile {
     pub config: VaeConfig,
     file: WeightFile,
     prefix: &'static str,
-    table: Table,
+    table: KeyMap,
 }
 
 impl VaeFile {
@@ -36,8 +36,8 @@ impl VaeFile {
         }
     }
 
-    pub fn part(&self) -> Part<'_> {
-        Part { file: &self.file, prefix: self.prefix, table: self.table.clone() }
+    pub fn part(&self) -> ComponentSource<'_> {
+        ComponentSource { file: &self.file, prefix: self.prefix, table: self.table.clone() }
     }
 
     fn of_folder(path: &Path) -> Result<Self, OpenError> {
@@ -47,7 +47,7 @@ impl VaeFile {
             name: Option<String>,
         }
         let source = ModelSource::Folder(path.to_owned());
-        let files = Files::new(&source);
+        let files = ComponentFiles::new(&source);
         let json = match files.read("config.json") {
             Err(OpenError::Unreadable(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(OpenError::NotAVae("the folder holds no config.json".into(), path.to_owned()));
@@ -76,7 +76,7 @@ impl VaeFile {
         let config = ldm_layout::vae_config(&file, own.clone(), prefix, is_original)
             .map_err(|name| OpenError::Missing(name, path.to_owned()))?;
         let table = match is_original {
-            true => key_map::original_vae(&config, prefix),
+            true => key_map::ldm_vae(&config, prefix),
             false => key_map::vae(),
         };
         Ok(Self { config, file, prefix, table })

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::OpenError;
-use super::dtype::{TensorKind, to_f32};
+use super::dtype::{TensorDtype, to_f32};
 use super::formats::safetensors::SafetensorsFile;
 use super::formats::tensor_bytes::TensorBytes;
 use super::formats::torch::{Node, Pickle, Tensor, TorchFile, Value};
-use crate::files::Beginning;
+use crate::files::FileSignature;
 
 /// An index names a few hundred tensors at most; this is far beyond.
-const LARGEST_INDEX: u64 = 16 << 20;
+const MAX_INDEX: u64 = 16 << 20;
 
 /// Where A1111 keeps the vectors of a concept, by the token they were trained under.
 pub(crate) const CONCEPT_OF_A1111: &str = "string_to_param";
@@ -50,12 +50,13 @@ impl WeightFile {
             return Self::open_shards(path);
         }
         let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
-        let beginning = Beginning::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
-        if let Some(hindrance) = beginning.hindrance() {
-            return Err(damaged(hindrance.into()));
+        let beginning =
+            FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
+        if let Some(unreadable_reason) = beginning.unreadable_reason() {
+            return Err(damaged(unreadable_reason.into()));
         }
         let form = match beginning {
-            Beginning::Torch => {
+            FileSignature::Torch => {
                 let file = TorchFile::open(path).map_err(damaged)?;
                 let tensors = state_dict(&file).map_err(damaged)?;
                 Form::Torch { file, tensors }
@@ -74,8 +75,8 @@ impl WeightFile {
         let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
         let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
         // A pipe of that name would be waited for.
-        Beginning::of(path).map_err(unreadable)?;
-        if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST_INDEX {
+        FileSignature::of(path).map_err(unreadable)?;
+        if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_INDEX {
             return Err(damaged("it is too long for an index".into()));
         }
         let json = std::fs::read(path).map_err(unreadable)?;
@@ -144,7 +145,7 @@ impl WeightFile {
         }
     }
 
-    pub fn kind(&self, name: &str) -> Option<TensorKind> {
+    pub fn kind(&self, name: &str) -> Option<TensorDtype> {
         match &self.form {
             Form::Safetensors(file) => file.kind(name),
             Form::Torch { tensors, .. } => tensors.get(name)?.kind(),
@@ -181,7 +182,7 @@ impl WeightFile {
     }
 
     /// A tensor's bytes, and what its numbers are.
-    pub(super) fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorKind), OpenError> {
+    pub(super) fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorDtype), OpenError> {
         let missing = || OpenError::Missing(name.into(), self.path.clone());
         match &self.form {
             Form::Safetensors(file) => file.weight(name),

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::CONCEPT_FILES;
 
 /// Deeper than people sort their files.
-const DEEPEST: usize = 4;
+const MAX_DEPTH: usize = 4;
 /// More than anybody has; a whole disk given by mistake ends here.
-const MOST_LOOKED_AT: usize = 20_000;
+const MAX_LOOKED_AT: usize = 20_000;
 
 /// True for names that concept files have; what is inside is found out by reading.
 pub fn is_concept_file(path: &Path) -> bool {
@@ -27,13 +27,13 @@ pub fn concept_files_in(folder: &Path) -> Vec<PathBuf> {
     while let Some((folder, depth)) = open.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             looked_at += 1;
-            if looked_at > MOST_LOOKED_AT {
+            if looked_at > MAX_LOOKED_AT {
                 break;
             }
             let path = entry.path();
             // Links are followed, as people share files between programs by them.
             let Ok(about) = fs::metadata(&path) else { continue };
-            if about.is_dir() && depth < DEEPEST && !is_hidden(&entry.file_name()) {
+            if about.is_dir() && depth < MAX_DEPTH && !is_hidden(&entry.file_name()) {
                 open.push((path, depth + 1));
             } else if about.is_file() && is_concept_file(&path) {
                 files.push(path);

@@ -3,7 +3,7 @@
 //!
 //! Every program keeps them in its own way: `{"<token>": vector}` (diffusers), `string_to_param`
 //! (A1111), `emb_params`, a tensor and nothing else. [`read`] knows them by their names and shapes,
-//! whatever the file is called, and says of other files what they are. [`Concepts`] are those at
+//! whatever the file is called, and says of other files what they are. [`ConceptSet`] are those at
 //! hand; [`text`](crate::prompt) finds them in a prompt.
 
 pub(crate) mod set;
@@ -20,16 +20,16 @@ use sha2::{Digest, Sha256};
 
 pub use folders::{concept_files_in, is_concept_file};
 pub use save::{SaveConceptError, save};
-pub use set::Concepts;
+pub use set::ConceptSet;
 
 use crate::checkpoint::weight_file::CONCEPT_OF_A1111;
 use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
-use crate::files::Beginning;
+use crate::files::FileSignature;
 
 /// More vectors than a prompt has places are of no use.
-const MOST_VECTORS: usize = 75;
+const MAX_VECTORS: usize = 75;
 /// Twice the widest text encoder in use.
-const LARGEST_WIDTH: usize = 4096;
+const MAX_WIDTH: usize = 4096;
 
 /// A word that a model was taught.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,11 +141,11 @@ impl Concept {
 /// What the file is, if it is something else, or what about it is broken.
 pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     let owned = || path.to_owned();
-    let beginning = Beginning::of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
-    if let Some(hindrance) = beginning.hindrance() {
-        return Err(ConceptError::NoConcept(hindrance.into(), owned()));
+    let beginning = FileSignature::of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    if let Some(unreadable_reason) = beginning.unreadable_reason() {
+        return Err(ConceptError::NoConcept(unreadable_reason.into(), owned()));
     }
-    if beginning == Beginning::Unknown {
+    if beginning == FileSignature::Unknown {
         return Err(ConceptError::NoConcept("it is a file of another kind".into(), owned()));
     }
     let file = WeightFile::open(path).map_err(|error| from_open(error, path))?;
@@ -156,10 +156,10 @@ pub fn read(path: &Path) -> Result<Concept, ConceptError> {
         [count, width] => (count, width),
         _ => return Err(ConceptError::Misshapen(shape, owned())),
     };
-    if count == 0 || !(1..=LARGEST_WIDTH).contains(&width) {
+    if count == 0 || !(1..=MAX_WIDTH).contains(&width) {
         return Err(ConceptError::Misshapen(shape, owned()));
     }
-    if count > MOST_VECTORS {
+    if count > MAX_VECTORS {
         return Err(ConceptError::TooMany { count, path: owned() });
     }
     let (vectors, _) = file.read(&name).map_err(|error| from_open(error, path))?;

@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::MOST_VECTORS;
+use super::MAX_VECTORS;
 use crate::files::SaveError;
 use crate::files::{IfExists, write_whole};
 
@@ -35,7 +35,7 @@ pub fn save(path: &Path, token: &str, vectors: &[Vec<f32>]) -> Result<(), SaveCo
     {
         return Err(SaveConceptError::Token(token.to_owned()));
     }
-    if vectors.is_empty() || vectors.len() > MOST_VECTORS {
+    if vectors.is_empty() || vectors.len() > MAX_VECTORS {
         return Err(SaveConceptError::Count(vectors.len()));
     }
     if vectors.iter().flatten().any(|value| !value.is_finite()) {

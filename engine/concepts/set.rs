@@ -9,9 +9,9 @@ use super::{Concept, ConceptRef};
 /// the other waits. A clone costs nothing and stays as it is, so that a run keeps what it was asked
 /// with.
 #[derive(Clone, Debug, Default)]
-pub struct Concepts(Arc<Vec<Arc<Concept>>>);
+pub struct ConceptSet(Arc<Vec<Arc<Concept>>>);
 
-impl Concepts {
+impl ConceptSet {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Concept>> {
         self.0.iter()
     }
@@ -66,7 +66,7 @@ impl Concepts {
     }
 }
 
-impl PartialEq for Concepts {
+impl PartialEq for ConceptSet {
     fn eq(&self, other: &Self) -> bool {
         // Vectors by the thousand are compared only where it cannot be known otherwise.
         self.is_same(other) || self.0 == other.0
@@ -83,7 +83,7 @@ fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-impl FromIterator<Concept> for Concepts {
+impl FromIterator<Concept> for ConceptSet {
     fn from_iter<T: IntoIterator<Item = Concept>>(concepts: T) -> Self {
         let mut all = Self::default();
         for concept in concepts {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Latents;
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// Predicts clean latents from noisy ones.
 ///
@@ -12,13 +12,13 @@ pub trait Denoiser {
     /// `x` holds noise of standard deviation `sigma`; the answer has the shape of `x`.
     ///
     /// # Errors
-    /// A [`Halt`] ends sampling.
-    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, Halt>;
+    /// A [`EngineError`] ends sampling.
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError>;
 }
 
 /// A closure is a denoiser: enough for a toy, or for a wrapper of a line or two.
-impl<F: FnMut(&Latents, f32) -> Result<Latents, Halt>> Denoiser for F {
-    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, Halt> {
+impl<F: FnMut(&Latents, f32) -> Result<Latents, EngineError>> Denoiser for F {
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
         self(x, sigma)
     }
 }
@@ -34,5 +34,5 @@ pub struct Step<'a> {
     pub denoised: &'a Latents,
 }
 
-/// Called once a step; `Break` ends sampling with [`Halt::Stopped`].
+/// Called once a step; `Break` ends sampling with [`EngineError::Stopped`].
 pub type Observer<'a> = dyn FnMut(Step<'_>) -> ControlFlow<()> + 'a;

@@ -2,11 +2,11 @@
 
 use super::Latents;
 use super::guidance::EpsModel;
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// A network that computes fast, and the same one computing exactly. What the fast one has no answer to,
 /// and all that is asked after that, goes to the exact one.
-pub struct Rescued<'a, M> {
+pub struct F32Fallback<'a, M> {
     pub model: M,
     /// Absent where the first is as exact as there is, and once it has taken its place.
     pub exact: Option<M>,
@@ -14,41 +14,43 @@ pub struct Rescued<'a, M> {
     pub tell: &'a dyn Fn(&str),
 }
 
-impl<M> Rescued<'_, M> {
+impl<M> F32Fallback<'_, M> {
     fn ask<T>(
         &mut self,
-        question: impl Fn(&mut M) -> Result<T, Halt>,
-        is_sound: impl Fn(&T) -> bool,
-    ) -> Result<T, Halt> {
+        question: impl Fn(&mut M) -> Result<T, EngineError>,
+        is_finite_and_nonzero: impl Fn(&T) -> bool,
+    ) -> Result<T, EngineError> {
         let answer = question(&mut self.model)?;
-        if is_sound(&answer) {
+        if is_finite_and_nonzero(&answer) {
             return Ok(answer);
         }
         if let Some(exact) = self.exact.take() {
             self.model = exact;
             let answer = question(&mut self.model)?;
-            if is_sound(&answer) {
+            if is_finite_and_nonzero(&answer) {
                 (self.tell)(
                     "The model's numbers left the range of f16, so it went on in f32, which takes longer. Choose precision f32 to begin with that",
                 );
                 return Ok(answer);
             }
         }
-        Err(Halt::Failed(
+        Err(EngineError::Failed(
             "The model's prediction is no number, in f32 either. Its weights may be damaged: get the model again, or choose another"
                 .into(),
         ))
     }
 }
 
-impl<M: EpsModel> EpsModel for Rescued<'_, M> {
-    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt> {
-        self.ask(|model| model.eps(x, timestep), Latents::is_sound)
+impl<M: EpsModel> EpsModel for F32Fallback<'_, M> {
+    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, EngineError> {
+        self.ask(|model| model.eps(x, timestep), Latents::is_finite_and_nonzero)
     }
 
-    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
-        let is_sound = |(uncond, cond): &(Latents, Latents)| uncond.is_sound() && cond.is_sound();
-        self.ask(|model| model.eps_pair(x, timestep), is_sound)
+    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError> {
+        let is_finite_and_nonzero = |(uncond, cond): &(Latents, Latents)| {
+            uncond.is_finite_and_nonzero() && cond.is_finite_and_nonzero()
+        };
+        self.ask(|model| model.eps_pair(x, timestep), is_finite_and_nonzero)
     }
 }
 
@@ -65,21 +67,21 @@ mod tests {
     }
 
     impl EpsModel for Fake<'_> {
-        fn eps(&mut self, x: &Latents, _: f32) -> Result<Latents, Halt> {
+        fn eps(&mut self, x: &Latents, _: f32) -> Result<Latents, EngineError> {
             *self.asked.borrow_mut() += 1;
             Ok(Latents::new(x.shape, vec![self.answer; x.data.len()]))
         }
 
-        fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
+        fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError> {
             // Only one of the two is broken.
             Ok((Latents::new(x.shape, vec![1.0; x.data.len()]), self.eps(x, timestep)?))
         }
     }
 
-    fn ask(fast: f32, exact: Option<f32>, pair: bool) -> (Vec<Result<f32, Halt>>, [usize; 2], usize) {
+    fn ask(fast: f32, exact: Option<f32>, pair: bool) -> (Vec<Result<f32, EngineError>>, [usize; 2], usize) {
         let (asked_fast, asked_exact, told) = (RefCell::new(0), RefCell::new(0), RefCell::new(0));
         let tell = |_: &str| *told.borrow_mut() += 1;
-        let mut model = Rescued {
+        let mut model = F32Fallback {
             model: Fake { answer: fast, asked: &asked_fast },
             exact: exact.map(|answer| Fake { answer, asked: &asked_exact }),
             tell: &tell,
@@ -113,7 +115,7 @@ mod tests {
             let (answers, _, told) = ask(f32::NAN, exact, false);
             assert_eq!(told, 0);
             for answer in answers {
-                assert!(matches!(answer, Err(Halt::Failed(text)) if text.contains("no number")));
+                assert!(matches!(answer, Err(EngineError::Failed(text)) if text.contains("no number")));
             }
         }
     }

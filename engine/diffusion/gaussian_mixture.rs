@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 
 use super::samplers::{Sampler, SamplerOptions, sample};
 use super::{Latents, NoiseStreams, Step};
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// Weight, mean and standard deviation of each.
 const MIXTURE: [[f64; 3]; 3] = [[0.5, -1.0, 0.3], [0.3, 0.4, 0.2], [0.2, 1.5, 0.4]];
 
 /// The perfect [`Denoiser`](super::Denoiser) of the mixture's pictures.
-pub fn denoise_mixture(x: &Latents, sigma: f32) -> Result<Latents, Halt> {
+pub fn denoise_mixture(x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
     Ok(x.zip_with(x, |x, _| posterior_mean(x.into(), sigma.into()) as f32))
 }
 

@@ -3,15 +3,15 @@
 use std::cell::Cell;
 
 use super::{Denoiser, Latents, NoiseSchedule, Prediction, Schedule};
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// A network that predicts the noise in latents, or v ([`Prediction`]), for a batch of its own making.
 pub trait EpsModel {
     /// Its answer to `x` (already scaled for the network) at a timestep, for the prompt.
-    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt>;
+    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, EngineError>;
 
     /// Its answers for the empty or negative prompt and for the prompt, in one pass.
-    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt>;
+    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError>;
 }
 
 /// Classifier-free guidance (Ho and Salimans, 2022) around a network: the
@@ -29,7 +29,7 @@ pub struct Cfg<'a, M: EpsModel> {
 }
 
 impl<M: EpsModel> Denoiser for Cfg<'_, M> {
-    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, Halt> {
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
         let timestep = self.schedule.timestep(sigma, self.noise);
         let scaled = x.clone().scale(1.0 / (sigma * sigma + 1.0).sqrt());
         let eps = if self.cfg_scale == 1.0 {
@@ -42,7 +42,7 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             eps
         };
         if !eps.is_finite() {
-            return Err(Halt::Failed(
+            return Err(EngineError::Failed(
                 "The model's prediction is not a number. Try another precision (f32) or guidance scale"
                     .into(),
             ));
@@ -63,11 +63,11 @@ mod tests {
     }
 
     impl EpsModel for Known {
-        fn eps(&mut self, _: &Latents, _: f32) -> Result<Latents, Halt> {
+        fn eps(&mut self, _: &Latents, _: f32) -> Result<Latents, EngineError> {
             Ok(self.cond.clone())
         }
 
-        fn eps_pair(&mut self, _: &Latents, _: f32) -> Result<(Latents, Latents), Halt> {
+        fn eps_pair(&mut self, _: &Latents, _: f32) -> Result<(Latents, Latents), EngineError> {
             Ok((self.uncond.clone(), self.cond.clone()))
         }
     }
@@ -83,7 +83,7 @@ mod tests {
                 model: Known { uncond: uncond.clone(), cond: cond.clone() },
                 prediction,
                 cfg_scale: 7.5,
-                schedule: Schedule::Lesson,
+                schedule: Schedule::Linspace,
                 noise: &noise,
                 difference: &left,
             };

@@ -66,12 +66,12 @@ impl Latents {
         self.data.iter().all(|value| value.is_finite())
     }
 
-    pub fn is_sound(&self) -> bool {
-        are_sound(&self.data)
+    pub fn is_finite_and_nonzero(&self) -> bool {
+        are_finite_and_nonzero(&self.data)
     }
 }
 
 /// False of what a failing device or network answers with: no number, or zeros alone (wgpu #9545).
-pub fn are_sound(values: &[f32]) -> bool {
+pub fn are_finite_and_nonzero(values: &[f32]) -> bool {
     values.iter().all(|value| value.is_finite()) && values.iter().any(|&value| value != 0.0)
 }

@@ -10,4 +10,4 @@ pub(crate) use atomic_file::{IfExists, PartFile, write_whole};
 pub(crate) use atomic_folder::write_whole_folder;
 pub use regular_file::OpenError;
 pub(crate) use regular_file::open;
-pub(crate) use signature::Beginning;
+pub(crate) use signature::FileSignature;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What a file begins like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beginning {
+pub enum FileSignature {
     Empty,
     /// The note that Git keeps where the large file should be.
     LfsPointer,
@@ -21,7 +21,7 @@ pub enum Beginning {
     Unknown,
 }
 
-impl Beginning {
+impl FileSignature {
     /// Of the file at `path`, which must be a regular one.
     pub fn of(path: &Path) -> io::Result<Self> {
         // A pipe would be waited for.
@@ -51,7 +51,7 @@ impl Beginning {
     }
 
     /// Why there are no weights to be read in it, as half a sentence.
-    pub fn hindrance(self) -> Option<&'static str> {
+    pub fn unreadable_reason(self) -> Option<&'static str> {
         match self {
             Self::Empty => Some("it is empty"),
             Self::LfsPointer => Some("it is a Git LFS pointer, not the file itself"),

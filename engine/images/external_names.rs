@@ -6,7 +6,7 @@ use crate::diffusion::{Sampler, Schedule};
 /// that by less than a picture shows, has no name there.
 pub(super) fn schedule_label(schedule: Schedule) -> &'static str {
     match schedule {
-        Schedule::Lesson | Schedule::Normal => "Uniform",
+        Schedule::Linspace | Schedule::Normal => "Uniform",
         other => other.label(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Pixels;
 use super::animation::{at_size, lay};
-use super::text_raster::Lettering;
+use super::text_raster::TextRaster;
 
 /// Sides of a sheet that every program opens, pixels.
 pub(super) const SHEET_SIDE: u32 = 8192;
@@ -28,7 +28,7 @@ impl Grid {
         let (across, down) = (columns.len().max(1) as u32, rows.len().max(1) as u32);
         let cell = cell_that_fits(size, across, down);
         let text = (cell.0 as f32 / 22.0).clamp(12.0, 28.0);
-        let lettering = Lettering::new(text);
+        let lettering = TextRaster::new(text);
         let widest = rows.iter().map(|label| lettering.width_of(label)).max().unwrap_or(0);
         let beside = if widest == 0 { GAP } else { widest + 3 * GAP };
         let is_labelled = columns.iter().any(|label| !label.is_empty());
@@ -38,7 +38,7 @@ impl Grid {
         let mut grid = Self { paper, cell, corner: (beside, above) };
         for (column, label) in (0..).zip(columns) {
             let (x, _) = grid.place(column, 0);
-            let lettering = Lettering::fitting(label.chars().count(), cell.0, text);
+            let lettering = TextRaster::fitting(label.chars().count(), cell.0, text);
             let indent = cell.0.saturating_sub(lettering.width_of(label)) / 2;
             lettering.draw(&mut grid.paper, label, (x + indent, GAP), INK);
         }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::concepts::ConceptRef;
 use crate::diffusion::ScheduleOptions;
 use crate::prompt::Mix;
-use crate::recipe::xy_plot::Vary;
+use crate::recipe::xy_plot::Axis;
 use crate::recipe::{Recipe, RecipeError, Start};
 
 /// This program, as it names itself in files.
@@ -41,7 +41,7 @@ pub struct Provenance {
     pub recipe: Recipe,
     /// Of a comparison sheet: what of the recipe differs from column to column, and from row to row.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub vary: Vec<Vary>,
+    pub vary: Vec<Axis>,
 }
 
 /// A recipe that was found in a file, and what to tell the user about it.

@@ -19,7 +19,7 @@ mod start_image;
 mod text_raster;
 mod trace;
 
-pub use animation::{FPS, FilmFormat, Pane, Playback, Reel, Shot, write_film};
+pub use animation::{Animation, AnimationFormat, AnimationFrame, FPS, Panel, Playback, write_animation};
 pub use grid::Grid;
 pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
 pub use output_folder::save_new;

@@ -11,7 +11,7 @@ use super::external_names::{
 use super::metadata::{FoundRecipe, Provenance, RecipeOrigin, make_runnable};
 use crate::concepts::ConceptRef;
 use crate::diffusion::{NoiseSource, Sampler, SamplerOption};
-use crate::prompt::Weights;
+use crate::prompt::PromptWeights;
 use crate::recipe::{Recipe, Start};
 
 const NEGATIVE: &str = "Negative prompt:";
@@ -36,7 +36,7 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("Denoising strength", strength),
         ("Clip skip", (recipe.text.clip_skip > 1).then(|| recipe.text.clip_skip.to_string())),
         // A1111 knows of its own weights and of none; ComfyUI's are the nearest to its own.
-        ("Emphasis", (recipe.text.weights == Weights::None).then(|| "None".to_owned())),
+        ("Emphasis", (recipe.text.weights == PromptWeights::None).then(|| "None".to_owned())),
         ("RNG", Some(rng(recipe.noise).to_owned())),
         ("TI hashes", Some(concept_hashes(concepts))),
         (eta_key(recipe.sampler), eta_to_say(recipe).map(|eta| eta.to_string())),
@@ -128,7 +128,7 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     }
     recipe.text.clip_skip = number_if_said(&pairs, "Clip skip", &mut notes).unwrap_or(1);
     match pairs.get("Emphasis") {
-        Some("None") => recipe.text.weights = Weights::None,
+        Some("None") => recipe.text.weights = PromptWeights::None,
         Some(other) if other != "Original" => notes.push(format!(
             "Its weights were put on in another way ({}), and here they are as in \"Original\"",
             short(other)
@@ -177,8 +177,8 @@ fn concept_hashes(concepts: &[ConceptRef]) -> String {
 
 fn concepts_of(hashes: &str) -> Vec<ConceptRef> {
     /// More than a prompt has places for.
-    const MOST: usize = 75;
-    let pairs = hashes.split(", ").filter_map(|pair| pair.rsplit_once(": ")).take(MOST);
+    const MAX: usize = 75;
+    let pairs = hashes.split(", ").filter_map(|pair| pair.rsplit_once(": ")).take(MAX);
     pairs
         .map(|(name, sha256)| ConceptRef {
             name: name.into(),
@@ -347,10 +347,10 @@ impl Pairs {
     /// A key that comes again takes the place of the first, as in a Python dict.
     fn parse(line: &str) -> Self {
         /// More than any program writes; the rest of a hostile line is not looked at.
-        const MOST: usize = 1000;
+        const MAX: usize = 1000;
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut rest = line;
-        while !rest.is_empty() && pairs.len() < MOST {
+        while !rest.is_empty() && pairs.len() < MAX {
             let Some(start) = rest.find(is_word) else { break };
             let run = &rest[start..];
             let end = run.find(|c| !is_word(c) && !" -/".contains(c)).unwrap_or(run.len());

@@ -17,10 +17,10 @@ use image::{
 use super::Pixels;
 use crate::files::{OpenError, open};
 
-const MOST_SIDE: u32 = 8192;
-const MOST_DECODED_BYTES: u64 = 128 << 20;
+const MAX_SIDE: u32 = 8192;
+const MAX_DECODED_BYTES: u64 = 128 << 20;
 /// Some decoders take in the whole file first.
-const MOST_FILE_BYTES: u64 = 256 << 20;
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// A picture that was read, and what to tell the user about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ pub enum ImageError {
     )]
     NotAPicture { path: PathBuf },
     #[error(
-        "The picture is too large: scale it down to at most {MOST_SIDE} pixels a side and 40 \
+        "The picture is too large: scale it down to at most {MAX_SIDE} pixels a side and 40 \
          million in all: {}",
         path.display()
     )]
@@ -69,7 +69,7 @@ pub enum ImageError {
 pub fn load(path: &Path) -> Result<StartImage, ImageError> {
     let refused = |error| ImageError::of(error, path);
     let (file, bytes) = open(path)?;
-    if bytes > MOST_FILE_BYTES {
+    if bytes > MAX_FILE_BYTES {
         return Err(ImageError::TooLarge { path: path.to_owned() });
     }
     let mut reader = ImageReader::new(BufReader::new(file))
@@ -160,9 +160,9 @@ pub(super) fn view(pixels: &Pixels) -> ImageBuffer<Rgb<u8>, &[u8]> {
 
 fn limits() -> Limits {
     let mut limits = Limits::no_limits();
-    limits.max_image_width = Some(MOST_SIDE);
-    limits.max_image_height = Some(MOST_SIDE);
-    limits.max_alloc = Some(MOST_DECODED_BYTES);
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
     limits
 }
 

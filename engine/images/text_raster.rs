@@ -13,7 +13,7 @@ use super::Pixels;
 const JETBRAINS_MONO: &[u8] = include_bytes!("../../assets/fonts/JetBrainsMono-Regular.ttf");
 
 /// Letters of one size.
-pub(super) struct Lettering {
+pub(super) struct TextRaster {
     font: FontRef<'static>,
     /// Pixels an em.
     size: f32,
@@ -23,7 +23,7 @@ pub(super) struct Lettering {
     line: f32,
 }
 
-impl Lettering {
+impl TextRaster {
     /// `size` in pixels an em.
     pub fn new(size: f32) -> Self {
         let font = FontRef::new(JETBRAINS_MONO).expect("the built-in font is sound");
@@ -131,7 +131,7 @@ mod tests {
 
     /// Ink in each column, of black letters on white.
     fn columns(text: &str, size: f32, width: u32) -> Vec<u32> {
-        let letters = Lettering::new(size);
+        let letters = TextRaster::new(size);
         let mut paper = Pixels::new(width, 40, vec![255; (width * 40 * 3) as usize]);
         letters.draw(&mut paper, text, (0, 0), [0; 3]);
         let ink = |x: u32| (0..40).map(|y| 255 - u32::from(paper.rgb[((y * width + x) * 3) as usize])).sum();
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_letter_that_captions_use_leaves_ink_in_its_own_cell() {
-        let letters = Lettering::new(20.0);
+        let letters = TextRaster::new(20.0);
         for letter in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789σηρ·×.,+-=%()/".chars()
         {
             let ink = columns(&format!(" {letter} "), 20.0, letters.width_of("   "));
@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn letters_shrink_until_they_fit_and_what_lies_outside_is_left_out() {
-        let fitting = Lettering::fitting(10, 30, 20.0);
+        let fitting = TextRaster::fitting(10, 30, 20.0);
         assert!(fitting.width_of("0123456789") <= 31 && fitting.letters_in(30) == 10);
         let mut small = Pixels::new(3, 2, vec![9; 18]);
-        Lettering::new(20.0).draw(&mut small, "much too long", (1, 1), [255; 3]);
-        Lettering::new(20.0).draw(&mut small, "", (0, 0), [255; 3]);
+        TextRaster::new(20.0).draw(&mut small, "much too long", (1, 1), [255; 3]);
+        TextRaster::new(20.0).draw(&mut small, "", (0, 0), [255; 3]);
         assert_eq!(small.rgb.len(), 18);
     }
 }

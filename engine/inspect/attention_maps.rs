@@ -13,9 +13,9 @@ use burn::tensor::{FloatDType, Tensor};
 
 use crate::diffusion::Film;
 use crate::diffusion::Latents;
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::images::Pixels;
-use crate::models::{AttentionWatch, Context, values};
+use crate::models::{AttentionObserver, Context, values};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
 use crate::prompt::{TextOptions, Tokenized};
@@ -72,13 +72,13 @@ impl AttentionMaps {
 #[derive(PartialEq, Eq, Hash)]
 enum TokenKey {
     Letters(Range<usize>, usize),
-    Place(usize),
+    DeviceKind(usize),
 }
 
 /// Of every token, begin and padding among them.
 fn keys(text: &Tokenized) -> Vec<TokenKey> {
     let of_chunk = text.chunks[0].ids.len();
-    let mut keys: Vec<TokenKey> = (0..text.chunks.len() * of_chunk).map(TokenKey::Place).collect();
+    let mut keys: Vec<TokenKey> = (0..text.chunks.len() * of_chunk).map(TokenKey::DeviceKind).collect();
     let mut seen: HashMap<Range<usize>, usize> = HashMap::new();
     for (place, token) in text.tokens() {
         let nth = seen.entry(token.range.clone()).or_default();
@@ -92,7 +92,7 @@ fn keys(text: &Tokenized) -> Vec<TokenKey> {
 ///
 /// # Panics
 /// If the map has not the sides that are given.
-pub fn spotlight(picture: &Pixels, map: &[f32], [height, width]: [usize; 2]) -> Pixels {
+pub fn mask_by_map(picture: &Pixels, map: &[f32], [height, width]: [usize; 2]) -> Pixels {
     const DIM: f32 = 0.3;
     assert_eq!(map.len(), height * width, "a map of {width} x {height}");
     let to = [picture.height as usize, picture.width as usize];
@@ -177,7 +177,7 @@ impl Pipeline {
         timestep: f32,
         prompt: &str,
         stop: &StopFlag,
-    ) -> Result<AttentionMaps, Halt> {
+    ) -> Result<AttentionMaps, EngineError> {
         let text = self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?;
         self.attention_at(x, timestep, &text.cast(self.unet_dtype), stop)
     }
@@ -192,9 +192,9 @@ impl Pipeline {
         timestep: f32,
         text: &Tensor<3>,
         stop: &StopFlag,
-    ) -> Result<AttentionMaps, Halt> {
+    ) -> Result<AttentionMaps, EngineError> {
         let [_, _, height, width] = x.shape;
-        let watch = Watch { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
+        let watch = AttentionRecorder { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
         let x = self.upload(x, text.dtype().into());
         let context = Context { text, watch: Some(&watch) };
         values(self.model.unet.forward(x, timestep, context, &|| stop.is_raised())?)?;
@@ -205,14 +205,14 @@ impl Pipeline {
 }
 
 /// Sums the maps of the layers, each brought to the size of the latents.
-struct Watch {
+struct AttentionRecorder {
     /// Height and width of the latents.
     sides: [usize; 2],
-    sum: RefCell<Result<(Vec<f32>, usize), Halt>>,
+    sum: RefCell<Result<(Vec<f32>, usize), EngineError>>,
 }
 
-impl AttentionWatch for Watch {
-    fn see(&self, weights: Tensor<3>, from: [usize; 2]) {
+impl AttentionObserver for AttentionRecorder {
+    fn record(&self, weights: Tensor<3>, from: [usize; 2]) {
         let mut sum = self.sum.borrow_mut();
         let Ok((sum_of_maps, layers)) = &mut *sum else { return };
         match values(weights.swap_dims(1, 2)) {
@@ -259,14 +259,14 @@ fn resize_planes(planes: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::checkpoint::ModelSource;
-    use crate::concepts::Concepts;
-    use crate::device::{DeviceChoice, Place};
+    use crate::concepts::ConceptSet;
+    use crate::device::{DeviceChoice, DeviceKind};
 
     #[test]
     fn maps_follow_their_tokens_when_the_prompt_changes() {
-        let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
         let pipeline = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
-        let words = pipeline.card().words(&Concepts::default());
+        let words = pipeline.card().words(&ConceptSet::default());
         let reading = words.read("[a large:one:5] fox", &TextOptions::default(), 20);
         let (before, after) = (reading.parts[0].at(0), reading.parts[0].at(19));
         let [begin, a, large, fox] = [0.1, 0.2, 0.3, 0.4];

@@ -10,15 +10,15 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
-use crate::device::{Chosen, DeviceChoice, DeviceError, Precision, choose, supports_f16};
+use crate::device::{DeviceChoice, DeviceError, Precision, SelectedDevice, choose, supports_f16};
 use crate::diffusion::NoiseStreams;
-use crate::error::Halt;
-use crate::models::{Context, Interrupted, values};
+use crate::error::EngineError;
+use crate::models::{CancelCheck, Context, values};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum Component {
     Text,
     /// Two prompts at once, as guidance asks.
     Unet,
@@ -28,7 +28,7 @@ pub enum Part {
     VaeGradient,
 }
 
-impl Part {
+impl Component {
     pub const ALL: [Self; 5] = [Self::Text, Self::Unet, Self::VaeEncode, Self::VaeDecode, Self::VaeGradient];
 
     pub fn name(self) -> &'static str {
@@ -41,7 +41,12 @@ impl Part {
         }
     }
 
-    fn answer(self, model: &OpenedModel, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, Halt> {
+    fn answer(
+        self,
+        model: &OpenedModel,
+        device: &Device,
+        unet_dtype: FloatDType,
+    ) -> Result<Vec<f32>, EngineError> {
         let latents = |batch: usize| random(batch as u64, [batch, 4, 8, 8], device);
         match self {
             Self::Text => values(text(model)),
@@ -62,12 +67,12 @@ impl Part {
     }
 }
 
-const NEVER: &Interrupted<'static> = &|| false;
+const NEVER: &CancelCheck<'static> = &|| false;
 
 /// How far a device is from the CPU in one part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    pub part: Part,
+pub struct Comparison {
+    pub part: Component,
     pub precision: Precision,
     /// The largest difference, of the CPU's largest number. Infinite for what is no number at all.
     pub difference: f32,
@@ -77,7 +82,7 @@ pub struct Finding {
     pub secs: f64,
 }
 
-impl Finding {
+impl Comparison {
     pub fn is_right(&self) -> bool {
         self.difference <= self.limit
     }
@@ -93,22 +98,22 @@ pub enum CheckError {
     Halted(String),
 }
 
-impl From<Halt> for CheckError {
-    fn from(halt: Halt) -> Self {
+impl From<EngineError> for CheckError {
+    fn from(halt: EngineError) -> Self {
         match halt {
-            Halt::Stopped => Self::Halted("The check was stopped".into()),
-            Halt::OutOfMemory(text) | Halt::Failed(text) => Self::Halted(text),
+            EngineError::Stopped => Self::Halted("The check was stopped".into()),
+            EngineError::OutOfMemory(text) | EngineError::Failed(text) => Self::Halted(text),
         }
     }
 }
 
 /// Asks every part in f32, and the UNet in f16 too where the device has it and `choice` lets it.
 /// `tell` is told of each as it is found, since a bad driver may not let us come to the end.
-pub fn check(choice: DeviceChoice, tell: &mut dyn FnMut(&Finding)) -> Result<Vec<Finding>, CheckError> {
-    let Chosen { device, .. } = choose(choice)?;
-    let mut questions = Part::ALL.map(|part| (part, Precision::F32)).to_vec();
+pub fn check(choice: DeviceChoice, tell: &mut dyn FnMut(&Comparison)) -> Result<Vec<Comparison>, CheckError> {
+    let SelectedDevice { device, .. } = choose(choice)?;
+    let mut questions = Component::ALL.map(|part| (part, Precision::F32)).to_vec();
     if choice.precision != Precision::F32 && supports_f16(&device) {
-        questions.push((Part::Unet, Precision::F16));
+        questions.push((Component::Unet, Precision::F16));
     }
     let mut findings = Vec::new();
     for (part, precision) in questions {
@@ -120,16 +125,16 @@ pub fn check(choice: DeviceChoice, tell: &mut dyn FnMut(&Finding)) -> Result<Vec
         let started = Instant::now();
         let found = ask(part, &device, unet_dtype)?;
         let secs = started.elapsed().as_secs_f64();
-        let finding = Finding { part, precision, difference: difference(&found, &expected), limit, secs };
+        let finding = Comparison { part, precision, difference: difference(&found, &expected), limit, secs };
         tell(&finding);
         findings.push(finding);
     }
     Ok(findings)
 }
 
-fn ask(part: Part, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, CheckError> {
+fn ask(part: Component, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, CheckError> {
     let device = match part {
-        Part::VaeGradient => device.clone().autodiff(),
+        Component::VaeGradient => device.clone().autodiff(),
         _ => device.clone(),
     };
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)?;
@@ -160,13 +165,13 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Place;
+    use crate::device::DeviceKind;
 
     #[test]
     fn the_cpu_agrees_with_itself() {
-        let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
         let findings = check(choice, &mut |_| {}).expect("findings");
-        assert_eq!(findings.iter().map(|finding| finding.part).collect::<Vec<_>>(), Part::ALL);
+        assert_eq!(findings.iter().map(|finding| finding.part).collect::<Vec<_>>(), Component::ALL);
         assert!(findings.iter().all(|finding| finding.difference == 0.0), "{findings:?}");
     }
 

@@ -23,7 +23,7 @@ pub struct Channel {
 pub struct RoundTrip {
     pub original: Arc<Pixels>,
     pub decoded: Arc<Pixels>,
-    /// How far they are apart, times [`RoundTrip::AMPLIFIED`].
+    /// How far they are apart, times [`RoundTrip::DIFFERENCE_GAIN`].
     pub difference: Arc<Pixels>,
     /// The mean of how far they are apart, of 255.
     pub mean_difference: f32,
@@ -31,7 +31,7 @@ pub struct RoundTrip {
 
 impl RoundTrip {
     /// What the autoencoder loses is a few of 255, which nobody sees unless it is made this much stronger.
-    pub const AMPLIFIED: u8 = 8;
+    pub const DIFFERENCE_GAIN: u8 = 8;
 
     /// # Panics
     /// If their sides differ.
@@ -41,7 +41,7 @@ impl RoundTrip {
         let apart: Vec<u8> = original.rgb.iter().zip(&decoded.rgb).map(|(a, b)| a.abs_diff(*b)).collect();
         let sum: f64 = apart.iter().map(|&apart| f64::from(apart)).sum();
         let mean_difference = (sum / apart.len().max(1) as f64) as f32;
-        let shown = apart.into_iter().map(|apart| apart.saturating_mul(Self::AMPLIFIED)).collect();
+        let shown = apart.into_iter().map(|apart| apart.saturating_mul(Self::DIFFERENCE_GAIN)).collect();
         let difference = Arc::new(Pixels::new(original.width, original.height, shown));
         Self { original, decoded, difference, mean_difference }
     }
@@ -82,7 +82,7 @@ impl Pipeline {
         one.check()?;
         let pixels = to_planes(&crop_and_resize(picture, width, height));
         let care = self.care(&one)?;
-        let (mean, _) = care.sparing(|thrift| self.moments_with(thrift, &pixels, stop))?;
+        let (mean, _) = care.retry_in_low_memory(|thrift| self.moments_with(thrift, &pixels, stop))?;
         Ok(mean.scale(self.model.config.vae.scaling_factor))
     }
 

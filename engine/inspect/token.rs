@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::models::values;
 use crate::pipeline::{GenerateError, Pipeline};
 use crate::prompt::{EmbeddingEdit, Source, TokenPlace, token_selection};
@@ -10,9 +10,9 @@ use crate::recipe::Recipe;
 
 /// A token's way through the text encoder.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WordStages {
+pub struct TokenTrace {
     /// Token embedding (edited, if it is), position embedding, their sum, output embedding.
-    pub stages: [Stage; 4],
+    pub stages: [EncoderStage; 4],
     /// How far each position's output moved by the edits of the recipe, chunk by chunk: 0 before the
     /// first edited one, for no token looks ahead.
     pub differences: Vec<f32>,
@@ -20,18 +20,18 @@ pub struct WordStages {
 
 /// A vector on the way.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stage {
+pub struct EncoderStage {
     pub name: &'static str,
     pub vector: Vec<f32>,
     /// Its length.
     pub norm: f32,
     /// Words of the vocabulary whose embeddings point the same way, and the cosine; the nearest first.
-    pub nearest: Vec<Near>,
+    pub nearest: Vec<Neighbour>,
 }
 
 /// A word of the vocabulary beside a vector.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Near {
+pub struct Neighbour {
     pub id: u32,
     /// As the vocabulary spells it: `puppy</w>`.
     pub piece: String,
@@ -48,13 +48,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// If there is no such token, or an edit asks for a word that this model does not have.
-    pub fn word_stages(
+    pub fn token_trace(
         &self,
         recipe: &Recipe,
         step: usize,
         part: usize,
         place: TokenPlace,
-    ) -> Result<WordStages, GenerateError> {
+    ) -> Result<TokenTrace, GenerateError> {
         let reading = self.words.read(&recipe.prompt, &recipe.text, recipe.steps as usize);
         let text = reading.at(step).nth(part).map(|(_, text)| text);
         let text = text.filter(|text| text.at(place).is_some()).ok_or(GenerateError::NoSuchToken)?;
@@ -79,9 +79,9 @@ impl Pipeline {
         let stages = STAGES.map(|name| {
             let (vector, nearest) = vectors.next().expect("a vector for each stage");
             let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-            Stage { name, vector: vector.to_vec(), norm, nearest }
+            EncoderStage { name, vector: vector.to_vec(), norm, nearest }
         });
-        Ok(WordStages { stages, differences })
+        Ok(TokenTrace { stages, differences })
     }
 
     /// The token embedding of a word, the mean of its tokens if it is several.
@@ -90,7 +90,7 @@ impl Pipeline {
     }
 
     /// The words whose token embeddings are nearest to a vector.
-    pub fn nearest_to(&self, vector: Vec<f32>, count: usize) -> Result<Vec<Near>, GenerateError> {
+    pub fn nearest_to(&self, vector: Vec<f32>, count: usize) -> Result<Vec<Neighbour>, GenerateError> {
         let data = TensorData::new(vector, [1, 1, self.card.text_width]);
         let vector = Tensor::from_data(data, (&self.device, DType::F32));
         Ok(self.nearest(vector, count)?.swap_remove(0))
@@ -123,18 +123,18 @@ impl Pipeline {
     ///
     /// # Shapes
     /// - vectors: `[1, vectors, width]`
-    fn nearest(&self, vectors: Tensor<3>, count: usize) -> Result<Vec<Vec<Near>>, Halt> {
+    fn nearest(&self, vectors: Tensor<3>, count: usize) -> Result<Vec<Vec<Neighbour>>, EngineError> {
         let table = self.model.text_encoder.table();
         let [words, width] = table.dims();
         let vectors = vectors.reshape([-1, width as i64]);
-        let vectors = vectors.clone() / length(vectors);
-        let norms = self.word_norms.get_or_init(|| length(table.clone()));
+        let vectors = vectors.clone() / norm(vectors);
+        let norms = self.word_norms.get_or_init(|| norm(table.clone()));
         let cosines = table.matmul(vectors.transpose()) / norms.clone();
         let cosines: Vec<f32> = values(cosines.transpose())?;
         Ok(cosines.chunks_exact(words).map(|cosines| self.top(cosines, count)).collect())
     }
 
-    fn top(&self, cosines: &[f32], count: usize) -> Vec<Near> {
+    fn top(&self, cosines: &[f32], count: usize) -> Vec<Neighbour> {
         let mut ids: Vec<u32> = (0..cosines.len() as u32).collect();
         let count = count.min(ids.len());
         let falling = |a: &u32, b: &u32| cosines[*b as usize].total_cmp(&cosines[*a as usize]);
@@ -143,8 +143,11 @@ impl Pipeline {
             ids.truncate(count);
         }
         ids.sort_by(falling);
-        let near =
-            |id| Near { id, piece: self.words.piece(id).unwrap_or_default(), cosine: cosines[id as usize] };
+        let near = |id| Neighbour {
+            id,
+            piece: self.words.piece(id).unwrap_or_default(),
+            cosine: cosines[id as usize],
+        };
         ids.into_iter().map(near).collect()
     }
 }
@@ -154,6 +157,6 @@ impl Pipeline {
 /// # Shapes
 /// - rows: `[rows, width]`
 /// - output: `[rows, 1]`
-fn length(rows: Tensor<2>) -> Tensor<2> {
+fn norm(rows: Tensor<2>) -> Tensor<2> {
     rows.square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE)
 }

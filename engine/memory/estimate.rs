@@ -1,7 +1,7 @@
 //! How much memory a picture takes, asked before the work and not found out by being killed.
 
 use crate::checkpoint::ModelConfig;
-use crate::memory::low_memory::Thrift;
+use crate::memory::low_memory::MemoryMode;
 use crate::models::UnetConfig;
 use crate::recipe::{Recipe, Start};
 
@@ -21,13 +21,13 @@ const MARGIN: f64 = 1.1;
 /// | SD 1.5, 256 x 256 | 28 | 168 | 112 | 101 | 86 |
 /// | SD 1.5, 512 x 512 | 86 | 671 | | 403 | |
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Room {
+pub struct MemoryEstimate {
     /// One pass of the UNet over one picture.
     unet: f64,
     decode: f64,
-    decode_in_bands: f64,
+    decode_tiled: f64,
     encode: f64,
-    encode_in_bands: f64,
+    encode_tiled: f64,
     /// The working set of a band, whatever the size of the picture.
     band: f64,
     /// What the kernels and the text encoder take, whatever the size.
@@ -39,7 +39,7 @@ pub struct Room {
     attention: f64,
 }
 
-impl Room {
+impl MemoryEstimate {
     /// `unet_bytes` are those of one number in the UNet, 2 or 4. The rest computes in f32.
     pub(crate) fn new(config: &ModelConfig, unet_bytes: usize) -> Self {
         let vae = &config.vae;
@@ -52,10 +52,10 @@ impl Room {
             // At the last level: what comes up from below, the same normalised, and what the first
             // convolution makes of it.
             decode: f32s(2.0 * second + first),
-            decode_in_bands: f32s(second),
+            decode_tiled: f32s(second),
             // At the first level: its channels, the same normalised, and convolved.
             encode: f32s(3.0 * first),
-            encode_in_bands: f32s(2.0 * first),
+            encode_tiled: f32s(2.0 * first),
             band: 60e6,
             least: 8e6,
             step: 4.0 * 4.0 * vae.latent_channels as f64 / latent_area,
@@ -65,29 +65,29 @@ impl Room {
     }
 
     /// How to make the pictures of a recipe in so many bytes, or else how many it takes at least.
-    pub fn thrift(&self, recipe: &Recipe, free: u64) -> Result<Thrift, u64> {
-        let fits = |&thrift: &Thrift| self.bytes(recipe, thrift) <= free;
-        let fitting = [Thrift::Generous, Thrift::Frugal].into_iter().find(fits);
-        fitting.ok_or_else(|| self.bytes(recipe, Thrift::Frugal))
+    pub fn thrift(&self, recipe: &Recipe, free: u64) -> Result<MemoryMode, u64> {
+        let fits = |&thrift: &MemoryMode| self.bytes(recipe, thrift) <= free;
+        let fitting = [MemoryMode::Full, MemoryMode::LowMemory].into_iter().find(fits);
+        fitting.ok_or_else(|| self.bytes(recipe, MemoryMode::LowMemory))
     }
 
     /// Bytes for the pictures of a recipe, at the stage that takes most.
-    pub fn bytes(&self, recipe: &Recipe, thrift: Thrift) -> u64 {
+    pub fn bytes(&self, recipe: &Recipe, thrift: MemoryMode) -> u64 {
         let pixels = u64::from(recipe.width) * u64::from(recipe.height);
         let passes = match (thrift, recipe.guidance.cfg_scale == 1.0) {
-            (Thrift::Frugal, _) => 1,
-            (Thrift::Generous, true) => recipe.batch,
-            (Thrift::Generous, false) => 2 * recipe.batch,
+            (MemoryMode::LowMemory, _) => 1,
+            (MemoryMode::Full, true) => recipe.batch,
+            (MemoryMode::Full, false) => 2 * recipe.batch,
         };
         let vae = match recipe.start {
             Start::Noise => self.decode_bytes(pixels, thrift),
             Start::Image { .. } => self.decode_bytes(pixels, thrift).max(self.encode_bytes(pixels, thrift)),
         };
-        self.kept_bytes(recipe, pixels) + vae.max(u64::from(passes) * self.pass_bytes(pixels))
+        self.kept_bytes(recipe, pixels) + vae.max(u64::from(passes) * self.unet_bytes(pixels))
     }
 
     /// One pass of the UNet over one picture.
-    pub fn pass_bytes(&self, pixels: u64) -> u64 {
+    pub fn unet_bytes(&self, pixels: u64) -> u64 {
         (self.unet * pixels as f64 + self.least) as u64
     }
 
@@ -96,18 +96,18 @@ impl Room {
         (self.attention * pixels as f64 * tokens as f64) as u64
     }
 
-    pub fn decode_bytes(&self, pixels: u64, thrift: Thrift) -> u64 {
-        self.of_vae(pixels, thrift, self.decode, self.decode_in_bands)
+    pub fn decode_bytes(&self, pixels: u64, thrift: MemoryMode) -> u64 {
+        self.of_vae(pixels, thrift, self.decode, self.decode_tiled)
     }
 
-    pub fn encode_bytes(&self, pixels: u64, thrift: Thrift) -> u64 {
-        self.of_vae(pixels, thrift, self.encode, self.encode_in_bands)
+    pub fn encode_bytes(&self, pixels: u64, thrift: MemoryMode) -> u64 {
+        self.of_vae(pixels, thrift, self.encode, self.encode_tiled)
     }
 
-    fn of_vae(&self, pixels: u64, thrift: Thrift, whole: f64, in_bands: f64) -> u64 {
+    fn of_vae(&self, pixels: u64, thrift: MemoryMode, whole: f64, in_bands: f64) -> u64 {
         match thrift {
-            Thrift::Generous => (whole * pixels as f64) as u64,
-            Thrift::Frugal => (in_bands * pixels as f64 + self.band) as u64,
+            MemoryMode::Full => (whole * pixels as f64) as u64,
+            MemoryMode::LowMemory => (in_bands * pixels as f64 + self.band) as u64,
         }
     }
 

@@ -6,39 +6,42 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use burn::tensor::Device;
 
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// How a run treats memory. Frugal takes longer and comes to the same picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Thrift {
+pub enum MemoryMode {
     /// The whole batch and the whole picture at once.
     #[default]
-    Generous,
+    Full,
     /// One picture at a time, the autoencoder in bands.
-    Frugal,
+    LowMemory,
 }
 
 /// What a run has to take care of on its way: memory, and what must be told at the end.
-pub struct Care {
+pub struct RunContext {
     device: Device,
-    thrift: Cell<Thrift>,
+    thrift: Cell<MemoryMode>,
     notes: RefCell<Vec<String>>,
 }
 
-impl Care {
-    pub fn new(device: Device, thrift: Thrift) -> Self {
+impl RunContext {
+    pub fn new(device: Device, thrift: MemoryMode) -> Self {
         Self { device, thrift: Cell::new(thrift), notes: RefCell::default() }
     }
 
     /// Does some work. If memory runs out, frees what is unused and does it once more frugally, and so
     /// everything after it.
-    pub fn sparing<T>(&self, mut work: impl FnMut(Thrift) -> Result<T, Halt>) -> Result<T, Halt> {
-        match caught(|| work(self.thrift.get())) {
-            Err(Halt::OutOfMemory(_)) if self.thrift.get() == Thrift::Generous => {
-                self.thrift.set(Thrift::Frugal);
+    pub fn retry_in_low_memory<T>(
+        &self,
+        mut work: impl FnMut(MemoryMode) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        match catch_out_of_memory(|| work(self.thrift.get())) {
+            Err(EngineError::OutOfMemory(_)) if self.thrift.get() == MemoryMode::Full => {
+                self.thrift.set(MemoryMode::LowMemory);
                 self.note("Memory ran out, so the work went on in smaller pieces, which takes longer");
                 self.device.memory_cleanup();
-                caught(|| work(Thrift::Frugal))
+                catch_out_of_memory(|| work(MemoryMode::LowMemory))
             }
             done => done,
         }
@@ -52,16 +55,16 @@ impl Care {
         }
     }
 
-    pub fn into_notes(self) -> Vec<String> {
+    pub fn take_notes(self) -> Vec<String> {
         self.notes.into_inner()
     }
 }
 
 /// A device may also panic for want of memory; every other panic goes on its way.
-fn caught<T>(work: impl FnOnce() -> Result<T, Halt>) -> Result<T, Halt> {
+fn catch_out_of_memory<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     let done = catch_unwind(AssertUnwindSafe(work));
-    done.unwrap_or_else(|panic| match Halt::of_device(panic_text(&*panic)) {
-        out_of_memory @ Halt::OutOfMemory(_) => Err(out_of_memory),
+    done.unwrap_or_else(|panic| match EngineError::of_device(panic_text(&*panic)) {
+        out_of_memory @ EngineError::OutOfMemory(_) => Err(out_of_memory),
         _ => resume_unwind(panic),
     })
 }
@@ -79,20 +82,20 @@ mod tests {
     /// What cubecl says, cut short.
     const FULL: &str = "out of device memory allocating 1073741824 bytes";
 
-    fn care() -> Care {
-        Care::new(Device::flex(), Thrift::Generous)
+    fn care() -> RunContext {
+        RunContext::new(Device::flex(), MemoryMode::Full)
     }
 
     #[test]
     fn work_that_finds_no_room_is_done_frugally_and_so_is_all_that_follows() {
         let care = care();
         let decode = |thrift| match thrift {
-            Thrift::Generous => Err(Halt::of_device(FULL)),
-            Thrift::Frugal => Ok("a picture"),
+            MemoryMode::Full => Err(EngineError::of_device(FULL)),
+            MemoryMode::LowMemory => Ok("a picture"),
         };
-        assert_eq!(care.sparing(decode), Ok("a picture"));
-        assert_eq!(care.sparing(Ok), Ok(Thrift::Frugal));
-        let notes = care.into_notes();
+        assert_eq!(care.retry_in_low_memory(decode), Ok("a picture"));
+        assert_eq!(care.retry_in_low_memory(Ok), Ok(MemoryMode::LowMemory));
+        let notes = care.take_notes();
         assert!(notes.len() == 1 && notes[0].contains("smaller pieces"), "{notes:?}");
     }
 
@@ -100,46 +103,46 @@ mod tests {
     fn an_allocation_that_panics_counts_as_no_room() {
         let care = care();
         let decode = |thrift| match thrift {
-            Thrift::Generous => panic!("wgpu error: Out of Memory"),
-            Thrift::Frugal => Ok(1),
+            MemoryMode::Full => panic!("wgpu error: Out of Memory"),
+            MemoryMode::LowMemory => Ok(1),
         };
-        assert_eq!(care.sparing(decode), Ok(1));
+        assert_eq!(care.retry_in_low_memory(decode), Ok(1));
     }
 
     #[test]
     fn no_room_even_frugally_is_said_after_two_attempts() {
         let (care, mut attempts) = (care(), 0);
-        let never = care.sparing(|_| {
+        let never = care.retry_in_low_memory(|_| {
             attempts += 1;
-            Err::<(), _>(Halt::of_device(FULL))
+            Err::<(), _>(EngineError::of_device(FULL))
         });
-        assert!(matches!(never, Err(Halt::OutOfMemory(_))));
+        assert!(matches!(never, Err(EngineError::OutOfMemory(_))));
         assert_eq!(attempts, 2);
         // The next stage begins frugally, so it has one.
-        let never = care.sparing(|_| {
+        let never = care.retry_in_low_memory(|_| {
             attempts += 1;
-            Err::<(), _>(Halt::of_device(FULL))
+            Err::<(), _>(EngineError::of_device(FULL))
         });
-        assert!(matches!(never, Err(Halt::OutOfMemory(_))));
+        assert!(matches!(never, Err(EngineError::OutOfMemory(_))));
         assert_eq!(attempts, 3);
     }
 
     #[test]
     fn other_troubles_are_not_tried_again() {
-        for halt in [Halt::Stopped, Halt::of_device("the device is lost")] {
+        for halt in [EngineError::Stopped, EngineError::of_device("the device is lost")] {
             let (care, mut attempts) = (care(), 0);
-            let trouble = care.sparing(|_| {
+            let trouble = care.retry_in_low_memory(|_| {
                 attempts += 1;
                 Err::<(), _>(halt.clone())
             });
             assert_eq!((trouble, attempts), (Err(halt), 1));
-            assert!(care.into_notes().is_empty());
+            assert!(care.take_notes().is_empty());
         }
     }
 
     #[test]
     #[should_panic(expected = "a bug of ours")]
     fn a_bug_stays_a_panic() {
-        let _ = care().sparing(|_| -> Result<(), Halt> { panic!("a bug of ours") });
+        let _ = care().retry_in_low_memory(|_| -> Result<(), EngineError> { panic!("a bug of ours") });
     }
 }

@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// Does some work with attention in slices of an eighth, for when memory has run out.
-pub fn in_small_slices<T>(work: impl FnOnce() -> T) -> T {
+pub fn with_sliced_attention<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(u64);
     impl Drop for Restore {
         fn drop(&mut self) {

@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Shape, Tensor, activation, module};
 
-use super::tiled_vae::Spread;
+use super::tiled_vae::ChannelStats;
 use crate::cpu;
 
 /// A parameter that is zeros until weights are loaded into it, and takes no memory before.
@@ -176,7 +176,7 @@ impl GroupNorm {
     }
 
     /// The norm and the SiLU of a part of a picture, by the statistics of the whole.
-    pub fn forward_silu_by(&self, x: Tensor<4>, whole: &Spread) -> Tensor<4> {
+    pub fn forward_silu_by(&self, x: Tensor<4>, whole: &ChannelStats) -> Tensor<4> {
         let (mean, scale) = whole.mean_and_scale(self.groups, self.epsilon);
         let [mean, scale] = [mean, scale].map(|values| Tensor::<1>::from_data(&values[..], &x.device()));
         let (scale, bias) = (scale * self.weight.val(), self.bias.val());

@@ -12,29 +12,31 @@ mod transformer;
 mod unet;
 mod vae;
 
-pub use attention::in_small_slices;
+pub use attention::with_sliced_attention;
 pub use clip::{Activation, ClipText, ClipTextConfig};
-pub use transformer::{AttentionWatch, Context};
+pub use transformer::{AttentionObserver, Context};
 pub use unet::{PerLevel, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
 
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// Asked between the blocks of a model; true ends the pass.
-pub type Interrupted<'a> = dyn Fn() -> bool + 'a;
+pub type CancelCheck<'a> = dyn Fn() -> bool + 'a;
 
-fn go_on(interrupted: &Interrupted<'_>) -> Result<(), Halt> {
-    if interrupted() { Err(Halt::Stopped) } else { Ok(()) }
+fn check_cancelled(is_cancelled: &CancelCheck<'_>) -> Result<(), EngineError> {
+    if is_cancelled() { Err(EngineError::Stopped) } else { Ok(()) }
 }
 
 /// A tensor's numbers, brought to main memory in the order of its axes.
 ///
 /// # Errors
 /// Whatever went wrong since the tensor was asked for: a GPU says it only now.
-pub fn values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, Halt> {
-    let data =
-        x.cast(FloatDType::F32).try_into_data().map_err(|error| Halt::of_device(&error.to_string()))?;
-    data.try_into_vec().map_err(|error| Halt::of_device(&format!("{error:?}")))
+pub fn values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, EngineError> {
+    let data = x
+        .cast(FloatDType::F32)
+        .try_into_data()
+        .map_err(|error| EngineError::of_device(&error.to_string()))?;
+    data.try_into_vec().map_err(|error| EngineError::of_device(&format!("{error:?}")))
 }

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{Conv2d, GroupNorm, Linear, silu};
-use super::tiled_vae::{Banded, Rows};
-use crate::error::Halt;
+use super::tiled_vae::{RowPadding, TiledImage};
+use crate::error::EngineError;
 
 #[derive(Module, Debug)]
 pub struct ResnetBlock {
@@ -63,11 +63,11 @@ impl ResnetBlock {
 
     /// The same of a picture in bands, without time. The first half is done twice, once for the
     /// statistics of its result, since that would take as much room as the picture.
-    pub fn forward_in_bands<'a>(&self, x: Banded<'a>) -> Result<Banded<'a>, Halt> {
+    pub fn forward_in_bands<'a>(&self, x: TiledImage<'a>) -> Result<TiledImage<'a>, EngineError> {
         let of_x = x.spread();
         let first_half = |x: Tensor<4>| self.conv1.forward(self.norm1.forward_silu_by(x, &of_x));
-        let of_h = x.spread_after(Rows::Kept(1), &first_half)?;
-        x.map(Rows::Kept(2), &|x| {
+        let of_h = x.spread_after(RowPadding::Kept(1), &first_half)?;
+        x.map(RowPadding::Kept(2), &|x| {
             let h = self.norm2.forward_silu_by(first_half(x.clone()), &of_h);
             self.conv2.forward_add(h, self.shortcut(x))
         })

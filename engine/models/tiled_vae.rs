@@ -11,42 +11,42 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{Interrupted, go_on, values};
-use crate::error::Halt;
+use super::{CancelCheck, check_cancelled, values};
+use crate::error::EngineError;
 
 /// Numbers that the tensors of a band have at most, but for very wide pictures: 16 MiB in f32. Our own
 /// tests take less, so that small pictures have many bands.
 const BAND_ELEMENTS: usize = if cfg!(test) { 1 << 14 } else { 1 << 22 };
 
 /// Fewer rows than this, and most of the work is on the rows around them.
-const LEAST_ROWS: usize = 8;
+const MIN_ROWS: usize = 8;
 
 /// Where the bands are worked on.
-pub struct Workbench<'a> {
+pub struct TileContext<'a> {
     pub device: Device,
     /// Asked before each band.
-    pub interrupted: &'a Interrupted<'a>,
+    pub is_cancelled: &'a CancelCheck<'a>,
 }
 
-impl<'a> Workbench<'a> {
+impl<'a> TileContext<'a> {
     /// Where `x` is.
-    pub fn of(x: &Tensor<4>, interrupted: &'a Interrupted<'a>) -> Self {
-        Self { device: x.device(), interrupted }
+    pub fn of(x: &Tensor<4>, is_cancelled: &'a CancelCheck<'a>) -> Self {
+        Self { device: x.device(), is_cancelled }
     }
 }
 
 /// One picture, `[1, channels, height, width]`.
-pub struct Banded<'a> {
+pub struct TiledImage<'a> {
     /// `[width, channels]` each, from the top.
     rows: Vec<Vec<f32>>,
     width: usize,
     channels: usize,
-    bench: &'a Workbench<'a>,
+    bench: &'a TileContext<'a>,
 }
 
 /// What layers do to the rows that they are given.
 #[derive(Clone, Copy)]
-pub enum Rows {
+pub enum RowPadding {
     /// As many come out, and each depends on so many others above and below.
     Kept(usize),
     /// Upsampling and a convolution of 3 x 3.
@@ -55,7 +55,7 @@ pub enum Rows {
     Halved,
 }
 
-impl Rows {
+impl RowPadding {
     /// Rows looked at above and below.
     fn around(self) -> (usize, usize) {
         match self {
@@ -74,17 +74,21 @@ impl Rows {
     }
 }
 
-impl<'a> Banded<'a> {
+impl<'a> TiledImage<'a> {
     /// # Panics
     /// If `x` is a batch of several.
-    pub fn new(x: Tensor<4>, bench: &'a Workbench<'a>) -> Result<Self, Halt> {
+    pub fn new(x: Tensor<4>, bench: &'a TileContext<'a>) -> Result<Self, EngineError> {
         let [batch, channels, height, width] = x.dims();
         assert_eq!(batch, 1, "one picture at a time");
         Ok(Self { rows: to_rows(x, 0, height)?, width, channels, bench })
     }
 
     /// The picture after `layers`. Its rows are let go as soon as no band to come needs them.
-    pub fn map(mut self, kind: Rows, layers: &dyn Fn(Tensor<4>) -> Tensor<4>) -> Result<Self, Halt> {
+    pub fn map(
+        mut self,
+        kind: RowPadding,
+        layers: &dyn Fn(Tensor<4>) -> Tensor<4>,
+    ) -> Result<Self, EngineError> {
         let mut rows = Vec::with_capacity(kind.after(self.rows.len()));
         let (mut width, mut channels) = (self.width, self.channels);
         for band in self.bands(kind) {
@@ -97,17 +101,21 @@ impl<'a> Banded<'a> {
     }
 
     /// How the numbers of each channel are spread over the picture.
-    pub fn spread(&self) -> Spread {
-        Spread::of(&self.rows, self.channels)
+    pub fn spread(&self) -> ChannelStats {
+        ChannelStats::of(&self.rows, self.channels)
     }
 
     /// The same of what `layers` would make of the picture, which is not kept.
-    pub fn spread_after(&self, kind: Rows, layers: &dyn Fn(Tensor<4>) -> Tensor<4>) -> Result<Spread, Halt> {
-        let mut whole = Spread::default();
+    pub fn spread_after(
+        &self,
+        kind: RowPadding,
+        layers: &dyn Fn(Tensor<4>) -> Tensor<4>,
+    ) -> Result<ChannelStats, EngineError> {
+        let mut whole = ChannelStats::default();
         for band in self.bands(kind) {
             let mut rows = Vec::new();
             let y = self.pass(band, kind, layers, &mut rows)?;
-            whole = whole.and(Spread::of(&rows, y[1]));
+            whole = whole.and(ChannelStats::of(&rows, y[1]));
         }
         Ok(whole)
     }
@@ -124,11 +132,11 @@ impl<'a> Banded<'a> {
         Tensor::from_data(data, &self.bench.device).permute([0, 3, 1, 2])
     }
 
-    fn bands(&self, kind: Rows) -> impl Iterator<Item = Range<usize>> + use<> {
-        let growth = if matches!(kind, Rows::Doubled) { 4 } else { 1 };
+    fn bands(&self, kind: RowPadding) -> impl Iterator<Item = Range<usize>> + use<> {
+        let growth = if matches!(kind, RowPadding::Doubled) { 4 } else { 1 };
         let rows = BAND_ELEMENTS / (self.width * self.channels * growth);
         // An even number, since they may be halved.
-        let rows = (rows / 2 * 2).max(LEAST_ROWS);
+        let rows = (rows / 2 * 2).max(MIN_ROWS);
         let height = self.rows.len();
         (0..height).step_by(rows).map(move |start| start..(start + rows).min(height))
     }
@@ -137,11 +145,11 @@ impl<'a> Banded<'a> {
     fn pass(
         &self,
         band: Range<usize>,
-        kind: Rows,
+        kind: RowPadding,
         layers: &dyn Fn(Tensor<4>) -> Tensor<4>,
         into: &mut Vec<Vec<f32>>,
-    ) -> Result<[usize; 4], Halt> {
-        go_on(self.bench.interrupted)?;
+    ) -> Result<[usize; 4], EngineError> {
+        check_cancelled(self.bench.is_cancelled)?;
         let (above, below) = kind.around();
         let start = band.start.saturating_sub(above);
         let end = (band.end + below).min(self.rows.len());
@@ -153,7 +161,7 @@ impl<'a> Banded<'a> {
 }
 
 /// Some rows of a picture, `[width, channels]` each.
-fn to_rows(x: Tensor<4>, first: usize, count: usize) -> Result<Vec<Vec<f32>>, Halt> {
+fn to_rows(x: Tensor<4>, first: usize, count: usize) -> Result<Vec<Vec<f32>>, EngineError> {
     let [_, channels, _, width] = x.dims();
     let values = values(x.narrow(2, first, count).permute([0, 2, 3, 1]))?;
     Ok(values.chunks_exact(width * channels).map(<[f32]>::to_vec).collect())
@@ -162,13 +170,13 @@ fn to_rows(x: Tensor<4>, first: usize, count: usize) -> Result<Vec<Vec<f32>>, Ha
 /// Sums over pixels, channel by channel, from which mean and variance follow. In f64, where the squares
 /// of f32 numbers are exact.
 #[derive(Clone, Debug, Default)]
-pub struct Spread {
+pub struct ChannelStats {
     pixels: usize,
     sums: Vec<f64>,
     squares: Vec<f64>,
 }
 
-impl Spread {
+impl ChannelStats {
     fn of(rows: &[Vec<f32>], channels: usize) -> Self {
         let of_row = |row: &Vec<f32>| {
             let mut spread = Self {

@@ -72,14 +72,14 @@ impl SpatialTransformer {
 pub struct Context<'a> {
     /// `[batch, tokens, context_width]`
     pub text: &'a Tensor<3>,
-    pub watch: Option<&'a dyn AttentionWatch>,
+    pub watch: Option<&'a dyn AttentionObserver>,
 }
 
 /// Is shown where the picture looks as it reads.
-pub trait AttentionWatch {
+pub trait AttentionObserver {
     /// `weights` `[batch, height * width, tokens]` of a layer whose picture has the sides
     /// `[height, width]`: how much of each token goes into each place.
-    fn see(&self, weights: Tensor<3>, sides: [usize; 2]);
+    fn record(&self, weights: Tensor<3>, sides: [usize; 2]);
 }
 
 /// `[batch, channels, height, width]` to `[batch, height * width, channels]`.
@@ -124,7 +124,7 @@ impl TransformerBlock {
         let x = self.attn1.forward_add(normed.clone(), normed, x);
         let normed = self.norm2.forward(x.clone());
         if let Some(watch) = context.watch {
-            watch.see(self.attn2.weights(normed.clone(), context.text.clone()), sides);
+            watch.record(self.attn2.weights(normed.clone(), context.text.clone()), sides);
         }
         let x = self.attn2.forward_add(normed, context.text.clone(), x);
         self.ff.forward_add(self.norm3.forward(x.clone()), x)

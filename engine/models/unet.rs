@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, cat_channels, silu, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::transformer::{Context, SpatialTransformer, TransformerConfig};
-use super::{Interrupted, go_on};
-use crate::error::Halt;
+use super::{CancelCheck, check_cancelled};
+use crate::error::EngineError;
 
 /// `unet/config.json`, as far as it changes the network.
 #[derive(Clone, Debug, Deserialize)]
@@ -242,14 +242,14 @@ impl Unet {
     /// - output: `[batch, out_channels, height, width]`
     ///
     /// # Errors
-    /// [`Halt::Stopped`] if interrupted between two blocks.
+    /// [`EngineError::Stopped`] if interrupted between two blocks.
     pub fn forward(
         &self,
         x: Tensor<4>,
         timestep: f32,
         context: Context<'_>,
-        interrupted: &Interrupted<'_>,
-    ) -> Result<Tensor<4>, Halt> {
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<Tensor<4>, EngineError> {
         let time = self.time_embedding.forward(self.sinusoid(timestep, &x));
         let time = &time.repeat_dim(0, x.dims()[0]);
 
@@ -257,7 +257,7 @@ impl Unet {
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
             for (layer, resnet) in block.resnets.iter().enumerate() {
-                go_on(interrupted)?;
+                check_cancelled(is_cancelled)?;
                 x = resnet.forward(x, Some(time));
                 if let Some(attention) = block.attentions.get(layer) {
                     x = attention.forward(x, context);
@@ -270,14 +270,14 @@ impl Unet {
             }
         }
 
-        go_on(interrupted)?;
+        check_cancelled(is_cancelled)?;
         x = self.mid_block.resnets[0].forward(x, Some(time));
         x = self.mid_block.attentions[0].forward(x, context);
         x = self.mid_block.resnets[1].forward(x, Some(time));
 
         for block in &self.up_blocks {
             for (layer, resnet) in block.resnets.iter().enumerate() {
-                go_on(interrupted)?;
+                check_cancelled(is_cancelled)?;
                 let skip = skips.pop().expect("a skip for every resnet on the way up");
                 x = resnet.forward(cat_channels(x, skip), Some(time));
                 if let Some(attention) = block.attentions.get(layer) {

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use super::attention::attend;
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
-use super::tiled_vae::{Banded, Rows, Workbench};
+use super::tiled_vae::{RowPadding, TileContext, TiledImage};
 use super::transformer::to_tokens;
-use super::{Interrupted, go_on};
-use crate::error::Halt;
+use super::{CancelCheck, check_cancelled};
+use crate::error::EngineError;
 
 /// `vae/config.json`, as far as it changes the network.
 #[derive(Clone, Debug, Deserialize)]
@@ -155,32 +155,37 @@ pub struct Moments {
 impl Vae {
     /// # Shapes
     /// - pixels: `[batch, 3, height, width]` in -1..1
-    pub fn encode(&self, pixels: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Moments, Halt> {
+    pub fn encode(&self, pixels: Tensor<4>, is_cancelled: &CancelCheck<'_>) -> Result<Moments, EngineError> {
         let encoder = &self.encoder;
         let mut x = encoder.conv_in.forward(pixels);
         for block in &encoder.down_blocks {
             for resnet in &block.resnets {
-                go_on(interrupted)?;
+                check_cancelled(is_cancelled)?;
                 x = resnet.forward(x, None);
             }
             for downsampler in &block.downsamplers {
                 x = downsampler.conv.forward(x);
             }
         }
-        go_on(interrupted)?;
+        check_cancelled(is_cancelled)?;
         Ok(self.moments(x))
     }
 
     /// [`Self::encode`] for one picture, in little room: a level's tensors are there band by band only.
-    pub fn encode_in_bands(&self, pixels: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Moments, Halt> {
-        let (encoder, bench) = (&self.encoder, Workbench::of(&pixels, interrupted));
-        let mut x = Banded::new(pixels, &bench)?.map(Rows::Kept(1), &|x| encoder.conv_in.forward(x))?;
+    pub fn encode_tiled(
+        &self,
+        pixels: Tensor<4>,
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<Moments, EngineError> {
+        let (encoder, bench) = (&self.encoder, TileContext::of(&pixels, is_cancelled));
+        let mut x =
+            TiledImage::new(pixels, &bench)?.map(RowPadding::Kept(1), &|x| encoder.conv_in.forward(x))?;
         for block in &encoder.down_blocks {
             for resnet in &block.resnets {
                 x = resnet.forward_in_bands(x)?;
             }
             for downsampler in &block.downsamplers {
-                x = x.map(Rows::Halved, &|x| downsampler.conv.forward(x))?;
+                x = x.map(RowPadding::Halved, &|x| downsampler.conv.forward(x))?;
             }
         }
         Ok(self.moments(x.whole()))
@@ -202,41 +207,45 @@ impl Vae {
     /// # Shapes
     /// - latents: `[batch, latent_channels, height, width]`, unscaled
     /// - output: `[batch, 3, factor * height, factor * width]`, about -1..1
-    pub fn decode(&self, latents: Tensor<4>, interrupted: &Interrupted<'_>) -> Result<Tensor<4>, Halt> {
+    pub fn decode(
+        &self,
+        latents: Tensor<4>,
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<Tensor<4>, EngineError> {
         let decoder = &self.decoder;
         let mut x = self.first_level(latents);
         for block in &decoder.up_blocks {
             for resnet in &block.resnets {
-                go_on(interrupted)?;
+                check_cancelled(is_cancelled)?;
                 x = resnet.forward(x, None);
             }
             for upsampler in &block.upsamplers {
                 x = upsampler.double(x);
             }
         }
-        go_on(interrupted)?;
+        check_cancelled(is_cancelled)?;
         Ok(decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x)))
     }
 
     /// [`Self::decode`] for one picture, in little room: a level's tensors are there band by band only.
-    pub fn decode_in_bands(
+    pub fn decode_tiled(
         &self,
         latents: Tensor<4>,
-        interrupted: &Interrupted<'_>,
-    ) -> Result<Tensor<4>, Halt> {
-        let (decoder, bench) = (&self.decoder, Workbench::of(&latents, interrupted));
-        let mut x = Banded::new(self.first_level(latents), &bench)?;
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<Tensor<4>, EngineError> {
+        let (decoder, bench) = (&self.decoder, TileContext::of(&latents, is_cancelled));
+        let mut x = TiledImage::new(self.first_level(latents), &bench)?;
         for block in &decoder.up_blocks {
             for resnet in &block.resnets {
                 x = resnet.forward_in_bands(x)?;
             }
             for upsampler in &block.upsamplers {
-                x = x.map(Rows::Doubled, &|x| upsampler.double(x))?;
+                x = x.map(RowPadding::Doubled, &|x| upsampler.double(x))?;
             }
         }
         let of_x = x.spread();
         let last = |x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu_by(x, &of_x));
-        Ok(x.map(Rows::Kept(1), &last)?.whole())
+        Ok(x.map(RowPadding::Kept(1), &last)?.whole())
     }
 
     /// To the first level of the decoder, which is small and attends to all of itself.

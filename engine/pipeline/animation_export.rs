@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::diffusion::Film;
 use crate::diffusion::Latents;
-use crate::images::{FPS, Pane, Pixels, Playback, Provenance, Reel, Shot};
+use crate::images::{Animation, AnimationFrame, FPS, Panel, Pixels, Playback, Provenance};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
 
 /// How a film is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    pub view: View,
+pub struct AnimationOptions {
+    pub view: AnimationLayout,
     /// Every step is decoded in full, which takes its time, rather than shown as its preview.
     pub is_full: bool,
     /// Step and sigma are written under each picture.
@@ -23,13 +23,13 @@ pub struct Cut {
 
 /// What is seen of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum View {
+pub enum AnimationLayout {
     #[default]
     Predicted,
     Both,
 }
 
-impl View {
+impl AnimationLayout {
     pub const ALL: [Self; 2] = [Self::Predicted, Self::Both];
 
     pub const fn name(self) -> &'static str {
@@ -62,23 +62,23 @@ impl View {
     }
 }
 
-impl Default for Cut {
+impl Default for AnimationOptions {
     fn default() -> Self {
-        let (view, playback) = (View::default(), Playback::default());
+        let (view, playback) = (AnimationLayout::default(), Playback::default());
         Self { view, is_full: false, has_captions: false, fps: 12, playback }
     }
 }
 
 /// Why there is no film.
 #[derive(Debug, thiserror::Error)]
-pub enum CutError {
+pub enum AnimationError {
     #[error("A film of {0} frames a second cannot be made: choose 1 to 50")]
     Pace(u32),
     #[error(
         "{steps} steps decoded in full would take {:.1} GB of memory, and a film may take {:.1}: take \
          the previews, or fewer steps",
         *.bytes as f64 / 1e9,
-        MOST_BYTES as f64 / 1e9
+        MAX_BYTES as f64 / 1e9
     )]
     TooLarge { steps: usize, bytes: u64 },
     #[error(transparent)]
@@ -86,25 +86,25 @@ pub enum CutError {
 }
 
 /// Of all the pictures of a film, which are held until it is written.
-const MOST_BYTES: u64 = 2_000_000_000;
+const MAX_BYTES: u64 = 2_000_000_000;
 
-impl Cut {
+impl AnimationOptions {
     /// Says a value that no film can have.
-    pub fn check(&self) -> Result<(), CutError> {
-        if FPS.contains(&self.fps) { Ok(()) } else { Err(CutError::Pace(self.fps)) }
+    pub fn check(&self) -> Result<(), AnimationError> {
+        if FPS.contains(&self.fps) { Ok(()) } else { Err(AnimationError::Pace(self.fps)) }
     }
 
     /// Says that a film of `steps` steps of `size` (width, height) would be too large.
-    pub fn check_room(&self, steps: usize, size: (u32, u32)) -> Result<(), CutError> {
+    pub fn check_size(&self, steps: usize, size: (u32, u32)) -> Result<(), AnimationError> {
         let bytes = steps as u64 * self.view.panes() * u64::from(size.0) * u64::from(size.1) * 3;
-        match self.is_full && bytes > MOST_BYTES {
-            true => Err(CutError::TooLarge { steps, bytes }),
+        match self.is_full && bytes > MAX_BYTES {
+            true => Err(AnimationError::TooLarge { steps, bytes }),
             false => Ok(()),
         }
     }
 
-    fn pane(&self, picture: Arc<Pixels>, [left, right]: [&str; 2]) -> Pane {
-        Pane { picture, caption: self.has_captions.then(|| [left.to_owned(), right.to_owned()]) }
+    fn pane(&self, picture: Arc<Pixels>, [left, right]: [&str; 2]) -> Panel {
+        Panel { picture, caption: self.has_captions.then(|| [left.to_owned(), right.to_owned()]) }
     }
 }
 
@@ -116,17 +116,17 @@ impl Pipeline {
         film: &Film,
         picture: usize,
         finished: Option<&Arc<Pixels>>,
-        cut: &Cut,
+        cut: &AnimationOptions,
         stop: &StopFlag,
         progress: &mut dyn FnMut(f32),
-    ) -> Result<Reel, CutError> {
+    ) -> Result<Animation, AnimationError> {
         cut.check()?;
         let size = match film.steps.first() {
             Some(recorded) => self.size_of(&recorded.x),
             None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
         };
-        cut.check_room(film.steps.len(), size)?;
-        let mut shots: Vec<Shot> = Vec::new();
+        cut.check_size(film.steps.len(), size)?;
+        let mut shots: Vec<AnimationFrame> = Vec::new();
         for (index, recorded) in film.steps.iter().enumerate() {
             progress(index as f32 / film.steps.len() as f32);
             let step = film.start_step + index;
@@ -134,8 +134,8 @@ impl Pipeline {
             let sigma = format!("σ {:.3}", recorded.sigma);
             let look = |latents| self.look(latents, picture, cut.is_full, stop);
             shots.push(match cut.view {
-                View::Predicted => vec![cut.pane(look(&recorded.denoised)?, [&name, &sigma])],
-                View::Both => vec![
+                AnimationLayout::Predicted => vec![cut.pane(look(&recorded.denoised)?, [&name, &sigma])],
+                AnimationLayout::Both => vec![
                     cut.pane(look(&recorded.x)?, ["noisy", &sigma]),
                     cut.pane(look(&recorded.denoised)?, ["predicted", &name]),
                 ],
@@ -144,12 +144,12 @@ impl Pipeline {
         if let Some(pixels) = finished {
             let pane = || cut.pane(Arc::clone(pixels), ["finished", "σ 0"]);
             shots.push(match cut.view {
-                View::Predicted => vec![pane()],
-                View::Both => vec![pane(), pane()],
+                AnimationLayout::Predicted => vec![pane()],
+                AnimationLayout::Both => vec![pane(), pane()],
             });
         }
         let provenance = Provenance::default();
-        Ok(Reel { shots, size, fps: cut.fps, playback: cut.playback, provenance })
+        Ok(Animation { shots, size, fps: cut.fps, playback: cut.playback, provenance })
     }
 
     /// Width and height of latents once they are decoded.

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::diffusion::{Latents, NoiseStreams, are_sound};
-use crate::error::Halt;
+use crate::diffusion::{Latents, NoiseStreams, are_finite_and_nonzero};
+use crate::error::EngineError;
 use crate::images::{Array, Pixels, crop_and_resize, load};
 use crate::memory::estimate;
-use crate::memory::low_memory::{Care, Thrift};
+use crate::memory::low_memory::{MemoryMode, RunContext};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
 use crate::pipeline::{to_planes, to_unit_range};
@@ -16,27 +16,27 @@ use crate::recipe::{Recipe, Start};
 impl Pipeline {
     /// Refuses pictures that would not fit into main memory, and is frugal where they just would. A GPU
     /// does not tell how much it has; there it is tried.
-    pub(crate) fn care(&self, recipe: &Recipe) -> Result<Care, GenerateError> {
+    pub(crate) fn care(&self, recipe: &Recipe) -> Result<RunContext, GenerateError> {
         let free = estimate::free_bytes().filter(|_| !self.card.device.is_gpu);
         let thrift = self.card.room.thrift(recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
             let Recipe { width, height, .. } = *recipe;
             GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
         })?;
-        let care = Care::new(self.device.clone(), thrift);
-        if thrift == Thrift::Frugal {
+        let care = RunContext::new(self.device.clone(), thrift);
+        if thrift == MemoryMode::LowMemory {
             care.note("Memory is short, so the work was done in smaller pieces, which takes longer");
         }
         Ok(care)
     }
 
     /// Refuses an answer in f32 that is none. A GPU may answer with nothing when its memory ran out.
-    pub(crate) fn check_sound(&self, stage: &str, answer: &[f32]) -> Result<(), Halt> {
-        match are_sound(answer) {
+    pub(crate) fn check_finite(&self, stage: &str, answer: &[f32]) -> Result<(), EngineError> {
+        match are_finite_and_nonzero(answer) {
             true => Ok(()),
             false if self.card.device.is_gpu => {
-                Err(Halt::OutOfMemory(format!("the {stage} answered with nothing")))
+                Err(EngineError::OutOfMemory(format!("the {stage} answered with nothing")))
             }
-            false => Err(Halt::Failed(format!(
+            false => Err(EngineError::Failed(format!(
                 "The {stage} answered with no number, although it computes in f32, so nothing was saved. The model's weights may be damaged: get the model again, or choose another"
             ))),
         }
@@ -54,16 +54,21 @@ impl Pipeline {
     }
 
     /// One picture after the other.
-    pub(crate) fn decode_with(&self, latents: &Latents, care: &Care, stop: &StopFlag) -> Result<Array, Halt> {
+    pub(crate) fn decode_with(
+        &self,
+        latents: &Latents,
+        care: &RunContext,
+        stop: &StopFlag,
+    ) -> Result<Array, EngineError> {
         let [batch, channels, height, width] = latents.shape;
         let scaling = self.model.config.vae.scaling_factor;
         let mut pixels = Vec::new();
         for index in 0..batch {
             let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
             let one = one.scale(1.0 / scaling);
-            let decoded = care.sparing(|thrift| {
+            let decoded = care.retry_in_low_memory(|thrift| {
                 let decoded = self.decoder_with(thrift, &one, stop)?;
-                self.check_sound("decoder", &decoded.data)?;
+                self.check_finite("decoder", &decoded.data)?;
                 Ok(decoded)
             })?;
             pixels.extend(decoded.data.into_iter().map(to_unit_range));
@@ -93,7 +98,7 @@ impl Pipeline {
         &self,
         recipe: &Recipe,
         sigma: f32,
-        care: &Care,
+        care: &RunContext,
         stop: &StopFlag,
     ) -> Result<Latents, GenerateError> {
         let shape = self.latent_shape(recipe);
@@ -103,9 +108,9 @@ impl Pipeline {
         };
         let picture = crop_and_resize(&load(path)?.pixels, recipe.width, recipe.height);
         let picture = to_planes(&picture);
-        let (mean, log_variance) = care.sparing(|thrift| {
+        let (mean, log_variance) = care.retry_in_low_memory(|thrift| {
             let (mean, log_variance) = self.moments_with(thrift, &picture, stop)?;
-            self.check_sound("encoder", &mean.data)?;
+            self.check_finite("encoder", &mean.data)?;
             Ok((mean, log_variance))
         })?;
         let scaling = self.model.config.vae.scaling_factor;

@@ -5,35 +5,35 @@ use std::sync::Arc;
 
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::images::Array;
-use crate::memory::low_memory::Care;
+use crate::memory::low_memory::RunContext;
 use crate::models::values;
 use crate::pipeline::GenerateError;
-use crate::pipeline::embeddings::Change;
+use crate::pipeline::embeddings::ResolvedEdit;
 use crate::pipeline::weighting::{mixed, weighted};
 use crate::pipeline::{Pipeline, to_array};
-use crate::prompt::{Mix, ReadPart, Reading, TextOptions, Tokenized, token_selection};
+use crate::prompt::{Mix, TextOptions, Tokenized, TokenizedPart, TokenizedPrompt, token_selection};
 use crate::recipe::Recipe;
 
 /// What the UNet reads over a run.
 #[derive(Clone)]
 pub(crate) struct Conditioning {
     /// Composed by AND; at least one.
-    pub cond: Vec<Voice>,
+    pub cond: Vec<PromptConditioning>,
     /// Absent where nothing leads away from anything.
-    pub uncond: Option<Voice>,
+    pub uncond: Option<PromptConditioning>,
 }
 
 /// One prompt of them.
 #[derive(Clone)]
-pub(crate) struct Voice {
+pub(crate) struct PromptConditioning {
     pub weight: f32,
     /// Output embeddings up to a step, `[1, tokens, width]`; the last hold to the end.
     scenes: Vec<(usize, Tensor<3>)>,
 }
 
-impl Voice {
+impl PromptConditioning {
     /// # Shapes
     /// - output: `[1, tokens, width]`
     pub fn at(&self, step: usize) -> Tensor<3> {
@@ -45,29 +45,29 @@ impl Voice {
 impl Conditioning {
     /// The same in another precision.
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        let cast = |voice: &Voice| {
-            let scenes = voice.scenes.iter().map(|(last, text)| (*last, text.clone().cast(dtype)));
-            Voice { weight: voice.weight, scenes: scenes.collect() }
+        let cast = |part_of: &PromptConditioning| {
+            let scenes = part_of.scenes.iter().map(|(last, text)| (*last, text.clone().cast(dtype)));
+            PromptConditioning { weight: part_of.weight, scenes: scenes.collect() }
         };
         Self { cond: self.cond.iter().map(cast).collect(), uncond: self.uncond.as_ref().map(cast) }
     }
 
     /// True if the prompt is one, at its full weight.
     pub fn is_simple(&self) -> bool {
-        matches!(&self.cond[..], [voice] if voice.weight == 1.0)
+        matches!(&self.cond[..], [part_of] if part_of.weight == 1.0)
     }
 }
 
 /// The prompts of a recipe, read.
 pub(crate) struct Prompts {
-    pub prompt: Reading,
+    pub prompt: TokenizedPrompt,
     /// Absent where nothing leads away from anything.
-    pub negative: Option<Reading>,
-    pub mixed: Vec<Reading>,
+    pub negative: Option<TokenizedPrompt>,
+    pub mixed: Vec<TokenizedPrompt>,
 }
 
 impl Prompts {
-    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+    pub fn readings(&self) -> impl Iterator<Item = &TokenizedPrompt> {
         [&self.prompt].into_iter().chain(&self.negative).chain(&self.mixed)
     }
 }
@@ -86,7 +86,11 @@ impl Pipeline {
     }
 
     /// Reads the prompts of a recipe; the care is told of edits that found no word.
-    pub(crate) fn condition(&self, recipe: &Recipe, care: &Care) -> Result<Conditioning, GenerateError> {
+    pub(crate) fn condition(
+        &self,
+        recipe: &Recipe,
+        care: &RunContext,
+    ) -> Result<Conditioning, GenerateError> {
         let prompts = self.prompts(recipe);
         for edit in &recipe.edits {
             let is_there =
@@ -101,11 +105,12 @@ impl Pipeline {
             .into_iter()
             .map(|(address, text)| Ok((address, self.changes(&recipe.prompt, text, &recipe.edits)?)));
         let changes = changes.collect::<Result<HashMap<_, _>, GenerateError>>()?;
-        let conditioning = care.sparing(|_| {
-            let mut reader = Reader { pipeline: self, recipe, changes: &changes, encoded: HashMap::new() };
-            let cond = prompts.prompt.parts.iter().map(|part| reader.voice(part, &prompts.mixed));
+        let conditioning = care.retry_in_low_memory(|_| {
+            let mut reader =
+                ConditioningBuilder { pipeline: self, recipe, changes: &changes, encoded: HashMap::new() };
+            let cond = prompts.prompt.parts.iter().map(|part| reader.part_of(part, &prompts.mixed));
             let cond = cond.collect::<Result<_, _>>()?;
-            let uncond = prompts.negative.as_ref().map(|negative| reader.plain_voice(&negative.parts[0]));
+            let uncond = prompts.negative.as_ref().map(|negative| reader.unedited(&negative.parts[0]));
             Ok(Conditioning { cond, uncond: uncond.transpose()? })
         });
         Ok(conditioning?)
@@ -122,9 +127,9 @@ impl Pipeline {
         step: usize,
     ) -> Result<Vec<(f32, Array)>, GenerateError> {
         recipe.check()?;
-        let voices = self.condition(recipe, &self.care(recipe)?)?.cond;
-        let at = |voice: &Voice| Ok((voice.weight, to_array(voice.at(step))?));
-        voices.iter().map(at).collect()
+        let parts = self.condition(recipe, &self.care(recipe)?)?.cond;
+        let at = |part_of: &PromptConditioning| Ok((part_of.weight, to_array(part_of.at(step))?));
+        parts.iter().map(at).collect()
     }
 
     /// Output embeddings of a text, changed, weighted, its chunks laid end to end.
@@ -135,12 +140,12 @@ impl Pipeline {
         &self,
         text: &Tokenized,
         options: &TextOptions,
-        changes: &[Change],
-    ) -> Result<Tensor<3>, Halt> {
+        changes: &[ResolvedEdit],
+    ) -> Result<Tensor<3>, EngineError> {
         let clip_skip = options.clip_skip as usize;
         let x = self.embed(text, changes) + self.positions(text, changes);
         let z = self.model.text_encoder.encode(x, clip_skip);
-        self.check_sound("text encoder", &values(z.clone())?)?;
+        self.check_finite("text encoder", &values(z.clone())?)?;
         let empty = || {
             let empty = self.tokenize("");
             let x = self.embed(&empty, &[]) + self.positions(&empty, &[]);
@@ -152,24 +157,28 @@ impl Pipeline {
 }
 
 /// Encodes the texts of a recipe, each once.
-struct Reader<'a> {
+struct ConditioningBuilder<'a> {
     pipeline: &'a Pipeline,
     recipe: &'a Recipe,
     /// Those of the texts of the main prompt.
-    changes: &'a HashMap<*const Tokenized, Vec<Change>>,
+    changes: &'a HashMap<*const Tokenized, Vec<ResolvedEdit>>,
     /// By the texts' addresses, which those that are the same share.
     encoded: HashMap<*const Tokenized, Tensor<3>>,
 }
 
-impl Reader<'_> {
+impl ConditioningBuilder<'_> {
     /// A prompt that is neither edited nor mixed.
-    fn plain_voice(&mut self, part: &ReadPart) -> Result<Voice, Halt> {
+    fn unedited(&mut self, part: &TokenizedPart) -> Result<PromptConditioning, EngineError> {
         let scenes = part.scenes.iter().map(|(last, text)| Ok((*last, self.text(text)?)));
-        Ok(Voice { weight: part.weight, scenes: scenes.collect::<Result<_, Halt>>()? })
+        Ok(PromptConditioning { weight: part.weight, scenes: scenes.collect::<Result<_, EngineError>>()? })
     }
 
     /// A part of the main prompt, with the others mixed in.
-    fn voice(&mut self, part: &ReadPart, others: &[Reading]) -> Result<Voice, Halt> {
+    fn part_of(
+        &mut self,
+        part: &TokenizedPart,
+        others: &[TokenizedPrompt],
+    ) -> Result<PromptConditioning, EngineError> {
         let mix = &self.recipe.mix;
         let all = || [part].into_iter().chain(others.iter().map(|other| &other.parts[0]));
         let mut ends: Vec<usize> = all().flat_map(|part| part.scenes.iter().map(|(last, _)| *last)).collect();
@@ -187,10 +196,10 @@ impl Reader<'_> {
             known.insert(key, text.clone());
             scenes.push((last, text));
         }
-        Ok(Voice { weight: part.weight, scenes })
+        Ok(PromptConditioning { weight: part.weight, scenes })
     }
 
-    fn mixture(&mut self, texts: &[&Arc<Tokenized>], mix: &Mix) -> Result<Tensor<3>, Halt> {
+    fn mixture(&mut self, texts: &[&Arc<Tokenized>], mix: &Mix) -> Result<Tensor<3>, EngineError> {
         let main = self.text(texts[0])?;
         if mix.with.is_empty() {
             return Ok(main);
@@ -209,7 +218,7 @@ impl Reader<'_> {
         Ok(mixed(mix, lengthen(main), others))
     }
 
-    fn text(&mut self, text: &Arc<Tokenized>) -> Result<Tensor<3>, Halt> {
+    fn text(&mut self, text: &Arc<Tokenized>) -> Result<Tensor<3>, EngineError> {
         let address = Arc::as_ptr(text);
         if let Some(encoded) = self.encoded.get(&address) {
             return Ok(encoded.clone());

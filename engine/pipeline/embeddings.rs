@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::diffusion::TorchGenerator;
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::models::values;
 use crate::pipeline::GenerateError;
 use crate::pipeline::Pipeline;
@@ -11,7 +11,7 @@ use crate::prompt::{EditNoise, EmbeddingEdit, Source, Token, TokenPlace, Tokeniz
 
 /// What an edit comes to in one text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Change {
+pub(crate) struct ResolvedEdit {
     pub place: TokenPlace,
     /// In the place of the token's embedding.
     pub vector: Vec<f32>,
@@ -23,16 +23,16 @@ impl Pipeline {
     ///
     /// # Shapes
     /// - output: `[chunks, tokens, width]`
-    pub(crate) fn embed(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
+    pub(crate) fn embed(&self, text: &Tokenized, changes: &[ResolvedEdit]) -> Tensor<3> {
         let ids: Vec<&[u32]> = text.chunks.iter().map(|chunk| chunk.ids.as_slice()).collect();
         let mut x = self.model.text_encoder.token_embeddings(&ids);
         for (place, token) in text.tokens() {
             if let Some((concept, index)) = &token.vector {
-                x = put_row(x, place, &concept.vectors[index * concept.width..][..concept.width]);
+                x = replace_row(x, place, &concept.vectors[index * concept.width..][..concept.width]);
             }
         }
-        for Change { place, vector, .. } in changes {
-            x = put_row(x, *place, vector);
+        for ResolvedEdit { place, vector, .. } in changes {
+            x = replace_row(x, *place, vector);
         }
         x
     }
@@ -41,12 +41,12 @@ impl Pipeline {
     ///
     /// # Shapes
     /// - output: `[chunks, tokens, width]`
-    pub(crate) fn positions(&self, text: &Tokenized, changes: &[Change]) -> Tensor<3> {
+    pub(crate) fn positions(&self, text: &Tokenized, changes: &[ResolvedEdit]) -> Tensor<3> {
         let positions = self.model.text_encoder.position_embeddings(text.chunks[0].ids.len());
         let width = positions.dims()[1];
         let mut x = positions.unsqueeze::<3>().repeat_dim(0, text.chunks.len());
         for change in changes.iter().filter(|change| !change.has_position) {
-            x = put_row(x, change.place, &vec![0.0; width]);
+            x = replace_row(x, change.place, &vec![0.0; width]);
         }
         x
     }
@@ -57,14 +57,14 @@ impl Pipeline {
         prompt: &str,
         text: &Tokenized,
         edits: &[EmbeddingEdit],
-    ) -> Result<Vec<Change>, GenerateError> {
+    ) -> Result<Vec<ResolvedEdit>, GenerateError> {
         let found =
             edits.iter().filter_map(|edit| Some((edit, token_selection::find(prompt, text, &edit.at)?)));
         found
             .map(|(edit, place)| {
                 let token = text.at(place).expect("a token was found there");
                 let vector = self.edited(edit, token)?;
-                Ok(Change { place, vector, has_position: edit.has_position })
+                Ok(ResolvedEdit { place, vector, has_position: edit.has_position })
             })
             .collect()
     }
@@ -89,7 +89,7 @@ impl Pipeline {
     }
 
     /// The embedding of a token of a prompt.
-    pub(crate) fn vector_of(&self, token: &Token) -> Result<Vec<f32>, Halt> {
+    pub(crate) fn vector_of(&self, token: &Token) -> Result<Vec<f32>, EngineError> {
         match &token.vector {
             Some((concept, index)) => Ok(concept.vectors[index * concept.width..][..concept.width].to_vec()),
             None => self.row(token.id),
@@ -121,13 +121,13 @@ impl Pipeline {
         }
     }
 
-    fn row(&self, id: u32) -> Result<Vec<f32>, Halt> {
+    fn row(&self, id: u32) -> Result<Vec<f32>, EngineError> {
         values(self.model.text_encoder.token_embeddings(&[&[id]]))
     }
 }
 
 /// Puts a vector in the place of a token's.
-fn put_row(x: Tensor<3>, place: TokenPlace, row: &[f32]) -> Tensor<3> {
+fn replace_row(x: Tensor<3>, place: TokenPlace, row: &[f32]) -> Tensor<3> {
     let (width, dtype): (usize, DType) = (row.len(), x.dtype());
     let row = Tensor::from_data(TensorData::new(row.to_vec(), [1, 1, width]), (&x.device(), dtype));
     let TokenPlace { chunk, position } = place;

@@ -1,6 +1,6 @@
 //! Why there is no picture.
 
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::images::ImageError;
 use crate::recipe::RecipeError;
 
@@ -43,12 +43,12 @@ pub enum GenerateError {
     Device(String),
 }
 
-impl From<Halt> for GenerateError {
-    fn from(halt: Halt) -> Self {
+impl From<EngineError> for GenerateError {
+    fn from(halt: EngineError) -> Self {
         match halt {
-            Halt::Stopped => Self::Stopped,
-            Halt::OutOfMemory(words) => Self::OutOfMemory(words),
-            Halt::Failed(text) => Self::Device(text),
+            EngineError::Stopped => Self::Stopped,
+            EngineError::OutOfMemory(words) => Self::OutOfMemory(words),
+            EngineError::Failed(text) => Self::Device(text),
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Instant;
 use crate::concepts::ConceptRef;
 use crate::cpu;
 use crate::diffusion::Latents;
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::images::{Array, ImageError, Pixels};
 use crate::pipeline::autoencoder::to_pictures;
 use crate::pipeline::sampling::{Walk, Walked};
 use crate::pipeline::{Frame, StopFlag};
-use crate::prompt::{Reading, Source};
+use crate::prompt::{Source, TokenizedPrompt};
 use crate::recipe::{Recipe, RecipeError};
 
 /// A finished run, whole.
@@ -83,7 +83,7 @@ impl Pipeline {
         timings.total_secs = started.elapsed().as_secs_f64();
         let pictures = to_pictures(&image);
         let concepts = self.concepts_in(recipe);
-        let (film, notes) = (Film::default(), care.into_notes());
+        let (film, notes) = (Film::default(), care.take_notes());
         Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings, notes })
     }
 
@@ -95,7 +95,7 @@ impl Pipeline {
             Source::Word(word) => Some(Arc::new(self.tokenize(word))),
             Source::Id(_) => None,
         });
-        let texts = prompts.readings().flat_map(Reading::texts).cloned().chain(edits);
+        let texts = prompts.readings().flat_map(TokenizedPrompt::texts).cloned().chain(edits);
         let mut used: Vec<ConceptRef> = Vec::new();
         for text in texts {
             for (_, concept) in text.concepts() {

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use crate::cpu;
 use crate::diffusion::{EpsModel, Latents};
-use crate::error::Halt;
-use crate::memory::low_memory::{Care, Thrift};
-use crate::models::{Context, in_small_slices, values};
+use crate::error::EngineError;
+use crate::memory::low_memory::{MemoryMode, RunContext};
+use crate::models::{Context, values, with_sliced_attention};
 use crate::pipeline::Pipeline;
 use crate::pipeline::StopFlag;
 use crate::pipeline::conditioning::Conditioning;
@@ -18,7 +18,7 @@ use crate::pipeline::conditioning::Conditioning;
 pub(crate) struct GuidedUnet<'a> {
     pub pipeline: &'a Pipeline,
     pub stop: &'a StopFlag,
-    pub care: &'a Care,
+    pub care: &'a RunContext,
     /// In the precision to compute in.
     pub texts: Conditioning,
     /// Of the schedule: which of the texts count now.
@@ -38,7 +38,7 @@ impl GuidedUnet<'_> {
         x: &Latents,
         timestep: f32,
         needs_uncond: bool,
-    ) -> Result<(Option<Latents>, Latents), Halt> {
+    ) -> Result<(Option<Latents>, Latents), EngineError> {
         let Self { texts: Conditioning { cond, uncond }, step, .. } = self;
         let texts = uncond.iter().filter(|_| needs_uncond).chain(cond).map(|voice| voice.at(step.get()));
         let mut answers = self.answers(x, timestep, &texts.collect::<Vec<_>>())?;
@@ -57,16 +57,16 @@ impl GuidedUnet<'_> {
     }
 
     /// The network's answer to each text.
-    fn answers(&self, x: &Latents, timestep: f32, texts: &[Tensor<3>]) -> Result<Vec<Latents>, Halt> {
+    fn answers(&self, x: &Latents, timestep: f32, texts: &[Tensor<3>]) -> Result<Vec<Latents>, EngineError> {
         let Self { pipeline, stop, .. } = *self;
         let of_batch = |text: &Tensor<3>| text.clone().repeat_dim(0, x.batch());
         let alike = texts.iter().all(|text| text.dims() == texts[0].dims());
-        self.care.sparing(|thrift| {
+        self.care.retry_in_low_memory(|thrift| {
             let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &of_batch(text), thrift, stop);
             match texts {
                 [text] => Ok(vec![pass(text)?]),
                 // Passes side by side wait for each other once; one pass of all, at every kernel.
-                _ if thrift == Thrift::Generous && pipeline.is_on_cpu() => {
+                _ if thrift == MemoryMode::Full && pipeline.is_on_cpu() => {
                     texts.par_iter().map(pass).collect()
                 }
                 _ if alike => {
@@ -85,11 +85,11 @@ impl GuidedUnet<'_> {
 }
 
 impl EpsModel for GuidedUnet<'_> {
-    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, Halt> {
+    fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, EngineError> {
         Ok(self.predictions(x, timestep, !self.texts.is_simple())?.1)
     }
 
-    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), Halt> {
+    fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError> {
         let (uncond, cond) = self.predictions(x, timestep, true)?;
         Ok((uncond.expect("it is made whenever guidance is not 1"), cond))
     }
@@ -102,11 +102,11 @@ impl Pipeline {
         x: &Latents,
         timestep: f32,
         context: &Tensor<3>,
-        thrift: Thrift,
+        thrift: MemoryMode,
         stop: &StopFlag,
-    ) -> Result<Latents, Halt> {
-        if thrift == Thrift::Frugal {
-            return in_small_slices(|| self.predict_some(1, x, timestep, context, stop));
+    ) -> Result<Latents, EngineError> {
+        if thrift == MemoryMode::LowMemory {
+            return with_sliced_attention(|| self.predict_some(1, x, timestep, context, stop));
         }
         self.predict_some(x.batch(), x, timestep, context, stop)
     }
@@ -118,7 +118,7 @@ impl Pipeline {
         timestep: f32,
         context: &Tensor<3>,
         stop: &StopFlag,
-    ) -> Result<Latents, Halt> {
+    ) -> Result<Latents, EngineError> {
         let [_, channels, height, width] = x.shape;
         let mut eps = Vec::with_capacity(x.data.len());
         for (index, part) in x.data.chunks(at_once * channels * height * width).enumerate() {
@@ -131,7 +131,7 @@ impl Pipeline {
         }
         // How memory that ran out unseen may show on a GPU (wgpu #9545).
         if self.card.device.is_gpu && eps.iter().all(|&value| value == 0.0) {
-            return Err(Halt::OutOfMemory("the UNet answered with nothing".into()));
+            return Err(EngineError::OutOfMemory("the UNet answered with nothing".into()));
         }
         Ok(Latents::new(x.shape, eps))
     }

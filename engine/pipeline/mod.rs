@@ -16,7 +16,7 @@ mod stop;
 mod weighting;
 
 pub use error::GenerateError;
-pub use model_info::ModelCard;
+pub use model_info::ModelInfo;
 pub use progress::{Frame, Progress};
 pub use random_sd15;
 pub use stop::StopFlag;
@@ -27,18 +27,18 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
-use crate::checkpoint::{ModelSource, OpenError, OpenedModel, Stamp, open};
-use crate::concepts::Concepts;
+use crate::checkpoint::{FileFingerprint, ModelSource, OpenError, OpenedModel, open};
+use crate::concepts::ConceptSet;
 use crate::cpu;
-use crate::device::{Chosen, DeviceCard, DeviceChoice, DeviceError, choose};
+use crate::device::{DeviceChoice, DeviceError, DeviceInfo, SelectedDevice, choose};
 use crate::diffusion::{LatentRgb, Latents, SD1_LATENT_RGB};
-use crate::error::Halt;
+use crate::error::EngineError;
 use crate::images::{Array, Pixels, to_signed_planes};
-use crate::memory::estimate::Room;
-use crate::memory::low_memory::Thrift;
+use crate::memory::estimate::MemoryEstimate;
+use crate::memory::low_memory::MemoryMode;
 use crate::models::values;
-use crate::pipeline::{ModelCard, StopFlag};
-use crate::prompt::{TextOptions, Tokenized, Words};
+use crate::pipeline::{ModelInfo, StopFlag};
+use crate::prompt::{PromptTokenizer, TextOptions, Tokenized};
 
 /// A model on a device, ready to make pictures.
 pub struct Pipeline {
@@ -46,9 +46,9 @@ pub struct Pipeline {
     pub(crate) device: Device,
     pub(crate) unet_dtype: FloatDType,
     pub(crate) latent_rgb: LatentRgb,
-    pub(crate) card: ModelCard,
-    concepts: Concepts,
-    pub(crate) words: Words,
+    pub(crate) card: ModelInfo,
+    concepts: ConceptSet,
+    pub(crate) words: PromptTokenizer,
     /// The lengths of the vocabulary's embeddings, once they were asked for: `[words, 1]`.
     pub(crate) word_norms: OnceLock<Tensor<2>>,
 }
@@ -82,7 +82,7 @@ impl Pipeline {
         make_room: &mut dyn FnMut(u64),
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Self, OpenError> {
-        let Chosen { device, unet_dtype, card } = choose(choice)?;
+        let SelectedDevice { device, unet_dtype, card } = choose(choice)?;
         cpu::join_workers();
         let model = open(source, vae, &device, unet_dtype, make_room, progress)?;
         let mut pipeline = Self::new(source.name(), model, device, unet_dtype, card)?;
@@ -97,7 +97,7 @@ impl Pipeline {
         model: OpenedModel,
         device: Device,
         unet_dtype: FloatDType,
-        device_card: DeviceCard,
+        device_card: DeviceInfo,
     ) -> Result<Self, OpenError> {
         let vae_factor = model.config.vae.factor() as u32;
         let native_side = match (model.config.unet.sample_size, model.config.vae.sample_size) {
@@ -105,7 +105,7 @@ impl Pipeline {
             (None, Some(side)) => side as u32,
             (None, None) => 512,
         };
-        let card = ModelCard {
+        let card = ModelInfo {
             name,
             kind: model.config.family().into(),
             vae: None,
@@ -118,9 +118,9 @@ impl Pipeline {
             text_width: model.config.text_encoder.hidden_size,
             training_sigmas: Arc::new(model.config.scheduler.noise_schedule().training_sigmas),
             scheduler: model.config.scheduler.clone(),
-            room: Room::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
+            room: MemoryEstimate::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
         };
-        let concepts = Concepts::default();
+        let concepts = ConceptSet::default();
         let words = card.words(&concepts);
         let latent_rgb = SD1_LATENT_RGB;
         let mut pipeline = Self {
@@ -135,8 +135,10 @@ impl Pipeline {
         };
         if !pipeline.model.config.vae.is_sd1() {
             pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
-                Halt::Stopped => OpenError::Stopped,
-                Halt::OutOfMemory(text) | Halt::Failed(text) => OpenError::Device(DeviceError::Failed(text)),
+                EngineError::Stopped => OpenError::Stopped,
+                EngineError::OutOfMemory(text) | EngineError::Failed(text) => {
+                    OpenError::Device(DeviceError::Failed(text))
+                }
             })?;
         }
         Ok(pipeline)
@@ -151,11 +153,11 @@ impl Pipeline {
         &self.model.weight_files
     }
 
-    pub(crate) fn stamps(&self) -> &[Stamp] {
-        &self.model.stamps
+    pub(crate) fn fingerprints(&self) -> &[FileFingerprint] {
+        &self.model.fingerprints
     }
 
-    pub fn card(&self) -> &ModelCard {
+    pub fn card(&self) -> &ModelInfo {
         &self.card
     }
 
@@ -165,7 +167,7 @@ impl Pipeline {
     }
 
     /// The concepts that prompts may use from now on.
-    pub fn know(&mut self, concepts: &Concepts) {
+    pub fn set_concepts(&mut self, concepts: &ConceptSet) {
         if !self.concepts.is_same(concepts) {
             self.concepts = concepts.clone();
             self.words = self.card.words(concepts);
@@ -173,7 +175,7 @@ impl Pipeline {
     }
 
     /// What reads prompts here.
-    pub fn words(&self) -> &Words {
+    pub fn words(&self) -> &PromptTokenizer {
         &self.words
     }
 
@@ -186,7 +188,7 @@ impl Pipeline {
     ///
     /// # Shapes
     /// - output: `[1, tokens, width]`
-    pub fn token_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
+    pub fn token_embeddings(&self, prompt: &str) -> Result<Array, EngineError> {
         to_array(self.embed(&self.tokenize(prompt), &[]))
     }
 
@@ -194,50 +196,55 @@ impl Pipeline {
     ///
     /// # Shapes
     /// - output embeddings of a prompt: `[1, tokens, width]`
-    pub fn text_embeddings(&self, prompt: &str) -> Result<Array, Halt> {
+    pub fn text_embeddings(&self, prompt: &str) -> Result<Array, EngineError> {
         to_array(self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
     }
 
     /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
-    pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, Halt> {
+    pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, EngineError> {
         let texts =
             prompts.iter().map(|prompt| self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
         let context = Tensor::cat(texts.collect::<Result<_, _>>()?, 0).cast(self.unet_dtype);
-        self.predict(x, timestep, &context, Thrift::Generous, &StopFlag::default())
+        self.predict(x, timestep, &context, MemoryMode::Full, &StopFlag::default())
     }
 
     /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
     /// `[batch, 3, ..]` in -1..1.
-    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), Halt> {
-        self.moments_with(Thrift::Generous, pixels, stop)
+    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), EngineError> {
+        self.moments_with(MemoryMode::Full, pixels, stop)
     }
 
     /// The same, frugally for one picture only.
     pub fn moments_with(
         &self,
-        thrift: Thrift,
+        thrift: MemoryMode,
         pixels: &Latents,
         stop: &StopFlag,
-    ) -> Result<(Latents, Latents), Halt> {
+    ) -> Result<(Latents, Latents), EngineError> {
         let (vae, x) = (&self.model.vae, self.upload(pixels, FloatDType::F32));
         let moments = match thrift {
-            Thrift::Generous => vae.encode(x, &|| stop.is_raised())?,
-            Thrift::Frugal => vae.encode_in_bands(x, &|| stop.is_raised())?,
+            MemoryMode::Full => vae.encode(x, &|| stop.is_raised())?,
+            MemoryMode::LowMemory => vae.encode_tiled(x, &|| stop.is_raised())?,
         };
         Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
     }
 
     /// The decoder's answer to unscaled latents, `[batch, 3, ..]`, about -1..1.
-    pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
-        self.decoder_with(Thrift::Generous, latents, stop)
+    pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, EngineError> {
+        self.decoder_with(MemoryMode::Full, latents, stop)
     }
 
     /// The same, frugally for one picture only.
-    pub fn decoder_with(&self, thrift: Thrift, latents: &Latents, stop: &StopFlag) -> Result<Latents, Halt> {
+    pub fn decoder_with(
+        &self,
+        thrift: MemoryMode,
+        latents: &Latents,
+        stop: &StopFlag,
+    ) -> Result<Latents, EngineError> {
         let (vae, x) = (&self.model.vae, self.upload(latents, FloatDType::F32));
         to_latents(match thrift {
-            Thrift::Generous => vae.decode(x, &|| stop.is_raised())?,
-            Thrift::Frugal => vae.decode_in_bands(x, &|| stop.is_raised())?,
+            MemoryMode::Full => vae.decode(x, &|| stop.is_raised())?,
+            MemoryMode::LowMemory => vae.decode_tiled(x, &|| stop.is_raised())?,
         })
     }
 
@@ -248,12 +255,12 @@ impl Pipeline {
 
     /// The linear map from this model's latents to colours, learned from its own autoencoder on a
     /// picture of soft colours.
-    fn fit_latent_rgb(&self) -> Result<LatentRgb, Halt> {
+    fn fit_latent_rgb(&self) -> Result<LatentRgb, EngineError> {
         let never = StopFlag::default();
-        let picture = soft_colours(16 * self.card.vae_factor);
+        let picture = calibration_gradient(16 * self.card.vae_factor);
         let (mean, _) = self.moments(&to_planes(&picture), &never)?;
         let decoded = self.decoder(&mean, &never)?;
-        let small = shrink(&decoded, self.card.vae_factor as usize);
+        let small = downsample(&decoded, self.card.vae_factor as usize);
         let latents = mean.scale(self.model.config.vae.scaling_factor);
         Ok(LatentRgb::fit(&latents, &small.into_iter().map(to_unit_range).collect::<Vec<_>>()))
     }
@@ -270,18 +277,18 @@ pub(crate) fn to_unit_range(value: f32) -> f32 {
 }
 
 /// `[batch, channels, height, width]`
-fn to_latents(x: Tensor<4>) -> Result<Latents, Halt> {
+fn to_latents(x: Tensor<4>) -> Result<Latents, EngineError> {
     let shape = x.dims();
     Ok(Latents::new(shape, values(x)?))
 }
 
-pub(crate) fn to_array<const D: usize>(x: Tensor<D>) -> Result<Array, Halt> {
+pub(crate) fn to_array<const D: usize>(x: Tensor<D>) -> Result<Array, EngineError> {
     let shape = x.dims();
     Ok(Array::new(shape, values(x)?))
 }
 
 /// A square picture in which every colour occurs and none jumps.
-fn soft_colours(side: u32) -> Pixels {
+fn calibration_gradient(side: u32) -> Pixels {
     let wave = |x: f32| (127.5 + 127.5 * (std::f32::consts::TAU * x).sin()) as u8;
     let at = |i: u32| i as f32 / side as f32;
     let colour = |y: u32, x: u32| {
@@ -292,7 +299,7 @@ fn soft_colours(side: u32) -> Pixels {
 }
 
 /// Means over squares of `factor` pixels a side.
-fn shrink(image: &Latents, factor: usize) -> Vec<f32> {
+fn downsample(image: &Latents, factor: usize) -> Vec<f32> {
     let (height, width) = (image.shape[2], image.shape[3]);
     let planes = image.data.chunks_exact(height * width);
     let mean = |plane: &[f32], y: usize, x: usize| {

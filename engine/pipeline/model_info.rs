@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use crate::checkpoint::SchedulerConfig;
-use crate::concepts::Concepts;
-use crate::device::DeviceCard;
-use crate::memory::estimate::Room;
-use crate::prompt::Words;
+use crate::concepts::ConceptSet;
+use crate::device::DeviceInfo;
+use crate::memory::estimate::MemoryEstimate;
+use crate::prompt::PromptTokenizer;
 use crate::tokenizer::Tokenizer;
 
 /// What the window shows of a model.
 #[derive(Clone, Debug)]
-pub struct ModelCard {
+pub struct ModelInfo {
     pub name: String,
     /// "Stable Diffusion 1.x" or "Stable Diffusion 2.x".
     pub kind: String,
@@ -25,7 +25,7 @@ pub struct ModelCard {
     pub native_side: u32,
     /// Pixels a latent pixel stands for, each way.
     pub vae_factor: u32,
-    pub device: DeviceCard,
+    pub device: DeviceInfo,
     /// Read-only, so that typing never waits for a busy engine.
     pub tokenizer: Arc<Tokenizer>,
     /// Numbers of a token's embedding, and of a concept's vector that fits.
@@ -36,12 +36,12 @@ pub struct ModelCard {
     /// [`Recipe::noise_schedule`](crate::recipe::Recipe::noise_schedule).
     pub scheduler: SchedulerConfig,
     /// What its pictures take of the memory.
-    pub room: Room,
+    pub room: MemoryEstimate,
 }
 
-impl ModelCard {
+impl ModelInfo {
     /// The words that this model reads, concepts among them.
-    pub fn words(&self, concepts: &Concepts) -> Words {
-        Words::new(Arc::clone(&self.tokenizer), self.text_width, concepts)
+    pub fn words(&self, concepts: &ConceptSet) -> PromptTokenizer {
+        PromptTokenizer::new(Arc::clone(&self.tokenizer), self.text_width, concepts)
     }
 }

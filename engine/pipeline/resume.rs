@@ -8,7 +8,7 @@ use crate::diffusion::{Film, Latents, Noise, NoiseSchedule, NoiseStreams, Record
 use crate::recipe::{Branch, Recipe, RecipeError, Start};
 
 /// A stretch of steps that one sampler walks.
-pub(crate) struct Leg {
+pub(crate) struct ResumePoint {
     /// Step of the schedule that it begins with.
     pub begin: usize,
     /// From there on, down to 0.
@@ -17,7 +17,7 @@ pub(crate) struct Leg {
     pub seeds: Vec<(usize, u64)>,
 }
 
-impl Leg {
+impl ResumePoint {
     /// The last leg of a recipe. `film` has the steps of the run that it leaves.
     pub fn of(recipe: &Recipe, film: &Film, noise: &NoiseSchedule) -> Result<Self, RecipeError> {
         let sigmas = recipe.sigmas(noise)?;
@@ -27,7 +27,7 @@ impl Leg {
             return Ok(Self { begin, sigmas: sigmas[begin..].to_vec(), seeds });
         };
         let step = *step as usize;
-        if is_one_walk(from, recipe) {
+        if is_continuous(from, recipe) {
             let mut leg = Self::of(from, film, noise)?;
             if recipe.seed != from.seed {
                 leg.seeds.push((step, recipe.seed));
@@ -42,29 +42,29 @@ impl Leg {
 }
 
 /// Whether the sampler of the one can go on with the history of the other.
-fn is_one_walk(from: &Recipe, recipe: &Recipe) -> bool {
+fn is_continuous(from: &Recipe, recipe: &Recipe) -> bool {
     let way =
         |of: &Recipe| (of.sampler, of.sampler_options, of.schedule, of.schedule_options, of.steps, of.noise);
     way(from) == way(recipe)
 }
 
 /// The noise of a leg, of one seed after the other.
-pub(crate) struct Relay<'a> {
+pub(crate) struct ResumedNoise<'a> {
     /// With the step that each begins at.
     streams: Vec<(usize, NoiseStreams)>,
     begin: usize,
     recorder: &'a Recorder,
 }
 
-impl<'a> Relay<'a> {
+impl<'a> ResumedNoise<'a> {
     /// For latents of `shape`.
-    pub fn new(recipe: &Recipe, leg: &Leg, shape: [usize; 4], recorder: &'a Recorder) -> Self {
-        let streams = leg.seeds.iter().map(|&(step, seed)| (step, begun(recipe, seed, step, shape)));
+    pub fn new(recipe: &Recipe, leg: &ResumePoint, shape: [usize; 4], recorder: &'a Recorder) -> Self {
+        let streams = leg.seeds.iter().map(|&(step, seed)| (step, advance_noise(recipe, seed, step, shape)));
         Self { streams: streams.collect(), begin: leg.begin, recorder }
     }
 }
 
-impl Noise for Relay<'_> {
+impl Noise for ResumedNoise<'_> {
     fn draw(&mut self, shape: [usize; 4]) -> Latents {
         let step = self.begin + self.recorder.seen().saturating_sub(1);
         let at_hand = self.streams.iter_mut().rev().find(|(first, _)| *first <= step);
@@ -74,7 +74,7 @@ impl Noise for Relay<'_> {
 
 /// The noise of a seed at a step: past what the run began with, and what the steps before may have drawn,
 /// so that none of it comes twice.
-fn begun(recipe: &Recipe, seed: u64, step: usize, shape: [usize; 4]) -> NoiseStreams {
+fn advance_noise(recipe: &Recipe, seed: u64, step: usize, shape: [usize; 4]) -> NoiseStreams {
     /// No sampler draws more often.
     const DRAWS_A_STEP: usize = 2;
     let mut streams = NoiseStreams::of(recipe.noise, seed, shape[0]);

@@ -9,13 +9,13 @@ use std::time::Instant;
 use burn::tensor::FloatDType;
 
 use crate::diffusion::{
-    Cfg, Film, Latents, NoiseSchedule, RecordedStep, Recorder, Rescued, Step, StepView, sample,
+    Cfg, F32Fallback, Film, Latents, NoiseSchedule, RecordedStep, Recorder, Step, StepView, sample,
 };
 use crate::images::{Array, Pixels};
-use crate::memory::low_memory::Care;
-use crate::pipeline::conditioning::Voice;
+use crate::memory::low_memory::RunContext;
+use crate::pipeline::conditioning::PromptConditioning;
 use crate::pipeline::guided_unet::GuidedUnet;
-use crate::pipeline::resume::{Leg, Relay};
+use crate::pipeline::resume::{ResumePoint, ResumedNoise};
 use crate::pipeline::{Frame, StopFlag};
 use crate::pipeline::{GenerateError, Progress, Timings};
 use crate::pipeline::{Pipeline, to_array};
@@ -24,7 +24,7 @@ use crate::recipe::{Branch, Recipe, RecipeError};
 /// A run on its way.
 pub(crate) struct Walk<'a> {
     pipeline: &'a Pipeline,
-    care: &'a Care,
+    care: &'a RunContext,
     stop: &'a StopFlag,
     observe: &'a mut dyn FnMut(Progress<'_>),
     /// Steps of the schedule before this one have been told.
@@ -45,7 +45,7 @@ pub(crate) struct Walked {
 impl<'a> Walk<'a> {
     pub fn new(
         pipeline: &'a Pipeline,
-        care: &'a Care,
+        care: &'a RunContext,
         stop: &'a StopFlag,
         observe: &'a mut dyn FnMut(Progress<'_>),
     ) -> Self {
@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Walked, GenerateError> {
         self.find_film(recipe, film)?;
         let trained = recipe.noise_schedule(&self.pipeline.model.config.scheduler)?;
-        let leg = Leg::of(recipe, film, &trained)?;
+        let leg = ResumePoint::of(recipe, film, &trained)?;
         let shape = self.pipeline.latent_shape(recipe);
         let x = film.step(leg.begin).map(|step| step.x.clone());
         if let Some(x) = &x
@@ -80,7 +80,7 @@ impl<'a> Walk<'a> {
 
         let texts_started = Instant::now();
         let texts = self.pipeline.condition(recipe, self.care)?;
-        let first = |voice: &Voice| to_array(voice.at(leg.begin));
+        let first = |voice: &PromptConditioning| to_array(voice.at(leg.begin));
         let (cond, uncond) = (first(&texts.cond[0])?, texts.uncond.as_ref().map(first).transpose()?);
         self.timings.text_secs += texts_started.elapsed().as_secs_f64();
 
@@ -97,13 +97,13 @@ impl<'a> Walk<'a> {
             self.tell(film.start_step + index, step);
         }
         let recorder = Recorder::new(past);
-        let mut noise = Relay::new(recipe, &leg, shape, &recorder);
+        let mut noise = ResumedNoise::new(recipe, &leg, shape, &recorder);
 
         let (pipeline, care, stop) = (self.pipeline, self.care, self.stop);
         let now = Cell::new(leg.begin);
         let exact = GuidedUnet { pipeline, stop, care, texts, step: &now };
         let mut model = Cfg {
-            model: Rescued {
+            model: F32Fallback {
                 model: exact.cast(pipeline.unet_dtype),
                 exact: (pipeline.unet_dtype != FloatDType::F32).then_some(exact),
                 tell: &|text| care.note(text),
@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
         let walked = sample(recipe.sampler, options, &mut denoiser, x, &leg.sigmas, &mut noise, observe);
         drop((denoiser, noise));
         film.steps.extend(recorder.into_steps());
-        if recipe.sampler.finds_its_sigmas() {
+        if recipe.sampler.is_adaptive() {
             film.sigmas.truncate(film.start_step);
             film.sigmas.extend(film.steps.iter().map(|step| step.sigma).chain([0.0]));
         }
@@ -188,12 +188,12 @@ impl<'a> Walk<'a> {
 fn sigmas_of(
     recipe: &Recipe,
     film: &Film,
-    leg: &Leg,
+    leg: &ResumePoint,
     trained: &NoiseSchedule,
 ) -> Result<Vec<f32>, RecipeError> {
     let mut sigmas = recipe.sigmas(trained)?;
     sigmas.truncate(film.start_step);
     sigmas.extend(film.steps.iter().take(leg.begin - film.start_step).map(|step| step.sigma));
-    sigmas.extend(recipe.sampler.visits(&leg.sigmas));
+    sigmas.extend(recipe.sampler.visited_sigmas(&leg.sigmas));
     Ok(sigmas)
 }

@@ -1,14 +1,14 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::device::{Place, Precision};
-use crate::diffusion::{EpsModel, NoiseStreams, Rescued};
-use crate::memory::low_memory::Care;
+use crate::device::{DeviceKind, Precision};
+use crate::diffusion::{EpsModel, F32Fallback, NoiseStreams};
+use crate::memory::low_memory::RunContext;
 use crate::pipeline::guided_unet::GuidedUnet;
 use crate::recipe::Recipe;
 
 fn built_in() -> Pipeline {
-    let choice = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let choice = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline")
 }
 
@@ -61,16 +61,16 @@ fn frugality_changes_no_number_but_by_rounding() {
             let what = |part: &str| format!("{part} of {width} x {height} by {name}");
             let latents = NoiseStreams::new(3, 1).draw([1, 4, height, width]);
             let decode = |thrift| pipeline.decoder_with(thrift, &latents, &never).expect("pixels").data;
-            assert_near(&what("pixels"), &decode(Thrift::Frugal), &decode(Thrift::Generous), 1e-5);
+            assert_near(&what("pixels"), &decode(Thrift::LowMemory), &decode(Thrift::Full), 1e-5);
             let pixels = NoiseStreams::new(4, 1).draw([1, 3, 8 * height, 8 * width]);
             let encode = |thrift| pipeline.moments_with(thrift, &pixels, &never).expect("moments");
-            let (frugal, generous) = (encode(Thrift::Frugal), encode(Thrift::Generous));
+            let (frugal, generous) = (encode(Thrift::LowMemory), encode(Thrift::Full));
             assert_near(&what("mean"), &frugal.0.data, &generous.0.data, 1e-5);
             assert_near(&what("log variance"), &frugal.1.data, &generous.1.data, 1e-5);
         }
         let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
         let eps = |thrift| guided(&pipeline, thrift, |unet| unet.eps_pair(&x, 300.0)).expect("eps");
-        let (frugal, generous) = (eps(Thrift::Frugal), eps(Thrift::Generous));
+        let (frugal, generous) = (eps(Thrift::LowMemory), eps(Thrift::Full));
         assert_near(name, &frugal.0.data, &generous.0.data, 1e-5);
         assert_near(name, &frugal.1.data, &generous.1.data, 1e-5);
     }
@@ -87,7 +87,8 @@ fn guided_by<T>(
     thrift: Thrift,
     ask: impl FnOnce(&mut GuidedUnet<'_>) -> T,
 ) -> T {
-    let (care, stop, step) = (Care::new(pipeline.device.clone(), thrift), StopFlag::default(), Cell::new(0));
+    let (care, stop, step) =
+        (RunContext::new(pipeline.device.clone(), thrift), StopFlag::default(), Cell::new(0));
     let recipe = Recipe { prompt: prompt.into(), ..Recipe::default() };
     let texts = pipeline.condition(&recipe, &care).expect("texts");
     ask(&mut GuidedUnet { pipeline, stop: &stop, care: &care, texts, step: &step })
@@ -100,13 +101,13 @@ fn and_adds_up_what_each_prompt_changes() {
     let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
     for pipeline in [built_in(), on_burns_own_operations(FloatDType::F32)] {
         let eps = |prompt: &str| {
-            guided_by(prompt, &pipeline, Thrift::Generous, |unet| unet.eps_pair(&x, 300.0)).expect("eps")
+            guided_by(prompt, &pipeline, Thrift::Full, |unet| unet.eps_pair(&x, 300.0)).expect("eps")
         };
         let ((uncond, owl), (_, boat), (_, both)) = (eps("an owl"), eps(&long), eps(&prompt));
         let apart = |cond: &Latents| cond.zip_with(&uncond, |cond, uncond| cond - uncond);
         let expected = uncond.clone().add_scaled(1.0, &apart(&owl)).add_scaled(0.5, &apart(&boat));
         assert_near("both", &both.data, &expected.data, 1e-5);
-        let alone = guided_by(&prompt, &pipeline, Thrift::Generous, |unet| unet.eps(&x, 300.0)).expect("eps");
+        let alone = guided_by(&prompt, &pipeline, Thrift::Full, |unet| unet.eps(&x, 300.0)).expect("eps");
         assert_near("at a guidance of 1", &alone.data, &expected.data, 1e-5);
     }
 }
@@ -116,7 +117,7 @@ fn a_prompt_that_changes_over_the_run_is_read_at_its_step() {
     let pipeline = built_in();
     let x = NoiseStreams::new(5, 1).draw([1, 4, 6, 10]);
     let at = |prompt: &str, step: usize| {
-        let eps = guided_by(prompt, &pipeline, Thrift::Generous, |unet| {
+        let eps = guided_by(prompt, &pipeline, Thrift::Full, |unet| {
             unet.step.set(step);
             unet.eps(&x, 300.0)
         });
@@ -136,12 +137,12 @@ fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
     for (scale, notes) in [(1.0, 0), (1e6, 1)] {
         // Noise beyond f16's 65504, which the first norm of the network brings back in f32.
         let x = NoiseStreams::new(6, 2).draw([2, 4, 8, 8]).scale(scale);
-        let expected = guided(&exact, Thrift::Generous, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
-        let (uncond, cond) = guided(&half, Thrift::Generous, |unet| {
+        let expected = guided(&exact, Thrift::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
+        let (uncond, cond) = guided(&half, Thrift::Full, |unet| {
             let fast = unet.cast(FloatDType::F16);
             let exact = Some(unet.cast(FloatDType::F32));
             let tell = |text: &str| told.borrow_mut().push(text.to_owned());
-            Rescued { model: fast, exact, tell: &tell }.eps_pair(&x, 700.0).expect("eps")
+            F32Fallback { model: fast, exact, tell: &tell }.eps_pair(&x, 700.0).expect("eps")
         });
         // The weights stay as they were rounded to f16.
         assert_near("uncond", &uncond.data, &expected.0.data, 2e-2);

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::prompt::{Mix, MixWay, Tokenized, Weights};
+use crate::prompt::{Mix, MixMethod, PromptWeights, Tokenized};
 
 /// Output embeddings with the weights of their tokens on them.
 ///
@@ -15,7 +15,7 @@ use crate::prompt::{Mix, MixWay, Tokenized, Weights};
 pub(crate) fn weighted(
     z: Tensor<3>,
     text: &Tokenized,
-    weights: Weights,
+    weights: PromptWeights,
     empty: impl FnOnce() -> Tensor<3>,
 ) -> Tensor<3> {
     if !text.is_weighted() {
@@ -28,7 +28,7 @@ pub(crate) fn weighted(
     }
     let factors = Tensor::<3>::from_data(TensorData::new(factors, [chunks, tokens, 1]), &z.device());
     match weights {
-        Weights::A1111 => {
+        PromptWeights::A1111 => {
             let mean = |z: &Tensor<3>| z.clone().mean_dim(2).mean_dim(1);
             let before = mean(&z);
             let z = z * factors;
@@ -36,11 +36,11 @@ pub(crate) fn weighted(
             let is_number = ratio.clone().abs().lower_elem(f32::INFINITY);
             z * ratio.ones_like().mask_where(is_number, ratio)
         }
-        Weights::Comfy => {
+        PromptWeights::Comfy => {
             let empty = empty().repeat_dim(0, chunks);
             (z - empty.clone()) * factors + empty
         }
-        Weights::None => z,
+        PromptWeights::None => z,
     }
 }
 
@@ -51,9 +51,9 @@ pub(crate) fn weighted(
 pub(crate) fn mixed(mix: &Mix, main: Tensor<3>, others: impl Iterator<Item = (f32, Tensor<3>)>) -> Tensor<3> {
     let mut share = mix.main_weight();
     match mix.way {
-        MixWay::Linear => others.fold(main * share, |sum, (weight, text)| sum + text * weight),
+        MixMethod::Linear => others.fold(main * share, |sum, (weight, text)| sum + text * weight),
         // One after the other: each has its share of those before it and itself.
-        MixWay::Spherical => others.fold(main, |sum, (weight, text)| {
+        MixMethod::Spherical => others.fold(main, |sum, (weight, text)| {
             share += weight;
             let t = if share.abs() < f32::EPSILON { 0.0 } else { weight / share };
             slerp(t, sum, text)

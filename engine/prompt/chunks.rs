@@ -7,9 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::concept_names::{Mark, Meaning};
-use super::options::{LongPrompt, TextOptions, Weights};
-use super::parse::{Run, Weighted};
+use super::concept_names::{ConceptMatch, MatchKind};
+use super::options::{PromptOverflow, PromptWeights, TextOptions};
+use super::parse::{Segment, WeightedText};
 use crate::concepts::Concept;
 use crate::tokenizer::Tokenizer;
 
@@ -59,7 +59,7 @@ const PLACEHOLDER: u32 = 0;
 impl Tokenizer {
     /// The ids of a prompt as it stands, cut to the room there is.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
-        let plain = Run::Text(Weighted::plain(prompt));
+        let plain = Segment::Text(WeightedText::plain(prompt));
         fill_chunks(self, &|_| Vec::new(), &[plain], &TextOptions::PLAIN, prompt)
     }
 
@@ -128,12 +128,12 @@ impl Tokenized {
 /// Reads runs of letters into chunks; `marks_in` finds the concepts of a text.
 pub(super) fn fill_chunks(
     tokenizer: &Tokenizer,
-    marks_in: &dyn Fn(&str) -> Vec<Mark>,
-    runs: &[Run],
+    marks_in: &dyn Fn(&str) -> Vec<ConceptMatch>,
+    runs: &[Segment],
     options: &TextOptions,
     prompt: &str,
 ) -> Tokenized {
-    let mut filling = Filling {
+    let mut filling = ChunkPacker {
         tokenizer,
         options,
         room: tokenizer.room(),
@@ -143,12 +143,12 @@ pub(super) fn fill_chunks(
     };
     // Where the runs end: what comes after them in the prompt is another part's.
     let end = runs.iter().rev().find_map(|run| match run {
-        Run::Text(text) => Some(text.origin(0..text.text.len()).end),
-        Run::Break => None,
+        Segment::Text(text) => Some(text.origin(0..text.text.len()).end),
+        Segment::Break => None,
     });
     let mut cut = String::new();
     'runs: for run in runs {
-        let Run::Text(text) = run else {
+        let Segment::Text(text) = run else {
             filling.break_here();
             continue;
         };
@@ -158,7 +158,7 @@ pub(super) fn fill_chunks(
                 group.tokens.truncate(filling.room);
             }
             let start = group.tokens.first().map(|token| token.range.start);
-            if let (Err(NoRoom { at }), Some(start)) = (filling.put(group), start) {
+            if let (Err(DoesNotFit { at }), Some(start)) = (filling.put(group), start) {
                 let rest = at.unwrap_or(start)..end.unwrap_or(prompt.len());
                 cut = prompt.get(rest).unwrap_or(prompt).trim().to_owned();
                 break 'runs;
@@ -175,13 +175,18 @@ struct Group {
 }
 
 /// What is left for a prompt that is cut: from which byte on.
-struct NoRoom {
+struct DoesNotFit {
     at: Option<usize>,
 }
 
 /// A text in groups: concepts and, for ComfyUI, all that stands between two of them or between
 /// brackets, which it calls a word; for the others token by token.
-fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weights) -> Vec<Group> {
+fn groups(
+    tokenizer: &Tokenizer,
+    marks: &[ConceptMatch],
+    text: &WeightedText,
+    weights: PromptWeights,
+) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut from = 0;
     let words = |range: Range<usize>, groups: &mut Vec<Group>| {
@@ -198,14 +203,14 @@ fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weigh
             tokens
         };
         match weights {
-            Weights::Comfy => groups.push(Group { tokens: read(range), is_concept: false }),
-            Weights::A1111 | Weights::None => groups.extend(
+            PromptWeights::Comfy => groups.push(Group { tokens: read(range), is_concept: false }),
+            PromptWeights::A1111 | PromptWeights::None => groups.extend(
                 read(range).into_iter().map(|token| Group { tokens: vec![token], is_concept: false }),
             ),
         }
     };
-    for Mark { range, meaning } in marks {
-        let Meaning::Concept(concept) = meaning else { continue };
+    for ConceptMatch { range, meaning } in marks {
+        let MatchKind::Concept(concept) = meaning else { continue };
         words(from..range.start, &mut groups);
         let origin = text.origin(range.clone());
         let vector = |index| Token {
@@ -222,7 +227,7 @@ fn groups(tokenizer: &Tokenizer, marks: &[Mark], text: &Weighted, weights: Weigh
     groups
 }
 
-struct Filling<'a> {
+struct ChunkPacker<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a TextOptions,
     room: usize,
@@ -238,15 +243,15 @@ const COMMA_BACKTRACK: usize = 20;
 /// Stretches of so many tokens ComfyUI breaks.
 const LONG_WORD: usize = 8;
 
-impl Filling<'_> {
-    fn put(&mut self, group: Group) -> Result<(), NoRoom> {
+impl ChunkPacker<'_> {
+    fn put(&mut self, group: Group) -> Result<(), DoesNotFit> {
         match (self.options.long, self.options.weights) {
-            (LongPrompt::Cut, _) => self.put_while_there_is_room(group),
-            (LongPrompt::Chunks, Weights::Comfy) => {
+            (PromptOverflow::Cut, _) => self.put_while_there_is_room(group),
+            (PromptOverflow::Chunk, PromptWeights::Comfy) => {
                 self.put_word(group.tokens);
                 Ok(())
             }
-            (LongPrompt::Chunks, Weights::A1111 | Weights::None) => {
+            (PromptOverflow::Chunk, PromptWeights::A1111 | PromptWeights::None) => {
                 self.put_near_comma(group);
                 Ok(())
             }
@@ -254,15 +259,15 @@ impl Filling<'_> {
     }
 
     /// Half a concept means something else, so it goes in whole or not at all; words may be broken.
-    fn put_while_there_is_room(&mut self, group: Group) -> Result<(), NoRoom> {
+    fn put_while_there_is_room(&mut self, group: Group) -> Result<(), DoesNotFit> {
         let room = self.room - self.tokens.len();
         let fits = group.tokens.len() <= room;
         if group.is_concept && !fits {
-            return Err(NoRoom { at: None });
+            return Err(DoesNotFit { at: None });
         }
         let at = group.tokens.get(room).map(|token| token.range.start);
         self.tokens.extend(group.tokens.into_iter().take(room));
-        if fits { Ok(()) } else { Err(NoRoom { at }) }
+        if fits { Ok(()) } else { Err(DoesNotFit { at }) }
     }
 
     fn put_near_comma(&mut self, group: Group) {
@@ -301,7 +306,7 @@ impl Filling<'_> {
     }
 
     fn break_here(&mut self) {
-        if self.options.long == LongPrompt::Chunks {
+        if self.options.long == PromptOverflow::Chunk {
             self.end_chunk();
         }
     }

@@ -8,22 +8,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::concepts::{CONCEPT_FILES, Concept, Concepts};
+use crate::concepts::{CONCEPT_FILES, Concept, ConceptSet};
 
 /// A stretch of the prompt that is a concept, or looks like one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
+pub struct ConceptMatch {
     /// Bytes of the prompt.
     pub range: Range<usize>,
-    pub meaning: Meaning,
+    pub meaning: MatchKind,
 }
 
 /// What a marked word is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Meaning {
+pub enum MatchKind {
     Concept(Arc<Concept>),
     /// One of another model's, so that it is read as plain words: the sentence says why.
-    Misfit {
+    NotUsable {
         text: String,
     },
     /// None that is known, so that it is read as plain words; perhaps another one was meant.
@@ -32,20 +32,20 @@ pub enum Meaning {
     },
 }
 
-impl Mark {
+impl ConceptMatch {
     /// What to tell of it, if it does not mean what it looks like.
     pub fn warning(&self, prompt: &str) -> Option<String> {
         let word = prompt.get(self.range.clone()).unwrap_or_default();
         match &self.meaning {
-            Meaning::Concept(_) => None,
-            Meaning::Misfit { text } => Some(format!("{word} is read as plain words. {text}")),
-            Meaning::Unknown { .. } if is_extra_network(word) => {
+            MatchKind::Concept(_) => None,
+            MatchKind::NotUsable { text } => Some(format!("{word} is read as plain words. {text}")),
+            MatchKind::Unknown { .. } if is_extra_network(word) => {
                 Some(format!("{word} is read as plain words: Tidepool does not use such files"))
             }
-            Meaning::Unknown { nearest: Some(nearest) } => {
+            MatchKind::Unknown { nearest: Some(nearest) } => {
                 Some(format!("{word} is no concept here, so it is read as plain words: perhaps {nearest}?"))
             }
-            Meaning::Unknown { nearest: None } => {
+            MatchKind::Unknown { nearest: None } => {
                 Some(format!("{word} is no concept here, so it is read as plain words: load its file first"))
             }
         }
@@ -59,7 +59,7 @@ fn is_extra_network(word: &str) -> bool {
 
 /// The names of concepts, ready to be looked for.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct ConceptNames {
     /// By a name's first piece, in lower case; of those that begin alike the longer comes first.
     by_first: HashMap<String, Vec<Name>>,
     /// By every spelling that `<...>` and `embedding:` allow, in lower case.
@@ -72,24 +72,24 @@ struct Name {
     spelled: String,
     /// As it is suggested to people.
     token: String,
-    meaning: Meaning,
+    meaning: MatchKind,
 }
 
 /// ComfyUI's way to name a concept by its file.
-const BY_FILE: &str = "embedding:";
+const EMBEDDING_PREFIX: &str = "embedding:";
 /// So many unknown words get a suggestion; nobody reads more of them.
-const MOST_SUGGESTED: usize = 4;
+const MAX_SUGGESTED: usize = 4;
 /// No token in use is longer, letters.
-const LONGEST_UNKNOWN: usize = 64;
+const MAX_UNKNOWN: usize = 64;
 
-impl Names {
-    pub fn new(concepts: &Concepts, width: usize) -> Self {
+impl ConceptNames {
+    pub fn new(concepts: &ConceptSet, width: usize) -> Self {
         let (mut strict, mut loose) = (BTreeMap::new(), BTreeMap::new());
         let all = || {
             concepts.iter().map(|concept| {
                 let meaning = match concept.check_width(width) {
-                    Ok(()) => Meaning::Concept(Arc::clone(concept)),
-                    Err(error) => Meaning::Misfit { text: error.to_string() },
+                    Ok(()) => MatchKind::Concept(Arc::clone(concept)),
+                    Err(error) => MatchKind::NotUsable { text: error.to_string() },
                 };
                 (concept, meaning)
             })
@@ -117,8 +117,8 @@ impl Names {
         Self { by_first, loose }
     }
 
-    pub fn marks(&self, prompt: &str) -> Vec<Mark> {
-        let mut marks: Vec<Mark> = Vec::new();
+    pub fn marks(&self, prompt: &str) -> Vec<ConceptMatch> {
+        let mut marks: Vec<ConceptMatch> = Vec::new();
         let (mut free_from, mut unknown) = (0, 0);
         let mut before = None;
         for (at, c) in prompt.char_indices() {
@@ -138,11 +138,11 @@ impl Names {
                     }
                     unknown += 1;
                     let nearest = || self.nearest(&prompt[range.clone()]);
-                    Meaning::Unknown { nearest: (unknown <= MOST_SUGGESTED).then(nearest).flatten() }
+                    MatchKind::Unknown { nearest: (unknown <= MAX_SUGGESTED).then(nearest).flatten() }
                 },
                 |name| name.meaning.clone(),
             );
-            marks.push(Mark { range, meaning });
+            marks.push(ConceptMatch { range, meaning });
         }
         marks
     }
@@ -153,8 +153,8 @@ impl Names {
         if let Some((len, name)) = self.named(text) {
             return Some((len, Some(name)));
         }
-        if let Some((prefix, file)) = text.split_at_checked(BY_FILE.len())
-            && prefix.eq_ignore_ascii_case(BY_FILE)
+        if let Some((prefix, file)) = text.split_at_checked(EMBEDDING_PREFIX.len())
+            && prefix.eq_ignore_ascii_case(EMBEDDING_PREFIX)
         {
             let by_name = self.named(file).map(|(len, name)| (len + ending_len(&file[len..]), Some(name)));
             return by_name.or_else(|| self.by_file(file)).map(|(len, name)| (prefix.len() + len, name));
@@ -187,7 +187,7 @@ impl Names {
     /// The name that somebody may have meant.
     fn nearest(&self, word: &str) -> Option<String> {
         let inside = word.to_lowercase();
-        let inside = without_brackets(inside.strip_prefix(BY_FILE).unwrap_or(&inside));
+        let inside = without_brackets(inside.strip_prefix(EMBEDDING_PREFIX).unwrap_or(&inside));
         let limit = (inside.chars().count() / 3).max(1);
         let is_near = |spelled: &str| spelled.len().abs_diff(inside.len()) <= 4 * limit;
         let distances = self.loose.iter().filter(|(spelled, _)| is_near(spelled));
@@ -199,7 +199,7 @@ impl Names {
 }
 
 impl Name {
-    fn new(written: &str, concept: &Concept, meaning: Meaning) -> Self {
+    fn new(written: &str, concept: &Concept, meaning: MatchKind) -> Self {
         let words: Vec<String> = written.split_whitespace().map(str::to_lowercase).collect();
         Self { spelled: words.join(" "), token: concept.token.clone(), meaning }
     }
@@ -242,7 +242,7 @@ fn len_of(name: &str, text: &str) -> Option<usize> {
 fn bracketed(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('<')?;
     let begins_well = inside.starts_with(char::is_alphanumeric);
-    let mut letters = inside.char_indices().take(LONGEST_UNKNOWN + 1);
+    let mut letters = inside.char_indices().take(MAX_UNKNOWN + 1);
     let (end, last) = letters.find(|(_, c)| c.is_whitespace() || "<>".contains(*c))?;
     (begins_well && last == '>').then(|| &text[..end + 2])
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EmbeddingEdit {
-    pub at: Anchor,
+    pub at: TokenSelector,
     /// The weighted sum that takes the embedding's place; empty: it stays.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub becomes: Vec<Term>,
@@ -27,7 +27,7 @@ pub struct EmbeddingEdit {
 /// A token by its letters, since places move while somebody types.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Anchor {
+pub struct TokenSelector {
     /// As they stand in the prompt, in lower case.
     pub letters: String,
     /// Whether a word goes on to their left and to their right, as around a piece of a word.
@@ -78,10 +78,10 @@ impl EmbeddingEdit {
     pub const SCALE: RangeInclusive<f32> = -4.0..=4.0;
     pub const NOISE: RangeInclusive<f32> = 0.0..=4.0;
     /// As many as a prompt has tokens; terms of a sum likewise.
-    pub const MOST: usize = 75;
+    pub const MAX: usize = 75;
 
     /// An edit that changes nothing yet.
-    pub fn of(at: Anchor) -> Self {
+    pub fn of(at: TokenSelector) -> Self {
         Self { at, ..Self::default() }
     }
 
@@ -92,8 +92,8 @@ impl EmbeddingEdit {
 
     /// Half a sentence about the first number that cannot be used.
     pub fn check(&self) -> Result<(), String> {
-        if self.becomes.len() > Self::MOST {
-            return Err(format!("a sum of {} words: choose at most {}", self.becomes.len(), Self::MOST));
+        if self.becomes.len() > Self::MAX {
+            return Err(format!("a sum of {} words: choose at most {}", self.becomes.len(), Self::MAX));
         }
         let weights = self.becomes.iter().map(|term| ("a weight", term.weight, Self::WEIGHT));
         let rest = [
@@ -112,6 +112,12 @@ impl EmbeddingEdit {
 
 impl Default for EmbeddingEdit {
     fn default() -> Self {
-        Self { at: Anchor::default(), becomes: Vec::new(), scale: 1.0, noise: None, has_position: true }
+        Self {
+            at: TokenSelector::default(),
+            becomes: Vec::new(),
+            scale: 1.0,
+            noise: None,
+            has_position: true,
+        }
     }
 }

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::edit::{Anchor, EditNoise, EmbeddingEdit, Source, Term};
+use super::edit::{EditNoise, EmbeddingEdit, Source, Term, TokenSelector};
 use super::token_selection::lower_case;
 
 impl fmt::Display for EmbeddingEdit {
@@ -44,7 +44,7 @@ impl fmt::Display for EmbeddingEdit {
     }
 }
 
-impl fmt::Display for Anchor {
+impl fmt::Display for TokenSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [left, right] = self.joined.map(|joined| if joined { "~" } else { "" });
         write!(f, "{left}{}{right}", quoted(&self.letters))?;
@@ -86,7 +86,7 @@ impl FromStr for EmbeddingEdit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut pen = Pen { rest: text };
+        let mut pen = EditParser { rest: text };
         let edit = pen.edit().map_err(|expected| {
             let at = text.len() - pen.rest.len();
             let seen = if pen.rest.trim().is_empty() { "its end" } else { pen.rest.trim() };
@@ -100,11 +100,11 @@ impl FromStr for EmbeddingEdit {
 }
 
 /// Reads from left to right; on failure it says what it expected, as half a sentence.
-struct Pen<'a> {
+struct EditParser<'a> {
     rest: &'a str,
 }
 
-impl Pen<'_> {
+impl EditParser<'_> {
     fn edit(&mut self) -> Result<EmbeddingEdit, &'static str> {
         let left = self.take("~");
         let letters = lower_case(&self.word()?);
@@ -118,7 +118,7 @@ impl Pen<'_> {
             self.expect("]", "]")?;
         }
         self.expect("=", "=")?;
-        let mut edit = EmbeddingEdit::of(Anchor { letters, joined, nth, part });
+        let mut edit = EmbeddingEdit::of(TokenSelector { letters, joined, nth, part });
         let mut sign = if self.take("-") { -1.0 } else { 1.0 };
         while edit.becomes.is_empty() && !self.at_end_of_sum()
             || !edit.becomes.is_empty() && self.sign(&mut sign)
@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn edits_are_read_as_they_are_written() {
-        let at = |letters: &str, nth| Anchor { letters: letters.into(), nth, ..Anchor::default() };
+        let at =
+            |letters: &str, nth| TokenSelector { letters: letters.into(), nth, ..TokenSelector::default() };
         let of = |at, becomes| EmbeddingEdit { becomes, ..EmbeddingEdit::of(at) };
         let table = [
             ("puppy=cat", of(at("puppy", 0), vec![word(1.0, "cat")])),
@@ -271,9 +272,12 @@ mod tests {
                 of(at("puppy", 0), vec![word(0.5, "puppy"), word(0.5, "skunk")]),
             ),
             ("Puppy[2]=#2368", of(at("puppy", 2), vec![Term { weight: 1.0, of: Source::Id(2368) }])),
-            ("<frost>[1.2]=cat", of(Anchor { part: 2, ..at("<frost>", 1) }, vec![word(1.0, "cat")])),
-            ("~girl[1]=cat", of(Anchor { joined: [true, false], ..at("girl", 1) }, vec![word(1.0, "cat")])),
-            ("1~=cat", of(Anchor { joined: [false, true], ..at("1", 0) }, vec![word(1.0, "cat")])),
+            ("<frost>[1.2]=cat", of(TokenSelector { part: 2, ..at("<frost>", 1) }, vec![word(1.0, "cat")])),
+            (
+                "~girl[1]=cat",
+                of(TokenSelector { joined: [true, false], ..at("girl", 1) }, vec![word(1.0, "cat")]),
+            ),
+            ("1~=cat", of(TokenSelector { joined: [false, true], ..at("1", 0) }, vec![word(1.0, "cat")])),
             ("\"\"\"\"=\"<a>b>\"", of(at("\"", 0), vec![word(1.0, "<a>b>")])),
             (
                 "king=king-man+woman",

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Mix {
     pub with: Vec<Mixed>,
-    pub way: MixWay,
+    pub way: MixMethod,
 }
 
 /// One of them.
@@ -24,7 +24,7 @@ pub struct Mixed {
 /// How output embeddings meet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MixWay {
+pub enum MixMethod {
     /// Along the straight line: `m E1 + (1 - m) E2`.
     #[default]
     Linear,
@@ -35,7 +35,7 @@ pub enum MixWay {
 impl Mix {
     pub const WEIGHT: RangeInclusive<f32> = -2.0..=2.0;
     /// More prompts than anybody keeps apart.
-    pub const MOST: usize = 16;
+    pub const MAX: usize = 16;
 
     /// The share of the main prompt.
     pub fn main_weight(&self) -> f32 {
@@ -43,7 +43,7 @@ impl Mix {
     }
 }
 
-impl MixWay {
+impl MixMethod {
     pub const ALL: [Self; 2] = [Self::Linear, Self::Spherical];
 
     /// Name on the command line and in files.

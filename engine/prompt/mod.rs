@@ -13,8 +13,8 @@ mod options;
 
 pub use crate::tokenizer::Tokenizer;
 pub use chunks::{Chunk, Token, TokenPlace, Tokenized};
-pub use concept_names::{Mark, Meaning};
-pub use edit::{Anchor, EditNoise, EmbeddingEdit, Source, Term};
-pub use mix::{Mix, MixWay, Mixed};
-pub use options::{LongPrompt, TextOptions, Weights};
-pub use prompt_tokenizer::{ReadPart, Reading, Words};
+pub use concept_names::{ConceptMatch, MatchKind};
+pub use edit::{EditNoise, EmbeddingEdit, Source, Term, TokenSelector};
+pub use mix::{Mix, MixMethod, Mixed};
+pub use options::{PromptOverflow, PromptWeights, TextOptions};
+pub use prompt_tokenizer::{PromptTokenizer, TokenizedPart, TokenizedPrompt};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TextOptions {
-    pub weights: Weights,
-    pub long: LongPrompt,
+    pub weights: PromptWeights,
+    pub long: PromptOverflow,
     /// Which layer's output is used, counted from the last one, 1. 2 suits models that were trained so.
     pub clip_skip: u32,
 }
@@ -21,7 +21,7 @@ impl TextOptions {
 
     /// The text as it stands, cut where the encoder ends: the lesson's way, and that of pictures whose
     /// recipe does not say.
-    pub const PLAIN: Self = Self { weights: Weights::None, long: LongPrompt::Cut, clip_skip: 1 };
+    pub const PLAIN: Self = Self { weights: PromptWeights::None, long: PromptOverflow::Cut, clip_skip: 1 };
 
     pub(crate) fn plain() -> Self {
         Self::PLAIN
@@ -30,14 +30,14 @@ impl TextOptions {
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { weights: Weights::A1111, long: LongPrompt::Chunks, clip_skip: 1 }
+        Self { weights: PromptWeights::A1111, long: PromptOverflow::Chunk, clip_skip: 1 }
     }
 }
 
 /// Whose way of writing weights into a prompt, and whose arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weights {
+pub enum PromptWeights {
     /// AUTOMATIC1111's: `(x)`, `(x:1.2)`, `[x]`, `BREAK`, `[a:b:0.5]`, `[a|b]`, `AND`.
     #[default]
     A1111,
@@ -47,7 +47,7 @@ pub enum Weights {
     None,
 }
 
-impl Weights {
+impl PromptWeights {
     pub const ALL: [Self; 3] = [Self::A1111, Self::Comfy, Self::None];
 
     /// Name on the command line and in files.
@@ -81,21 +81,21 @@ impl Weights {
 /// What becomes of a prompt that is longer than the encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LongPrompt {
+pub enum PromptOverflow {
     /// It is read in chunks of 75 tokens, one after the other.
     #[default]
-    Chunks,
+    Chunk,
     /// Its end is not read.
     Cut,
 }
 
-impl LongPrompt {
-    pub const ALL: [Self; 2] = [Self::Chunks, Self::Cut];
+impl PromptOverflow {
+    pub const ALL: [Self; 2] = [Self::Chunk, Self::Cut];
 
     /// Name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Chunks => "chunks",
+            Self::Chunk => "chunks",
             Self::Cut => "cut",
         }
     }
@@ -103,7 +103,7 @@ impl LongPrompt {
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Chunks => "In chunks",
+            Self::Chunk => "In chunks",
             Self::Cut => "Cut off",
         }
     }
@@ -111,7 +111,7 @@ impl LongPrompt {
     /// One sentence for a tooltip.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Chunks => "What does not fit goes into a further chunk of 75 tokens",
+            Self::Chunk => "What does not fit goes into a further chunk of 75 tokens",
             Self::Cut => "What does not fit is not read, as in the lesson",
         }
     }

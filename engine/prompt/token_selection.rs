@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use super::chunks::{TokenPlace, Tokenized};
-use super::edit::{Anchor, EmbeddingEdit};
+use super::edit::{EmbeddingEdit, TokenSelector};
 
 /// What the token at a place is called in an edit; `None` for begin, end and padding.
-pub fn anchor_at(prompt: &str, text: &Tokenized, place: TokenPlace) -> Option<Anchor> {
+pub fn anchor_at(prompt: &str, text: &Tokenized, place: TokenPlace) -> Option<TokenSelector> {
     let range = &text.at(place)?.range;
     let mut same = text.tokens().filter(|(_, other)| other.range == *range);
     let part = same.position(|(other, _)| other == place)?;
-    Some(Anchor { part, ..anchor_of(prompt, range)? })
+    Some(TokenSelector { part, ..anchor_of(prompt, range)? })
 }
 
 /// Where in a text the token of an anchor stands, if it is there.
-pub fn find(prompt: &str, text: &Tokenized, anchor: &Anchor) -> Option<TokenPlace> {
+pub fn find(prompt: &str, text: &Tokenized, anchor: &TokenSelector) -> Option<TokenPlace> {
     let range = meant_by(prompt, anchor)?;
     let mut under = text.tokens().filter(|(_, token)| token.range == range);
     under.nth(anchor.part).map(|(place, _)| place)
@@ -35,14 +35,14 @@ pub fn follow(edits: &mut [EmbeddingEdit], before: &str, after: &str) {
             continue;
         };
         if let Some(anchor) = anchor_of(after, &(from..from + range.len())) {
-            *at = Anchor { part: at.part, ..anchor };
+            *at = TokenSelector { part: at.part, ..anchor };
         }
     }
 }
 
 /// Where an anchor's letters stand. Who writes an edit by hand need not know how a word is cut into
 /// tokens: letters that nowhere stand alone are looked for in words as well.
-fn meant_by(prompt: &str, anchor: &Anchor) -> Option<Range<usize>> {
+fn meant_by(prompt: &str, anchor: &TokenSelector) -> Option<Range<usize>> {
     let ranges = occurrences(prompt, &anchor.letters);
     let stands_so = |range: &&Range<usize>| edges(prompt, range) == anchor.joined;
     match anchor.joined == [false; 2] && !ranges.iter().any(|range| stands_so(&range)) {
@@ -58,12 +58,12 @@ fn common_len(a: impl Iterator<Item = char>, b: impl Iterator<Item = char>) -> u
 
 /// The letters at a range, and how often they stand before it in the same way: as a whole word, or as
 /// a word's beginning, middle or end.
-fn anchor_of(prompt: &str, range: &Range<usize>) -> Option<Anchor> {
+fn anchor_of(prompt: &str, range: &Range<usize>) -> Option<TokenSelector> {
     let letters = lower_case(prompt.get(range.clone())?);
     let joined = edges(prompt, range);
     let before = occurrences(prompt, &letters).into_iter().take_while(|other| other.start < range.start);
     let nth = before.filter(|other| edges(prompt, other) == joined).count();
-    Some(Anchor { letters, joined, nth, part: 0 })
+    Some(TokenSelector { letters, joined, nth, part: 0 })
 }
 
 /// Letter by letter, as they are looked for; a sigma at the end of a word is no special one here.
@@ -107,8 +107,8 @@ fn edges(prompt: &str, range: &Range<usize>) -> [bool; 2] {
 mod tests {
     use super::*;
 
-    fn alone(letters: &str, nth: usize) -> Anchor {
-        Anchor { letters: letters.into(), nth, ..Anchor::default() }
+    fn alone(letters: &str, nth: usize) -> TokenSelector {
+        TokenSelector { letters: letters.into(), nth, ..TokenSelector::default() }
     }
 
     fn follows(letters: &str, nth: usize, before: &str, after: &str) -> usize {
@@ -139,7 +139,7 @@ mod tests {
         let ranges = occurrences("A Cat, a category, İcat", "cat");
         assert_eq!(ranges, [2..5, 9..12, 21..24]);
         let anchor = |range: &Range<usize>| anchor_of("A Cat, a category, İcat", range).expect("an anchor");
-        let anchors: Vec<Anchor> = ranges.iter().map(anchor).collect();
+        let anchors: Vec<TokenSelector> = ranges.iter().map(anchor).collect();
         assert!(anchors.iter().all(|anchor| anchor.nth == 0));
         let joined: Vec<[bool; 2]> = anchors.iter().map(|anchor| anchor.joined).collect();
         assert_eq!(joined, [[false, false], [false, true], [true, false]]);

@@ -15,7 +15,7 @@ use crate::diffusion::{
     BetaSchedule, NoiseSchedule, NoiseSource, Sampler, SamplerOption, SamplerOptions, Schedule,
     ScheduleOptions,
 };
-use crate::prompt::{EmbeddingEdit, Mix, MixWay, TextOptions};
+use crate::prompt::{EmbeddingEdit, Mix, MixMethod, TextOptions};
 
 /// Everything that decides what picture comes out, given a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl Recipe {
     pub const SIDE: RangeInclusive<u32> = 8..=2048;
     pub const CFG_SCALE: RangeInclusive<f32> = 0.0..=100.0;
     /// Runs that leave runs that leave runs.
-    const DEEPEST_BRANCH: usize = 48;
+    const MAX_BRANCH_DEPTH: usize = 48;
 
     /// The first step that runs: 0 from noise, and for a start image
     /// `steps - floor(steps * strength)`, as in the lesson and in diffusers.
@@ -124,7 +124,7 @@ impl Recipe {
                 return Err(RecipeError::Side { side, pixels, nearest: nearest_side(pixels) });
             }
         }
-        if self.batch > 1 && self.sampler.finds_its_sigmas() {
+        if self.batch > 1 && self.sampler.is_adaptive() {
             return Err(RecipeError::OneAtATime(self.sampler));
         }
         for option in SamplerOption::ALL {
@@ -156,13 +156,13 @@ impl Recipe {
         if !TextOptions::CLIP_SKIP.contains(&self.text.clip_skip) {
             return Err(RecipeError::ClipSkip(self.text.clip_skip));
         }
-        if self.edits.len() > EmbeddingEdit::MOST {
+        if self.edits.len() > EmbeddingEdit::MAX {
             return Err(RecipeError::TooManyEdits(self.edits.len()));
         }
         for edit in &self.edits {
             edit.check().map_err(|why| RecipeError::Edit { letters: edit.at.letters.clone(), why })?;
         }
-        if self.mix.with.len() > Mix::MOST {
+        if self.mix.with.len() > Mix::MAX {
             return Err(RecipeError::TooManyMixed(self.mix.with.len()));
         }
         let weights = self.mix.with.iter().map(|mixed| mixed.weight);
@@ -170,7 +170,7 @@ impl Recipe {
             return Err(RecipeError::MixWeight(weight));
         }
         let least = weights.chain([self.mix.main_weight()]).fold(0.0, f32::min);
-        if self.mix.way == MixWay::Spherical && least < -1e-6 {
+        if self.mix.way == MixMethod::Spherical && least < -1e-6 {
             return Err(RecipeError::MixArc);
         }
         Ok(())
@@ -178,7 +178,7 @@ impl Recipe {
 
     fn check_branch(&self) -> Result<(), RecipeError> {
         let Some(Branch { from, step }) = &self.branch else { return Ok(()) };
-        if self.ancestors().count() > Self::DEEPEST_BRANCH {
+        if self.ancestors().count() > Self::MAX_BRANCH_DEPTH {
             return Err(RecipeError::TooManyBranches);
         }
         from.check().map_err(|error| RecipeError::BranchFrom(Box::new(error)))?;
@@ -255,7 +255,11 @@ impl Recipe {
             return Err(RecipeError::BetasFall { start, end });
         }
         let noise = trained.noise_schedule();
-        if noise.is_sound() { Ok(noise) } else { Err(RecipeError::NothingLeft(trained.num_train_timesteps)) }
+        if noise.is_finite_and_nonzero() {
+            Ok(noise)
+        } else {
+            Err(RecipeError::NothingLeft(trained.num_train_timesteps))
+        }
     }
 
     /// The noise levels of its schedule, `steps + 1` of them; the sampler may
@@ -318,7 +322,7 @@ impl Default for Recipe {
             steps: 20,
             sampler: Sampler::Euler,
             sampler_options: SamplerOptions::default(),
-            schedule: Schedule::Lesson,
+            schedule: Schedule::Linspace,
             schedule_options: ScheduleOptions::default(),
             noise: NoiseSource::default(),
             guidance: Guidance::default(),

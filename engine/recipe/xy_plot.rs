@@ -12,7 +12,7 @@ use crate::recipe::{Recipe, RecipeError, Start};
 /// What differs along one side of a sheet, written as `cfg=1,4,7.5`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub enum Vary {
+pub enum Axis {
     Sampler(Vec<Sampler>),
     Schedule(Vec<Schedule>),
     Steps(Vec<u32>),
@@ -25,10 +25,10 @@ pub enum Vary {
     Blend(Vec<f32>),
 }
 
-impl Vary {
+impl Axis {
     pub const NAMES: [&str; 8] = ["sampler", "schedule", "steps", "cfg", "seed", "strength", "mix", "blend"];
     /// Values along a side.
-    const MOST: usize = 64;
+    const MAX: usize = 64;
 
     pub fn name(&self) -> &'static str {
         match self {
@@ -113,36 +113,36 @@ impl Vary {
     }
 }
 
-impl fmt::Display for Vary {
+impl fmt::Display for Axis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name(), self.values().join(","))
     }
 }
 
-impl From<Vary> for String {
-    fn from(vary: Vary) -> Self {
+impl From<Axis> for String {
+    fn from(vary: Axis) -> Self {
         vary.to_string()
     }
 }
 
-impl TryFrom<String> for Vary {
-    type Error = VaryError;
+impl TryFrom<String> for Axis {
+    type Error = AxisError;
 
-    fn try_from(text: String) -> Result<Self, VaryError> {
+    fn try_from(text: String) -> Result<Self, AxisError> {
         text.parse()
     }
 }
 
 /// Why a text says nothing that can differ.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VaryError {
-    #[error("what differs is written as NAME=VALUE,VALUE,... such as cfg=1,4,7.5, with one of the names {}", Vary::NAMES.join(", "))]
+pub enum AxisError {
+    #[error("what differs is written as NAME=VALUE,VALUE,... such as cfg=1,4,7.5, with one of the names {}", Axis::NAMES.join(", "))]
     Form,
-    #[error("`{0}` is nothing that can differ: choose one of {names}", names = Vary::NAMES.join(", "))]
+    #[error("`{0}` is nothing that can differ: choose one of {names}", names = Axis::NAMES.join(", "))]
     Name(String),
     #[error("`{value}` is no {name}{}", known(name))]
     Value { name: &'static str, value: String },
-    #[error("{0} values are too many for one side: choose at most {most}", most = Vary::MOST)]
+    #[error("{0} values are too many for one side: choose at most {most}", most = Axis::MAX)]
     TooMany(usize),
 }
 
@@ -155,14 +155,14 @@ fn known(name: &str) -> String {
     }
 }
 
-impl FromStr for Vary {
-    type Err = VaryError;
+impl FromStr for Axis {
+    type Err = AxisError;
 
-    fn from_str(text: &str) -> Result<Self, VaryError> {
-        let (name, values) = text.split_once('=').ok_or(VaryError::Form)?;
+    fn from_str(text: &str) -> Result<Self, AxisError> {
+        let (name, values) = text.split_once('=').ok_or(AxisError::Form)?;
         let values: Vec<&str> = values.split(',').map(str::trim).collect();
-        if values.len() > Self::MOST {
-            return Err(VaryError::TooMany(values.len()));
+        if values.len() > Self::MAX {
+            return Err(AxisError::TooMany(values.len()));
         }
         let sampler = |value: &str| Sampler::ALL.into_iter().find(|it| it.name() == value);
         let schedule = |value: &str| Schedule::ALL.into_iter().find(|it| it.name() == value);
@@ -175,7 +175,7 @@ impl FromStr for Vary {
             "strength" => each("strength", &values, number).map(Self::Strength),
             "mix" => each("mix", &values, number).map(Self::Mix),
             "blend" => each("blend", &values, number).map(Self::Blend),
-            name => Err(VaryError::Name(name.to_owned())),
+            name => Err(AxisError::Name(name.to_owned())),
         }
     }
 }
@@ -193,23 +193,23 @@ fn each<T>(
     name: &'static str,
     values: &[&str],
     read: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, VaryError> {
-    let value = |&value: &&str| read(value).ok_or_else(|| VaryError::Value { name, value: value.to_owned() });
+) -> Result<Vec<T>, AxisError> {
+    let value = |&value: &&str| read(value).ok_or_else(|| AxisError::Value { name, value: value.to_owned() });
     values.iter().map(value).collect()
 }
 
 /// One recipe over one or two lists.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sheet {
+pub struct XyPlot {
     pub recipe: Recipe,
     /// What differs from column to column, and from row to row.
-    pub across: Vary,
-    pub down: Option<Vary>,
+    pub across: Axis,
+    pub down: Option<Axis>,
 }
 
 /// A picture of a sheet.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
+pub struct PlotCell {
     pub column: usize,
     pub row: usize,
     pub recipe: Recipe,
@@ -217,7 +217,7 @@ pub struct Cell {
 
 /// Why there is no sheet.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum SheetError {
+pub enum XyPlotError {
     #[error("A sheet compares something: say what differs, such as cfg=1,4,7.5")]
     NothingVaries,
     #[error("A sheet has two sides, and {0} things are to differ: make several sheets")]
@@ -236,46 +236,46 @@ pub enum SheetError {
     Recipe { label: String, error: RecipeError },
 }
 
-impl Sheet {
+impl XyPlot {
     /// The first of `sides` goes across, the second down.
-    pub fn new(recipe: Recipe, sides: Vec<Vary>) -> Result<Self, SheetError> {
+    pub fn new(recipe: Recipe, sides: Vec<Axis>) -> Result<Self, XyPlotError> {
         let count = sides.len();
         let mut sides = sides.into_iter();
-        let across = sides.next().ok_or(SheetError::NothingVaries)?;
+        let across = sides.next().ok_or(XyPlotError::NothingVaries)?;
         let down = sides.next();
         if count > 2 {
-            return Err(SheetError::TooManySides(count));
+            return Err(XyPlotError::TooManySides(count));
         }
         let sheet = Self { recipe, across, down };
         sheet.check()?;
         Ok(sheet)
     }
 
-    fn check(&self) -> Result<(), SheetError> {
-        let is_strength = |vary: &Vary| matches!(vary, Vary::Strength(_));
+    fn check(&self) -> Result<(), XyPlotError> {
+        let is_strength = |vary: &Axis| matches!(vary, Axis::Strength(_));
         if self.recipe.batch != 1 {
-            return Err(SheetError::Batch(self.recipe.batch));
+            return Err(XyPlotError::Batch(self.recipe.batch));
         }
         if self.sides().any(is_strength) && self.recipe.start == Start::Noise {
-            return Err(SheetError::NoStartImage);
+            return Err(XyPlotError::NoStartImage);
         }
-        if self.sides().any(|vary| matches!(vary, Vary::Mix(_))) && self.recipe.mix.with.is_empty() {
-            return Err(SheetError::NothingMixed);
+        if self.sides().any(|vary| matches!(vary, Axis::Mix(_))) && self.recipe.mix.with.is_empty() {
+            return Err(XyPlotError::NothingMixed);
         }
-        let is_blend = |vary: &Vary| matches!(vary, Vary::Blend(_));
+        let is_blend = |vary: &Axis| matches!(vary, Axis::Blend(_));
         if self.sides().any(is_blend) && blended(&mut self.recipe.clone()).is_none() {
-            return Err(SheetError::NothingBlended);
+            return Err(XyPlotError::NothingBlended);
         }
         if let Some(down) = self.down.as_ref().filter(|down| down.name() == self.across.name()) {
-            return Err(SheetError::SameTwice(down.name()));
+            return Err(XyPlotError::SameTwice(down.name()));
         }
         self.cells().try_for_each(|cell| {
             let label = || self.label(&cell);
-            cell.recipe.check().map_err(|error| SheetError::Recipe { label: label(), error })
+            cell.recipe.check().map_err(|error| XyPlotError::Recipe { label: label(), error })
         })
     }
 
-    pub fn sides(&self) -> impl Iterator<Item = &Vary> {
+    pub fn sides(&self) -> impl Iterator<Item = &Axis> {
         std::iter::once(&self.across).chain(&self.down)
     }
 
@@ -285,12 +285,12 @@ impl Sheet {
 
     /// A single row needs no name.
     pub fn rows(&self) -> Vec<String> {
-        self.down.as_ref().map_or_else(|| vec![String::new()], Vary::labels)
+        self.down.as_ref().map_or_else(|| vec![String::new()], Axis::labels)
     }
 
     /// Every picture, row by row.
-    pub fn cells(&self) -> impl Iterator<Item = Cell> {
-        let rows = self.down.as_ref().map_or(1, Vary::count);
+    pub fn cells(&self) -> impl Iterator<Item = PlotCell> {
+        let rows = self.down.as_ref().map_or(1, Axis::count);
         (0..rows).flat_map(move |row| {
             (0..self.across.count()).map(move |column| {
                 let mut recipe = self.recipe.clone();
@@ -298,13 +298,13 @@ impl Sheet {
                 if let Some(down) = &self.down {
                     down.set(row, &mut recipe);
                 }
-                Cell { column, row, recipe }
+                PlotCell { column, row, recipe }
             })
         })
     }
 
     /// What a picture has of its own.
-    pub fn label(&self, cell: &Cell) -> String {
+    pub fn label(&self, cell: &PlotCell) -> String {
         let column = self.across.labels().swap_remove(cell.column);
         match &self.down {
             None => column,
@@ -318,7 +318,7 @@ mod tests {
     use super::*;
     use crate::prompt::{Mix, Mixed};
 
-    fn vary(text: &str) -> Vary {
+    fn vary(text: &str) -> Axis {
         text.parse().expect("it can differ")
     }
 
@@ -331,9 +331,9 @@ mod tests {
             assert_eq!(vary(text).to_string(), text);
             let json = serde_json::to_string(&vary(text)).expect("JSON");
             assert_eq!(json, format!("\"{text}\""));
-            assert_eq!(serde_json::from_str::<Vary>(&json).ok(), Some(vary(text)));
+            assert_eq!(serde_json::from_str::<Axis>(&json).ok(), Some(vary(text)));
         }
-        assert_eq!(vary(" cfg = 1, 4 "), Vary::Cfg(vec![1.0, 4.0]));
+        assert_eq!(vary(" cfg = 1, 4 "), Axis::Cfg(vec![1.0, 4.0]));
     }
 
     #[test]
@@ -353,7 +353,7 @@ mod tests {
             (&many, "65"),
         ];
         for (text, word) in cases {
-            let said = text.parse::<Vary>().expect_err(text).to_string();
+            let said = text.parse::<Axis>().expect_err(text).to_string();
             assert!(said.contains(word), "{text}: {said}");
         }
     }
@@ -361,11 +361,12 @@ mod tests {
     #[test]
     fn every_combination_is_a_picture_with_its_own_values_and_the_rest_of_the_recipe() {
         let recipe = Recipe { prompt: "a fox".into(), steps: 7, ..Recipe::default() };
-        let sheet = Sheet::new(recipe.clone(), vec![vary("cfg=1,4,9"), vary("sampler=heun,euler")]);
+        let sheet = XyPlot::new(recipe.clone(), vec![vary("cfg=1,4,9"), vary("sampler=heun,euler")]);
         let sheet = sheet.expect("a sheet");
-        let cells: Vec<Cell> = sheet.cells().collect();
+        let cells: Vec<PlotCell> = sheet.cells().collect();
         assert_eq!(cells.len(), 6);
-        let seen = |cell: &Cell| (cell.column, cell.row, cell.recipe.guidance.cfg_scale, cell.recipe.sampler);
+        let seen =
+            |cell: &PlotCell| (cell.column, cell.row, cell.recipe.guidance.cfg_scale, cell.recipe.sampler);
         assert_eq!(seen(&cells[0]), (0, 0, 1.0, Sampler::Heun));
         assert_eq!(seen(&cells[2]), (2, 0, 9.0, Sampler::Heun));
         assert_eq!(seen(&cells[4]), (1, 1, 4.0, Sampler::Euler));
@@ -373,7 +374,7 @@ mod tests {
         assert_eq!(sheet.label(&cells[4]), "Guidance 4, Euler");
         assert_eq!((sheet.columns().len(), sheet.rows()), (3, vec!["Heun".into(), "Euler".into()]));
 
-        let row = Sheet::new(recipe, vec![vary("seed=1,2")]).expect("a sheet");
+        let row = XyPlot::new(recipe, vec![vary("seed=1,2")]).expect("a sheet");
         assert_eq!((row.rows(), row.cells().count()), (vec![String::new()], 2));
     }
 
@@ -387,8 +388,8 @@ mod tests {
             mix: Mix { with: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
             ..Recipe::default()
         };
-        let sheet = Sheet::new(recipe, vec![vary("mix=0,0.25"), vary("blend=0,0.75")]).expect("a sheet");
-        let seen = |cell: Cell| {
+        let sheet = XyPlot::new(recipe, vec![vary("mix=0,0.25"), vary("blend=0,0.75")]).expect("a sheet");
+        let seen = |cell: PlotCell| {
             let terms = cell.recipe.edits[1].becomes.iter().map(|term| term.weight);
             (cell.recipe.mix.main_weight(), terms.collect::<Vec<_>>())
         };
@@ -401,7 +402,7 @@ mod tests {
     fn a_sheet_that_cannot_be_made_says_why() {
         let refused = |recipe: &Recipe, sides: &[&str]| {
             let sides = sides.iter().map(|side| vary(side)).collect();
-            Sheet::new(recipe.clone(), sides).expect_err("no sheet").to_string()
+            XyPlot::new(recipe.clone(), sides).expect_err("no sheet").to_string()
         };
         let recipe = Recipe::default();
         assert!(refused(&recipe, &[]).contains("say what differs"));

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::SchedulerConfig;
-use crate::concepts::{ConceptRef, Concepts};
-use crate::device::DeviceCard;
+use crate::concepts::{ConceptRef, ConceptSet};
+use crate::device::DeviceInfo;
 use crate::diffusion::StepView;
-use crate::images::{Pixels, Reel};
+use crate::images::{Animation, Pixels};
 use crate::inspect::attention_maps::AttentionMaps;
-use crate::memory::estimate::Room;
-use crate::prompt::Words;
-use crate::session::{JobId, Seen};
+use crate::memory::estimate::MemoryEstimate;
+use crate::prompt::PromptTokenizer;
+use crate::session::{InspectResult, JobId};
 use crate::tokenizer::Tokenizer;
 
 #[derive(Clone, Debug)]
@@ -24,12 +24,12 @@ pub enum Event {
     /// The answer to a look, by its number; a sentence if there is nothing to see.
     Looked {
         id: u64,
-        seen: Result<Seen, String>,
+        seen: Result<InspectResult, String>,
     },
-    Cut(CutEvent),
-    Attended {
+    Cut(AnimationEvent),
+    AttentionMaps {
         job: JobId,
-        event: AttendEvent,
+        event: AttentionEvent,
     },
     /// Something that the user should know and that stops nothing.
     Warning {
@@ -39,7 +39,7 @@ pub enum Event {
 
 /// How the maps of a prompt's words come along.
 #[derive(Clone, Debug)]
-pub enum AttendEvent {
+pub enum AttentionEvent {
     /// `fraction` of the steps, 0 to 1.
     Came {
         fraction: f32,
@@ -54,13 +54,13 @@ pub enum AttendEvent {
 
 /// How a film comes along.
 #[derive(Clone, Debug)]
-pub enum CutEvent {
+pub enum AnimationEvent {
     /// `fraction` of the steps, 0 to 1.
     Came {
         fraction: f32,
     },
     /// It knows nothing of its provenance yet.
-    Done(Box<Reel>),
+    Done(Box<Animation>),
     Stopped,
     /// A sentence with cause and remedy.
     Failed {

@@ -7,7 +7,7 @@ mod event;
 mod request;
 mod worker;
 
-pub use event::{AttendEvent, CutEvent, Event, JobEvent, ModelEvent};
-pub use inspect::{Look, PictureAt, Seen};
+pub use event::{AnimationEvent, AttentionEvent, Event, JobEvent, ModelEvent};
+pub use inspect::{ImageSource, InspectRequest, InspectResult};
 pub use request::{Job, JobId, Request};
 pub use worker::Session;

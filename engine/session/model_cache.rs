@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{ModelSource, Stamp};
+use crate::checkpoint::{FileFingerprint, ModelSource};
 use crate::device::DeviceChoice;
 use crate::memory::estimate;
 use crate::pipeline::Pipeline;
@@ -12,9 +12,9 @@ use crate::pipeline::Pipeline;
 const ROOM_FOR_PICTURES: u64 = 2 << 30;
 
 #[derive(Default)]
-pub struct Models {
-    at_hand: Option<Opened>,
-    before: Option<Opened>,
+pub struct ModelCache {
+    current: Option<Opened>,
+    previous: Option<Opened>,
 }
 
 struct Opened {
@@ -28,57 +28,58 @@ struct Opened {
 impl Opened {
     /// True if opening it again would give the same.
     fn is(&self, source: &ModelSource, vae: Option<&Path>, device: DeviceChoice) -> bool {
-        let is_unchanged = || self.pipeline.stamps().iter().all(Stamp::holds);
+        let is_unchanged = || self.pipeline.fingerprints().iter().all(FileFingerprint::holds);
         self.source == *source && self.vae.as_deref() == vae && self.device == device && is_unchanged()
     }
 }
 
-impl Models {
-    pub fn at_hand(&self) -> Option<&Pipeline> {
-        self.at_hand.as_ref().map(|opened| &opened.pipeline)
+impl ModelCache {
+    pub fn current(&self) -> Option<&Pipeline> {
+        self.current.as_ref().map(|opened| &opened.pipeline)
     }
 
-    pub fn at_hand_mut(&mut self) -> Option<&mut Pipeline> {
-        self.at_hand.as_mut().map(|opened| &mut opened.pipeline)
+    pub fn current_mut(&mut self) -> Option<&mut Pipeline> {
+        self.current.as_mut().map(|opened| &mut opened.pipeline)
     }
 
     /// Takes up a model that is still in memory and unchanged in its files.
-    pub fn recall(
+    pub fn reuse(
         &mut self,
         source: &ModelSource,
         vae: Option<&Path>,
         device: DeviceChoice,
     ) -> Option<&Pipeline> {
         let is_it = |opened: &Option<Opened>| opened.as_ref().is_some_and(|it| it.is(source, vae, device));
-        if !is_it(&self.at_hand) {
-            if !is_it(&self.before) {
+        if !is_it(&self.current) {
+            if !is_it(&self.previous) {
                 return None;
             }
-            std::mem::swap(&mut self.at_hand, &mut self.before);
+            std::mem::swap(&mut self.current, &mut self.previous);
         }
-        self.at_hand()
+        self.current()
     }
 
     /// Leaves no model at hand, but keeps the one that was.
-    pub fn put_aside(&mut self) {
+    pub fn stash(&mut self) {
         // What a GPU has free is not told, so nothing is kept there.
-        let at_hand = self.at_hand.take().filter(|opened| !opened.pipeline.card().device.is_gpu);
-        if at_hand.is_some() {
-            self.before = at_hand;
+        let current = self.current.take().filter(|opened| !opened.pipeline.card().device.is_gpu);
+        if current.is_some() {
+            self.previous = current;
         }
     }
 
     /// Lets the model before go if it would not fit beside one whose weights take so many bytes.
-    pub fn make_room(&mut self, bytes: u64) {
+    pub fn evict_for(&mut self, bytes: u64) {
         // An opening takes a little more than the weights.
-        self.keep_free(bytes + bytes / 8);
+        self.evict_unless_free(bytes + bytes / 8);
     }
 
     /// Lets the model before go unless so many bytes are free, and some for pictures.
-    pub fn keep_free(&mut self, bytes: u64) {
-        if self.before.is_some() && estimate::free_bytes().is_none_or(|free| free < bytes + ROOM_FOR_PICTURES)
+    pub fn evict_unless_free(&mut self, bytes: u64) {
+        if self.previous.is_some()
+            && estimate::free_bytes().is_none_or(|free| free < bytes + ROOM_FOR_PICTURES)
         {
-            self.before = None;
+            self.previous = None;
         }
     }
 
@@ -89,6 +90,6 @@ impl Models {
         device: DeviceChoice,
         pipeline: Pipeline,
     ) {
-        self.at_hand = Some(Opened { source, vae, device, pipeline });
+        self.current = Some(Opened { source, vae, device, pipeline });
     }
 }

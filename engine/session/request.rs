@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Look;
+use super::InspectRequest;
 use crate::checkpoint::ModelSource;
-use crate::concepts::Concepts;
+use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
-use crate::pipeline::animation_export::Cut;
+use crate::pipeline::animation_export::AnimationOptions;
 use crate::recipe::Recipe;
 
 /// A wish, sent over the request channel.
@@ -25,17 +25,23 @@ pub enum Request {
     /// `film_of` is a job whose steps are taken as far as they fit: a stopped run of the same recipe,
     /// or the run that it leaves. Without its film they are made again.
     /// Its own film is kept for what is asked of it later, in the place of older ones, if it `keeps_film`.
-    Generate { job: Job, recipe: Box<Recipe>, concepts: Concepts, film_of: Option<JobId>, keeps_film: bool },
+    Generate { job: Job, recipe: Box<Recipe>, concepts: ConceptSet, film_of: Option<JobId>, keeps_film: bool },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize, view: StepView },
     /// Answered by `Event::Looked` of the same number.
-    Look { id: u64, look: Look },
+    InspectRequest { id: u64, look: InspectRequest },
     /// Asks where the words of a job's prompt look in one of its pictures; `part` counts what AND
-    /// composes. Answered by `Event::Attended`s, the last of which is `Done`, `Stopped` or `Failed`.
-    Attend { job: JobId, picture: usize, part: usize, stop: StopFlag },
+    /// composes. Answered by `Event::AttentionMaps`s, the last of which is `Done`, `Stopped` or `Failed`.
+    ComputeAttentionMaps { job: JobId, picture: usize, part: usize, stop: StopFlag },
     /// Makes a film of one picture of a job, which ends with the `finished` one if there is one; answered
-    /// by `Event::Cut`s, the last of which is `Done`, `Stopped` or `Failed`.
-    Cut { job: JobId, picture: usize, finished: Option<Arc<Pixels>>, cut: Cut, stop: StopFlag },
+    /// by `Event::AnimationOptions`s, the last of which is `Done`, `Stopped` or `Failed`.
+    AnimationOptions {
+        job: JobId,
+        picture: usize,
+        finished: Option<Arc<Pixels>>,
+        cut: AnimationOptions,
+        stop: StopFlag,
+    },
 }
 
 /// Jobs are numbered by whoever sends them; the engine only repeats the number.

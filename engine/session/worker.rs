@@ -9,18 +9,18 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::inspect::{Encoded, Look};
-use super::model_cache::Models;
-use super::{AttendEvent, CutEvent, Event, Job, JobEvent, JobId, ModelEvent, Request};
+use super::inspect::{EncodeCache, InspectRequest};
+use super::model_cache::ModelCache;
+use super::{AnimationEvent, AttentionEvent, Event, Job, JobEvent, JobId, ModelEvent, Request};
 use crate::checkpoint::{ModelSource, OpenError};
-use crate::concepts::Concepts;
+use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
 use crate::diffusion::Film;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
-use crate::memory::low_memory::{Thrift, panic_text};
+use crate::memory::low_memory::{MemoryMode, panic_text};
 use crate::pipeline::StopFlag;
-use crate::pipeline::animation_export::{Cut, CutError};
+use crate::pipeline::animation_export::{AnimationError, AnimationOptions};
 use crate::pipeline::{GenerateError, Pipeline, Progress};
 use crate::recipe::Recipe;
 
@@ -44,13 +44,13 @@ impl Session {
     /// Starts the thread. `wake` is called after each event, from the engine's thread.
     pub fn start(wake: impl Fn() + Send + 'static) -> Self {
         let (requests, inbox) = unbounded();
-        let (outbox, events) = unbounded();
+        let (events, events) = unbounded();
         let closing = StopFlag::default();
         let mut worker = Worker {
-            outbox: Outbox { events: outbox, wake: Box::new(wake) },
-            models: Models::default(),
+            events: EventSender { events: events, wake: Box::new(wake) },
+            models: ModelCache::default(),
             films: VecDeque::new(),
-            encoded: Encoded::default(),
+            encoded: EncodeCache::default(),
             opened: 0,
             closing: closing.clone(),
         };
@@ -76,8 +76,8 @@ impl Session {
     pub fn send(&self, request: Request) {
         match &request {
             Request::Generate { job: Job { stop, .. }, .. }
-            | Request::Cut { stop, .. }
-            | Request::Attend { stop, .. } => {
+            | Request::AnimationOptions { stop, .. }
+            | Request::ComputeAttentionMaps { stop, .. } => {
                 let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
                 flags.retain(|flag| !flag.is_raised());
                 flags.push(stop.clone());
@@ -86,7 +86,7 @@ impl Session {
                 let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
                 std::mem::replace(&mut *opening, stop.clone()).raise();
             }
-            Request::Decode { .. } | Request::Look { .. } => {}
+            Request::Decode { .. } | Request::InspectRequest { .. } => {}
         }
         if let Some(requests) = &self.requests {
             // The thread ends only after this sender is dropped.
@@ -113,30 +113,30 @@ impl Drop for Session {
 }
 
 struct Worker {
-    outbox: Outbox,
-    models: Models,
-    films: VecDeque<KeptFilm>,
+    events: EventSender,
+    models: ModelCache,
+    films: VecDeque<CachedRun>,
     /// Models opened so far: which of them a film is of.
     opened: u64,
-    encoded: Encoded,
+    encoded: EncodeCache,
     closing: StopFlag,
 }
 
-struct KeptFilm {
+struct CachedRun {
     job: JobId,
     film: Film,
     /// The model's number.
     model: u64,
     /// Those that its prompt was read with.
-    concepts: Concepts,
+    concepts: ConceptSet,
 }
 
-struct Outbox {
+struct EventSender {
     events: Sender<Event>,
     wake: Box<dyn Fn() + Send>,
 }
 
-impl Outbox {
+impl EventSender {
     fn send(&self, event: Event) {
         // Nobody listens while the window closes.
         let _ = self.events.send(event);
@@ -158,19 +158,19 @@ impl Worker {
             Request::Generate { job, recipe, concepts, film_of, keeps_film } => {
                 let (film, event) = self.generate(&job, &recipe, &concepts, film_of);
                 if keeps_film {
-                    self.keep(KeptFilm { job: job.id, film, model: self.opened, concepts });
+                    self.keep(CachedRun { job: job.id, film, model: self.opened, concepts });
                 }
-                self.outbox.job(job.id, event);
+                self.events.job(job.id, event);
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
-            Request::Look { id, look } => self.look(id, &look),
-            Request::Attend { job, picture, part, stop } => {
+            Request::InspectRequest { id, look } => self.look(id, &look),
+            Request::ComputeAttentionMaps { job, picture, part, stop } => {
                 let event = self.attend(job, picture, part, &stop);
-                self.outbox.send(Event::Attended { job, event });
+                self.events.send(Event::AttentionMaps { job, event });
             }
-            Request::Cut { job, picture, finished, cut, stop } => {
+            Request::AnimationOptions { job, picture, finished, cut, stop } => {
                 let event = self.cut(job, picture, finished.as_ref(), &cut, &stop);
-                self.outbox.send(Event::Cut(event));
+                self.events.send(Event::AnimationOptions(event));
             }
         }
     }
@@ -178,27 +178,27 @@ impl Worker {
     fn open(&mut self, source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice, stop: &StopFlag) {
         if stop.is_raised() {
             // Nothing was touched, but whoever asked believes that nothing is open.
-            self.models.put_aside();
-            self.outbox.send(Event::Model(ModelEvent::Stopped));
+            self.models.stash();
+            self.events.send(Event::Model(ModelEvent::Stopped));
             return;
         }
         self.opened += 1;
-        self.encoded = Encoded::default();
-        if let Some(pipeline) = self.models.recall(&source, vae.as_deref(), device) {
+        self.encoded = EncodeCache::default();
+        if let Some(pipeline) = self.models.reuse(&source, vae.as_deref(), device) {
             let card = Box::new(pipeline.card().clone());
-            self.outbox.send(Event::Model(ModelEvent::Opened(card)));
+            self.events.send(Event::Model(ModelEvent::Opened(card)));
             return;
         }
-        let Self { models, outbox, closing, .. } = self;
-        models.put_aside();
+        let Self { models, events, closing, .. } = self;
+        models.stash();
         let name = source.name();
         let mut shown = -1.0;
         let opened = guarded(|| {
-            let make_room = &mut |bytes| models.make_room(bytes);
+            let make_room = &mut |bytes| models.evict_for(bytes);
             Pipeline::open_with_room(&source, vae.as_deref(), device, make_room, &mut |fraction| {
                 if fraction - shown >= 0.01 || fraction >= 1.0 && shown < 1.0 {
                     shown = fraction;
-                    outbox.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));
+                    events.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));
                 }
                 !stop.is_raised() && !closing.is_raised()
             })
@@ -213,7 +213,7 @@ impl Worker {
             Ok(Err(error)) => ModelEvent::Failed { text: error.to_string() },
             Err(panic) => ModelEvent::Failed { text: panic },
         };
-        outbox.send(Event::Model(event));
+        events.send(Event::Model(event));
     }
 
     /// The film, as far as it came, and the event that ends the job.
@@ -221,21 +221,21 @@ impl Worker {
         &mut self,
         job: &Job,
         recipe: &Recipe,
-        concepts: &Concepts,
+        concepts: &ConceptSet,
         film_of: Option<JobId>,
     ) -> (Film, JobEvent) {
-        let room = self.models.at_hand().map(|pipeline| pipeline.card().room);
-        self.models.keep_free(room.map_or(0, |room| room.bytes(recipe, Thrift::Generous)));
-        let Some(pipeline) = self.models.at_hand_mut() else {
+        let room = self.models.current().map(|pipeline| pipeline.card().room);
+        self.models.evict_unless_free(room.map_or(0, |room| room.bytes(recipe, MemoryMode::Full)));
+        let Some(pipeline) = self.models.current_mut() else {
             let text = "No model is open, so no picture can be made. Choose a model first".into();
             return (Film::default(), JobEvent::Failed { text });
         };
         let started = Instant::now();
-        let outbox = &self.outbox;
+        let events = &self.events;
         let kept = self.films.iter().find(|kept| Some(kept.job) == film_of);
         let mut film = kept.map(|kept| kept.film.clone()).unwrap_or_default();
         let made = guarded(|| {
-            pipeline.know(concepts);
+            pipeline.set_concepts(concepts);
             pipeline.generate_on(recipe, &mut film, &job.stop, &mut |progress| {
                 let event = match progress {
                     Progress::Started { sigmas, start_step } => {
@@ -243,13 +243,13 @@ impl Worker {
                     }
                     Progress::Step(frame) => JobEvent::Step(frame),
                 };
-                outbox.job(job.id, event);
+                events.job(job.id, event);
             })
         });
         let event = match made {
             Ok(Ok(made)) => {
                 for text in made.notes {
-                    self.outbox.send(Event::Warning { text });
+                    self.events.send(Event::Warning { text });
                 }
                 let (pictures, concepts) = (made.pictures, made.concepts);
                 JobEvent::Finished { pictures, concepts, elapsed: started.elapsed() }
@@ -262,10 +262,10 @@ impl Worker {
     }
 
     /// Keeps a film, and as many of the others as there is room for.
-    fn keep(&mut self, film: KeptFilm) {
+    fn keep(&mut self, film: CachedRun) {
         self.films.push_back(film);
         let mut room = FILM_BYTES;
-        let fits = |kept: &&KeptFilm| {
+        let fits = |kept: &&CachedRun| {
             let fits = kept.film.bytes() <= room;
             room = room.saturating_sub(kept.film.bytes());
             fits
@@ -285,52 +285,52 @@ impl Worker {
         };
         let pictures = pictures.unwrap_or_else(|error| {
             if !matches!(error, GenerateError::Stopped) {
-                self.outbox.send(Event::Warning { text: error.to_string() });
+                self.events.send(Event::Warning { text: error.to_string() });
             }
             Vec::new()
         });
-        self.outbox.job(job, JobEvent::Decoded { step, view, pictures });
+        self.events.job(job, JobEvent::Decoded { step, view, pictures });
     }
 
-    fn look(&mut self, id: u64, look: &Look) {
+    fn look(&mut self, id: u64, look: &InspectRequest) {
         let Self { models, films, encoded, closing, .. } = self;
         let film_of = |job| films.iter().find(|kept| kept.job == job).map(|kept| &kept.film);
-        let seen = match models.at_hand_mut() {
+        let seen = match models.current_mut() {
             Some(pipeline) => guarded(|| {
                 if let Some(concepts) = look.concepts() {
-                    pipeline.know(concepts);
+                    pipeline.set_concepts(concepts);
                 }
                 encoded.see(pipeline, film_of, look, closing)
             })
             .unwrap_or_else(Err),
             None => Err("No model is open, so there is nothing to look into. Choose a model first".into()),
         };
-        self.outbox.send(Event::Looked { id, seen });
+        self.events.send(Event::Looked { id, seen });
     }
 
     /// The film of a job, and the model that made it: only its own decoder knows what the latents mean.
     fn film_of(&self, job: JobId) -> Option<(&Pipeline, &Film)> {
         let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened)?;
-        Some((self.models.at_hand()?, &kept.film))
+        Some((self.models.current()?, &kept.film))
     }
 
-    fn attend(&mut self, job: JobId, picture: usize, part: usize, stop: &StopFlag) -> AttendEvent {
-        let Self { models, films, outbox, opened, .. } = self;
+    fn attend(&mut self, job: JobId, picture: usize, part: usize, stop: &StopFlag) -> AttentionEvent {
+        let Self { models, films, events, opened, .. } = self;
         let kept = films.iter().find(|kept| kept.job == job && kept.model == *opened);
-        let (Some(pipeline), Some(kept)) = (models.at_hand_mut(), kept) else {
-            return AttendEvent::Failed { text: NO_FILM.into() };
+        let (Some(pipeline), Some(kept)) = (models.current_mut(), kept) else {
+            return AttentionEvent::Failed { text: TRAJECTORY_GONE.into() };
         };
         let made = guarded(|| {
-            pipeline.know(&kept.concepts);
+            pipeline.set_concepts(&kept.concepts);
             pipeline.attention(&kept.film, picture, part, stop, &mut |fraction| {
-                outbox.send(Event::Attended { job, event: AttendEvent::Came { fraction } });
+                events.send(Event::AttentionMaps { job, event: AttentionEvent::Came { fraction } });
             })
         });
         match made {
-            Ok(Ok(maps)) => AttendEvent::Done(Arc::new(maps)),
-            Ok(Err(GenerateError::Stopped)) => AttendEvent::Stopped,
-            Ok(Err(error)) => AttendEvent::Failed { text: error.to_string() },
-            Err(panic) => AttendEvent::Failed { text: panic },
+            Ok(Ok(maps)) => AttentionEvent::Done(Arc::new(maps)),
+            Ok(Err(GenerateError::Stopped)) => AttentionEvent::Stopped,
+            Ok(Err(error)) => AttentionEvent::Failed { text: error.to_string() },
+            Err(panic) => AttentionEvent::Failed { text: panic },
         }
     }
 
@@ -339,27 +339,29 @@ impl Worker {
         job: JobId,
         picture: usize,
         finished: Option<&Arc<Pixels>>,
-        cut: &Cut,
+        cut: &AnimationOptions,
         stop: &StopFlag,
-    ) -> CutEvent {
+    ) -> AnimationEvent {
         let Some((pipeline, film)) = self.film_of(job) else {
-            return CutEvent::Failed { text: NO_FILM.into() };
+            return AnimationEvent::Failed { text: TRAJECTORY_GONE.into() };
         };
-        let outbox = &self.outbox;
+        let events = &self.events;
         let made = guarded(|| {
-            let tell = &mut |fraction| outbox.send(Event::Cut(CutEvent::Came { fraction }));
+            let tell =
+                &mut |fraction| events.send(Event::AnimationOptions(AnimationEvent::Came { fraction }));
             pipeline.cut(film, picture, finished, cut, stop, tell)
         });
         match made {
-            Ok(Ok(reel)) => CutEvent::Done(Box::new(reel)),
-            Ok(Err(CutError::Decode(GenerateError::Stopped))) => CutEvent::Stopped,
-            Ok(Err(error)) => CutEvent::Failed { text: error.to_string() },
-            Err(panic) => CutEvent::Failed { text: panic },
+            Ok(Ok(reel)) => AnimationEvent::Done(Box::new(reel)),
+            Ok(Err(AnimationError::Decode(GenerateError::Stopped))) => AnimationEvent::Stopped,
+            Ok(Err(error)) => AnimationEvent::Failed { text: error.to_string() },
+            Err(panic) => AnimationEvent::Failed { text: panic },
         }
     }
 }
 
-const NO_FILM: &str = "The steps of this picture are no longer in memory. Make it again with its seed";
+const TRAJECTORY_GONE: &str =
+    "The steps of this picture are no longer in memory. Make it again with its seed";
 
 /// Runs `work`; a panic in it becomes a sentence.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {

@@ -12,7 +12,7 @@ use app::features::generate::run::Phase;
 use app::features::settings::Settings;
 use app::window::app::TidepoolApp;
 use egui_kittest::Harness;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::recipe::Recipe;
 use engine::session::Session;
 
@@ -28,7 +28,7 @@ fn main() {
     let settings = Settings {
         last_recipe: recipe,
         output_folder: Some(home.path().join("pictures")),
-        device: DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() },
+        device: DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() },
         ..Settings::default()
     };
     let folder = home.path().to_owned();

@@ -17,7 +17,7 @@ fn recipe(pipeline: &Pipeline, sampler: Sampler) -> Recipe {
         prompt: "a lighthouse".into(),
         width: side,
         height: side,
-        batch: if sampler.finds_its_sigmas() { 1 } else { 2 },
+        batch: if sampler.is_adaptive() { 1 } else { 2 },
         steps: STEPS,
         sampler,
         ..Recipe::default()

@@ -8,8 +8,8 @@ pub mod makers;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{ModelSource, TensorKind, WeightFile};
-use engine::device::{DeviceChoice, Place};
+use engine::checkpoint::{ModelSource, TensorDtype, WeightFile};
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::diffusion::{Latents, TorchGenerator};
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
@@ -20,7 +20,7 @@ use crate::golden;
 use makers::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
 }
 
@@ -144,7 +144,7 @@ fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
             assert_eq!(ours, numbers.read(name).expect("golden data").0, "{form} {name}");
         }
         let kinds = ["f32", "f16", "bf16", "position_ids"].map(|name| file.kind(name));
-        assert_eq!(kinds, [Some(TensorKind::F32), Some(TensorKind::F16), Some(TensorKind::BF16), None]);
+        assert_eq!(kinds, [Some(TensorDtype::F32), Some(TensorDtype::F16), Some(TensorDtype::BF16), None]);
         let error = file.read("position_ids").expect_err("whole numbers are no weights").to_string();
         assert!(error.contains("position_ids"), "{error}");
     }

@@ -143,16 +143,16 @@ fn harness(
     let output_folder = Some(folder.join("pictures"));
     let settings = Settings { output_folder, concept_folders, hub_cache_hidden: true, ..settings };
     // Icons are read by a thread: on a busy machine it takes a few frames until they are there.
-    const MOST_STEPS: u64 = 32;
+    const MAX_STEPS: u64 = 32;
     let harness = builder
-        .with_max_steps(MOST_STEPS)
+        .with_max_steps(MAX_STEPS)
         .build_eframe(move |cc| TidepoolApp::new(cc, settings, folder, start_engine));
     (harness, home)
 }
 
 /// The lesson's schedule, over Stable Diffusion's own noise levels.
 fn sigmas(steps: usize) -> Vec<f32> {
-    Schedule::Lesson.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
+    Schedule::Linspace.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
 }
 
 /// A sun over the sea, the clearer the larger `clear` is: the same on every machine.

@@ -6,7 +6,7 @@ use std::path::Path;
 use engine::images::{Pixels, read_recipe};
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::{Cut, View};
+use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
 use engine::recipe::Recipe;
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
@@ -113,9 +113,10 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     let recipe = Recipe { steps: 3, batch: 2, ..Recipe::default() };
     let (film, finished) = run(&pipeline, &recipe);
     let stop = StopFlag::default();
-    let cut = Cut { view: View::Both, has_captions: true, ..Cut::default() };
+    let cut =
+        AnimationOptions { view: AnimationLayout::Both, has_captions: true, ..AnimationOptions::default() };
     let quick = pipeline.cut(&film, 1, Some(&finished), &cut, &stop, &mut |_| ()).expect("a film");
-    let full = Cut { is_full: true, ..cut };
+    let full = AnimationOptions { is_full: true, ..cut };
     let full = pipeline.cut(&film, 1, Some(&finished), &full, &stop, &mut |_| ()).expect("a film");
     assert_eq!((quick.shots.len(), full.shots.len(), full.size), (4, 4, (recipe.width, recipe.height)));
     for step in 0..3 {
@@ -133,9 +134,10 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     assert_eq!(full.shots[3][0].picture, finished);
 
     // Of a run that was stopped there is no finished picture, and of a cut that is stopped no film.
-    let ended = pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).expect("a film");
+    let ended =
+        pipeline.cut(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).expect("a film");
     assert_eq!((ended.shots.len(), ended.shots[0].len()), (3, 1));
     assert!(ended.shots[0][0].caption.is_none());
     stop.raise();
-    assert!(pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).is_err());
+    assert!(pipeline.cut(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).is_err());
 }

@@ -14,17 +14,17 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::diffusion::{Sampler, Schedule, StepView};
-use engine::pipeline::ModelCard;
-use engine::prompt::{Source, Words, token_selection};
+use engine::pipeline::ModelInfo;
+use engine::prompt::{PromptTokenizer, Source, token_selection};
 use engine::recipe::{Recipe, Start};
-use engine::session::{Event, Look, ModelEvent, Request};
+use engine::session::{Event, InspectRequest, ModelEvent, Request};
 
 use crate::desk::{Desk, with_engine};
 use crate::window::{card, finished, generate, opened, started, step};
 use crate::window_flow::{until, window};
 
 fn wish(state: &mut AppState, wish: LessonWish) -> Vec<Effect> {
-    state.handle(Command::Lesson(wish))
+    state.handle(Command::Linspace(wish))
 }
 
 fn set_up(state: &mut AppState, trial: Trial) -> Vec<Effect> {
@@ -68,7 +68,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
     let words = card().words(&Default::default());
-    let is_one = |words: &Words, word: &str| words.tokenize(word).used() == 1;
+    let is_one = |words: &PromptTokenizer, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
     for trial in Trial::ALL {
         let Some(recipe) = trial.recipe(&opened()) else { continue };
@@ -97,7 +97,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
     let Recipe { prompt, seed, steps, sampler, schedule, guidance, .. } = recipe;
     assert_eq!(prompt, "a watercolor painting of an otter");
     assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 4.0), "the built-in model saturates at 7.5");
-    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Lesson));
+    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Linspace));
     // A second time it is the same picture, not one of a fresh seed.
     let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
     started(&mut state, job);
@@ -109,7 +109,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
 #[test]
 fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
     let mut state = opened();
-    let large = ModelCard { native_side: 512, ..card() };
+    let large = ModelInfo { native_side: 512, ..card() };
     state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
     let sizes = |trial: Trial| {
         let recipe = trial.recipe(&state).expect("a recipe");
@@ -126,8 +126,8 @@ fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
     let (step, sigma) = state.noise_step();
     assert_eq!(step, 10);
     assert!((sigma - 0.7913).abs() < 1e-4, "{sigma}");
-    assert_eq!(state.settings.window.tab, Tab::Look);
-    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Look { .. })));
+    assert_eq!(state.settings.window.tab, Tab::InspectRequest);
+    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::InspectRequest { .. })));
     assert!(asked && made(&effects).is_empty(), "the picture that is there is looked into");
 }
 
@@ -228,17 +228,20 @@ fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
 fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
     for (stop, looks) in Stop::ALL.map(|stop| (stop, matches!(stop, Stop::Autoencoder | Stop::Noise))) {
         let mut state = lived_in();
-        state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
+        state.handle(Command::ShowTab { tab: Some(Tab::Linspace), drawer: false });
         let effects = wish(&mut state, LessonWish::GoTo(stop));
         let asked = effects.iter().any(|effect| {
-            matches!(effect, Effect::Send(Request::Look { look: Look::StepChannels { .. }, .. }))
+            matches!(
+                effect,
+                Effect::Send(Request::InspectRequest { look: InspectRequest::StepChannels { .. }, .. })
+            )
         });
         assert_eq!(asked, looks, "{stop:?}");
     }
 }
 
 fn at(stop: Stop) -> Settings {
-    let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::Linspace, ..WindowLayout::default() };
     let mut settings = Settings { window, ..Settings::default() };
     settings.lesson.stop = stop;
     settings
@@ -286,7 +289,7 @@ fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
     desk.harness.run();
     assert_eq!(stop(&desk), Stop::Prediction);
     for stop in Stop::ALL {
-        desk.press(Command::Lesson(LessonWish::GoTo(stop)));
+        desk.press(Command::Linspace(LessonWish::GoTo(stop)));
         desk.harness.run();
         desk.harness.get_by_label(stop.title());
     }
@@ -313,14 +316,14 @@ fn the_sliders_of_the_pages_are_those_of_the_desk() {
     let start = desk.harness.state().state.recipe.start.clone();
     assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
 
-    desk.press(Command::Lesson(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
-    desk.press(Command::Lesson(LessonWish::GoTo(Stop::Text)));
+    desk.press(Command::Linspace(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
+    desk.press(Command::Linspace(LessonWish::GoTo(Stop::Text)));
     desk.harness.run();
     key(&mut desk, "Share", Key::ArrowRight);
     let edits: Vec<String> =
         desk.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
     assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
-    desk.press(Command::Lesson(LessonWish::GoTo(Stop::Samplers)));
+    desk.press(Command::Linspace(LessonWish::GoTo(Stop::Samplers)));
     desk.harness.run();
     desk.harness.get_by_label_contains("Heun, order 2").click();
     desk.harness.run();

@@ -9,7 +9,7 @@ use engine::images::Pixels;
 use engine::inspect::latents::{Channel, RoundTrip};
 use engine::prompt::EmbeddingEdit;
 use engine::recipe::Recipe;
-use engine::session::{Event, Look, Request, Seen};
+use engine::session::{Event, InspectRequest, InspectResult, Request};
 
 use crate::desk::{Desk, tide};
 use crate::window_look::{easel, settings, snapshot};
@@ -20,7 +20,7 @@ fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Des
         true => (egui::Theme::Dark, ThemeChoice::Dark),
         false => (egui::Theme::Light, ThemeChoice::Light),
     };
-    let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::Linspace, ..WindowLayout::default() };
     let mut settings = Settings { window, ..settings(choice, recipe) };
     settings.lesson.stop = stop;
     let mut desk = Desk::opened(easel(size, 1.0, theme)?, settings);
@@ -42,13 +42,13 @@ fn answer_looks(desk: &mut Desk) {
     desk.harness.step();
     let asked: Vec<_> = desk.requests.try_iter().collect();
     for request in asked {
-        let Request::Look { id, look } = request else { continue };
-        let seen = if matches!(look, Look::Channels(_) | Look::StepChannels { .. }) {
-            Seen::Channels((0..4).map(channel).collect())
-        } else if matches!(look, Look::AddNoise { .. }) {
-            Seen::Noised(tide(128, 0.4, 0))
+        let Request::InspectRequest { id, look } = request else { continue };
+        let seen = if matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }) {
+            InspectResult::Channels((0..4).map(channel).collect())
+        } else if matches!(look, InspectRequest::AddNoise { .. }) {
+            InspectResult::Noised(tide(128, 0.4, 0))
         } else {
-            Seen::RoundTrip(RoundTrip::new(tide(128, 1.0, 0), tide(128, 0.9, 0)))
+            InspectResult::RoundTrip(RoundTrip::new(tide(128, 1.0, 0), tide(128, 0.9, 0)))
         };
         desk.tell(Event::Looked { id, seen: Ok(seen) });
     }
@@ -100,7 +100,7 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
 fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
     let Some(mut desk) = page(Stop::Guidance, true, [960.0, 600.0], sea(20)) else { return };
     finished(&mut desk);
-    desk.press(Command::ShowTab { tab: Some(Tab::Lesson), drawer: true });
+    desk.press(Command::ShowTab { tab: Some(Tab::Linspace), drawer: true });
     snapshot(&mut desk, "lesson_guidance_narrow");
 }
 

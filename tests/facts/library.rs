@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use app::library::{Catalogue, Entry, Notes, Shelves, scan};
-use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
+use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 use tempfile::TempDir;
 
 use crate::checkpoints::makers::{Given, Small, save_safetensors, save_torch_zip};
@@ -67,14 +67,14 @@ fn an_entry_tells_kind_size_precision_and_whether_it_opens() {
 
     let whole = entry(&found, "whole");
     assert_eq!((whole.kind, whole.opens(), whole.is_vae()), (WeightKind::StableDiffusion1, true, false));
-    assert_eq!((whole.precision, whole.format.label()), (Some(TensorKind::F16), "safetensors"));
+    assert_eq!((whole.precision, whole.format.label()), (Some(TensorDtype::F16), "safetensors"));
     assert_eq!(whole.bytes, fs::metadata(place.path().join("whole.safetensors")).expect("it is there").len());
     assert_eq!(entry(&found, "old").format.label(), "pickle");
-    assert_eq!(entry(&found, "old").precision, Some(TensorKind::F16));
+    assert_eq!(entry(&found, "old").precision, Some(TensorDtype::F16));
 
     let parts = entry(&found, "folder");
     assert_eq!((parts.kind, parts.opens()), (WeightKind::StableDiffusion1, true));
-    assert_eq!((parts.precision, parts.format.label()), (Some(TensorKind::F16), "diffusers folder"));
+    assert_eq!((parts.precision, parts.format.label()), (Some(TensorDtype::F16), "diffusers folder"));
     assert!(matches!(&parts.source, ModelSource::Folder(path) if path.ends_with("folder")));
 
     assert!(entry(&found, "vae/mse").is_vae());
@@ -93,7 +93,7 @@ fn what_most_bytes_are_is_the_precision() {
     fs::write(&path, crate::checkpoints::makers::safetensors_of(header, 28)).expect("writes");
     assert_eq!(
         entry(&look(&[place.path()]), "mixed").precision,
-        Some(TensorKind::F32),
+        Some(TensorDtype::F32),
         "16 bytes against 12"
     );
 }

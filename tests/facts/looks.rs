@@ -4,24 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::diffusion::{Latents, RecordedStep, SD1_LATENT_RGB, StepView, TorchGenerator};
 use engine::images::Pixels;
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
-use engine::session::{Event, JobId, Look, PictureAt, Request, Seen, Session};
+use engine::session::{Event, ImageSource, InspectRequest, InspectResult, JobId, Request, Session};
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() }
 }
 
 /// Asks of the built-in model.
-fn look(look: Look) -> Result<Seen, String> {
+fn look(look: InspectRequest) -> Result<InspectResult, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
     session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
-    session.send(Request::Look { id: 7, look });
+    session.send(Request::InspectRequest { id: 7, look });
     loop {
         let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
         if let Event::Looked { id, seen } = event {
@@ -36,13 +36,13 @@ fn pipeline() -> Pipeline {
 }
 
 /// A picture of soft colours, wider than high, so that its middle is used.
-fn picture() -> PictureAt {
+fn picture() -> ImageSource {
     let at = |index: u32| {
         let (x, y) = ((index % 96) as f32, (index / 96) as f32);
         [128.0 + 90.0 * (x / 17.0).sin(), 2.0 * y + 60.0, 255.0 - 2.0 * x].map(|value| value as u8)
     };
     let rgb = (0..96 * 64).flat_map(at).collect();
-    PictureAt { pixels: Arc::new(Pixels::new(96, 64, rgb)), width: 64, height: 64 }
+    ImageSource { pixels: Arc::new(Pixels::new(96, 64, rgb)), width: 64, height: 64 }
 }
 
 /// Section 3 of the lesson: `encoded + noise * sigma`, decoded.
@@ -55,15 +55,19 @@ fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
         let noise = TorchGenerator::new(32).randn(256);
         let data = x0.data.iter().zip(&noise).map(|(x0, noise)| x0 + sigma * noise).collect();
         let expected = pipeline.pictures(&Latents::new(x0.shape, data), &never).expect("a picture");
-        let seen = look(Look::AddNoise { to: picture(), seed: 32, sigma });
-        assert_eq!(seen, Ok(Seen::Noised(Arc::clone(&expected[0]))), "sigma {sigma}");
+        let seen = look(InspectRequest::AddNoise { to: picture(), seed: 32, sigma });
+        assert_eq!(seen, Ok(InspectResult::Noised(Arc::clone(&expected[0]))), "sigma {sigma}");
     }
 }
 
 #[test]
 fn the_way_there_and_back_is_that_of_no_noise_and_its_difference_is_told() {
-    let Ok(Seen::RoundTrip(trip)) = look(Look::RoundTrip(picture())) else { panic!("no round trip") };
-    let Ok(Seen::Noised(unharmed)) = look(Look::AddNoise { to: picture(), seed: 1, sigma: 0.0 }) else {
+    let Ok(InspectResult::RoundTrip(trip)) = look(InspectRequest::RoundTrip(picture())) else {
+        panic!("no round trip")
+    };
+    let Ok(InspectResult::Noised(unharmed)) =
+        look(InspectRequest::AddNoise { to: picture(), seed: 1, sigma: 0.0 })
+    else {
         panic!("no picture")
     };
     assert_eq!(trip.decoded, unharmed);
@@ -78,7 +82,9 @@ fn the_way_there_and_back_is_that_of_no_noise_and_its_difference_is_told() {
 #[test]
 fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
     let x0 = pipeline().encode(&picture().pixels, (64, 64), &StopFlag::default()).expect("latents");
-    let Ok(Seen::Channels(channels)) = look(Look::Channels(picture())) else { panic!("no channels") };
+    let Ok(InspectResult::Channels(channels)) = look(InspectRequest::Channels(picture())) else {
+        panic!("no channels")
+    };
     assert_eq!(channels.len(), 4);
     for (channel, plane) in channels.iter().zip(x0.data.chunks(64)) {
         let min = plane.iter().copied().reduce(f32::min);
@@ -97,16 +103,16 @@ fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
 
 #[test]
 fn what_cannot_be_seen_is_said() {
-    let step = Look::StepChannels { job: JobId(3), step: 1, view: StepView::Noisy, picture: 0 };
+    let step = InspectRequest::StepChannels { job: JobId(3), step: 1, view: StepView::Noisy, picture: 0 };
     let text = look(step).expect_err("no such job");
     assert!(text.contains("no longer kept"), "{text}");
-    let odd = PictureAt { width: 65, ..picture() };
-    for bad in [Look::Channels(odd.clone()), Look::RoundTrip(odd)] {
+    let odd = ImageSource { width: 65, ..picture() };
+    for bad in [InspectRequest::Channels(odd.clone()), InspectRequest::RoundTrip(odd)] {
         let text = look(bad).expect_err("no such size");
         assert!(text.contains("multiple of 8"), "{text}");
     }
     let session = Session::start(|| ());
-    session.send(Request::Look { id: 1, look: Look::Channels(picture()) });
+    session.send(Request::InspectRequest { id: 1, look: InspectRequest::Channels(picture()) });
     let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
     assert!(matches!(event, Event::Looked { id: 1, seen: Err(text) } if text.contains("No model")));
 }

@@ -7,7 +7,7 @@ use app::features::command::{Command, Effect};
 use app::features::settings::Settings;
 use app::features::state::{AppState, Model};
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::pipeline::StopFlag;
 use engine::session::{Event, ModelEvent, Request, Session};
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn ask(session: &Session, source: &ModelSource) -> StopFlag {
     let stop = StopFlag::default();
-    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: source.clone(), vae: None, device, stop: stop.clone() });
     stop
 }
@@ -56,7 +56,7 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
     let session = Session::start(|| ());
     let stop = StopFlag::default();
     stop.raise();
-    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     assert!(matches!(outcome(&session), (fractions, ModelEvent::Stopped) if fractions.is_empty()));
     open(&session, &ModelSource::BuiltIn);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
-use engine::concepts::Concepts;
-use engine::device::{DeviceChoice, Place};
+use engine::concepts::ConceptSet;
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::diffusion::RecordedStep;
 use engine::diffusion::{Sampler, StepView};
 use engine::images::Pixels;
@@ -18,7 +18,7 @@ use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session}
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() }
 }
 
 fn session_with(source: ModelSource) -> Session {
@@ -37,7 +37,7 @@ fn go_on(session: &Session, id: u64, recipe: Recipe, film_of: Option<JobId>) -> 
     session.send(Request::Generate {
         job,
         recipe: Box::new(recipe),
-        concepts: Concepts::default(),
+        concepts: ConceptSet::default(),
         film_of,
         keeps_film: true,
     });

@@ -10,8 +10,8 @@ use app::features::state::AppState;
 use app::features::xy_plot::{Phase, Side};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use engine::images::{FilmFormat, Pixels, read_recipe};
-use engine::pipeline::animation_export::Cut;
+use engine::images::{AnimationFormat, Pixels, read_recipe};
+use engine::pipeline::animation_export::AnimationOptions;
 use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 
@@ -124,8 +124,8 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     }
     let export = |state: &mut AppState, wish| state.handle(Command::Export(wish));
     export(&mut state, ExportWish::ShowOfSheet(true));
-    let cut = Cut { has_captions: true, fps: 3, ..Cut::default() };
-    export(&mut state, ExportWish::Choose(FilmFormat::Gif, cut));
+    let cut = AnimationOptions { has_captions: true, fps: 3, ..AnimationOptions::default() };
+    export(&mut state, ExportWish::Choose(AnimationFormat::Gif, cut));
     let effects = export(&mut state, ExportWish::Start);
     assert!(
         matches!(&effects[..], [Effect::PickFilm { name, .. }] if name.ends_with("-sheet")),

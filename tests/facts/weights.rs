@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use engine::prompt::Weights;
-use engine::prompt::parse::{Part, Run, Script, parse, parse_part};
+use engine::prompt::PromptWeights;
+use engine::prompt::parse::{ParsedPrompt, PromptPart, Segment, parse, parse_part};
 use serde_json::Value;
 
 use crate::golden::folder;
@@ -32,10 +32,10 @@ pub const OTHERWISE: &[(&str, &str)] =
     &[("a fox :٣ AND a boat", "only the digits 0 to 9 make a weight, here as in brackets")];
 
 /// Letters and weight of each run; a break has the weight -1, as A1111 writes it.
-fn said(runs: &[Run]) -> Vec<(&str, f32)> {
+fn said(runs: &[Segment]) -> Vec<(&str, f32)> {
     let said = runs.iter().map(|run| match run {
-        Run::Text(text) => (text.text.as_str(), text.weight),
-        Run::Break => ("BREAK", -1.0),
+        Segment::Text(text) => (text.text.as_str(), text.weight),
+        Segment::Break => ("BREAK", -1.0),
     });
     said.collect()
 }
@@ -47,7 +47,7 @@ fn expected(runs: &Value) -> Vec<(&str, f32)> {
     said.filter(|(letters, _)| !letters.is_empty()).collect()
 }
 
-fn at(part: &Part, step: usize) -> &[Run] {
+fn at(part: &PromptPart, step: usize) -> &[Segment] {
     &part.scenes.iter().find(|scene| step <= scene.last_step).expect("the last scene holds for ever").runs
 }
 
@@ -61,7 +61,7 @@ fn a1111s_prompts_are_read_as_a1111_reads_them() {
         if OTHERWISE.iter().any(|(odd, _)| *odd == prompt) {
             continue;
         }
-        let script = parse(prompt, Weights::A1111, STEPS);
+        let script = parse(prompt, PromptWeights::A1111, STEPS);
         let weights: Vec<f32> = script.parts.iter().map(|part| part.weight).collect();
         let expected_weights: Vec<f32> =
             parts.iter().map(|part| part["weight"].as_f64().expect("a weight") as f32).collect();
@@ -86,7 +86,7 @@ fn comfys_prompts_are_read_as_comfy_reads_them() {
     let table = table();
     let mut wrong = Vec::new();
     for (prompt, row) in rows(&table) {
-        let script = parse(prompt, Weights::Comfy, STEPS);
+        let script = parse(prompt, PromptWeights::Comfy, STEPS);
         let [part] = &script.parts[..] else { panic!("one part") };
         let (ours, theirs) = (said(at(part, 0)), expected(&row["comfy"]["runs"]));
         if ours != theirs {
@@ -99,16 +99,16 @@ fn comfys_prompts_are_read_as_comfy_reads_them() {
 #[test]
 fn without_weights_every_letter_is_meant() {
     for (prompt, _) in rows(&table()) {
-        let script = parse(prompt, Weights::None, STEPS);
+        let script = parse(prompt, PromptWeights::None, STEPS);
         assert_eq!(said(at(&script.parts[0], 7)), [(prompt, 1.0)]);
-        assert_eq!(script.parts, [parse_part(prompt, Weights::None, STEPS)]);
+        assert_eq!(script.parts, [parse_part(prompt, PromptWeights::None, STEPS)]);
     }
 }
 
 /// Every letter of every run with the letter of the prompt that it claims to be.
-fn check_origins(prompt: &str, script: &Script) {
+fn check_origins(prompt: &str, script: &ParsedPrompt) {
     let runs = script.parts.iter().flat_map(|part| &part.scenes).flat_map(|scene| scene.runs.iter());
-    for text in runs.filter_map(|run| if let Run::Text(text) = run { Some(text) } else { None }) {
+    for text in runs.filter_map(|run| if let Segment::Text(text) = run { Some(text) } else { None }) {
         let mut before = None;
         for (at, c) in text.text.char_indices() {
             let origin = text.origin(at..at + c.len_utf8());
@@ -124,9 +124,9 @@ fn check_origins(prompt: &str, script: &Script) {
 #[test]
 fn every_letter_knows_where_it_was_written() {
     for (prompt, _) in rows(&table()) {
-        for weights in Weights::ALL {
+        for weights in PromptWeights::ALL {
             check_origins(prompt, &parse(prompt, weights, STEPS));
-            check_origins(prompt, &Script { parts: vec![parse_part(prompt, weights, STEPS)] });
+            check_origins(prompt, &ParsedPrompt { parts: vec![parse_part(prompt, weights, STEPS)] });
         }
     }
 }
@@ -134,7 +134,7 @@ fn every_letter_knows_where_it_was_written() {
 #[test]
 fn neighbouring_scenes_differ_and_the_last_holds_to_the_end() {
     for (prompt, _) in rows(&table()) {
-        for part in parse(prompt, Weights::A1111, STEPS).parts {
+        for part in parse(prompt, PromptWeights::A1111, STEPS).parts {
             for pair in part.scenes.windows(2) {
                 assert!(pair[0].last_step < pair[1].last_step, "{prompt:?}");
                 assert_ne!(said(&pair[0].runs), said(&pair[1].runs), "{prompt:?}");
@@ -146,7 +146,7 @@ fn neighbouring_scenes_differ_and_the_last_holds_to_the_end() {
 
 #[test]
 fn a_negative_prompt_is_not_composed() {
-    let part = parse_part("a fox AND [a boat:a lake:0.5] :0.5 ", Weights::A1111, STEPS);
+    let part = parse_part("a fox AND [a boat:a lake:0.5] :0.5 ", PromptWeights::A1111, STEPS);
     assert_eq!(part.weight, 1.0);
     assert_eq!(said(at(&part, 0)), [("a fox AND a boat :0.5 ", 1.0)]);
     assert_eq!(said(at(&part, 11)), [("a fox AND a lake :0.5 ", 1.0)]);
@@ -154,19 +154,19 @@ fn a_negative_prompt_is_not_composed() {
 
 #[test]
 fn what_a1111_fails_at_is_letters() {
-    let script = parse("a (fox:...) and (boat:1.2.3)", Weights::A1111, STEPS);
+    let script = parse("a (fox:...) and (boat:1.2.3)", PromptWeights::A1111, STEPS);
     let expected = [("a ", 1.0), ("fox:...", 1.1), (" and ", 1.0), ("boat:1.2.3", 1.1)];
     assert_eq!(said(at(&script.parts[0], 0)), expected);
-    let script = parse("(a fox:inf) (a boat:nan)", Weights::Comfy, STEPS);
+    let script = parse("(a fox:inf) (a boat:nan)", PromptWeights::Comfy, STEPS);
     assert_eq!(said(at(&script.parts[0], 0)), [("a fox:inf", 1.1), (" ", 1.0), ("a boat:nan", 1.1)]);
 }
 
 #[test]
 fn an_escape_belongs_to_the_letters_around_it() {
     let prompt = r"a \(red\) fox";
-    for weights in [Weights::A1111, Weights::Comfy] {
+    for weights in [PromptWeights::A1111, PromptWeights::Comfy] {
         let script = parse(prompt, weights, STEPS);
-        let [Run::Text(text)] = at(&script.parts[0], 0) else { panic!("{script:?}") };
+        let [Segment::Text(text)] = at(&script.parts[0], 0) else { panic!("{script:?}") };
         assert_eq!(text.text, "a (red) fox");
         assert_eq!(&prompt[text.origin(2..7)], r"(red\)");
     }
@@ -209,7 +209,7 @@ fn hostile_prompts_take_no_time() {
         nested("[[a|b]|", "|c|d]", many / 10),
     ];
     for prompt in &prompts {
-        for weights in Weights::ALL {
+        for weights in PromptWeights::ALL {
             for steps in [1, 20, 1000] {
                 let started = Instant::now();
                 let script = parse(prompt, weights, steps);
@@ -228,9 +228,9 @@ fn hostile_prompts_take_no_time() {
 #[test]
 fn alternations_of_many_lengths_over_many_steps_do_not_explode() {
     let turns: String = (2..40).map(|count| format!("[{}a]", "a|".repeat(count))).collect();
-    let part = parse_part(&turns, Weights::A1111, 1000);
+    let part = parse_part(&turns, PromptWeights::A1111, 1000);
     assert!(part.scenes.len() <= 1000);
-    let two = parse_part("a [fox|boat] at night", Weights::A1111, 1000);
+    let two = parse_part("a [fox|boat] at night", PromptWeights::A1111, 1000);
     assert_eq!(two.scenes.len(), 1000);
     let shared = two.scenes.iter().filter(|scene| std::ptr::eq(&*scene.runs, &*two.scenes[0].runs)).count();
     assert_eq!(shared, 500);

@@ -10,21 +10,21 @@ use app::features::generate::run::Phase;
 use app::features::settings::Settings;
 use app::features::state::AppState;
 use engine::checkpoint::{ModelSource, SchedulerConfig};
-use engine::device::{DeviceCard, Precision};
+use engine::device::{DeviceInfo, Precision};
 use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
-use engine::memory::estimate::Room;
-use engine::pipeline::{Frame, ModelCard, StopFlag};
+use engine::memory::estimate::MemoryEstimate;
+use engine::pipeline::{Frame, ModelInfo, StopFlag};
 use engine::prompt::TextOptions;
 use engine::recipe::{Recipe, Start};
 use engine::session::{Event, JobEvent, JobId, ModelEvent, Request};
 use engine::tokenizer::Tokenizer;
 
 /// The built-in model's own words, so that counts are real.
-pub fn card() -> ModelCard {
+pub fn card() -> ModelInfo {
     let vocab = include_bytes!("../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../assets/demo/tokenizer/merges.txt");
-    ModelCard {
+    ModelInfo {
         name: "Built-in".into(),
         kind: "Stable Diffusion 1.x".into(),
         vae: None,
@@ -32,7 +32,7 @@ pub fn card() -> ModelCard {
         parameters: 11_000_000,
         native_side: 128,
         vae_factor: 8,
-        device: DeviceCard {
+        device: DeviceInfo {
             name: "CPU, 2 threads".into(),
             is_gpu: false,
             precision: Precision::F32,
@@ -42,7 +42,7 @@ pub fn card() -> ModelCard {
         text_width: 128,
         training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
         scheduler: SchedulerConfig::default(),
-        room: Room::default(),
+        room: MemoryEstimate::default(),
     }
 }
 

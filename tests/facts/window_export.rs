@@ -7,10 +7,10 @@ use app::features::command::{Command, ExportWish, News};
 use app::features::export::Phase;
 use app::features::settings::Settings;
 use egui_kittest::kittest::Queryable;
-use engine::images::{FilmFormat, Pane, Pixels, Playback, Provenance, Reel, read_recipe};
+use engine::images::{Animation, AnimationFormat, Panel, Pixels, Playback, Provenance, read_recipe};
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::{Cut, View};
-use engine::session::{CutEvent, Event, JobId, Request, Session};
+use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
+use engine::session::{AnimationEvent, Event, JobId, Request, Session};
 
 use crate::desk::{Desk, with_engine};
 use crate::window_flow::{until, window};
@@ -37,18 +37,18 @@ fn receive(desk: &mut Desk, news: News) {
     desk.harness.step();
 }
 
-fn asked(desk: &Desk) -> (JobId, Cut, StopFlag) {
+fn asked(desk: &Desk) -> (JobId, AnimationOptions, StopFlag) {
     let cut = desk.requests.try_iter().find_map(|request| match request {
-        Request::Cut { job, cut, stop, .. } => Some((job, cut, stop)),
+        Request::AnimationOptions { job, cut, stop, .. } => Some((job, cut, stop)),
         _ => None,
     });
     cut.expect("a film was asked for")
 }
 
-fn reel() -> Reel {
-    let pane = |grey: u8| Pane { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
+fn reel() -> Animation {
+    let pane = |grey: u8| Panel { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
     let shots = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
-    Reel { shots, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
+    Animation { shots, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
 }
 
 #[test]
@@ -56,14 +56,19 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
     let folder = tempfile::tempdir().expect("a folder");
     let mut desk = desk();
     desk.harness.get_by_label("Save as…");
-    let cut = Cut { view: View::Both, has_captions: true, fps: 24, ..Cut::default() };
-    desk.press(Command::Export(ExportWish::Choose(FilmFormat::Apng, cut)));
+    let cut = AnimationOptions {
+        view: AnimationLayout::Both,
+        has_captions: true,
+        fps: 24,
+        ..AnimationOptions::default()
+    };
+    desk.press(Command::Export(ExportWish::Choose(AnimationFormat::Apng, cut)));
     receive(&mut desk, News::FilmPicked(folder.path().join("film")));
     let (_, wanted, _) = asked(&desk);
     assert_eq!(wanted, cut);
-    desk.tell(Event::Cut(CutEvent::Came { fraction: 0.5 }));
+    desk.tell(Event::AnimationOptions(AnimationEvent::Came { fraction: 0.5 }));
     desk.harness.get_by_label("50 %");
-    desk.tell(Event::Cut(CutEvent::Done(Box::new(reel()))));
+    desk.tell(Event::AnimationOptions(AnimationEvent::Done(Box::new(reel()))));
     let begun = Instant::now();
     while !matches!(desk.harness.state().state.export.phase, Phase::Done { .. }) {
         assert!(begun.elapsed() < Duration::from_secs(20), "no film was written");
@@ -91,17 +96,19 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     desk.harness.get_by_label("Cancel").click();
     desk.harness.run_steps(4);
     assert!(stop.is_raised());
-    desk.tell(Event::Cut(CutEvent::Stopped));
+    desk.tell(Event::AnimationOptions(AnimationEvent::Stopped));
     desk.harness.run_steps(4);
     desk.harness.get_by_label("Save as…");
 
     receive(&mut desk, News::FilmPicked(folder.path().join("film.gif")));
-    desk.tell(Event::Cut(CutEvent::Failed { text: "The steps are gone. Make it again".into() }));
+    desk.tell(Event::AnimationOptions(AnimationEvent::Failed {
+        text: "The steps are gone. Make it again".into(),
+    }));
     desk.harness.run_steps(4);
     desk.harness.get_by_label_contains("The steps are gone");
 
     receive(&mut desk, News::FilmPicked(folder.path().join("no/such/folder/film.gif")));
-    desk.tell(Event::Cut(CutEvent::Done(Box::new(reel()))));
+    desk.tell(Event::AnimationOptions(AnimationEvent::Done(Box::new(reel()))));
     let begun = Instant::now();
     while !matches!(desk.harness.state().state.export.phase, Phase::Failed { .. }) {
         assert!(begun.elapsed() < Duration::from_secs(20), "nothing was said");
@@ -130,8 +137,13 @@ fn the_engine_makes_the_film_that_was_asked_for() {
     until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.state_mut().press(Command::Generate);
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
-    let cut = Cut { view: View::Both, is_full: true, has_captions: true, ..Cut::default() };
-    harness.state_mut().press(Command::Export(ExportWish::Choose(FilmFormat::Sequence, cut)));
+    let cut = AnimationOptions {
+        view: AnimationLayout::Both,
+        is_full: true,
+        has_captions: true,
+        ..AnimationOptions::default()
+    };
+    harness.state_mut().press(Command::Export(ExportWish::Choose(AnimationFormat::Sequence, cut)));
     harness.state_mut().receive(News::FilmPicked(home.path().join("frames")));
     until(&mut harness, "the film", |app| matches!(app.state.export.phase, Phase::Done { .. }));
     let frames = names(&home.path().join("frames"));
@@ -143,10 +155,12 @@ fn the_engine_makes_the_film_that_was_asked_for() {
 #[test]
 fn a_film_of_steps_that_are_gone_says_so() {
     let session = Session::start(|| ());
-    let (cut, stop) = (Cut::default(), StopFlag::default());
-    session.send(Request::Cut { job: JobId(5), picture: 0, finished: None, cut, stop });
+    let (cut, stop) = (AnimationOptions::default(), StopFlag::default());
+    session.send(Request::AnimationOptions { job: JobId(5), picture: 0, finished: None, cut, stop });
     match session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers") {
-        Event::Cut(CutEvent::Failed { text }) => assert!(text.contains("no longer in memory"), "{text}"),
+        Event::AnimationOptions(AnimationEvent::Failed { text }) => {
+            assert!(text.contains("no longer in memory"), "{text}")
+        }
         other => panic!("{other:?}"),
     }
 }

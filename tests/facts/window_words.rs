@@ -11,10 +11,10 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder};
-use engine::inspect::token::{Near, Stage, WordStages};
-use engine::prompt::{LongPrompt, MixWay, Weights};
+use engine::inspect::token::{EncoderStage, Neighbour, TokenTrace};
+use engine::prompt::{MixMethod, PromptOverflow, PromptWeights};
 use engine::recipe::Recipe;
-use engine::session::{Event, Look, Request, Seen};
+use engine::session::{Event, InspectRequest, InspectResult, Request};
 
 use crate::desk::Desk;
 use crate::window::opened;
@@ -210,7 +210,7 @@ fn how_prompts_are_read_is_chosen_at_the_top() {
     desk.harness.get_by_role_and_label(Role::TextInput, "Clip skip").type_text("2");
     desk.harness.run();
     let text = recipe(&desk).text;
-    assert_eq!((text.weights, text.long, text.clip_skip), (Weights::Comfy, LongPrompt::Cut, 2));
+    assert_eq!((text.weights, text.long, text.clip_skip), (PromptWeights::Comfy, PromptOverflow::Cut, 2));
 }
 
 #[test]
@@ -228,22 +228,22 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
     let mix = &recipe(&desk).mix;
     assert_eq!(
         (mix.with[0].prompt.as_str(), mix.with[0].weight, mix.way),
-        ("a house", 0.45, MixWay::Spherical)
+        ("a house", 0.45, MixMethod::Spherical)
     );
     click(&mut desk, "Take mixed prompt 1 out");
     assert_eq!(recipe(&desk).mix, engine::prompt::Mix::default());
 }
 
 /// As an engine might answer; the same on every machine.
-pub fn stages() -> WordStages {
+pub fn stages() -> TokenTrace {
     let pieces = ["puppy</w>", "dog</w>", "kitten</w>", "cat</w>", "fox</w>", "owl</w>", "bear</w>", "ģ</w>"];
-    let nearest = pieces.iter().zip(1..).map(|(piece, at)| Near {
+    let nearest = pieces.iter().zip(1..).map(|(piece, at)| Neighbour {
         id: at,
         piece: (*piece).into(),
         cosine: 1.0 / (at as f32).sqrt(),
     });
     let names = ["Token embedding", "Position embedding", "Their sum", "Output embedding"];
-    let stage = |name| Stage {
+    let stage = |name| EncoderStage {
         name,
         vector: (0..128)
             .map(|at| (at as f32 * 0.7).sin() * (at as f32 * 0.11 + name.len() as f32).cos())
@@ -252,13 +252,13 @@ pub fn stages() -> WordStages {
         nearest: nearest.clone().collect(),
     };
     let moved = (0..77).map(|at| if at < 2 { 0.0 } else { 9.0 / (at - 1) as f32 });
-    WordStages { stages: names.map(stage), differences: moved.collect() }
+    TokenTrace { stages: names.map(stage), differences: moved.collect() }
 }
 
 /// The number of the look of a kind that was asked for last.
-pub fn look_asked(desk: &Desk, is_meant: fn(&Look) -> bool) -> u64 {
+pub fn look_asked(desk: &Desk, is_meant: fn(&InspectRequest) -> bool) -> u64 {
     let looks = desk.requests.try_iter().filter_map(|request| match request {
-        Request::Look { id, look } if is_meant(&look) => Some(id),
+        Request::InspectRequest { id, look } if is_meant(&look) => Some(id),
         _ => None,
     });
     looks.last().expect("a look was asked for")
@@ -268,11 +268,12 @@ pub fn look_asked(desk: &Desk, is_meant: fn(&Look) -> bool) -> u64 {
 fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     let mut desk = desk("a puppy");
     desk.harness.run();
-    assert!(!desk.requests.try_iter().any(|request| matches!(request, Request::Look { .. })));
+    assert!(!desk.requests.try_iter().any(|request| matches!(request, Request::InspectRequest { .. })));
     click(&mut desk, "puppy, token 2");
-    let is_word = |look: &Look| matches!(look, Look::Word { place, .. } if place.position == 2);
+    let is_word =
+        |look: &InspectRequest| matches!(look, InspectRequest::Word { place, .. } if place.position == 2);
     let id = look_asked(&desk, is_word);
-    desk.tell(Event::Looked { id, seen: Ok(Seen::Word(Box::new(stages()))) });
+    desk.tell(Event::Looked { id, seen: Ok(InspectResult::Word(Box::new(stages()))) });
     desk.harness.run();
     desk.harness.get_by_label("Output embedding");
     desk.harness.get_by_label_contains("Token embedding: 128 numbers");
@@ -296,13 +297,15 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     state.handle(Command::Edit(Box::new(recipe)));
     let save = || Command::Words(WordsWish::Save { edits: edits.clone(), token: "<mine>".into() });
     let asked = |effects: Vec<Effect>| match &effects[..] {
-        [Effect::Send(Request::Look { id, look: Look::Edited { recipe, .. } })] => (*id, recipe.edits.len()),
+        [Effect::Send(Request::InspectRequest { id, look: InspectRequest::Edited { recipe, .. } })] => {
+            (*id, recipe.edits.len())
+        }
         other => panic!("{other:?}"),
     };
     let (id, count) = asked(state.handle(save()));
     assert_eq!(count, 2);
     let vectors = vec![vec![0.5; 128]; 2];
-    let effects = state.receive(Event::Looked { id, seen: Ok(Seen::Edited(vectors.clone())) });
+    let effects = state.receive(Event::Looked { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
     assert!(matches!(&effects[..], [Effect::SaveConcept { token, vectors: saved }]
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));

@@ -9,7 +9,7 @@ use app::features::state::AppState;
 use app::features::words::{Stand, Standing};
 use engine::prompt::{EmbeddingEdit, Mixed, TokenPlace};
 use engine::recipe::Recipe;
-use engine::session::{Event, Look, ModelEvent, Request};
+use engine::session::{Event, InspectRequest, ModelEvent, Request};
 
 use crate::window::{card, generate, opened, started, step};
 
@@ -166,7 +166,10 @@ fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model(
         state.handle(Command::Words(wish))
     };
     let is_sent = |effects: &[Effect]| {
-        matches!(effects, [.., Effect::Send(Request::Look { look: Look::Edited { .. }, .. })])
+        matches!(
+            effects,
+            [.., Effect::Send(Request::InspectRequest { look: InspectRequest::Edited { .. }, .. })]
+        )
     };
     let mut state = desk("a puppy", &["puppy=cat"]);
     state.settings.window.tab = Tab::Concepts;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use engine::inspect::attention_maps::spotlight;
+use engine::inspect::attention_maps::mask_by_map;
 use engine::pipeline::StopFlag;
 use engine::prompt::{Tokenized, token_selection};
-use engine::session::{AttendEvent, JobId, Request};
+use engine::session::{AttentionEvent, JobId, Request};
 
 use crate::features::attention::{Asked, AttentionDesk, Known, Light, Reader};
 use crate::features::command::{AttendWish, Effect};
@@ -58,7 +58,7 @@ impl AppState {
                 let Reader { job, picture, part } = of;
                 let stop = StopFlag::default();
                 self.attention.asked = Some(Asked { of, fraction: 0.0, stop: stop.clone() });
-                return vec![Effect::Send(Request::Attend { job, picture, part, stop })];
+                return vec![Effect::Send(Request::ComputeAttentionMaps { job, picture, part, stop })];
             }
             AttendWish::Stop => {
                 if let Some(asked) = &self.attention.asked {
@@ -70,19 +70,19 @@ impl AppState {
         Vec::new()
     }
 
-    pub(super) fn receive_attended(&mut self, job: JobId, event: AttendEvent) {
+    pub(super) fn receive_attended(&mut self, job: JobId, event: AttentionEvent) {
         let Some(asked) = self.attention.asked.as_mut().filter(|asked| asked.of.job == job) else { return };
         match event {
-            AttendEvent::Came { fraction } => {
+            AttentionEvent::Came { fraction } => {
                 asked.fraction = fraction;
                 return;
             }
-            AttendEvent::Done(maps) => {
+            AttentionEvent::Done(maps) => {
                 self.attention.maps = Some(Known { of: asked.of, maps });
                 self.attention.is_lit = true;
             }
-            AttendEvent::Failed { text } => self.problems.set(Place::Words, text),
-            AttendEvent::Stopped => {}
+            AttentionEvent::Failed { text } => self.problems.set(Place::Words, text),
+            AttentionEvent::Stopped => {}
         }
         self.attention.asked = None;
     }
@@ -114,7 +114,7 @@ impl AppState {
         let picture = self.run.as_ref().and_then(|run| run.pictures.get(of.picture));
         self.attention.light = known.zip(picture).zip(word).map(|((known, picture), word)| {
             let maps = &known.maps;
-            let lit = spotlight(picture, &maps.of(tokens), [maps.height, maps.width]);
+            let lit = mask_by_map(picture, &maps.of(tokens), [maps.height, maps.width]);
             Light { of, word, picture: Arc::new(lit) }
         });
     }

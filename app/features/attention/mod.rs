@@ -8,7 +8,7 @@ use std::sync::Arc;
 use engine::images::Pixels;
 use engine::inspect::attention_maps::AttentionMaps;
 use engine::pipeline::StopFlag;
-use engine::prompt::Anchor;
+use engine::prompt::TokenSelector;
 use engine::session::JobId;
 
 /// What is known of it, and what was asked for.
@@ -49,7 +49,7 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct Light {
     pub of: Reader,
-    pub word: Anchor,
+    pub word: TokenSelector,
     pub picture: Arc<Pixels>,
 }
 

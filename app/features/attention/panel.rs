@@ -28,7 +28,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         bar_ui(ui, asked.fraction, tokens.accent);
         ui.add_space(theme::GAP_S);
         if text_button_ui(ui, None, "Stop", None).clicked() {
-            commands.push(Command::Attend(AttendWish::Stop));
+            commands.push(Command::ComputeAttentionMaps(AttendWish::Stop));
         }
         return;
     }
@@ -36,7 +36,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let mut is_lit = state.attention.is_lit;
         let sentence = "Bright is where the picture read this word most, over all heads, layers and steps.";
         if check_ui(ui, "A light on the picture", sentence, &mut is_lit).changed() {
-            commands.push(Command::Attend(AttendWish::Light(is_lit)));
+            commands.push(Command::ComputeAttentionMaps(AttendWish::Light(is_lit)));
         }
         return;
     }
@@ -48,6 +48,6 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     note_ui(ui, text, theme::small(), tokens.dim);
     ui.add_space(theme::GAP_S);
     if outlined_button_ui(ui, "Show where it looks", false).clicked() {
-        commands.push(Command::Attend(AttendWish::Ask));
+        commands.push(Command::ComputeAttentionMaps(AttendWish::Ask));
     }
 }

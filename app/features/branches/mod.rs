@@ -44,7 +44,7 @@ pub struct Row<'a> {
 
 impl Branches {
     /// Older runs are forgotten; their pictures are saved.
-    const MOST_KEPT: usize = 32;
+    const MAX_KEPT: usize = 32;
 
     /// Puts a run aside. One that was stopped before its first step leaves nothing to keep.
     pub fn keep(&mut self, mut run: Run) {
@@ -56,7 +56,7 @@ impl Branches {
         run.asked = None;
         let at = self.kept.partition_point(|kept| kept.job.id < run.job.id);
         self.kept.insert(at, run);
-        if self.kept.len() > Self::MOST_KEPT {
+        if self.kept.len() > Self::MAX_KEPT {
             self.kept.remove(0);
         }
     }

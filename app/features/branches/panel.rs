@@ -24,7 +24,7 @@ const ROW_GAP: f32 = 4.0;
 const THUMBNAIL: f32 = 40.0;
 /// How far a branch is moved in, up to a depth that leaves room for its words.
 const INDENT: f32 = 16.0;
-const DEEPEST: usize = 6;
+const MAX_DEPTH: usize = 6;
 
 pub fn branches_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let rows = state.branches.tree(state.run.as_ref());
@@ -181,7 +181,7 @@ fn facts(row: &Row<'_>) -> String {
 }
 
 fn indent_of(depth: usize) -> f32 {
-    INDENT * depth.min(DEEPEST) as f32
+    INDENT * depth.min(MAX_DEPTH) as f32
 }
 
 /// The row of the run that this one left: the nearest above it that is not moved in as far.

@@ -46,7 +46,7 @@ impl Default for CanvasView {
 const TOOLS_HEIGHT: f32 = theme::TOOL_SIDE + 2.0 * theme::EDGE;
 /// Below the pictures lie the views.
 const FOOT_HEIGHT: f32 = theme::TOOL_SIDE + 18.0;
-const MOST_ZOOM: f32 = 32.0;
+const MAX_ZOOM: f32 = 32.0;
 
 pub fn canvas_ui(
     ui: &mut Ui,
@@ -211,7 +211,7 @@ fn look_around(ui: &Ui, canvas: &Response, view: &mut CanvasView) {
     }
     let pointer: Option<Pos2> = canvas.hover_pos();
     let before = view.zoom;
-    view.zoom = (view.zoom * factor).clamp(1.0, MOST_ZOOM);
+    view.zoom = (view.zoom * factor).clamp(1.0, MAX_ZOOM);
     if view.zoom <= 1.0 {
         view.fit();
     } else if let Some(pointer) = pointer {

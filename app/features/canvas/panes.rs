@@ -174,12 +174,12 @@ pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: 
 }
 
 /// Words on a picture are cut beyond this.
-const MOST_WORDS: f32 = 220.0;
+const MAX_WORDS: f32 = 220.0;
 
 /// Words on a picture.
 fn pill_ui(ui: &Ui, at: Pos2, align: Align2, text: &str) {
     let mut job = LayoutJob::simple_singleline(text.to_owned(), theme::mono(), Color32::WHITE);
-    job.wrap = TextWrapping::truncate_at_width(MOST_WORDS);
+    job.wrap = TextWrapping::truncate_at_width(MAX_WORDS);
     let galley = ui.painter().layout_job(job);
     let rect = align.anchor_size(at, galley.size() + Vec2::new(12.0, 6.0));
     ui.painter().rect_filled(rect, CornerRadius::same(theme::CORNER_FIELD), Color32::from_black_alpha(165));

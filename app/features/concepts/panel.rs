@@ -25,7 +25,7 @@ const ROW: f32 = 46.0;
 /// A list longer than this can be searched.
 const SEARCHED: usize = 8;
 /// So many refusals are shown at once.
-const MOST_REFUSED: usize = 4;
+const MAX_REFUSED: usize = 4;
 
 /// The folders stay at the foot, however many concepts there are.
 pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
@@ -79,13 +79,13 @@ fn empty_ui(ui: &mut Ui) {
 }
 
 fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    for (file, text) in state.refused_concepts.iter().take(MOST_REFUSED) {
+    for (file, text) in state.refused_concepts.iter().take(MAX_REFUSED) {
         if problem_ui(ui, text, true) {
             commands.push(Command::ForgetConcept(file.clone()));
         }
         ui.add_space(theme::GAP_M);
     }
-    let more = state.refused_concepts.len().saturating_sub(MOST_REFUSED);
+    let more = state.refused_concepts.len().saturating_sub(MAX_REFUSED);
     if more > 0 {
         let text = format!("and {more} more that are no concepts");
         note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
@@ -133,7 +133,7 @@ fn search_ui(ui: &mut Ui) -> String {
 }
 
 /// Why a concept is not used as it stands, if so: in short, and as a sentence.
-fn hindrance(state: &AppState, concept: &Concept) -> Option<(String, String)> {
+fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, String)> {
     if let Some(other) = state.concepts.instead_of(concept) {
         let sentence =
             format!("Another file has the same word and is used instead: {}", other.source.display());
@@ -145,7 +145,7 @@ fn hindrance(state: &AppState, concept: &Concept) -> Option<(String, String)> {
 
 fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let hindrance = hindrance(state, concept);
+    let unreadable_reason = unreadable_reason(state, concept);
     // What lies in a watched folder goes when its file goes.
     let removable = state.settings.concept_files.contains(&concept.source);
     let press =
@@ -153,17 +153,17 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     let id = Id::unique(("concept", &concept.source));
     let response = ui.interact(press, id, Sense::click());
     response.widget_info(|| {
-        WidgetInfo::labeled(Role::Button, hindrance.is_none(), format!("Insert {}", concept.token))
+        WidgetInfo::labeled(Role::Button, unreadable_reason.is_none(), format!("Insert {}", concept.token))
     });
     let corner = CornerRadius::same(theme::CORNER_FIELD);
     let line = if response.hovered() { tokens.line_strong } else { tokens.line };
     ui.painter().rect(rect, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
 
-    let (ink, note) = match &hindrance {
+    let (ink, note) = match &unreadable_reason {
         None => (tokens.coral_text, file_name(&concept.source)),
         Some((short, _)) => (tokens.dim, short.clone()),
     };
-    let note_ink = if hindrance.is_none() { tokens.dim } else { tokens.amber_text };
+    let note_ink = if unreadable_reason.is_none() { tokens.dim } else { tokens.amber_text };
     let count = format!("×{}", concept.count());
     let count = ui.painter().layout_no_wrap(count, theme::mono(), tokens.dim);
     let inside = press.shrink2(vec2(10.0, 0.0));
@@ -181,7 +181,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     ui.painter().galley(at, count, tokens.dim);
     focus_ring(ui, &response, theme::CORNER_FIELD);
 
-    let sentence = match &hindrance {
+    let sentence = match &unreadable_reason {
         None => "Click: writes it where the cursor is.",
         Some((_, sentence)) => sentence,
     };
@@ -192,7 +192,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     let path = concept.source.display();
     let response = tip(response, &concept.token, Some(&facts), &format!("{sentence}\n{path}"));
-    if response.clicked() && hindrance.is_none() {
+    if response.clicked() && unreadable_reason.is_none() {
         commands.push(insert_word(ui.ctx(), state, &concept.token));
     }
     if removable {

@@ -47,12 +47,12 @@ pub fn pickle_of(source: &ModelSource) -> Option<&Path> {
 ///
 /// `progress` is told the fraction written, and answers whether to go on.
 pub fn convert(pickle: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<PathBuf, String> {
-    check_room(pickle, fs4::available_space(pickle.parent().unwrap_or(pickle)).ok())?;
+    check_size(pickle, fs4::available_space(pickle.parent().unwrap_or(pickle)).ok())?;
     checkpoint::convert(pickle, progress).map_err(|error| error.to_string())
 }
 
 /// A safetensors file is about as large as the pickle. Where nobody tells the room, it is tried.
-fn check_room(pickle: &Path, free: Option<u64>) -> Result<(), String> {
+fn check_size(pickle: &Path, free: Option<u64>) -> Result<(), String> {
     let needed = pickle.metadata().map_or(0, |about| about.len());
     match free {
         Some(free) if free < needed => Err(format!(
@@ -87,9 +87,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let pickle = folder.path().join("old.ckpt");
         std::fs::write(&pickle, vec![0; 3_000_000]).expect("writes");
-        assert_eq!(check_room(&pickle, Some(3_000_000)), Ok(()));
-        assert_eq!(check_room(&pickle, None), Ok(()));
-        let text = check_room(&pickle, Some(1_000_000)).expect_err("too little room");
+        assert_eq!(check_size(&pickle, Some(3_000_000)), Ok(()));
+        assert_eq!(check_size(&pickle, None), Ok(()));
+        let text = check_size(&pickle, Some(1_000_000)).expect_err("too little room");
         assert!(text.contains("3 MB") && text.contains("1 MB") && text.ends_with("old.ckpt"), "{text}");
     }
 

@@ -110,7 +110,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                         let heading = "This picture tells how it was made";
                         ui.label(RichText::new(heading).font(theme::heading()).color(tokens.text));
                         let recipe = &found.provenance.recipe;
-                        let prompt = beginning(&recipe.prompt, MOST_LETTERS);
+                        let prompt = beginning(&recipe.prompt, MAX_LETTERS);
                         note_ui(ui, format!("“{prompt}”"), theme::body(), tokens.dim);
                         let facts = format!(
                             "{} steps · {} · seed {}",
@@ -145,4 +145,4 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
 }
 
 /// Letters of a prompt that are shown.
-const MOST_LETTERS: usize = 140;
+const MAX_LETTERS: usize = 140;

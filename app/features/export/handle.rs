@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use engine::images::{FilmFormat, Provenance, Reel};
+use engine::images::{Animation, AnimationFormat, Provenance};
 use engine::pipeline::StopFlag;
-use engine::session::{CutEvent, Request};
+use engine::session::{AnimationEvent, Request};
 
 use crate::features::command::{Effect, ExportWish};
 use crate::features::export::{FilmNews, FilmOrder, Phase, folder_of, with_ending};
@@ -46,7 +46,7 @@ impl AppState {
             }
             ExportWish::Start => {
                 let format = self.export.format;
-                let end = if format == FilmFormat::ContactSheet { "-steps" } else { "" };
+                let end = if format == AnimationFormat::ContactSheet { "-steps" } else { "" };
                 let name = match self.export.is_of_sheet {
                     true => self.sheet_to_export().map(|made| format!("{}-sheet", made.sheet.recipe.seed)),
                     false => self.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
@@ -93,22 +93,22 @@ impl AppState {
         self.write(reel, with_ending(path, self.export.format), StopFlag::default())
     }
 
-    pub(super) fn receive_cut(&mut self, event: CutEvent) -> Vec<Effect> {
+    pub(super) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
         let Phase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
         match event {
-            CutEvent::Came { fraction: now } => *fraction = now,
-            CutEvent::Done(reel) => {
+            AnimationEvent::Came { fraction: now } => *fraction = now,
+            AnimationEvent::Done(reel) => {
                 let (path, stop) = (path.clone(), stop.clone());
-                let reel = Reel { provenance: self.provenance(), ..*reel };
+                let reel = Animation { provenance: self.provenance(), ..*reel };
                 return self.write(reel, path, stop);
             }
-            CutEvent::Stopped => self.export.phase = Phase::Idle,
-            CutEvent::Failed { text } => self.export.phase = Phase::Failed { text },
+            AnimationEvent::Stopped => self.export.phase = Phase::Idle,
+            AnimationEvent::Failed { text } => self.export.phase = Phase::Failed { text },
         }
         Vec::new()
     }
 
-    fn write(&mut self, reel: Reel, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
+    fn write(&mut self, reel: Animation, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
         let (reel, format) = (Box::new(reel), self.export.format);
         let order = FilmOrder { reel, format, path: path.clone(), stop: stop.clone() };
         self.export.phase = Phase::Writing { path, fraction: 0.0, stop };

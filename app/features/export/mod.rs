@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engine::files::SaveError;
-use engine::images::{FilmFormat, Reel, write_film};
+use engine::images::{Animation, AnimationFormat, write_animation};
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::Cut;
+use engine::pipeline::animation_export::AnimationOptions;
 
 /// What the card over the film shows.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +17,8 @@ pub struct Export {
     pub is_open: bool,
     /// The film is that of the sheet's pictures, not of the run.
     pub is_of_sheet: bool,
-    pub format: FilmFormat,
-    pub cut: Cut,
+    pub format: AnimationFormat,
+    pub cut: AnimationOptions,
     pub phase: Phase,
 }
 
@@ -59,8 +59,8 @@ impl Phase {
 /// A film that is ready to be written.
 #[derive(Clone, Debug)]
 pub struct FilmOrder {
-    pub reel: Box<Reel>,
-    pub format: FilmFormat,
+    pub reel: Box<Animation>,
+    pub format: AnimationFormat,
     pub path: PathBuf,
     pub stop: StopFlag,
 }
@@ -82,7 +82,7 @@ pub fn write(order: FilmOrder, tell: impl Fn(FilmNews) + Send + 'static) {
     let work = move || {
         let FilmOrder { reel, format, path, stop } = order;
         let mut told = Instant::now();
-        let written = write_film(&path, format, &reel, &mut |fraction| {
+        let written = write_animation(&path, format, &reel, &mut |fraction| {
             if told.elapsed() >= NEWS_EVERY {
                 told = Instant::now();
                 tell(FilmNews::Came { fraction });
@@ -101,10 +101,10 @@ pub fn write(order: FilmOrder, tell: impl Fn(FilmNews) + Send + 'static) {
 }
 
 /// `path` with the ending of its format: a dialog may leave that to the person.
-pub fn with_ending(path: PathBuf, format: FilmFormat) -> PathBuf {
+pub fn with_ending(path: PathBuf, format: AnimationFormat) -> PathBuf {
     let Some(ending) = format.extension() else { return path };
     let has = |ending: &str| path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending));
-    if has(ending) || format == FilmFormat::Apng && has("apng") {
+    if has(ending) || format == AnimationFormat::Apng && has("apng") {
         return path;
     }
     let mut name = path.into_os_string();
@@ -125,10 +125,10 @@ mod tests {
     #[test]
     fn a_name_gets_the_ending_that_it_lacks_and_no_second_one() {
         let of = |name: &str, format| with_ending(name.into(), format);
-        assert_eq!(of("a", FilmFormat::Gif), Path::new("a.gif"));
-        assert_eq!(of("a.GIF", FilmFormat::Gif), Path::new("a.GIF"));
-        assert_eq!(of("seed 3.5", FilmFormat::Mp4), Path::new("seed 3.5.mp4"));
-        assert_eq!(of("a.apng", FilmFormat::Apng), Path::new("a.apng"));
-        assert_eq!(of("frames", FilmFormat::Sequence), Path::new("frames"));
+        assert_eq!(of("a", AnimationFormat::Gif), Path::new("a.gif"));
+        assert_eq!(of("a.GIF", AnimationFormat::Gif), Path::new("a.GIF"));
+        assert_eq!(of("seed 3.5", AnimationFormat::Mp4), Path::new("seed 3.5.mp4"));
+        assert_eq!(of("a.apng", AnimationFormat::Apng), Path::new("a.apng"));
+        assert_eq!(of("frames", AnimationFormat::Sequence), Path::new("frames"));
     }
 }

@@ -1,8 +1,8 @@
 //! The card that makes a file of the film: what kind, what is seen, how fast; then how it comes.
 
 use egui::{Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
-use engine::images::{FPS, FilmFormat, Playback};
-use engine::pipeline::animation_export::{Cut, View};
+use engine::images::{AnimationFormat, FPS, Playback};
+use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
 
 use crate::features::command::{Command, ExportWish};
 use crate::features::export::{Export, Phase};
@@ -81,7 +81,7 @@ fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<Exp
     let (mut format, mut cut) = (export.format, export.cut);
     row_ui(ui, "Format", |ui, width| {
         select_ui(ui, "Film format", format.label(), format.hint(), width, |ui| {
-            for one in FilmFormat::ALL {
+            for one in AnimationFormat::ALL {
                 let item = SelectItem { label: one.label(), hint: one.hint(), chosen: one == format };
                 if menu_item_ui(ui, item) {
                     format = one;
@@ -90,11 +90,11 @@ fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<Exp
         });
     });
     if !is_sheet {
-        choice_ui(ui, "Shows", &View::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.view);
+        choice_ui(ui, "Shows", &AnimationLayout::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.view);
         choice_ui(ui, "Steps", &STEPS, &mut cut.is_full);
     }
     choice_ui(ui, "Captions", if is_sheet { &SHEET_CAPTIONS } else { &CAPTIONS }, &mut cut.has_captions);
-    if matches!(format, FilmFormat::Gif | FilmFormat::Apng | FilmFormat::Mp4) {
+    if matches!(format, AnimationFormat::Gif | AnimationFormat::Apng | AnimationFormat::Mp4) {
         pace_ui(ui, if is_sheet { "pictures a second" } else { "steps a second" }, &mut cut);
         choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
     }
@@ -155,7 +155,7 @@ fn progress_ui(ui: &mut Ui, phase: &Phase, wishes: &mut Vec<ExportWish>) {
     }
 }
 
-fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut Cut) {
+fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut AnimationOptions) {
     row_ui(ui, "Speed", |ui, _| {
         let limits = f64::from(*FPS.start())..=f64::from(*FPS.end());
         let number =

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::pipeline::Frame;
-use engine::prompt::Words;
+use engine::prompt::PromptTokenizer;
 use engine::recipe::Recipe;
 use engine::session::{Job, JobEvent};
 
@@ -45,7 +45,7 @@ pub struct Run {
 /// Of a decode nobody asked for, the window's own frames included: a next run may wait for it.
 const QUICK_DECODE: Duration = Duration::from_millis(500);
 /// Longer films keep their previews.
-const MOST_DEVELOPED: usize = 64;
+const MAX_DEVELOPED: usize = 64;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub enum Phase {
 }
 
 impl Run {
-    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>, words: Option<&Words>) -> Self {
+    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>, words: Option<&PromptTokenizer>) -> Self {
         Self {
             job,
             read: words.map(|words| Arc::new(ReadPrompt::new(words, &recipe, 0))),
@@ -81,7 +81,7 @@ impl Run {
     }
 
     /// Another model is open from here on, which makes what still waits.
-    pub fn change_model(&mut self, words: Option<&Words>) {
+    pub fn change_model(&mut self, words: Option<&PromptTokenizer>) {
         let words = words.filter(|_| self.phase == Phase::Waiting);
         self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe, 0)));
     }
@@ -124,7 +124,7 @@ impl Run {
     /// has taken.
     pub fn steps(&self) -> usize {
         let made = self.start_step + self.frames.len();
-        if self.recipe.sampler.finds_its_sigmas() && self.phase == Phase::Finished {
+        if self.recipe.sampler.is_adaptive() && self.phase == Phase::Finished {
             return made;
         }
         // A branch may have another number, and is told it by the engine.
@@ -195,7 +195,7 @@ impl Run {
             return None;
         }
         let rest = || {
-            let may = self.develops && !self.is_live() && self.frames.len() <= MOST_DEVELOPED;
+            let may = self.develops && !self.is_live() && self.frames.len() <= MAX_DEVELOPED;
             let steps = self.frames.iter().map(|frame| (frame.step, StepView::Predicted));
             steps.filter(|_| may).find(is_preview)
         };

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use engine::diffusion::{NoiseSchedule, StepView};
 use engine::images::Pixels;
 use engine::inspect::latents::{Channel, RoundTrip};
-use engine::inspect::token::WordStages;
+use engine::inspect::token::TokenTrace;
 use engine::prompt::EmbeddingEdit;
 use engine::recipe::{Recipe, Start};
-use engine::session::{Look, PictureAt, Request, Seen};
+use engine::session::{ImageSource, InspectRequest, InspectResult, Request};
 
 use super::state::AppState;
 use crate::features::command::{Effect, LookWish};
@@ -25,15 +25,15 @@ pub struct Looking {
     /// The start image although there is a finished picture.
     pub at_start_image: bool,
     /// Of each kind of look the last answer.
-    seen: Vec<(Look, Result<Seen, String>)>,
-    asked: Option<(u64, Look)>,
+    seen: Vec<(InspectRequest, Result<InspectResult, String>)>,
+    asked: Option<(u64, InspectRequest)>,
     next: u64,
 }
 
 /// A picture that can be looked into.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    pub at: PictureAt,
+    pub at: ImageSource,
     pub seed: u64,
     pub is_start_image: bool,
 }
@@ -41,30 +41,32 @@ pub struct Subject {
 impl Looking {
     pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
         self.answer(
-            |seen| if let Seen::Channels(channels) = seen { Some(channels.as_slice()) } else { None },
-            |look| matches!(look, Look::Channels(_) | Look::StepChannels { .. }),
+            |seen| {
+                if let InspectResult::Channels(channels) = seen { Some(channels.as_slice()) } else { None }
+            },
+            |look| matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }),
         )
     }
 
     pub fn noised(&self) -> Option<Result<&Arc<Pixels>, &str>> {
         self.answer(
-            |seen| if let Seen::Noised(pixels) = seen { Some(pixels) } else { None },
-            |look| matches!(look, Look::AddNoise { .. }),
+            |seen| if let InspectResult::Noised(pixels) = seen { Some(pixels) } else { None },
+            |look| matches!(look, InspectRequest::AddNoise { .. }),
         )
     }
 
     pub fn round_trip(&self) -> Option<Result<&RoundTrip, &str>> {
         self.answer(
-            |seen| if let Seen::RoundTrip(trip) = seen { Some(trip) } else { None },
-            |look| matches!(look, Look::RoundTrip(_)),
+            |seen| if let InspectResult::RoundTrip(trip) = seen { Some(trip) } else { None },
+            |look| matches!(look, InspectRequest::RoundTrip(_)),
         )
     }
 
     /// What was asked of the last word, and the answer.
-    fn word(&self) -> Option<(&Look, Result<&WordStages, &str>)> {
-        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, Look::Word { .. }))?;
+    fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
+        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Word { .. }))?;
         match seen {
-            Ok(Seen::Word(stages)) => Some((look, Ok(stages))),
+            Ok(InspectResult::Word(stages)) => Some((look, Ok(stages))),
             Ok(_) => None,
             Err(text) => Some((look, Err(text))),
         }
@@ -72,8 +74,8 @@ impl Looking {
 
     fn answer<'a, T: ?Sized>(
         &'a self,
-        as_kind: impl Fn(&'a Seen) -> Option<&'a T>,
-        is_kind: impl Fn(&Look) -> bool,
+        as_kind: impl Fn(&'a InspectResult) -> Option<&'a T>,
+        is_kind: impl Fn(&InspectRequest) -> bool,
     ) -> Option<Result<&'a T, &'a str>> {
         let (_, seen) = self.seen.iter().find(|(look, _)| is_kind(look))?;
         match seen {
@@ -84,13 +86,13 @@ impl Looking {
 }
 
 /// Two looks of a kind take each other's place.
-fn is_same_kind(a: &Look, b: &Look) -> bool {
-    let kind = |look: &Look| match look {
-        Look::Channels(_) | Look::StepChannels { .. } => 0,
-        Look::AddNoise { .. } => 1,
-        Look::RoundTrip(_) => 2,
-        Look::Word { .. } => 3,
-        Look::Edited { .. } => 4,
+fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
+    let kind = |look: &InspectRequest| match look {
+        InspectRequest::Channels(_) | InspectRequest::StepChannels { .. } => 0,
+        InspectRequest::AddNoise { .. } => 1,
+        InspectRequest::RoundTrip(_) => 2,
+        InspectRequest::Word { .. } => 3,
+        InspectRequest::Edited { .. } => 4,
     };
     kind(a) == kind(b)
 }
@@ -103,13 +105,17 @@ impl AppState {
             let pixels = Arc::clone(run.pictures.get(index)?);
             let (width, height) = (pixels.width, pixels.height);
             let seed = run.recipe.seed.wrapping_add(index as u64);
-            Some(Subject { at: PictureAt { pixels, width, height }, seed, is_start_image: false })
+            Some(Subject { at: ImageSource { pixels, width, height }, seed, is_start_image: false })
         });
         let has_start = matches!(self.recipe.start, Start::Image { .. }) && self.recipe.check().is_ok();
         let start = self.start_picture.as_ref().filter(|_| has_start).map(|picture| {
             let (pixels, width, height) =
                 (Arc::clone(&picture.pixels), self.recipe.width, self.recipe.height);
-            Subject { at: PictureAt { pixels, width, height }, seed: self.recipe.seed, is_start_image: true }
+            Subject {
+                at: ImageSource { pixels, width, height },
+                seed: self.recipe.seed,
+                is_start_image: true,
+            }
         });
         finished.into_iter().chain(start).collect()
     }
@@ -158,12 +164,12 @@ impl AppState {
         }
         let wanted = match window.tab {
             _ if !is_open => Vec::new(),
-            Tab::Look => self.wanted(),
+            Tab::InspectRequest => self.wanted(),
             Tab::Words => self.word_looked_into().into_iter().collect(),
-            Tab::Lesson if self.lesson_looks() => self.wanted(),
+            Tab::Linspace if self.lesson_looks() => self.wanted(),
             _ => Vec::new(),
         };
-        let is_new = |look: &Look| !self.looking.seen.iter().any(|(seen, _)| seen == look);
+        let is_new = |look: &InspectRequest| !self.looking.seen.iter().any(|(seen, _)| seen == look);
         // What is to be saved comes first, whatever is open by now.
         let Some(look) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
             return Vec::new();
@@ -171,29 +177,35 @@ impl AppState {
         self.looking.next += 1;
         let id = self.looking.next;
         self.looking.asked = Some((id, look.clone()));
-        vec![Effect::Send(Request::Look { id, look })]
+        vec![Effect::Send(Request::InspectRequest { id, look })]
     }
 
-    fn wanted(&self) -> Vec<Look> {
+    fn wanted(&self) -> Vec<InspectRequest> {
         let subject = self.subject();
         let of_step = self.run.as_ref().zip(self.step_looked_into()).map(|(run, (step, view))| {
-            Look::StepChannels { job: run.job.id, step, view, picture: self.film.picture.unwrap_or(0) }
+            InspectRequest::StepChannels {
+                job: run.job.id,
+                step,
+                view,
+                picture: self.film.picture.unwrap_or(0),
+            }
         });
-        let channels = of_step.or(subject.as_ref().map(|subject| Look::Channels(subject.at.clone())));
-        let noised = subject.as_ref().map(|subject| Look::AddNoise {
+        let channels =
+            of_step.or(subject.as_ref().map(|subject| InspectRequest::Channels(subject.at.clone())));
+        let noised = subject.as_ref().map(|subject| InspectRequest::AddNoise {
             to: subject.at.clone(),
             seed: subject.seed,
             sigma: self.noise_step().1,
         });
-        let round_trip = subject.map(|subject| Look::RoundTrip(subject.at));
+        let round_trip = subject.map(|subject| InspectRequest::RoundTrip(subject.at));
         channels.into_iter().chain(noised).chain(round_trip).collect()
     }
 
-    pub(super) fn receive_look(&mut self, id: u64, seen: Result<Seen, String>) -> Vec<Effect> {
+    pub(super) fn receive_look(&mut self, id: u64, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else {
             return Vec::new();
         };
-        if matches!(look, Look::Edited { .. }) {
+        if matches!(look, InspectRequest::Edited { .. }) {
             return self.receive_edited(seen);
         }
         self.looking.seen.retain(|(other, _)| !is_same_kind(other, &look));
@@ -203,9 +215,9 @@ impl AppState {
 
     /// What became of a token on its way through the text encoder: of the last one that was answered, as
     /// long as it is this one, since while a slider is dragged the answers come behind.
-    pub fn word_stages(&self, stand: Stand) -> Option<Result<&WordStages, &str>> {
+    pub fn token_trace(&self, stand: Stand) -> Option<Result<&TokenTrace, &str>> {
         let (look, stages) = self.looking.word()?;
-        let Look::Word { recipe, step, part, place, .. } = look else { return None };
+        let InspectRequest::Word { recipe, step, part, place, .. } = look else { return None };
         let is_read = self.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
         let is_same = recipe.prompt == self.recipe.prompt && (*part, *place) == (stand.part, stand.place);
         let is_this = is_read && is_same;
@@ -213,17 +225,17 @@ impl AppState {
     }
 
     /// What edits make of their words, to become a concept.
-    fn edits_to_save(&self) -> Option<Look> {
+    fn edits_to_save(&self) -> Option<InspectRequest> {
         let Saving { edits, .. } = self.words_desk.saving.as_ref()?;
-        Some(Look::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
+        Some(InspectRequest::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
     }
 
     /// The stages of the chosen word.
-    fn word_looked_into(&self) -> Option<Look> {
+    fn word_looked_into(&self) -> Option<InspectRequest> {
         let Stand { part, place } = self.stand_of(self.words_desk.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.recipe.edits);
         let step = *self.prompt.as_ref()?.steps.start();
-        Some(Look::Word { recipe, concepts: self.concepts.clone(), step, part, place })
+        Some(InspectRequest::Word { recipe, concepts: self.concepts.clone(), step, part, place })
     }
 
     /// What of the recipe changes what words become.

@@ -149,7 +149,7 @@ fn round_trip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
     heading_ui(ui, "There and back", &facts);
     let about = format!(
         "The picture, the same encoded and decoded again, and their difference, {} times as strong.",
-        RoundTrip::AMPLIFIED
+        RoundTrip::DIFFERENCE_GAIN
     );
     note_ui(ui, about, theme::small(), Tokens::of(ui).dim);
     let Some(trip) = trip else { return };

@@ -4,7 +4,7 @@
 //! model at hand.
 
 use engine::diffusion::{Sampler, Schedule, ScheduleOptions, StepView};
-use engine::prompt::{Anchor, EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions};
+use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, TokenSelector};
 use engine::recipe::{Guidance, Recipe, Start};
 
 use super::Stop;
@@ -155,7 +155,7 @@ impl Trial {
             Self::Latents => desk.subject().is_none().then_some(lesson),
             Self::AddNoise | Self::Schedules => {
                 let needs_picture = self == Self::AddNoise && desk.subject().is_none();
-                let (schedule, schedule_options) = (Schedule::Lesson, ScheduleOptions::default());
+                let (schedule, schedule_options) = (Schedule::Linspace, ScheduleOptions::default());
                 let recipe = if needs_picture { lesson } else { desk.recipe.clone() };
                 Some(Recipe { steps: 15, schedule, schedule_options, ..recipe })
             }
@@ -250,7 +250,7 @@ fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
 
 /// The puppy of the prompt, as a sum of other words.
 fn becomes(terms: &[(f32, &str)]) -> EmbeddingEdit {
-    let puppy = Anchor { letters: "puppy".into(), ..Anchor::default() };
+    let puppy = TokenSelector { letters: "puppy".into(), ..TokenSelector::default() };
     let term = |&(weight, word): &(f32, &str)| Term { weight, of: Source::Word(word.into()) };
     EmbeddingEdit { becomes: terms.iter().map(term).collect(), ..EmbeddingEdit::of(puppy) }
 }

@@ -88,7 +88,7 @@ pub fn trial_ui(ui: &mut Ui, desk: &mut Desk<'_>, trial: Trial, is_strong: bool)
     let now = ui.input(|input| input.time);
     let button = outlined_button_ui(ui, trial.label(), is_strong);
     if tip(button, trial.label(), None, trial.hint()).clicked() {
-        desk.commands.push(Command::Lesson(LessonWish::SetUp { trial, now }));
+        desk.commands.push(Command::Linspace(LessonWish::SetUp { trial, now }));
     }
     remark(ui, trial.hint());
     ui.add_space(theme::GAP_M);

@@ -13,12 +13,12 @@ const HEAD: f32 = 30.0;
 const LINE: f32 = 22.0;
 const PROBLEM: f32 = 50.0;
 /// More folders than fit in this are scrolled.
-const MOST: f32 = 150.0;
+const MAX: f32 = 150.0;
 
 /// Room that [`model_folders_ui`] will take.
 pub fn folders_height(library: &Catalogue) -> f32 {
     let of = |folder: &Folder| LINE + if folder.problem.is_some() { PROBLEM } else { 0.0 };
-    HEAD + library.folders.iter().map(of).sum::<f32>().min(MOST) + work_height(library)
+    HEAD + library.folders.iter().map(of).sum::<f32>().min(MAX) + work_height(library)
 }
 
 fn work_height(library: &Catalogue) -> f32 {
@@ -43,7 +43,7 @@ pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
         });
     });
     ui.spacing_mut().item_spacing.y = 0.0;
-    ScrollArea::vertical().id_salt("model folders").max_height(MOST).auto_shrink([false, true]).show(
+    ScrollArea::vertical().id_salt("model folders").max_height(MAX).auto_shrink([false, true]).show(
         ui,
         |ui| {
             for folder in &state.library.folders {

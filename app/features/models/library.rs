@@ -9,7 +9,7 @@ use crate::features::state::{AppState, Model};
 use crate::library::{Order, Shelves, hub_cache};
 
 /// So many models are remembered as recent.
-const MOST_RECENT: usize = 12;
+const MAX_RECENT: usize = 12;
 
 impl AppState {
     /// True while disk and cores are needed for something better than hashes.
@@ -58,6 +58,6 @@ impl AppState {
         let recent = &mut self.settings.recent_models;
         recent.retain(|known| known != source);
         recent.insert(0, source.clone());
-        recent.truncate(MOST_RECENT);
+        recent.truncate(MAX_RECENT);
     }
 }

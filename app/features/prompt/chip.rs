@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use engine::prompt::{Token, TokenPlace, Words};
+use engine::prompt::{PromptTokenizer, Token, TokenPlace};
 
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::ui::format::beginning;
@@ -40,10 +40,10 @@ pub struct Chip {
 }
 
 /// Longer faces are cut, letters.
-const LONGEST: usize = 24;
+const MAX: usize = 24;
 
 /// The pieces of a prompt, in its order.
-pub fn pieces_of(read: &ReadPrompt, words: &Words) -> Vec<Piece> {
+pub fn pieces_of(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (part, (weight, text)) in read.parts.iter().enumerate() {
         if part > 0 || *weight != 1.0 {
@@ -67,7 +67,7 @@ pub fn pieces_of(read: &ReadPrompt, words: &Words) -> Vec<Piece> {
     pieces
 }
 
-fn chip(read: &ReadPrompt, words: &Words, part: usize, place: TokenPlace, token: &Token) -> Chip {
+fn chip(read: &ReadPrompt, words: &PromptTokenizer, part: usize, place: TokenPlace, token: &Token) -> Chip {
     let letters = read.prompt.get(token.range.clone()).unwrap_or_default();
     let (face, id, count) = match &token.vector {
         Some((concept, _)) => (shortened(&concept.token), None, concept.count()),
@@ -90,7 +90,7 @@ pub fn face(piece: Option<&str>, letters: &str) -> String {
 
 /// Short enough for a chip, and never empty.
 fn shortened(letters: &str) -> String {
-    let face = beginning(letters, LONGEST).replace(char::is_control, "·");
+    let face = beginning(letters, MAX).replace(char::is_control, "·");
     // Joiners and marks of direction alone would leave nothing to point at.
     if face.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { face }
 }
@@ -109,7 +109,7 @@ impl Chip {
     }
 
     /// True if a token of this place is one of its.
-    pub fn holds(&self, part: usize, place: TokenPlace) -> bool {
+    pub fn still_matches(&self, part: usize, place: TokenPlace) -> bool {
         let positions = self.place.position..self.place.position + self.count;
         part == self.part && place.chunk == self.place.chunk && positions.contains(&place.position)
     }
@@ -127,6 +127,6 @@ mod tests {
         assert_eq!(face(Some("Ā</w>"), "\0"), "·");
         assert_eq!(face(None, "\u{200d}"), "·");
         assert_eq!(face(None, ""), "·");
-        assert_eq!(face(None, &"ä".repeat(40)).chars().count(), LONGEST + 1);
+        assert_eq!(face(None, &"ä".repeat(40)).chars().count(), MAX + 1);
     }
 }

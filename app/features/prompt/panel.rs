@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use egui::{Align, Layout, Response, RichText, Ui};
-use engine::prompt::{Mark, Meaning, Weights};
+use engine::prompt::{ConceptMatch, MatchKind, PromptWeights};
 use engine::recipe::Recipe;
 
 use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
@@ -23,7 +23,7 @@ use crate::window::side_panel::open_tab;
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let is_weighed = recipe.text.weights != Weights::None;
+    let is_weighed = recipe.text.weights != PromptWeights::None;
     let label = heading_ui(ui, "Prompt", state.prompt.as_deref());
     let prompt =
         PromptField { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3, is_weighed };
@@ -114,7 +114,7 @@ fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
 }
 
 /// Where the concepts of a text are; it was looked through when it was read, unless it is newer.
-fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<Mark> {
+fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<ConceptMatch> {
     match read {
         Some(read) if text == read.prompt => read.marks.clone(),
         _ => state.words.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
@@ -142,12 +142,12 @@ fn edited_in(read: &ReadPrompt, edited: &[Stand], text: &str) -> Vec<Range<usize
 }
 
 /// Edited words in violet, concepts in coral, and in amber what only looks like one.
-fn colours_of(marks: &[Mark], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<Coloured> {
+fn colours_of(marks: &[ConceptMatch], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<Coloured> {
     let is_free =
         |range: &Range<usize>| !edited.iter().any(|it| it.start < range.end && range.start < it.end);
     let concepts = marks.iter().filter(|mark| is_free(&mark.range)).map(|mark| match mark.meaning {
-        Meaning::Concept(_) => (mark.range.clone(), tokens.coral_text),
-        Meaning::Misfit { .. } | Meaning::Unknown { .. } => (mark.range.clone(), tokens.amber_text),
+        MatchKind::Concept(_) => (mark.range.clone(), tokens.coral_text),
+        MatchKind::NotUsable { .. } | MatchKind::Unknown { .. } => (mark.range.clone(), tokens.amber_text),
     });
     let mut colours: Vec<_> = concepts.collect();
     colours.extend(edited.into_iter().map(|range| (range, tokens.violet)));
@@ -169,7 +169,7 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
 /// Says what the model will not read.
 fn cut_ui(ui: &mut Ui, read: Option<&ReadPrompt>) {
     let Some(cut) = read.map(ReadPrompt::cut).filter(|cut| !cut.is_empty()) else { return };
-    const MOST_LETTERS: usize = 60;
-    let text = format!("Too long: the model does not read \"{}\"", beginning(cut, MOST_LETTERS));
+    const MAX_LETTERS: usize = 60;
+    let text = format!("Too long: the model does not read \"{}\"", beginning(cut, MAX_LETTERS));
     note_ui(ui, text, theme::small(), Tokens::of(ui).amber_text);
 }

@@ -3,7 +3,7 @@
 use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
 use egui::{Context, Id, Ui};
-use engine::prompt::{Mark, Meaning};
+use engine::prompt::{ConceptMatch, MatchKind};
 
 use crate::features::command::Command;
 use crate::features::state::AppState;
@@ -12,7 +12,7 @@ use crate::ui::theme::Tokens;
 use crate::ui::widgets::{link_ui, note_ui};
 
 /// So many words are warned of at once.
-const MOST_WARNINGS: usize = 3;
+const MAX_WARNINGS: usize = 3;
 
 /// The prompt's id, for the keyboard to begin with.
 pub fn prompt_id() -> Id {
@@ -58,17 +58,17 @@ pub fn with_word(text: &str, at: usize, word: &str) -> (String, usize) {
 }
 
 /// Says which words are no concepts though they look like some, with the remedy where there is one.
-pub fn warnings_ui(ui: &mut Ui, text: &mut String, marks: impl Fn(&str) -> Vec<Mark>) {
+pub fn warnings_ui(ui: &mut Ui, text: &mut String, marks: impl Fn(&str) -> Vec<ConceptMatch>) {
     let tokens = Tokens::of(ui);
     let mut said: Vec<String> = Vec::new();
     let mut remedy = None;
     for mark in marks(text) {
         let Some(warning) = mark.warning(text).filter(|warning| !said.contains(warning)) else { continue };
-        if said.len() == MOST_WARNINGS {
+        if said.len() == MAX_WARNINGS {
             break;
         }
         note_ui(ui, &warning, theme::small(), tokens.amber_text);
-        if let Meaning::Unknown { nearest: Some(nearest) } = &mark.meaning
+        if let MatchKind::Unknown { nearest: Some(nearest) } = &mark.meaning
             && link_ui(ui, &format!("Use {nearest}"), theme::small(), tokens.amber_text, true).clicked()
         {
             remedy = Some((mark.range.clone(), nearest.clone()));

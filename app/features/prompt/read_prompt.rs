@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use engine::prompt::{Mark, Tokenized, Words};
+use engine::prompt::{ConceptMatch, PromptTokenizer, Tokenized};
 use engine::recipe::Recipe;
 
 /// What a prompt comes to at a step of a run.
@@ -13,7 +13,7 @@ pub struct ReadPrompt {
     /// What AND composes, each with its weight; at least one.
     pub parts: Vec<(f32, Tokenized)>,
     /// Words of the prompt that are concepts, or look like some.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<ConceptMatch>,
     /// The steps, from 0, at which it comes to just this.
     pub steps: RangeInclusive<usize>,
     /// True if it comes to something else at others.
@@ -22,7 +22,7 @@ pub struct ReadPrompt {
 
 impl ReadPrompt {
     /// The prompt of a recipe at a step, which AND may compose.
-    pub fn new(words: &Words, recipe: &Recipe, step: usize) -> Self {
+    pub fn new(words: &PromptTokenizer, recipe: &Recipe, step: usize) -> Self {
         let Recipe { prompt, text, steps, .. } = recipe;
         let parts = words.read_at(prompt, text, *steps as usize, step);
         let read = Self::of_parts(words, prompt, parts);
@@ -37,13 +37,13 @@ impl ReadPrompt {
     }
 
     /// Its negative prompt, where AND is a word.
-    pub fn negative(words: &Words, recipe: &Recipe) -> Self {
+    pub fn negative(words: &PromptTokenizer, recipe: &Recipe) -> Self {
         let Recipe { negative_prompt: prompt, text, steps, .. } = recipe;
         let whole = words.read_whole_at(prompt, text, *steps as usize, 0);
         Self::of_parts(words, prompt, vec![(1.0, whole)])
     }
 
-    fn of_parts(words: &Words, prompt: &str, parts: Vec<(f32, Tokenized)>) -> Self {
+    fn of_parts(words: &PromptTokenizer, prompt: &str, parts: Vec<(f32, Tokenized)>) -> Self {
         let (prompt, marks) = (prompt.to_owned(), words.marks(prompt));
         Self { prompt, parts, marks, steps: 0..=usize::MAX, changes: false }
     }

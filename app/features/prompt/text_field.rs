@@ -46,7 +46,7 @@ pub struct ShownField {
 pub type Coloured = (Range<usize>, Color32);
 
 const ROW: f32 = 21.0;
-const MOST_ROWS: f32 = 8.0;
+const MAX_ROWS: f32 = 8.0;
 
 /// A text field that grows with its text up to eight rows, then scrolls. `colours` answers with the
 /// stretches of a text that have a colour of their own, in order.
@@ -75,7 +75,7 @@ pub fn prompt_field_ui(
     let shown = field_frame(tokens, focused).show(ui, |ui| {
         let scroll = ScrollArea::vertical()
             .id_salt(field.id)
-            .max_height(ROW * MOST_ROWS + 16.0)
+            .max_height(ROW * MAX_ROWS + 16.0)
             .auto_shrink([false, true]);
         let inner = scroll.show(ui, |ui| {
             let (painter, behind) = (ui.painter().clone(), ui.painter().add(Shape::Noop));

@@ -11,7 +11,7 @@ use egui::{
     Color32, CornerRadius, CursorIcon, EventFilter, Id, Key, Modifiers, Rect, Response, Role, ScrollArea,
     Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
-use engine::prompt::Words;
+use engine::prompt::PromptTokenizer;
 
 use crate::features::prompt::chip::{Chip, Piece, pieces_of};
 use crate::features::prompt::read_prompt::ReadPrompt;
@@ -24,7 +24,7 @@ use crate::ui::widgets::{focus_ring, tip};
 pub struct TokenChips<'a> {
     pub id: Id,
     pub read: &'a Arc<ReadPrompt>,
-    pub words: &'a Words,
+    pub words: &'a PromptTokenizer,
     /// The tokens that are edited.
     pub edited: &'a [Stand],
     pub chosen: Option<Stand>,
@@ -50,7 +50,7 @@ const PITCH: f32 = HEIGHT + GAP;
 /// Before and after the letters.
 const PAD: f32 = 6.0;
 /// More rows scroll; the half one shows that there are more.
-const MOST_ROWS: f32 = 4.5;
+const MAX_ROWS: f32 = 4.5;
 
 /// The pieces of a prompt with their places.
 struct Laid {
@@ -73,7 +73,7 @@ pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
     ui.add_space(2.0);
     ScrollArea::vertical()
         .id_salt(chips.id.with("chips"))
-        .max_height(MOST_ROWS * PITCH)
+        .max_height(MAX_ROWS * PITCH)
         .auto_shrink([false, true])
         .show_viewport(ui, |ui, viewport| {
             ui.set_height(height);
@@ -205,11 +205,11 @@ fn chip_ui(
         (true, false) => Sense::CLICK,
     };
     let response = ui.interact(place, chip_id(chips.id, index), sense);
-    let is_chosen = chips.chosen.is_some_and(|at| chip.holds(at.part, at.place));
+    let is_chosen = chips.chosen.is_some_and(|at| chip.still_matches(at.part, at.place));
     let name = if chips.can_choose { chip.name() } else { format!("{}, to avoid", chip.name()) };
     let role = if chips.can_choose { Role::Button } else { Role::Label };
     response.widget_info(|| WidgetInfo::selected(role, ui.is_enabled(), is_chosen, &name));
-    let is_edited = chips.edited.iter().any(|at| chip.holds(at.part, at.place));
+    let is_edited = chips.edited.iter().any(|at| chip.still_matches(at.part, at.place));
     let is_pointed = chips.pointed.is_some_and(|byte| chip.range.contains(&byte)) || response.hovered();
     let (ink, hue) = match (is_edited, chip.id) {
         (true, _) => (tokens.violet, Some(tokens.violet)),

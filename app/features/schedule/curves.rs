@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::diffusion::{BetaSchedule, NoiseSchedule, Schedule};
-use engine::pipeline::ModelCard;
+use engine::pipeline::ModelInfo;
 use engine::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ impl Default for Curves {
 impl Curves {
     /// Works them out if the recipe or the model is another one. Where no model is open, they are those of
     /// Stable Diffusion.
-    pub fn follow(&mut self, recipe: &Recipe, card: Option<&ModelCard>) {
+    pub fn follow(&mut self, recipe: &Recipe, card: Option<&ModelInfo>) {
         // Words move no curve.
         let (prompt, negative_prompt) = (String::new(), String::new());
         let wordless = Recipe { prompt, negative_prompt, ..recipe.clone() };
@@ -95,7 +95,7 @@ mod tests {
     fn the_curves_are_the_schedules_of_the_lesson_where_no_model_is_open() {
         let mut curves = Curves::default();
         curves.follow(&Recipe { steps: 15, ..Recipe::default() }, None);
-        let lesson = curves.of(Schedule::Lesson).expect("a curve");
+        let lesson = curves.of(Schedule::Linspace).expect("a curve");
         assert_eq!((lesson.sigmas.len(), lesson.timesteps.len()), (16, 15));
         // The lesson's own numbers: sigma and timestep of its step 10.
         assert!((lesson.sigmas[10] - 0.7913).abs() < 1e-4 && (lesson.timesteps[10] - 285.4286).abs() < 1e-3);

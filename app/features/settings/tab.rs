@@ -14,7 +14,7 @@ pub enum Tab {
     Concepts,
     #[default]
     Models,
-    Lesson,
+    Linspace,
 }
 
 impl Tab {
@@ -26,7 +26,7 @@ impl Tab {
         Self::Words,
         Self::Concepts,
         Self::Models,
-        Self::Lesson,
+        Self::Linspace,
     ];
 
     /// Name in the window.
@@ -39,7 +39,7 @@ impl Tab {
             Self::Words => "Words",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
-            Self::Lesson => "Lesson",
+            Self::Linspace => "Lesson",
         }
     }
 
@@ -52,7 +52,7 @@ impl Tab {
             Self::Words => "What the words of the prompt become, and how they are changed.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",
-            Self::Lesson => "How it all works, in nine stops, each with something to try.",
+            Self::Linspace => "How it all works, in nine stops, each with something to try.",
         }
     }
 }

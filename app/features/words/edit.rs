@@ -1,7 +1,7 @@
 //! What one token of the prompt becomes: its facts, and the edit that changes it.
 
 use egui::{Align, Layout, RichText, Ui, vec2};
-use engine::prompt::{Anchor, EditNoise, EmbeddingEdit};
+use engine::prompt::{EditNoise, EmbeddingEdit, TokenSelector};
 use engine::recipe::Recipe;
 
 use super::replacement::{becomes_ui, tenth_places};
@@ -20,7 +20,13 @@ use crate::ui::widgets::{
 };
 
 /// The chosen token: what it is, and what it becomes.
-pub fn word_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, at: &Anchor, commands: &mut Vec<Command>) {
+pub fn word_ui(
+    ui: &mut Ui,
+    state: &AppState,
+    recipe: &mut Recipe,
+    at: &TokenSelector,
+    commands: &mut Vec<Command>,
+) {
     let tokens = Tokens::of(ui);
     let stand = state.stand_of(at);
     let token = stand.and_then(|stand| state.token_at(stand));
@@ -76,9 +82,9 @@ fn vectors(count: usize) -> String {
 }
 
 /// Which of several tokens with these letters is meant.
-fn part_ui(ui: &mut Ui, state: &AppState, at: &Anchor, commands: &mut Vec<Command>) {
-    let parts = (0..).take_while(|&part| state.stand_of(&Anchor { part, ..at.clone() }).is_some());
-    let count = parts.take(MOST_PARTS).count();
+fn part_ui(ui: &mut Ui, state: &AppState, at: &TokenSelector, commands: &mut Vec<Command>) {
+    let parts = (0..).take_while(|&part| state.stand_of(&TokenSelector { part, ..at.clone() }).is_some());
+    let count = parts.take(MAX_PARTS).count();
     if count < 2 {
         return;
     }
@@ -96,12 +102,12 @@ fn part_ui(ui: &mut Ui, state: &AppState, at: &Anchor, commands: &mut Vec<Comman
     let mut number = (at.part + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
         let part = number as usize - 1;
-        commands.push(Command::Words(WordsWish::Choose(Some(Anchor { part, ..at.clone() }))));
+        commands.push(Command::Words(WordsWish::Choose(Some(TokenSelector { part, ..at.clone() }))));
     }
 }
 
 /// As many as a chunk has room for.
-const MOST_PARTS: usize = 75;
+const MAX_PARTS: usize = 75;
 
 /// Scale, noise and position.
 fn changes_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {

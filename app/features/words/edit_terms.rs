@@ -1,10 +1,10 @@
 //! Words put into an edit by hand: read from a field, blended in, or taken away.
 
-use engine::prompt::{Anchor, EmbeddingEdit, Source, Term, Token, Words};
+use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term, Token, TokenSelector};
 
 /// What was written into a field for words: a sum such as `king - man + woman`, or one name, in the place
 /// of the token at an anchor. `None` where nothing is written; a sentence where it makes no sense.
-pub fn sum_of(at: &Anchor, written: &str) -> Option<Result<Vec<Term>, String>> {
+pub fn sum_of(at: &TokenSelector, written: &str) -> Option<Result<Vec<Term>, String>> {
     let written = written.trim();
     if written.is_empty() {
         return None;
@@ -24,7 +24,7 @@ pub fn sum_of(at: &Anchor, written: &str) -> Option<Result<Vec<Term>, String>> {
 }
 
 /// How an edit names a token itself: by its word if that means the same, else by its id.
-pub fn own_source(words: &Words, token: &Token, at: &Anchor) -> Source {
+pub fn own_source(words: &PromptTokenizer, token: &Token, at: &TokenSelector) -> Source {
     if let Some((concept, _)) = &token.vector {
         return Source::Word(concept.token.clone());
     }
@@ -60,7 +60,7 @@ pub fn take_off(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
 }
 
 /// What is to be known of a source before it is used, and whether it cannot be.
-pub fn note_of(words: &Words, source: &Source) -> Option<(String, bool)> {
+pub fn note_of(words: &PromptTokenizer, source: &Source) -> Option<(String, bool)> {
     match source {
         Source::Id(id) => match words.piece(*id) {
             None => Some((format!("There is no token of the id {id} here"), true)),
@@ -112,8 +112,8 @@ mod tests {
         assert!(said.is_some_and(|said| said.is_err_and(|text| text.starts_with("\"puppy=king - man +\""))));
     }
 
-    fn puppy() -> Anchor {
-        Anchor { letters: "puppy".into(), ..Anchor::default() }
+    fn puppy() -> TokenSelector {
+        TokenSelector { letters: "puppy".into(), ..TokenSelector::default() }
     }
 
     #[test]

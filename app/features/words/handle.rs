@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use engine::prompt::{Anchor, Token, Tokenized, Words, token_selection};
+use engine::prompt::{PromptTokenizer, Token, TokenSelector, Tokenized, token_selection};
 use engine::recipe::Recipe;
-use engine::session::Seen;
+use engine::session::InspectResult;
 
 use crate::features::command::{Effect, WordsWish};
 use crate::features::errors::Place;
@@ -77,7 +77,7 @@ impl AppState {
         let Recipe { prompt, text, steps, .. } = &self.recipe;
         // Read at most once, however many words are missing.
         let whole = OnceCell::new();
-        let is_read_later = |words: &Words, at: &Anchor| {
+        let is_read_later = |words: &PromptTokenizer, at: &TokenSelector| {
             // Only a bracket can put a word off to a later step, as in `[a:b:0.5]`.
             let read = || words.read(prompt, text, *steps as usize);
             prompt.contains('[')
@@ -86,7 +86,7 @@ impl AppState {
                     .texts()
                     .any(|text| token_selection::find(prompt, text, at).is_some())
         };
-        let standing = |at: &Anchor| match (self.stand_of(at), &self.words) {
+        let standing = |at: &TokenSelector| match (self.stand_of(at), &self.words) {
             (Some(stand), _) => Standing::At(stand),
             (None, Some(words)) if !is_read_later(words, at) => Standing::Gone,
             (None, _) => Standing::Later,
@@ -95,7 +95,7 @@ impl AppState {
     }
 
     /// Where a token stands in what is read of the prompt.
-    pub fn stand_of(&self, at: &Anchor) -> Option<Stand> {
+    pub fn stand_of(&self, at: &TokenSelector) -> Option<Stand> {
         let read = self.prompt.as_ref()?;
         let mut parts = read.parts.iter().enumerate();
         parts.find_map(|(part, (_, text))| {
@@ -109,7 +109,7 @@ impl AppState {
     }
 
     /// What the token at a place is called.
-    pub fn anchor_at(&self, stand: Stand) -> Option<Anchor> {
+    pub fn anchor_at(&self, stand: Stand) -> Option<TokenSelector> {
         token_selection::anchor_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
     }
 
@@ -122,7 +122,7 @@ impl AppState {
             WordsWish::Choose(anchor) => self.words_desk.chosen = anchor,
             WordsWish::LetGo => self.words_desk.let_go(),
             WordsWish::Save { edits, token } => {
-                self.problems.clear(Place::Words);
+                self.problems.clear(Place::PromptTokenizer);
                 self.words_desk.saving = Some(Saving { edits, token });
             }
             WordsWish::Undo => self.step_back(false),
@@ -136,13 +136,13 @@ impl AppState {
     }
 
     /// The vectors of the concept that is to be saved have come.
-    pub(super) fn receive_edited(&mut self, seen: Result<Seen, String>) -> Vec<Effect> {
+    pub(super) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some(Saving { token, .. }) = self.words_desk.saving.take() else { return Vec::new() };
         match seen {
-            Ok(Seen::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
+            Ok(InspectResult::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
             Ok(_) => Vec::new(),
             Err(text) => {
-                self.problems.set(Place::Words, text);
+                self.problems.set(Place::PromptTokenizer, text);
                 Vec::new()
             }
         }

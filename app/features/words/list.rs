@@ -36,7 +36,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
                     forgotten = Some(index);
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    let name = beginning(&edit.to_string(), MOST_LETTERS);
+                    let name = beginning(&edit.to_string(), MAX_LETTERS);
                     if link_ui(ui, &name, theme::mono(), tokens.violet, false).clicked() {
                         commands.push(Command::Words(WordsWish::Choose(Some(edit.at.clone()))));
                     }
@@ -57,7 +57,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
 }
 
 /// Letters of an edit that are shown.
-const MOST_LETTERS: usize = 32;
+const MAX_LETTERS: usize = 32;
 
 fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {

@@ -1,7 +1,7 @@
 //! Further prompts, mixed into the main one after the text encoder.
 
 use egui::{Align, Frame, Layout, Margin, RichText, TextEdit, Ui};
-use engine::prompt::{Mix, MixWay, Mixed};
+use engine::prompt::{Mix, MixMethod, Mixed};
 use engine::recipe::Recipe;
 
 use super::panel::heading_ui;
@@ -38,21 +38,20 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     if let Some(index) = dropped {
         mix.with.remove(index);
         if mix.with.is_empty() {
-            mix.way = MixWay::default();
+            mix.way = MixMethod::default();
         }
     }
     if !mix.with.is_empty() {
-        let ways = MixWay::ALL.map(|way| way.label().to_owned());
-        let chosen = MixWay::ALL.iter().position(|&way| way == mix.way).unwrap_or_default();
-        let hint = |index: usize| MixWay::ALL[index].hint().to_owned();
+        let ways = MixMethod::ALL.map(|way| way.label().to_owned());
+        let chosen = MixMethod::ALL.iter().position(|&way| way == mix.way).unwrap_or_default();
+        let hint = |index: usize| MixMethod::ALL[index].hint().to_owned();
         if let Some(index) = segmented_ui(ui, "Mix", &ways, chosen, hint) {
-            mix.way = MixWay::ALL[index];
+            mix.way = MixMethod::ALL[index];
         }
         ui.add_space(theme::GAP_S);
     }
     ui.horizontal(|ui| {
-        if mix.with.len() < Mix::MOST && text_button_ui(ui, Some(Icon::Plus), "Add a prompt", None).clicked()
-        {
+        if mix.with.len() < Mix::MAX && text_button_ui(ui, Some(Icon::Plus), "Add a prompt", None).clicked() {
             // What the main prompt has is shared with the new one.
             let weight = (50.0 * mix.main_weight()).round() / 100.0;
             mix.with.push(Mixed { prompt: String::new(), weight: weight.max(0.0) });

@@ -10,14 +10,14 @@ pub(crate) mod replacement;
 pub(crate) mod save;
 pub(crate) mod stages;
 
-use engine::prompt::{Anchor, EmbeddingEdit, Mix, TokenPlace, token_selection};
+use engine::prompt::{EmbeddingEdit, Mix, TokenPlace, TokenSelector, token_selection};
 use engine::recipe::Recipe;
 
 /// The tab as it stands.
 #[derive(Clone, Debug, Default)]
 pub struct WordsDesk {
     /// The token that is looked at.
-    pub chosen: Option<Anchor>,
+    pub chosen: Option<TokenSelector>,
     /// Where the edits of the recipe stand, in their order.
     pub standings: Vec<Standing>,
     /// Edits that are to become a concept, until the engine has told what they are.
@@ -64,13 +64,13 @@ struct Surgery {
 /// The one thing that a change was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Touched {
-    Edit(Anchor),
+    Edit(TokenSelector),
     Mix(usize),
     More,
 }
 
 /// So many steps back are kept.
-const MOST_STEPS: usize = 100;
+const MAX_STEPS: usize = 100;
 
 impl Surgery {
     fn of(recipe: &Recipe) -> Self {
@@ -100,7 +100,7 @@ impl WordsDesk {
         let touched = touched(&was, &is);
         if touched == Touched::More || self.at_hand.as_ref() != Some(&touched) {
             self.done.push(was);
-            let spare = self.done.len().saturating_sub(MOST_STEPS);
+            let spare = self.done.len().saturating_sub(MAX_STEPS);
             self.done.drain(..spare);
         }
         self.undone.clear();
@@ -143,8 +143,9 @@ impl WordsDesk {
     /// Keeps what is remembered at its words, after the prompt was changed.
     pub(crate) fn follow(&mut self, before: &str, after: &str) {
         let kept = self.done.iter_mut().chain(&mut self.undone).flat_map(|step| &mut step.edits);
-        let anchors: Vec<&mut Anchor> = kept.map(|edit| &mut edit.at).chain(&mut self.chosen).collect();
-        let mut moved: Vec<(Anchor, EmbeddingEdit)> = Vec::new();
+        let anchors: Vec<&mut TokenSelector> =
+            kept.map(|edit| &mut edit.at).chain(&mut self.chosen).collect();
+        let mut moved: Vec<(TokenSelector, EmbeddingEdit)> = Vec::new();
         for anchor in &anchors {
             if !moved.iter().any(|(old, _)| old == *anchor) {
                 moved.push(((*anchor).clone(), EmbeddingEdit::of((*anchor).clone())));

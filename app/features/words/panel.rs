@@ -1,7 +1,7 @@
 //! The text bench: how the prompt is read, what single words become, and what is mixed in.
 
 use egui::{Align, Key, Layout, RichText, ScrollArea, Ui, vec2};
-use engine::prompt::{LongPrompt, TextOptions, Weights};
+use engine::prompt::{PromptOverflow, PromptWeights, TextOptions};
 use engine::recipe::Recipe;
 
 use super::edit::word_ui;
@@ -64,26 +64,26 @@ pub(super) fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
 fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
     heading_ui(ui, "How prompts are read", "");
     ui.add_space(theme::GAP_S);
-    let weights = Weights::ALL.map(|weights| weights.label().to_owned());
-    let chosen = Weights::ALL.iter().position(|&weights| weights == text.weights).unwrap_or_default();
+    let weights = PromptWeights::ALL.map(|weights| weights.label().to_owned());
+    let chosen = PromptWeights::ALL.iter().position(|&weights| weights == text.weights).unwrap_or_default();
     option_ui(ui, "Weights", |ui| {
-        let hint = |index: usize| Weights::ALL[index].hint().to_owned();
+        let hint = |index: usize| PromptWeights::ALL[index].hint().to_owned();
         if let Some(index) = segmented_ui(ui, "Weights", &weights, chosen, hint) {
-            text.weights = Weights::ALL[index];
+            text.weights = PromptWeights::ALL[index];
         }
     });
-    let long = LongPrompt::ALL.map(|long| long.label().to_owned());
-    let chosen = LongPrompt::ALL.iter().position(|&long| long == text.long).unwrap_or_default();
+    let long = PromptOverflow::ALL.map(|long| long.label().to_owned());
+    let chosen = PromptOverflow::ALL.iter().position(|&long| long == text.long).unwrap_or_default();
     option_ui(ui, "Long ones", |ui| {
-        let hint = |index: usize| LongPrompt::ALL[index].hint().to_owned();
+        let hint = |index: usize| PromptOverflow::ALL[index].hint().to_owned();
         if let Some(index) = segmented_ui(ui, "Long prompts", &long, chosen, hint) {
-            text.long = LongPrompt::ALL[index];
+            text.long = PromptOverflow::ALL[index];
         }
     });
     option_ui(ui, "Clip skip", |ui| {
         let number = Number {
             name: "Clip skip",
-            limits: 1.0..=f64::from(MOST_SKIPPED),
+            limits: 1.0..=f64::from(MAX_SKIPPED),
             decimals: 0,
             step: 1.0,
             look: NumberLook { size: vec2(52.0, theme::TOOL_SIDE), ..NumberLook::default() },
@@ -97,7 +97,7 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
 }
 
 /// Layers of the text encoder of Stable Diffusion 1; a model's card does not tell its own.
-const MOST_SKIPPED: u32 = 12;
+const MAX_SKIPPED: u32 = 12;
 
 fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {

@@ -1,7 +1,7 @@
 //! The words that take the place of one: a weighted sum, and the field that adds to it.
 
 use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
-use engine::prompt::{EmbeddingEdit, Source, Term, Words};
+use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term};
 
 use crate::features::words::edit_terms::{blend_in, note_of, sum_of, take_off};
 use crate::ui::format::beginning;
@@ -12,7 +12,7 @@ use crate::ui::widgets::{
 };
 
 /// The weighted sum that takes the token's place.
-pub fn becomes_ui(ui: &mut Ui, words: &Words, edit: &mut EmbeddingEdit, own: Source) {
+pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit, own: Source) {
     let tokens = Tokens::of(ui);
     if !edit.becomes.is_empty() {
         label_ui(ui, "Becomes");
@@ -38,15 +38,15 @@ pub fn becomes_ui(ui: &mut Ui, words: &Words, edit: &mut EmbeddingEdit, own: Sou
         Way::Blend => blend_in(&mut edit.becomes, own, terms),
         Way::Subtract => take_off(&mut edit.becomes, own, terms),
     }
-    edit.becomes.truncate(EmbeddingEdit::MOST);
+    edit.becomes.truncate(EmbeddingEdit::MAX);
 }
 
 /// A word with its weight. True when it is taken out.
 fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
-    const LONGEST: usize = 14;
+    const MAX: usize = 14;
     let name = term.of.to_string();
     let row = SliderRow {
-        name: &beginning(&name, LONGEST),
+        name: &beginning(&name, MAX),
         sentence: "How much of this word is in it. Below 0 it is taken away.",
         track: -1.0..=1.0,
         limits: f64::from(*EmbeddingEdit::WEIGHT.start())..=f64::from(*EmbeddingEdit::WEIGHT.end()),

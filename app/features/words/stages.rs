@@ -2,7 +2,7 @@
 
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Label, Mesh, Rect, Role, Sense, Shape, TextWrapMode, Ui, WidgetInfo, pos2, vec2};
-use engine::inspect::token::{Near, Stage, WordStages};
+use engine::inspect::token::{EncoderStage, Neighbour, TokenTrace};
 
 use super::panel::heading_ui;
 use crate::features::prompt::chip::face;
@@ -17,7 +17,7 @@ const BARS: f32 = 34.0;
 
 pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: Stand) {
     let tokens = Tokens::of(ui);
-    match state.word_stages(stand) {
+    match state.token_trace(stand) {
         Some(Ok(stages)) => {
             for stage in &stages.stages {
                 stage_ui(ui, stage);
@@ -35,7 +35,7 @@ pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: Stand) {
     }
 }
 
-fn stage_ui(ui: &mut Ui, stage: &Stage) {
+fn stage_ui(ui: &mut Ui, stage: &EncoderStage) {
     heading_ui(ui, stage.name, &format!("norm {:.3}", stage.norm));
     strip_ui(ui, stage);
     ui.scope(|ui| {
@@ -46,7 +46,7 @@ fn stage_ui(ui: &mut Ui, stage: &Stage) {
 }
 
 /// Each word with its cosine, in one label, so that no line ends between them.
-fn nearest_ui(ui: &mut Ui, nearest: &[Near]) {
+fn nearest_ui(ui: &mut Ui, nearest: &[Neighbour]) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing = vec2(8.0, 1.0);
     for near in nearest {
@@ -61,7 +61,7 @@ fn nearest_ui(ui: &mut Ui, nearest: &[Near]) {
 }
 
 /// The numbers of a vector side by side: what is below 0 is dark, what is above it bright.
-fn strip_ui(ui: &mut Ui, stage: &Stage) {
+fn strip_ui(ui: &mut Ui, stage: &EncoderStage) {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), STRIP), Sense::hover());
     let (low, high) = stage
         .vector
@@ -86,7 +86,7 @@ fn strip_ui(ui: &mut Ui, stage: &Stage) {
 }
 
 /// How far the outputs moved, position by position: only later ones do.
-fn differences_ui(ui: &mut Ui, stages: &WordStages, chosen: usize) {
+fn differences_ui(ui: &mut Ui, stages: &TokenTrace, chosen: usize) {
     let most = stages.differences.iter().copied().fold(0.0, f32::max);
     if most <= 0.0 {
         return;

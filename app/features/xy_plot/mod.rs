@@ -6,16 +6,16 @@ pub(crate) mod panel;
 use std::sync::Arc;
 
 use engine::concepts::ConceptRef;
-use engine::images::{Grid, Pane, Pixels, Provenance, Reel};
-use engine::pipeline::animation_export::Cut;
+use engine::images::{Animation, Grid, Panel, Pixels, Provenance};
+use engine::pipeline::animation_export::AnimationOptions;
 use engine::recipe::Recipe;
-use engine::recipe::xy_plot::{Cell, Sheet, Vary};
+use engine::recipe::xy_plot::{Axis, PlotCell, XyPlot};
 use engine::session::{Job, JobId};
 
 /// What is to differ along a side, as it was chosen and typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Side {
-    /// One of [`Vary::NAMES`].
+    /// One of [`Axis::NAMES`].
     pub name: &'static str,
     /// Separated by commas.
     pub values: String,
@@ -33,8 +33,8 @@ pub struct SheetDesk {
 /// A sheet and its pictures, as far as they came.
 #[derive(Clone)]
 pub struct Made {
-    pub sheet: Sheet,
-    pub cells: Vec<Cell>,
+    pub sheet: XyPlot,
+    pub cells: Vec<PlotCell>,
     /// Of the cell that is being made.
     pub job: Job,
     /// Of the cells before it.
@@ -91,12 +91,12 @@ impl Default for SheetDesk {
 
 impl SheetDesk {
     /// What is asked for, over a recipe, or why it cannot be made.
-    pub fn sheet(&self, recipe: &Recipe) -> Result<Sheet, String> {
-        let read = |side: &Side| side.written().parse::<Vary>().map_err(|error| error.to_string());
+    pub fn sheet(&self, recipe: &Recipe) -> Result<XyPlot, String> {
+        let read = |side: &Side| side.written().parse::<Axis>().map_err(|error| error.to_string());
         let sides = std::iter::once(&self.across).chain(&self.down).map(read).collect::<Result<_, _>>()?;
         // Each cell is a picture of its own, made from the start.
         let recipe = Recipe { batch: 1, branch: None, ..recipe.clone() };
-        Sheet::new(recipe, sides).map_err(|error| error.to_string())
+        XyPlot::new(recipe, sides).map_err(|error| error.to_string())
     }
 
     /// The sheet that is being made.
@@ -115,8 +115,8 @@ impl SheetDesk {
 }
 
 impl Made {
-    pub fn new(sheet: Sheet, job: Job) -> Self {
-        let cells: Vec<Cell> = sheet.cells().collect();
+    pub fn new(sheet: XyPlot, job: Job) -> Self {
+        let cells: Vec<PlotCell> = sheet.cells().collect();
         let (columns, rows) = (sheet.columns(), sheet.rows());
         let size = size_on_canvas((sheet.recipe.width, sheet.recipe.height), columns.len(), rows.len());
         let grid = Grid::new(&columns, &rows, size);
@@ -126,7 +126,7 @@ impl Made {
     }
 
     /// The cell that is being made.
-    pub fn at_hand(&self) -> Option<&Cell> {
+    pub fn at_hand(&self) -> Option<&PlotCell> {
         self.cells.get(self.pictures.len())
     }
 
@@ -163,12 +163,17 @@ impl Made {
 }
 
 /// The pictures of a sheet one after the other, row by row, as a film.
-pub fn strip(sheet: &Sheet, pictures: &[Arc<Pixels>], cut: &Cut, provenance: Provenance) -> Reel {
+pub fn strip(
+    sheet: &XyPlot,
+    pictures: &[Arc<Pixels>],
+    cut: &AnimationOptions,
+    provenance: Provenance,
+) -> Animation {
     let shots = sheet.cells().zip(pictures).map(|(cell, picture)| {
         let caption = cut.has_captions.then(|| [sheet.label(&cell), String::new()]);
-        vec![Pane { picture: Arc::clone(picture), caption }]
+        vec![Panel { picture: Arc::clone(picture), caption }]
     });
-    Reel {
+    Animation {
         shots: shots.collect(),
         size: (sheet.recipe.width, sheet.recipe.height),
         fps: cut.fps,

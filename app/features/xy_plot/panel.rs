@@ -1,7 +1,7 @@
 //! A comparison sheet: what differs across and down, and how far it is.
 
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
-use engine::recipe::xy_plot::Vary;
+use engine::recipe::xy_plot::Axis;
 
 use crate::features::command::{Command, SheetWish};
 use crate::features::export::panel::export_sheet_ui;
@@ -51,10 +51,10 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&Side>, wishes: &mu
         {
             wishes.push(SheetWish::Down(None));
         }
-        for name in Vary::NAMES {
+        for name in Axis::NAMES {
             let chosen = side.is_some_and(|side| side.name == name);
             if menu_item_ui(ui, SelectItem { label: label_of(name), hint: "", chosen }) {
-                wishes.push(SheetWish::Vary { down, name });
+                wishes.push(SheetWish::Axis { down, name });
             }
         }
     });

@@ -16,10 +16,10 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::tensor_bytes::TensorBytes;
 use crate::checkpoint::OpenError;
-use crate::checkpoint::dtype::TensorKind;
+use crate::checkpoint::dtype::TensorDtype;
 
 /// No known model has a header of a tenth of this.
-pub const LARGEST_HEADER: u64 = 16 << 20;
+pub const MAX_HEADER: u64 = 16 << 20;
 
 /// A safetensors file whose header has been read and checked.
 pub struct SafetensorsFile {
@@ -73,7 +73,7 @@ impl SafetensorsFile {
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
-    pub fn kind(&self, name: &str) -> Option<TensorKind> {
+    pub fn kind(&self, name: &str) -> Option<TensorDtype> {
         self.entries.get(name).and_then(Entry::kind)
     }
 
@@ -83,7 +83,7 @@ impl SafetensorsFile {
     }
 
     /// A tensor's bytes, and what its numbers are, if they can be weights.
-    pub fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorKind), OpenError> {
+    pub fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorDtype), OpenError> {
         let owned = || self.path.clone();
         let entry = self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), owned()))?;
         let kind = entry.kind().ok_or_else(|| {
@@ -103,11 +103,11 @@ impl SafetensorsFile {
 }
 
 impl Entry {
-    fn kind(&self) -> Option<TensorKind> {
+    fn kind(&self) -> Option<TensorDtype> {
         match self.dtype.as_str() {
-            "F16" => Some(TensorKind::F16),
-            "BF16" => Some(TensorKind::BF16),
-            "F32" => Some(TensorKind::F32),
+            "F16" => Some(TensorDtype::F16),
+            "BF16" => Some(TensorDtype::BF16),
+            "F32" => Some(TensorDtype::F32),
             _ => None,
         }
     }
@@ -138,7 +138,7 @@ fn read_header(
     let mut len = [0; 8];
     file.read_exact(&mut len).map_err(unreadable)?;
     let len = u64::from_le_bytes(len);
-    if len > LARGEST_HEADER || len > file_len - 8 {
+    if len > MAX_HEADER || len > file_len - 8 {
         return Err(damaged(format!("its header claims {len} bytes")));
     }
     let mut json = vec![0; len as usize];

@@ -6,7 +6,7 @@
 
 use super::{Sampled, add_noise, ancestral_step, derivative, difference, predict};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
-use crate::error::Halt;
+use crate::error::EngineError;
 
 /// DPM-Solver-fast: even steps of t, of order 3 as long as the calls suffice; together they ask the model as
 /// often as the schedule has steps.
@@ -25,8 +25,8 @@ pub(super) fn dpm_fast(
         let (down, up) = ancestral_step_to(sigma, next, least, eta);
         let step = SolverStep::new(&x, &denoised, sigma, down);
         let stepped = match order {
-            1 => step.straight(step.next),
-            2 => step.of_order_2(model, 0.5)?,
+            1 => step.first_order(step.next),
+            2 => step.dpm_solver_2(model, 0.5)?,
             _ => step.of_orders_2_and_3(model)?.1,
         };
         x = add_noise(stepped, up, noise);
@@ -80,9 +80,9 @@ pub(super) fn dpm_adaptive(
         let denoised = predict(model, &x, index, sigma, observe)?;
         loop {
             tries += 1;
-            if tries > MOST_TRIES {
+            if tries > MAX_TRIES {
                 let text = "DPM adaptive found no step that is short enough. Choose another sampler";
-                return Err(Halt::Failed(text.into()));
+                return Err(EngineError::Failed(text.into()));
             }
             let t_next = t_end.min(t + control.h);
             let (down, up) = ancestral_step_to(sigma, (-t_next).exp() as f32, least, eta);
@@ -99,7 +99,7 @@ pub(super) fn dpm_adaptive(
 }
 
 /// A hundred times what a picture takes.
-const MOST_TRIES: usize = 2000;
+const MAX_TRIES: usize = 2000;
 
 /// Root mean square of the difference, in units of what is tolerated.
 fn error(low: &Latents, high: &Latents, low_last: &Latents) -> f64 {
@@ -146,14 +146,14 @@ impl<'a> SolverStep<'a> {
     }
 
     /// Equation 3.7: as if the noise predicted did not change.
-    fn straight(&self, to: f64) -> Latents {
+    fn first_order(&self, to: f64) -> Latents {
         self.x.clone().add_scaled((to - self.sigma) as f32, &self.eps)
     }
 
     /// As if it changed evenly in t, by `change` up to a part of the way.
-    fn bent(&self, to: f64, change: &Latents, part: f64) -> Latents {
+    fn third_order_correction(&self, to: f64, change: &Latents, part: f64) -> Latents {
         let h = (self.sigma / to).ln();
-        self.straight(to).add_scaled((-to * (h.exp_m1() / h - 1.0) / part) as f32, change)
+        self.first_order(to).add_scaled((-to * (h.exp_m1() / h - 1.0) / part) as f32, change)
     }
 
     /// How the noise predicted has changed at `x`, a part of the step further on.
@@ -164,23 +164,24 @@ impl<'a> SolverStep<'a> {
     }
 
     /// Algorithm 4 of Lu et al. (2022a), by a prediction at a part of the step.
-    fn of_order_2(&self, model: &mut dyn Denoiser, part: f64) -> Sampled {
+    fn dpm_solver_2(&self, model: &mut dyn Denoiser, part: f64) -> Sampled {
         let sigma = self.at(part);
-        let change = self.change(model, &self.straight(sigma), sigma)?;
-        Ok(self.half_bent(&change, part))
+        let change = self.change(model, &self.first_order(sigma), sigma)?;
+        Ok(self.second_order_correction(&change, part))
     }
 
-    fn half_bent(&self, change: &Latents, part: f64) -> Latents {
-        self.straight(self.next).add_scaled(((self.next - self.sigma) / (2.0 * part)) as f32, change)
+    fn second_order_correction(&self, change: &Latents, part: f64) -> Latents {
+        self.first_order(self.next).add_scaled(((self.next - self.sigma) / (2.0 * part)) as f32, change)
     }
 
     /// Algorithm 5, by predictions at the thirds; the first of them makes a step of order 2 as well.
-    fn of_orders_2_and_3(&self, model: &mut dyn Denoiser) -> Result<(Latents, Latents), Halt> {
+    fn of_orders_2_and_3(&self, model: &mut dyn Denoiser) -> Result<(Latents, Latents), EngineError> {
         let [third, two_thirds] = [1.0 / 3.0, 2.0 / 3.0].map(|part| self.at(part));
-        let change = self.change(model, &self.straight(third), third)?;
-        let low = self.half_bent(&change, 1.0 / 3.0);
-        let change = self.change(model, &self.bent(two_thirds, &change, 0.5), two_thirds)?;
-        Ok((low, self.bent(self.next, &change, 2.0 / 3.0)))
+        let change = self.change(model, &self.first_order(third), third)?;
+        let low = self.second_order_correction(&change, 1.0 / 3.0);
+        let change =
+            self.change(model, &self.third_order_correction(two_thirds, &change, 0.5), two_thirds)?;
+        Ok((low, self.third_order_correction(self.next, &change, 2.0 / 3.0)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! First-order samplers: one prediction a step, followed in a straight line.
 
-use super::{Sampled, add_noise, ancestral_step, carry_on, derivative, predict, steps};
+use super::{Sampled, add_noise, ancestral_step, derivative, interpolate_to_denoised, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// Algorithm 2 of Karras et al. (2022) with Euler steps and without churn.
@@ -51,7 +51,7 @@ pub(super) fn ddim(
     for (index, sigma, next) in steps(sigmas) {
         let denoised = predict(model, &x, index, sigma, observe)?;
         let (kept, fresh) = ancestral_step(sigma, next, eta);
-        x = add_noise(carry_on(x, &denoised, kept / sigma), fresh, noise);
+        x = add_noise(interpolate_to_denoised(x, &denoised, kept / sigma), fresh, noise);
     }
     Ok(x)
 }

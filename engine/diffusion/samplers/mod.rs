@@ -19,7 +19,7 @@ mod second_order;
 use std::ops::ControlFlow;
 
 use super::{Denoiser, Latents, Noise, Observer, Step};
-use crate::error::Halt;
+use crate::error::EngineError;
 use dpm_solver::{dpm_adaptive, dpm_fast};
 use euler::{ddim, euler, euler_ancestral, lcm};
 use multistep::{dpmpp_2m, lms, plms, unipc};
@@ -30,7 +30,7 @@ use sde::{dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde};
 use second_order::{dpm2, dpm2_ancestral, dpmpp_2s_ancestral, heun};
 
 /// Latents at the last sigma, or why it was not reached.
-type Sampled = Result<Latents, Halt>;
+type Sampled = Result<Latents, EngineError>;
 
 /// Walks `x` down `sigmas` with the named sampler.
 ///
@@ -39,7 +39,7 @@ type Sampled = Result<Latents, Halt>;
 /// first from them and how many there are, and `x` holds one picture.
 ///
 /// # Errors
-/// [`Halt::Stopped`] if the observer breaks, and whatever the model halts with.
+/// [`EngineError::Stopped`] if the observer breaks, and whatever the model halts with.
 ///
 /// # Panics
 /// If the sigmas do not fall, or fall below 0.
@@ -97,7 +97,7 @@ fn predict(
     let denoised = model.denoise(x, sigma)?;
     match observe(Step { index, sigma, x, denoised: &denoised }) {
         ControlFlow::Continue(()) => Ok(denoised),
-        ControlFlow::Break(()) => Err(Halt::Stopped),
+        ControlFlow::Break(()) => Err(EngineError::Stopped),
     }
 }
 
@@ -131,7 +131,7 @@ fn add_noise(x: Latents, sigma_up: f32, noise: &mut dyn Noise) -> Latents {
 
 /// Where x goes if the prediction stays as it is while sigma falls to `part` of itself: the exact
 /// solution of the differential equation for a constant `denoised`.
-fn carry_on(x: Latents, denoised: &Latents, part: f32) -> Latents {
+fn interpolate_to_denoised(x: Latents, denoised: &Latents, part: f32) -> Latents {
     x.scale(part).add_scaled(1.0 - part, denoised)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Sampled, carry_on, derivative, difference, phi, predict, steps};
+use super::{Sampled, derivative, difference, interpolate_to_denoised, phi, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Observer};
 
 /// Linear multistep (Adams and Bashforth) of an order of 1 to 4: a polynomial through the latest
@@ -132,7 +132,7 @@ pub(super) fn unipc(
         if let Some(Taken { x: start, denoised: denoised_last, h, change: change_last }) = last {
             let (phi_1, phi_2, phi_3) = phi(h);
             let change_now = difference(&denoised, &denoised_last);
-            x = carry_on(start, &denoised_last, (-h).exp());
+            x = interpolate_to_denoised(start, &denoised_last, (-h).exp());
             x = if let Some((change_last, h_last)) = change_last {
                 let r = h_last / h;
                 let weight = (phi_2 + 2.0 * phi_3) / (1.0 + r);
@@ -147,7 +147,7 @@ pub(super) fn unipc(
         }
         let h = (sigma / next).ln();
         let start = x.clone();
-        x = carry_on(x, &denoised, next / sigma);
+        x = interpolate_to_denoised(x, &denoised, next / sigma);
         if let Some((change, h_last)) = &change {
             x = x.add_scaled((1.0 - next / sigma) * h / (2.0 * h_last), change);
         }

@@ -236,13 +236,13 @@ impl Sampler {
 
     /// Whether it finds its noise levels on the way, from the picture itself: a schedule gives it the first
     /// one and the number of steps alone, and each picture needs a run of its own.
-    pub fn finds_its_sigmas(self) -> bool {
+    pub fn is_adaptive(self) -> bool {
         matches!(self, Self::DpmAdaptive | Self::Sgd | Self::Adam | Self::AdamW)
     }
 
     /// The noise levels that its steps visit, given those of a schedule: other ones only for
     /// [`Sampler::DpmFast`]. One that [finds its own](Sampler::finds_its_sigmas) does so later.
-    pub fn visits(self, sigmas: &[f32]) -> Vec<f32> {
+    pub fn visited_sigmas(self, sigmas: &[f32]) -> Vec<f32> {
         match self {
             Self::DpmFast => dpm_fast_sigmas(sigmas),
             _ => sigmas.to_vec(),

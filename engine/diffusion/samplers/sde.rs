@@ -7,7 +7,7 @@
 //! Lu et al. (2022b), "DPM-Solver++: Fast Solver for Guided Sampling", section 6 and appendix; as
 //! `lambda = -ln sigma`, a step of `h` in lambda multiplies sigma by `exp(-h)`.
 
-use super::{Sampled, add_noise, ancestral_step, carry_on, difference, phi, predict, steps};
+use super::{Sampled, add_noise, ancestral_step, difference, interpolate_to_denoised, phi, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// DPM-Solver++ (stochastic), as k-diffusion has it: to the middle of the step in lambda
@@ -27,11 +27,11 @@ pub(super) fn dpmpp_sde(
         }
         let middle = (sigma * next).sqrt();
         let (down, up) = ancestral_step(sigma, middle, eta);
-        let x_2 = add_noise(carry_on(x.clone(), &denoised, down / sigma), up, noise);
+        let x_2 = add_noise(interpolate_to_denoised(x.clone(), &denoised, down / sigma), up, noise);
         let denoised_2 = model.denoise(&x_2, middle)?;
 
         let (down, up) = ancestral_step(sigma, next, eta);
-        x = add_noise(carry_on(x, &denoised_2, down / sigma), up, noise);
+        x = add_noise(interpolate_to_denoised(x, &denoised_2, down / sigma), up, noise);
     }
     Ok(x)
 }

@@ -1,6 +1,6 @@
 //! Second-order samplers of a single step: a second prediction, made on the way, corrects the first.
 
-use super::{Sampled, add_noise, ancestral_step, carry_on, derivative, predict, steps};
+use super::{Sampled, add_noise, ancestral_step, derivative, interpolate_to_denoised, predict, steps};
 use crate::diffusion::{Denoiser, Latents, Noise, Observer};
 
 /// Algorithm 2 of Karras et al. (2022) without churn: an Euler step, made again with the mean of the
@@ -88,9 +88,9 @@ pub(super) fn dpmpp_2s_ancestral(
         }
         let (sigma_down, sigma_up) = ancestral_step(sigma, next, eta);
         let middle = (sigma * sigma_down).sqrt();
-        let x_2 = carry_on(x.clone(), &denoised, middle / sigma);
+        let x_2 = interpolate_to_denoised(x.clone(), &denoised, middle / sigma);
         let denoised_2 = model.denoise(&x_2, middle)?;
-        x = add_noise(carry_on(x, &denoised_2, sigma_down / sigma), sigma_up, noise);
+        x = add_noise(interpolate_to_denoised(x, &denoised_2, sigma_down / sigma), sigma_up, noise);
     }
     Ok(x)
 }

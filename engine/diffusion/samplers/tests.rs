@@ -89,7 +89,7 @@ fn every_sampler_finds_the_picture_or_by_fresh_noise_or_long_steps_another_of_it
         if sampler.is_stochastic() || sampler.own(SamplerOption::LearningRate).is_some() {
             assert!(largest_difference(&ours, &picture) > 0.1, "{sampler:?}");
             assert!(ours.data.iter().all(|value| (value - MEAN).abs() < 4.0 * STD));
-        } else if sampler.finds_its_sigmas() {
+        } else if sampler.is_adaptive() {
             // It is content with steps of its own, longer ones.
             assert!(largest_difference(&ours, &picture) < 0.1, "{sampler:?}");
         } else {
@@ -117,10 +117,10 @@ fn the_observer_sees_each_step_once_and_the_model_is_asked_as_often_as_promised(
         assert!(x.expect("nobody stops it").is_finite());
         let indices = seen.iter().map(|(index, _)| *index);
         assert!(indices.eq(0..seen.len()), "{sampler:?} takes one step after the other");
-        if !sampler.finds_its_sigmas() {
+        if !sampler.is_adaptive() {
             let visited: Vec<f32> = seen.iter().map(|(_, sigma)| *sigma).collect();
-            assert_eq!(visited, sampler.visits(&sigmas)[..visited.len()], "{sampler:?}");
-            assert_eq!(visited.len() + 1, sampler.visits(&sigmas).len(), "{sampler:?}");
+            assert_eq!(visited, sampler.visited_sigmas(&sigmas)[..visited.len()], "{sampler:?}");
+            assert_eq!(visited.len() + 1, sampler.visited_sigmas(&sigmas).len(), "{sampler:?}");
             assert_eq!(calls, sampler.model_calls(3), "{sampler:?}");
         }
     }
@@ -161,7 +161,7 @@ fn a_picture_of_a_batch_is_the_same_picture_alone() {
         let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
         sample(sampler, &OWN, &mut gaussian, x, &sigmas, &mut noise, keep_on).expect("nobody stops it")
     };
-    for sampler in Sampler::ALL.into_iter().filter(|sampler| !sampler.finds_its_sigmas()) {
+    for sampler in Sampler::ALL.into_iter().filter(|sampler| !sampler.is_adaptive()) {
         assert_eq!(run(sampler, 10, 3).picture(2), run(sampler, 12, 1).picture(0), "{sampler:?}");
     }
 }

@@ -15,7 +15,7 @@ pub use training::{BetaSchedule, NoiseSchedule};
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     #[default]
-    Lesson,
+    Linspace,
     Normal,
     Karras,
     Exponential,
@@ -28,7 +28,7 @@ pub enum Schedule {
 
 impl Schedule {
     pub const ALL: [Self; 9] = [
-        Self::Lesson,
+        Self::Linspace,
         Self::Normal,
         Self::Karras,
         Self::Exponential,
@@ -42,7 +42,7 @@ impl Schedule {
     /// Name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Lesson => "lesson",
+            Self::Linspace => "lesson",
             Self::Normal => "normal",
             Self::Karras => "karras",
             Self::Exponential => "exponential",
@@ -57,7 +57,7 @@ impl Schedule {
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Lesson => "Lesson",
+            Self::Linspace => "Lesson",
             Self::Normal => "Normal",
             Self::Karras => "Karras",
             Self::Exponential => "Exponential",
@@ -72,7 +72,7 @@ impl Schedule {
     /// One sentence for a tooltip.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Lesson => "Even timesteps over the training schedule, as in the fast.ai lesson",
+            Self::Linspace => "Even timesteps over the training schedule, as in the fast.ai lesson",
             Self::Normal => "Even timesteps, sigmas between them by their logarithms, as in k-diffusion",
             Self::Karras => "Spends its steps where the noise is low (Karras et al., 2022)",
             Self::Exponential => "Every step divides the noise by the same number",
@@ -109,7 +109,7 @@ impl Schedule {
         let rho = f64::from(rho.or(self.own_rho()).unwrap_or(1.0));
         let [min, max] = [noise.sigma_min(), noise.sigma_max()].map(f64::from);
         match self {
-            Self::Lesson => lesson(steps, noise),
+            Self::Linspace => lesson(steps, noise),
             Self::Normal => normal(steps, noise),
             Self::Karras => karras(steps, min, max, rho),
             Self::Exponential => polyexponential(steps, min, max, 1.0),
@@ -128,7 +128,7 @@ impl Schedule {
     /// of [`Schedule::sigmas`]; for all others it is their logarithms, as in k-diffusion's `sigma_to_t`.
     pub fn timestep(self, sigma: f32, noise: &NoiseSchedule) -> f32 {
         match self {
-            Self::Lesson => noise.timestep_of(sigma, f64::from),
+            Self::Linspace => noise.timestep_of(sigma, f64::from),
             _ => noise.timestep_of(sigma, |sigma| f64::from(sigma).ln()),
         }
     }
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn fifteen_steps_are_the_lessons() {
-        let (noise, lesson) = (stable_diffusion(), Schedule::Lesson);
+        let (noise, lesson) = (stable_diffusion(), Schedule::Linspace);
         let sigmas = [
             14.6146, 9.6826, 6.6780, 4.7746, 3.5221, 2.6666, 2.0606, 1.6156, 1.2768, 1.0097, 0.7913, 0.6056,
             0.4397, 0.2780, 0.0292, 0.0,

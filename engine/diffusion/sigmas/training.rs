@@ -117,7 +117,7 @@ impl NoiseSchedule {
 
     /// Whether the sigmas are finite, above 0 and rising, on which schedules and samplers rely.
     /// Betas that come from a file may make others.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_finite_and_nonzero(&self) -> bool {
         let sigmas = &self.training_sigmas;
         !sigmas.is_empty()
             && sigmas[0] > 0.0
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn training_sigmas_span_what_diffusers_says() {
         let noise = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
-        assert!(noise.is_sound());
+        assert!(noise.is_finite_and_nonzero());
         for (ours, theirs) in [(noise.sigma_min(), 0.029_167_533), (noise.sigma_max(), 14.614_647)] {
             assert!((ours - theirs).abs() <= 1e-6, "{ours} is not {theirs}");
         }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn zero_terminal_snr_is_where_diffusers_puts_it() {
         let noise = NoiseSchedule::with_zero_terminal_snr(BetaSchedule::ScaledLinear, 0.00085, 0.012, 1000);
-        assert!(noise.is_sound());
+        assert!(noise.is_finite_and_nonzero());
         let theirs = [
             (0, 0.029_167_535),
             (1, 0.042_066_958),
@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn betas_without_noise_are_unsound() {
-        assert!(!NoiseSchedule::linear(0.0, 0.0, 10).is_sound());
-        assert!(!NoiseSchedule::linear(0.1, 1.5, 10).is_sound());
-        assert!(!NoiseSchedule::linear(0.1, 0.2, 0).is_sound());
-        assert!(NoiseSchedule::linear(1e-4, 0.02, 1).is_sound());
+        assert!(!NoiseSchedule::linear(0.0, 0.0, 10).is_finite_and_nonzero());
+        assert!(!NoiseSchedule::linear(0.1, 1.5, 10).is_finite_and_nonzero());
+        assert!(!NoiseSchedule::linear(0.1, 0.2, 0).is_finite_and_nonzero());
+        assert!(NoiseSchedule::linear(1e-4, 0.02, 1).is_finite_and_nonzero());
     }
 }

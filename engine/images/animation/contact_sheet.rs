@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use super::frame_renderer::{Composer, lay};
-use super::{Reel, go_on};
+use super::frame_renderer::{FrameRenderer, lay};
+use super::{Animation, go_on};
 use crate::files::write_whole_folder;
 use crate::files::{IfExists, SaveError, write_whole};
 use crate::images::Pixels;
 use crate::images::grid::{GAP, cell_that_fits};
 use crate::images::png_chunks::{Texts, encode};
 
-const PAPER: [u8; 3] = [18, 18, 20];
+const SHEET_BACKGROUND: [u8; 3] = [18, 18, 20];
 
 /// `0001.png` and on, each shot once, which video editors and `ffmpeg -i %04d.png` take in.
 pub(super) fn write_sequence(
     path: &Path,
-    reel: &Reel,
-    composer: &Composer,
+    reel: &Animation,
+    composer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
     let texts = Texts::of(&reel.provenance, path)?;
@@ -33,8 +33,8 @@ pub(super) fn write_sequence(
 /// All shots in rows from the upper left, in a sheet that is about square.
 pub(super) fn write_contact_sheet(
     path: &Path,
-    reel: &Reel,
-    composer: &Composer,
+    reel: &Animation,
+    composer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
     let texts = Texts::of(&reel.provenance, path)?;
@@ -42,11 +42,11 @@ pub(super) fn write_contact_sheet(
     let rows = (reel.shots.len() as u32).div_ceil(columns);
     let (whole, fitting) = (composer.size().0, cell_that_fits(composer.size(), columns, rows).0);
     let smaller = |side: u32| (u64::from(side) * u64::from(fitting) / u64::from(whole)).max(1) as u32;
-    let composer = Composer::with_panes_of(reel, (smaller(reel.size.0), smaller(reel.size.1)));
+    let composer = FrameRenderer::with_panes_of(reel, (smaller(reel.size.0), smaller(reel.size.1)));
     let (width, height) = composer.size();
     let (across, down) = (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
     write_whole(path, IfExists::Replace, |out| {
-        let mut sheet = Pixels::new(across, down, PAPER.repeat(across as usize * down as usize));
+        let mut sheet = Pixels::new(across, down, SHEET_BACKGROUND.repeat(across as usize * down as usize));
         for (index, shot) in (0..).zip(&reel.shots) {
             go_on(progress, index as usize, reel.shots.len())?;
             let (column, row) = (index % columns, index / columns);

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::files::SaveError;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum FilmFormat {
+pub enum AnimationFormat {
     #[default]
     Gif,
     Apng,
@@ -14,7 +14,7 @@ pub enum FilmFormat {
     ContactSheet,
 }
 
-impl FilmFormat {
+impl AnimationFormat {
     pub const ALL: [Self; 5] = [Self::Gif, Self::Apng, Self::Mp4, Self::Sequence, Self::ContactSheet];
 
     pub const fn label(self) -> &'static str {

@@ -3,55 +3,56 @@
 use image::buffer::ConvertBuffer;
 use image::{RgbImage, imageops};
 
-use super::{Reel, Shot};
+use super::{Animation, AnimationFrame};
 use crate::images::Pixels;
 use crate::images::start_image::view;
-use crate::images::text_raster::Lettering;
+use crate::images::text_raster::TextRaster;
 
 /// Of the strip, as the edge of a film is.
-const STRIP: [u8; 3] = [18, 18, 20];
-const INK: [u8; 3] = [214, 214, 210];
+const CAPTION_BACKGROUND: [u8; 3] = [18, 18, 20];
+const CAPTION_COLOUR: [u8; 3] = [214, 214, 210];
 
 /// Lays out every frame of a reel alike.
-pub(super) struct Composer {
+pub(super) struct FrameRenderer {
     pane: (u32, u32),
     panes: u32,
-    strip: Option<Strip>,
+    strip: Option<CaptionStrip>,
 }
 
 /// Where captions stand.
-struct Strip {
-    lettering: Lettering,
+struct CaptionStrip {
+    lettering: TextRaster,
     margin: u32,
     /// The two texts of a caption fit on one line.
     on_one_line: bool,
 }
 
-impl Composer {
+impl FrameRenderer {
     /// # Panics
     /// If the reel has no shots.
-    pub fn new(reel: &Reel) -> Self {
+    pub fn new(reel: &Animation) -> Self {
         Self::with_panes_of(reel, reel.size)
     }
 
     /// The same, with panes of another size.
-    pub fn with_panes_of(reel: &Reel, pane: (u32, u32)) -> Self {
+    pub fn with_panes_of(reel: &Animation, pane: (u32, u32)) -> Self {
         let captions = reel.shots.iter().flatten().filter_map(|pane| pane.caption.as_ref());
-        Self { pane, panes: reel.shots[0].len() as u32, strip: Strip::holding(captions, pane.0) }
+        Self { pane, panes: reel.shots[0].len() as u32, strip: CaptionStrip::holding(captions, pane.0) }
     }
 
     /// Width and height of a frame.
     pub fn size(&self) -> (u32, u32) {
         let (width, height) = self.pane;
-        (width * self.panes, height + self.strip.as_ref().map_or(0, Strip::height))
+        (width * self.panes, height + self.strip.as_ref().map_or(0, CaptionStrip::height))
     }
 
     /// # Panics
     /// If the shot has other panes than the first one.
-    pub fn frame(&self, shot: &Shot) -> Pixels {
+    pub fn frame(&self, shot: &AnimationFrame) -> Pixels {
         assert_eq!(shot.len(), self.panes as usize, "panes of every shot");
         let (width, height) = self.size();
-        let mut frame = Pixels::new(width, height, STRIP.repeat(width as usize * height as usize));
+        let mut frame =
+            Pixels::new(width, height, CAPTION_BACKGROUND.repeat(width as usize * height as usize));
         for (left, pane) in (0..).step_by(self.pane.0 as usize).zip(shot) {
             lay(&mut frame, &at_size(&pane.picture, self.pane), (left, 0));
             if let (Some(strip), Some(caption)) = (&self.strip, &pane.caption) {
@@ -62,7 +63,7 @@ impl Composer {
     }
 }
 
-impl Strip {
+impl CaptionStrip {
     /// Large enough for every caption; `None` without any.
     fn holding<'a>(captions: impl Iterator<Item = &'a [String; 2]>, width: u32) -> Option<Self> {
         let letters = |text: &String| text.chars().count();
@@ -76,9 +77,9 @@ impl Strip {
             let size = (width as f32 / 36.0).clamp(11.0, 22.0);
             let margin = (size / 2.0) as u32;
             let room = width.saturating_sub(2 * margin);
-            let wished = Lettering::new(size);
+            let wished = TextRaster::new(size);
             let on_one_line = wished.letters_in(room) >= together;
-            let lettering = Lettering::fitting(alone.max(1), room.max(1), size);
+            let lettering = TextRaster::fitting(alone.max(1), room.max(1), size);
             Self { lettering, margin, on_one_line }
         })
     }
@@ -90,12 +91,12 @@ impl Strip {
 
     fn letter(&self, frame: &mut Pixels, [left, right]: &[String; 2], (x, y): (u32, u32), width: u32) {
         let (first, y) = (x + self.margin, y + self.margin / 2);
-        self.lettering.draw(frame, left, (first, y), INK);
+        self.lettering.draw(frame, left, (first, y), CAPTION_COLOUR);
         let at = match self.on_one_line {
             true => (x + width.saturating_sub(self.margin + self.lettering.width_of(right)), y),
             false => (first, y + self.lettering.line_height()),
         };
-        self.lettering.draw(frame, right, at, INK);
+        self.lettering.draw(frame, right, at, CAPTION_COLOUR);
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, RgbaImage};
 
-use super::frame_renderer::Composer;
-use super::{Playback, Reel, go_on};
+use super::frame_renderer::FrameRenderer;
+use super::{Animation, Playback, go_on};
 use crate::files::{IfExists, SaveError, write_whole};
 
 /// NeuQuant's own trade: it looks at every tenth pixel for a palette.
@@ -15,19 +15,19 @@ const SPEED: i32 = 10;
 
 pub(super) fn write(
     path: &Path,
-    reel: &Reel,
-    composer: &Composer,
+    reel: &Animation,
+    composer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let showings = reel.showings();
+    let frame_timings = reel.frame_timings();
     write_whole(path, IfExists::Replace, |out| {
         let mut film = GifEncoder::new_with_speed(out, SPEED);
         if reel.playback != Playback::Once {
             film.set_repeat(Repeat::Infinite).map_err(plain)?;
         }
         let mut shown = 0;
-        for (index, showing) in showings.iter().enumerate() {
-            go_on(progress, index, showings.len())?;
+        for (index, showing) in frame_timings.iter().enumerate() {
+            go_on(progress, index, frame_timings.len())?;
             let until = shown + showing.ticks;
             let delay = hundredths(until, reel.pace()) - hundredths(shown, reel.pace());
             shown = until;

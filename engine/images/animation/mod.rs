@@ -1,6 +1,6 @@
 //! Films: the steps of a run, one picture after another, in files that other programs play.
 //!
-//! A [`Reel`] holds what is to be seen. [`write_film`] writes it in one of the [`FilmFormat`]s, each in
+//! A [`Animation`] holds what is to be seen. [`write_animation`] writes it in one of the [`AnimationFormat`]s, each in
 //! a file of its own here; `composing` lays the panes of a step side by side and writes their captions
 //! into a strip of their own underneath, so that no picture is covered.
 
@@ -17,20 +17,20 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use format::FilmFormat;
+pub use format::AnimationFormat;
 pub use timing::{FPS, Playback};
 
 use super::Pixels;
 use super::metadata::Provenance;
 use crate::files::SaveError;
-use frame_renderer::Composer;
+use frame_renderer::FrameRenderer;
 pub(super) use frame_renderer::{at_size, lay};
 
 /// A film, ready to be written.
 #[derive(Clone, Debug)]
-pub struct Reel {
+pub struct Animation {
     /// In the order of the steps, each of as many panes. The last one is held for a while.
-    pub shots: Vec<Shot>,
+    pub shots: Vec<AnimationFrame>,
     /// Width and height of each pane. What is smaller is scaled up smoothly.
     pub size: (u32, u32),
     /// Shots a second, see [`FPS`].
@@ -41,10 +41,10 @@ pub struct Reel {
 }
 
 /// One moment of a film: panes side by side, from the left.
-pub type Shot = Vec<Pane>;
+pub type AnimationFrame = Vec<Panel>;
 
 #[derive(Clone, Debug)]
-pub struct Pane {
+pub struct Panel {
     pub picture: Arc<Pixels>,
     /// Two short texts under the picture, at its left and at its right.
     pub caption: Option<[String; 2]>,
@@ -53,23 +53,23 @@ pub struct Pane {
 /// Writes a film. A file of this name is replaced once the new one is whole; a folder of this name is
 /// refused, unless it is empty. `progress` is told the fraction done and answers whether to go on:
 /// without that, nothing is left behind.
-pub fn write_film(
+pub fn write_animation(
     path: &Path,
-    format: FilmFormat,
-    reel: &Reel,
+    format: AnimationFormat,
+    reel: &Animation,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
     if reel.shots.is_empty() {
         return Err(SaveError::NoFrames { path: path.to_owned() });
     }
-    let composer = Composer::new(reel);
+    let composer = FrameRenderer::new(reel);
     format.check(composer.size(), path)?;
     match format {
-        FilmFormat::Gif => gif::write(path, reel, &composer, progress),
-        FilmFormat::Apng => apng::write(path, reel, &composer, progress),
-        FilmFormat::Mp4 => mp4::write(path, reel, &composer, progress),
-        FilmFormat::Sequence => contact_sheet::write_sequence(path, reel, &composer, progress),
-        FilmFormat::ContactSheet => contact_sheet::write_contact_sheet(path, reel, &composer, progress),
+        AnimationFormat::Gif => gif::write(path, reel, &composer, progress),
+        AnimationFormat::Apng => apng::write(path, reel, &composer, progress),
+        AnimationFormat::Mp4 => mp4::write(path, reel, &composer, progress),
+        AnimationFormat::Sequence => contact_sheet::write_sequence(path, reel, &composer, progress),
+        AnimationFormat::ContactSheet => contact_sheet::write_contact_sheet(path, reel, &composer, progress),
     }
 }
 

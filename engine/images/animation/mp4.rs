@@ -22,23 +22,23 @@ use shiguredo_mp4::bitstream::h264::{
 use shiguredo_mp4::boxes::SampleEntry;
 use shiguredo_mp4::mux::{Mp4FileMuxer, Mp4FileMuxerOptions, Sample, estimate_maximum_moov_box_size};
 
-use super::frame_renderer::Composer;
-use super::{Reel, go_on};
+use super::frame_renderer::FrameRenderer;
+use super::{Animation, go_on};
 use crate::files::{IfExists, SaveError, write_whole};
 use crate::images::Pixels;
 
 pub(super) fn write(
     path: &Path,
-    reel: &Reel,
-    composer: &Composer,
+    reel: &Animation,
+    composer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let showings = reel.showings();
-    let all: usize = showings.iter().map(|showing| showing.ticks as usize).sum();
+    let frame_timings = reel.frame_timings();
+    let all: usize = frame_timings.iter().map(|showing| showing.ticks as usize).sum();
     write_whole(path, IfExists::Replace, |out| {
         let mut film = Film::begin(out, reel.pace(), all)?;
         let mut done = 0;
-        for showing in &showings {
+        for showing in &frame_timings {
             let picture = yuv(&even(composer.frame(&reel.shots[showing.shot])));
             for _ in 0..showing.ticks {
                 go_on(progress, done, all)?;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::Reel;
+use super::Animation;
 
 /// Shots a second that a film may have. GIF counts hundredths of a second, and browsers slow down
 /// what shows a frame for less than two of them.
@@ -53,23 +53,23 @@ impl Playback {
 
 /// A shot and how long it is seen, in units of one `fps`-th of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Showing {
+pub(super) struct FrameTiming {
     pub shot: usize,
     pub ticks: u32,
 }
 
-impl Reel {
+impl Animation {
     /// Frames a second, held to what can be shown.
     pub(super) fn pace(&self) -> u32 {
         self.fps.clamp(*FPS.start(), *FPS.end())
     }
 
     /// Every shot in the order in which it is seen.
-    pub(super) fn showings(&self) -> Vec<Showing> {
+    pub(super) fn frame_timings(&self) -> Vec<FrameTiming> {
         let last = self.shots.len().saturating_sub(1);
         let back = if self.playback == Playback::PingPong { 1..last } else { 0..0 };
         let ticks = |shot| if shot == last { HOLD_SECS * self.pace() } else { 1 };
-        (0..=last).chain(back.rev()).map(|shot| Showing { shot, ticks: ticks(shot) }).collect()
+        (0..=last).chain(back.rev()).map(|shot| FrameTiming { shot, ticks: ticks(shot) }).collect()
     }
 }
 
@@ -80,10 +80,10 @@ mod tests {
 
     fn order(shots: usize, playback: Playback) -> Vec<(usize, u32)> {
         let pane =
-            crate::images::animation::Pane { picture: Pixels::new(1, 1, vec![0; 3]).into(), caption: None };
+            crate::images::animation::Panel { picture: Pixels::new(1, 1, vec![0; 3]).into(), caption: None };
         let shots = vec![vec![pane]; shots];
-        let reel = Reel { shots, size: (1, 1), fps: 10, playback, provenance: Provenance::default() };
-        reel.showings().into_iter().map(|showing| (showing.shot, showing.ticks)).collect()
+        let reel = Animation { shots, size: (1, 1), fps: 10, playback, provenance: Provenance::default() };
+        reel.frame_timings().into_iter().map(|showing| (showing.shot, showing.ticks)).collect()
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::lexer::{digits, is_space};
 
 /// A prompt, or a part of one, with all that changes in it over a run. Its steps count from 1.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(super) struct PromptSchedule {
     range: Range<usize>,
     /// By where they open. One inside another comes after it.
     choices: Vec<Choice>,
@@ -33,11 +33,11 @@ struct Choice {
     /// From the opening bracket to the closing one.
     range: Range<usize>,
     options: Vec<Range<usize>>,
-    by: By,
+    by: ChoiceRule,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum By {
+enum ChoiceRule {
     /// The first option up to a step, which may be 0, and the second one after it.
     Moment(usize),
     /// One option after the other, step by step.
@@ -47,14 +47,14 @@ enum By {
 impl Choice {
     fn at(&self, step: usize) -> Range<usize> {
         let option = match self.by {
-            By::Moment(last) => usize::from(step > last),
-            By::Turns => (step - 1) % self.options.len(),
+            ChoiceRule::Moment(last) => usize::from(step > last),
+            ChoiceRule::Turns => (step - 1) % self.options.len(),
         };
         self.options[option].clone()
     }
 }
 
-impl Schedule {
+impl PromptSchedule {
     /// Nothing changes.
     pub fn none(range: Range<usize>, steps: usize) -> Self {
         Self { range, choices: Vec::new(), steps, moments: Vec::new(), turns: Vec::new() }
@@ -62,7 +62,7 @@ impl Schedule {
 
     /// `None` if the grammar has no word for something in it.
     pub fn read(prompt: &str, range: Range<usize>, steps: usize) -> Option<Self> {
-        let mut reader = Reader { prompt, steps, open: Vec::new(), choices: Vec::new() };
+        let mut reader = ScheduleParser { prompt, steps, open: Vec::new(), choices: Vec::new() };
         let mut letters = prompt[range.clone()].char_indices();
         while let Some((at, c)) = letters.next() {
             let at = range.start + at;
@@ -78,10 +78,10 @@ impl Schedule {
         let mut choices = reader.choices;
         choices.sort_by_key(|choice| choice.range.start);
         let moments = choices.iter().filter_map(|choice| match choice.by {
-            By::Moment(last) if last > 0 => Some(last),
-            By::Moment(_) | By::Turns => None,
+            ChoiceRule::Moment(last) if last > 0 => Some(last),
+            ChoiceRule::Moment(_) | ChoiceRule::Turns => None,
         });
-        let turns = choices.iter().filter(|choice| choice.by == By::Turns);
+        let turns = choices.iter().filter(|choice| choice.by == ChoiceRule::Turns);
         let (moments, turns) = (each_once(moments), each_once(turns.map(|choice| choice.options.len())));
         Some(Self { range, choices, steps, moments, turns })
     }
@@ -148,14 +148,14 @@ impl Open {
     }
 }
 
-struct Reader<'a> {
+struct ScheduleParser<'a> {
     prompt: &'a str,
     steps: usize,
     open: Vec<Open>,
     choices: Vec<Choice>,
 }
 
-impl Reader<'_> {
+impl ScheduleParser<'_> {
     /// `None` for a bar that parts nothing.
     fn separate(&mut self, at: usize, c: char) -> Option<()> {
         match self.open.last_mut() {
@@ -200,7 +200,7 @@ impl Reader<'_> {
             [first, last] => vec![inside..first, first + 1..last],
             _ => vec![inside..inside, inside..last],
         };
-        self.choices.push(Choice { range: open.at..close + 1, options, by: By::Moment(moment) });
+        self.choices.push(Choice { range: open.at..close + 1, options, by: ChoiceRule::Moment(moment) });
         true
     }
 
@@ -208,7 +208,7 @@ impl Reader<'_> {
         let starts = [open.at].into_iter().chain(open.separators.iter().copied());
         let ends = open.separators.iter().copied().chain([close]);
         let options = starts.zip(ends).map(|(start, end)| start + 1..end).collect();
-        self.choices.push(Choice { range: open.at..close + 1, options, by: By::Turns });
+        self.choices.push(Choice { range: open.at..close + 1, options, by: ChoiceRule::Turns });
     }
 }
 

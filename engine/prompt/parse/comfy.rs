@@ -3,22 +3,22 @@
 
 use std::ops::Range;
 
-use super::lexer::{Letters, is_space};
-use super::weighted_text::Weighted;
-use super::{DEEPEST, Run};
+use super::lexer::{SourceText, is_space};
+use super::weighted_text::WeightedText;
+use super::{MAX_DEPTH, Segment};
 
 const BRACKETS: f64 = 1.1;
 
 /// Runs of equal weight stay apart where brackets part them: ComfyUI reads each by itself.
-pub(super) fn runs(prompt: &str) -> Vec<Run> {
+pub(super) fn runs(prompt: &str) -> Vec<Segment> {
     let mut runs = Vec::new();
     let mut left = stretches(prompt, 0..prompt.len(), 1.0, 0);
     while let Some(stretch) = left.pop() {
-        match inside(prompt, &stretch).filter(|_| stretch.depth < DEEPEST) {
+        match inside(prompt, &stretch).filter(|_| stretch.depth < MAX_DEPTH) {
             Some((range, weight)) => left.extend(stretches(prompt, range, weight, stretch.depth + 1)),
             None => {
-                let text = Letters::of(prompt, unescaped(prompt, stretch.range));
-                runs.push(Run::Text(Weighted::new(text, stretch.weight)));
+                let text = SourceText::of(prompt, unescaped(prompt, stretch.range));
+                runs.push(Segment::Text(WeightedText::new(text, stretch.weight)));
             }
         }
     }

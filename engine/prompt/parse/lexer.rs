@@ -5,13 +5,13 @@ use std::ops::Range;
 
 /// Letters that know where they were written.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Letters {
+pub(super) struct SourceText {
     pub text: String,
     /// From which byte of the text on it stands from which byte of the prompt on, in order.
     pub origins: Vec<(usize, usize)>,
 }
 
-impl Letters {
+impl SourceText {
     pub fn of(prompt: &str, slices: impl IntoIterator<Item = Range<usize>>) -> Self {
         let mut letters = Self::default();
         for slice in slices {

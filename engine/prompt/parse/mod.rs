@@ -13,25 +13,25 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::options::Weights;
-use alternation::Schedule;
+use super::options::PromptWeights;
+use alternation::PromptSchedule;
 use composition::Clause;
-use lexer::Letters;
-pub use weighted_text::Weighted;
+use lexer::SourceText;
+pub use weighted_text::WeightedText;
 
 mod comfy;
 mod composition;
 
 /// A prompt taken apart.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Script {
+pub struct ParsedPrompt {
     /// Composed by AND; at least one.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PromptPart>,
 }
 
 /// One of the prompts that AND composes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct PromptPart {
     pub weight: f32,
     /// In order; at least one. Neighbours differ.
     pub scenes: Vec<Scene>,
@@ -43,57 +43,57 @@ pub struct Scene {
     /// The last step that it holds for, from 0; `usize::MAX` for the last scene.
     pub last_step: usize,
     /// Scenes that say the same, such as every second one of `[a|b]`, share theirs.
-    pub runs: Arc<[Run]>,
+    pub runs: Arc<[Segment]>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Run {
-    Text(Weighted),
+pub enum Segment {
+    Text(WeightedText),
     /// The next chunk begins here.
     Break,
 }
 
 /// Brackets inside each other that count. A pair further in than this weighs nothing, or, in
 /// ComfyUI's way, is letters; 64 pairs weigh 445.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// Letters that a part may say in all its different scenes together, bytes. One that would say more
 /// has no schedule: it is read as A1111 reads one that its grammar does not know, as it stands.
-const MOST_LETTERS: usize = 4 << 20;
+const MAX_LETTERS: usize = 4 << 20;
 
 /// Takes a prompt apart for a run of so many steps.
-pub fn parse(prompt: &str, weights: Weights, steps: usize) -> Script {
+pub fn parse(prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
     let parts = match weights {
-        Weights::A1111 => {
+        PromptWeights::A1111 => {
             let clauses = composition::clauses(prompt).into_iter();
             clauses.map(|Clause { range, weight }| scheduled(prompt, range, weight, steps)).collect()
         }
-        Weights::Comfy | Weights::None => vec![parse_part(prompt, weights, steps)],
+        PromptWeights::Comfy | PromptWeights::None => vec![parse_part(prompt, weights, steps)],
     };
-    Script { parts }
+    ParsedPrompt { parts }
 }
 
 /// The same for a prompt in which AND is a word, as it is in A1111's negative prompt.
-pub fn parse_part(prompt: &str, weights: Weights, steps: usize) -> Part {
+pub fn parse_part(prompt: &str, weights: PromptWeights, steps: usize) -> PromptPart {
     let runs = match weights {
-        Weights::A1111 => return scheduled(prompt, 0..prompt.len(), 1.0, steps),
-        Weights::Comfy => comfy::runs(prompt),
-        Weights::None => vec![Run::Text(Weighted::plain(prompt))],
+        PromptWeights::A1111 => return scheduled(prompt, 0..prompt.len(), 1.0, steps),
+        PromptWeights::Comfy => comfy::runs(prompt),
+        PromptWeights::None => vec![Segment::Text(WeightedText::plain(prompt))],
     };
-    Part { weight: 1.0, scenes: vec![Scene { last_step: usize::MAX, runs: runs.into() }] }
+    PromptPart { weight: 1.0, scenes: vec![Scene { last_step: usize::MAX, runs: runs.into() }] }
 }
 
-fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> Part {
+fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> PromptPart {
     let steps = steps.max(1);
-    let schedule = Schedule::read(prompt, range.clone(), steps)
-        .filter(|schedule| schedule.letters() <= MOST_LETTERS)
-        .unwrap_or_else(|| Schedule::none(range, steps));
-    let mut said: HashMap<Vec<usize>, Arc<[Run]>> = HashMap::new();
+    let schedule = PromptSchedule::read(prompt, range.clone(), steps)
+        .filter(|schedule| schedule.letters() <= MAX_LETTERS)
+        .unwrap_or_else(|| PromptSchedule::none(range, steps));
+    let mut said: HashMap<Vec<usize>, Arc<[Segment]>> = HashMap::new();
     let mut scenes: Vec<Scene> = Vec::new();
     for end in schedule.ends() {
         let runs = said
             .entry(schedule.state(end))
-            .or_insert_with(|| weights::runs(&Letters::of(prompt, schedule.at(end))).into());
+            .or_insert_with(|| weights::runs(&SourceText::of(prompt, schedule.at(end))).into());
         // A1111 counts the rows of a schedule from 1 and asks them for steps from 0, by `<=`, so
         // that the first row holds for one step more than it says.
         match scenes.last_mut() {
@@ -104,15 +104,15 @@ fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> Pa
     if let Some(last) = scenes.last_mut() {
         last.last_step = usize::MAX;
     }
-    Part { weight, scenes }
+    PromptPart { weight, scenes }
 }
 
 /// Whether the same letters have the same weights, wherever they were written.
-fn says_the_same(a: &Arc<[Run]>, b: &Arc<[Run]>) -> bool {
-    fn said(run: &Run) -> Option<(&str, f32)> {
+fn says_the_same(a: &Arc<[Segment]>, b: &Arc<[Segment]>) -> bool {
+    fn said(run: &Segment) -> Option<(&str, f32)> {
         match run {
-            Run::Text(text) => Some((&text.text, text.weight)),
-            Run::Break => None,
+            Segment::Text(text) => Some((&text.text, text.weight)),
+            Segment::Break => None,
         }
     }
     Arc::ptr_eq(a, b) || a.iter().map(said).eq(b.iter().map(said))

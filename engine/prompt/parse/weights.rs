@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::lexer::{Letters, is_space, whole_words};
-use super::weighted_text::Weighted;
-use super::{DEEPEST, Run};
+use super::lexer::{SourceText, is_space, whole_words};
+use super::weighted_text::WeightedText;
+use super::{MAX_DEPTH, Segment};
 
 const ROUND: f64 = 1.1;
 const SQUARE: f64 = 1.0 / 1.1;
@@ -14,11 +14,11 @@ const SQUARE: f64 = 1.0 / 1.1;
 const BREAK: (&str, f64) = ("BREAK", -1.0);
 
 /// The runs of what a prompt says at one step; none is empty.
-pub(super) fn runs(letters: &Letters) -> Vec<Run> {
+pub(super) fn runs(letters: &SourceText) -> Vec<Segment> {
     let pieces = Pieces::read(&letters.text).0;
     let same = pieces.chunk_by(|a, b| a.weight == b.weight);
     let runs = same.map(|pieces| {
-        let mut text = Letters::default();
+        let mut text = SourceText::default();
         for piece in pieces {
             text.append(letters, piece.range.clone());
         }
@@ -26,8 +26,8 @@ pub(super) fn runs(letters: &Letters) -> Vec<Run> {
     });
     runs.filter(|(text, _)| !text.text.is_empty())
         .map(|(text, weight)| match (text.text.as_str(), weight) {
-            BREAK => Run::Break,
-            _ => Run::Text(Weighted::new(text, weight)),
+            BREAK => Segment::Break,
+            _ => Segment::Text(WeightedText::new(text, weight)),
         })
         .collect()
 }
@@ -82,10 +82,10 @@ impl Pieces {
             }
         }
         // Not from the innermost out, as those that are closed: A1111 takes them as they were opened.
-        for from in round.into_iter().take(DEEPEST) {
+        for from in round.into_iter().take(MAX_DEPTH) {
             pieces.weigh(from, ROUND);
         }
-        for from in square.into_iter().take(DEEPEST) {
+        for from in square.into_iter().take(MAX_DEPTH) {
             pieces.weigh(from, SQUARE);
         }
         pieces
@@ -114,7 +114,7 @@ impl Pieces {
     fn close(&mut self, open: &mut Vec<usize>, weight: f64) {
         let depth = open.len();
         if let Some(from) = open.pop()
-            && depth <= DEEPEST
+            && depth <= MAX_DEPTH
         {
             self.weigh(from, weight);
         }

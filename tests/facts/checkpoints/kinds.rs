@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceKind};
 use engine::diffusion::{Latents, TorchGenerator};
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
@@ -14,7 +14,7 @@ use super::open;
 use crate::cli::folder;
 
 fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
     let source = ModelSource::at(model.to_owned());
     let opened = Pipeline::open_with_vae(&source, Some(vae), cpu, &mut |_| true);
     opened.map_err(|error| error.to_string())

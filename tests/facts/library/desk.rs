@@ -10,7 +10,7 @@ use app::library::{Folder, Format, Layout, Order};
 use egui::accesskit::{Role, Toggled};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use engine::pipeline::ModelCard;
+use engine::pipeline::ModelInfo;
 use engine::session::{Event, JobEvent, ModelEvent, Request};
 
 use super::*;
@@ -212,7 +212,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
 fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
     let mut state = AppState::new(Settings::default());
     state.begin();
-    let built_in = ModelCard { name: ModelSource::BuiltIn.name(), ..card() };
+    let built_in = ModelInfo { name: ModelSource::BuiltIn.name(), ..card() };
     let opened = || Event::Model(ModelEvent::Opened(Box::new(built_in.clone())));
     state.receive(opened());
     state.handle(Command::UseVae(Some("/vae/sdxl.safetensors".into())));

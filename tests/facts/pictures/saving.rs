@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use engine::files::{OpenError, SaveError};
 use engine::images::{
-    Array, FilmFormat, FoundFilm, ImageError, Provenance, ReadError, RecipeOrigin, load, read_recipe,
-    read_trace, replace_png, save_new, write_film, write_png, write_trace,
+    AnimationFormat, Array, FoundFilm, ImageError, Provenance, ReadError, RecipeOrigin, load, read_recipe,
+    read_trace, replace_png, save_new, write_animation, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
@@ -71,8 +71,8 @@ fn names_need_not_be_utf8() {
     assert!(path.starts_with(&strange));
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "x");
     assert_eq!(load(&path).expect("a picture").pixels, gradient(8, 8));
-    for (name, format) in [("f.gif", FilmFormat::Gif), ("frames", FilmFormat::Sequence)] {
-        write_film(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
+    for (name, format) in [("f.gif", AnimationFormat::Gif), ("frames", AnimationFormat::Sequence)] {
+        write_animation(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
     }
 }
 
@@ -105,8 +105,10 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
         write_png(&inside, &gradient(8, 8), &provenance).expect_err("under a file"),
         save_new(&file, "1", &gradient(8, 8), &provenance).expect_err("under a file"),
         write_trace(&inside, &trace()).expect_err("under a file"),
-        write_film(&inside, FilmFormat::Gif, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
-        write_film(&inside, FilmFormat::Sequence, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
+        write_animation(&inside, AnimationFormat::Gif, &reel(1, (8, 8)), &mut |_| true)
+            .expect_err("under a file"),
+        write_animation(&inside, AnimationFormat::Sequence, &reel(1, (8, 8)), &mut |_| true)
+            .expect_err("under a file"),
     ];
     for error in errors {
         assert!(error.to_string().contains(": "), "{error}");

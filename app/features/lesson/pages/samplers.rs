@@ -71,7 +71,7 @@ fn row_ui(ui: &mut Ui, desk: &Desk<'_>, sampler: Sampler, most: usize) -> bool {
     let is_chosen = desk.recipe.sampler == sampler;
     let calls = sampler.model_calls(desk.recipe.steps as usize);
     // What finds its own steps may need fewer.
-    let price = if sampler.finds_its_sigmas() { format!("≤ {calls}") } else { calls.to_string() };
+    let price = if sampler.is_adaptive() { format!("≤ {calls}") } else { calls.to_string() };
     let price = if sampler == Sampler::DpmAdaptive { "any".to_owned() } else { price };
     let order = sampler.order(&desk.recipe.sampler_options);
     let order = order.map_or_else(|| "·".to_owned(), |order| format!("{order}"));

@@ -17,7 +17,7 @@ use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
 
 /// Longer prompts are shown as far as this.
-const MOST_CHIPS: usize = 40;
+const MAX_CHIPS: usize = 40;
 
 pub fn text_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     say(
@@ -79,7 +79,7 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
         ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
         let Some(first) = text.chunks.first() else { return };
         chip_ui(ui, "begin", &first.ids[0].to_string(), Chip::Plain);
-        for (place, token) in text.tokens().take(MOST_CHIPS) {
+        for (place, token) in text.tokens().take(MAX_CHIPS) {
             let piece = match &token.vector {
                 Some((concept, _)) => concept.token.clone(),
                 None => words.piece(token.id).unwrap_or_default().replace("</w>", ""),
@@ -89,12 +89,12 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
         }
         // What follows is padding, and as long as there is room.
         let end = TokenPlace { chunk: 0, position: first.tokens.len() + 1 };
-        if let Some(id) = first.ids.get(end.position).filter(|_| text.used() <= MOST_CHIPS) {
+        if let Some(id) = first.ids.get(end.position).filter(|_| text.used() <= MAX_CHIPS) {
             chip_ui(ui, "end …", &id.to_string(), chip_at(end));
         }
     });
-    if text.used() > MOST_CHIPS {
-        remark(ui, &format!("and {} more", text.used() - MOST_CHIPS));
+    if text.used() > MAX_CHIPS {
+        remark(ui, &format!("and {} more", text.used() - MAX_CHIPS));
     }
     changes_ui(ui, desk.recipe);
     if !edited.is_empty() {

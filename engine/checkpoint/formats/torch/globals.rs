@@ -36,7 +36,7 @@ const ELEMENTS: [(&str, Element); 10] = [
 ];
 
 /// Seen in published checkpoints beside their weights.
-const WITHOUT_MEANING: [(&str, &str); 17] = [
+const IGNORED_GLOBALS: [(&str, &str); 17] = [
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
     ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping"),
     ("lightning.pytorch.callbacks.model_checkpoint", "ModelCheckpoint"),
@@ -70,7 +70,7 @@ impl Global {
                 let row = ELEMENTS.iter().position(|(class, _)| *class == name);
                 Self::Element(row.expect("the row was just found"))
             }
-            _ if WITHOUT_MEANING.contains(&(module, name)) => Self::Opaque,
+            _ if IGNORED_GLOBALS.contains(&(module, name)) => Self::Opaque,
             _ => return Err(format!("it asks to run {module}.{name}, which weights do not need")),
         })
     }

@@ -19,29 +19,29 @@ use std::path::Path;
 pub use pickle::{Node, Pickle, Value};
 
 use super::tensor_bytes::{TensorBytes, read_exact_at};
-use crate::checkpoint::dtype::TensorKind;
+use crate::checkpoint::dtype::TensorDtype;
 use pickle::TensorRef;
 use storage::StorageRef;
 
 /// Larger than any pickle of names and shapes.
-const LARGEST_PICKLE: u64 = 64 << 20;
+const MAX_PICKLE: u64 = 64 << 20;
 /// What PyTorch wrote at the start of files before version 1.6: the number 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// A file of PyTorch's, whose pickle has been read.
 pub struct TorchFile {
     pub pickle: Pickle,
-    storages: HashMap<String, Place>,
+    storages: HashMap<String, Storage>,
     file: File,
     file_len: u64,
 }
 
 /// Where a storage lies.
 #[derive(Clone, Debug)]
-enum Place {
+enum Storage {
     /// As it is, from here.
-    At(u64),
-    Packed(zip::Entry),
+    Stored(u64),
+    Deflated(zip::Entry),
 }
 
 /// A tensor that lies whole within its storage.
@@ -58,7 +58,7 @@ pub struct Tensor {
 
 impl Tensor {
     /// `None` for what is no weight.
-    pub fn kind(&self) -> Option<TensorKind> {
+    pub fn kind(&self) -> Option<TensorDtype> {
         self.storage.element.kind()
     }
 
@@ -132,8 +132,8 @@ impl TorchFile {
     /// Where a tensor's bytes begin.
     pub fn place(&self, tensor: &Tensor) -> u64 {
         match &self.storages[&tensor.storage.key] {
-            Place::At(at) => at + tensor.offset * tensor.storage.element.len(),
-            Place::Packed(entry) => entry.place(),
+            Storage::Stored(at) => at + tensor.offset * tensor.storage.element.len(),
+            Storage::Deflated(entry) => entry.place(),
         }
     }
 
@@ -142,8 +142,8 @@ impl TorchFile {
         let element = tensor.storage.element.len();
         let (start, len) = (tensor.offset * element, tensor.span * element);
         let bytes = match &self.storages[&tensor.storage.key] {
-            Place::At(at) => TensorBytes::InFile { file: &self.file, start: at + start, len },
-            Place::Packed(entry) => {
+            Storage::Stored(at) => TensorBytes::InFile { file: &self.file, start: at + start, len },
+            Storage::Deflated(entry) => {
                 let mut bytes = zip::contents(&self.file, entry, self.file_len)?;
                 bytes.truncate((start + len) as usize);
                 TensorBytes::InMemory(bytes.split_off(start as usize).into())
@@ -157,14 +157,14 @@ impl TorchFile {
     }
 }
 
-fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
+fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Storage>), String> {
     let entries = zip::directory(file, file_len)?;
     let mut pickles = entries.iter().filter(|(name, _)| name.rsplit('/').next() == Some("data.pkl"));
     let (Some((name, entry)), None) = (pickles.next(), pickles.next()) else {
         let what = "its archive does not hold exactly one data.pkl, so that PyTorch did not write it";
         return Err(what.into());
     };
-    if entry.len > LARGEST_PICKLE {
+    if entry.len > MAX_PICKLE {
         return Err(format!("its pickle is {} bytes long", entry.len));
     }
     let folder = name.strip_suffix("data.pkl").unwrap_or_default();
@@ -182,16 +182,16 @@ fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place
             return Err(format!("storage {} is not as long as its pickle says", storage.key));
         }
         let place = match entry.deflated {
-            true => Place::Packed(entry.clone()),
-            false => Place::At(zip::data_start(file, entry, file_len)?),
+            true => Storage::Deflated(entry.clone()),
+            false => Storage::Stored(zip::data_start(file, entry, file_len)?),
         };
         storages.insert(storage.key.clone(), place);
     }
     Ok((pickle, storages))
 }
 
-fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Place>), String> {
-    let mut counted = Counted { bytes: BufReader::new(file).take(2 * LARGEST_PICKLE), count: 0 };
+fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Storage>), String> {
+    let mut counted = Counted { bytes: BufReader::new(file).take(2 * MAX_PICKLE), count: 0 };
     let mut magic = [0; LEGACY_MAGIC.len()];
     let cut = |_| "it is cut short".to_owned();
     counted.read_exact(&mut magic).map_err(cut)?;
@@ -220,7 +220,7 @@ fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Pl
         if u64::from_le_bytes(elements) != storage.elements {
             return Err(format!("storage {key} is not as long as its pickle says"));
         }
-        storages.insert(key.to_owned(), Place::At(at + 8));
+        storages.insert(key.to_owned(), Storage::Stored(at + 8));
         let len = storage.elements.checked_mul(storage.element.len());
         at = len
             .and_then(|len| at.checked_add(8)?.checked_add(len))

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use super::globals::Global;
 use super::storage::StorageRef;
-use super::unpickler::Machine;
+use super::unpickler::Unpickler;
 
 /// A value; what is large lies in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct Pickle {
 impl Pickle {
     /// Reads one pickle and stops behind it. `Err` is half a sentence.
     pub fn read(bytes: &mut dyn Read) -> Result<Self, String> {
-        Machine::new(bytes).run()
+        Unpickler::new(bytes).run()
     }
 
     pub fn node(&self, value: Value) -> Option<&Node> {

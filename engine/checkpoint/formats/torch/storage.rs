@@ -1,6 +1,6 @@
 //! The numbers that tensors share, and how they lie in a file.
 
-use crate::checkpoint::dtype::TensorKind;
+use crate::checkpoint::dtype::TensorDtype;
 
 /// What a storage is made of. Whole numbers and truths are no weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl Element {
     }
 
     /// The kind of a weight; `None` for what is no weight.
-    pub fn kind(self) -> Option<TensorKind> {
+    pub fn kind(self) -> Option<TensorDtype> {
         match self {
-            Self::F16 => Some(TensorKind::F16),
-            Self::BF16 => Some(TensorKind::BF16),
-            Self::F32 => Some(TensorKind::F32),
+            Self::F16 => Some(TensorDtype::F16),
+            Self::BF16 => Some(TensorDtype::BF16),
+            Self::F32 => Some(TensorDtype::F32),
             _ => None,
         }
     }

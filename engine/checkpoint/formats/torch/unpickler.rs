@@ -12,15 +12,15 @@ use super::pickle::{Node, Pickle, TensorRef, Value};
 use super::storage::StorageRef;
 
 /// Opcodes of one pickle; a checkpoint of SD 1.x takes 40,000.
-const MOST_OPCODES: u32 = 2_000_000;
+const MAX_OPCODES: u32 = 2_000_000;
 /// Bytes of all texts together.
-const MOST_TEXT: usize = 32 << 20;
+const MAX_TEXT: usize = 32 << 20;
 /// PyTorch numbers its storages; in old files the number is an address.
-const LONGEST_KEY: usize = 64;
+const MAX_KEY: usize = 64;
 /// Sides of a tensor; no weight has more than four.
-const MOST_SIDES: usize = 8;
+const MAX_SIDES: usize = 8;
 
-pub struct Machine<'a> {
+pub struct Unpickler<'a> {
     bytes: &'a mut dyn Read,
     stack: Vec<Value>,
     /// Heights of the stack at each MARK.
@@ -32,7 +32,7 @@ pub struct Machine<'a> {
     copied: usize,
 }
 
-impl<'a> Machine<'a> {
+impl<'a> Unpickler<'a> {
     pub fn new(bytes: &'a mut dyn Read) -> Self {
         Self {
             bytes,
@@ -46,7 +46,7 @@ impl<'a> Machine<'a> {
     }
 
     pub fn run(mut self) -> Result<Pickle, String> {
-        for _ in 0..MOST_OPCODES {
+        for _ in 0..MAX_OPCODES {
             let opcode = self.array::<1>()?[0];
             if opcode == b'.' {
                 let root = self.pop()?;
@@ -54,7 +54,7 @@ impl<'a> Machine<'a> {
             }
             self.step(opcode)?;
         }
-        Err(format!("its pickle has more than {MOST_OPCODES} opcodes"))
+        Err(format!("its pickle has more than {MAX_OPCODES} opcodes"))
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), String> {
@@ -210,7 +210,7 @@ impl<'a> Machine<'a> {
             Global::Dict => {
                 let items = first.and_then(|items| self.sequence(items)).unwrap_or_default();
                 let copied = self.copied + items.len();
-                if copied > MOST_OPCODES as usize {
+                if copied > MAX_OPCODES as usize {
                     return Err("its pickle copies one dictionary again and again".into());
                 }
                 let entries = items.iter().map(|item| match self.sequence(*item) {
@@ -233,7 +233,7 @@ impl<'a> Machine<'a> {
             Value::Int(value) => u64::try_from(*value).ok(),
             _ => None,
         };
-        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MOST_SIDES);
+        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MAX_SIDES);
         let numbers = |value| sides(value)?.iter().map(whole).collect::<Option<Vec<u64>>>();
         let tensor = TensorRef {
             storage: storage.clone(),
@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
         if !matches!(view, [] | [Value::None]) {
             return Err("it holds views of storages, as PyTorch wrote before version 0.4".into());
         }
-        if key.len() > LONGEST_KEY {
+        if key.len() > MAX_KEY {
             return Err(nonsense());
         }
         let elements = u64::try_from(elements).map_err(|_| nonsense())?;
@@ -388,8 +388,8 @@ impl<'a> Machine<'a> {
     fn text_of(&mut self, len: u64) -> Result<(), String> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.text = self.text.saturating_add(len);
-        if self.text > MOST_TEXT {
-            return Err(format!("its pickle holds more than {} MiB of text", MOST_TEXT >> 20));
+        if self.text > MAX_TEXT {
+            return Err(format!("its pickle holds more than {} MiB of text", MAX_TEXT >> 20));
         }
         let mut bytes = Vec::new();
         (&mut self.bytes).take(len as u64).read_to_end(&mut bytes).map_err(|_| CUT)?;

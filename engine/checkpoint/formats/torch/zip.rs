@@ -9,8 +9,8 @@ use flate2::read::DeflateDecoder;
 use crate::checkpoint::formats::tensor_bytes::read_exact_at;
 
 /// A checkpoint of SD 1.x has 1,500.
-const MOST_ENTRIES: u64 = 20_000;
-const LARGEST_DIRECTORY: u64 = 16 << 20;
+const MAX_ENTRIES: u64 = 20_000;
+const MAX_DIRECTORY: u64 = 16 << 20;
 /// Weights do not shrink to less than this part of themselves.
 const HIGHEST_RATIO: u64 = 20;
 
@@ -41,7 +41,7 @@ impl Entry {
 /// Reads the directory. `Err` is half a sentence.
 pub fn directory(file: &File, file_len: u64) -> Result<BTreeMap<String, Entry>, String> {
     let (count, len, start) = find_directory(file, file_len)?;
-    if count > MOST_ENTRIES || len > LARGEST_DIRECTORY {
+    if count > MAX_ENTRIES || len > MAX_DIRECTORY {
         return Err(format!("its archive claims {count} entries"));
     }
     if start.checked_add(len).is_none_or(|end| end > file_len) {
