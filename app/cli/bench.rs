@@ -15,7 +15,7 @@ use serde_json::json;
 use super::args::BenchArgs;
 use super::bench_load::bench_load;
 use super::bench_orders::bench_orders;
-use super::{Failure, peak_memory, progress, render, say};
+use super::{Failure, peak_memory, print, progress, render};
 
 /// Asks for Stable Diffusion 1.5 in shape, with random weights.
 const SD15_RANDOM: &str = "sd15-random";
@@ -82,7 +82,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     }
 
     let figures = measure(&pipeline, &recipe, args.repeat, load_secs)?;
-    if args.json { say(json!(figures)) } else { say(in_words(&figures)) }
+    if args.json { print(json!(figures)) } else { print(in_words(&figures)) }
 }
 
 fn measure(pipeline: &Pipeline, recipe: &Recipe, repeat: u32, load_secs: f64) -> Result<Figures, Failure> {

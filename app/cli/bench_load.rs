@@ -14,7 +14,7 @@ use serde_json::json;
 use super::args::BenchArgs;
 use super::bench::median;
 use super::models::source_of;
-use super::{Failure, peak_memory, render, say};
+use super::{Failure, peak_memory, print, render};
 
 /// Medians, and what they were measured on.
 #[derive(Debug, Serialize)]
@@ -83,7 +83,7 @@ pub fn bench_load(args: &BenchArgs) -> Result<(), Failure> {
         device: card.device.name,
         repeat: args.repeat,
     };
-    if args.json { say(json!(figures)) } else { say(in_words(&figures)) }
+    if args.json { print(json!(figures)) } else { print(in_words(&figures)) }
 }
 
 impl Times {

@@ -4,7 +4,7 @@ use engine::diffusion::{Sampler, SamplerOptions, measured_order};
 use serde_json::{Value, json};
 
 use super::args::BenchArgs;
-use super::{Failure, say};
+use super::{Failure, print};
 
 /// A sampler, the order it has by theory, and the one that shows.
 struct Row {
@@ -17,12 +17,12 @@ pub fn bench_orders(args: &BenchArgs) -> Result<(), Failure> {
     let rows: Vec<Row> = Sampler::ALL.into_iter().flat_map(rows_of).collect();
     if args.json {
         let row = |row: &Row| json!({ "sampler": row.name, "order": row.theory, "measured_order": f64::from(row.measured) });
-        return say(json!({ "orders": rows.iter().map(row).collect::<Vec<Value>>() }));
+        return print(json!({ "orders": rows.iter().map(row).collect::<Vec<Value>>() }));
     }
     let mut lines = vec![format!("{:<16}{:>8}{:>10}", "sampler", "order", "measured")];
     lines.extend(rows.iter().map(|row| format!("{:<16}{:>8}{:>10.2}", row.name, row.theory, row.measured)));
     lines.push("An order of n: twice the steps divide the error by two to the n.".to_owned());
-    say(lines.join("\n"))
+    print(lines.join("\n"))
 }
 
 /// One row, or one for each order that can be set, or none.

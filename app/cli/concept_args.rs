@@ -17,17 +17,17 @@ pub struct ConceptArgs {
 }
 
 /// The concepts of a command line.
-pub struct Given {
+pub struct LoadedConcepts {
     pub all: ConceptSet,
     /// Those that were named one by one, so that they are meant to be used.
     single: Vec<Concept>,
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
-impl Given {
+impl LoadedConcepts {
     /// Reads them, so that a broken one is known before a model is opened.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
-        let mut given = Self { all: ConceptSet::default(), single: Vec::new(), remarks: Vec::new() };
+        let mut given = Self { all: ConceptSet::default(), single: Vec::new(), warnings: Vec::new() };
         for path in paths {
             if !path.is_dir() {
                 let concept = read(path).map_err(Failure::failed)?;
@@ -37,17 +37,17 @@ impl Given {
             }
             let files = concept_files_in(path);
             if files.is_empty() {
-                given.remarks.push(format!("There are no concepts in this folder: {}", path.display()));
+                given.warnings.push(format!("There are no concepts in this folder: {}", path.display()));
             }
             for file in files {
                 match read(&file) {
                     Ok(concept) => given.all.add(concept),
-                    Err(error) => given.remarks.push(error.to_string()),
+                    Err(error) => given.warnings.push(error.to_string()),
                 }
             }
         }
         let replaced = given.all.iter().filter(|concept| given.all.instead_of(concept).is_some());
-        given.remarks.extend(replaced.map(|concept| {
+        given.warnings.extend(replaced.map(|concept| {
             let Concept { token, source, .. } = &**concept;
             format!("Two concepts are called {token}, so this one is not used: {}", source.display())
         }));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::ConvertArgs;
-use super::{Failure, progress, say};
+use super::{Failure, print, progress};
 use crate::features::convert::convert;
 
 /// Converts every file that it can, and fails if there was one that it could not.
@@ -19,5 +19,5 @@ fn convert_one(file: &Path) -> Result<(), String> {
         true
     });
     bar.finish_and_clear();
-    say(converted?.display()).map_err(|failure| failure.text)
+    print(converted?.display()).map_err(|failure| failure.text)
 }

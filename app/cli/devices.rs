@@ -5,43 +5,43 @@ use engine::inspect::device_check::{Comparison, check};
 use serde_json::json;
 
 use super::args::DevicesArgs;
-use super::{Failure, say};
+use super::{Failure, print};
 
 pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     let adapters = adapters();
     let used = choose(args.device.choice()).map_err(Failure::failed)?.card;
     if args.json && !args.check {
-        return say(json!({ "adapters": adapters, "used": used }));
+        return print(json!({ "adapters": adapters, "used": used }));
     }
     if args.json {
         let findings = check(args.device.choice(), &mut |_| {}).map_err(Failure::failed)?;
-        say(json!({ "adapters": adapters, "used": used, "findings": findings }))?;
+        print(json!({ "adapters": adapters, "used": used, "findings": findings }))?;
         return verdict(&used, &findings);
     }
     if adapters.is_empty() {
-        say("No graphics adapter was found")?;
+        print("No graphics adapter was found")?;
     }
     for adapter in &adapters {
-        say(line(adapter))?;
+        print(line(adapter))?;
     }
-    say(format!("Used: {} in {}. {}", used.name, used.precision.name(), used.why))?;
+    print(format!("Used: {} in {}. {}", used.name, used.precision.name(), used.why))?;
     if !args.check {
         return Ok(());
     }
     if !used.is_gpu {
-        return say("There is nothing to check: pictures are made on the CPU");
+        return print("There is nothing to check: pictures are made on the CPU");
     }
     check_in_words(args.device.choice(), &used)
 }
 
 /// A row as soon as it is known.
 fn check_in_words(choice: DeviceChoice, used: &DeviceInfo) -> Result<(), Failure> {
-    say(format!("\nTidepool {}, {} against the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
-    say(format!("{:<20}{:<6}{:>12}{:>10}{:>10}", "part", "in", "difference", "limit", "seconds"))?;
+    print(format!("\nTidepool {}, {} against the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
+    print(format!("{:<20}{:<6}{:>12}{:>10}{:>10}", "part", "in", "difference", "limit", "seconds"))?;
     let mut printed = Ok(());
     let findings = check(choice, &mut |finding| {
         if printed.is_ok() {
-            printed = say(row(finding));
+            printed = print(row(finding));
         }
     })
     .map_err(Failure::failed)?;

@@ -43,7 +43,7 @@ pub struct FilmArgs {
 }
 
 impl FilmArgs {
-    pub fn wish(&self) -> AnimationOptions {
+    pub fn command(&self) -> AnimationOptions {
         AnimationOptions {
             view: self.film_view,
             is_full: self.film_full,
@@ -55,7 +55,7 @@ impl FilmArgs {
 
     /// Says what no film can be, before anything is computed.
     pub fn check(&self) -> Result<(), Failure> {
-        self.wish().check().map_err(Failure::usage)
+        self.command().check().map_err(Failure::usage)
     }
 
     /// Says which film of so many pictures of a size (width, height) would be too large.
@@ -65,7 +65,7 @@ impl FilmArgs {
             let frame = (size.0 * self.film_view.panes() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
-        self.wish().check_size(pictures, size).map_err(Failure::usage)
+        self.command().check_size(pictures, size).map_err(Failure::usage)
     }
 
     /// The film of one picture of a batch.
@@ -77,7 +77,7 @@ impl FilmArgs {
         stop: &StopFlag,
     ) -> Result<Animation, Failure> {
         let bar = progress::film_bar();
-        let cut = pipeline.cut(film, index, Some(finished), &self.wish(), stop, &mut |fraction| {
+        let cut = pipeline.cut(film, index, Some(finished), &self.command(), stop, &mut |fraction| {
             progress::set_fraction(&bar, fraction);
         });
         bar.finish_and_clear();

@@ -8,21 +8,23 @@ use engine::pipeline::StopFlag;
 use serde_json::{Value, json};
 
 use super::args::GetArgs;
-use super::{Failure, progress, render, say};
+use super::{Failure, print, progress, render};
 use crate::features::settings::models_folder;
-use crate::hub::{Access, Digest, Doing, FetchError, Hub, Patience, Plan, Wish, in_words};
+use crate::hub::{
+    Access, Digest, DownloadRequest, FetchError, Hub, Plan, RetryPolicy, TransferStage, in_words,
+};
 
 pub fn get(args: &GetArgs) -> Result<(), Failure> {
     let repository = args.model.parse().map_err(Failure::usage)?;
     let access = Access::of_environment(|name| std::env::var_os(name)).map_err(Failure::usage)?;
-    let hub = Hub::new(access, Patience::default());
+    let hub = Hub::new(access, RetryPolicy::default());
     let stop = StopFlag::default();
     render::raise_on_ctrl_c(stop.clone());
     let go_on = || if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
 
-    let wish = Wish { full: args.full, file: args.file.clone() };
+    let command = DownloadRequest { full: args.full, file: args.file.clone() };
     let plan =
-        hub.plan(&repository, &args.revision, &wish, &mut |_| go_on()).map_err(|error| match error {
+        hub.plan(&repository, &args.revision, &command, &mut |_| go_on()).map_err(|error| match error {
             FetchError::Paused { .. } => Failure::failed("Stopped; nothing was fetched"),
             error => Failure::failed(error),
         })?;
@@ -37,9 +39,9 @@ pub fn get(args: &GetArgs) -> Result<(), Failure> {
     let fetched = hub.fetch(&plan, &target, &mut |progress| {
         bar.set_position(progress.done);
         bar.set_message(match &progress.doing {
-            Doing::Fetching => progress.file.clone(),
-            Doing::Checking => format!("{}, checking what came before", progress.file),
-            Doing::Waiting { cause, secs } => format!("{cause}; trying again in {secs} s"),
+            TransferStage::Fetching => progress.file.clone(),
+            TransferStage::Checking => format!("{}, checking what came before", progress.file),
+            TransferStage::Waiting { cause, secs } => format!("{cause}; trying again in {secs} s"),
         });
         go_on()
     });
@@ -52,10 +54,10 @@ pub fn get(args: &GetArgs) -> Result<(), Failure> {
         error => Failure::failed(error),
     })?;
     if args.json {
-        say(report(&plan, &path))
+        print(report(&plan, &path))
     } else {
         eprintln!("Use it with --model, or open it in the window:");
-        say(path.display())
+        print(path.display())
     }
 }
 

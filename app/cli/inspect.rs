@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::args::InspectArgs;
 use super::weight_info;
 use super::weight_info::{ConceptFacts, ModelFolder, Weights};
-use super::{Failure, recipe_json, render, say};
+use super::{Failure, print, recipe_json, render};
 use crate::window::tasks::is_model_file;
 
 /// What a path turned out to be.
@@ -42,10 +42,10 @@ pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         if let Some(digest) = digest {
             json["digest"] = digest.into();
         }
-        return say(json);
+        return print(json);
     }
     let digest = digest.map_or_else(String::new, |digest| format!("Digest of its weights: {digest}\n"));
-    say((in_words(&found, args.shapes) + &digest).trim_end())
+    print((in_words(&found, args.shapes) + &digest).trim_end())
 }
 
 /// Read back from the CPU, where every weight is f32.
@@ -124,7 +124,7 @@ fn other(start: &[u8]) -> Option<&'static str> {
         (b"GGUF", "A GGUF model, for other programs"),
         (b"<", "A web page or XML, not a model: it may be a sign-in page saved in a model's place"),
     ];
-    let (_, what) = BEGINNINGS.iter().find(|(beginning, _)| start.starts_with(beginning))?;
+    let (_, what) = BEGINNINGS.iter().find(|(ellipsize, _)| start.starts_with(ellipsize))?;
     Some(what)
 }
 

@@ -83,7 +83,7 @@ fn log_to_stderr() {
 }
 
 /// Prints a result on a line of stdout.
-fn say(result: impl Display) -> Result<(), Failure> {
+fn print(result: impl Display) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{result}") {
         // Whoever closed the pipe has seen enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

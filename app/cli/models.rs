@@ -6,9 +6,9 @@ use engine::checkpoint::ModelSource;
 use serde_json::{Value, json};
 
 use super::args::ModelsArgs;
-use super::{Failure, say};
+use super::{Failure, print};
 use crate::features::settings::{Settings, config_folder};
-use crate::library::{Catalogue, Entry, Found, Notes, Shelves, find_by_name, hub_cache, scan};
+use crate::library::{Entry, Library, LibraryRoots, NameMatch, Notes, find_by_name, hub_cache, scan};
 use crate::window::top_bar::size_in_words;
 
 pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
@@ -24,7 +24,7 @@ pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
         eprintln!("{problem}");
     }
     if args.json {
-        return say(to_json(&catalogue));
+        return print(to_json(&catalogue));
     }
     if catalogue.entries.is_empty() {
         eprintln!(
@@ -32,18 +32,18 @@ pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
              tidepool models --folder DIR"
         );
     }
-    say(in_words(&catalogue.entries).trim_end())
+    print(in_words(&catalogue.entries).trim_end())
 }
 
 /// Looks through one folder, or through those of the window.
-fn look(folder: Option<&Path>) -> (Notes, Catalogue) {
+fn look(folder: Option<&Path>) -> (Notes, Library) {
     let home = config_folder();
     let shelves = match folder {
-        Some(folder) => Shelves { folders: vec![folder.to_owned()], hub: None },
+        Some(folder) => LibraryRoots { folders: vec![folder.to_owned()], hub: None },
         None => {
             let (settings, _) = Settings::load(&home);
             let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !settings.hub_cache_hidden);
-            Shelves { folders: settings.model_folders, hub }
+            LibraryRoots { folders: settings.model_folders, hub }
         }
     };
     let mut notes = Notes::open(&home);
@@ -63,22 +63,22 @@ pub fn source_of(model: &Path) -> Result<ModelSource, Failure> {
     let wanted = model.to_string_lossy();
     let (_, catalogue) = look(None);
     match find(&catalogue.entries, &wanted) {
-        Found::One(Entry { refusal: Some(refusal), .. }) => {
+        NameMatch::One(Entry { refusal: Some(refusal), .. }) => {
             Err(Failure::failed(format!("{refusal}: {wanted}")))
         }
-        Found::One(entry) if !entry.opens() => Err(Failure::failed(format!(
+        NameMatch::One(entry) if !entry.opens() => Err(Failure::failed(format!(
             "This is {}; Tidepool needs a whole model. Choose one of `tidepool models`: {wanted}",
             entry.kind
         ))),
-        Found::One(entry) => Ok(entry.source.clone()),
-        Found::Several(entries) => {
+        NameMatch::One(entry) => Ok(entry.source.clone()),
+        NameMatch::Several(entries) => {
             let entries: Vec<Entry> = entries.into_iter().cloned().collect();
             Err(Failure::usage(format!(
                 "{wanted} could be any of these; give one's whole name, more of its hash, or its path:\n{}",
                 in_words(&entries).trim_end()
             )))
         }
-        Found::Nothing => Err(Failure::failed(format!(
+        NameMatch::Nothing => Err(Failure::failed(format!(
             "There is no such model: neither a folder or file of that name, nor one of `tidepool models`. \
              Look at its spelling: {wanted}"
         ))),
@@ -106,7 +106,7 @@ fn in_words(entries: &[Entry]) -> String {
     entries.iter().map(line).collect()
 }
 
-fn to_json(catalogue: &Catalogue) -> Value {
+fn to_json(catalogue: &Library) -> Value {
     let models = catalogue.entries.iter().map(|entry| {
         json!({
             "name": entry.name,

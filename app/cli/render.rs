@@ -20,19 +20,19 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::args::{RenderArgs, Seed, Size};
-use super::concept_args::Given;
+use super::concept_args::LoadedConcepts;
 use super::models::source_of;
 use super::output_files::{Files, check_writable};
-use super::sampling_args::unheard;
-use super::{Failure, attention, progress, recipe_json, say};
-use crate::ui::format::beginning;
+use super::sampling_args::ignored_options;
+use super::{Failure, attention, print, progress, recipe_json};
+use crate::ui::format::ellipsize;
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
-    let (mut recipe, mut film, film_model) = match &args.go_on {
-        Some(trace) => go_on(args, trace)?,
+    let (mut recipe, mut film, film_model) = match &args.resume_run {
+        Some(trace) => resume_run(args, trace)?,
         None => {
             let anew = Recipe { seed: random_seed(), ..Recipe::default() };
             (recipe_of(args, anew)?, Film::default(), None)
@@ -45,22 +45,22 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         check_writable(path, "png", "--attention")?;
     }
 
-    let concepts = Given::read(&args.concepts.concepts)?;
+    let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let started = Instant::now();
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
-    if args.size.is_none() && args.go_on.is_none() {
+    if args.size.is_none() && args.resume_run.is_none() {
         recipe.width = pipeline.card().native_side;
         recipe.height = pipeline.card().native_side;
     }
     concepts.join(&mut pipeline)?;
-    let mut remarks = remarks(&pipeline, &recipe, &concepts);
+    let mut warnings = warnings(&pipeline, &recipe, &concepts);
     if let Some(before) = film_model.filter(|before| *before != pipeline.card().name) {
         let now = &pipeline.card().name;
-        remarks.push(format!("The steps before were made with {before}, those to come are with {now}"));
+        warnings.push(format!("The steps before were made with {before}, those to come are with {now}"));
     }
-    for remark in &remarks {
+    for remark in &warnings {
         eprintln!("{remark}");
     }
     let steps = (recipe.steps - recipe.start_step()) as usize;
@@ -72,7 +72,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     for note in &generated.notes {
         eprintln!("{note}");
     }
-    remarks.extend(generated.notes.iter().cloned());
+    warnings.extend(generated.notes.iter().cloned());
     if let Some(path) = &args.attention {
         attention::write(path, &pipeline, &generated, &stop)?;
     }
@@ -88,11 +88,11 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         report["attention"] = args.attention.as_deref().map(shown).into();
         report["trace"] = files.trace.as_deref().map(shown).into();
         report["concepts"] = json!(used);
-        report["remarks"] = remarks.into();
-        say(report)?;
+        report["remarks"] = warnings.into();
+        print(report)?;
     } else {
         for path in &files.pictures {
-            say(path.display())?;
+            print(path.display())?;
         }
         eprintln!(
             "Seed {}, {} x {}, {} steps of {} in {:.2} s on {}",
@@ -120,7 +120,7 @@ pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> R
 }
 
 /// The recipe that goes on from a step of a trace, the steps before it, and the model that made them.
-fn go_on(args: &RenderArgs, trace: &Path) -> Result<(Recipe, Film, Option<String>), Failure> {
+fn resume_run(args: &RenderArgs, trace: &Path) -> Result<(Recipe, Film, Option<String>), Failure> {
     let FoundFilm { mut film, model } = read_trace(trace).map_err(Failure::failed)?;
     let step = args.from.unwrap_or_default();
     let last = film.steps.len() as u32 - 1;
@@ -148,7 +148,7 @@ pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
         (recipe.width, recipe.height) = (width, height);
     }
     match args.seed {
-        Some(Seed::Given(seed)) => recipe.seed = seed,
+        Some(Seed::LoadedConcepts(seed)) => recipe.seed = seed,
         Some(Seed::Random) => recipe.seed = random_seed(),
         None => {}
     }
@@ -183,10 +183,10 @@ pub fn random_seed() -> u64 {
 }
 
 /// What the user should know and that stops nothing.
-pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<String> {
-    let mut remarks = concepts.remarks.clone();
+pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts) -> Vec<String> {
+    let mut warnings = concepts.warnings.clone();
     if recipe.prompt.trim().is_empty() {
-        remarks.push(
+        warnings.push(
             "The prompt is empty, so the model draws what it likes: say what you want to see".to_owned(),
         );
     }
@@ -203,17 +203,17 @@ pub fn remarks(pipeline: &Pipeline, recipe: &Recipe, concepts: &Given) -> Vec<St
         if let (cut, Some(read)) = (reading.cut(), reading.texts().next())
             && !cut.is_empty()
         {
-            remarks.push(format!(
+            warnings.push(format!(
                 "The model reads {} tokens and the {what} has more: it ends before \"{}\"",
                 read.room,
-                beginning(cut, MAX_LETTERS)
+                ellipsize(cut, MAX_LETTERS)
             ));
         }
-        remarks.extend(words.marks(text).iter().filter_map(|mark| mark.warning(text)));
+        warnings.extend(words.marks(text).iter().filter_map(|mark| mark.warning(text)));
     }
-    remarks.extend(unheard(recipe));
-    remarks.extend(concepts.unused(pipeline, recipe));
-    remarks
+    warnings.extend(ignored_options(recipe));
+    warnings.extend(concepts.unused(pipeline, recipe));
+    warnings
 }
 
 /// Letters that are quoted of what is not read.

@@ -81,13 +81,13 @@ impl SamplingArgs {
 }
 
 /// What was set and changes nothing.
-pub fn unheard(recipe: &Recipe) -> Vec<String> {
+pub fn ignored_options(recipe: &Recipe) -> Vec<String> {
     let sampler = recipe.sampler;
-    let unheard = |option: &SamplerOption| {
+    let ignored_options = |option: &SamplerOption| {
         recipe.sampler_options.get(*option).is_some() && sampler.own(*option).is_none()
     };
-    let options = SamplerOption::ALL.into_iter().filter(unheard);
-    let mut remarks: Vec<String> = options
+    let options = SamplerOption::ALL.into_iter().filter(ignored_options);
+    let mut warnings: Vec<String> = options
         .map(|option| {
             let option = option.label().to_lowercase();
             format!("{} does not listen to {option}, so that it changes nothing", sampler.label())
@@ -95,7 +95,7 @@ pub fn unheard(recipe: &Recipe) -> Vec<String> {
         .collect();
     if recipe.schedule_options.rho.is_some() && recipe.schedule.own_rho().is_none() {
         let schedule = recipe.schedule.label();
-        remarks.push(format!("{schedule} does not listen to rho, so that it changes nothing"));
+        warnings.push(format!("{schedule} does not listen to rho, so that it changes nothing"));
     }
-    remarks
+    warnings
 }

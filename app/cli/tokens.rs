@@ -7,11 +7,11 @@ use engine::recipe::Recipe;
 use serde_json::{Value, json};
 
 use super::args::ModelArgs;
-use super::concept_args::{ConceptArgs, Given};
+use super::concept_args::{ConceptArgs, LoadedConcepts};
 use super::models::source_of;
 use super::render::open;
 use super::text_args::ReadingArgs;
-use super::{Failure, say};
+use super::{Failure, print};
 
 #[derive(Debug, ClapArgs)]
 pub struct TokensArgs {
@@ -35,17 +35,17 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     let mut recipe = Recipe { prompt: args.prompt.clone(), ..Recipe::default() };
     args.reading.write_into(&mut recipe);
     recipe.check().map_err(Failure::usage)?;
-    let concepts = Given::read(&args.concepts.concepts)?;
+    let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
     concepts.join(&mut pipeline)?;
     let words = pipeline.words();
     let parts = words.read_at(&recipe.prompt, &recipe.text, recipe.steps as usize, args.step);
     if args.json {
-        return say(report(words, &parts));
+        return print(report(words, &parts));
     }
     for (index, (weight, text)) in parts.iter().enumerate() {
         if parts.len() > 1 {
-            say(format!("Part {} of {}, weight {weight}", index + 1, parts.len()))?;
+            print(format!("Part {} of {}, weight {weight}", index + 1, parts.len()))?;
         }
         print(&pipeline, &recipe.prompt, text)?;
     }
@@ -106,16 +106,16 @@ fn print(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(), Fail
     let words = pipeline.words();
     for (index, chunk) in text.chunks.iter().enumerate() {
         if text.chunks.len() > 1 {
-            say(format!("Chunk {}", index + 1))?;
+            print(format!("Chunk {}", index + 1))?;
         }
-        say(format!("{:>8}  {:>6}  {}", "position", "id", "piece"))?;
+        print(format!("{:>8}  {:>6}  {}", "position", "id", "piece"))?;
         for (position, token) in (1..).zip(&chunk.tokens) {
             let id = if token.vector.is_some() { "-".to_owned() } else { token.id.to_string() };
             let letters = prompt.get(token.range.clone()).unwrap_or_default();
             let weight = if token.weight == 1.0 { String::new() } else { format!("  x{}", token.weight) };
-            say(format!("{position:>8}  {id:>6}  {}  {letters}{weight}", piece(words, token)))?;
+            print(format!("{position:>8}  {id:>6}  {}  {letters}{weight}", piece(words, token)))?;
         }
     }
-    say(format!("{} of {} places", text.used(), text.room * text.chunks.len()))?;
-    if text.cut.is_empty() { Ok(()) } else { say(format!("Not read: {}", text.cut)) }
+    print(format!("{} of {} places", text.used(), text.room * text.chunks.len()))?;
+    if text.cut.is_empty() { Ok(()) } else { print(format!("Not read: {}", text.cut)) }
 }

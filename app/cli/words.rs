@@ -13,10 +13,10 @@ use engine::recipe::Recipe;
 use serde_json::json;
 
 use super::args::ModelArgs;
-use super::concept_args::{ConceptArgs, Given};
+use super::concept_args::{ConceptArgs, LoadedConcepts};
 use super::models::source_of;
 use super::render::open;
-use super::{Failure, say};
+use super::{Failure, print};
 
 #[derive(Debug, ClapArgs)]
 pub struct WordsArgs {
@@ -44,7 +44,7 @@ pub struct WordsArgs {
 }
 
 pub fn words(args: &WordsArgs) -> Result<(), Failure> {
-    let concepts = Given::read(&args.concepts.concepts)?;
+    let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
     concepts.join(&mut pipeline)?;
     let recipe = Recipe {
@@ -66,10 +66,10 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
         save(path, &token, &vectors).map_err(Failure::failed)?;
         if args.json {
             let path = path.display().to_string();
-            return say(json!({ "path": path, "token": token, "vectors": vectors.len() }));
+            return print(json!({ "path": path, "token": token, "vectors": vectors.len() }));
         }
         eprintln!("{token} is saved");
-        return say(path.display());
+        return print(path.display());
     }
     let edited = edited_words(&pipeline, args);
     let nearest = |vector: Vec<f32>| pipeline.nearest_to(vector, args.nearest).map_err(Failure::failed);
@@ -78,7 +78,7 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
         let near = |near: &Neighbour| json!({ "id": near.id, "piece": near.piece, "cosine": near.cosine });
         let lists = nearest.iter().map(|list| list.iter().map(near).collect::<Vec<_>>()).collect::<Vec<_>>();
         let tokens = token_count(&pipeline, &args.word);
-        return say(json!({ "tokens": tokens, "words": edited, "nearest": lists[0], "all": lists }));
+        return print(json!({ "tokens": tokens, "words": edited, "nearest": lists[0], "all": lists }));
     }
     if args.edits.is_empty() && token_count(&pipeline, &args.word) > 1 {
         eprintln!("{} is {} tokens here: their mean is meant", args.word, token_count(&pipeline, &args.word));
@@ -86,10 +86,10 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
     let has_heads = nearest.len() > 1;
     for (index, list) in nearest.iter().enumerate() {
         if let Some(word) = edited.get(index).filter(|_| has_heads) {
-            say(word)?;
+            print(word)?;
         }
         for near in list {
-            say(format!("{:>6.3}  {:>6}  {}", near.cosine, near.id, near.piece))?;
+            print(format!("{:>6.3}  {:>6}  {}", near.cosine, near.id, near.piece))?;
         }
     }
     Ok(())

@@ -13,12 +13,12 @@ use engine::recipe::xy_plot::{Axis, XyPlot};
 use serde_json::json;
 
 use super::args::RenderArgs;
-use super::concept_args::Given;
+use super::concept_args::LoadedConcepts;
 use super::film_args::write_films;
 use super::models::source_of;
 use super::output_files::Files;
-use super::render::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, remarks};
-use super::{Failure, progress, recipe_json, say};
+use super::render::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, warnings};
+use super::{Failure, print, progress, recipe_json};
 use crate::features::xy_plot::strip;
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     let mut sheet = XyPlot::new(recipe_of(args, anew)?, vary.clone()).map_err(Failure::usage)?;
     let files = Files::plan(args, 1)?;
 
-    let concepts = Given::read(&args.concepts.concepts)?;
+    let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let started = Instant::now();
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
@@ -51,8 +51,8 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     }
     concepts.join(&mut pipeline)?;
     args.film.check_size(sheet.cells().count(), (sheet.recipe.width, sheet.recipe.height))?;
-    let mut remarks = remarks(&pipeline, &sheet.recipe, &concepts);
-    for remark in &remarks {
+    let mut warnings = warnings(&pipeline, &sheet.recipe, &concepts);
+    for remark in &warnings {
         eprintln!("{remark}");
     }
 
@@ -61,16 +61,16 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     let Made { grid, pictures, provenance, picture_secs, notes } = make(&pipeline, &sheet, &stop)?;
     for note in notes {
         eprintln!("{note}");
-        remarks.push(note);
+        warnings.push(note);
     }
     files.write_picture(0, grid.picture(), &provenance)?;
     if let Some(film) = files.films.first() {
-        let reel = strip(&sheet, &pictures, &args.film.wish(), provenance.clone());
+        let reel = strip(&sheet, &pictures, &args.film.command(), provenance.clone());
         write_films([Some(film), None], &reel, &stop)?;
     }
     let path = files.pictures[0].display();
     if args.json {
-        return say(json!({
+        return print(json!({
             "path": path.to_string(),
             "film": files.films.first().map(|film| film.display().to_string()),
             "columns": sheet.columns(),
@@ -85,10 +85,10 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
             "vae": pipeline.card().vae,
             "device": pipeline.card().device,
             "concepts": provenance.concepts,
-            "remarks": remarks,
+            "remarks": warnings,
         }));
     }
-    say(path)?;
+    print(path)?;
     let (count, secs) = (picture_secs.len(), picture_secs.iter().sum::<f64>());
     let (seed, device) = (sheet.recipe.seed, &pipeline.card().device.name);
     eprintln!("Seed {seed}, {count} pictures in {secs:.2} s on {device}");

@@ -1,7 +1,7 @@
 //! What a person asks for, and what must happen in the world because of it.
 //!
 //! Panels push [`Command`]s; `AppState` answers each with [`Effect`]s, which `app.rs` carries out.
-//! What comes back from the engine and from our own threads is [`News`].
+//! What comes back from the engine and from our own threads is [`AppEvent`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use engine::prompt::{EmbeddingEdit, TokenSelector};
 use engine::recipe::Recipe;
 use engine::session::{Event, JobId, Request};
 
-use crate::features::concepts::watch::ConceptNews;
+use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert::ConversionReport;
-use crate::features::errors::Place;
-use crate::features::export::{FilmNews, FilmOrder};
-use crate::features::film::Playing;
-use crate::features::lesson::LessonWish;
+use crate::features::errors::ErrorSlot;
+use crate::features::export::{ExportEvent, ExportOrder};
+use crate::features::film::PlaybackSettings;
+use crate::features::lesson::LessonCommand;
 use crate::features::schedule::curves::SchedulePlot;
 use crate::features::settings::{Tab, ThemeChoice, WindowLayout};
-use crate::features::xy_plot::{Made, Side};
+use crate::features::xy_plot::{AxisField, XyPlotRun};
 use crate::hub;
-use crate::library::{Catalogue, Order};
+use crate::library::{Library, ScanCommand};
 
 /// A wish of the person at the desk.
 #[derive(Clone, Debug)]
@@ -56,13 +56,13 @@ pub enum Command {
     ChooseModelFolder,
     ChooseModelFile,
     OpenModel(ModelSource),
-    Library(LibraryWish),
-    Download(DownloadWish),
-    Branch(BranchWish),
-    Sheet(SheetWish),
-    Words(WordsWish),
-    ComputeAttentionMaps(AttendWish),
-    Convert(ConversionWish),
+    Library(LibraryCommand),
+    Download(DownloadCommand),
+    Branch(BranchCommand),
+    Sheet(XyPlotCommand),
+    Words(WordsCommand),
+    ComputeAttentionMaps(AttentionCommand),
+    Convert(ConvertCommand),
     /// A VAE over the model's own; `None` takes it off again.
     UseVae(Option<PathBuf>),
     /// Ends the opening at hand and goes back to the model before it.
@@ -82,13 +82,13 @@ pub enum Command {
     Tick {
         now: f64,
     },
-    View(ViewWish),
-    Look(LookWish),
-    Linspace(LessonWish),
+    View(ViewCommand),
+    Look(InspectCommand),
+    Linspace(LessonCommand),
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,
-    WearTheme(ThemeChoice),
+    SetTheme(ThemeChoice),
     ShowSchedule(SchedulePlot),
     /// Opens the right side at a tab, or closes it; on a narrow window it is a drawer.
     ShowTab {
@@ -99,16 +99,16 @@ pub enum Command {
     FoldPanels,
     /// The window was moved or resized.
     KeepWindow(WindowLayout),
-    Export(ExportWish),
+    Export(ExportCommand),
     OpenOutputFolder,
     OpenFolder(PathBuf),
     ChooseOutputFolder,
-    Dismiss(Place),
+    Dismiss(ErrorSlot),
 }
 
 /// A wish about runs that grow out of one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BranchWish {
+pub enum BranchCommand {
     /// The next run leaves the one at hand at a step; without one, at the step that is looked at.
     Leave(Option<usize>),
     /// The next run begins anew after all.
@@ -128,7 +128,7 @@ pub enum BranchWish {
 
 /// A wish about what of the film is on the canvas.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ViewWish {
+pub enum ViewCommand {
     /// One view alone; or, where several are side by side, shows or hides that one.
     Choose(StepView),
     /// One view alone, whatever was shown.
@@ -138,14 +138,14 @@ pub enum ViewWish {
     Compare(Option<usize>),
     /// How films are played from now on.
     Play {
-        how: Playing,
+        how: PlaybackSettings,
         now: f64,
     },
 }
 
 /// A wish about looks into latent space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LookWish {
+pub enum InspectCommand {
     /// Noise of this step of the schedule, from 0 on.
     NoiseStep(usize),
     /// The start image, or the finished picture.
@@ -154,7 +154,7 @@ pub enum LookWish {
 
 /// A wish about the library of models.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LibraryWish {
+pub enum LibraryCommand {
     /// Asks for a folder to look for models in.
     AddFolder,
     /// Looks there no more; nothing in it is touched.
@@ -168,16 +168,16 @@ pub enum LibraryWish {
 
 /// A wish about the comparison sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SheetWish {
+pub enum XyPlotCommand {
     /// Something else differs there, with the values one would compare first.
     Vary {
         down: bool,
         /// One of [`engine::recipe::xy_plot::Axis::NAMES`].
         name: &'static str,
     },
-    Across(Side),
+    Across(AxisField),
     /// Without one there is a single row.
-    Down(Option<Side>),
+    Down(Option<AxisField>),
     Make,
     Cancel,
     /// On the canvas, or the run's picture again.
@@ -186,11 +186,11 @@ pub enum SheetWish {
 
 /// A wish about single words of the prompt; their edits are the recipe's.
 #[derive(Clone, Debug, PartialEq)]
-pub enum WordsWish {
+pub enum WordsCommand {
     /// The token that is looked at, if any.
     Choose(Option<TokenSelector>),
     /// A slider or a field is let go: what comes next is undone by itself.
-    LetGo,
+    EndEdit,
     /// What edits put in the place of their words, as a concept.
     Save {
         edits: Vec<EmbeddingEdit>,
@@ -202,7 +202,7 @@ pub enum WordsWish {
 
 /// A wish about where the words of the run at hand look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttendWish {
+pub enum AttentionCommand {
     Ask,
     Stop,
     /// A light on the picture, or none.
@@ -211,7 +211,7 @@ pub enum AttendWish {
 
 /// A wish about the model at hand, which lies in a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConversionWish {
+pub enum ConvertCommand {
     /// Write it as safetensors.
     Start,
     Cancel,
@@ -224,7 +224,7 @@ pub enum ConversionWish {
 
 /// A wish about the film as a file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ExportWish {
+pub enum ExportCommand {
     /// The card that tells what it will be.
     Show(bool),
     /// The same of the sheet.
@@ -239,7 +239,7 @@ pub enum ExportWish {
 
 /// A wish about the model that is to be fetched.
 #[derive(Clone, Debug)]
-pub enum DownloadWish {
+pub enum DownloadCommand {
     /// `owner/name`, as far as it is typed.
     Name(String),
     /// What is it?
@@ -272,10 +272,10 @@ pub enum Effect {
         name: String,
         folder: PathBuf,
     },
-    WriteFilm(FilmOrder),
+    WriteFilm(ExportOrder),
     PickLibraryFolder,
     /// Something for the librarian.
-    Library(Order),
+    Library(ScanCommand),
     /// Read a picture to start from, for its thumbnail and its sides.
     ReadStartImage(PathBuf),
     /// Keep the clipboard's picture as a file and start from it.
@@ -309,7 +309,7 @@ pub struct SheetToSave {
     pub model: String,
     pub vae: Option<String>,
     pub folder: PathBuf,
-    pub made: Box<Made>,
+    pub made: Box<XyPlotRun>,
 }
 
 /// The pictures of one finished job, and their cause.
@@ -326,7 +326,7 @@ pub struct Batch {
 
 /// Something happened.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum AppEvent {
     Engine(Event),
     /// Files of one batch, in its order.
     Saved(Vec<PathBuf>),
@@ -344,24 +344,24 @@ pub enum News {
     /// Files that were dropped together.
     Inspected(Vec<Dropped>),
     /// Of files that were there before, or lie in a watched folder.
-    Concepts(ConceptNews),
+    Concepts(ConceptsRead),
     /// Of files that were just chosen.
-    ConceptsChosen(ConceptNews),
+    ConceptsChosen(ConceptsRead),
     ConceptFolderPicked(PathBuf),
     ModelPicked(ModelSource),
     OutputFolderPicked(PathBuf),
     FilmPicked(PathBuf),
-    Film(FilmNews),
+    Film(ExportEvent),
     LibraryFolderPicked(PathBuf),
     /// What the librarian has found so far.
-    Catalogue(Arc<Catalogue>),
+    Library(Arc<Library>),
     Hub(hub::Report),
     Conversion(ConversionReport),
     /// Something else went wrong, and a sentence is all there is to it.
     Trouble(String),
 }
 
-impl From<Event> for News {
+impl From<Event> for AppEvent {
     fn from(event: Event) -> Self {
         Self::Engine(event)
     }
@@ -371,18 +371,18 @@ impl From<Event> for News {
 #[derive(Clone, Debug)]
 pub struct Dropped {
     pub path: PathBuf,
-    pub contents: DroppedContents,
+    pub contents: FileContents,
 }
 
 #[derive(Clone, Debug)]
-pub enum DroppedContents {
+pub enum FileContents {
     /// A folder, or a file of weights.
     Model(ModelSource),
     Concept(Box<Concept>),
     /// What was to be a concept, and why it is none.
-    NoConcept(String),
+    InvalidConcept(String),
     /// A folder with models in it.
-    Shelf,
+    ModelsFolder,
     /// A folder with concepts in it, and nothing larger.
     ConceptFolder,
     /// A picture, and the recipe inside it if there is one.
@@ -392,5 +392,5 @@ pub enum DroppedContents {
         found: Option<Box<FoundRecipe>>,
     },
     /// Why it is of no use here.
-    Useless(String),
+    Unusable(String),
 }

@@ -6,7 +6,7 @@ use engine::recipe::RecipeError;
 
 /// Where on the desk a sentence belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum ErrorSlot {
     Model,
     /// How the prompt is read, edited and mixed.
     Words,
@@ -28,18 +28,18 @@ pub enum Place {
 
 /// What is wrong at the moment, place by place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(BTreeMap<Place, String>);
+pub struct Errors(BTreeMap<ErrorSlot, String>);
 
-impl Problems {
-    pub fn at(&self, place: Place) -> Option<&str> {
+impl Errors {
+    pub fn at(&self, place: ErrorSlot) -> Option<&str> {
         self.0.get(&place).map(String::as_str)
     }
 
-    pub fn set(&mut self, place: Place, text: impl Into<String>) {
+    pub fn set(&mut self, place: ErrorSlot, text: impl Into<String>) {
         self.0.insert(place, text.into());
     }
 
-    pub fn clear(&mut self, place: Place) {
+    pub fn clear(&mut self, place: ErrorSlot) {
         self.0.remove(&place);
     }
 
@@ -50,30 +50,30 @@ impl Problems {
 }
 
 /// The field that a value came from.
-pub fn place_of(error: &RecipeError) -> Place {
+pub fn slot_for(error: &RecipeError) -> ErrorSlot {
     match error {
-        RecipeError::Steps(_) => Place::Steps,
-        RecipeError::Batch(_) | RecipeError::OneAtATime(_) => Place::Pictures,
-        RecipeError::SamplerOption { .. } => Place::Sampler,
+        RecipeError::Steps(_) => ErrorSlot::Steps,
+        RecipeError::Batch(_) | RecipeError::OneAtATime(_) => ErrorSlot::Pictures,
+        RecipeError::SamplerOption { .. } => ErrorSlot::Sampler,
         RecipeError::Rho(_)
         | RecipeError::StepsCoincide { .. }
         | RecipeError::Beta(_)
         | RecipeError::BetasFall { .. }
         | RecipeError::TrainSteps(_)
-        | RecipeError::NothingLeft(_) => Place::Schedule,
-        RecipeError::Side { .. } => Place::Size,
-        RecipeError::CfgScale(_) => Place::Guidance,
+        | RecipeError::NothingLeft(_) => ErrorSlot::Schedule,
+        RecipeError::Side { .. } => ErrorSlot::Size,
+        RecipeError::CfgScale(_) => ErrorSlot::Guidance,
         RecipeError::ClipSkip(_)
         | RecipeError::TooManyEdits(_)
         | RecipeError::Edit { .. }
         | RecipeError::TooManyMixed(_)
         | RecipeError::MixWeight(_)
-        | RecipeError::MixArc => Place::Words,
+        | RecipeError::MixArc => ErrorSlot::Words,
         RecipeError::BranchStep { .. }
         | RecipeError::BranchSize { .. }
         | RecipeError::BranchFrom(_)
         | RecipeError::BranchStart
-        | RecipeError::TooManyBranches => Place::Run,
-        RecipeError::Strength(_) | RecipeError::NothingToRun { .. } => Place::Strength,
+        | RecipeError::TooManyBranches => ErrorSlot::Run,
+        RecipeError::Strength(_) | RecipeError::NothingToRun { .. } => ErrorSlot::Strength,
     }
 }

@@ -4,67 +4,67 @@ use engine::recipe::Start;
 use engine::session::{Event, JobEvent, JobId, ModelEvent};
 
 use super::state::{AppState, Model, StartPicture};
-use crate::features::command::{Batch, Dropped, DroppedContents, Effect, News};
-use crate::features::concepts::watch::ConceptNews;
-use crate::features::errors::Place;
+use crate::features::command::{AppEvent, Batch, Dropped, Effect, FileContents};
+use crate::features::concepts::watch::ConceptsRead;
+use crate::features::errors::ErrorSlot;
 use crate::features::settings::Tab;
 
 impl AppState {
     /// Takes in what happened, and says what is to be done about it.
-    pub fn receive(&mut self, news: impl Into<News>) -> Vec<Effect> {
+    pub fn receive(&mut self, news: impl Into<AppEvent>) -> Vec<Effect> {
         let mut effects = self.take_in(news.into());
         self.follow_film();
-        self.light();
+        self.update_overlay();
         effects.extend(self.look());
         effects
     }
 
-    fn take_in(&mut self, news: News) -> Vec<Effect> {
+    fn take_in(&mut self, news: AppEvent) -> Vec<Effect> {
         match news {
-            News::Engine(Event::Model(event)) => return self.receive_model(event),
-            News::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
-            News::Engine(Event::Looked { id, seen }) => return self.receive_look(id, seen),
-            News::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
-            News::Engine(Event::Warning { text }) => self.warning = Some(text),
-            News::Saved(files) => {
-                self.problems.clear(Place::Output);
+            AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
+            AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
+            AppEvent::Engine(Event::Looked { id, seen }) => return self.receive_look(id, seen),
+            AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
+            AppEvent::Engine(Event::Warning { text }) => self.warning = Some(text),
+            AppEvent::Saved(files) => {
+                self.errors.clear(ErrorSlot::Output);
                 self.saved = files;
             }
-            News::SaveFailed(text) => self.problems.set(Place::Output, text),
-            News::Trouble(text) => self.warning = Some(text),
-            News::StartImagePicked(path) => return self.use_start_image(path, None),
-            News::StartImageRead { path, picture, notes } => match picture {
+            AppEvent::SaveFailed(text) => self.errors.set(ErrorSlot::Output, text),
+            AppEvent::Trouble(text) => self.warning = Some(text),
+            AppEvent::StartImagePicked(path) => return self.use_start_image(path, None),
+            AppEvent::StartImageRead { path, picture, notes } => match picture {
                 Ok(pixels) if self.start_path() == Some(&path) => {
                     self.start_picture = Some(StartPicture { pixels, notes });
                 }
                 Err(text) if self.start_path() == Some(&path) => {
                     self.recipe.start = Start::Noise;
-                    self.problems.set(Place::StartImage, text);
+                    self.errors.set(ErrorSlot::StartImage, text);
                 }
                 _ => {}
             },
-            News::PasteFailed(text) => self.problems.set(Place::StartImage, text),
-            News::Inspected(dropped) => return self.receive_all_dropped(dropped),
-            News::ConceptNotSaved(text) => self.problems.set(Place::Words, text),
-            News::Concepts(news) => self.receive_concepts(news),
-            News::ConceptsChosen(news) => self.receive_chosen_concepts(news),
-            News::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),
-            News::ModelPicked(source) => return self.open_model(source),
-            News::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
-            News::Catalogue(catalogue) => {
+            AppEvent::PasteFailed(text) => self.errors.set(ErrorSlot::StartImage, text),
+            AppEvent::Inspected(dropped) => return self.receive_all_dropped(dropped),
+            AppEvent::ConceptNotSaved(text) => self.errors.set(ErrorSlot::Words, text),
+            AppEvent::Concepts(news) => self.receive_concepts(news),
+            AppEvent::ConceptsChosen(news) => self.receive_chosen_concepts(news),
+            AppEvent::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),
+            AppEvent::ModelPicked(source) => return self.open_model(source),
+            AppEvent::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
+            AppEvent::Catalogue(catalogue) => {
                 let concepts_moved = catalogue.concept_folders != self.library.concept_folders;
                 self.library = catalogue;
                 if concepts_moved {
                     return vec![self.watch_concepts()];
                 }
             }
-            News::Conversion(report) => return self.receive_conversion(report),
-            News::Engine(Event::Cut(event)) => return self.receive_cut(event),
-            News::FilmPicked(path) => return self.export_to(path),
-            News::Film(news) => self.receive_film(news),
-            News::Hub(report) => return self.receive_report(report),
-            News::OutputFolderPicked(folder) => {
-                self.problems.clear(Place::Output);
+            AppEvent::Conversion(report) => return self.receive_conversion(report),
+            AppEvent::Engine(Event::Cut(event)) => return self.receive_cut(event),
+            AppEvent::FilmPicked(path) => return self.export_to(path),
+            AppEvent::Film(news) => self.receive_film(news),
+            AppEvent::Hub(report) => return self.receive_report(report),
+            AppEvent::OutputFolderPicked(folder) => {
+                self.errors.clear(ErrorSlot::Output);
                 self.settings.output_folder = Some(folder);
             }
         }
@@ -98,15 +98,15 @@ impl AppState {
                     pictures: pictures.clone(),
                 })));
             }
-            JobEvent::Failed { text } => self.problems.set(Place::Run, text),
+            JobEvent::Failed { text } => self.errors.set(ErrorSlot::Run, text),
             _ => {}
         }
         let is_decoded = matches!(event, JobEvent::Decoded { .. });
         run.receive(event);
-        if is_last && let Some(planned) = self.queued.take() {
-            effects.extend(self.start(planned));
+        if is_last && let Some(queued_run) = self.queued.take() {
+            effects.extend(self.start(queued_run));
         } else if is_last || is_decoded {
-            effects.extend(self.develop());
+            effects.extend(self.decode_held_step());
         }
         effects
     }
@@ -120,11 +120,11 @@ impl AppState {
             ModelEvent::Stopped if self.opening.is_raised() => self.close_model(),
             ModelEvent::Stopped => {}
             ModelEvent::Opened(card) => {
-                self.problems.clear(Place::Model);
-                self.problems.clear(Place::Run);
+                self.errors.clear(ErrorSlot::Model);
+                self.errors.clear(ErrorSlot::Run);
                 if card.name == self.settings.model.name() {
-                    self.opened = Some(self.settings.model.clone());
-                    self.opened_vae.clone_from(&self.settings.vae);
+                    self.current_source = Some(self.settings.model.clone());
+                    self.current_vae.clone_from(&self.settings.vae);
                 }
                 self.model = Model::Open(card);
                 self.forget_looks();
@@ -133,15 +133,15 @@ impl AppState {
             }
             // A VAE that does not fit is taken off again.
             ModelEvent::Failed { text }
-                if self.opened.as_ref() == Some(&self.settings.model)
-                    && self.settings.vae != self.opened_vae =>
+                if self.current_source.as_ref() == Some(&self.settings.model)
+                    && self.settings.vae != self.current_vae =>
             {
                 self.warning = Some(text);
-                return self.use_vae(self.opened_vae.clone());
+                return self.use_vae(self.current_vae.clone());
             }
             ModelEvent::Failed { text } => {
                 self.close_model();
-                self.problems.set(Place::Model, text);
+                self.errors.set(ErrorSlot::Model, text);
             }
         }
         Vec::new()
@@ -149,12 +149,12 @@ impl AppState {
 
     /// Concepts are all taken; of the rest, of which the desk has one each, the first.
     fn receive_all_dropped(&mut self, all: Vec<Dropped>) -> Vec<Effect> {
-        let mut concepts = ConceptNews::default();
+        let mut concepts = ConceptsRead::default();
         let mut rest = Vec::new();
         for dropped in all {
             match dropped.contents {
-                DroppedContents::Concept(concept) => concepts.read.push(*concept),
-                DroppedContents::NoConcept(text) => concepts.refused.push((dropped.path, text)),
+                FileContents::Concept(concept) => concepts.read.push(*concept),
+                FileContents::InvalidConcept(text) => concepts.refused.push((dropped.path, text)),
                 _ => rest.push(dropped),
             }
         }
@@ -170,29 +170,29 @@ impl AppState {
 
     fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
         match dropped.contents {
-            DroppedContents::Model(source) => self.open_model(source),
-            DroppedContents::Shelf => {
+            FileContents::Model(source) => self.open_model(source),
+            FileContents::ModelsFolder => {
                 self.settings.window.tab = Tab::Models;
                 self.settings.window.right_folded = false;
                 self.add_model_folder(dropped.path)
             }
-            DroppedContents::ConceptFolder => {
+            FileContents::ConceptFolder => {
                 self.settings.window.tab = Tab::Concepts;
                 self.settings.window.right_folded = false;
                 self.add_concept_folder(dropped.path)
             }
-            DroppedContents::Picture { pixels, notes, found: None } => {
+            FileContents::Picture { pixels, notes, found: None } => {
                 self.use_start_image(dropped.path, Some(StartPicture { pixels, notes }))
             }
-            DroppedContents::Picture { found: Some(_), .. } => {
+            FileContents::Picture { found: Some(_), .. } => {
                 self.dropped = Some(dropped);
                 Vec::new()
             }
-            DroppedContents::Concept(_) | DroppedContents::NoConcept(_) => {
+            FileContents::Concept(_) | FileContents::InvalidConcept(_) => {
                 unreachable!("they were taken out before")
             }
-            DroppedContents::Useless(text) => {
-                self.problems.set(Place::StartImage, text);
+            FileContents::Unusable(text) => {
+                self.errors.set(ErrorSlot::StartImage, text);
                 Vec::new()
             }
         }

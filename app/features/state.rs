@@ -15,28 +15,28 @@ use engine::pipeline::{ModelInfo, StopFlag};
 use engine::prompt::PromptTokenizer;
 use engine::recipe::{Recipe, RecipeError, Start};
 
-use crate::features::attention::AttentionDesk;
-use crate::features::branches::{Branches, Planned};
-use crate::features::command::{Command, Dropped, DroppedContents, Effect};
+use crate::features::attention::AttentionState;
+use crate::features::branches::{Branches, QueuedRun};
+use crate::features::command::{Command, Dropped, Effect, FileContents};
 use crate::features::convert::Conversion;
-use crate::features::download::Download;
-use crate::features::errors::{Place, Problems, place_of};
-use crate::features::export::Export;
-use crate::features::film::Film;
+use crate::features::download::DownloadState;
+use crate::features::errors::{ErrorSlot, Errors, slot_for};
+use crate::features::export::ExportState;
+use crate::features::film::FilmState;
 use crate::features::generate::run::Run;
-use crate::features::inspect::Looking;
+use crate::features::inspect::InspectState;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Settings;
-use crate::features::words::WordsDesk;
-use crate::features::xy_plot::SheetDesk;
-use crate::library::{Catalogue, Work};
+use crate::features::words::WordsState;
+use crate::features::xy_plot::XyPlotState;
+use crate::library::{Library, ScanStatus};
 
 /// The state of the desk.
 #[derive(Clone, Debug)]
 pub struct AppState {
     /// What the panels show and edit; a run has its own copy.
     pub recipe: Recipe,
-    /// What is the same at the next start, but for the recipe: [`Self::to_remember`].
+    /// What is the same at the next start, but for the recipe: [`Self::settings_to_save`].
     pub settings: Settings,
     pub model: Model,
     pub concepts: ConceptSet,
@@ -47,24 +47,24 @@ pub struct AppState {
     /// The prompts as they are read, once there is a model to read them.
     pub prompt: Option<Arc<ReadPrompt>>,
     pub negative_prompt: Option<Arc<ReadPrompt>>,
-    pub words_desk: WordsDesk,
+    pub words_state: WordsState,
     /// The start image, once read.
     pub start_picture: Option<StartPicture>,
     /// The run at hand; the others are among the branches.
     pub run: Option<Run>,
     pub branches: Branches,
-    pub sheet: SheetDesk,
-    pub queued: Option<Planned>,
-    pub film: Film,
-    pub looking: Looking,
-    pub attention: AttentionDesk,
-    pub export: Export,
-    pub download: Download,
+    pub sheet: XyPlotState,
+    pub queued: Option<QueuedRun>,
+    pub film: FilmState,
+    pub looking: InspectState,
+    pub attention: AttentionState,
+    pub export: ExportState,
+    pub download: DownloadState,
     pub conversion: Conversion,
     pub dropped: Option<Dropped>,
-    pub problems: Problems,
+    pub errors: Errors,
     /// The models on this machine, as far as they are known.
-    pub library: Arc<Catalogue>,
+    pub library: Arc<Library>,
     /// What the list of models is searched for.
     pub model_search: String,
     /// Files of the last batch.
@@ -78,9 +78,9 @@ pub struct AppState {
     /// Of the newest opening.
     opening: StopFlag,
     /// The model that was open last.
-    opened: Option<ModelSource>,
+    current_source: Option<ModelSource>,
     /// Over it.
-    opened_vae: Option<PathBuf>,
+    current_vae: Option<PathBuf>,
     next_job: u64,
     last_seed: Option<u64>,
 }
@@ -127,30 +127,30 @@ impl AppState {
             words: None,
             prompt: None,
             negative_prompt: None,
-            words_desk: WordsDesk::default(),
+            words_state: WordsState::default(),
             start_picture: None,
             run: None,
             branches: Branches::default(),
-            sheet: SheetDesk::default(),
+            sheet: XyPlotState::default(),
             queued: None,
-            film: Film::default(),
-            looking: Looking::default(),
-            attention: AttentionDesk::default(),
-            export: Export::default(),
-            download: Download::default(),
+            film: FilmState::default(),
+            looking: InspectState::default(),
+            attention: AttentionState::default(),
+            export: ExportState::default(),
+            download: DownloadState::default(),
             conversion: Conversion::default(),
             dropped: None,
-            problems: Problems::default(),
+            errors: Errors::default(),
             // Until the librarian has been through the folders, nobody knows that there is none.
-            library: Arc::new(Catalogue { work: Work::Looking, ..Catalogue::default() }),
+            library: Arc::new(Library { work: ScanStatus::InspectState, ..Library::default() }),
             model_search: String::new(),
             saved: Vec::new(),
             drawer_open: false,
             warning: None,
             before: Vec::new(),
             opening: StopFlag::default(),
-            opened: None,
-            opened_vae: None,
+            current_source: None,
+            current_vae: None,
             next_job: 1,
             // The seed of the last session was used up in it.
             last_seed: (!is_first_start).then_some(last_seed),
@@ -168,7 +168,7 @@ impl AppState {
     }
 
     /// What the settings file is to hold.
-    pub fn to_remember(&self) -> Settings {
+    pub fn settings_to_save(&self) -> Settings {
         Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
     }
 
@@ -196,10 +196,10 @@ impl AppState {
     }
 
     /// The sentence that belongs at a place: of the recipe as it stands, or of something that failed.
-    pub fn problem_at(&self, place: Place) -> Option<String> {
+    pub fn error_at(&self, place: ErrorSlot) -> Option<String> {
         match self.recipe_error() {
-            Some(error) if place_of(&error) == place => Some(error.to_string()),
-            _ => self.problems.at(place).map(str::to_owned),
+            Some(error) if slot_for(&error) == place => Some(error.to_string()),
+            _ => self.errors.at(place).map(str::to_owned),
         }
     }
 
@@ -211,7 +211,7 @@ impl AppState {
         }
         let mut effects = self.carry_out(command);
         self.follow_film();
-        self.light();
+        self.update_overlay();
         effects.extend(self.look());
         effects
     }
@@ -230,7 +230,7 @@ impl AppState {
             Command::RemoveStartImage => {
                 self.recipe.start = Start::Noise;
                 self.start_picture = None;
-                self.problems.clear(Place::StartImage);
+                self.errors.clear(ErrorSlot::StartImage);
             }
             Command::Drop(paths) => return vec![Effect::Inspect(paths)],
             Command::ChooseConcepts => return vec![Effect::PickConcepts],
@@ -240,7 +240,7 @@ impl AppState {
             Command::UseDroppedSettings => return self.use_dropped_settings(),
             Command::UseDroppedAsStart => {
                 if let Some(Dropped { path, contents }) = self.dropped.take()
-                    && let DroppedContents::Picture { pixels, notes, .. } = contents
+                    && let FileContents::Picture { pixels, notes, .. } = contents
                 {
                     return self.use_start_image(path, Some(StartPicture { pixels, notes }));
                 }
@@ -248,14 +248,14 @@ impl AppState {
             Command::DismissDropped => self.dropped = None,
             Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
-            Command::Download(wish) => return self.handle_download(wish),
-            Command::Branch(wish) => return self.handle_branch(wish),
-            Command::PromptTokenizer(wish) => self.handle_words(wish),
-            Command::Sheet(wish) => return self.handle_sheet(wish),
-            Command::ComputeAttentionMaps(wish) => return self.handle_attend(wish),
-            Command::Convert(wish) => return self.handle_conversion(wish),
+            Command::DownloadState(command) => return self.handle_download(command),
+            Command::Branch(command) => return self.handle_branch(command),
+            Command::PromptTokenizer(command) => self.handle_words(command),
+            Command::Sheet(command) => return self.handle_sheet(command),
+            Command::ComputeAttentionMaps(command) => return self.handle_attend(command),
+            Command::Convert(command) => return self.handle_conversion(command),
             Command::OpenModel(source) => return self.open_model(source),
-            Command::Library(wish) => return self.handle_library(wish),
+            Command::Library(command) => return self.handle_library(command),
             Command::UseVae(vae) => return self.use_vae(vae),
             Command::StopOpening => return self.stop_opening(),
             Command::HoverStep(step) => self.film.hovered = step,
@@ -264,12 +264,12 @@ impl AppState {
             Command::StepBy(by) => return self.step_by(by),
             Command::TogglePlay { now } => {
                 self.toggle_play(now);
-                return self.develop();
+                return self.decode_held_step();
             }
             Command::Tick { now } => self.tick(now),
-            Command::View(wish) => return self.handle_view(wish),
-            Command::Look(wish) => self.handle_look(wish),
-            Command::Linspace(wish) => return self.handle_lesson(wish),
+            Command::View(command) => return self.handle_view(command),
+            Command::Look(command) => self.handle_look(command),
+            Command::Linspace(command) => return self.handle_lesson(command),
             Command::ShowPicture(picture) => self.film.picture = picture,
             Command::CopyPicture => {
                 let picture = self.film.picture.unwrap_or(0);
@@ -277,7 +277,7 @@ impl AppState {
                 let shown = shown.and_then(|shown| shown.pictures.get(picture));
                 return shown.map(|pixels| Effect::Copy(Arc::clone(pixels))).into_iter().collect();
             }
-            Command::WearTheme(theme) => self.settings.theme = theme,
+            Command::SetTheme(theme) => self.settings.theme = theme,
             Command::ShowSchedule(plot) => self.settings.schedule_plot = plot,
             Command::ShowTab { tab, drawer } => {
                 let window = &mut self.settings.window;
@@ -296,13 +296,13 @@ impl AppState {
                 self.drawer_open = false;
             }
             Command::KeepWindow(window) => self.settings.window = window,
-            Command::Export(wish) => return self.handle_export(wish),
+            Command::ExportState(command) => return self.handle_export(command),
             Command::OpenOutputFolder => {
                 return vec![Effect::OpenFolder(self.settings.output_folder())];
             }
             Command::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
             Command::ChooseOutputFolder => return vec![Effect::PickOutputFolder],
-            Command::Dismiss(place) => self.problems.clear(place),
+            Command::Dismiss(place) => self.errors.clear(place),
         }
         Vec::new()
     }
@@ -320,7 +320,7 @@ impl AppState {
             Start::Noise => DEFAULT_STRENGTH,
         };
         self.recipe.start = Start::Image { path, strength };
-        self.problems.clear(Place::StartImage);
+        self.errors.clear(ErrorSlot::StartImage);
         self.start_picture = read;
         if self.start_picture.is_some() { Vec::new() } else { self.read_start_image() }
     }
@@ -330,7 +330,7 @@ impl AppState {
     }
 
     fn use_dropped_settings(&mut self) -> Vec<Effect> {
-        let Some(Dropped { contents: DroppedContents::Picture { found: Some(found), .. }, .. }) =
+        let Some(Dropped { contents: FileContents::Picture { found: Some(found), .. }, .. }) =
             self.dropped.take()
         else {
             return Vec::new();

@@ -7,7 +7,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::partial_file::{came, forget, with_ending};
+use super::partial_file::{bytes_downloaded, forget, with_ending};
 use super::{FetchError, Plan};
 
 /// The note, which stays in the finished folder: where it is from, and under which licence.
@@ -27,13 +27,13 @@ pub struct Unfinished {
 }
 
 /// A folder that is being filled, held against others.
-pub(super) struct Filling {
+pub(super) struct DownloadFolder {
     target: PathBuf,
     pub folder: PathBuf,
     lock: File,
 }
 
-impl Filling {
+impl DownloadFolder {
     /// Makes the folder, or goes on with the one that is there: of files that are another version by
     /// now nothing is kept.
     pub fn claim(target: &Path, plan: &Plan) -> Result<Self, FetchError> {
@@ -86,7 +86,7 @@ pub(super) fn is_complete(target: &Path, plan: &Plan) -> bool {
 /// How much of a plan has come.
 pub(super) fn done(target: &Path, plan: &Plan) -> u64 {
     let folder = part_of(target);
-    plan.files.iter().map(|file| came(&folder.join(&file.path)).min(file.bytes)).sum()
+    plan.files.iter().map(|file| bytes_downloaded(&folder.join(&file.path)).min(file.bytes)).sum()
 }
 
 /// The downloads that were left in the middle in a folder of models.

@@ -4,14 +4,14 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::download_folder::{Filling, done, is_complete};
-use super::http::{Answer, Head, Hub, Question};
+use super::download_folder::{DownloadFolder, done, is_complete};
+use super::http::{Head, Hub, Request, ResponseBody};
 use super::listing::Listing;
-use super::partial_file::{Part, came};
+use super::partial_file::{PartialFile, bytes_downloaded};
 use super::plan::choose;
 use super::repository::percent_encoded;
-use super::retry::{Doing, Persistence, Progress, Trouble, Watch};
-use super::{Digest, FetchError, Form, Plan, Repository, Wanted, Wish};
+use super::retry::{Progress, RetryState, TransferError, TransferStage, TransferWatch};
+use super::{Digest, DownloadRequest, FetchError, Layout, Plan, Repository, Wanted};
 
 /// A repository of ten thousand files is described in less.
 const MAX_LISTING: usize = 16 << 20;
@@ -26,10 +26,10 @@ impl Hub {
         &self,
         repository: &Repository,
         revision: &str,
-        wish: &Wish,
+        command: &DownloadRequest,
         tell: Tell<'_>,
     ) -> Result<Plan, FetchError> {
-        let mut watch = Watch::new(0, tell);
+        let mut watch = TransferWatch::new(0, tell);
         let path =
             format!("api/models/{repository}/revision/{}?blobs=true", percent_encoded(revision, false));
         let json = self.persist(&path, repository.to_string(), &mut watch, |answer, watch| {
@@ -42,7 +42,7 @@ impl Hub {
         if listing.is_gated && !self.access.has_token() {
             return Err(FetchError::Gated(self.page(repository)));
         }
-        let (form, what, files) = choose(&listing, repository, wish)?;
+        let (form, what, files) = choose(&listing, repository, command)?;
         let files = files.into_iter().map(|file| {
             let Some(bytes) = file.bytes else {
                 return self.measure(repository, &listing.commit, &file.path, &mut watch);
@@ -68,8 +68,8 @@ impl Hub {
     /// answers whether to go on.
     pub fn fetch(&self, plan: &Plan, target: &Path, tell: Tell<'_>) -> Result<PathBuf, FetchError> {
         let opened = |folder: PathBuf| match plan.form {
-            Form::Folder => folder,
-            Form::File => folder.join(&plan.files[0].path),
+            Layout::Folder => folder,
+            Layout::File => folder.join(&plan.files[0].path),
         };
         if !plan.is_sound() {
             return Err(FetchError::Nonsense("the plan is damaged".into(), target.display().to_string()));
@@ -78,8 +78,8 @@ impl Hub {
             return Ok(opened(target.to_owned()));
         }
         self.check_size(plan, target)?;
-        let filling = Filling::claim(target, plan)?;
-        let mut watch = Watch::new(plan.bytes(), tell);
+        let filling = DownloadFolder::claim(target, plan)?;
+        let mut watch = TransferWatch::new(plan.bytes(), tell);
         for wanted in &plan.files {
             watch.progress.file.clone_from(&wanted.path);
             let fetched = self.fetch_file(plan, wanted, &filling.folder, &mut watch);
@@ -111,18 +111,18 @@ impl Hub {
         &self,
         path: &str,
         place: String,
-        watch: &mut Watch<'_>,
-        mut take: impl FnMut(Answer, &mut Watch<'_>) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
-        let mut persistence = Persistence::new(&self.patience, &place);
+        watch: &mut TransferWatch<'_>,
+        mut take: impl FnMut(ResponseBody, &mut TransferWatch<'_>) -> Result<T, TransferError>,
+    ) -> Result<T, TransferError> {
+        let mut persistence = RetryState::new(&self.patience, &place);
         loop {
             let question = self.question(path, None)?;
             let tried = self.ask(question, watch).and_then(|answer| {
-                self.judge(&answer.head, &place)?;
+                self.check_response(&answer.head, &place)?;
                 take(answer, watch)
             });
             match tried {
-                Err(Trouble::Passing(cause, wish)) => persistence.pause(cause, wish, watch)?,
+                Err(TransferError::Passing(cause, command)) => persistence.pause(cause, command, watch)?,
                 done_or_lasting => return done_or_lasting,
             }
         }
@@ -134,18 +134,18 @@ impl Hub {
         repository: &Repository,
         commit: &str,
         path: &str,
-        watch: &mut Watch<'_>,
-    ) -> Result<Wanted, Trouble> {
+        watch: &mut TransferWatch<'_>,
+    ) -> Result<Wanted, TransferError> {
         let place = format!("{repository}: {path}");
-        let mut persistence = Persistence::new(&self.patience, &place);
+        let mut persistence = RetryState::new(&self.patience, &place);
         loop {
             let mut question = self.question(&file_path(repository, commit, path), None)?;
             question.head_only = true;
             match self
                 .ask(question, watch)
-                .and_then(|answer| self.judge(&answer.head, &place).map(|()| answer.head))
+                .and_then(|answer| self.check_response(&answer.head, &place).map(|()| answer.head))
             {
-                Err(Trouble::Passing(cause, wish)) => persistence.pause(cause, wish, watch)?,
+                Err(TransferError::Passing(cause, command)) => persistence.pause(cause, command, watch)?,
                 Err(trouble) => return Err(trouble),
                 Ok(head) => {
                     let bytes = head.linked_length.or(head.length);
@@ -158,7 +158,7 @@ impl Hub {
     }
 
     /// What a status means.
-    fn judge(&self, head: &Head, place: &str) -> Result<(), Trouble> {
+    fn check_response(&self, head: &Head, place: &str) -> Result<(), TransferError> {
         let place = place.to_owned();
         match (head.status, head.error_code.as_deref()) {
             (200 | 206, _) if head.is_html => Err(FetchError::Page(place).into()),
@@ -170,8 +170,8 @@ impl Hub {
             (401, _) if self.access.has_token() => Err(FetchError::TokenRefused(place).into()),
             (401, _) => Err(FetchError::Unknown(place).into()),
             (403, _) => Err(FetchError::Gated(place).into()),
-            (429, _) => Err(Trouble::Passing("the hub wants fewer requests".into(), head.retry_after)),
-            (408 | 500..=599, _) => Err(Trouble::Passing(
+            (429, _) => Err(TransferError::Passing("the hub wants fewer requests".into(), head.retry_after)),
+            (408 | 500..=599, _) => Err(TransferError::Passing(
                 format!("the server failed with status {}", head.status),
                 head.retry_after,
             )),
@@ -179,10 +179,10 @@ impl Hub {
         }
     }
 
-    fn question(&self, path: &str, from: Option<(u64, Option<String>)>) -> Result<Question, FetchError> {
+    fn question(&self, path: &str, from: Option<(u64, Option<String>)>) -> Result<Request, FetchError> {
         let address = self.access.endpoint.below(path);
         let address = address.ok_or_else(|| FetchError::BadEndpoint(self.access.endpoint.to_string()))?;
-        Ok(Question { address, head_only: false, from })
+        Ok(Request { address, head_only: false, from })
     }
 
     /// Brings one file, over as many tries as it takes.
@@ -191,11 +191,11 @@ impl Hub {
         plan: &Plan,
         wanted: &Wanted,
         folder: &Path,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), Trouble> {
+        watch: &mut TransferWatch<'_>,
+    ) -> Result<(), TransferError> {
         let target = folder.join(&wanted.path);
         let before = watch.progress.done;
-        if target.is_file() && came(&target) == wanted.bytes {
+        if target.is_file() && bytes_downloaded(&target) == wanted.bytes {
             // It got its name after it was checked.
             watch.progress.done += wanted.bytes;
             return Ok(());
@@ -203,10 +203,10 @@ impl Hub {
         let parent = target.parent().expect("the file is in a folder");
         fs::create_dir_all(parent).map_err(|cause| FetchError::Disk { cause, path: parent.to_owned() })?;
         let place = format!("{}: {}", plan.repository, wanted.path);
-        watch.progress.doing = Doing::Checking;
-        let mut part = Part::open(&target, wanted, watch)?;
-        watch.progress.doing = Doing::Fetching;
-        let mut persistence = Persistence::new(&self.patience, &place);
+        watch.progress.doing = TransferStage::Checking;
+        let mut part = PartialFile::open(&target, wanted, watch)?;
+        watch.progress.doing = TransferStage::Fetching;
+        let mut persistence = RetryState::new(&self.patience, &place);
         // A server without ranges begins anew at every cut: only what was never had counts as headway.
         let mut most = part.done;
         let mut was_wrong = false;
@@ -226,7 +226,7 @@ impl Hub {
                 persistence.encourage();
             }
             match tried {
-                Err(Trouble::Passing(cause, wish)) => persistence.pause(cause, wish, watch)?,
+                Err(TransferError::Passing(cause, command)) => persistence.pause(cause, command, watch)?,
                 other => other?,
             }
         }
@@ -241,25 +241,25 @@ impl Hub {
         path: &str,
         place: &str,
         wanted: &Wanted,
-        part: &mut Part,
-        watch: &mut Watch<'_>,
+        part: &mut PartialFile,
+        watch: &mut TransferWatch<'_>,
         before: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), TransferError> {
         let from = (part.done > 0).then(|| (part.done, part.tag.clone()));
         let mut answer = self.ask(self.question(path, from)?, watch)?;
         let head = answer.head.clone();
         if head.status == 416 {
             part.restart(wanted)?;
-            return Err(Trouble::Passing("the server does not know the rest of the file".into(), None));
+            return Err(TransferError::Passing("the server does not know the rest of the file".into(), None));
         }
-        self.judge(&head, place)?;
+        self.check_response(&head, place)?;
         let continues = head.status == 206;
         if continues {
             let is_another = part.tag.is_some() && head.tag.is_some() && part.tag != head.tag;
             let is_elsewhere = head.range.is_none_or(|(first, _)| first != part.done);
             if is_another || is_elsewhere || head.was_compressed {
                 part.restart(wanted)?;
-                return Err(Trouble::Passing("the file was changed meanwhile".into(), None));
+                return Err(TransferError::Passing("the file was changed meanwhile".into(), None));
             }
         } else {
             // The server knows no ranges, or has another version by now.
@@ -271,7 +271,7 @@ impl Hub {
         check_promise(&head, total, wanted, place)?;
         while part.done < wanted.bytes {
             let Some(bytes) = answer.next(watch)? else {
-                return Err(Trouble::Passing("the connection ended early".into(), None));
+                return Err(TransferError::Passing("the connection ended early".into(), None));
             };
             // What comes after the end is of no use to anyone.
             let left = usize::try_from(wanted.bytes - part.done).unwrap_or(usize::MAX);
@@ -299,11 +299,11 @@ fn file_path(repository: &Repository, commit: &str, path: &str) -> String {
     format!("{repository}/resolve/{}/{}", percent_encoded(commit, false), percent_encoded(path, true))
 }
 
-fn lasting(trouble: Trouble, place: &Path) -> FetchError {
+fn lasting(trouble: TransferError, place: &Path) -> FetchError {
     match trouble {
-        Trouble::Lasting(error) => error,
-        Trouble::Stopped => FetchError::Paused { path: place.to_owned() },
-        Trouble::Passing(cause, _) => {
+        TransferError::Lasting(error) => error,
+        TransferError::Stopped => FetchError::Paused { path: place.to_owned() },
+        TransferError::Passing(cause, _) => {
             FetchError::Unreachable { tries: 1, cause, place: place.display().to_string() }
         }
     }

@@ -17,21 +17,21 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::access::Access;
 use super::address::Address;
 use super::listing::is_hex;
-use super::retry::{Patience, TICK, Trouble, Watch};
+use super::retry::{RetryPolicy, TICK, TransferError, TransferWatch};
 use super::{FetchError, Repository};
 
 /// A hub on the line.
 #[derive(Clone)]
 pub struct Hub {
     pub(super) access: Access,
-    pub patience: Patience,
+    pub patience: RetryPolicy,
     /// Bytes that may be written to a folder's disk; `None` where the system does not tell.
     pub free_space: fn(&Path) -> Option<u64>,
     agent: Agent,
 }
 
 /// What is asked for.
-pub(super) struct Question {
+pub(super) struct Request {
     pub address: Address,
     pub head_only: bool,
     /// The bytes from here on, if the file still has this tag.
@@ -59,16 +59,16 @@ pub(super) struct Head {
     pub error_code: Option<String>,
 }
 
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     pub head: Head,
-    body: Receiver<Bit>,
+    body: Receiver<BodyChunk>,
 }
 
-enum Bit {
+enum BodyChunk {
     Head(Head),
     Bytes(Vec<u8>),
     End,
-    Trouble(Trouble),
+    TransferError(TransferError),
 }
 
 /// Read at once: enough to be quick, little enough to be counted often.
@@ -76,7 +76,7 @@ const CHUNK: usize = 128 << 10;
 const MAX_REDIRECTS: usize = 10;
 
 impl Hub {
-    pub fn new(access: Access, patience: Patience) -> Self {
+    pub fn new(access: Access, patience: RetryPolicy) -> Self {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -103,32 +103,36 @@ impl Hub {
     }
 
     /// Asks, and waits for the beginning of the answer.
-    pub(super) fn ask(&self, question: Question, watch: &mut Watch<'_>) -> Result<Answer, Trouble> {
+    pub(super) fn ask(
+        &self,
+        question: Request,
+        watch: &mut TransferWatch<'_>,
+    ) -> Result<ResponseBody, TransferError> {
         let (sender, body) = bounded(4);
         let hub = self.clone();
         let errand = move || {
             if let Err(trouble) = hub.answer(question, &sender) {
                 // Whoever asked may have turned away.
-                let _ = sender.send(Bit::Trouble(trouble));
+                let _ = sender.send(BodyChunk::TransferError(trouble));
             }
         };
         std::thread::Builder::new()
             .name("download".to_owned())
             .spawn(errand)
-            .map_err(|error| Trouble::Passing(error.to_string(), None))?;
-        let mut answer = Answer { head: Head::default(), body };
+            .map_err(|error| TransferError::Passing(error.to_string(), None))?;
+        let mut answer = ResponseBody { head: Head::default(), body };
         match answer.wait(watch)? {
-            Bit::Head(head) => answer.head = head,
-            Bit::Trouble(trouble) => return Err(trouble),
-            Bit::Bytes(_) | Bit::End => unreachable!("an answer begins with its head"),
+            BodyChunk::Head(head) => answer.head = head,
+            BodyChunk::TransferError(trouble) => return Err(trouble),
+            BodyChunk::Bytes(_) | BodyChunk::End => unreachable!("an answer begins with its head"),
         }
         Ok(answer)
     }
 
-    fn answer(&self, question: Question, sender: &Sender<Bit>) -> Result<(), Trouble> {
+    fn answer(&self, question: Request, sender: &Sender<BodyChunk>) -> Result<(), TransferError> {
         let (head, response) = self.follow(&question)?;
         let was_compressed = head.was_compressed;
-        if sender.send(Bit::Head(head)).is_err() || question.head_only {
+        if sender.send(BodyChunk::Head(head)).is_err() || question.head_only {
             return Ok(());
         }
         let body = response.into_body().into_reader();
@@ -137,14 +141,14 @@ impl Hub {
         loop {
             let mut chunk = vec![0; CHUNK];
             let bit = match body.read(&mut chunk) {
-                Ok(0) => Bit::End,
+                Ok(0) => BodyChunk::End,
                 Ok(count) => {
                     chunk.truncate(count);
-                    Bit::Bytes(chunk)
+                    BodyChunk::Bytes(chunk)
                 }
-                Err(error) => Bit::Trouble(Trouble::Passing(error.to_string(), None)),
+                Err(error) => BodyChunk::TransferError(TransferError::Passing(error.to_string(), None)),
             };
-            let goes_on = matches!(bit, Bit::Bytes(_));
+            let goes_on = matches!(bit, BodyChunk::Bytes(_));
             if sender.send(bit).is_err() || !goes_on {
                 return Ok(());
             }
@@ -152,7 +156,7 @@ impl Hub {
     }
 
     /// Goes where redirects lead, and gathers what is said on the way.
-    fn follow(&self, question: &Question) -> Result<(Head, Response<ureq::Body>), Trouble> {
+    fn follow(&self, question: &Request) -> Result<(Head, Response<ureq::Body>), TransferError> {
         let mut address = question.address.clone();
         let mut linked = (None, None);
         for _ in 0..=MAX_REDIRECTS {
@@ -177,7 +181,7 @@ impl Hub {
         Err(nonsense("it leads round in circles", &address))
     }
 
-    fn call(&self, question: &Question, address: &Address) -> Result<Response<ureq::Body>, Trouble> {
+    fn call(&self, question: &Request, address: &Address) -> Result<Response<ureq::Body>, TransferError> {
         let uri = address.to_string();
         let mut request = if question.head_only { self.agent.head(&uri) } else { self.agent.get(&uri) };
         // Compressed bytes could neither be counted nor continued.
@@ -197,19 +201,23 @@ impl Hub {
     }
 }
 
-impl Answer {
+impl ResponseBody {
     /// The next bytes; `None` at the end.
-    pub fn next(&mut self, watch: &mut Watch<'_>) -> Result<Option<Vec<u8>>, Trouble> {
+    pub fn next(&mut self, watch: &mut TransferWatch<'_>) -> Result<Option<Vec<u8>>, TransferError> {
         match self.wait(watch)? {
-            Bit::Bytes(bytes) => Ok(Some(bytes)),
-            Bit::End => Ok(None),
-            Bit::Trouble(trouble) => Err(trouble),
-            Bit::Head(_) => unreachable!("an answer has one head"),
+            BodyChunk::Bytes(bytes) => Ok(Some(bytes)),
+            BodyChunk::End => Ok(None),
+            BodyChunk::TransferError(trouble) => Err(trouble),
+            BodyChunk::Head(_) => unreachable!("an answer has one head"),
         }
     }
 
     /// A body that must be short.
-    pub fn whole(mut self, most: usize, watch: &mut Watch<'_>) -> Result<Option<Vec<u8>>, Trouble> {
+    pub fn whole(
+        mut self,
+        most: usize,
+        watch: &mut TransferWatch<'_>,
+    ) -> Result<Option<Vec<u8>>, TransferError> {
         let mut whole = Vec::new();
         while let Some(bytes) = self.next(watch)? {
             whole.extend(bytes);
@@ -220,21 +228,21 @@ impl Answer {
         Ok(Some(whole))
     }
 
-    fn wait(&self, watch: &mut Watch<'_>) -> Result<Bit, Trouble> {
+    fn wait(&self, watch: &mut TransferWatch<'_>) -> Result<BodyChunk, TransferError> {
         loop {
             watch.tick()?;
             match self.body.recv_timeout(TICK) {
                 Ok(bit) => return Ok(bit),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Trouble::Passing("the connection broke off".to_owned(), None));
+                    return Err(TransferError::Passing("the connection broke off".to_owned(), None));
                 }
             }
         }
     }
 }
 
-fn head_of(status: u16, headers: &HeaderMap, address: &Address) -> Result<Head, Trouble> {
+fn head_of(status: u16, headers: &HeaderMap, address: &Address) -> Result<Head, TransferError> {
     let encoding = text(headers, "content-encoding").unwrap_or_default().to_ascii_lowercase();
     let was_compressed = match encoding.trim() {
         "" | "identity" => false,
@@ -276,11 +284,11 @@ fn untagged(tag: String) -> String {
     tag.trim_start_matches("W/").trim_matches('"').to_ascii_lowercase()
 }
 
-fn nonsense(what: &str, address: &Address) -> Trouble {
+fn nonsense(what: &str, address: &Address) -> TransferError {
     FetchError::Nonsense(what.to_owned(), address.host().to_owned()).into()
 }
 
-fn trouble(error: &ureq::Error, address: &Address) -> Trouble {
+fn trouble(error: &ureq::Error, address: &Address) -> TransferError {
     let place = address.host().to_owned();
     if let Some(cause) = distrust(error) {
         return FetchError::Untrusted(cause, place).into();
@@ -291,7 +299,7 @@ fn trouble(error: &ureq::Error, address: &Address) -> Trouble {
         ureq::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     };
-    Trouble::Passing(cause, None)
+    TransferError::Passing(cause, None)
 }
 
 /// What is wrong with the server's certificate, if that is what failed.

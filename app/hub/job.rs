@@ -8,13 +8,13 @@ use engine::pipeline::StopFlag;
 
 use super::download_folder::done;
 use super::{
-    Access, Doing, FetchError, Hub, MAIN, Patience, Plan, Progress, Repository, Unfinished, Wish, discard,
-    unfinished,
+    Access, DownloadRequest, FetchError, Hub, MAIN, Plan, Progress, Repository, RetryPolicy, TransferStage,
+    Unfinished, discard, unfinished,
 };
 
 /// Something that takes time.
 #[derive(Clone, Debug)]
-pub enum Errand {
+pub enum HubCommand {
     /// What is it, and is there room for it in this folder of models?
     LookUp { repository: Repository, models: PathBuf, stop: StopFlag },
     /// Ended by the flag; what has come is kept.
@@ -27,8 +27,8 @@ pub enum Errand {
 
 /// How an errand goes.
 #[derive(Clone, Debug)]
-pub enum Report {
-    Found(Box<Offer>),
+pub enum HubEvent {
+    Found(Box<DownloadOffer>),
     /// There is nothing to be had.
     NotFound(String),
     Came(Progress),
@@ -48,7 +48,7 @@ pub enum Report {
 
 /// What a person should know before saying yes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Offer {
+pub struct DownloadOffer {
     pub plan: Plan,
     pub folder: PathBuf,
     /// Of the plan, what lies on the disk from earlier.
@@ -62,55 +62,56 @@ pub struct Offer {
 const NEWS_EVERY: Duration = Duration::from_millis(200);
 
 /// Does it on a thread of its own, and tells how it goes.
-pub fn run(errand: Errand, tell: impl Fn(Report) + Send + 'static) {
+pub fn run(errand: HubCommand, tell: impl Fn(HubEvent) + Send + 'static) {
     let work = move || match errand {
-        Errand::LookUp { repository, models, stop } => match look_up(&repository, &models, &stop) {
-            Ok(offer) => tell(Report::Found(Box::new(offer))),
+        HubCommand::LookUp { repository, models, stop } => match look_up(&repository, &models, &stop) {
+            Ok(offer) => tell(HubEvent::Found(Box::new(offer))),
             Err(FetchError::Paused { .. }) => {}
-            Err(error) => tell(Report::NotFound(error.to_string())),
+            Err(error) => tell(HubEvent::NotFound(error.to_string())),
         },
-        Errand::Fetch { plan, folder, stop } => {
+        HubCommand::Fetch { plan, folder, stop } => {
             let fetched = hub().and_then(|hub| hub.fetch(&plan, &folder, &mut teller(&tell, &stop)));
             tell(match fetched {
-                Ok(path) => Report::Complete(path),
-                Err(FetchError::Paused { .. }) => Report::Paused { done: done(&folder, &plan) },
-                Err(error) => Report::Failed { done: done(&folder, &plan), text: error.to_string() },
+                Ok(path) => HubEvent::Complete(path),
+                Err(FetchError::Paused { .. }) => HubEvent::Paused { done: done(&folder, &plan) },
+                Err(error) => HubEvent::Failed { done: done(&folder, &plan), text: error.to_string() },
             });
         }
-        Errand::Discard { folder } => {
-            tell(Report::Discarded(discard(&folder).map_err(|error| error.to_string())));
+        HubCommand::Discard { folder } => {
+            tell(HubEvent::Discarded(discard(&folder).map_err(|error| error.to_string())));
         }
-        Errand::FindUnfinished { models } => tell(Report::Unfinished(unfinished(&models))),
+        HubCommand::FindUnfinished { models } => tell(HubEvent::Unfinished(unfinished(&models))),
     };
     if let Err(error) = std::thread::Builder::new().name("errand to the hub".into()).spawn(work) {
         tracing::error!("no thread for an errand to the hub: {error}");
     }
 }
 
-fn look_up(repository: &Repository, models: &Path, stop: &StopFlag) -> Result<Offer, FetchError> {
+fn look_up(repository: &Repository, models: &Path, stop: &StopFlag) -> Result<DownloadOffer, FetchError> {
     let hub = hub()?;
-    let plan = hub.plan(repository, MAIN, &Wish::default(), &mut |_| flow(stop))?;
+    let plan = hub.plan(repository, MAIN, &DownloadRequest::default(), &mut |_| flow(stop))?;
     let folder = models.join(repository.folder_name());
     let (needed, free) = hub.room(&plan, &folder);
     let done = plan.bytes().saturating_sub(needed);
-    Ok(Offer { page: hub.page(repository), plan, folder, done, free })
+    Ok(DownloadOffer { page: hub.page(repository), plan, folder, done, free })
 }
 
 /// The environment is asked each time: a token may have been set right.
 fn hub() -> Result<Hub, FetchError> {
-    Ok(Hub::new(Access::of_environment(|name| std::env::var_os(name))?, Patience::default()))
+    Ok(Hub::new(Access::of_environment(|name| std::env::var_os(name))?, RetryPolicy::default()))
 }
 
 fn teller<'a>(
-    tell: &'a impl Fn(Report),
+    tell: &'a impl Fn(HubEvent),
     stop: &'a StopFlag,
 ) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
-    let mut told: Option<(Instant, Doing)> = None;
+    let mut told: Option<(Instant, TransferStage)> = None;
     move |progress| {
-        let is_news = |(at, doing): &(Instant, Doing)| at.elapsed() >= NEWS_EVERY || *doing != progress.doing;
+        let is_news =
+            |(at, doing): &(Instant, TransferStage)| at.elapsed() >= NEWS_EVERY || *doing != progress.doing;
         if told.as_ref().is_none_or(is_news) {
             told = Some((Instant::now(), progress.doing.clone()));
-            tell(Report::Came(progress.clone()));
+            tell(HubEvent::Came(progress.clone()));
         }
         flow(stop)
     }

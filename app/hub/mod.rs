@@ -32,11 +32,11 @@ pub use download_folder::{Unfinished, discard, unfinished};
 pub use error::FetchError;
 pub use fetch::in_words;
 pub use http::Hub;
-pub use job::{Errand, Offer, Report, run};
+pub use job::{DownloadOffer, HubCommand, HubEvent, run};
 pub use licence::Licence;
-pub use plan::{Digest, Form, Plan, Wanted, Wish};
+pub use plan::{Checksum, DownloadRequest, Layout, Plan, PlannedFile};
 pub use repository::Repository;
-pub use retry::{Doing, Patience, Progress};
+pub use retry::{Progress, RetryPolicy, TransferStage};
 
 /// What "Get Stable Diffusion 1.5" gets. Its makers' own repository is gone; this is the mirror that
 /// diffusers' documentation names in its place.

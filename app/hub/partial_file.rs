@@ -8,11 +8,11 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
-use super::retry::{Trouble, Watch};
+use super::retry::{TransferError, TransferWatch};
 use super::{FetchError, Wanted};
 
 /// A file of which so much has come.
-pub(super) struct Part {
+pub(super) struct PartialFile {
     path: PathBuf,
     file: File,
     hash: Hash,
@@ -28,9 +28,13 @@ enum Hash {
     None,
 }
 
-impl Part {
+impl PartialFile {
     /// Goes on from what came before, which is read once more for its checksum.
-    pub fn open(target: &Path, wanted: &Wanted, watch: &mut Watch<'_>) -> Result<Self, Trouble> {
+    pub fn open(
+        target: &Path,
+        wanted: &Wanted,
+        watch: &mut TransferWatch<'_>,
+    ) -> Result<Self, TransferError> {
         let path = with_ending(target, ".part");
         let disk = |cause| FetchError::Disk { cause, path: path.clone() };
         let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
@@ -38,8 +42,8 @@ impl Part {
         let tag =
             fs::read_to_string(tag_file(&path)).ok().filter(|tag| tag.starts_with('"') && tag.len() < 1000);
         let mut part = Self { path: path.clone(), file, hash: Hash::of(wanted), done: 0, tag };
-        let came = part.file.metadata().map_err(disk)?.len();
-        if came > wanted.bytes {
+        let bytes_downloaded = part.file.metadata().map_err(disk)?.len();
+        if bytes_downloaded > wanted.bytes {
             part.restart(wanted)?;
         }
         let mut chunk = vec![0; 1 << 20];
@@ -132,7 +136,7 @@ impl Hash {
 }
 
 /// How much of a file has come, whole or in part.
-pub(super) fn came(target: &Path) -> u64 {
+pub(super) fn bytes_downloaded(target: &Path) -> u64 {
     let bytes = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|about| about.len());
     bytes(target).or_else(|| bytes(&with_ending(target, ".part"))).unwrap_or(0)
 }

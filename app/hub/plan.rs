@@ -15,16 +15,16 @@ pub struct Plan {
     /// Every file is taken from this commit, whatever happens to the branch meanwhile.
     pub commit: String,
     pub licence: Licence,
-    pub form: Form,
+    pub form: Layout,
     /// In a few words: the layout and the precision.
     pub what: String,
-    pub files: Vec<Wanted>,
+    pub files: Vec<PlannedFile>,
 }
 
 /// What comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum Layout {
     /// A folder in diffusers layout.
     Folder,
     /// A folder with one checkpoint in it.
@@ -32,17 +32,17 @@ pub enum Form {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct PlannedFile {
     /// In the repository, and below the model's folder.
     pub path: String,
     pub bytes: u64,
-    pub digest: Digest,
+    pub digest: Checksum,
 }
 
 /// What the contents must come down to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Digest {
+pub enum Checksum {
     Sha256(String),
     /// SHA-1 of `blob LENGTH`, a zero and the contents: git's name for a file.
     GitBlob(String),
@@ -52,7 +52,7 @@ pub enum Digest {
 
 /// What of a repository is wished for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct DownloadRequest {
     /// Full precision where there is a choice: twice the size.
     pub full: bool,
     /// One file in particular.
@@ -75,16 +75,16 @@ const NEEDED: [&str; 7] = [
     "vae/config.json",
 ];
 /// Not read here, but other programs that open the folder want them.
-const WELCOME: [&str; 2] = ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
+const OPTIONAL_FILES: [&str; 2] = ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
 /// Parts that other families of models have.
-const FOREIGN: [(&str, &str); 4] = [
+const OTHER_FAMILIES: [(&str, &str); 4] = [
     ("text_encoder_2/", "an SDXL model"),
     ("transformer/", "a transformer model, such as SD 3 or FLUX"),
     ("prior/", "a model of two stages"),
     ("image_encoder/", "a model that starts from pictures"),
 ];
 /// In the names of checkpoints that are no whole model.
-const PARTIAL: [&str; 5] = ["vae", "lora", "inpaint", "embed", "controlnet"];
+const NOT_WHOLE_MODELS: [&str; 5] = ["vae", "lora", "inpaint", "embed", "controlnet"];
 
 impl Plan {
     pub fn bytes(&self) -> u64 {
@@ -93,49 +93,54 @@ impl Plan {
 
     /// No file would land outside of the folder, or among the notes that are kept there.
     pub(super) fn is_sound(&self) -> bool {
-        let names = |file: &Wanted| file.path.split('/').all(is_file_name) && !file.path.ends_with(".part");
+        let names =
+            |file: &PlannedFile| file.path.split('/').all(is_file_name) && !file.path.ends_with(".part");
         !self.files.is_empty() && self.files.iter().all(names)
     }
 }
 
 /// A file of a listing whose size may still be unknown.
-pub(super) type Choice = (Form, String, Vec<Listed>);
+pub(super) type PlannedLayout = (Layout, String, Vec<Listed>);
 
 /// Chooses among the files of a repository.
-pub(super) fn choose(listing: &Listing, repository: &Repository, wish: &Wish) -> Result<Choice, FetchError> {
+pub(super) fn choose(
+    listing: &Listing,
+    repository: &Repository,
+    command: &DownloadRequest,
+) -> Result<PlannedLayout, FetchError> {
     let not_a_model = |why: &str| FetchError::NotAModel { why: why.to_owned(), name: repository.to_string() };
-    if let Some(name) = &wish.file {
+    if let Some(name) = &command.file {
         let file = listing.find(name).ok_or_else(|| FetchError::NotFound(format!("{repository}: {name}")))?;
         if !is_file_name(name) || !has_ending(name, &["safetensors", "ckpt", "pt", "bin"]) {
             return Err(not_a_model("the file is no checkpoint"));
         }
-        return Ok((Form::File, "One checkpoint".into(), vec![file.clone()]));
+        return Ok((Layout::File, "One checkpoint".into(), vec![file.clone()]));
     }
     if listing.find("model_index.json").is_some() {
-        for (part, family) in FOREIGN {
+        for (part, family) in OTHER_FAMILIES {
             if listing.files.iter().any(|file| file.path.starts_with(part)) {
                 return Err(not_a_model(&format!("it is {family}")));
             }
         }
-        if let Some(chosen) = folder(listing, wish) {
+        if let Some(chosen) = folder(listing, command) {
             return Ok(chosen);
         }
     }
-    match checkpoint(listing, wish) {
-        Some(file) => Ok((Form::File, "One checkpoint".into(), vec![file.clone()])),
+    match checkpoint(listing, command) {
+        Some(file) => Ok((Layout::File, "One checkpoint".into(), vec![file.clone()])),
         None => Err(not_a_model("it holds neither all parts of a model nor a checkpoint")),
     }
 }
 
 /// A model in diffusers layout, if all of it is there.
-fn folder(listing: &Listing, wish: &Wish) -> Option<Choice> {
+fn folder(listing: &Listing, command: &DownloadRequest) -> Option<PlannedLayout> {
     let mut files: Vec<Listed> =
         NEEDED.into_iter().map(|path| listing.find(path).cloned()).collect::<Option<_>>()?;
-    files.extend(WELCOME.into_iter().filter_map(|path| listing.find(path).cloned()));
+    files.extend(OPTIONAL_FILES.into_iter().filter_map(|path| listing.find(path).cloned()));
     let mut is_half = false;
     for (part, safetensors, pickle) in NETWORKS {
         let (weights, variant) =
-            weights(listing, part, [(safetensors, "safetensors"), (pickle, "bin")], wish)?;
+            weights(listing, part, [(safetensors, "safetensors"), (pickle, "bin")], command)?;
         is_half |= part == "unet" && variant == ".fp16";
         files.extend(weights.into_iter().cloned());
     }
@@ -143,7 +148,7 @@ fn folder(listing: &Listing, wish: &Wish) -> Option<Choice> {
         "A model in diffusers layout, {}",
         if is_half { "16-bit weights" } else { "weights as published" }
     );
-    Some((Form::Folder, what, files))
+    Some((Layout::Folder, what, files))
 }
 
 /// The weights of a network in the form that is liked best.
@@ -151,9 +156,10 @@ fn weights<'a>(
     listing: &'a Listing,
     part: &str,
     stems: [(&str, &str); 2],
-    wish: &Wish,
+    command: &DownloadRequest,
 ) -> Option<(Vec<&'a Listed>, &'static str)> {
-    let variants = if wish.full { ["", ".fp32", ".fp16", ".bf16"] } else { [".fp16", "", ".fp32", ".bf16"] };
+    let variants =
+        if command.full { ["", ".fp32", ".fp16", ".bf16"] } else { [".fp16", "", ".fp32", ".bf16"] };
     stems.into_iter().find_map(|(stem, ending)| {
         variants.into_iter().find_map(|variant| {
             let whole = listing.find(&format!("{part}/{stem}{variant}.{ending}")).map(|file| vec![file]);
@@ -191,18 +197,18 @@ fn shards<'a>(
 }
 
 /// The checkpoint that is liked best: safetensors, half precision, small.
-fn checkpoint<'a>(listing: &'a Listing, wish: &Wish) -> Option<&'a Listed> {
+fn checkpoint<'a>(listing: &'a Listing, command: &DownloadRequest) -> Option<&'a Listed> {
     let whole = |file: &&Listed| {
         let name = file.path.to_ascii_lowercase();
         is_file_name(&file.path)
             && has_ending(&name, &["safetensors", "ckpt", "pt"])
-            && !PARTIAL.iter().any(|partial| name.contains(partial))
+            && !NOT_WHOLE_MODELS.iter().any(|partial| name.contains(partial))
     };
     listing.files.iter().filter(whole).min_by_key(|file| {
         let name = file.path.to_ascii_lowercase();
         let is_half = name.contains("fp16") || name.contains("f16");
         let bytes = file.bytes.unwrap_or(u64::MAX);
-        (!name.ends_with(".safetensors"), is_half == wish.full, bytes, name)
+        (!name.ends_with(".safetensors"), is_half == command.full, bytes, name)
     })
 }
 

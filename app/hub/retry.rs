@@ -13,11 +13,11 @@ pub struct Progress {
     pub total: u64,
     /// The file at hand.
     pub file: String,
-    pub doing: Doing,
+    pub doing: TransferStage,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Doing {
+pub enum TransferStage {
     #[default]
     Fetching,
     /// Reading again what came before a pause.
@@ -28,7 +28,7 @@ pub enum Doing {
 
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// For a connection and for the beginning of an answer.
     pub connect: Duration,
     /// For the next bytes.
@@ -42,7 +42,7 @@ pub struct Patience {
     pub tries: u32,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(20),
@@ -57,7 +57,7 @@ impl Default for Patience {
 
 /// Why a try ended.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum TransferError {
     /// Somebody wants it so.
     Stopped,
     /// It may go better next time, perhaps after so long.
@@ -65,27 +65,27 @@ pub(super) enum Trouble {
     Lasting(FetchError),
 }
 
-impl From<FetchError> for Trouble {
+impl From<FetchError> for TransferError {
     fn from(error: FetchError) -> Self {
         Self::Lasting(error)
     }
 }
 
 /// Tells of progress, and asks whether to go on.
-pub(super) struct Watch<'a> {
+pub(super) struct TransferWatch<'a> {
     pub progress: Progress,
     tell: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> TransferWatch<'a> {
     pub fn new(total: u64, tell: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Self {
         Self { progress: Progress { total, ..Progress::default() }, tell }
     }
 
-    pub fn tick(&mut self) -> Result<(), Trouble> {
+    pub fn tick(&mut self) -> Result<(), TransferError> {
         match (self.tell)(&self.progress) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Trouble::Stopped),
+            ControlFlow::Break(()) => Err(TransferError::Stopped),
         }
     }
 }
@@ -94,14 +94,14 @@ impl<'a> Watch<'a> {
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// Counts the tries in a row that brought nothing.
-pub(super) struct Persistence<'a> {
-    patience: &'a Patience,
+pub(super) struct RetryState<'a> {
+    patience: &'a RetryPolicy,
     place: String,
     failed: u32,
 }
 
-impl<'a> Persistence<'a> {
-    pub fn new(patience: &'a Patience, place: impl ToString) -> Self {
+impl<'a> RetryState<'a> {
+    pub fn new(patience: &'a RetryPolicy, place: impl ToString) -> Self {
         Self { patience, place: place.to_string(), failed: 0 }
     }
 
@@ -117,28 +117,28 @@ impl<'a> Persistence<'a> {
     pub fn pause(
         &mut self,
         cause: String,
-        wish: Option<Duration>,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), Trouble> {
+        command: Option<Duration>,
+        watch: &mut TransferWatch<'_>,
+    ) -> Result<(), TransferError> {
         self.failed += 1;
         if self.failed >= self.patience.tries {
             return Err(
                 FetchError::Unreachable { tries: self.failed, cause, place: self.place.clone() }.into()
             );
         }
-        if let Some(wish) = wish.filter(|wish| *wish > self.patience.longest_wish) {
-            let minutes = wish.as_secs().div_ceil(60);
+        if let Some(command) = command.filter(|command| *command > self.patience.longest_wish) {
+            let minutes = command.as_secs().div_ceil(60);
             return Err(FetchError::Busy { minutes, place: self.place.clone() }.into());
         }
         let doubled = self.patience.first_pause.saturating_mul(1 << (self.failed - 1).min(16));
-        let pause = wish.unwrap_or_else(|| doubled.min(self.patience.longest_pause));
+        let pause = command.unwrap_or_else(|| doubled.min(self.patience.longest_pause));
         let until = Instant::now() + pause;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            watch.progress.doing = Doing::Waiting { cause: cause.clone(), secs: left.as_secs() + 1 };
+            watch.progress.doing = TransferStage::Waiting { cause: cause.clone(), secs: left.as_secs() + 1 };
             watch.tick()?;
             std::thread::sleep(left.min(TICK));
         }
-        watch.progress.doing = Doing::Fetching;
+        watch.progress.doing = TransferStage::Fetching;
         Ok(())
     }
 }

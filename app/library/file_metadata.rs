@@ -13,7 +13,7 @@ const MAX_CONFIG: u64 = 1 << 20;
 
 /// What the header of a weight file tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct FileMetadata {
     pub kind: WeightKind,
     /// Of most of its bytes.
     pub precision: Option<TensorDtype>,
@@ -23,7 +23,7 @@ pub struct Facts {
     pub shards: Vec<String>,
 }
 
-impl Facts {
+impl FileMetadata {
     /// Reads the header.
     pub fn read(path: &Path) -> Result<Self, OpenError> {
         let file = WeightFile::open(path)?;
@@ -52,7 +52,7 @@ impl Facts {
 
 /// What a model folder in diffusers layout is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FolderFacts {
+pub struct FolderMetadata {
     pub kind: WeightKind,
     /// The UNet's weights: a file, or the index of several.
     pub unet: Option<PathBuf>,
@@ -81,7 +81,7 @@ const BY_CLASS: [(&str, WeightKind); 12] = [
 /// Width of the text that SD 2.x is told by.
 const OPEN_CLIP_WIDTH: u64 = 1024;
 
-impl FolderFacts {
+impl FolderMetadata {
     pub fn read(folder: &Path) -> Self {
         let class = config(&folder.join("model_index.json"))
             .and_then(|index| Some(index.get("_class_name")?.as_str()?.to_owned()))

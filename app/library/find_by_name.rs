@@ -4,7 +4,7 @@ use super::Entry;
 
 /// What a name leads to.
 #[derive(Debug, PartialEq)]
-pub enum Found<'a> {
+pub enum NameMatch<'a> {
     One(&'a Entry),
     /// More than one of them could be meant.
     Several(Vec<&'a Entry>),
@@ -16,7 +16,7 @@ const MIN_HASH_LEN: usize = 4;
 
 /// Finds the entry that is called so: by its whole name, else without regard to case, folder and ending,
 /// else by the first digits of its hash.
-pub fn find<'a>(entries: &'a [Entry], wanted: &str) -> Found<'a> {
+pub fn find<'a>(entries: &'a [Entry], wanted: &str) -> NameMatch<'a> {
     let is_hash = wanted.len() >= MIN_HASH_LEN && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     let hash = wanted.to_lowercase();
     let by_name = |entry: &Entry| entry.name == wanted;
@@ -32,9 +32,9 @@ pub fn find<'a>(entries: &'a [Entry], wanted: &str) -> Found<'a> {
         let mut found: Vec<_> = entries.iter().filter(|entry| way(entry)).collect();
         match found.len() {
             0 => {}
-            1 => return Found::One(found.remove(0)),
-            _ => return Found::Several(found),
+            1 => return NameMatch::One(found.remove(0)),
+            _ => return NameMatch::Several(found),
         }
     }
-    Found::Nothing
+    NameMatch::Nothing
 }

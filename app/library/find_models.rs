@@ -16,7 +16,7 @@ const MAX: usize = 200_000;
 
 /// What lies below a folder.
 #[derive(Debug, Default)]
-pub struct Walked {
+pub struct FoundFiles {
     /// Weight files.
     pub files: Vec<PathBuf>,
     /// Models in diffusers layout.
@@ -29,8 +29,8 @@ pub struct Walked {
 
 /// Walks through `root`, following links but never in a circle. Hidden folders, pipes and devices are
 /// passed by. `go_on` is asked at every file.
-pub fn walk(root: &Path, go_on: &mut dyn FnMut() -> bool) -> Walked {
-    let mut walked = Walked::default();
+pub fn walk(root: &Path, go_on: &mut dyn FnMut() -> bool) -> FoundFiles {
+    let mut walked = FoundFiles::default();
     let mut seen = HashSet::new();
     let mut walk = WalkDir::new(root).follow_links(true).max_depth(MAX_DEPTH).sort_by_file_name().into_iter();
     let mut count = 0;

@@ -43,7 +43,7 @@ pub enum Role {
 
 /// A folder as it was recognised.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recognised {
+pub struct RecognisedLayout {
     pub layout: Layout,
     pub places: Vec<(PathBuf, Role)>,
     /// A sentence about a file of paths that makes no sense.
@@ -72,8 +72,9 @@ pub fn concept_folders(roots: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// Finds the places of a program's folder, or of its folder of models; any other folder is one place.
-pub(super) fn recognise(root: &Path) -> Recognised {
-    let whole = |layout| Recognised { layout, places: vec![(root.to_owned(), Role::Models)], problem: None };
+pub(super) fn recognise(root: &Path) -> RecognisedLayout {
+    let whole =
+        |layout| RecognisedLayout { layout, places: vec![(root.to_owned(), Role::Models)], problem: None };
     if root.join("model_index.json").is_file() {
         return whole(Layout::Diffusers);
     }
@@ -119,9 +120,9 @@ pub(super) fn recognise(root: &Path) -> Recognised {
         }
     };
     if places.is_empty() {
-        return Recognised { problem, ..whole(layout) };
+        return RecognisedLayout { problem, ..whole(layout) };
     }
-    Recognised { layout, places, problem }
+    RecognisedLayout { layout, places, problem }
 }
 
 /// A folder of this name, in whatever case: a disk moved to Linux keeps the case it was written in.

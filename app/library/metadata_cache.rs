@@ -27,10 +27,10 @@ const PIECE: usize = 1 << 20;
 
 /// Notes on files, by their paths.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Notes {
+pub struct MetadataCache {
     /// The program that told the facts; another one may know better.
     program: String,
-    files: BTreeMap<String, Note>,
+    files: BTreeMap<String, CachedFile>,
     #[serde(skip)]
     path: PathBuf,
     #[serde(skip)]
@@ -40,9 +40,9 @@ pub struct Notes {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
+struct CachedFile {
     #[serde(flatten)]
-    stamp: Stamp,
+    stamp: FileFingerprint,
     /// [`Facts`]; those of a newer Tidepool may be beyond this one.
     facts: Option<Value>,
     sha256: Option<String>,
@@ -50,13 +50,13 @@ struct Note {
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
+struct FileFingerprint {
     bytes: u64,
     /// Since 1970.
     modified_nanos: u64,
 }
 
-impl Notes {
+impl MetadataCache {
     /// Reads the notes kept in `folder`, or begins afresh.
     pub fn open(folder: &Path) -> Self {
         let path = folder.join(FILE_NAME);
@@ -139,18 +139,18 @@ impl Notes {
         Some(sha256)
     }
 
-    fn note(&self, files: &[PathBuf], stamp: Option<Stamp>) -> Option<&Note> {
+    fn note(&self, files: &[PathBuf], stamp: Option<FileFingerprint>) -> Option<&CachedFile> {
         self.files.get(files.first()?.to_str()?).filter(|note| Some(note.stamp) == stamp)
     }
 
     /// None for a path that is no text, which JSON cannot hold.
-    fn note_mut(&mut self, files: &[PathBuf], stamp: Option<Stamp>) -> Option<&mut Note> {
+    fn note_mut(&mut self, files: &[PathBuf], stamp: Option<FileFingerprint>) -> Option<&mut CachedFile> {
         let (key, stamp) = (files.first()?.to_str()?, stamp?);
         self.is_changed = true;
         if self.files.len() >= MAX_FILES && !self.files.contains_key(key) {
             self.files.retain(|path, _| Path::new(path).exists());
         }
-        let fresh = || Note { stamp, facts: None, sha256: None };
+        let fresh = || CachedFile { stamp, facts: None, sha256: None };
         let note = self.files.entry(key.into()).or_insert_with(fresh);
         if note.stamp != stamp {
             *note = fresh();
@@ -179,8 +179,8 @@ fn sha256_of(files: &[PathBuf], go_on: &mut dyn FnMut() -> bool) -> io::Result<O
 }
 
 /// Of several files: all their bytes, and the latest time.
-fn stamp_of(files: &[PathBuf]) -> Option<Stamp> {
-    let mut stamp = Stamp { bytes: 0, modified_nanos: 0 };
+fn stamp_of(files: &[PathBuf]) -> Option<FileFingerprint> {
+    let mut stamp = FileFingerprint { bytes: 0, modified_nanos: 0 };
     for file in files {
         let about = fs::metadata(file).ok()?;
         let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;

@@ -1,7 +1,7 @@
 //! The models on this machine: where they lie, what each is, and how to find one by its name.
 //!
 //! [`shelves`] tells the folders that programs keep models in, `walk` finds the files in them, `facts`
-//! reads what they are off their headers, [`scan`] makes an [`Entry`] of each, and the [`Librarian`] does
+//! reads what they are off their headers, [`scan`] makes an [`Entry`] of each, and the [`LibraryScanner`] does
 //! all of it on a thread, then hashes at leisure. Nothing is copied, moved or written but the
 //! librarian's own notes, so that each header is read and each file hashed once.
 
@@ -20,17 +20,17 @@ mod scan;
 use std::path::PathBuf;
 
 pub use entry::{Entry, Format};
-pub use file_metadata::{Facts, FolderFacts};
-pub use find_by_name::{Found, find};
+pub use file_metadata::{FileMetadata, FolderMetadata};
+pub use find_by_name::{NameMatch, find};
 pub use hub_cache::hub_cache;
 pub use layout::{Layout, concept_folders, layout_of};
-pub use metadata_cache::Notes;
+pub use metadata_cache::MetadataCache;
 pub use scan::scan;
-pub use scanner::{Librarian, Order};
+pub use scanner::{LibraryScanner, ScanCommand};
 
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shelves {
+pub struct LibraryRoots {
     /// Those that the user has added.
     pub folders: Vec<PathBuf>,
     /// Where the Hugging Face cache would be, if it is wanted.
@@ -39,13 +39,13 @@ pub struct Shelves {
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Catalogue {
+pub struct Library {
     /// What Tidepool opens first, then VAEs, then the rest; each by name.
     pub entries: Vec<Entry>,
     pub folders: Vec<Folder>,
     /// Where concepts lie, for the list of concepts.
     pub concept_folders: Vec<PathBuf>,
-    pub work: Work,
+    pub work: ScanStatus,
 }
 
 /// A folder that was looked through.
@@ -61,7 +61,7 @@ pub struct Folder {
 
 /// What the librarian is at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Work {
+pub enum ScanStatus {
     #[default]
     Done,
     Looking,

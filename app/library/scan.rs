@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::{ModelSource, WeightKind};
 
 use super::entry::refusal_of;
-use super::file_metadata::FolderFacts;
+use super::file_metadata::FolderMetadata;
 use super::find_models::walk;
 use super::layout::{Role, recognise};
-use super::{Catalogue, Entry, Folder, Format, Layout, Notes, Shelves, Work, hub_cache};
+use super::{Entry, Folder, Format, Layout, Library, LibraryRoots, Notes, ScanStatus, hub_cache};
 
 /// Looks through the folders. `go_on` sees what was found so far, and answers whether to go on.
-pub fn scan(shelves: &Shelves, notes: &mut Notes, go_on: &mut dyn FnMut(&Catalogue) -> bool) -> Catalogue {
-    let mut scan = Scan { catalogue: Catalogue::default(), notes, seen: HashSet::new(), go_on, ended: false };
-    scan.catalogue.work = Work::Looking;
+pub fn scan(shelves: &LibraryRoots, notes: &mut Notes, go_on: &mut dyn FnMut(&Library) -> bool) -> Library {
+    let mut scan = Scan { catalogue: Library::default(), notes, seen: HashSet::new(), go_on, ended: false };
+    scan.catalogue.work = ScanStatus::Looking;
     for folder in &shelves.folders {
         scan.folder(folder, None);
     }
@@ -24,22 +24,22 @@ pub fn scan(shelves: &Shelves, notes: &mut Notes, go_on: &mut dyn FnMut(&Catalog
     }
     let Scan { mut catalogue, notes, .. } = scan;
     notes.save();
-    catalogue.work = Work::Done;
+    catalogue.work = ScanStatus::Done;
     catalogue.arrange();
     catalogue
 }
 
 struct Scan<'a> {
-    catalogue: Catalogue,
+    catalogue: Library,
     notes: &'a mut Notes,
     /// Real paths: folders may overlap, and links lead to one file from many places.
     seen: HashSet<PathBuf>,
-    go_on: &'a mut dyn FnMut(&Catalogue) -> bool,
+    go_on: &'a mut dyn FnMut(&Library) -> bool,
     ended: bool,
 }
 
 /// What is being looked through.
-struct Shelf<'a> {
+struct ScanFolder<'a> {
     /// The user's folder.
     from: &'a Path,
     /// The place in it that names are relative to.
@@ -64,7 +64,7 @@ impl Scan<'_> {
                     Role::Concepts if !place.is_dir() => {}
                     Role::Concepts => self.catalogue.concept_folders.push(place),
                     Role::Models => {
-                        let said = self.place(&Shelf { from: root, place: &place, repository: None });
+                        let said = self.place(&ScanFolder { from: root, place: &place, repository: None });
                         problem = problem.or(said);
                     }
                 }
@@ -76,12 +76,12 @@ impl Scan<'_> {
 
     fn repository(&mut self, root: &Path, name: &str, repository: &Path) {
         if let Some(snapshot) = hub_cache::snapshot_of(repository) {
-            self.place(&Shelf { from: root, place: &snapshot, repository: Some(name) });
+            self.place(&ScanFolder { from: root, place: &snapshot, repository: Some(name) });
         }
     }
 
     /// Answers with a sentence about what was not looked at.
-    fn place(&mut self, shelf: &Shelf<'_>) -> Option<String> {
+    fn place(&mut self, shelf: &ScanFolder<'_>) -> Option<String> {
         let Self { catalogue, go_on, ended, .. } = self;
         let walked = walk(shelf.place, &mut || {
             *ended = *ended || !go_on(catalogue);
@@ -100,11 +100,11 @@ impl Scan<'_> {
     }
 
     /// Adds a model in diffusers layout.
-    fn model(&mut self, shelf: &Shelf<'_>, path: &Path) {
+    fn model(&mut self, shelf: &ScanFolder<'_>, path: &Path) {
         if !self.is_new(path) {
             return;
         }
-        let facts = FolderFacts::read(path);
+        let facts = FolderMetadata::read(path);
         if facts.unreadable_reason.is_some() && shelf.repository.is_some() {
             return;
         }
@@ -127,7 +127,7 @@ impl Scan<'_> {
     }
 
     /// Adds a weight file, unless it is of those that have their place elsewhere.
-    fn file(&mut self, shelf: &Shelf<'_>, path: &Path) {
+    fn file(&mut self, shelf: &ScanFolder<'_>, path: &Path) {
         if !self.is_new(path) {
             return;
         }
@@ -171,7 +171,7 @@ impl Scan<'_> {
 const NAMES_OF_PARTS: [&str; 3] = ["diffusion_pytorch_model", "pytorch_model", "model"];
 
 /// `sub/folder/name`, below the place or the repository.
-fn name_of(shelf: &Shelf<'_>, path: &Path, last: &str) -> String {
+fn name_of(shelf: &ScanFolder<'_>, path: &Path, last: &str) -> String {
     let relative = path.strip_prefix(shelf.place).unwrap_or(path);
     let above = relative.parent().into_iter().flat_map(Path::iter);
     let mut parts: Vec<_> = above.map(|part| part.to_string_lossy().into_owned()).collect();
@@ -188,7 +188,7 @@ fn name_of(shelf: &Shelf<'_>, path: &Path, last: &str) -> String {
     parts.join("/")
 }
 
-impl Catalogue {
+impl Library {
     /// Tells entries of one name apart, and puts all in order.
     pub(super) fn arrange(&mut self) {
         let mut counts: HashMap<String, usize> = HashMap::new();

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use thread_priority::{ThreadPriority, set_current_thread_priority};
 
-use super::{Catalogue, Notes, Shelves, Work, scan};
+use super::{Library, LibraryRoots, Notes, ScanStatus, scan};
 
 /// What the librarian is told.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub enum ScanCommand {
     /// Look through these folders, and forget what was found before.
-    Scan(Shelves),
+    Scan(LibraryRoots),
     /// Hash nothing for now, since something else needs disk and cores; or go on.
-    Rest(bool),
+    Pause(bool),
 }
 
 /// So often, at most, is the window shown an unfinished list.
@@ -25,24 +25,24 @@ const NEWS_EVERY: Duration = Duration::from_millis(250);
 
 /// The thread. It ends soon after this is dropped; nobody waits for it, since a disk that does not
 /// answer may hold it up.
-pub struct Librarian {
-    orders: Sender<Order>,
+pub struct LibraryScanner {
+    orders: Sender<ScanCommand>,
 }
 
-impl Librarian {
+impl LibraryScanner {
     /// `notes_folder` is where the notes are kept, and `tell` hears of every change of the catalogue.
-    pub fn start(notes_folder: PathBuf, tell: impl Fn(Arc<Catalogue>) + Send + 'static) -> Self {
+    pub fn start(notes_folder: PathBuf, tell: impl Fn(Arc<Library>) + Send + 'static) -> Self {
         let (orders, received) = unbounded();
         let desk = move || {
             // Where the system refuses, it works at the usual pace.
             let _ = set_current_thread_priority(ThreadPriority::Min);
-            Desk {
+            ScannerThread {
                 orders: received,
                 next: None,
                 is_resting: false,
                 is_closed: false,
                 notes: Notes::open(&notes_folder),
-                catalogue: Catalogue::default(),
+                catalogue: Library::default(),
                 tell: Box::new(tell),
                 told: None,
             }
@@ -55,25 +55,25 @@ impl Librarian {
     }
 
     /// Never waits.
-    pub fn send(&self, order: Order) {
+    pub fn send(&self, order: ScanCommand) {
         let _ = self.orders.send(order);
     }
 }
 
-struct Desk {
-    orders: Receiver<Order>,
+struct ScannerThread {
+    orders: Receiver<ScanCommand>,
     /// Folders to look through as soon as what is at hand has been left.
-    next: Option<Shelves>,
+    next: Option<LibraryRoots>,
     is_resting: bool,
     /// The window is gone.
     is_closed: bool,
     notes: Notes,
-    catalogue: Catalogue,
-    tell: Box<dyn Fn(Arc<Catalogue>)>,
+    catalogue: Library,
+    tell: Box<dyn Fn(Arc<Library>)>,
     told: Option<Instant>,
 }
 
-impl Desk {
+impl ScannerThread {
     fn work(mut self) {
         while !self.is_closed {
             match self.next.take() {
@@ -90,10 +90,10 @@ impl Desk {
         self.notes.save();
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: ScanCommand) {
         match order {
-            Order::Scan(shelves) => self.next = Some(shelves),
-            Order::Rest(rest) => self.is_resting = rest,
+            ScanCommand::Scan(shelves) => self.next = Some(shelves),
+            ScanCommand::Pause(rest) => self.is_resting = rest,
         }
     }
 
@@ -111,7 +111,7 @@ impl Desk {
         }
     }
 
-    fn look(&mut self, shelves: &Shelves) {
+    fn look(&mut self, shelves: &LibraryRoots) {
         // The notes are lent to the scan while the rest of the desk watches over it.
         let mut notes = std::mem::take(&mut self.notes);
         let catalogue = scan(shelves, &mut notes, &mut |found| {
@@ -129,7 +129,7 @@ impl Desk {
         }
     }
 
-    fn say(&mut self, catalogue: Catalogue) {
+    fn say(&mut self, catalogue: Library) {
         self.told = Some(Instant::now());
         (self.tell)(Arc::new(catalogue));
     }
@@ -150,8 +150,8 @@ impl Desk {
             }
             self.catalogue.entries[at].sha256 = sha256;
             self.catalogue.work = match wanted.len() {
-                0 => Work::Done,
-                left => Work::Hashing { left },
+                0 => ScanStatus::Done,
+                left => ScanStatus::Hashing { left },
             };
             if wanted.is_empty() || self.told.is_none_or(|told| told.elapsed() >= NEWS_EVERY) {
                 self.say(self.catalogue.clone());
@@ -163,8 +163,8 @@ impl Desk {
 
     /// Waits out a rest; false if there is something else to do.
     fn may_hash(&mut self, left: usize) -> bool {
-        if self.catalogue.work == Work::Done {
-            self.catalogue.work = Work::Hashing { left };
+        if self.catalogue.work == ScanStatus::Done {
+            self.catalogue.work = ScanStatus::Hashing { left };
             self.say(self.catalogue.clone());
         }
         while self.goes_on() && self.is_resting {

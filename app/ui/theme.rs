@@ -97,7 +97,7 @@ pub const LIGHT: Tokens = Tokens {
 };
 
 /// Laid over pictures that stand back.
-pub const SET_BACK: Color32 = Color32::from_rgba_premultiplied(115, 115, 115, 115);
+pub const MUTED: Color32 = Color32::from_rgba_premultiplied(115, 115, 115, 115);
 
 impl Tokens {
     pub fn of(ui: &Ui) -> &'static Self {
@@ -174,7 +174,7 @@ pub fn mono_small() -> FontId {
 }
 
 /// Dresses both of egui's themes; the switch is `ctx.set_theme`.
-pub fn dress(ctx: &egui::Context) {
+pub fn apply_theme(ctx: &egui::Context) {
     ctx.set_style_of(Theme::Dark, Arc::new(style(&DARK, egui::Visuals::dark())));
     ctx.set_style_of(Theme::Light, Arc::new(style(&LIGHT, egui::Visuals::light())));
 }

@@ -12,21 +12,21 @@ use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
 use engine::session::{Event, Request, Session};
 
 use crate::features::canvas::panel::CanvasView;
-use crate::features::command::{Command, Effect, LibraryWish, News};
+use crate::features::command::{AppEvent, Command, Effect, LibraryCommand};
 use crate::features::concepts::watch::ConceptWatch;
 use crate::features::export;
-use crate::features::lesson::LessonWish;
-use crate::features::schedule::curves::Curves;
+use crate::features::lesson::LessonCommand;
+use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::settings::{Settings, WindowLayout};
 use crate::features::state::AppState;
 use crate::hub;
-use crate::library::{Librarian, Order};
+use crate::library::{LibraryScanner, ScanCommand};
 use crate::panels;
 use crate::ui::fonts;
 use crate::ui::textures::Textures;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
-use crate::window::save_queue::Saver;
+use crate::window::save_queue::SaveQueue;
 use crate::window::{shortcuts, tasks};
 
 /// The engine as the window knows it: requests go in, events come out, and whenever one does, the
@@ -51,15 +51,15 @@ pub struct TidepoolApp {
     pub state: AppState,
     // Before the saver, so that the engine has stopped by the time the last pictures are kept.
     engine: Box<dyn Engine>,
-    saver: Saver,
-    librarian: Librarian,
+    saver: SaveQueue,
+    librarian: LibraryScanner,
     /// What the librarian was last told.
     is_busy: bool,
     concepts: ConceptWatch,
-    news: Receiver<News>,
-    teller: Teller,
+    news: Receiver<AppEvent>,
+    events: EventSender,
     textures: Textures,
-    curves: Curves,
+    curves: ScheduleCurves,
     view: CanvasView,
     memory: Memory,
     settings_folder: PathBuf,
@@ -68,13 +68,13 @@ pub struct TidepoolApp {
 
 /// Brings news to the window from any thread.
 #[derive(Clone)]
-struct Teller {
-    news: Sender<News>,
+struct EventSender {
+    news: Sender<AppEvent>,
     ctx: egui::Context,
 }
 
-impl Teller {
-    fn tell(&self, news: News) {
+impl EventSender {
+    fn send(&self, news: AppEvent) {
         // The window may be gone by now; then nobody needs to know.
         let _ = self.news.send(news);
         self.ctx.request_repaint();
@@ -90,28 +90,28 @@ impl TidepoolApp {
         start_engine: impl FnOnce(egui::Context) -> Box<dyn Engine>,
     ) -> Self {
         let ctx = &cc.egui_ctx;
-        theme::dress(ctx);
+        theme::apply_theme(ctx);
         fonts::install(ctx);
         egui_extras::install_image_loaders(ctx);
         ctx.set_theme(theme::preference(settings.theme));
         let (sender, news) = unbounded();
-        let teller = Teller { news: sender, ctx: ctx.clone() };
-        let saver_teller = teller.clone();
-        let library_teller = teller.clone();
-        let concept_teller = teller.clone();
+        let events = EventSender { news: sender, ctx: ctx.clone() };
+        let save_events = events.clone();
+        let library_events = events.clone();
+        let concept_events = events.clone();
         let mut app = Self {
             state: AppState::new(settings),
             engine: start_engine(ctx.clone()),
-            saver: Saver::start(move |news| saver_teller.tell(news)),
-            librarian: Librarian::start(settings_folder.clone(), move |catalogue| {
-                library_teller.tell(News::Catalogue(catalogue));
+            saver: SaveQueue::start(move |news| save_events.send(news)),
+            librarian: LibraryScanner::start(settings_folder.clone(), move |catalogue| {
+                library_events.send(AppEvent::Catalogue(catalogue));
             }),
             is_busy: false,
-            concepts: ConceptWatch::start(move |news| concept_teller.tell(News::Concepts(news))),
+            concepts: ConceptWatch::start(move |news| concept_events.send(AppEvent::Concepts(news))),
             news,
-            teller,
+            events,
             textures: Textures::default(),
-            curves: Curves::default(),
+            curves: ScheduleCurves::default(),
             view: CanvasView::default(),
             memory: Memory::default(),
             settings_folder,
@@ -124,15 +124,15 @@ impl TidepoolApp {
 
     /// Something that should be known and stops nothing.
     pub fn warn(&mut self, text: String) {
-        self.receive(News::Engine(Event::Warning { text }));
+        self.receive(AppEvent::Engine(Event::Warning { text }));
     }
 
     /// Does what was asked, as if by a click.
     pub fn press(&mut self, command: Command) {
         let remembers = match &command {
-            Command::Generate | Command::WearTheme(_) | Command::OpenModel(_) => true,
-            Command::Library(wish) => !matches!(wish, LibraryWish::Search(_)),
-            Command::Linspace(wish) => !matches!(wish, LessonWish::Strength(_)),
+            Command::Generate | Command::SetTheme(_) | Command::OpenModel(_) => true,
+            Command::Library(command) => !matches!(command, LibraryCommand::Search(_)),
+            Command::Linspace(command) => !matches!(command, LessonCommand::Strength(_)),
             _ => false,
         };
         let effects = self.state.handle(command);
@@ -143,9 +143,9 @@ impl TidepoolApp {
     }
 
     /// Takes in what was heard.
-    pub fn receive(&mut self, news: impl Into<News>) {
+    pub fn receive(&mut self, news: impl Into<AppEvent>) {
         let news = news.into();
-        let remembers = matches!(news, News::LibraryFolderPicked(_));
+        let remembers = matches!(news, AppEvent::LibraryFolderPicked(_));
         let effects = self.state.receive(news);
         self.carry_out(effects);
         if remembers {
@@ -154,14 +154,14 @@ impl TidepoolApp {
     }
 
     fn remember(&self) {
-        self.saver.remember(self.state.to_remember(), self.settings_folder.clone());
+        self.saver.remember(self.state.settings_to_save(), self.settings_folder.clone());
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let is_busy = self.state.is_busy();
         if is_busy != self.is_busy {
             self.is_busy = is_busy;
-            self.librarian.send(Order::Rest(is_busy));
+            self.librarian.send(ScanCommand::Pause(is_busy));
         }
         for effect in effects {
             match effect {
@@ -171,22 +171,22 @@ impl TidepoolApp {
                 Effect::SaveSheet(sheet) => self.saver.save_sheet(sheet),
                 Effect::WatchConcepts(folders) => self.concepts.watch(folders),
                 Effect::Hub(errand) => {
-                    let teller = self.teller.clone();
-                    hub::run(errand, move |report| teller.tell(News::Hub(report)));
+                    let events = self.events.clone();
+                    hub::run(errand, move |report| events.send(AppEvent::Hub(report)));
                 }
                 Effect::WriteFilm(order) => {
-                    let teller = self.teller.clone();
-                    export::write(order, move |news| teller.tell(News::Film(news)));
+                    let events = self.events.clone();
+                    export::write(order, move |news| events.send(AppEvent::Film(news)));
                 }
                 errand => {
-                    let teller = self.teller.clone();
-                    tasks::run(errand, move |news| teller.tell(news));
+                    let events = self.events.clone();
+                    tasks::run(errand, move |news| events.send(news));
                 }
             }
         }
     }
 
-    fn hear(&mut self) {
+    fn drain_events(&mut self) {
         while let Ok(event) = self.engine.events().try_recv() {
             self.receive(event);
         }
@@ -281,7 +281,7 @@ fn rule_ui(ui: &mut Ui) {
 
 impl eframe::App for TidepoolApp {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        self.hear();
+        self.drain_events();
         if let Some(window) = window_layout(ctx, &self.state.settings.window) {
             self.press(Command::KeepWindow(window));
         }
@@ -334,7 +334,7 @@ impl eframe::App for TidepoolApp {
 
     fn on_exit(&mut self) {
         self.press(Command::Stop);
-        if let Err(error) = self.state.to_remember().save(&self.settings_folder) {
+        if let Err(error) = self.state.settings_to_save().save(&self.settings_folder) {
             tracing::error!("{error}");
         }
     }

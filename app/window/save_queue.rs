@@ -6,39 +6,39 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, unbounded};
 use engine::images::{Provenance, save_new};
 
-use crate::features::command::{Batch, News, SheetToSave};
+use crate::features::command::{AppEvent, Batch, SheetToSave};
 use crate::features::settings::Settings;
 
 /// The thread that saves. Dropping it waits until everything handed over is on the disk.
-pub struct Saver {
-    work: Option<Sender<Work>>,
+pub struct SaveQueue {
+    work: Option<Sender<SaveTask>>,
     thread: Option<JoinHandle<()>>,
 }
 
-enum Work {
+enum SaveTask {
     Batch(Box<Batch>),
     Sheet(SheetToSave),
     Settings(Box<Settings>, PathBuf),
 }
 
-impl Saver {
+impl SaveQueue {
     /// `tell` hears of every batch, saved or not.
-    pub fn start(tell: impl Fn(News) + Send + 'static) -> Self {
+    pub fn start(tell: impl Fn(AppEvent) + Send + 'static) -> Self {
         let (work, received) = unbounded();
         let thread = std::thread::Builder::new().name("saver".into()).spawn(move || {
             for work in received {
                 match work {
-                    Work::Batch(batch) => tell(match save(&batch) {
-                        Ok(files) => News::Saved(files),
-                        Err(text) => News::SaveFailed(text),
+                    SaveTask::Batch(batch) => tell(match save(&batch) {
+                        Ok(files) => AppEvent::Saved(files),
+                        Err(text) => AppEvent::SaveFailed(text),
                     }),
-                    Work::Sheet(sheet) => tell(match save_sheet(&sheet) {
-                        Ok(file) => News::Saved(vec![file]),
-                        Err(text) => News::SaveFailed(text),
+                    SaveTask::Sheet(sheet) => tell(match save_sheet(&sheet) {
+                        Ok(file) => AppEvent::Saved(vec![file]),
+                        Err(text) => AppEvent::SaveFailed(text),
                     }),
-                    Work::Settings(settings, folder) => {
+                    SaveTask::Settings(settings, folder) => {
                         if let Err(error) = settings.save(&folder) {
-                            tell(News::Trouble(error.to_string()));
+                            tell(AppEvent::Trouble(error.to_string()));
                         }
                     }
                 }
@@ -48,18 +48,18 @@ impl Saver {
     }
 
     pub fn save(&self, batch: Box<Batch>) {
-        self.hand_over(Work::Batch(batch));
+        self.hand_over(SaveTask::Batch(batch));
     }
 
     pub fn save_sheet(&self, sheet: SheetToSave) {
-        self.hand_over(Work::Sheet(sheet));
+        self.hand_over(SaveTask::Sheet(sheet));
     }
 
     pub fn remember(&self, settings: Settings, folder: PathBuf) {
-        self.hand_over(Work::Settings(Box::new(settings), folder));
+        self.hand_over(SaveTask::Settings(Box::new(settings), folder));
     }
 
-    fn hand_over(&self, work: Work) {
+    fn hand_over(&self, work: SaveTask) {
         let is_sent = self.work.as_ref().is_some_and(|sender| sender.send(work).is_ok());
         if !is_sent {
             tracing::error!("the saver is gone: something was not saved");
@@ -67,7 +67,7 @@ impl Saver {
     }
 }
 
-impl Drop for Saver {
+impl Drop for SaveQueue {
     fn drop(&mut self) {
         self.work = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {

@@ -2,7 +2,7 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::features::command::{BranchWish, Command, SheetWish, ViewWish, WordsWish};
+use crate::features::command::{BranchCommand, Command, ViewCommand, WordsCommand, XyPlotCommand};
 use crate::features::state::AppState;
 
 const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
@@ -45,9 +45,9 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
                 commands.push(Command::Stop);
             } else if state.sheet.making().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
-                commands.push(Command::Sheet(SheetWish::Cancel));
-            } else if state.branches.leaving.is_some() {
-                commands.push(Command::Branch(BranchWish::Stay));
+                commands.push(Command::Sheet(XyPlotCommand::Cancel));
+            } else if state.branches.branch_from.is_some() {
+                commands.push(Command::Branch(BranchCommand::Stay));
             } else if state.film.pinned.is_some() || state.film.play.is_some() {
                 commands.push(Command::PinStep(None));
             }
@@ -57,9 +57,9 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         }
         // Typed text has an undo of its own; this one is for edited words.
         if input.consume_key(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) {
-            commands.push(Command::Words(WordsWish::Redo));
+            commands.push(Command::Words(WordsCommand::Redo));
         } else if input.consume_key(Modifiers::COMMAND, Key::Z) {
-            commands.push(Command::Words(WordsWish::Undo));
+            commands.push(Command::Words(WordsCommand::Undo));
         }
         if input.consume_key(Modifiers::NONE, Key::F) {
             commands.push(Command::FoldPanels);
@@ -67,14 +67,14 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         if input.consume_key(Modifiers::NONE, Key::C) {
             commands.push(match state.film.compared {
                 Some(_) => Command::PinStep(None),
-                None => Command::View(ViewWish::Compare(state.other_step())),
+                None => Command::View(ViewCommand::Compare(state.other_step())),
             });
         }
         if focused {
             return;
         }
         if input.consume_key(Modifiers::NONE, Key::B) {
-            commands.push(Command::Branch(BranchWish::Leave(None)));
+            commands.push(Command::Branch(BranchCommand::Leave(None)));
         }
         if input.consume_key(Modifiers::NONE, Key::Space) {
             commands.push(Command::TogglePlay { now: input.time });

@@ -15,7 +15,7 @@ use crate::features::concepts::panel::concepts_ui;
 use crate::features::inspect::panel::look_ui;
 use crate::features::lesson::panel::lesson_ui;
 use crate::features::models::panel::models_ui;
-use crate::features::schedule::curves::Curves;
+use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::schedule::panel::schedule_ui;
 use crate::features::settings::Tab;
 use crate::features::state::AppState;
@@ -74,7 +74,7 @@ pub fn side_panel_ui(
     ui: &mut Ui,
     state: &AppState,
     recipe: &mut Recipe,
-    curves: &mut Curves,
+    curves: &mut ScheduleCurves,
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
@@ -91,7 +91,7 @@ pub fn drawer_ui(
     ui: &mut Ui,
     state: &AppState,
     recipe: &mut Recipe,
-    curves: &mut Curves,
+    curves: &mut ScheduleCurves,
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
@@ -120,7 +120,7 @@ fn contents_ui(
     ui: &mut Ui,
     state: &AppState,
     recipe: &mut Recipe,
-    curves: &mut Curves,
+    curves: &mut ScheduleCurves,
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {

@@ -4,7 +4,7 @@ use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
 use engine::memory::low_memory::MemoryMode;
 
 use crate::features::command::Command;
-use crate::features::generate::run::Phase;
+use crate::features::generate::run::RunPhase;
 use crate::features::state::{AppState, Model};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -44,7 +44,7 @@ fn about_memory(state: &AppState) -> String {
 fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
     if let Some(run) = state.live_run() {
         let doing = match (run.phase, run.recipe.batch) {
-            (Phase::Stopping, _) => "Stopping".to_owned(),
+            (RunPhase::Stopping, _) => "Stopping".to_owned(),
             (_, 1) => "Making a picture".to_owned(),
             (_, count) => format!("Making {count} pictures"),
         };
@@ -69,7 +69,7 @@ fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             commands.push(Command::OpenOutputFolder);
         }
     };
-    if let Some(text) = state.problem_at(crate::features::errors::Place::Output) {
+    if let Some(text) = state.error_at(crate::features::errors::ErrorSlot::Output) {
         let response = link_ui(ui, "Choose a folder…", theme::small(), tokens.coral_text, true);
         if response.clicked() {
             commands.push(Command::ChooseOutputFolder);

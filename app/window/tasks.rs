@@ -1,5 +1,5 @@
 //! Errands that take time or ask the system: dialogs, files, the clipboard. Each runs on a thread
-//! of its own and reports with [`News`].
+//! of its own and reports with [`AppEvent`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,79 +10,83 @@ use engine::concepts::{CONCEPT_FILES, ConceptError, is_concept_file};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
-use crate::features::command::{Dropped, DroppedContents, Effect, News};
-use crate::features::concepts::watch::ConceptNews;
+use crate::features::command::{AppEvent, Dropped, Effect, FileContents};
+use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert;
 use crate::library::{Layout, layout_of};
 
 /// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
 /// are not for this.
-pub fn run(effect: Effect, tell: impl Fn(News) + Send + 'static) {
-    let errand = move || {
+pub fn run(effect: Effect, tell: impl Fn(AppEvent) + Send + 'static) {
+    let task = move || {
         if let Effect::Convert { file, stop } = &effect {
-            return convert::run(file, stop, |report| tell(News::Conversion(report)));
+            return convert::run(file, stop, |report| tell(AppEvent::Conversion(report)));
         }
-        if let Some(news) = outcome(effect) {
+        if let Some(news) = run_task(effect) {
             tell(news);
         }
     };
     // A dialog of macOS must come from the main thread; elsewhere it would hold up the window.
     if cfg!(target_os = "macos") {
-        errand();
-    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(errand) {
+        task();
+    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(task) {
         tracing::error!("no thread for an errand: {error}");
     }
 }
 
-fn outcome(effect: Effect) -> Option<News> {
+fn run_task(effect: Effect) -> Option<AppEvent> {
     match effect {
         Effect::PickPicture => rfd::FileDialog::new()
             .set_title("Choose a start image")
             .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
             .pick_file()
-            .map(News::StartImagePicked),
+            .map(AppEvent::StartImagePicked),
         Effect::PickModelFolder => rfd::FileDialog::new()
             .set_title("Choose a model folder in diffusers layout")
             .pick_folder()
-            .map(|folder| News::ModelPicked(ModelSource::Folder(folder))),
+            .map(|folder| AppEvent::ModelPicked(ModelSource::Folder(folder))),
         Effect::PickModelFile => rfd::FileDialog::new()
             .set_title("Choose a model file")
             .add_filter("Models", &MODEL_FILES)
             .pick_file()
-            .map(|file| News::ModelPicked(ModelSource::File(file))),
+            .map(|file| AppEvent::ModelPicked(ModelSource::File(file))),
         Effect::PickConcepts => rfd::FileDialog::new()
             .set_title("Choose concepts")
             .add_filter("Concepts", &CONCEPT_FILES)
             .pick_files()
-            .map(|files| News::ConceptsChosen(ConceptNews::of(files))),
+            .map(|files| AppEvent::ConceptsChosen(ConceptsRead::of(files))),
         Effect::PickConceptFolder => rfd::FileDialog::new()
             .set_title("Choose a folder with concepts")
             .pick_folder()
-            .map(News::ConceptFolderPicked),
+            .map(AppEvent::ConceptFolderPicked),
         Effect::SaveConcept { token, vectors } => save_concept(&token, &vectors),
-        Effect::ReadConcepts(files) => Some(News::Concepts(ConceptNews::of(files))),
+        Effect::ReadConcepts(files) => Some(AppEvent::Concepts(ConceptsRead::of(files))),
         Effect::PickOutputFolder => rfd::FileDialog::new()
             .set_title("Choose where pictures are saved")
             .pick_folder()
-            .map(News::OutputFolderPicked),
-        Effect::PickFilm { format, name, folder } => pick_film(format, &name, &folder).map(News::FilmPicked),
+            .map(AppEvent::OutputFolderPicked),
+        Effect::PickFilm { format, name, folder } => {
+            pick_film(format, &name, &folder).map(AppEvent::FilmPicked)
+        }
         Effect::PickLibraryFolder => rfd::FileDialog::new()
             .set_title("Choose a folder with models")
             .pick_folder()
-            .map(News::LibraryFolderPicked),
+            .map(AppEvent::LibraryFolderPicked),
         Effect::ReadStartImage(path) => Some(match load(&path) {
             Ok(start) => {
-                News::StartImageRead { path, picture: Ok(Arc::new(start.pixels)), notes: start.notes }
+                AppEvent::StartImageRead { path, picture: Ok(Arc::new(start.pixels)), notes: start.notes }
             }
-            Err(error) => News::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() },
+            Err(error) => {
+                AppEvent::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() }
+            }
         }),
         Effect::PastePicture => Some(match paste() {
-            Ok(path) => News::StartImagePicked(path),
-            Err(text) => News::PasteFailed(text),
+            Ok(path) => AppEvent::StartImagePicked(path),
+            Err(text) => AppEvent::PasteFailed(text),
         }),
-        Effect::Inspect(paths) => Some(News::Inspected(paths.into_iter().map(inspect).collect())),
-        Effect::Copy(pixels) => copy(&pixels).err().map(News::Trouble),
-        Effect::OpenFolder(folder) => open_folder(&folder).err().map(News::Trouble),
+        Effect::Inspect(paths) => Some(AppEvent::Inspected(paths.into_iter().map(inspect).collect())),
+        Effect::Copy(pixels) => copy(&pixels).err().map(AppEvent::Trouble),
+        Effect::OpenFolder(folder) => open_folder(&folder).err().map(AppEvent::Trouble),
         Effect::Send(_)
         | Effect::WriteFilm(_)
         | Effect::Save(_)
@@ -95,7 +99,7 @@ fn outcome(effect: Effect) -> Option<News> {
 }
 
 /// A concept that was saved is at hand from then on.
-fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<News> {
+fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
     let name: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
     // Of signs alone nothing is left, and the file would be a hidden one.
     let name = if name.is_empty() { "concept" } else { &name };
@@ -105,8 +109,8 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<News> {
         .add_filter("Concepts", &["safetensors", "bin", "pt"])
         .save_file()?;
     Some(match concepts::save(&file, token, vectors) {
-        Ok(()) => News::ConceptsChosen(ConceptNews::of(vec![file])),
-        Err(error) => News::ConceptNotSaved(error.to_string()),
+        Ok(()) => AppEvent::ConceptsChosen(ConceptsRead::of(vec![file])),
+        Err(error) => AppEvent::ConceptNotSaved(error.to_string()),
     })
 }
 
@@ -141,13 +145,13 @@ fn inspect(path: PathBuf) -> Dropped {
             Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
         };
     if is_shelf && holds_concepts_alone(&path) {
-        return Dropped { path, contents: DroppedContents::ConceptFolder };
+        return Dropped { path, contents: FileContents::ConceptFolder };
     }
     if is_shelf {
-        return Dropped { path, contents: DroppedContents::Shelf };
+        return Dropped { path, contents: FileContents::ModelsFolder };
     }
     if path.is_dir() {
-        let contents = DroppedContents::Model(ModelSource::Folder(path.clone()));
+        let contents = FileContents::Model(ModelSource::Folder(path.clone()));
         return Dropped { path, contents };
     }
     if is_model_file(&path) {
@@ -155,13 +159,13 @@ fn inspect(path: PathBuf) -> Dropped {
         return Dropped { path, contents };
     }
     let contents = match load(&path) {
-        Ok(start) => DroppedContents::Picture {
+        Ok(start) => FileContents::Picture {
             pixels: Arc::new(start.pixels),
             notes: start.notes,
             // Only PNGs carry recipes; a picture without a readable one is still a picture.
             found: read_recipe(&path).ok().flatten().map(Box::new),
         },
-        Err(error) => DroppedContents::Useless(error.to_string()),
+        Err(error) => FileContents::Unusable(error.to_string()),
     };
     Dropped { path, contents }
 }
@@ -176,13 +180,13 @@ fn holds_concepts_alone(folder: &Path) -> bool {
 
 /// What a weight file is offered as. What is broken beyond telling is taken for what its name and
 /// size say.
-fn concept_or_model(path: &Path) -> DroppedContents {
-    let model = || DroppedContents::Model(ModelSource::File(path.to_owned()));
+fn concept_or_model(path: &Path) -> FileContents {
+    let model = || FileContents::Model(ModelSource::File(path.to_owned()));
     match concepts::read(path) {
-        Ok(concept) => DroppedContents::Concept(Box::new(concept)),
+        Ok(concept) => FileContents::Concept(Box::new(concept)),
         Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model(),
         Err(_) if !may_be_concept(path) => model(),
-        Err(error) => DroppedContents::NoConcept(error.to_string()),
+        Err(error) => FileContents::InvalidConcept(error.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use engine::checkpoint::ModelSource;
 
 use super::side_panel::tabs_ui;
 use crate::features::command::Command;
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::settings::ThemeChoice;
 use crate::features::state::{AppState, Model};
 use crate::ui::theme;
@@ -33,7 +33,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             ("Dark theme", ThemeChoice::Dark)
         };
         if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare).clicked() {
-            commands.push(Command::WearTheme(other));
+            commands.push(Command::SetTheme(other));
         }
         ui.add_space(theme::GAP_M);
         tabs_ui(ui, state, commands);
@@ -43,7 +43,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 
 /// What is wrong with the model, on the line that is left.
 fn problem_line_ui(ui: &mut Ui, state: &AppState) {
-    let Some(text) = state.problem_at(Place::Model) else { return };
+    let Some(text) = state.error_at(ErrorSlot::Model) else { return };
     let tokens = Tokens::of(ui);
     let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
     Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
@@ -104,7 +104,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, open) {
             commands.push(Command::ChooseModelFile);
         }
-        if let Some(text) = state.problem_at(Place::Model) {
+        if let Some(text) = state.error_at(ErrorSlot::Model) {
             ui.add_space(theme::GAP_S);
             note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
         }

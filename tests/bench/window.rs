@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use app::features::command::Command;
-use app::features::generate::run::Phase;
+use app::features::generate::run::RunPhase;
 use app::features::settings::Settings;
 use app::window::app::TidepoolApp;
 use egui_kittest::Harness;
@@ -132,7 +132,7 @@ fn stop(harness: &mut Harness<'static, TidepoolApp>) -> Duration {
         frame(harness);
     }
     let stopped = asked.elapsed();
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
+    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
     harness.state_mut().press(Command::Edit(Box::new(before)));
     stopped
 }

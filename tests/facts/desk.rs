@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use app::features::command::Command;
 use app::features::settings::Settings;
-use app::library::Work;
+use app::library::ScanStatus;
 use app::window::app::{Engine, TidepoolApp};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui_kittest::{Harness, HarnessBuilder};
@@ -50,7 +50,7 @@ impl Desk {
             harness(builder, settings, move |_| Box::new(Puppet { requests, events: told }));
         // The librarian is a real one: what a test says of the library comes after its say.
         let begun = Instant::now();
-        while harness.state().state.library.work == Work::Looking {
+        while harness.state().state.library.work == ScanStatus::Looking {
             assert!(begun.elapsed() < Duration::from_secs(20), "no folder was looked through");
             std::thread::sleep(Duration::from_millis(2));
             harness.step();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use app::features::command::Command;
-use app::features::lesson::{Before, Stop};
+use app::features::lesson::{LessonPage, SavedWorkspace};
 use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use engine::images::Pixels;
 use engine::inspect::latents::{Channel, RoundTrip};
@@ -15,7 +15,7 @@ use crate::desk::{Desk, tide};
 use crate::window_look::{easel, settings, snapshot};
 
 /// A page beside a run that is over.
-fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Desk> {
+fn page(stop: LessonPage, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Desk> {
     let (theme, choice) = match is_dark {
         true => (egui::Theme::Dark, ThemeChoice::Dark),
         false => (egui::Theme::Light, ThemeChoice::Light),
@@ -65,7 +65,7 @@ fn sea(steps: u32) -> Recipe {
 
 #[test]
 fn the_loop_is_lit_in_mid_run() {
-    let Some(mut desk) = page(Stop::Loop, true, [1280.0, 720.0], sea(30)) else { return };
+    let Some(mut desk) = page(LessonPage::Loop, true, [1280.0, 720.0], sea(30)) else { return };
     let (job, recipe) = desk.job();
     desk.run_steps(job, &recipe, 9);
     snapshot(&mut desk, "lesson_loop");
@@ -73,14 +73,14 @@ fn the_loop_is_lit_in_mid_run() {
 
 #[test]
 fn the_autoencoder_has_its_channels() {
-    let Some(mut desk) = page(Stop::Autoencoder, false, [1280.0, 900.0], sea(20)) else { return };
+    let Some(mut desk) = page(LessonPage::Autoencoder, false, [1280.0, 900.0], sea(20)) else { return };
     finished(&mut desk);
     snapshot(&mut desk, "lesson_autoencoder_light");
 }
 
 #[test]
 fn noise_lies_over_the_picture() {
-    let Some(mut desk) = page(Stop::Noise, true, [1280.0, 900.0], sea(15)) else { return };
+    let Some(mut desk) = page(LessonPage::Noise, true, [1280.0, 900.0], sea(15)) else { return };
     finished(&mut desk);
     snapshot(&mut desk, "lesson_noise");
 }
@@ -90,15 +90,15 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
     let edits: Vec<EmbeddingEdit> =
         ["puppy=0.5*puppy+0.5*skunk"].map(|edit| edit.parse().expect("an edit")).into();
     let recipe = Recipe { prompt: "a picture of a puppy in the snow".into(), edits, ..sea(20) };
-    let Some(mut desk) = page(Stop::Text, false, [1280.0, 1000.0], recipe) else { return };
+    let Some(mut desk) = page(LessonPage::Text, false, [1280.0, 1000.0], recipe) else { return };
     finished(&mut desk);
-    desk.harness.state_mut().state.settings.lesson.before = Some(Before::default());
+    desk.harness.state_mut().state.settings.lesson.before = Some(SavedWorkspace::default());
     snapshot(&mut desk, "lesson_text_light");
 }
 
 #[test]
 fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
-    let Some(mut desk) = page(Stop::Guidance, true, [960.0, 600.0], sea(20)) else { return };
+    let Some(mut desk) = page(LessonPage::Guidance, true, [960.0, 600.0], sea(20)) else { return };
     finished(&mut desk);
     desk.press(Command::ShowTab { tab: Some(Tab::Linspace), drawer: true });
     snapshot(&mut desk, "lesson_guidance_narrow");
@@ -106,7 +106,7 @@ fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
 
 #[test]
 fn every_sampler_has_its_row() {
-    let Some(mut desk) = page(Stop::Samplers, true, [1280.0, 1000.0], sea(20)) else { return };
+    let Some(mut desk) = page(LessonPage::Samplers, true, [1280.0, 1000.0], sea(20)) else { return };
     finished(&mut desk);
     snapshot(&mut desk, "lesson_samplers");
 }

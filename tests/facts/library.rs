@@ -9,7 +9,7 @@ mod names;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use app::library::{Catalogue, Entry, Notes, Shelves, scan};
+use app::library::{Entry, Library, LibraryRoots, Notes, scan};
 use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 use tempfile::TempDir;
 
@@ -33,20 +33,20 @@ pub const SDXL: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "co
 pub const VAE: &[&str] = &["decoder.conv_in.weight", "encoder.conv_in.weight"];
 pub const CONCEPT: &[&str] = &["emb_params"];
 
-pub fn look(folders: &[&Path]) -> Catalogue {
+pub fn look(folders: &[&Path]) -> Library {
     look_with(folders, None, &mut Notes::default())
 }
 
-pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut Notes) -> Catalogue {
+pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut Notes) -> Library {
     let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
-    scan(&Shelves { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
+    scan(&LibraryRoots { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
 }
 
-pub fn names(catalogue: &Catalogue) -> Vec<&str> {
+pub fn names(catalogue: &Library) -> Vec<&str> {
     catalogue.entries.iter().map(|entry| entry.name.as_str()).collect()
 }
 
-pub fn entry<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Entry {
+pub fn entry<'a>(catalogue: &'a Library, name: &str) -> &'a Entry {
     let found = catalogue.entries.iter().find(|entry| entry.name == name);
     found.unwrap_or_else(|| panic!("no {name} in {:?}", names(catalogue)))
 }
@@ -155,7 +155,7 @@ fn a_scan_can_be_ended() {
         put(place.path().join(format!("{at}.safetensors")), SD1);
     }
     let mut asked = 0;
-    let shelves = Shelves { folders: vec![place.path().to_owned()], hub: None };
+    let shelves = LibraryRoots { folders: vec![place.path().to_owned()], hub: None };
     let found = scan(&shelves, &mut Notes::default(), &mut |_| {
         asked += 1;
         asked < 70

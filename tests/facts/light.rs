@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::features::command::{AttendWish, Command, Effect, News, WordsWish};
-use app::features::concepts::watch::ConceptNews;
+use app::features::command::{AppEvent, AttentionCommand, Command, Effect, WordsCommand};
+use app::features::concepts::watch::ConceptsRead;
 use app::features::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptSet;
@@ -87,7 +87,7 @@ fn halves() -> Arc<AttentionMaps> {
 
 fn choose(state: &mut AppState, word: &str) {
     let edit: EmbeddingEdit = format!("{word}=").parse().expect("an edit");
-    state.handle(Command::Words(WordsWish::Choose(Some(edit.at))));
+    state.handle(Command::Words(WordsCommand::Choose(Some(edit.at))));
 }
 
 fn with_picture() -> (AppState, JobId) {
@@ -113,7 +113,7 @@ fn finish(state: &mut AppState, job: JobId) {
 fn a_light_lies_on_the_picture_for_the_word_at_hand_and_goes_with_the_next_run() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
-    let effects = state.handle(Command::ComputeAttentionMaps(AttendWish::Ask));
+    let effects = state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
     assert!(
         matches!(&effects[..], [Effect::Send(Request::ComputeAttentionMaps { job: id, picture: 0, part: 0, .. }), ..] if *id == job)
     );
@@ -126,9 +126,9 @@ fn a_light_lies_on_the_picture_for_the_word_at_hand_and_goes_with_the_next_run()
     choose(&mut state, "cat");
     assert_eq!(state.attention.on_canvas().map(|lit| (**lit).clone()), Some(of_token(2)));
 
-    state.handle(Command::ComputeAttentionMaps(AttendWish::Light(false)));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Light(false)));
     assert!(state.attention.on_canvas().is_none());
-    state.handle(Command::ComputeAttentionMaps(AttendWish::Light(true)));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Light(true)));
     generate(&mut state);
     assert!(state.attention.on_canvas().is_none(), "the next run shows itself");
 }
@@ -138,7 +138,7 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
     let (mut state, _) = with_picture();
     choose(&mut state, "fox");
     assert!(state.reader().is_none());
-    assert!(state.handle(Command::ComputeAttentionMaps(AttendWish::Ask)).is_empty());
+    assert!(state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask)).is_empty());
     assert!(state.attention_bytes().is_some());
 }
 
@@ -146,10 +146,10 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
 fn a_picture_is_lit_by_the_words_that_it_was_made_of_whatever_they_mean_by_now() {
     let mut state = opened();
     let frost = || concept("frost.bin", "<frost>", 1);
-    state.receive(News::ConceptSet(ConceptNews { read: vec![frost()], ..ConceptNews::default() }));
+    state.receive(AppEvent::ConceptSet(ConceptsRead { read: vec![frost()], ..ConceptsRead::default() }));
     let (mut state, job) = with_picture_of(state, "<frost> cat");
     choose(&mut state, "cat");
-    state.handle(Command::ComputeAttentionMaps(AttendWish::Ask));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
     state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
     let lit = state.attention.on_canvas().cloned().expect("the second token's light");
     state.handle(Command::ForgetConcept(frost().source));
@@ -165,7 +165,7 @@ fn the_light_goes_with_its_model() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
     let done = |state: &mut AppState| {
-        state.handle(Command::ComputeAttentionMaps(AttendWish::Ask));
+        state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
         state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
         state.attention.on_canvas().is_some()
     };
@@ -194,7 +194,7 @@ fn a_run_that_waits_for_its_model_is_read_by_it() {
 fn where_nothing_came_no_light_is_on() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
-    state.handle(Command::ComputeAttentionMaps(AttendWish::Ask));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
     assert!(!state.attention.is_lit);
     state.receive(Event::AttentionMaps { job, event: AttentionEvent::Failed { text: "No room".into() } });
     assert!(!state.attention.is_lit);

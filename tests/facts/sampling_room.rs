@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use app::features::canvas::views::Views;
-use app::features::command::{Command, LookWish, ViewWish};
-use app::features::film::Playing;
+use app::features::command::{Command, InspectCommand, ViewCommand};
+use app::features::film::PlaybackSettings;
 use app::features::settings::{Settings, Tab, WindowLayout};
 use app::features::state::{AppState, StartPicture};
 use egui::accesskit::Role;
@@ -190,7 +190,7 @@ fn a_run_without_guidance_says_why_there_is_no_such_view() {
     desk.run_steps(id, &recipe, 3);
     let run = desk.harness.state_mut().state.run.as_mut().expect("a run");
     run.frames.iter_mut().for_each(|frame| frame.guidance.clear());
-    desk.harness.state_mut().state.handle(Command::View(ViewWish::Choose(StepView::Guidance)));
+    desk.harness.state_mut().state.handle(Command::View(ViewCommand::Choose(StepView::Guidance)));
     desk.harness.run();
     assert!(state(&desk).shown_of(StepView::Guidance).is_none());
     desk.harness.get_by_role_and_label(Role::RadioButton, "View Predicted").click();
@@ -247,8 +247,8 @@ fn a_film_is_played_as_it_is_told() {
         assert_eq!(if name == "Loop" { how.loops } else { how.ping_pong }, is_on);
     }
     let state = &mut desk.harness.state_mut().state;
-    let how = Playing { loops: false, ping_pong: false, fps: 10.0 };
-    state.handle(Command::View(ViewWish::Play { how, now: 0.0 }));
+    let how = PlaybackSettings { loops: false, ping_pong: false, fps: 10.0 };
+    state.handle(Command::View(ViewCommand::Play { how, now: 0.0 }));
     state.handle(Command::TogglePlay { now: 0.0 });
     state.handle(Command::Tick { now: 0.55 });
     assert_eq!(state.looked_at(), Some(5));
@@ -294,7 +294,7 @@ fn the_look_tab_asks_one_look_after_the_other_and_the_hand_gets_what_it_wants_la
     let noise = engine::diffusion::NoiseSchedule { training_sigmas: card.training_sigmas.to_vec() };
     assert_eq!(sigma, schedule.sigmas(20, &noise)[13], "two thirds of the way");
     for step in [3, 5, 8] {
-        desk.harness.state_mut().press(Command::InspectRequest(LookWish::NoiseStep(step)));
+        desk.harness.state_mut().press(Command::InspectRequest(InspectCommand::NoiseStep(step)));
     }
     assert!(looked(&desk).is_none(), "one at a time");
     desk.tell(Event::Looked { id, seen: Ok(InspectResult::Noised(grey())) });

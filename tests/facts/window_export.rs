@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use app::features::command::{Command, ExportWish, News};
-use app::features::export::Phase;
+use app::features::command::{AppEvent, Command, ExportCommand};
+use app::features::export::ExportPhase;
 use app::features::settings::Settings;
 use egui_kittest::kittest::Queryable;
 use engine::images::{Animation, AnimationFormat, Panel, Pixels, Playback, Provenance, read_recipe};
@@ -32,7 +32,7 @@ fn desk() -> Desk {
     desk
 }
 
-fn receive(desk: &mut Desk, news: News) {
+fn receive(desk: &mut Desk, news: AppEvent) {
     desk.harness.state_mut().receive(news);
     desk.harness.step();
 }
@@ -62,15 +62,15 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
         fps: 24,
         ..AnimationOptions::default()
     };
-    desk.press(Command::Export(ExportWish::Choose(AnimationFormat::Apng, cut)));
-    receive(&mut desk, News::FilmPicked(folder.path().join("film")));
+    desk.press(Command::Export(ExportCommand::Choose(AnimationFormat::Apng, cut)));
+    receive(&mut desk, AppEvent::FilmPicked(folder.path().join("film")));
     let (_, wanted, _) = asked(&desk);
     assert_eq!(wanted, cut);
     desk.tell(Event::AnimationOptions(AnimationEvent::Came { fraction: 0.5 }));
     desk.harness.get_by_label("50 %");
     desk.tell(Event::AnimationOptions(AnimationEvent::Done(Box::new(reel()))));
     let begun = Instant::now();
-    while !matches!(desk.harness.state().state.export.phase, Phase::Done { .. }) {
+    while !matches!(desk.harness.state().state.export.phase, ExportPhase::Done { .. }) {
         assert!(begun.elapsed() < Duration::from_secs(20), "no film was written");
         std::thread::sleep(Duration::from_millis(5));
         desk.harness.step();
@@ -89,7 +89,7 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
 fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut desk = desk();
-    receive(&mut desk, News::FilmPicked(folder.path().join("film.gif")));
+    receive(&mut desk, AppEvent::FilmPicked(folder.path().join("film.gif")));
     let (_, _, stop) = asked(&desk);
     // The card is another one now, at another place.
     desk.harness.run_steps(4);
@@ -100,17 +100,17 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     desk.harness.run_steps(4);
     desk.harness.get_by_label("Save as…");
 
-    receive(&mut desk, News::FilmPicked(folder.path().join("film.gif")));
+    receive(&mut desk, AppEvent::FilmPicked(folder.path().join("film.gif")));
     desk.tell(Event::AnimationOptions(AnimationEvent::Failed {
         text: "The steps are gone. Make it again".into(),
     }));
     desk.harness.run_steps(4);
     desk.harness.get_by_label_contains("The steps are gone");
 
-    receive(&mut desk, News::FilmPicked(folder.path().join("no/such/folder/film.gif")));
+    receive(&mut desk, AppEvent::FilmPicked(folder.path().join("no/such/folder/film.gif")));
     desk.tell(Event::AnimationOptions(AnimationEvent::Done(Box::new(reel()))));
     let begun = Instant::now();
-    while !matches!(desk.harness.state().state.export.phase, Phase::Failed { .. }) {
+    while !matches!(desk.harness.state().state.export.phase, ExportPhase::Failed { .. }) {
         assert!(begun.elapsed() < Duration::from_secs(20), "nothing was said");
         std::thread::sleep(Duration::from_millis(5));
         desk.harness.step();
@@ -143,9 +143,9 @@ fn the_engine_makes_the_film_that_was_asked_for() {
         has_captions: true,
         ..AnimationOptions::default()
     };
-    harness.state_mut().press(Command::Export(ExportWish::Choose(AnimationFormat::Sequence, cut)));
-    harness.state_mut().receive(News::FilmPicked(home.path().join("frames")));
-    until(&mut harness, "the film", |app| matches!(app.state.export.phase, Phase::Done { .. }));
+    harness.state_mut().press(Command::Export(ExportCommand::Choose(AnimationFormat::Sequence, cut)));
+    harness.state_mut().receive(AppEvent::FilmPicked(home.path().join("frames")));
+    until(&mut harness, "the film", |app| matches!(app.state.export.phase, ExportPhase::Done { .. }));
     let frames = names(&home.path().join("frames"));
     assert_eq!((frames.len(), frames[0].as_str()), (21, "0001.png"));
     let (width, height) = image::image_dimensions(home.path().join("frames/0021.png")).expect("a picture");

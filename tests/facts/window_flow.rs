@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use app::features::generate::run::Phase;
+use app::features::generate::run::RunPhase;
 use app::features::settings::{Settings, ThemeChoice};
 use app::window::app::TidepoolApp;
 use egui::accesskit::Role;
@@ -67,7 +67,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     until(&mut harness, "a preview", |app| app.state.run.as_ref().is_some_and(|run| run.frames.len() >= 3));
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let run = harness.state().state.run.as_ref().expect("a run");
-    assert_eq!((run.phase, run.frames.len()), (Phase::Finished, 20));
+    assert_eq!((run.phase, run.frames.len()), (RunPhase::Finished, 20));
     let file = harness.state().state.saved[0].clone();
     assert!(file.starts_with(home.path()) && file.is_file());
     harness.step();
@@ -107,14 +107,14 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     harness.key_press(Key::Escape);
     harness.step();
     until(&mut harness, "the stop", |app| app.state.live_run().is_none());
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
+    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
     let steps = Recipe { steps: 2, ..harness.state().state.recipe.clone() };
     harness.state_mut().state.handle(app::features::command::Command::Edit(Box::new(steps)));
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
     until(&mut harness, "the next picture", |app| {
-        app.state.run.as_ref().is_some_and(|run| run.phase == Phase::Finished)
+        app.state.run.as_ref().is_some_and(|run| run.phase == RunPhase::Finished)
     });
 }
 
@@ -240,7 +240,7 @@ fn the_theme_is_switched_and_remembered() {
     let mut desk = Desk::opened(window(), Settings::default());
     desk.harness.get_by_label("Light theme").click();
     desk.harness.run();
-    assert_eq!(desk.harness.state().state.to_remember().theme, ThemeChoice::Light);
+    assert_eq!(desk.harness.state().state.settings_to_save().theme, ThemeChoice::Light);
     desk.harness.get_by_label("Dark theme");
 }
 
@@ -255,7 +255,7 @@ fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
     grey.save(&bare).expect("writes");
     drop_file(&mut desk.harness, &notes);
     until(&mut desk.harness, "the refusal", |app| {
-        app.state.problem_at(app::features::errors::Place::StartImage).is_some()
+        app.state.error_at(app::features::errors::ErrorSlot::StartImage).is_some()
     });
     drop_file(&mut desk.harness, &bare);
     until(&mut desk.harness, "the start image", |app| app.state.start_picture.is_some());

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use app::features::canvas::views::Views;
-use app::features::command::{BranchWish, Command, ExportWish, News, SheetWish, WordsWish};
-use app::features::concepts::watch::ConceptNews;
+use app::features::command::{AppEvent, BranchCommand, Command, ExportCommand, WordsCommand, XyPlotCommand};
+use app::features::concepts::watch::ConceptsRead;
 use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
-use app::features::xy_plot::Side;
+use app::features::xy_plot::AxisField;
 use app::window::app::TidepoolApp;
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
@@ -83,7 +83,7 @@ fn concepts_in_the_light() {
     let mut other = concept("brush.safetensors", "brush", 4);
     (other.width, other.vectors) = (1024, vec![0.0; 4096]);
     let refused = "This is no concept: it is a Git LFS pointer, not the file itself. Download the concept's file itself: /concepts/owl.bin";
-    let news = ConceptNews {
+    let news = ConceptsRead {
         read: vec![
             concept("learned_embeds.bin", "<birb-style>", 1),
             concept("frost.bin", "<frost>", 2),
@@ -92,9 +92,9 @@ fn concepts_in_the_light() {
             other,
         ],
         refused: vec![("/concepts/owl.bin".into(), refused.into())],
-        ..ConceptNews::default()
+        ..ConceptsRead::default()
     };
-    desk.harness.state_mut().state.receive(News::Concepts(news));
+    desk.harness.state_mut().state.receive(AppEvent::Concepts(news));
     snapshot(&mut desk, "concepts_light");
 }
 
@@ -123,7 +123,7 @@ fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str)
         (2, None, 3.0),
     ];
     for (step, prompt, cfg_scale) in changes {
-        desk.press(Command::Branch(BranchWish::Leave(Some(step))));
+        desk.press(Command::Branch(BranchCommand::Leave(Some(step))));
         let state = &desk.harness.state().state;
         let mut edited = Recipe { guidance: Guidance { cfg_scale }, ..state.recipe.clone() };
         edited.prompt = prompt.map_or(edited.prompt, str::to_owned);
@@ -135,7 +135,7 @@ fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str)
             desk.tell_job(job, JobEvent::Stopped);
         } else {
             desk.finish(job, &recipe);
-            desk.press(Command::Branch(BranchWish::Show(first)));
+            desk.press(Command::Branch(BranchCommand::Show(first)));
         }
     }
     snapshot(&mut desk, name);
@@ -188,8 +188,8 @@ fn a_sheet_that_is_being_made() {
     let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
     let mut desk = Desk::opened(easel, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
-    let down = Side { name: "sampler", values: "euler, heun".into() };
-    desk.press(Command::Sheet(SheetWish::Down(Some(down))));
+    let down = AxisField { name: "sampler", values: "euler, heun".into() };
+    desk.press(Command::Sheet(XyPlotCommand::Down(Some(down))));
     desk.harness.get_by_label("Make the sheet").click();
     for at in 0..5 {
         let (id, _) = desk.job();
@@ -215,7 +215,7 @@ fn held(easel: HarnessBuilder<TidepoolApp>, choice: ThemeChoice) -> Desk {
 fn a_step_to_branch_from_in_a_narrow_window() {
     let Some(easel) = easel([960.0, 600.0], 1.0, egui::Theme::Dark) else { return };
     let mut desk = held(easel, ThemeChoice::Dark);
-    desk.press(Command::Branch(BranchWish::Leave(None)));
+    desk.press(Command::Branch(BranchCommand::Leave(None)));
     snapshot(&mut desk, "branching_narrow");
 }
 
@@ -223,7 +223,7 @@ fn a_step_to_branch_from_in_a_narrow_window() {
 fn the_film_to_be_exported() {
     let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
     let mut desk = held(easel, ThemeChoice::Light);
-    desk.press(Command::Export(ExportWish::Show(true)));
+    desk.press(Command::Export(ExportCommand::Show(true)));
     snapshot(&mut desk, "export_light");
 }
 
@@ -248,12 +248,12 @@ fn two_runs_beside_one_another() {
     let Some(easel) = easel([1440.0, 900.0], 1.0, egui::Theme::Dark) else { return };
     let mut desk = held(easel, ThemeChoice::Dark);
     let first = desk.harness.state().state.run.as_ref().map(|run| run.job.id).expect("a run");
-    desk.press(Command::Branch(BranchWish::Leave(None)));
+    desk.press(Command::Branch(BranchCommand::Leave(None)));
     desk.harness.get_by_label("Branch").click();
     let (second, recipe) = desk.job();
     desk.run_steps(second, &recipe, 16);
     desk.tell_job(second, JobEvent::Stopped);
-    desk.press(Command::Branch(BranchWish::Compare(first)));
+    desk.press(Command::Branch(BranchCommand::Compare(first)));
     desk.press(Command::ShowTab { tab: Some(Tab::Branches), drawer: false });
     snapshot(&mut desk, "comparing_runs");
 }
@@ -285,9 +285,9 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
         Recipe { prompt: prompt.into(), negative_prompt: "blurry".into(), edits, mix, ..Recipe::default() };
     let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };
     let mut desk = Desk::opened(easel, Settings { window, ..settings(choice, recipe) });
-    let news = ConceptNews { read: vec![concept("frost.bin", "<frost>", 2)], ..ConceptNews::default() };
-    desk.harness.state_mut().state.receive(News::Concepts(news));
-    desk.press(Command::Words(WordsWish::Choose(Some(chosen))));
+    let news = ConceptsRead { read: vec![concept("frost.bin", "<frost>", 2)], ..ConceptsRead::default() };
+    desk.harness.state_mut().state.receive(AppEvent::Concepts(news));
+    desk.press(Command::Words(WordsCommand::Choose(Some(chosen))));
     desk.press(Command::ShowTab { tab: Some(Tab::Words), drawer: size[0] < 1100.0 });
     let id = look_asked(&desk, |look| matches!(look, InspectRequest::Word { .. }));
     desk.tell(Event::Looked { id, seen: Ok(InspectResult::Word(Box::new(stages()))) });

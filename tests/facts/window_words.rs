@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use app::features::command::{Command, Effect, WordsWish};
-use app::features::errors::Place;
+use app::features::command::{Command, Effect, WordsCommand};
+use app::features::errors::ErrorSlot;
 use app::features::prompt::read_prompt::ReadPrompt;
 use app::features::settings::{Settings, Tab, WindowLayout};
 use app::window::app::TidepoolApp;
@@ -103,7 +103,7 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
 #[test]
 fn what_the_sliders_change_is_in_the_recipe() {
     let mut desk = desk("a puppy");
-    desk.press(Command::Words(WordsWish::Choose(Some(edit("puppy=").at))));
+    desk.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
     desk.harness.run();
     for (slider, presses, written) in
         [("Scale", 2, "puppy=, scale 1.1"), ("Noise", 4, "puppy=, scale 1.1, noise 0.2 seed 0")]
@@ -123,7 +123,7 @@ fn what_the_sliders_change_is_in_the_recipe() {
 #[test]
 fn a_word_that_is_no_token_is_told_before_the_run() {
     let mut desk = desk("a puppy");
-    desk.press(Command::Words(WordsWish::Choose(Some(edit("puppy=").at))));
+    desk.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
     desk.harness.run();
     put_in(&mut desk, "#99999", "Replace");
     desk.harness.get_by_label("There is no token of the id 99999 here");
@@ -172,7 +172,7 @@ fn arrows_walk_from_chip_to_chip_and_enter_chooses() {
     }
     desk.harness.key_press(Key::Enter);
     desk.harness.run();
-    let chosen = desk.harness.state().state.words_desk.chosen.clone();
+    let chosen = desk.harness.state().state.words_state.chosen.clone();
     assert_eq!(chosen.map(|at| at.letters).as_deref(), Some("large"));
 }
 
@@ -295,7 +295,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     let recipe = Recipe { prompt: "a puppy in the snow".into(), edits: edits.clone(), ..Recipe::default() };
     state.settings.window.tab = Tab::Words;
     state.handle(Command::Edit(Box::new(recipe)));
-    let save = || Command::Words(WordsWish::Save { edits: edits.clone(), token: "<mine>".into() });
+    let save = || Command::Words(WordsCommand::Save { edits: edits.clone(), token: "<mine>".into() });
     let asked = |effects: Vec<Effect>| match &effects[..] {
         [Effect::Send(Request::InspectRequest { id, look: InspectRequest::Edited { recipe, .. } })] => {
             (*id, recipe.edits.len())
@@ -310,9 +310,9 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
     state.receive(Event::Looked { id, seen: Err("Its word is not in the prompt".into()) });
-    assert_eq!(state.problem_at(Place::Words).as_deref(), Some("Its word is not in the prompt"));
+    assert_eq!(state.error_at(ErrorSlot::Words).as_deref(), Some("Its word is not in the prompt"));
     asked(state.handle(save()));
-    assert_eq!(state.problem_at(Place::Words), None, "it is tried again");
+    assert_eq!(state.error_at(ErrorSlot::Words), None, "it is tried again");
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn a_keystroke_becomes_chips_within_five_milliseconds_at_a_thousand_tokens() {
     assert!((900..1200).contains(&read.used()), "{}", read.used());
 
     let ctx = egui::Context::default();
-    app::ui::theme::dress(&ctx);
+    app::ui::theme::apply_theme(&ctx);
     app::ui::fonts::install(&ctx);
     let chips = |state: &app::features::state::AppState| {
         let input = egui::RawInput {

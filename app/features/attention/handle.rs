@@ -7,9 +7,11 @@ use engine::pipeline::StopFlag;
 use engine::prompt::{Tokenized, token_selection};
 use engine::session::{AttentionEvent, JobId, Request};
 
-use crate::features::attention::{Asked, AttentionDesk, Known, Light, Reader};
-use crate::features::command::{AttendWish, Effect};
-use crate::features::errors::Place;
+use crate::features::attention::{
+    AttentionCache, AttentionOverlay, AttentionRequest, AttentionState, CachedMaps,
+};
+use crate::features::command::{AttentionCommand, Effect};
+use crate::features::errors::ErrorSlot;
 use crate::features::generate::run::Run;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::state::AppState;
@@ -23,19 +25,19 @@ impl AppState {
 
     /// Who reads the word at hand: the picture that is looked at, and the part of its prompt that has
     /// the word. `None` if the run's prompt has it not.
-    pub fn reader(&self) -> Option<Reader> {
+    pub fn reader(&self) -> Option<AttentionCache> {
         self.reading_of_word().map(|(reader, _)| reader)
     }
 
     /// The same with the word's tokens, counted over all chunks.
-    fn reading_of_word(&self) -> Option<(Reader, std::ops::Range<usize>)> {
+    fn reading_of_word(&self) -> Option<(AttentionCache, std::ops::Range<usize>)> {
         let run = self.run_that_looks()?;
-        let word = self.words_desk.chosen.as_ref()?;
+        let word = self.words_state.chosen.as_ref()?;
         let ReadPrompt { prompt, parts, .. } = run.read.as_deref()?;
         let picture = self.film.picture.unwrap_or(0).min(run.pictures.len() - 1);
         parts.iter().enumerate().find_map(|(part, (_, text))| {
             let tokens = word_around(prompt, text, token_selection::find(prompt, text, word)?)?;
-            Some((Reader { job: run.job.id, picture, part }, tokens))
+            Some((AttentionCache { job: run.job.id, picture, part }, tokens))
         })
     }
 
@@ -48,24 +50,26 @@ impl AppState {
         Some(card.room.attention_bytes(pixels, tokens))
     }
 
-    pub(super) fn handle_attend(&mut self, wish: AttendWish) -> Vec<Effect> {
-        match wish {
-            AttendWish::Ask => {
+    pub(super) fn handle_attend(&mut self, command: AttentionCommand) -> Vec<Effect> {
+        match command {
+            AttentionCommand::Ask => {
                 let Some(of) = self.reader().filter(|_| self.attention.asked.is_none()) else {
                     return Vec::new();
                 };
-                self.problems.clear(Place::Words);
-                let Reader { job, picture, part } = of;
+                self.errors.clear(ErrorSlot::Words);
+                let AttentionCache { job, picture, part } = of;
                 let stop = StopFlag::default();
-                self.attention.asked = Some(Asked { of, fraction: 0.0, stop: stop.clone() });
+                self.attention.asked = Some(AttentionRequest { of, fraction: 0.0, stop: stop.clone() });
                 return vec![Effect::Send(Request::ComputeAttentionMaps { job, picture, part, stop })];
             }
-            AttendWish::Stop => {
+            AttentionCommand::Stop => {
                 if let Some(asked) = &self.attention.asked {
                     asked.stop.raise();
                 }
             }
-            AttendWish::Light(is_lit) => self.attention.is_lit = is_lit,
+            AttentionCommand::AttentionOverlay(is_highlighted) => {
+                self.attention.is_highlighted = is_highlighted
+            }
         }
         Vec::new()
     }
@@ -78,10 +82,10 @@ impl AppState {
                 return;
             }
             AttentionEvent::Done(maps) => {
-                self.attention.maps = Some(Known { of: asked.of, maps });
-                self.attention.is_lit = true;
+                self.attention.maps = Some(CachedMaps { of: asked.of, maps });
+                self.attention.is_highlighted = true;
             }
-            AttentionEvent::Failed { text } => self.problems.set(Place::Words, text),
+            AttentionEvent::Failed { text } => self.errors.set(ErrorSlot::Words, text),
             AttentionEvent::Stopped => {}
         }
         self.attention.asked = None;
@@ -89,22 +93,23 @@ impl AppState {
 
     /// What the engine knew of the last model's runs, it has forgotten.
     pub(super) fn forget_maps(&mut self) {
-        self.attention = AttentionDesk::default();
+        self.attention = AttentionState::default();
         for run in self.run.iter_mut().chain(&mut self.branches.kept) {
             run.change_model(self.words.as_ref());
         }
     }
 
     /// Lays the light anew where another word, picture or run is looked at.
-    pub(super) fn light(&mut self) {
-        let Some((of, tokens)) = self.attention.is_lit.then(|| self.reading_of_word()).flatten() else {
-            self.attention.light = None;
+    pub(super) fn update_overlay(&mut self) {
+        let Some((of, tokens)) = self.attention.is_highlighted.then(|| self.reading_of_word()).flatten()
+        else {
+            self.attention.update_overlay = None;
             return;
         };
-        let word = self.words_desk.chosen.clone();
+        let word = self.words_state.chosen.clone();
         if self
             .attention
-            .light
+            .update_overlay
             .as_ref()
             .is_some_and(|light| light.of == of && Some(&light.word) == word.as_ref())
         {
@@ -112,10 +117,10 @@ impl AppState {
         }
         let known = self.attention.maps.as_ref().filter(|known| known.of == of);
         let picture = self.run.as_ref().and_then(|run| run.pictures.get(of.picture));
-        self.attention.light = known.zip(picture).zip(word).map(|((known, picture), word)| {
+        self.attention.update_overlay = known.zip(picture).zip(word).map(|((known, picture), word)| {
             let maps = &known.maps;
             let lit = mask_by_map(picture, &maps.of(tokens), [maps.height, maps.width]);
-            Light { of, word, picture: Arc::new(lit) }
+            AttentionOverlay { of, word, picture: Arc::new(lit) }
         });
     }
 }

@@ -13,17 +13,17 @@ use engine::session::JobId;
 
 /// What is known of it, and what was asked for.
 #[derive(Clone, Debug, Default)]
-pub struct AttentionDesk {
-    pub maps: Option<Known>,
-    pub asked: Option<Asked>,
+pub struct AttentionState {
+    pub maps: Option<CachedMaps>,
+    pub asked: Option<AttentionRequest>,
     /// A light lies on the picture.
-    pub is_lit: bool,
-    pub(crate) light: Option<Light>,
+    pub is_highlighted: bool,
+    pub(crate) update_overlay: Option<AttentionOverlay>,
 }
 
 /// One picture of a run, and which of the prompts that AND composes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reader {
+pub struct AttentionCache {
     pub job: JobId,
     pub picture: usize,
     pub part: usize,
@@ -31,15 +31,15 @@ pub struct Reader {
 
 /// Maps that have come.
 #[derive(Clone, Debug)]
-pub struct Known {
-    pub of: Reader,
+pub struct CachedMaps {
+    pub of: AttentionCache,
     pub maps: Arc<AttentionMaps>,
 }
 
 /// Maps that are being made.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub of: Reader,
+pub struct AttentionRequest {
+    pub of: AttentionCache,
     /// 0 to 1
     pub fraction: f32,
     pub stop: StopFlag,
@@ -47,15 +47,15 @@ pub struct Asked {
 
 /// The picture with a light on it for one word.
 #[derive(Clone, Debug)]
-pub(crate) struct Light {
-    pub of: Reader,
+pub(crate) struct AttentionOverlay {
+    pub of: AttentionCache,
     pub word: TokenSelector,
     pub picture: Arc<Pixels>,
 }
 
-impl AttentionDesk {
+impl AttentionState {
     /// The picture that the canvas shows in the place of the run's, if it does.
     pub fn on_canvas(&self) -> Option<&Arc<Pixels>> {
-        self.light.as_ref().filter(|_| self.is_lit).map(|light| &light.picture)
+        self.update_overlay.as_ref().filter(|_| self.is_highlighted).map(|light| &light.picture)
     }
 }

@@ -2,7 +2,7 @@
 
 use egui::Ui;
 
-use crate::features::command::{AttendWish, Command};
+use crate::features::command::{AttentionCommand, Command};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -28,15 +28,15 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         bar_ui(ui, asked.fraction, tokens.accent);
         ui.add_space(theme::GAP_S);
         if text_button_ui(ui, None, "Stop", None).clicked() {
-            commands.push(Command::ComputeAttentionMaps(AttendWish::Stop));
+            commands.push(Command::ComputeAttentionMaps(AttentionCommand::Stop));
         }
         return;
     }
     if state.attention.maps.as_ref().is_some_and(|known| known.of == reader) {
-        let mut is_lit = state.attention.is_lit;
+        let mut is_highlighted = state.attention.is_highlighted;
         let sentence = "Bright is where the picture read this word most, over all heads, layers and steps.";
-        if check_ui(ui, "A light on the picture", sentence, &mut is_lit).changed() {
-            commands.push(Command::ComputeAttentionMaps(AttendWish::Light(is_lit)));
+        if check_ui(ui, "A light on the picture", sentence, &mut is_highlighted).changed() {
+            commands.push(Command::ComputeAttentionMaps(AttentionCommand::AttentionOverlay(is_highlighted)));
         }
         return;
     }
@@ -48,6 +48,6 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     note_ui(ui, text, theme::small(), tokens.dim);
     ui.add_space(theme::GAP_S);
     if outlined_button_ui(ui, "Show where it looks", false).clicked() {
-        commands.push(Command::ComputeAttentionMaps(AttendWish::Ask));
+        commands.push(Command::ComputeAttentionMaps(AttentionCommand::Ask));
     }
 }

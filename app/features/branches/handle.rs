@@ -2,27 +2,27 @@
 
 use engine::session::JobId;
 
-use crate::features::branches::{Parent, Planned, Row};
-use crate::features::command::{BranchWish, Effect};
-use crate::features::film::Film;
-use crate::features::generate::run::{Phase, Run};
+use crate::features::branches::{BranchPoint, BranchRow, QueuedRun};
+use crate::features::command::{BranchCommand, Effect};
+use crate::features::film::FilmState;
+use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::AppState;
 
 impl AppState {
-    pub(super) fn handle_branch(&mut self, wish: BranchWish) -> Vec<Effect> {
-        match wish {
-            BranchWish::Leave(step) => self.leave(step),
-            BranchWish::Stay => self.branches.leaving = None,
-            BranchWish::GoOn => return self.go_on(),
-            BranchWish::Show(job) => return self.show_run(job),
-            BranchWish::Name(job, name) => {
+    pub(super) fn handle_branch(&mut self, command: BranchCommand) -> Vec<Effect> {
+        match command {
+            BranchCommand::Leave(step) => self.leave(step),
+            BranchCommand::Stay => self.branches.branch_from = None,
+            BranchCommand::GoOn => return self.go_on(),
+            BranchCommand::Show(job) => return self.show_run(job),
+            BranchCommand::Name(job, name) => {
                 if let Some(run) = self.run_mut(job) {
                     run.name = name;
                 }
             }
-            BranchWish::Compare(job) => return self.compare_run(job),
-            BranchWish::Forget(job) => return self.forget_run(job),
-            BranchWish::TakeSettings => {
+            BranchCommand::Compare(job) => return self.compare_run(job),
+            BranchCommand::Forget(job) => return self.forget_run(job),
+            BranchCommand::TakeSettings => {
                 if let Some(run) = &self.run {
                     let recipe = run.recipe.clone();
                     self.last_seed = None;
@@ -43,7 +43,7 @@ impl AppState {
     pub fn title_beside(&self) -> Option<String> {
         let (job, _) = (self.film.beside?, self.film.compared?);
         let rows = self.branches.tree(self.run.as_ref());
-        rows.iter().find(|row| row.run.job.id == job).map(Row::title)
+        rows.iter().find(|row| row.run.job.id == job).map(BranchRow::title)
     }
 
     pub(super) fn run_mut(&mut self, job: JobId) -> Option<&mut Run> {
@@ -74,17 +74,17 @@ impl AppState {
         self.film.play = None;
         self.film.hovered = None;
         self.film.pinned = Some(step);
-        self.branches.leaving = Some(step);
+        self.branches.branch_from = Some(step);
     }
 
     /// What Generate makes of the desk as it stands.
-    pub(super) fn planned(&self) -> Planned {
-        match (&self.run, self.branches.leaving) {
-            (Some(run), Some(step)) => Planned {
+    pub(super) fn queued_run(&self) -> QueuedRun {
+        match (&self.run, self.branches.branch_from) {
+            (Some(run), Some(step)) => QueuedRun {
                 recipe: self.recipe.clone().branching(&run.recipe, step as u32),
-                parent: Some(Parent { job: run.job.id, step }),
+                parent: Some(BranchPoint { job: run.job.id, step }),
             },
-            _ => Planned { recipe: self.recipe.clone(), parent: None },
+            _ => QueuedRun { recipe: self.recipe.clone(), parent: None },
         }
     }
 
@@ -109,9 +109,9 @@ impl AppState {
         if let Some(before) = self.run.replace(run) {
             self.branches.keep(before);
         }
-        self.branches.leaving = None;
-        self.film = Film::default();
-        self.develop()
+        self.branches.branch_from = None;
+        self.film = FilmState::default();
+        self.decode_held_step()
     }
 
     /// Those that left it become trees of their own.
@@ -123,8 +123,8 @@ impl AppState {
             return Vec::new();
         }
         self.run = None;
-        self.branches.leaving = None;
-        self.film = Film::default();
+        self.branches.branch_from = None;
+        self.film = FilmState::default();
         self.before.clear();
         let next = self.branches.kept.last().map(|run| run.job.id);
         next.map_or_else(Vec::new, |job| self.show_run(job))
@@ -134,6 +134,6 @@ impl AppState {
 impl Run {
     /// True for one that ended early and has steps to go on from.
     pub fn can_go_on(&self) -> bool {
-        matches!(self.phase, Phase::Stopped | Phase::Failed) && !self.frames.is_empty()
+        matches!(self.phase, RunPhase::Stopped | RunPhase::Failed) && !self.frames.is_empty()
     }
 }

@@ -11,7 +11,7 @@ use crate::features::generate::run::Run;
 
 /// Where a run left another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parent {
+pub struct BranchPoint {
     pub job: JobId,
     /// The first step that is the branch's own.
     pub step: usize,
@@ -19,10 +19,10 @@ pub struct Parent {
 
 /// A run that is asked for and has no number yet.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Planned {
+pub struct QueuedRun {
     pub recipe: Recipe,
     /// The run that it leaves.
-    pub parent: Option<Parent>,
+    pub parent: Option<BranchPoint>,
 }
 
 /// The runs that are not at hand, and where the next one leaves the one that is.
@@ -31,11 +31,11 @@ pub struct Branches {
     /// In the order they were made.
     pub kept: Vec<Run>,
     /// Step of the run at hand.
-    pub leaving: Option<usize>,
+    pub branch_from: Option<usize>,
 }
 
 /// A line of the tree.
-pub struct Row<'a> {
+pub struct BranchRow<'a> {
     pub run: &'a Run,
     pub parent: Option<&'a Run>,
     /// 0 for one that left no other.
@@ -67,7 +67,7 @@ impl Branches {
     }
 
     /// All runs with the one `at_hand`, each below the one that it left.
-    pub fn tree<'a>(&'a self, at_hand: Option<&'a Run>) -> Vec<Row<'a>> {
+    pub fn tree<'a>(&'a self, at_hand: Option<&'a Run>) -> Vec<BranchRow<'a>> {
         let mut runs: Vec<&Run> = self.kept.iter().chain(at_hand).collect();
         runs.sort_by_key(|run| run.job.id);
         let find = |job: JobId| runs.iter().copied().find(|run| run.job.id == job);
@@ -76,7 +76,7 @@ impl Branches {
         let roots = runs.iter().rev().copied().filter(|run| parent_of(run).is_none());
         let mut waiting: Vec<(&Run, usize)> = roots.map(|run| (run, 0)).collect();
         while let Some((run, depth)) = waiting.pop() {
-            rows.push(Row { run, parent: parent_of(run), depth });
+            rows.push(BranchRow { run, parent: parent_of(run), depth });
             let children =
                 runs.iter().rev().filter(|child| child.parent.is_some_and(|it| it.job == run.job.id));
             waiting.extend(children.map(|child| (*child, depth + 1)));
@@ -85,7 +85,7 @@ impl Branches {
     }
 }
 
-impl Row<'_> {
+impl BranchRow<'_> {
     /// The name it was given, or what it is: its prompt, or what it changed.
     pub fn title(&self) -> String {
         match (self.run.name.as_str(), self.parent) {

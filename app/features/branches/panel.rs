@@ -7,9 +7,9 @@ use egui::{
     TextEdit, TextWrapMode, Ui, UiBuilder, Vec2, WidgetInfo, WidgetText, pos2, vec2,
 };
 
-use crate::features::branches::Row;
-use crate::features::command::{BranchWish, Command};
-use crate::features::generate::run::{Phase, Run};
+use crate::features::branches::BranchRow;
+use crate::features::command::{BranchCommand, Command};
+use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::AppState;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -81,7 +81,7 @@ fn at_hand_ui(ui: &mut Ui, run: &Run, commands: &mut Vec<Command>) {
         response.accessible_name("Name of this run");
     });
     if name != run.name {
-        commands.push(Command::Branch(BranchWish::Name(run.job.id, name)));
+        commands.push(Command::Branch(BranchCommand::Name(run.job.id, name)));
     }
     ui.add_space(theme::GAP_M);
     ui.horizontal(|ui| {
@@ -89,14 +89,14 @@ fn at_hand_ui(ui: &mut Ui, run: &Run, commands: &mut Vec<Command>) {
         if run.can_go_on() {
             let sentence = "Goes on from the step it came to, as if it had never been stopped.";
             if tip(outlined_button_ui(ui, "Go on", true), "Go on", None, sentence).clicked() {
-                commands.push(Command::Branch(BranchWish::GoOn));
+                commands.push(Command::Branch(BranchCommand::GoOn));
             }
         }
         let sentence = "Sets the desk to what made this run.";
         if tip(outlined_button_ui(ui, "Use its settings", false), "Use its settings", None, sentence)
             .clicked()
         {
-            commands.push(Command::Branch(BranchWish::TakeSettings));
+            commands.push(Command::Branch(BranchCommand::TakeSettings));
         }
     });
 }
@@ -104,7 +104,7 @@ fn at_hand_ui(ui: &mut Ui, run: &Run, commands: &mut Vec<Command>) {
 fn row_ui(
     ui: &mut Ui,
     rect: Rect,
-    row: &Row<'_>,
+    row: &BranchRow<'_>,
     state: &AppState,
     textures: &mut Textures,
     commands: &mut Vec<Command>,
@@ -144,7 +144,7 @@ fn row_ui(
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     let sentence = format!("Click: shows this run and its film.\n{}", run.recipe.prompt);
     if tip(response, &title, None, &sentence).clicked() && !is_at_hand {
-        commands.push(Command::Branch(BranchWish::Show(run.job.id)));
+        commands.push(Command::Branch(BranchCommand::Show(run.job.id)));
     }
     if can_compare {
         let place = Rect::from_center_size(pos2(press.right() + 11.0, card.center().y), Vec2::splat(22.0));
@@ -152,7 +152,7 @@ fn row_ui(
         let name = format!("Compare with run: {title}");
         let sentence = "Holds its picture beside the one on the canvas, behind a divider.";
         if icon_button_ui(&mut corner, Icon::Compare, &name, None, sentence, Tool::Bare).clicked() {
-            commands.push(Command::Branch(BranchWish::Compare(run.job.id)));
+            commands.push(Command::Branch(BranchCommand::Compare(run.job.id)));
         }
     }
     if !run.is_live() {
@@ -161,22 +161,22 @@ fn row_ui(
         let sentence = "Takes it out of this list. Saved pictures stay where they are.";
         let response = close_ui(&mut corner, &format!("Forget run: {title}"));
         if tip(response, "Forget", None, sentence).clicked() {
-            commands.push(Command::Branch(BranchWish::Forget(run.job.id)));
+            commands.push(Command::Branch(BranchCommand::Forget(run.job.id)));
         }
     }
 }
 
 /// What it is, or how far it is.
-fn facts(row: &Row<'_>) -> String {
+fn facts(row: &BranchRow<'_>) -> String {
     let run = row.run;
     match run.phase {
-        Phase::Waiting => "waiting".to_owned(),
-        Phase::Running | Phase::Stopping => {
+        RunPhase::Waiting => "waiting".to_owned(),
+        RunPhase::Running | RunPhase::Stopping => {
             format!("step {} of {}", run.start_step + run.done(), run.steps())
         }
-        Phase::Stopped => format!("stopped after step {} of {}", run.start_step + run.done(), run.steps()),
-        Phase::Failed => format!("failed after step {}", run.start_step + run.done()),
-        Phase::Finished => row.facts(),
+        RunPhase::Stopped => format!("stopped after step {} of {}", run.start_step + run.done(), run.steps()),
+        RunPhase::Failed => format!("failed after step {}", run.start_step + run.done()),
+        RunPhase::Finished => row.facts(),
     }
 }
 
@@ -185,7 +185,7 @@ fn indent_of(depth: usize) -> f32 {
 }
 
 /// The row of the run that this one left: the nearest above it that is not moved in as far.
-fn parent_of(rows: &[Row<'_>], index: usize) -> usize {
+fn parent_of(rows: &[BranchRow<'_>], index: usize) -> usize {
     rows[..index].iter().rposition(|row| row.depth < rows[index].depth).unwrap_or(index)
 }
 

@@ -7,8 +7,8 @@ use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::session::{JobId, Request};
 
-use crate::features::command::{Effect, ViewWish};
-use crate::features::film::Play;
+use crate::features::command::{Effect, ViewCommand};
+use crate::features::film::PlaybackState;
 use crate::features::state::{AppState, Shown};
 
 impl AppState {
@@ -64,22 +64,22 @@ impl AppState {
         self.looked_at().or_else(|| Some(self.run.as_ref()?.frames.last()?.step))
     }
 
-    pub(super) fn handle_view(&mut self, wish: ViewWish) -> Vec<Effect> {
-        match wish {
-            ViewWish::Choose(view) => self.settings.views.choose(view),
-            ViewWish::Alone(view) => {
+    pub(super) fn handle_view(&mut self, command: ViewCommand) -> Vec<Effect> {
+        match command {
+            ViewCommand::Choose(view) => self.settings.views.choose(view),
+            ViewCommand::Alone(view) => {
                 (self.settings.views.one, self.settings.views.side_by_side) = (view, false);
             }
-            ViewWish::SideBySide(side_by_side) => self.settings.views.side_by_side = side_by_side,
-            ViewWish::Compare(step) => self.compare(step),
-            ViewWish::Play { how, now } => {
+            ViewCommand::SideBySide(side_by_side) => self.settings.views.side_by_side = side_by_side,
+            ViewCommand::Compare(step) => self.compare(step),
+            ViewCommand::PlaybackState { how, now } => {
                 self.settings.playing = how;
                 if let Some(play) = &mut self.film.play {
                     play.change(now);
                 }
             }
         }
-        self.develop()
+        self.decode_held_step()
     }
 
     /// What the step at hand is compared with until another is chosen: the last, or of the last the first.
@@ -113,7 +113,7 @@ impl AppState {
         self.film.play = None;
         self.film.hovered = None;
         (self.film.compared, self.film.beside) = (Some(end), Some(job));
-        self.develop()
+        self.decode_held_step()
     }
 
     pub(super) fn pin(&mut self, step: Option<usize>) -> Vec<Effect> {
@@ -123,11 +123,11 @@ impl AppState {
             (Some(_), None) => self.film.compared = None,
             (None, step) => self.film.pinned = step.filter(|_| self.film.pinned != step),
         }
-        self.develop()
+        self.decode_held_step()
     }
 
     /// Asks for the next full decode, if there is one to ask for.
-    pub(super) fn develop(&mut self) -> Vec<Effect> {
+    pub(super) fn decode_held_step(&mut self) -> Vec<Effect> {
         let views = self.settings.views.shown();
         let pinned = self.film.pinned;
         let Some(run) = self.run.as_mut() else { return Vec::new() };
@@ -154,7 +154,7 @@ impl AppState {
             Some(_) => self.film.compared = to,
             None => self.film.pinned = to,
         }
-        self.develop()
+        self.decode_held_step()
     }
 
     pub(super) fn scrub_to(&mut self, step: usize) -> Vec<Effect> {
@@ -164,7 +164,7 @@ impl AppState {
             Some(_) => self.film.compared = Some(step),
             None => self.film.pinned = Some(step),
         }
-        self.develop()
+        self.decode_held_step()
     }
 
     pub(super) fn toggle_play(&mut self, now: f64) {
@@ -179,7 +179,7 @@ impl AppState {
         let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
         self.film.pinned = None;
         self.film.hovered = None;
-        self.film.play = Some(Play::new(now, begin));
+        self.film.play = Some(PlaybackState::new(now, begin));
     }
 
     /// The film goes on, and is held where it ends.

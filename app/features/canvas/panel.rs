@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::empty::empty_ui;
 use super::panes::{Pane, TITLE_HEIGHT, divider_ui, nothing_ui, panes, title_ui, views_bar_ui};
-use crate::features::command::{Command, ViewWish};
+use crate::features::command::{Command, ViewCommand};
 use crate::features::state::AppState;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -108,7 +108,7 @@ pub fn canvas_ui(
 /// A picture of a batch, or a view, alone.
 fn on_click(pane: &Pane<'_>, index: usize) -> (String, Command) {
     match pane.view {
-        Some(view) => (format!("Show {} alone", view.label()), Command::View(ViewWish::Alone(view))),
+        Some(view) => (format!("Show {} alone", view.label()), Command::View(ViewCommand::Alone(view))),
         None => (format!("Picture {}", index + 1), Command::ShowPicture(Some(index))),
     }
 }

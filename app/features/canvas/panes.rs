@@ -12,7 +12,7 @@ use engine::diffusion::StepView;
 use engine::images::Pixels;
 
 use crate::features::canvas::views::Views;
-use crate::features::command::{Command, ViewWish};
+use crate::features::command::{Command, ViewCommand};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -105,7 +105,7 @@ pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Ve
             segmented_ui(ui, "View", &names, at, hint)
         };
         if let Some(index) = chosen {
-            commands.push(Command::View(ViewWish::Choose(Views::ORDER[index])));
+            commands.push(Command::View(ViewCommand::Choose(Views::ORDER[index])));
         }
         let (icon, name, sentence) = if views.side_by_side {
             (Icon::Picture, "One view", "Shows one view of the step, as large as it can be.")
@@ -113,7 +113,7 @@ pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Ve
             (Icon::Panes, "Side by side", "Shows several views of the step side by side; each can be hidden.")
         };
         if icon_button_ui(ui, icon, name, None, sentence, Tool::CANVAS).clicked() {
-            commands.push(Command::View(ViewWish::SideBySide(!views.side_by_side)));
+            commands.push(Command::View(ViewCommand::SideBySide(!views.side_by_side)));
         }
     });
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::features::command::Effect;
-use crate::features::concepts::watch::ConceptNews;
+use crate::features::concepts::watch::ConceptsRead;
 use crate::features::settings::Tab;
 use crate::features::state::AppState;
 
@@ -31,7 +31,7 @@ impl AppState {
         folders
     }
 
-    pub(super) fn receive_concepts(&mut self, news: ConceptNews) {
+    pub(super) fn receive_concepts(&mut self, news: ConceptsRead) {
         for file in &news.gone {
             // A file that was also chosen by itself was not only there because of its folder.
             if !self.settings.concept_files.contains(file) {
@@ -57,7 +57,7 @@ impl AppState {
     }
 
     /// Of files that somebody has just chosen, so that what became of them is shown.
-    pub(super) fn receive_chosen_concepts(&mut self, news: ConceptNews) {
+    pub(super) fn receive_chosen_concepts(&mut self, news: ConceptsRead) {
         if let Some((_, text)) = news.refused.first() {
             self.warning = Some(text.clone());
         }

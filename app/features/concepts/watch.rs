@@ -14,14 +14,14 @@ const EVERY: Duration = Duration::from_secs(3);
 
 /// What came and went among the files of concepts.
 #[derive(Clone, Debug, Default)]
-pub struct ConceptNews {
+pub struct ConceptsRead {
     pub read: Vec<Concept>,
     /// Files that are none, and why: a sentence.
     pub refused: Vec<(PathBuf, String)>,
     pub gone: Vec<PathBuf>,
 }
 
-impl ConceptNews {
+impl ConceptsRead {
     /// Reads files, each of which is a concept or refused.
     pub fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut news = Self::default();
@@ -46,10 +46,10 @@ pub struct ConceptWatch {
 
 impl ConceptWatch {
     /// Looks nowhere until it is told where.
-    pub fn start(tell: impl Fn(ConceptNews) + Send + 'static) -> Self {
+    pub fn start(tell: impl Fn(ConceptsRead) + Send + 'static) -> Self {
         let (folders, inbox) = unbounded();
         let look = move || {
-            let (mut watched, mut look) = (Vec::new(), Look::default());
+            let (mut watched, mut look) = (Vec::new(), FolderScan::default());
             loop {
                 match inbox.recv_timeout(EVERY) {
                     Ok(folders) => watched = folders,
@@ -77,13 +77,13 @@ impl ConceptWatch {
 
 /// What was there when last looked.
 #[derive(Default)]
-pub struct Look {
+pub struct FolderScan {
     known: HashMap<PathBuf, Option<(u64, SystemTime)>>,
 }
 
-impl Look {
+impl FolderScan {
     /// What changed in the folders since the last time.
-    pub fn again(&mut self, folders: &[PathBuf]) -> ConceptNews {
+    pub fn again(&mut self, folders: &[PathBuf]) -> ConceptsRead {
         let files: HashSet<PathBuf> = folders.iter().flat_map(|folder| concept_files_in(folder)).collect();
         let gone: Vec<PathBuf> = self.known.keys().filter(|file| !files.contains(*file)).cloned().collect();
         for file in &gone {
@@ -99,6 +99,6 @@ impl Look {
             }
         }
         changed.sort_unstable();
-        ConceptNews { gone, ..ConceptNews::of(changed) }
+        ConceptsRead { gone, ..ConceptsRead::of(changed) }
     }
 }

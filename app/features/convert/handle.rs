@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use engine::checkpoint::ModelSource;
 use engine::pipeline::StopFlag;
 
-use crate::features::command::{ConversionWish, Effect};
+use crate::features::command::{ConvertCommand, Effect};
 use crate::features::convert::{Conversion, ConversionReport, pickle_of};
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
 
 impl AppState {
@@ -21,32 +21,32 @@ impl AppState {
         (!is_converted && !self.settings.kept_pickles.contains(&pickle)).then_some(pickle)
     }
 
-    pub(super) fn handle_conversion(&mut self, wish: ConversionWish) -> Vec<Effect> {
-        match wish {
-            ConversionWish::Start => {
+    pub(super) fn handle_conversion(&mut self, command: ConvertCommand) -> Vec<Effect> {
+        match command {
+            ConvertCommand::Start => {
                 let Some(file) = self.offered_conversion() else { return Vec::new() };
                 let stop = StopFlag::default();
-                self.problems.clear(Place::Model);
+                self.errors.clear(ErrorSlot::Model);
                 self.conversion =
                     Conversion::Running { file: file.clone(), fraction: 0.0, stop: stop.clone() };
                 return vec![Effect::Convert { file, stop }];
             }
-            ConversionWish::Cancel => {
+            ConvertCommand::Cancel => {
                 if let Conversion::Running { stop, .. } = &self.conversion {
                     stop.raise();
                 }
             }
-            ConversionWish::Decline => {
+            ConvertCommand::Decline => {
                 if let Some(pickle) = self.offered_conversion() {
                     self.settings.kept_pickles.push(pickle);
                 }
             }
-            ConversionWish::UseIt => {
+            ConvertCommand::UseIt => {
                 if let Conversion::Done(file) = std::mem::take(&mut self.conversion) {
                     return self.open_model(ModelSource::File(file));
                 }
             }
-            ConversionWish::Close => self.conversion = Conversion::Idle,
+            ConvertCommand::Close => self.conversion = Conversion::Idle,
         }
         Vec::new()
     }
@@ -63,7 +63,7 @@ impl AppState {
                 let is_wanted = stop.is_raised();
                 self.conversion = Conversion::Idle;
                 if !is_wanted {
-                    self.problems.set(Place::Model, text);
+                    self.errors.set(ErrorSlot::Model, text);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use egui::Ui;
 
-use crate::features::command::{Command, ConversionWish};
+use crate::features::command::{Command, ConvertCommand};
 use crate::features::convert::Conversion;
 use crate::features::state::AppState;
 use crate::ui::theme;
@@ -22,9 +22,9 @@ pub fn convert_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
 
 fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let mut button = |ui: &mut Ui, name: &str, strong: bool, sentence: &str, wish: ConversionWish| {
+    let mut button = |ui: &mut Ui, name: &str, strong: bool, sentence: &str, command: ConvertCommand| {
         if tip(outlined_button_ui(ui, name, strong), name, None, sentence).clicked() {
-            commands.push(Command::Convert(wish));
+            commands.push(Command::Convert(command));
         }
     };
     match &state.conversion {
@@ -32,15 +32,15 @@ fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             let text = format!("Converting {}", name_of(file));
             note_ui(ui, text, theme::heading(), tokens.text);
             bar_ui(ui, *fraction, tokens.accent);
-            button(ui, "Cancel", false, "Leaves nothing behind.", ConversionWish::Cancel);
+            button(ui, "Cancel", false, "Leaves nothing behind.", ConvertCommand::Cancel);
         }
         Conversion::Done(file) => {
             note_ui(ui, format!("{} is there", name_of(file)), theme::heading(), tokens.text);
             note_ui(ui, "The pickle lies beside it as before.", theme::small(), tokens.dim);
             ui.horizontal(|ui| {
                 let sentence = "Opens the new file; the pickle is needed no more.";
-                button(ui, "Use it", true, sentence, ConversionWish::UseIt);
-                button(ui, "Close", false, "Stays with the pickle.", ConversionWish::Close);
+                button(ui, "Use it", true, sentence, ConvertCommand::UseIt);
+                button(ui, "Close", false, "Stays with the pickle.", ConvertCommand::Close);
             });
         }
         Conversion::Idle => {
@@ -50,8 +50,8 @@ fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             note_ui(ui, text, theme::small(), tokens.dim);
             ui.horizontal(|ui| {
                 let sentence = "Writes a .safetensors file beside it; the pickle stays as it is.";
-                button(ui, "Convert", true, sentence, ConversionWish::Start);
-                button(ui, "Not this one", false, "Asks no more for this model.", ConversionWish::Decline);
+                button(ui, "Convert", true, sentence, ConvertCommand::Start);
+                button(ui, "Not this one", false, "Asks no more for this model.", ConvertCommand::Decline);
             });
         }
     }

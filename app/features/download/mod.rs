@@ -10,22 +10,22 @@ use engine::checkpoint::ModelSource;
 use engine::pipeline::StopFlag;
 
 use super::state::AppState;
-use crate::features::command::{DownloadWish, Effect};
+use crate::features::command::{DownloadCommand, Effect};
 use crate::features::settings::models_folder;
-use crate::hub::{Errand, Offer, Plan, Progress, Report, Repository, STABLE_DIFFUSION_1_5};
+use crate::hub::{DownloadOffer, HubCommand, HubEvent, Plan, Progress, Repository, STABLE_DIFFUSION_1_5};
 
 /// The one download that the window keeps.
 #[derive(Clone, Debug, Default)]
-pub struct Download {
+pub struct DownloadState {
     /// `owner/name`, as it is being typed.
     pub name: String,
-    pub phase: Phase,
+    pub phase: DownloadPhase,
     /// Why the last wish came to nothing.
     pub problem: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub enum Phase {
+pub enum DownloadPhase {
     #[default]
     Idle,
     Asking {
@@ -33,7 +33,7 @@ pub enum Phase {
         stop: StopFlag,
     },
     /// Nothing is fetched before licence and size were seen.
-    Offered(Box<Offer>),
+    Offered(Box<DownloadOffer>),
     Running(Box<Running>),
     Paused(Left),
     Complete {
@@ -112,59 +112,61 @@ impl Running {
 }
 
 impl AppState {
-    pub(super) fn handle_download(&mut self, wish: DownloadWish) -> Vec<Effect> {
-        match wish {
-            DownloadWish::Name(name) => self.download.name = name,
-            DownloadWish::LookUp => return self.look_up(&self.download.name.clone()),
-            DownloadWish::LookUpStandard => return self.look_up(STABLE_DIFFUSION_1_5),
-            DownloadWish::Start => return self.start_download(),
-            DownloadWish::Pause => self.end_download(Ending::Pause),
-            DownloadWish::Cancel => return self.cancel_download(),
-            DownloadWish::DismissProblem => self.download.problem = None,
+    pub(super) fn handle_download(&mut self, command: DownloadCommand) -> Vec<Effect> {
+        match command {
+            DownloadCommand::Name(name) => self.download.name = name,
+            DownloadCommand::LookUp => return self.look_up(&self.download.name.clone()),
+            DownloadCommand::LookUpStandard => return self.look_up(STABLE_DIFFUSION_1_5),
+            DownloadCommand::Start => return self.start_download(),
+            DownloadCommand::Pause => self.end_download(Ending::Pause),
+            DownloadCommand::Cancel => return self.cancel_download(),
+            DownloadCommand::DismissProblem => self.download.problem = None,
         }
         Vec::new()
     }
 
     /// What was left in the middle is looked for when the window opens.
     pub(super) fn find_unfinished() -> Effect {
-        Effect::Hub(Errand::FindUnfinished { models: models_folder() })
+        Effect::Hub(HubCommand::FindUnfinished { models: models_folder() })
     }
 
-    pub(super) fn receive_report(&mut self, report: Report) -> Vec<Effect> {
+    pub(super) fn receive_report(&mut self, report: HubEvent) -> Vec<Effect> {
         match (report, std::mem::take(&mut self.download.phase)) {
-            (Report::Found(offer), Phase::Asking { .. }) => self.download.phase = Phase::Offered(offer),
-            (Report::NotFound(text), Phase::Asking { .. }) => self.download.problem = Some(text),
-            (Report::Came(progress), Phase::Running(mut running)) => {
+            (HubEvent::Found(offer), DownloadPhase::Asking { .. }) => {
+                self.download.phase = DownloadPhase::Offered(offer)
+            }
+            (HubEvent::NotFound(text), DownloadPhase::Asking { .. }) => self.download.problem = Some(text),
+            (HubEvent::Came(progress), DownloadPhase::Running(mut running)) => {
                 running.pace.note(Instant::now(), progress.done);
                 running.progress = progress;
-                self.download.phase = Phase::Running(running);
+                self.download.phase = DownloadPhase::Running(running);
             }
-            (Report::Complete(path), Phase::Running(running)) => {
+            (HubEvent::Complete(path), DownloadPhase::Running(running)) => {
                 let name = running.left.plan.repository.to_string();
-                self.download.phase = Phase::Complete { name, source: ModelSource::at(path) };
+                self.download.phase = DownloadPhase::Complete { name, source: ModelSource::at(path) };
                 // From now on the library lists what is fetched.
                 return self.add_model_folder(models_folder());
             }
-            (Report::Paused { .. } | Report::Failed { .. }, Phase::Running(running))
+            (HubEvent::Paused { .. } | HubEvent::Failed { .. }, DownloadPhase::Running(running))
                 if running.ending == Some(Ending::Cancel) =>
             {
-                return vec![Effect::Hub(Errand::Discard { folder: running.left.folder })];
+                return vec![Effect::Hub(HubCommand::Discard { folder: running.left.folder })];
             }
-            (Report::Paused { done }, Phase::Running(running)) => {
-                self.download.phase = Phase::Paused(Left { done, ..running.left });
+            (HubEvent::Paused { done }, DownloadPhase::Running(running)) => {
+                self.download.phase = DownloadPhase::Paused(Left { done, ..running.left });
             }
-            (Report::Failed { done, text }, Phase::Running(running)) => {
+            (HubEvent::Failed { done, text }, DownloadPhase::Running(running)) => {
                 self.download.problem = Some(text);
-                self.download.phase = Phase::Paused(Left { done, ..running.left });
+                self.download.phase = DownloadPhase::Paused(Left { done, ..running.left });
             }
-            (Report::Discarded(Err(text)), phase) => {
+            (HubEvent::Discarded(Err(text)), phase) => {
                 self.download.problem = Some(text);
                 self.download.phase = phase;
             }
-            (Report::Unfinished(found), Phase::Idle) => {
+            (HubEvent::Unfinished(found), DownloadPhase::Idle) => {
                 if let Some(first) = found.into_iter().next() {
                     let left = Left { plan: first.plan, folder: first.folder, done: first.done };
-                    self.download.phase = Phase::Paused(left);
+                    self.download.phase = DownloadPhase::Paused(left);
                 }
             }
             // Of an errand that was given up meanwhile.
@@ -178,8 +180,9 @@ impl AppState {
         match name.parse::<Repository>() {
             Ok(repository) => {
                 let stop = StopFlag::default();
-                self.download.phase = Phase::Asking { name: repository.to_string(), stop: stop.clone() };
-                vec![Effect::Hub(Errand::LookUp { repository, models: models_folder(), stop })]
+                self.download.phase =
+                    DownloadPhase::Asking { name: repository.to_string(), stop: stop.clone() };
+                vec![Effect::Hub(HubCommand::LookUp { repository, models: models_folder(), stop })]
             }
             Err(error) => {
                 self.download.problem = Some(error.to_string());
@@ -190,22 +193,22 @@ impl AppState {
 
     fn start_download(&mut self) -> Vec<Effect> {
         let left = match &self.download.phase {
-            Phase::Offered(offer) => {
+            DownloadPhase::Offered(offer) => {
                 Left { plan: offer.plan.clone(), folder: offer.folder.clone(), done: offer.done }
             }
-            Phase::Paused(left) => left.clone(),
+            DownloadPhase::Paused(left) => left.clone(),
             _ => return Vec::new(),
         };
         self.download.problem = None;
         let (plan, folder) = (left.plan.clone(), left.folder.clone());
         let running = Running::new(left);
         let stop = running.stop.clone();
-        self.download.phase = Phase::Running(Box::new(running));
-        vec![Effect::Hub(Errand::Fetch { plan, folder, stop })]
+        self.download.phase = DownloadPhase::Running(Box::new(running));
+        vec![Effect::Hub(HubCommand::Fetch { plan, folder, stop })]
     }
 
     fn end_download(&mut self, ending: Ending) {
-        if let Phase::Running(running) = &mut self.download.phase {
+        if let DownloadPhase::Running(running) = &mut self.download.phase {
             running.stop.raise();
             running.ending = Some(ending);
         }
@@ -215,19 +218,19 @@ impl AppState {
     fn cancel_download(&mut self) -> Vec<Effect> {
         self.download.problem = None;
         match &self.download.phase {
-            Phase::Running(_) => {
+            DownloadPhase::Running(_) => {
                 self.end_download(Ending::Cancel);
                 return Vec::new();
             }
-            Phase::Asking { stop, .. } => stop.raise(),
-            Phase::Paused(left) => {
+            DownloadPhase::Asking { stop, .. } => stop.raise(),
+            DownloadPhase::Paused(left) => {
                 let folder = left.folder.clone();
-                self.download.phase = Phase::Idle;
-                return vec![Effect::Hub(Errand::Discard { folder })];
+                self.download.phase = DownloadPhase::Idle;
+                return vec![Effect::Hub(HubCommand::Discard { folder })];
             }
-            Phase::Idle | Phase::Offered(_) | Phase::Complete { .. } => {}
+            DownloadPhase::Idle | DownloadPhase::Offered(_) | DownloadPhase::Complete { .. } => {}
         }
-        self.download.phase = Phase::Idle;
+        self.download.phase = DownloadPhase::Idle;
         Vec::new()
     }
 }

@@ -2,10 +2,10 @@
 
 use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
-use crate::features::command::{Command, DownloadWish};
-use crate::features::download::{Ending, Left, Phase, Running};
+use crate::features::command::{Command, DownloadCommand};
+use crate::features::download::{DownloadPhase, Ending, Left, Running};
 use crate::features::state::AppState;
-use crate::hub::{Doing, Offer, in_words};
+use crate::hub::{DownloadOffer, TransferStage, in_words};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -18,25 +18,25 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
     card_ui(ui, |ui| {
         let download = &state.download;
         match &download.phase {
-            Phase::Idle => wish_ui(ui, &download.name, &mut wishes),
-            Phase::Asking { name, .. } => {
+            DownloadPhase::Idle => wish_ui(ui, &download.name, &mut wishes),
+            DownloadPhase::Asking { name, .. } => {
                 name_ui(ui, name);
                 note_ui(ui, "Asking the hub what it is…", theme::small(), tokens.dim);
-                buttons_ui(ui, None, Some(("Cancel", "Asks no more.", DownloadWish::Cancel)), &mut wishes);
+                buttons_ui(ui, None, Some(("Cancel", "Asks no more.", DownloadCommand::Cancel)), &mut wishes);
             }
-            Phase::Offered(offer) => offer_ui(ui, offer, &mut wishes),
-            Phase::Running(running) => running_ui(ui, running, &mut wishes),
-            Phase::Paused(left) => paused_ui(ui, left, &mut wishes),
-            Phase::Complete { name, source } => {
+            DownloadPhase::Offered(offer) => offer_ui(ui, offer, &mut wishes),
+            DownloadPhase::Running(running) => running_ui(ui, running, &mut wishes),
+            DownloadPhase::Paused(left) => paused_ui(ui, left, &mut wishes),
+            DownloadPhase::Complete { name, source } => {
                 name_ui(ui, name);
                 note_ui(ui, "It is here, and every file was checked.", theme::small(), tokens.dim);
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Open it", true).clicked() {
                         commands.push(Command::OpenModel(source.clone()));
-                        wishes.push(DownloadWish::Cancel);
+                        wishes.push(DownloadCommand::Cancel);
                     }
                     if outlined_button_ui(ui, "Close", false).clicked() {
-                        wishes.push(DownloadWish::Cancel);
+                        wishes.push(DownloadCommand::Cancel);
                     }
                 });
             }
@@ -44,19 +44,19 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
         if let Some(text) = &download.problem
             && problem_ui(ui, text, true)
         {
-            wishes.push(DownloadWish::DismissProblem);
+            wishes.push(DownloadCommand::DismissProblem);
         }
     });
-    commands.extend(wishes.into_iter().map(Command::Download));
+    commands.extend(wishes.into_iter().map(Command::DownloadState));
 }
 
 /// Nothing is asked for yet.
-fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadWish>) {
+fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let sentence = "Shows what it is, its licence and its size first; about 2 GB.";
     let button = outlined_button_ui(ui, "Get Stable Diffusion 1.5…", false);
     if tip(button, "Get Stable Diffusion 1.5", None, sentence).clicked() {
-        wishes.push(DownloadWish::LookUpStandard);
+        wishes.push(DownloadCommand::LookUpStandard);
     }
     let mut typed = name.to_owned();
     let id = ui.scope_id().with("repository");
@@ -72,21 +72,21 @@ fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadWish>) {
         .show(ui);
     let field = field.response.response.accessible_name("Model on Hugging Face");
     if field.changed() {
-        wishes.push(DownloadWish::Name(typed.clone()));
+        wishes.push(DownloadCommand::Name(typed.clone()));
     }
     if typed.trim().is_empty() {
         return;
     }
     let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
     if outlined_button_ui(ui, "Look it up…", true).clicked() || entered {
-        wishes.push(DownloadWish::LookUp);
+        wishes.push(DownloadCommand::LookUp);
     }
 }
 
 /// What a person should know before saying yes.
-fn offer_ui(ui: &mut Ui, offer: &Offer, wishes: &mut Vec<DownloadWish>) {
+fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
-    let Offer { plan, done, free, page, .. } = offer;
+    let DownloadOffer { plan, done, free, page, .. } = offer;
     name_ui(ui, &plan.repository.to_string());
     note_ui(ui, format!("{}.", plan.what), theme::small(), tokens.dim);
     note_ui(ui, format!("{}.", plan.licence.in_words()), theme::small(), tokens.text);
@@ -99,12 +99,12 @@ fn offer_ui(ui: &mut Ui, offer: &Offer, wishes: &mut Vec<DownloadWish>) {
     if link_ui(ui, "Its page, with the whole licence", theme::small(), tokens.dim, true).clicked() {
         ui.ctx().open_url(OpenUrl::new_tab(page));
     }
-    let start = ("Start", "Fetches it under this licence.", DownloadWish::Start);
-    let cancel = ("Cancel", "Fetches nothing.", DownloadWish::Cancel);
+    let start = ("Start", "Fetches it under this licence.", DownloadCommand::Start);
+    let cancel = ("Cancel", "Fetches nothing.", DownloadCommand::Cancel);
     buttons_ui(ui, Some(start), Some(cancel), wishes);
 }
 
-fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadWish>) {
+fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     name_ui(ui, &running.left.plan.repository.to_string());
     bar_ui(ui, running.fraction(), tokens.accent);
@@ -115,37 +115,39 @@ fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadWish>) {
     let line = match (&progress.doing, running.ending) {
         (_, Some(Ending::Pause)) => "Pausing…".to_owned(),
         (_, Some(Ending::Cancel)) => "Cancelling…".to_owned(),
-        (Doing::Checking, _) => format!("{amount} · checking what came before"),
-        (Doing::Waiting { cause, secs }, _) => format!("{amount} · {cause}; trying again in {secs} s"),
-        (Doing::Fetching, _) => [amount, pace.unwrap_or_default(), left.unwrap_or_default()].concat(),
+        (TransferStage::Checking, _) => format!("{amount} · checking what came before"),
+        (TransferStage::Waiting { cause, secs }, _) => {
+            format!("{amount} · {cause}; trying again in {secs} s")
+        }
+        (TransferStage::Fetching, _) => [amount, pace.unwrap_or_default(), left.unwrap_or_default()].concat(),
     };
     note_ui(ui, line, theme::small(), tokens.dim);
-    let pause = ("Pause", "Keeps what has come, also when the window is closed.", DownloadWish::Pause);
+    let pause = ("Pause", "Keeps what has come, also when the window is closed.", DownloadCommand::Pause);
     buttons_ui(ui, Some(pause), Some(CANCEL), wishes);
 }
 
-fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadWish>) {
+fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let total = left.plan.bytes();
     name_ui(ui, &left.plan.repository.to_string());
     bar_ui(ui, (left.done as f64 / total.max(1) as f64) as f32, tokens.dim);
     let line = format!("Paused · {} of {} are here", in_words(left.done), in_words(total));
     note_ui(ui, line, theme::small(), tokens.dim);
-    let resume = ("Resume", "Goes on where it was.", DownloadWish::Start);
+    let resume = ("Resume", "Goes on where it was.", DownloadCommand::Start);
     buttons_ui(ui, Some(resume), Some(CANCEL), wishes);
 }
 
-const CANCEL: Choice = ("Cancel", "Throws away what has come of it.", DownloadWish::Cancel);
+const CANCEL: Choice = ("Cancel", "Throws away what has come of it.", DownloadCommand::Cancel);
 
 /// Name, sentence for the tooltip, and what it asks for.
-type Choice = (&'static str, &'static str, DownloadWish);
+type Choice = (&'static str, &'static str, DownloadCommand);
 
-fn buttons_ui(ui: &mut Ui, first: Option<Choice>, second: Option<Choice>, wishes: &mut Vec<DownloadWish>) {
-    let is_strong = |wish: &DownloadWish| matches!(wish, DownloadWish::Start);
+fn buttons_ui(ui: &mut Ui, first: Option<Choice>, second: Option<Choice>, wishes: &mut Vec<DownloadCommand>) {
+    let is_strong = |command: &DownloadCommand| matches!(command, DownloadCommand::Start);
     ui.horizontal(|ui| {
-        for (name, sentence, wish) in first.into_iter().chain(second) {
-            if tip(outlined_button_ui(ui, name, is_strong(&wish)), name, None, sentence).clicked() {
-                wishes.push(wish);
+        for (name, sentence, command) in first.into_iter().chain(second) {
+            if tip(outlined_button_ui(ui, name, is_strong(&command)), name, None, sentence).clicked() {
+                wishes.push(command);
             }
         }
     });

@@ -7,9 +7,9 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
-use crate::features::command::{Command, DroppedContents};
+use crate::features::command::{Command, FileContents};
 use crate::features::state::AppState;
-use crate::ui::format::beginning;
+use crate::ui::format::ellipsize;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -73,7 +73,7 @@ fn is_png(path: &Path) -> bool {
 /// A picture with a recipe inside can be either.
 fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let Some(dropped) = &state.dropped else { return };
-    let DroppedContents::Picture { pixels, found: Some(found), .. } = &dropped.contents else {
+    let FileContents::Picture { pixels, found: Some(found), .. } = &dropped.contents else {
         return;
     };
     let tokens = Tokens::of(ui);
@@ -110,7 +110,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                         let heading = "This picture tells how it was made";
                         ui.label(RichText::new(heading).font(theme::heading()).color(tokens.text));
                         let recipe = &found.provenance.recipe;
-                        let prompt = beginning(&recipe.prompt, MAX_LETTERS);
+                        let prompt = ellipsize(&recipe.prompt, MAX_LETTERS);
                         note_ui(ui, format!("“{prompt}”"), theme::body(), tokens.dim);
                         let facts = format!(
                             "{} steps · {} · seed {}",

@@ -6,12 +6,12 @@ use engine::images::{Animation, AnimationFormat, Provenance};
 use engine::pipeline::StopFlag;
 use engine::session::{AnimationEvent, Request};
 
-use crate::features::command::{Effect, ExportWish};
-use crate::features::export::{FilmNews, FilmOrder, Phase, folder_of, with_ending};
+use crate::features::command::{Effect, ExportCommand};
+use crate::features::export::{ExportEvent, ExportOrder, ExportPhase, folder_of, with_ending};
 use crate::features::generate::run::Run;
 use crate::features::state::AppState;
 use crate::features::xy_plot;
-use crate::features::xy_plot::{Made, strip};
+use crate::features::xy_plot::{XyPlotRun, strip};
 
 impl AppState {
     /// The run that a film can be made of: one that is over and has steps.
@@ -20,31 +20,31 @@ impl AppState {
     }
 
     /// The sheet that a film can be made of: one that is over.
-    pub fn sheet_to_export(&self) -> Option<&Made> {
-        let is_over = |made: &&Made| made.phase != sheet::Phase::Making && made.pictures.len() > 1;
+    pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
+        let is_over = |made: &&XyPlotRun| made.phase != sheet::ExportPhase::Making && made.pictures.len() > 1;
         self.sheet.made.as_ref().filter(is_over)
     }
 
-    pub(super) fn handle_export(&mut self, wish: ExportWish) -> Vec<Effect> {
-        match wish {
-            ExportWish::Show(is_open) | ExportWish::ShowOfSheet(is_open) => {
+    pub(super) fn handle_export(&mut self, command: ExportCommand) -> Vec<Effect> {
+        match command {
+            ExportCommand::Show(is_open) | ExportCommand::ShowOfSheet(is_open) => {
                 self.export.is_open = is_open;
                 // The dialog may still ask where to when the card is closed.
                 if is_open {
-                    self.export.is_of_sheet = matches!(wish, ExportWish::ShowOfSheet(_));
+                    self.export.is_of_sheet = matches!(command, ExportCommand::ShowOfSheet(_));
                 }
                 if self.export.phase.stop().is_none() {
-                    self.export.phase = Phase::Idle;
+                    self.export.phase = ExportPhase::Idle;
                 }
             }
-            ExportWish::Choose(format, cut) => {
+            ExportCommand::Choose(format, cut) => {
                 self.export.format = format;
                 self.export.cut = cut;
                 if self.export.phase.stop().is_none() {
-                    self.export.phase = Phase::Idle;
+                    self.export.phase = ExportPhase::Idle;
                 }
             }
-            ExportWish::Start => {
+            ExportCommand::Start => {
                 let format = self.export.format;
                 let end = if format == AnimationFormat::ContactSheet { "-steps" } else { "" };
                 let name = match self.export.is_of_sheet {
@@ -54,13 +54,13 @@ impl AppState {
                 let Some(name) = name else { return Vec::new() };
                 return vec![Effect::PickFilm { format, name, folder: self.settings.output_folder() }];
             }
-            ExportWish::Cancel => {
+            ExportCommand::Cancel => {
                 if let Some(stop) = self.export.phase.stop() {
                     stop.raise();
                 }
             }
-            ExportWish::OpenFolder => {
-                if let Phase::Done { path } = &self.export.phase {
+            ExportCommand::OpenFolder => {
+                if let ExportPhase::Done { path } = &self.export.phase {
                     return vec![Effect::OpenFolder(folder_of(path))];
                 }
             }
@@ -80,7 +80,7 @@ impl AppState {
         let (job, cut, stop) = (run.job.id, self.export.cut, StopFlag::default());
         let finished = run.pictures.get(picture).cloned();
         let path = with_ending(path, self.export.format);
-        self.export.phase = Phase::Cutting { path, fraction: 0.0, stop: stop.clone() };
+        self.export.phase = ExportPhase::Cutting { path, fraction: 0.0, stop: stop.clone() };
         vec![Effect::Send(Request::Cut { job, picture, finished, cut, stop })]
     }
 
@@ -94,7 +94,7 @@ impl AppState {
     }
 
     pub(super) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
-        let Phase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
+        let ExportPhase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
         match event {
             AnimationEvent::Came { fraction: now } => *fraction = now,
             AnimationEvent::Done(reel) => {
@@ -102,26 +102,26 @@ impl AppState {
                 let reel = Animation { provenance: self.provenance(), ..*reel };
                 return self.write(reel, path, stop);
             }
-            AnimationEvent::Stopped => self.export.phase = Phase::Idle,
-            AnimationEvent::Failed { text } => self.export.phase = Phase::Failed { text },
+            AnimationEvent::Stopped => self.export.phase = ExportPhase::Idle,
+            AnimationEvent::Failed { text } => self.export.phase = ExportPhase::Failed { text },
         }
         Vec::new()
     }
 
     fn write(&mut self, reel: Animation, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
         let (reel, format) = (Box::new(reel), self.export.format);
-        let order = FilmOrder { reel, format, path: path.clone(), stop: stop.clone() };
-        self.export.phase = Phase::Writing { path, fraction: 0.0, stop };
+        let order = ExportOrder { reel, format, path: path.clone(), stop: stop.clone() };
+        self.export.phase = ExportPhase::Writing { path, fraction: 0.0, stop };
         vec![Effect::WriteFilm(order)]
     }
 
-    pub(super) fn receive_film(&mut self, news: FilmNews) {
-        let Phase::Writing { fraction, .. } = &mut self.export.phase else { return };
+    pub(super) fn receive_film(&mut self, news: ExportEvent) {
+        let ExportPhase::Writing { fraction, .. } = &mut self.export.phase else { return };
         match news {
-            FilmNews::Came { fraction: now } => *fraction = now,
-            FilmNews::Written(path) => self.export.phase = Phase::Done { path },
-            FilmNews::Stopped => self.export.phase = Phase::Idle,
-            FilmNews::Failed(text) => self.export.phase = Phase::Failed { text },
+            ExportEvent::Came { fraction: now } => *fraction = now,
+            ExportEvent::Written(path) => self.export.phase = ExportPhase::Done { path },
+            ExportEvent::Stopped => self.export.phase = ExportPhase::Idle,
+            ExportEvent::Failed(text) => self.export.phase = ExportPhase::Failed { text },
         }
     }
 

@@ -13,17 +13,17 @@ use engine::pipeline::animation_export::AnimationOptions;
 
 /// What the card over the film shows.
 #[derive(Clone, Debug, Default)]
-pub struct Export {
+pub struct ExportState {
     pub is_open: bool,
     /// The film is that of the sheet's pictures, not of the run.
     pub is_of_sheet: bool,
     pub format: AnimationFormat,
     pub cut: AnimationOptions,
-    pub phase: Phase,
+    pub phase: ExportPhase,
 }
 
 #[derive(Clone, Debug, Default)]
-pub enum Phase {
+pub enum ExportPhase {
     #[default]
     Idle,
     /// The engine looks at every step, 0 to 1; then our own thread writes, 0 to 1.
@@ -46,7 +46,7 @@ pub enum Phase {
     },
 }
 
-impl Phase {
+impl ExportPhase {
     /// What is under way can be stopped.
     pub fn stop(&self) -> Option<&StopFlag> {
         match self {
@@ -58,7 +58,7 @@ impl Phase {
 
 /// A film that is ready to be written.
 #[derive(Clone, Debug)]
-pub struct FilmOrder {
+pub struct ExportOrder {
     pub reel: Box<Animation>,
     pub format: AnimationFormat,
     pub path: PathBuf,
@@ -67,7 +67,7 @@ pub struct FilmOrder {
 
 /// How the writing goes.
 #[derive(Clone, Debug)]
-pub enum FilmNews {
+pub enum ExportEvent {
     Came { fraction: f32 },
     Written(PathBuf),
     Stopped,
@@ -78,21 +78,21 @@ pub enum FilmNews {
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 
 /// Writes a film on a thread of its own, and tells how it goes.
-pub fn write(order: FilmOrder, tell: impl Fn(FilmNews) + Send + 'static) {
+pub fn write(order: ExportOrder, tell: impl Fn(ExportEvent) + Send + 'static) {
     let work = move || {
-        let FilmOrder { reel, format, path, stop } = order;
+        let ExportOrder { reel, format, path, stop } = order;
         let mut told = Instant::now();
         let written = write_animation(&path, format, &reel, &mut |fraction| {
             if told.elapsed() >= NEWS_EVERY {
                 told = Instant::now();
-                tell(FilmNews::Came { fraction });
+                tell(ExportEvent::Came { fraction });
             }
             !stop.is_raised()
         });
         tell(match written {
-            Ok(()) => FilmNews::Written(path),
-            Err(SaveError::Stopped { .. }) => FilmNews::Stopped,
-            Err(error) => FilmNews::Failed(error.to_string()),
+            Ok(()) => ExportEvent::Written(path),
+            Err(SaveError::Stopped { .. }) => ExportEvent::Stopped,
+            Err(error) => ExportEvent::Failed(error.to_string()),
         });
     };
     if let Err(error) = std::thread::Builder::new().name("film".into()).spawn(work) {

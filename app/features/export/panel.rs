@@ -4,8 +4,8 @@ use egui::{Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
 use engine::images::{AnimationFormat, FPS, Playback};
 use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
 
-use crate::features::command::{Command, ExportWish};
-use crate::features::export::{Export, Phase};
+use crate::features::command::{Command, ExportCommand};
+use crate::features::export::{ExportPhase, ExportState};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -43,8 +43,8 @@ fn opener_ui(
     let is_open = state.export.is_open && state.export.is_of_sheet == of_sheet;
     let button = if is_open { button } else { tip(button, "Export", None, sentence) };
     if button.clicked() {
-        let show = if of_sheet { ExportWish::ShowOfSheet } else { ExportWish::Show };
-        commands.push(Command::Export(show(!is_open)));
+        let show = if of_sheet { ExportCommand::ShowOfSheet } else { ExportCommand::Show };
+        commands.push(Command::ExportState(show(!is_open)));
     }
     if is_open {
         card_ui(&button, state, commands);
@@ -72,12 +72,12 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
             }
         });
     if !is_open {
-        wishes.push(ExportWish::Show(false));
+        wishes.push(ExportCommand::Show(false));
     }
-    commands.extend(wishes.into_iter().map(Command::Export));
+    commands.extend(wishes.into_iter().map(Command::ExportState));
 }
 
-fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<ExportWish>) {
+fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, wishes: &mut Vec<ExportCommand>) {
     let (mut format, mut cut) = (export.format, export.cut);
     row_ui(ui, "Format", |ui, width| {
         select_ui(ui, "Film format", format.label(), format.hint(), width, |ui| {
@@ -99,13 +99,13 @@ fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<Exp
         choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
     }
     if (format, cut) != (export.format, export.cut) {
-        wishes.push(ExportWish::Choose(format, cut));
+        wishes.push(ExportCommand::Choose(format, cut));
     }
     match &export.phase {
-        Phase::Failed { text } => {
+        ExportPhase::Failed { text } => {
             problem_ui(ui, text, false);
         }
-        Phase::Done { path } => {
+        ExportPhase::Done { path } => {
             let text = format!("Written: {}", path.display());
             note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
         }
@@ -114,15 +114,15 @@ fn choices_ui(ui: &mut Ui, export: &Export, is_sheet: bool, wishes: &mut Vec<Exp
     ui.horizontal(|ui| {
         let save = outlined_button_ui(ui, "Save as…", true);
         if tip(save, "Save as", None, "Asks where to, then makes the file while you go on.").clicked() {
-            wishes.push(ExportWish::Start);
+            wishes.push(ExportCommand::Start);
         }
-        if matches!(export.phase, Phase::Done { .. })
+        if matches!(export.phase, ExportPhase::Done { .. })
             && outlined_button_ui(ui, "Open folder", false).clicked()
         {
-            wishes.push(ExportWish::OpenFolder);
+            wishes.push(ExportCommand::OpenFolder);
         }
         if outlined_button_ui(ui, "Close", false).clicked() {
-            wishes.push(ExportWish::Show(false));
+            wishes.push(ExportCommand::Show(false));
         }
     });
 }
@@ -140,10 +140,10 @@ const SHEET_CAPTIONS: [(bool, &str, &str); 2] = [
     (true, "What differs", "Under each picture, in a strip of their own."),
 ];
 
-fn progress_ui(ui: &mut Ui, phase: &Phase, wishes: &mut Vec<ExportWish>) {
+fn progress_ui(ui: &mut Ui, phase: &ExportPhase, wishes: &mut Vec<ExportCommand>) {
     let (doing, fraction) = match phase {
-        Phase::Cutting { fraction, .. } => ("Looking at every step…", *fraction),
-        Phase::Writing { fraction, .. } => ("Writing the file…", *fraction),
+        ExportPhase::Cutting { fraction, .. } => ("Looking at every step…", *fraction),
+        ExportPhase::Writing { fraction, .. } => ("Writing the file…", *fraction),
         _ => return,
     };
     let tokens = Tokens::of(ui);
@@ -151,7 +151,7 @@ fn progress_ui(ui: &mut Ui, phase: &Phase, wishes: &mut Vec<ExportWish>) {
     note_ui(ui, doing, theme::small(), tokens.dim);
     let cancel = outlined_button_ui(ui, "Cancel", false);
     if tip(cancel, "Cancel", None, "Leaves no file behind.").clicked() {
-        wishes.push(ExportWish::Cancel);
+        wishes.push(ExportCommand::Cancel);
     }
 }
 

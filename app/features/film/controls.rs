@@ -2,8 +2,8 @@
 
 use egui::{CornerRadius, CursorIcon, Response, RichText, Role, Sense, Ui, Vec2, WidgetInfo, vec2};
 
-use crate::features::command::{Command, ViewWish};
-use crate::features::film::Playing;
+use crate::features::command::{Command, ViewCommand};
+use crate::features::film::PlaybackSettings;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -12,7 +12,8 @@ use crate::window::shortcuts;
 
 pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     let now = ui.input(|input| input.time);
-    let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
+    let (icon, name) =
+        if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::PlaybackState, "Play") };
     let key = Some(shortcuts::PLAY_KEY);
     let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
     let sentence = "Shows the steps one after another. Arrow keys go step by step; a drag over the film runs through it.";
@@ -24,7 +25,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     toggle_ui(ui, Icon::PingPong, "To and fro", "Plays the film back the way it came.", &mut how.ping_pong);
     let number = Number {
         name: "Steps a second",
-        limits: Playing::FPS,
+        limits: PlaybackSettings::FPS,
         decimals: 0,
         step: 1.0,
         look: NumberLook { size: vec2(32.0, 20.0), ..NumberLook::default() },
@@ -34,7 +35,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     ui.add_space(-2.0);
     ui.label(RichText::new("/s").font(theme::mono()).color(Tokens::of(ui).faint));
     if how != state.settings.playing {
-        commands.push(Command::View(ViewWish::Play { how, now }));
+        commands.push(Command::View(ViewCommand::PlaybackState { how, now }));
     }
 }
 
@@ -74,7 +75,7 @@ pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut 
     let sentence = "Puts another step beside the one at hand, with a divider between them to drag. Then click the other step.";
     let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key.filter(|_| !is_tight));
     if tip(response, "Compare", key, sentence).clicked() {
-        commands.push(Command::View(ViewWish::Compare(state.other_step())));
+        commands.push(Command::View(ViewCommand::Compare(state.other_step())));
     }
     if let Some(step) = state.film.pinned {
         let name = format!("Let go of step {}", step + 1);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which step and which picture of the batch a person looks at.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Film {
+pub struct FilmState {
     /// Looked at by pointing, until the pointer leaves or a key says otherwise.
     pub hovered: Option<usize>,
     /// Held on the canvas.
@@ -19,7 +19,7 @@ pub struct Film {
     pub compared: Option<usize>,
     /// The run that the one behind the divider is of, if it is not the one at hand.
     pub beside: Option<JobId>,
-    pub play: Option<Play>,
+    pub play: Option<PlaybackState>,
     /// One picture of the batch; all of them when `None`.
     pub picture: Option<usize>,
 }
@@ -27,7 +27,7 @@ pub struct Film {
 /// How films are played.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Playing {
+pub struct PlaybackSettings {
     /// Begins anew when it is over.
     pub loops: bool,
     /// Comes back the way it went.
@@ -36,13 +36,13 @@ pub struct Playing {
     pub fps: f64,
 }
 
-impl Default for Playing {
+impl Default for PlaybackSettings {
     fn default() -> Self {
         Self { loops: true, ping_pong: false, fps: 12.0 }
     }
 }
 
-impl Playing {
+impl PlaybackSettings {
     pub const FPS: RangeInclusive<f64> = 1.0..=30.0;
     /// How long the last step is held, seconds.
     const HOLD_SECS: f64 = 1.0;
@@ -71,7 +71,7 @@ impl Playing {
 
 /// A film that runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Play {
+pub struct PlaybackState {
     /// When it began, or was last changed, in seconds of the window's clock.
     since: f64,
     /// Ticks that had passed by then.
@@ -80,13 +80,13 @@ pub struct Play {
     pub at: usize,
 }
 
-impl Play {
+impl PlaybackState {
     pub fn new(now: f64, begin: usize) -> Self {
         Self { since: now, before: begin, at: begin }
     }
 
     /// Moves on to where the film is at `now`, if it has `steps` steps. False once it is over.
-    pub fn advance(&mut self, now: f64, steps: usize, how: Playing) -> bool {
+    pub fn advance(&mut self, now: f64, steps: usize, how: PlaybackSettings) -> bool {
         let step = how.step_after(self.ticks(now, how), steps);
         self.at = step.unwrap_or(if how.ping_pong { 0 } else { steps.saturating_sub(1) });
         step.is_some()
@@ -98,16 +98,16 @@ impl Play {
     }
 
     /// Seconds from `now` until another step is due.
-    pub fn next_in(&self, now: f64, how: Playing) -> f64 {
+    pub fn next_in(&self, now: f64, how: PlaybackSettings) -> f64 {
         let passed = self.passed(now, how);
         ((passed.floor() + 1.0 - passed) / how.pace()).max(0.005)
     }
 
-    fn ticks(&self, now: f64, how: Playing) -> usize {
+    fn ticks(&self, now: f64, how: PlaybackSettings) -> usize {
         self.before + self.passed(now, how).floor() as usize
     }
 
-    fn passed(&self, now: f64, how: Playing) -> f64 {
+    fn passed(&self, now: f64, how: PlaybackSettings) -> f64 {
         (now - self.since).max(0.0) * how.pace()
     }
 }
@@ -116,15 +116,15 @@ impl Play {
 mod tests {
     use super::*;
 
-    fn steps_shown(how: Playing, steps: usize, ticks: usize) -> Vec<Option<usize>> {
+    fn steps_shown(how: PlaybackSettings, steps: usize, ticks: usize) -> Vec<Option<usize>> {
         (0..ticks).map(|ticks| how.step_after(ticks, steps)).collect()
     }
 
     #[test]
     fn a_film_runs_at_twelve_steps_a_second_holds_its_end_and_begins_anew() {
-        let mut play = Play::new(100.0, 0);
+        let mut play = PlaybackState::new(100.0, 0);
         let mut at = |secs: f64| {
-            play.advance(100.0 + secs, 20, Playing::default());
+            play.advance(100.0 + secs, 20, PlaybackSettings::default());
             play.at
         };
         assert_eq!(at(0.0), 0);
@@ -136,21 +136,21 @@ mod tests {
 
     #[test]
     fn to_and_fro_every_step_is_shown_once_each_way() {
-        let how = Playing { loops: true, ping_pong: true, fps: 1.0 };
+        let how = PlaybackSettings { loops: true, ping_pong: true, fps: 1.0 };
         let shown: Vec<usize> = steps_shown(how, 4, 14).into_iter().flatten().collect();
         assert_eq!(shown, [0, 1, 2, 3, 3, 2, 1, 0, 1, 2, 3, 3, 2, 1]);
     }
 
     #[test]
     fn without_a_loop_a_film_ends() {
-        let how = Playing { loops: false, ping_pong: false, fps: 1.0 };
+        let how = PlaybackSettings { loops: false, ping_pong: false, fps: 1.0 };
         assert_eq!(steps_shown(how, 3, 5), [Some(0), Some(1), Some(2), None, None]);
-        let back = Playing { ping_pong: true, ..how };
+        let back = PlaybackSettings { ping_pong: true, ..how };
         assert_eq!(
             steps_shown(back, 3, 8),
             [Some(0), Some(1), Some(2), Some(2), Some(1), Some(0), None, None]
         );
-        let mut play = Play::new(0.0, 0);
+        let mut play = PlaybackState::new(0.0, 0);
         assert!(play.advance(2.5, 3, how) && !play.advance(3.0, 3, how));
         assert_eq!(play.at, 2, "it stays where it ended");
     }
@@ -159,9 +159,9 @@ mod tests {
     fn films_of_one_step_or_none_and_paces_that_are_none_do_no_harm() {
         for (loops, ping_pong) in [(false, false), (false, true), (true, false), (true, true)] {
             for fps in [f64::NAN, f64::NEG_INFINITY, 0.0, 1e9] {
-                let how = Playing { loops, ping_pong, fps };
+                let how = PlaybackSettings { loops, ping_pong, fps };
                 for steps in [0, 1, 2] {
-                    let mut play = Play::new(0.0, 0);
+                    let mut play = PlaybackState::new(0.0, 0);
                     play.advance(1e6, steps, how);
                     assert!(play.at <= steps.saturating_sub(1));
                     assert!((0.005..=1.0).contains(&play.next_in(0.5, how)));
@@ -172,12 +172,12 @@ mod tests {
 
     #[test]
     fn another_pace_goes_on_from_the_step_at_hand() {
-        let slow = Playing { fps: 2.0, ..Playing::default() };
-        let mut play = Play::new(0.0, 0);
+        let slow = PlaybackSettings { fps: 2.0, ..PlaybackSettings::default() };
+        let mut play = PlaybackState::new(0.0, 0);
         play.advance(3.0, 20, slow);
         assert_eq!(play.at, 6);
         play.change(3.0);
-        play.advance(3.5, 20, Playing { fps: 20.0, ..slow });
+        play.advance(3.5, 20, PlaybackSettings { fps: 20.0, ..slow });
         assert_eq!(play.at, 16);
     }
 }

@@ -8,7 +8,7 @@ use engine::diffusion::StepView;
 use engine::pipeline::Frame;
 
 use super::controls::{compare_ui, film_controls_ui};
-use crate::features::command::{BranchWish, Command};
+use crate::features::command::{BranchCommand, Command};
 use crate::features::export::panel::export_ui;
 use crate::features::generate::run::Run;
 use crate::features::state::AppState;
@@ -126,13 +126,13 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 
 /// Where the next run leaves this one, or the button that says so.
 fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
-    if let Some(step) = state.branches.leaving {
+    if let Some(step) = state.branches.branch_from {
         let begin = if is_tight { "Branching at" } else { "The next run goes on from" };
         let text = format!("{begin} step {}", step + 1);
         let tokens = Tokens::of(ui);
         ui.label(egui::RichText::new(text).font(theme::label()).color(tokens.accent));
         if close_ui(ui, "Do not branch").clicked() {
-            commands.push(Command::Branch(BranchWish::Stay));
+            commands.push(Command::Branch(BranchCommand::Stay));
         }
         return;
     }
@@ -141,7 +141,7 @@ fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Co
     let sentence = "The next run keeps the noisy picture of this step and goes on with another prompt, guidance, \
                     sampler or seed.";
     if tip(response, "Branch from here", key, sentence).clicked() {
-        commands.push(Command::Branch(BranchWish::Leave(None)));
+        commands.push(Command::Branch(BranchCommand::Leave(None)));
     }
 }
 
@@ -164,7 +164,7 @@ fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut T
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         let corner = CornerRadius::same(theme::CORNER_FIELD);
         // What it has from another run stands back.
-        let tint = if run.is_shared(frame.step) { theme::SET_BACK } else { egui::Color32::WHITE };
+        let tint = if run.is_shared(frame.step) { theme::MUTED } else { egui::Color32::WHITE };
         let shape = egui::epaint::RectShape::filled(rect, corner, tint);
         ui.painter().add(shape.with_texture(texture.id(), uv));
     }

@@ -9,7 +9,7 @@ use engine::recipe::{Guidance, Recipe, Start, start_step_of, strength_of};
 use super::sampler_options::{noise_and_betas_ui, sampler_options_ui};
 use super::size_and_seed::{seed_field_ui, size_ui};
 use crate::features::command::Command;
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, DEFAULT_STRENGTH};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -38,7 +38,7 @@ pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands:
         column_ui(ui, width, |ui| size_ui(ui, state, width, recipe));
         column_ui(ui, width, |ui| seed_field_ui(ui, state, width, recipe, commands));
     });
-    place_ui(ui, state, Place::Size);
+    place_ui(ui, state, ErrorSlot::Size);
 }
 
 pub(super) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
@@ -49,8 +49,8 @@ pub(super) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui))
 }
 
 /// What is wrong with a field, under it.
-pub(super) fn place_ui(ui: &mut Ui, state: &AppState, place: Place) {
-    if let Some(text) = state.problem_at(place) {
+pub(super) fn place_ui(ui: &mut Ui, state: &AppState, place: ErrorSlot) {
+    if let Some(text) = state.error_at(place) {
         problem_ui(ui, &text, false);
     }
 }
@@ -70,7 +70,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         hue: tokens.accent,
     };
     edit_whole(ui, &steps, &mut recipe.steps);
-    place_ui(ui, state, Place::Steps);
+    place_ui(ui, state, ErrorSlot::Steps);
 
     let guidance = SliderRow {
         name: "Guidance",
@@ -84,12 +84,12 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         hue: tokens.accent,
     };
     edit_real(ui, &guidance, &mut recipe.guidance.cfg_scale);
-    place_ui(ui, state, Place::Guidance);
+    place_ui(ui, state, ErrorSlot::Guidance);
 
     let steps = recipe.steps;
     if let Start::Image { strength, .. } = &mut recipe.start {
         strength_ui(ui, steps, strength);
-        place_ui(ui, state, Place::Strength);
+        place_ui(ui, state, ErrorSlot::Strength);
     }
 
     let pictures = SliderRow {
@@ -103,7 +103,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         hue: tokens.accent,
     };
     edit_whole(ui, &pictures, &mut recipe.batch);
-    place_ui(ui, state, Place::Pictures);
+    place_ui(ui, state, ErrorSlot::Pictures);
 }
 
 /// Strength and the step it starts at: two views of one number.

@@ -3,11 +3,11 @@
 use engine::recipe::Recipe;
 use engine::session::{JobId, Request};
 
-use crate::features::branches::{Parent, Planned};
+use crate::features::branches::{BranchPoint, QueuedRun};
 use crate::features::command::Effect;
-use crate::features::errors::Place;
-use crate::features::film::Film;
-use crate::features::generate::run::{Phase, Run};
+use crate::features::errors::ErrorSlot;
+use crate::features::film::FilmState;
+use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::{AppState, Model};
 
 impl AppState {
@@ -16,49 +16,49 @@ impl AppState {
             return Vec::new();
         }
         if matches!(self.model, Model::Missing) {
-            self.problems.set(Place::Run, "No model is open: choose one at the top of the window");
+            self.errors.set(ErrorSlot::Run, "No model is open: choose one at the top of the window");
             return Vec::new();
         }
         // A seed that was typed, rolled or taken from a picture is used once as it stands; after
         // that every picture gets a fresh one, unless the lock is on.
         // A branch has its run's.
-        let is_branch = self.branches.leaving.is_some();
+        let is_branch = self.branches.branch_from.is_some();
         if !is_branch && !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
             self.recipe.seed = fresh_seed();
         }
         self.last_seed = Some(self.recipe.seed);
-        let planned = self.planned();
-        self.branches.leaving = None;
+        let queued_run = self.queued_run();
+        self.branches.branch_from = None;
         if self.is_making() {
-            self.queued = Some(planned);
+            self.queued = Some(queued_run);
             return Vec::new();
         }
-        self.start(planned)
+        self.start(queued_run)
     }
 
-    pub(super) fn start(&mut self, planned: Planned) -> Vec<Effect> {
+    pub(super) fn start(&mut self, queued_run: QueuedRun) -> Vec<Effect> {
         self.hide_sheet();
-        let film_of = planned.parent.map(|parent| parent.job);
+        let film_of = queued_run.parent.map(|parent| parent.job);
         if let Some(shown) = self.shown() {
             self.before = shown.pictures.to_vec();
         }
         if let Some(run) = self.run.take() {
             self.branches.keep(run);
         }
-        self.send(planned.recipe, planned.parent, film_of)
+        self.send(queued_run.recipe, queued_run.parent, film_of)
     }
 
     /// Sends a run to the engine, which takes the steps of `film_of` as far as they fit.
     pub(super) fn send(
         &mut self,
         recipe: Recipe,
-        parent: Option<Parent>,
+        parent: Option<BranchPoint>,
         film_of: Option<JobId>,
     ) -> Vec<Effect> {
         let job = self.next_job();
-        self.film = Film::default();
+        self.film = FilmState::default();
         self.warning = None;
-        self.problems.clear(Place::Run);
+        self.errors.clear(ErrorSlot::Run);
         self.run = Some(Run::new(job.clone(), recipe.clone(), parent, self.words.as_ref()));
         vec![Effect::Send(Request::Generate {
             job,
@@ -74,7 +74,7 @@ impl AppState {
         let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
         if let Some(run) = runs.find(|run| run.is_live()) {
             run.job.stop.raise();
-            run.phase = Phase::Stopping;
+            run.phase = RunPhase::Stopping;
         }
     }
 }

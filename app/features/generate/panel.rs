@@ -5,9 +5,9 @@ use egui::{
     WidgetInfo, pos2, vec2,
 };
 
-use crate::features::command::{BranchWish, Command};
-use crate::features::errors::Place;
-use crate::features::generate::run::{Phase, Run};
+use crate::features::command::{BranchCommand, Command};
+use crate::features::errors::ErrorSlot;
+use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::{AppState, Model};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -15,12 +15,12 @@ use crate::ui::widgets::{Icon, Tool, icon_button_ui, link_ui, problem_ui, tip};
 use crate::window::shortcuts;
 
 pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    if let Some(text) = state.problem_at(Place::Run)
+    if let Some(text) = state.error_at(ErrorSlot::Run)
         && problem_ui(ui, &text, true)
     {
-        commands.push(Command::Dismiss(Place::Run));
+        commands.push(Command::Dismiss(ErrorSlot::Run));
     }
-    if state.problem_at(Place::Run).is_some() {
+    if state.error_at(ErrorSlot::Run).is_some() {
         ui.add_space(theme::GAP_S);
     }
     match state.live_run() {
@@ -42,7 +42,7 @@ pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comm
 
 fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let name = if state.branches.leaving.is_some() { "Branch" } else { "Generate" };
+    let name = if state.branches.branch_from.is_some() { "Branch" } else { "Generate" };
     let ready = state.recipe_error().is_none() && !matches!(state.model, Model::Missing);
     let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
     let sense = if ready { Sense::click() } else { Sense::hover() };
@@ -62,7 +62,7 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let ring = Stroke::new(1.5, tokens.accent);
         ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
-    let sentence = match (ready, state.branches.leaving) {
+    let sentence = match (ready, state.branches.branch_from) {
         (false, _) => "Something above needs attention first.",
         (_, Some(_)) => "Goes on from the step that is held, with the settings as they are now.",
         _ => "Makes the picture.",
@@ -76,7 +76,7 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(width, theme::BUTTON_HEIGHT), Sense::click());
-    let stopping = run.phase == Phase::Stopping;
+    let stopping = run.phase == RunPhase::Stopping;
     let name = if stopping { "Stopping" } else { "Stop" };
     response.widget_info(|| WidgetInfo::labeled(Role::Button, !stopping, name));
     let corner = CornerRadius::same(theme::CORNER_CARD);
@@ -122,8 +122,10 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
         let left = match run.phase {
-            Phase::Waiting if matches!(state.model, Model::Opening { .. }) => "Opening the model".to_owned(),
-            Phase::Waiting => "Reading the prompt".to_owned(),
+            RunPhase::Waiting if matches!(state.model, Model::Opening { .. }) => {
+                "Opening the model".to_owned()
+            }
+            RunPhase::Waiting => "Reading the prompt".to_owned(),
             _ if run.done() >= run.to_do() => "Decoding".to_owned(),
             _ => format!("Step {} of {}", run.start_step + run.done() + 1, run.steps()),
         };
@@ -148,10 +150,10 @@ fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.set_min_height(20.0);
         let Some(run) = &state.run else { return };
         let left = match run.phase {
-            Phase::Stopped => {
+            RunPhase::Stopped => {
                 format!("Stopped after step {} of {}", run.start_step + run.done(), run.steps())
             }
-            Phase::Finished => {
+            RunPhase::Finished => {
                 format!("{} in {:.1} s", pictures(run.pictures.len()), run.elapsed.as_secs_f64())
             }
             _ => return,
@@ -161,7 +163,7 @@ fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             let response = link_ui(ui, "Go on", theme::label(), tokens.accent, false);
             let sentence = "Goes on from the step it came to, as if it had never been stopped.";
             if tip(response, "Go on", None, sentence).clicked() {
-                commands.push(Command::Branch(BranchWish::GoOn));
+                commands.push(Command::Branch(BranchCommand::GoOn));
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -11,7 +11,7 @@ use engine::prompt::PromptTokenizer;
 use engine::recipe::Recipe;
 use engine::session::{Job, JobEvent};
 
-use crate::features::branches::Parent;
+use crate::features::branches::BranchPoint;
 use crate::features::prompt::read_prompt::ReadPrompt;
 
 /// A job that was sent, and all that was heard of it.
@@ -22,10 +22,10 @@ pub struct Run {
     /// Its prompt as the model that makes it reads it; `None` if that is not, or no longer, open.
     pub read: Option<Arc<ReadPrompt>>,
     /// The run that it leaves.
-    pub parent: Option<Parent>,
+    pub parent: Option<BranchPoint>,
     /// Given by the person at the desk; empty until then.
     pub name: String,
-    pub phase: Phase,
+    pub phase: RunPhase,
     /// `steps + 1` noise levels once the engine has started.
     pub sigmas: Vec<f32>,
     pub start_step: usize,
@@ -37,7 +37,7 @@ pub struct Run {
     /// long, and the next run waits for it.
     pub asked: Option<((usize, StepView), Instant)>,
     /// Full decodes take so little time here that the whole film gets them.
-    pub develops: bool,
+    pub decodes_held_step: bool,
     pub pictures: Vec<Arc<Pixels>>,
     pub elapsed: Duration,
 }
@@ -45,11 +45,11 @@ pub struct Run {
 /// Of a decode nobody asked for, the window's own frames included: a next run may wait for it.
 const QUICK_DECODE: Duration = Duration::from_millis(500);
 /// Longer films keep their previews.
-const MAX_DEVELOPED: usize = 64;
+const MAX_DECODED: usize = 64;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum RunPhase {
     /// Sent; the engine is still at something else.
     Waiting,
     Running,
@@ -61,7 +61,12 @@ pub enum Phase {
 }
 
 impl Run {
-    pub fn new(job: Job, recipe: Recipe, parent: Option<Parent>, words: Option<&PromptTokenizer>) -> Self {
+    pub fn new(
+        job: Job,
+        recipe: Recipe,
+        parent: Option<BranchPoint>,
+        words: Option<&PromptTokenizer>,
+    ) -> Self {
         Self {
             job,
             read: words.map(|words| Arc::new(ReadPrompt::new(words, &recipe, 0))),
@@ -69,12 +74,12 @@ impl Run {
             name: String::new(),
             start_step: recipe.start_step() as usize,
             recipe,
-            phase: Phase::Waiting,
+            phase: RunPhase::Waiting,
             sigmas: Vec::new(),
             frames: Vec::new(),
             decoded: BTreeMap::new(),
             asked: None,
-            develops: true,
+            decodes_held_step: true,
             pictures: Vec::new(),
             elapsed: Duration::ZERO,
         }
@@ -82,12 +87,12 @@ impl Run {
 
     /// Another model is open from here on, which makes what still waits.
     pub fn change_model(&mut self, words: Option<&PromptTokenizer>) {
-        let words = words.filter(|_| self.phase == Phase::Waiting);
+        let words = words.filter(|_| self.phase == RunPhase::Waiting);
         self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe, 0)));
     }
 
     pub fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Running | Phase::Stopping)
+        matches!(self.phase, RunPhase::Waiting | RunPhase::Running | RunPhase::Stopping)
     }
 
     /// Takes in what the engine says of this job. `Failed`'s sentence is the caller's to place.
@@ -96,8 +101,8 @@ impl Run {
             JobEvent::Started { sigmas, start_step } => {
                 self.sigmas = sigmas;
                 self.start_step = start_step;
-                if self.phase == Phase::Waiting {
-                    self.phase = Phase::Running;
+                if self.phase == RunPhase::Waiting {
+                    self.phase = RunPhase::Running;
                 }
             }
             JobEvent::Step(frame) => {
@@ -106,17 +111,17 @@ impl Run {
             }
             JobEvent::Decoded { step, view, pictures } => {
                 if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == (step, view)) {
-                    self.develops &= since.elapsed() < QUICK_DECODE;
+                    self.decodes_held_step &= since.elapsed() < QUICK_DECODE;
                 }
                 self.decoded.insert((step, view), pictures);
             }
             JobEvent::Finished { pictures, elapsed, .. } => {
-                self.phase = Phase::Finished;
+                self.phase = RunPhase::Finished;
                 self.pictures = pictures;
                 self.elapsed = elapsed;
             }
-            JobEvent::Stopped => self.phase = Phase::Stopped,
-            JobEvent::Failed { .. } => self.phase = Phase::Failed,
+            JobEvent::Stopped => self.phase = RunPhase::Stopped,
+            JobEvent::Failed { .. } => self.phase = RunPhase::Failed,
         }
     }
 
@@ -124,7 +129,7 @@ impl Run {
     /// has taken.
     pub fn steps(&self) -> usize {
         let made = self.start_step + self.frames.len();
-        if self.recipe.sampler.is_adaptive() && self.phase == Phase::Finished {
+        if self.recipe.sampler.is_adaptive() && self.phase == RunPhase::Finished {
             return made;
         }
         // A branch may have another number, and is told it by the engine.
@@ -191,11 +196,11 @@ impl Run {
             !self.decoded.contains_key(&(step, view))
                 && matches!(self.pictures_of(step, view), Some((_, false)))
         };
-        if self.asked.is_some() || self.phase == Phase::Failed {
+        if self.asked.is_some() || self.phase == RunPhase::Failed {
             return None;
         }
         let rest = || {
-            let may = self.develops && !self.is_live() && self.frames.len() <= MAX_DEVELOPED;
+            let may = self.decodes_held_step && !self.is_live() && self.frames.len() <= MAX_DECODED;
             let steps = self.frames.iter().map(|frame| (frame.step, StepView::Predicted));
             steps.filter(|_| may).find(is_preview)
         };

@@ -9,7 +9,7 @@ use engine::diffusion::{BetaSchedule, NoiseSource, SamplerOption, ScheduleOption
 use engine::recipe::Recipe;
 
 use super::controls::{column_ui, edit_real, in_f64, place_ui};
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -23,7 +23,7 @@ pub fn sampler_options_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             sampler_row_ui(ui, option, own, recipe.sampler_options.get_mut(option));
         }
     }
-    place_ui(ui, state, Place::Sampler);
+    place_ui(ui, state, ErrorSlot::Sampler);
     if let Some(own) = recipe.schedule.own_rho() {
         rho_row_ui(ui, own, &mut recipe.schedule_options.rho);
     }
@@ -36,7 +36,7 @@ pub fn sampler_options_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             recipe.schedule_options = ScheduleOptions { rho, ..ScheduleOptions::default() };
         }
     }
-    place_ui(ui, state, Place::Schedule);
+    place_ui(ui, state, ErrorSlot::Schedule);
 }
 
 fn sampler_row_ui(ui: &mut Ui, option: SamplerOption, own: f32, value: &mut Option<f32>) {

@@ -13,13 +13,13 @@ use engine::recipe::{Recipe, Start};
 use engine::session::{ImageSource, InspectRequest, InspectResult, Request};
 
 use super::state::AppState;
-use crate::features::command::{Effect, LookWish};
+use crate::features::command::{Effect, InspectCommand};
 use crate::features::settings::Tab;
-use crate::features::words::{Saving, Stand};
+use crate::features::words::{Saving, TokenRef};
 
 /// What is looked at, and what was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Looking {
+pub struct InspectState {
     /// The step that noise is added for, from 0 on; two thirds of the way if nobody said.
     noise_step: Option<usize>,
     /// The start image although there is a finished picture.
@@ -32,13 +32,13 @@ pub struct Looking {
 
 /// A picture that can be looked into.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct InspectSubject {
     pub at: ImageSource,
     pub seed: u64,
     pub is_start_image: bool,
 }
 
-impl Looking {
+impl InspectState {
     pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
         self.answer(
             |seen| {
@@ -99,19 +99,19 @@ fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
 
 impl AppState {
     /// The pictures that there are: the finished one, and the start image.
-    pub fn subjects(&self) -> Vec<Subject> {
+    pub fn subjects(&self) -> Vec<InspectSubject> {
         let finished = self.run.as_ref().and_then(|run| {
             let index = self.film.picture.unwrap_or(0).min(run.pictures.len().saturating_sub(1));
             let pixels = Arc::clone(run.pictures.get(index)?);
             let (width, height) = (pixels.width, pixels.height);
             let seed = run.recipe.seed.wrapping_add(index as u64);
-            Some(Subject { at: ImageSource { pixels, width, height }, seed, is_start_image: false })
+            Some(InspectSubject { at: ImageSource { pixels, width, height }, seed, is_start_image: false })
         });
         let has_start = matches!(self.recipe.start, Start::Image { .. }) && self.recipe.check().is_ok();
         let start = self.start_picture.as_ref().filter(|_| has_start).map(|picture| {
             let (pixels, width, height) =
                 (Arc::clone(&picture.pixels), self.recipe.width, self.recipe.height);
-            Subject {
+            InspectSubject {
                 at: ImageSource { pixels, width, height },
                 seed: self.recipe.seed,
                 is_start_image: true,
@@ -121,7 +121,7 @@ impl AppState {
     }
 
     /// The one that is looked into.
-    pub fn subject(&self) -> Option<Subject> {
+    pub fn subject(&self) -> Option<InspectSubject> {
         let mut subjects = self.subjects();
         let at = subjects.iter().position(|subject| subject.is_start_image == self.looking.at_start_image);
         (!subjects.is_empty()).then(|| subjects.swap_remove(at.unwrap_or(0)))
@@ -147,10 +147,10 @@ impl AppState {
         Some((step, self.settings.views.first()))
     }
 
-    pub(super) fn handle_look(&mut self, wish: LookWish) {
-        match wish {
-            LookWish::NoiseStep(step) => self.looking.noise_step = Some(step),
-            LookWish::AtStartImage(is_so) => self.looking.at_start_image = is_so,
+    pub(super) fn handle_look(&mut self, command: InspectCommand) {
+        match command {
+            InspectCommand::NoiseStep(step) => self.looking.noise_step = Some(step),
+            InspectCommand::AtStartImage(is_so) => self.looking.at_start_image = is_so,
         }
     }
 
@@ -215,7 +215,7 @@ impl AppState {
 
     /// What became of a token on its way through the text encoder: of the last one that was answered, as
     /// long as it is this one, since while a slider is dragged the answers come behind.
-    pub fn token_trace(&self, stand: Stand) -> Option<Result<&TokenTrace, &str>> {
+    pub fn token_trace(&self, stand: TokenRef) -> Option<Result<&TokenTrace, &str>> {
         let (look, stages) = self.looking.word()?;
         let InspectRequest::Word { recipe, step, part, place, .. } = look else { return None };
         let is_read = self.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
@@ -226,13 +226,13 @@ impl AppState {
 
     /// What edits make of their words, to become a concept.
     fn edits_to_save(&self) -> Option<InspectRequest> {
-        let Saving { edits, .. } = self.words_desk.saving.as_ref()?;
+        let Saving { edits, .. } = self.words_state.saving.as_ref()?;
         Some(InspectRequest::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
     }
 
     /// The stages of the chosen word.
     fn word_looked_into(&self) -> Option<InspectRequest> {
-        let Stand { part, place } = self.stand_of(self.words_desk.chosen.as_ref()?)?;
+        let TokenRef { part, place } = self.stand_of(self.words_state.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.recipe.edits);
         let step = *self.prompt.as_ref()?.steps.start();
         Some(InspectRequest::Word { recipe, concepts: self.concepts.clone(), step, part, place })
@@ -249,6 +249,6 @@ impl AppState {
     pub(super) fn forget_looks(&mut self) {
         self.looking.seen.clear();
         self.looking.asked = None;
-        self.words_desk.saving = None;
+        self.words_state.saving = None;
     }
 }

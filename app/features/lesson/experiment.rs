@@ -7,17 +7,17 @@ use engine::diffusion::{Sampler, Schedule, ScheduleOptions, StepView};
 use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, TokenSelector};
 use engine::recipe::{Guidance, Recipe, Start};
 
-use super::Stop;
+use super::LessonPage;
 use crate::features::canvas::views::Views;
-use crate::features::command::{BranchWish, Command, LookWish, SheetWish, ViewWish};
+use crate::features::command::{BranchCommand, Command, InspectCommand, ViewCommand, XyPlotCommand};
 use crate::features::schedule::curves::SchedulePlot;
 use crate::features::settings::tab::Tab;
 use crate::features::state::AppState;
-use crate::features::xy_plot::Side;
+use crate::features::xy_plot::AxisField;
 
 /// What a button of the lesson sets up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trial {
+pub enum Experiment {
     /// The lesson's own recipe.
     Loop,
     /// The latent channels of a picture, and its way there and back.
@@ -49,7 +49,7 @@ pub enum Trial {
 const SEED: u64 = 32;
 const STEPS: u32 = 30;
 
-impl Trial {
+impl Experiment {
     pub const ALL: [Self; 13] = [
         Self::Loop,
         Self::Latents,
@@ -67,16 +67,16 @@ impl Trial {
     ];
 
     /// The page that it is on.
-    pub fn stop(self) -> Stop {
+    pub fn stop(self) -> LessonPage {
         match self {
-            Self::Loop => Stop::Loop,
-            Self::Latents => Stop::Autoencoder,
-            Self::AddNoise | Self::Schedules => Stop::Noise,
-            Self::StartImage => Stop::StartImage,
-            Self::Puppy | Self::Replace | Self::Blend | Self::Mix => Stop::Text,
-            Self::Film => Stop::Prediction,
-            Self::Scales => Stop::Guidance,
-            Self::Samplers | Self::Optimisers => Stop::Samplers,
+            Self::Loop => LessonPage::Loop,
+            Self::Latents => LessonPage::Autoencoder,
+            Self::AddNoise | Self::Schedules => LessonPage::Noise,
+            Self::StartImage => LessonPage::StartImage,
+            Self::Puppy | Self::Replace | Self::Blend | Self::Mix => LessonPage::Text,
+            Self::Film => LessonPage::Prediction,
+            Self::Scales => LessonPage::Guidance,
+            Self::Samplers | Self::Optimisers => LessonPage::Samplers,
         }
     }
 
@@ -130,7 +130,7 @@ impl Trial {
 
     /// What a person would have done by hand. `now` in seconds of any clock that goes on.
     pub fn commands(self, desk: &AppState, now: f64) -> Vec<Command> {
-        let mut commands = vec![Command::Branch(BranchWish::Stay)];
+        let mut commands = vec![Command::Branch(BranchCommand::Stay)];
         commands.extend((!desk.settings.seed_locked).then_some(Command::ToggleSeedLock));
         if let Some(recipe) = self.recipe(desk) {
             commands.push(Command::Edit(Box::new(recipe)));
@@ -195,10 +195,10 @@ impl Trial {
             commands.push(Command::ShowTab { tab, drawer: desk.drawer_open });
         }
         match self {
-            Self::AddNoise => commands.push(Command::Look(LookWish::NoiseStep(10))),
+            Self::AddNoise => commands.push(Command::Look(InspectCommand::NoiseStep(10))),
             Self::Schedules => commands.push(Command::ShowSchedule(SchedulePlot::default())),
             Self::Film => commands.extend(noisy_and_predicted(&desk.settings.views)),
-            _ => commands.push(Command::View(ViewWish::Alone(StepView::Predicted))),
+            _ => commands.push(Command::View(ViewCommand::Alone(StepView::Predicted))),
         }
         commands
     }
@@ -265,11 +265,11 @@ fn noisy_and_predicted(views: &Views) -> Vec<Command> {
     let hidden = |view: StepView| views.hidden.contains(&view);
     let show = StepView::ALL.into_iter().filter(|&view| is_wanted(view) && hidden(view));
     let hide = StepView::ALL.into_iter().filter(|&view| !is_wanted(view) && !hidden(view));
-    let choose = show.chain(hide).map(ViewWish::Choose);
-    std::iter::once(ViewWish::SideBySide(true)).chain(choose).map(Command::View).collect()
+    let choose = show.chain(hide).map(ViewCommand::Choose);
+    std::iter::once(ViewCommand::SideBySide(true)).chain(choose).map(Command::View).collect()
 }
 
 fn sheet(name: &'static str, values: &str) -> Vec<Command> {
-    let across = Side { name, values: values.into() };
-    [SheetWish::Across(across), SheetWish::Down(None), SheetWish::Make].map(Command::Sheet).into()
+    let across = AxisField { name, values: values.into() };
+    [XyPlotCommand::Across(across), XyPlotCommand::Down(None), XyPlotCommand::Make].map(Command::Sheet).into()
 }

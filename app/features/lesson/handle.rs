@@ -5,25 +5,25 @@ use std::path::PathBuf;
 use engine::recipe::Start;
 
 use crate::features::command::Effect;
-use crate::features::lesson::{Before, LessonWish, Stop, Trial};
+use crate::features::lesson::{LessonCommand, LessonPage, SavedWorkspace, Trial};
 use crate::features::state::AppState;
 
 impl AppState {
-    pub(super) fn handle_lesson(&mut self, wish: LessonWish) -> Vec<Effect> {
-        match wish {
-            LessonWish::GoTo(stop) => self.settings.lesson.stop = stop,
-            LessonWish::Strength(strength) => self.settings.lesson.strength = strength,
-            LessonWish::SetUp { trial, now } => return self.set_up(trial, now),
-            LessonWish::PutBack => return self.put_back(),
+    pub(super) fn handle_lesson(&mut self, command: LessonCommand) -> Vec<Effect> {
+        match command {
+            LessonCommand::GoTo(stop) => self.settings.lesson.stop = stop,
+            LessonCommand::Strength(strength) => self.settings.lesson.strength = strength,
+            LessonCommand::SetUp { experiment, now } => return self.set_up(experiment, now),
+            LessonCommand::PutBack => return self.put_back(),
         }
         Vec::new()
     }
 
     /// Several trials in a row leave the desk before the first of them to go back to.
-    fn set_up(&mut self, trial: Trial, now: f64) -> Vec<Effect> {
-        let commands = trial.commands(self, now);
+    fn set_up(&mut self, experiment: Trial, now: f64) -> Vec<Effect> {
+        let commands = experiment.commands(self, now);
         if self.settings.lesson.before.is_none() {
-            self.settings.lesson.before = Some(Before {
+            self.settings.lesson.before = Some(SavedWorkspace {
                 recipe: self.recipe.clone(),
                 views: self.settings.views.clone(),
                 seed_locked: self.settings.seed_locked,
@@ -71,6 +71,6 @@ impl AppState {
 
     /// True where the page at hand shows looks into latent space.
     pub(super) fn lesson_looks(&self) -> bool {
-        matches!(self.settings.lesson.stop, Stop::Autoencoder | Stop::Noise)
+        matches!(self.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
     }
 }

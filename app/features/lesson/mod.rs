@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::canvas::views::Views;
 use crate::features::state::DEFAULT_STRENGTH;
-use crate::features::xy_plot::Side;
-pub use experiment::Trial;
+use crate::features::xy_plot::AxisField;
+pub use experiment::Experiment;
 
 /// A page of the lesson.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stop {
+pub enum LessonPage {
     #[default]
     Loop,
     Autoencoder,
@@ -34,7 +34,7 @@ pub enum Stop {
     Losses,
 }
 
-impl Stop {
+impl LessonPage {
     pub const ALL: [Self; 9] = [
         Self::Loop,
         Self::Autoencoder,
@@ -93,25 +93,25 @@ impl Stop {
 /// Where the lesson was left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Walk {
-    pub stop: Stop,
+pub struct LessonProgress {
+    pub stop: LessonPage,
     /// The strength that image to image is explained with, while there is no start image.
     pub strength: f32,
     /// The desk before the first trial, until it is put back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<Before>,
+    pub before: Option<SavedWorkspace>,
 }
 
-impl Default for Walk {
+impl Default for LessonProgress {
     fn default() -> Self {
-        Self { stop: Stop::default(), strength: DEFAULT_STRENGTH, before: None }
+        Self { stop: LessonPage::default(), strength: DEFAULT_STRENGTH, before: None }
     }
 }
 
 /// What a trial may change of the desk, as it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Before {
+pub struct SavedWorkspace {
     pub recipe: Recipe,
     pub views: Views,
     pub seed_locked: bool,
@@ -119,16 +119,16 @@ pub struct Before {
     pub is_seed_used: bool,
     /// Of the sheet: across, and down. No sheet outlives the window.
     #[serde(skip)]
-    pub sides: Option<(Side, Option<Side>)>,
+    pub sides: Option<(AxisField, Option<AxisField>)>,
 }
 
 /// A wish about the lesson.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LessonWish {
-    GoTo(Stop),
+pub enum LessonCommand {
+    GoTo(LessonPage),
     /// `now` in seconds of any clock that goes on.
     SetUp {
-        trial: Trial,
+        experiment: Experiment,
         now: f64,
     },
     Strength(f32),

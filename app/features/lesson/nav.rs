@@ -3,7 +3,7 @@
 use egui::{Align, CursorIcon, EventFilter, Key, Layout, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, vec2};
 
 use crate::features::command::Command;
-use crate::features::lesson::{LessonWish, Stop};
+use crate::features::lesson::{LessonCommand, LessonPage};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -31,9 +31,9 @@ pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             step_ui(ui, "Next", at.next(), &mut wishes);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                let dots = CELL.x * Stop::ALL.len() as f32;
+                let dots = CELL.x * LessonPage::ALL.len() as f32;
                 ui.add_space(((ui.available_width() - dots) / 2.0).max(0.0));
-                for stop in Stop::ALL {
+                for stop in LessonPage::ALL {
                     dot_ui(ui, stop, at, &mut wishes);
                 }
             });
@@ -42,16 +42,16 @@ pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     commands.extend(wishes.into_iter().map(Command::Linspace));
 }
 
-fn step_ui(ui: &mut Ui, name: &str, to: Option<Stop>, wishes: &mut Vec<LessonWish>) {
+fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, wishes: &mut Vec<LessonCommand>) {
     let button = ui.add_enabled_ui(to.is_some(), |ui| text_button_ui(ui, None, name, None)).inner;
     let Some(to) = to else { return };
     if tip(button, to.subject(), None, to.title()).clicked() {
-        wishes.push(LessonWish::GoTo(to));
+        wishes.push(LessonCommand::GoTo(to));
     }
 }
 
 /// Arrow keys walk on from the dot that has the keyboard.
-fn dot_ui(ui: &mut Ui, stop: Stop, at: Stop, wishes: &mut Vec<LessonWish>) {
+fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, wishes: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let (cell, response) = ui.allocate_exact_size(CELL, Sense::click());
     let name = format!("Stop {}, {}", stop.number(), stop.subject());
@@ -73,15 +73,15 @@ fn dot_ui(ui: &mut Ui, stop: Stop, at: Stop, wishes: &mut Vec<LessonWish>) {
             (false, true) => at.next(),
             _ => None,
         };
-        wishes.extend(to.map(LessonWish::GoTo));
+        wishes.extend(to.map(LessonCommand::GoTo));
     }
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     if tip(response, stop.subject(), None, stop.title()).clicked() {
-        wishes.push(LessonWish::GoTo(stop));
+        wishes.push(LessonCommand::GoTo(stop));
     }
 }
 
-fn put_back_ui(ui: &mut Ui, wishes: &mut Vec<LessonWish>) {
+fn put_back_ui(ui: &mut Ui, wishes: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let words = "The desk is set up for an experiment.";
     ui.horizontal(|ui| {
@@ -92,7 +92,7 @@ fn put_back_ui(ui: &mut Ui, wishes: &mut Vec<LessonWish>) {
         let sentence = "Prompt, settings, views and sheet as they were before the first experiment.";
         let button = outlined_button_ui(ui, "Put my desk back", false);
         if tip(button, "Put my desk back", None, sentence).clicked() {
-            wishes.push(LessonWish::PutBack);
+            wishes.push(LessonCommand::PutBack);
         }
     });
 }

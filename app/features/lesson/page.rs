@@ -12,14 +12,14 @@ use super::panel::Desk;
 use crate::features::command::Command;
 use crate::features::generate::run::Run;
 use crate::features::inspect::panel::row_ui;
-use crate::features::lesson::{LessonWish, Stop, Trial};
+use crate::features::lesson::{LessonCommand, LessonPage, Trial};
 use crate::features::state::AppState;
 use crate::ui::textures::Use;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{card_ui, note_ui, outlined_button_ui, tip};
 
-pub fn title_ui(ui: &mut Ui, stop: Stop) {
+pub fn title_ui(ui: &mut Ui, stop: LessonPage) {
     let tokens = Tokens::of(ui);
     note_ui(ui, stop.subject(), theme::small(), tokens.accent);
     note_ui(ui, stop.title(), theme::title(), tokens.text);
@@ -27,7 +27,7 @@ pub fn title_ui(ui: &mut Ui, stop: Stop) {
 }
 
 /// A paragraph.
-pub fn say(ui: &mut Ui, text: &str) {
+pub fn paragraph(ui: &mut Ui, text: &str) {
     const LINE: f32 = 19.0;
     let words = RichText::new(text).font(theme::body()).line_height(Some(LINE)).color(Tokens::of(ui).text);
     ui.add(egui::Label::new(words).wrap());
@@ -35,7 +35,7 @@ pub fn say(ui: &mut Ui, text: &str) {
 }
 
 /// A smaller one, about what stands above it.
-pub fn remark(ui: &mut Ui, text: &str) {
+pub fn note(ui: &mut Ui, text: &str) {
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
 
@@ -84,13 +84,13 @@ pub fn fact_ui(ui: &mut Ui, name: &str, value: &str) {
 }
 
 /// The button that sets the desk up, and a line about what it does.
-pub fn trial_ui(ui: &mut Ui, desk: &mut Desk<'_>, trial: Trial, is_strong: bool) {
+pub fn experiment_ui(ui: &mut Ui, desk: &mut Desk<'_>, experiment: Trial, is_strong: bool) {
     let now = ui.input(|input| input.time);
-    let button = outlined_button_ui(ui, trial.label(), is_strong);
-    if tip(button, trial.label(), None, trial.hint()).clicked() {
-        desk.commands.push(Command::Linspace(LessonWish::SetUp { trial, now }));
+    let button = outlined_button_ui(ui, experiment.label(), is_strong);
+    if tip(button, experiment.label(), None, experiment.hint()).clicked() {
+        desk.commands.push(Command::Linspace(LessonCommand::SetUp { experiment, now }));
     }
-    remark(ui, trial.hint());
+    note(ui, experiment.hint());
     ui.add_space(theme::GAP_M);
 }
 

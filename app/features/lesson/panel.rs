@@ -4,8 +4,8 @@ use egui::{Frame, Panel, ScrollArea, Ui};
 use engine::recipe::Recipe;
 
 use crate::features::command::Command;
-use crate::features::lesson::Stop;
-use crate::features::schedule::curves::Curves;
+use crate::features::lesson::LessonPage;
+use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::state::AppState;
 use crate::ui::textures::Textures;
 use crate::ui::theme;
@@ -15,7 +15,7 @@ struct Desk<'a> {
     state: &'a AppState,
     /// Some sliders are those of the desk itself.
     recipe: &'a mut Recipe,
-    curves: &'a Curves,
+    curves: &'a ScheduleCurves,
     textures: &'a mut Textures,
     commands: &'a mut Vec<Command>,
 }
@@ -24,7 +24,7 @@ pub fn lesson_ui(
     ui: &mut Ui,
     state: &AppState,
     recipe: &mut Recipe,
-    curves: &mut Curves,
+    curves: &mut ScheduleCurves,
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
@@ -41,15 +41,15 @@ pub fn lesson_ui(
     ScrollArea::vertical().id_salt(("lesson", stop)).auto_shrink([false, false]).show(ui, |ui| {
         page::title_ui(ui, stop);
         match stop {
-            Stop::Loop => sampling_loop::sampling_loop_ui(ui, &mut desk),
-            Stop::Autoencoder => autoencoder::autoencoder_ui(ui, &mut desk),
-            Stop::Noise => noise::noise_ui(ui, &mut desk),
-            Stop::StartImage => start_image::start_image_ui(ui, &mut desk),
-            Stop::Text => text::text_ui(ui, &mut desk),
-            Stop::Prediction => prediction::prediction_ui(ui, &mut desk),
-            Stop::Guidance => guidance::guidance_ui(ui, &mut desk),
-            Stop::Samplers => samplers::samplers_ui(ui, &mut desk),
-            Stop::Losses => losses::losses_ui(ui, &mut desk),
+            LessonPage::Loop => sampling_loop::sampling_loop_ui(ui, &mut desk),
+            LessonPage::Autoencoder => autoencoder::autoencoder_ui(ui, &mut desk),
+            LessonPage::Noise => noise::noise_ui(ui, &mut desk),
+            LessonPage::StartImage => start_image::start_image_ui(ui, &mut desk),
+            LessonPage::Text => text::text_ui(ui, &mut desk),
+            LessonPage::Prediction => prediction::prediction_ui(ui, &mut desk),
+            LessonPage::Guidance => guidance::guidance_ui(ui, &mut desk),
+            LessonPage::Samplers => samplers::samplers_ui(ui, &mut desk),
+            LessonPage::Losses => losses::losses_ui(ui, &mut desk),
         }
         ui.add_space(theme::GAP_L);
     });

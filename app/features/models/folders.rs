@@ -2,9 +2,9 @@
 
 use egui::{Align, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
 
-use crate::features::command::{Command, LibraryWish};
+use crate::features::command::{Command, LibraryCommand};
 use crate::features::state::AppState;
-use crate::library::{Catalogue, Folder, Work};
+use crate::library::{Folder, Library, ScanStatus};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Tool, close_ui, icon_button_ui, line_ui, link_ui, note_ui, tip};
@@ -16,13 +16,13 @@ const PROBLEM: f32 = 50.0;
 const MAX: f32 = 150.0;
 
 /// Room that [`model_folders_ui`] will take.
-pub fn folders_height(library: &Catalogue) -> f32 {
+pub fn folders_height(library: &Library) -> f32 {
     let of = |folder: &Folder| LINE + if folder.problem.is_some() { PROBLEM } else { 0.0 };
     HEAD + library.folders.iter().map(of).sum::<f32>().min(MAX) + work_height(library)
 }
 
-fn work_height(library: &Catalogue) -> f32 {
-    if library.work == Work::Done { 0.0 } else { LINE }
+fn work_height(library: &Library) -> f32 {
+    if library.work == ScanStatus::Done { 0.0 } else { LINE }
 }
 
 pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
@@ -34,11 +34,11 @@ pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
             ui.spacing_mut().item_spacing.x = theme::GAP_S;
             let add = "Models in it are listed and opened where they lie; nothing is copied.";
             if icon_button_ui(ui, Icon::Plus, "Add a folder…", None, add, Tool::Bare).clicked() {
-                commands.push(Command::Library(LibraryWish::AddFolder));
+                commands.push(Command::Library(LibraryCommand::AddFolder));
             }
             let again = "Finds what was added or removed since.";
             if icon_button_ui(ui, Icon::Refresh, "Look again", None, again, Tool::Bare).clicked() {
-                commands.push(Command::Library(LibraryWish::Rescan));
+                commands.push(Command::Library(LibraryCommand::Rescan));
             }
         });
     });
@@ -65,7 +65,7 @@ fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
         |ui| {
             ui.spacing_mut().item_spacing.x = theme::GAP_S;
             if close_ui(ui, &format!("Remove {name}")).clicked() {
-                commands.push(Command::Library(LibraryWish::RemoveFolder(folder.path.clone())));
+                commands.push(Command::Library(LibraryCommand::RemoveFolder(folder.path.clone())));
             }
             ui.label(RichText::new(folder.count.to_string()).font(theme::mono()).color(tokens.faint));
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -95,22 +95,22 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let paused = state.settings.hashing_paused;
     let text = match state.library.work {
-        Work::Done => return,
-        Work::Looking => "Looking through the folders".to_owned(),
-        Work::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
-        Work::Hashing { left } => format!("Hashing, {left} to go"),
+        ScanStatus::Done => return,
+        ScanStatus::Looking => "Looking through the folders".to_owned(),
+        ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
+        ScanStatus::Hashing { left } => format!("Hashing, {left} to go"),
     };
     ui.horizontal(|ui| {
         let label = note_ui(ui, text, theme::small(), tokens.faint);
         let sentence = "A hash is the name that other programs give to a model. It is made once, while nothing else is done.";
         tip(label, "Hashing", None, sentence);
-        if state.library.work == Work::Looking {
+        if state.library.work == ScanStatus::Looking {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let word = if paused { "Go on" } else { "Pause" };
             if link_ui(ui, word, theme::small(), tokens.dim, true).clicked() {
-                commands.push(Command::Library(LibraryWish::PauseHashing(!paused)));
+                commands.push(Command::Library(LibraryCommand::PauseHashing(!paused)));
             }
         });
     });

@@ -7,12 +7,12 @@ use engine::pipeline::StopFlag;
 use engine::session::Request;
 
 use crate::features::command::Effect;
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
 
 impl AppState {
     pub(super) fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
-        self.problems.clear(Place::Model);
+        self.errors.clear(ErrorSlot::Model);
         self.model = Model::Opening { name: source.name(), fraction: 0.0 };
         self.settings.model = source.clone();
         self.remember_recent(&source);
@@ -40,7 +40,7 @@ impl AppState {
         }
         self.opening.raise();
         self.close_model();
-        let before = self.opened.clone().filter(|opened| *opened != self.settings.model);
+        let before = self.current_source.clone().filter(|opened| *opened != self.settings.model);
         before.map_or_else(Vec::new, |source| self.open_model(source))
     }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use engine::checkpoint::ModelSource;
 
-use crate::features::command::{Effect, LibraryWish};
+use crate::features::command::{Effect, LibraryCommand};
 use crate::features::state::{AppState, Model};
-use crate::library::{Order, Shelves, hub_cache};
+use crate::library::{LibraryRoots, ScanCommand, hub_cache};
 
 /// So many models are remembered as recent.
 const MAX_RECENT: usize = 12;
@@ -17,21 +17,21 @@ impl AppState {
         self.settings.hashing_paused || self.is_making() || matches!(self.model, Model::Opening { .. })
     }
 
-    pub(super) fn handle_library(&mut self, wish: LibraryWish) -> Vec<Effect> {
-        match wish {
-            LibraryWish::AddFolder => return vec![Effect::PickLibraryFolder],
-            LibraryWish::RemoveFolder(folder) => {
+    pub(super) fn handle_library(&mut self, command: LibraryCommand) -> Vec<Effect> {
+        match command {
+            LibraryCommand::AddFolder => return vec![Effect::PickLibraryFolder],
+            LibraryCommand::RemoveFolder(folder) => {
                 let before = self.settings.model_folders.len();
                 self.settings.model_folders.retain(|known| *known != folder);
                 // What the user never added can only be the Hugging Face cache.
                 self.settings.hub_cache_hidden |= before == self.settings.model_folders.len();
             }
-            LibraryWish::Rescan => {}
-            LibraryWish::Search(words) => {
+            LibraryCommand::Rescan => {}
+            LibraryCommand::Search(words) => {
                 self.model_search = words;
                 return Vec::new();
             }
-            LibraryWish::PauseHashing(paused) => {
+            LibraryCommand::PauseHashing(paused) => {
                 self.settings.hashing_paused = paused;
                 return Vec::new();
             }
@@ -51,7 +51,10 @@ impl AppState {
 
     pub(super) fn look_for_models(&self) -> Vec<Effect> {
         let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !self.settings.hub_cache_hidden);
-        vec![Effect::Library(Order::Scan(Shelves { folders: self.settings.model_folders.clone(), hub }))]
+        vec![Effect::Library(ScanCommand::Scan(LibraryRoots {
+            folders: self.settings.model_folders.clone(),
+            hub,
+        }))]
     }
 
     pub(super) fn remember_recent(&mut self, source: &ModelSource) {

@@ -6,12 +6,12 @@ use egui::{Margin, ScrollArea, TextEdit, Ui, vec2};
 
 use super::folders::{folders_height, model_folders_ui};
 use super::row::{Row, model_row_ui};
-use crate::features::command::{Command, LibraryWish};
+use crate::features::command::{Command, LibraryCommand};
 use crate::features::convert::panel::convert_model_ui;
 use crate::features::download::panel::get_model_ui;
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::state::AppState;
-use crate::library::{Catalogue, Entry, Work};
+use crate::library::{Entry, Library, ScanStatus};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{field_frame, link_ui, note_ui, outlined_button_ui, problem_ui};
@@ -21,10 +21,10 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_M);
     convert_model_ui(ui, state, commands);
     search_ui(ui, state, commands);
-    if let Some(text) = state.problem_at(Place::Model)
+    if let Some(text) = state.error_at(ErrorSlot::Model)
         && problem_ui(ui, &text, true)
     {
-        commands.push(Command::Dismiss(Place::Model));
+        commands.push(Command::Dismiss(ErrorSlot::Model));
     }
     ui.add_space(theme::GAP_S);
     let library = Arc::clone(&state.library);
@@ -45,7 +45,7 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.spacing_mut().item_spacing.y = theme::GAP_S;
     if found.is_empty() {
         note_ui(ui, "No model is called so.", theme::small(), Tokens::of(ui).dim);
-    } else if library.entries.is_empty() && library.work == Work::Done {
+    } else if library.entries.is_empty() && library.work == ScanStatus::Done {
         lesson_ui(ui, commands);
     }
     ui.add_space(theme::GAP_S);
@@ -59,7 +59,7 @@ const ROW_GAP: f32 = 2.0;
 const OPEN_HEIGHT: f32 = 24.0;
 
 /// The built-in model and the library, as far as every word searched for is in name, kind or hash.
-fn found<'a>(library: &'a Catalogue, search: &str) -> Vec<Row<'a>> {
+fn found<'a>(library: &'a Library, search: &str) -> Vec<Row<'a>> {
     let search = search.to_lowercase();
     let is_meant = |text: &[&str]| {
         let text = text.iter().map(|part| part.to_lowercase()).collect::<Vec<_>>();
@@ -92,7 +92,7 @@ fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         .min_size(vec2(0.0, theme::FIELD_HEIGHT))
         .show(ui);
     if field.response.response.accessible_name("Search models").changed() {
-        commands.push(Command::Library(LibraryWish::Search(search)));
+        commands.push(Command::Library(LibraryCommand::Search(search)));
     }
 }
 
@@ -111,7 +111,7 @@ fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
         ui.add_space(theme::GAP_S);
     }
     if outlined_button_ui(ui, "Add a folder…", true).clicked() {
-        commands.push(Command::Library(LibraryWish::AddFolder));
+        commands.push(Command::Library(LibraryCommand::AddFolder));
     }
 }
 

@@ -57,7 +57,7 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
     focus_ring(ui, &response, theme::CORNER_TOOL);
     let response = if is_of_use { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
     if response.clicked() {
-        commands.extend(wish(row, is_chosen, mark));
+        commands.extend(command(row, is_chosen, mark));
     }
     if matches!(mark, Mark::Opening(_)) {
         let corner =
@@ -72,7 +72,7 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
 }
 
 /// What a click asks for. A VAE lies over the model's own until it is clicked again.
-fn wish(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
+fn command(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
     match row {
         Row::Entry(vae) if vae.is_vae() => Some(Command::UseVae((!is_chosen).then(|| vae.path().to_owned()))),
         _ if !matches!(mark, Mark::None | Mark::Failed) => None,

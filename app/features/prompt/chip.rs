@@ -5,11 +5,11 @@ use std::ops::Range;
 use engine::prompt::{PromptTokenizer, Token, TokenPlace};
 
 use crate::features::prompt::read_prompt::ReadPrompt;
-use crate::ui::format::beginning;
+use crate::ui::format::ellipsize;
 
 /// What stands in the row.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Piece {
+pub enum TokenChipPart {
     Token(Chip),
     /// A further chunk begins, the 2nd or a later one.
     Chunk(usize),
@@ -29,7 +29,7 @@ pub struct Chip {
     /// Of its first vector, if it is a concept.
     pub place: TokenPlace,
     /// What it is called.
-    pub face: String,
+    pub chip_label: String,
     /// Bytes of the prompt.
     pub range: Range<usize>,
     pub weight: f32,
@@ -43,25 +43,25 @@ pub struct Chip {
 const MAX: usize = 24;
 
 /// The pieces of a prompt, in its order.
-pub fn pieces_of(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<Piece> {
+pub fn chip_parts(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<TokenChipPart> {
     let mut pieces = Vec::new();
     for (part, (weight, text)) in read.parts.iter().enumerate() {
         if part > 0 || *weight != 1.0 {
-            pieces.push(Piece::Part { is_first: part == 0, weight: *weight });
+            pieces.push(TokenChipPart::Part { is_first: part == 0, weight: *weight });
         }
         let mut chunk = 0;
         for (place, token) in text.tokens() {
             if place.chunk > chunk {
                 chunk = place.chunk;
-                pieces.push(Piece::Chunk(chunk + 1));
+                pieces.push(TokenChipPart::Chunk(chunk + 1));
             }
             // A concept is one chip, at its first vector.
             if !matches!(token.vector, Some((_, 1..))) {
-                pieces.push(Piece::Token(chip(read, words, part, place, token)));
+                pieces.push(TokenChipPart::Token(chip(read, words, part, place, token)));
             }
         }
         if !text.cut.is_empty() {
-            pieces.push(Piece::Cut);
+            pieces.push(TokenChipPart::Cut);
         }
     }
     pieces
@@ -69,16 +69,16 @@ pub fn pieces_of(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<Piece> {
 
 fn chip(read: &ReadPrompt, words: &PromptTokenizer, part: usize, place: TokenPlace, token: &Token) -> Chip {
     let letters = read.prompt.get(token.range.clone()).unwrap_or_default();
-    let (face, id, count) = match &token.vector {
+    let (chip_label, id, count) = match &token.vector {
         Some((concept, _)) => (shortened(&concept.token), None, concept.count()),
-        None => (face(words.piece(token.id).as_deref(), letters), Some(token.id), 1),
+        None => (chip_label(words.piece(token.id).as_deref(), letters), Some(token.id), 1),
     };
-    Chip { part, place, face, range: token.range.clone(), weight: token.weight, id, count }
+    Chip { part, place, chip_label, range: token.range.clone(), weight: token.weight, id, count }
 }
 
 /// A piece without the mark of a word's end. What stands for bytes of other scripts is shown by its
 /// letters in the prompt.
-pub fn face(piece: Option<&str>, letters: &str) -> String {
+pub fn chip_label(piece: Option<&str>, letters: &str) -> String {
     let piece = piece.map(|piece| piece.strip_suffix("</w>").unwrap_or(piece));
     match piece {
         Some(piece) if !piece.is_empty() && piece.bytes().all(|byte| byte.is_ascii_graphic()) => {
@@ -90,9 +90,9 @@ pub fn face(piece: Option<&str>, letters: &str) -> String {
 
 /// Short enough for a chip, and never empty.
 fn shortened(letters: &str) -> String {
-    let face = beginning(letters, MAX).replace(char::is_control, "·");
+    let chip_label = ellipsize(letters, MAX).replace(char::is_control, "·");
     // Joiners and marks of direction alone would leave nothing to point at.
-    if face.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { face }
+    if chip_label.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { chip_label }
 }
 
 /// Joiners, marks of direction, and variants of the letter before.
@@ -105,7 +105,7 @@ impl Chip {
     pub fn name(&self) -> String {
         let TokenPlace { chunk, position } = self.place;
         let chunk = if chunk == 0 { String::new() } else { format!(" of chunk {}", chunk + 1) };
-        format!("{}, token {position}{chunk}", self.face)
+        format!("{}, token {position}{chunk}", self.chip_label)
     }
 
     /// True if a token of this place is one of its.
@@ -121,12 +121,12 @@ mod tests {
 
     #[test]
     fn a_face_is_what_can_be_read() {
-        assert_eq!(face(Some("puppy</w>"), "Puppy"), "puppy");
-        assert_eq!(face(Some("pup"), "pup"), "pup");
-        assert_eq!(face(Some("çĭ</w>"), "狐"), "狐");
-        assert_eq!(face(Some("Ā</w>"), "\0"), "·");
-        assert_eq!(face(None, "\u{200d}"), "·");
-        assert_eq!(face(None, ""), "·");
-        assert_eq!(face(None, &"ä".repeat(40)).chars().count(), MAX + 1);
+        assert_eq!(chip_label(Some("puppy</w>"), "Puppy"), "puppy");
+        assert_eq!(chip_label(Some("pup"), "pup"), "pup");
+        assert_eq!(chip_label(Some("çĭ</w>"), "狐"), "狐");
+        assert_eq!(chip_label(Some("Ā</w>"), "\0"), "·");
+        assert_eq!(chip_label(None, "\u{200d}"), "·");
+        assert_eq!(chip_label(None, ""), "·");
+        assert_eq!(chip_label(None, &"ä".repeat(40)).chars().count(), MAX + 1);
     }
 }

@@ -10,12 +10,12 @@ use engine::recipe::Recipe;
 use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
 use super::text_field::{Coloured, PromptField, prompt_field_ui};
 use super::token_chips::{TokenChips, token_chips_ui};
-use crate::features::command::{Command, WordsWish};
+use crate::features::command::{Command, WordsCommand};
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Tab;
 use crate::features::state::AppState;
-use crate::features::words::Stand;
-use crate::ui::format::beginning;
+use crate::features::words::TokenRef;
+use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{label_ui, note_ui};
@@ -27,7 +27,7 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
     let label = heading_ui(ui, "Prompt", state.prompt.as_deref());
     let prompt =
         PromptField { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3, is_weighed };
-    let edited: Vec<Stand> = state.words_desk.stands().collect();
+    let edited: Vec<TokenRef> = state.words_state.stands().collect();
     let stands = state.prompt.as_ref().map(|read| (read, &edited[..]));
     written_ui(ui, state, &prompt, &mut recipe.prompt, stands, commands).labelled_by(label.id);
 
@@ -61,7 +61,7 @@ fn written_ui(
     state: &AppState,
     field: &PromptField<'_>,
     text: &mut String,
-    read: Option<(&Arc<ReadPrompt>, &[Stand])>,
+    read: Option<(&Arc<ReadPrompt>, &[TokenRef])>,
     commands: &mut Vec<Command>,
 ) -> Response {
     let tokens = Tokens::of(ui);
@@ -75,7 +75,7 @@ fn written_ui(
         && !read.prompt.is_empty()
     {
         let can_choose = field.id == prompt_id();
-        let chosen = state.words_desk.chosen.as_ref().filter(|_| can_choose);
+        let chosen = state.words_state.chosen.as_ref().filter(|_| can_choose);
         let chips = TokenChips {
             id: field.id,
             read,
@@ -91,7 +91,7 @@ fn written_ui(
             shown.mark(&range, tokens.line_strong.gamma_multiply(0.7));
         }
         if let Some(stand) = chips.clicked {
-            commands.push(Command::Words(WordsWish::Choose(state.anchor_at(stand))));
+            commands.push(Command::Words(WordsCommand::Choose(state.anchor_at(stand))));
             commands.push(open_tab(ui, Tab::Words));
         }
         steps_ui(ui, read);
@@ -122,7 +122,7 @@ fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<Conc
 }
 
 /// The edited stretches of a text that may be newer than the prompt as it was read.
-fn edited_in(read: &ReadPrompt, edited: &[Stand], text: &str) -> Vec<Range<usize>> {
+fn edited_in(read: &ReadPrompt, edited: &[TokenRef], text: &str) -> Vec<Range<usize>> {
     if edited.is_empty() {
         return Vec::new();
     }
@@ -170,6 +170,6 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
 fn cut_ui(ui: &mut Ui, read: Option<&ReadPrompt>) {
     let Some(cut) = read.map(ReadPrompt::cut).filter(|cut| !cut.is_empty()) else { return };
     const MAX_LETTERS: usize = 60;
-    let text = format!("Too long: the model does not read \"{}\"", beginning(cut, MAX_LETTERS));
+    let text = format!("Too long: the model does not read \"{}\"", ellipsize(cut, MAX_LETTERS));
     note_ui(ui, text, theme::small(), Tokens::of(ui).amber_text);
 }

@@ -13,9 +13,9 @@ use egui::{
 };
 use engine::prompt::PromptTokenizer;
 
-use crate::features::prompt::chip::{Chip, Piece, pieces_of};
+use crate::features::prompt::chip::{Chip, TokenChipPart, chip_parts};
 use crate::features::prompt::read_prompt::ReadPrompt;
-use crate::features::words::Stand;
+use crate::features::words::TokenRef;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
@@ -26,8 +26,8 @@ pub struct TokenChips<'a> {
     pub read: &'a Arc<ReadPrompt>,
     pub words: &'a PromptTokenizer,
     /// The tokens that are edited.
-    pub edited: &'a [Stand],
-    pub chosen: Option<Stand>,
+    pub edited: &'a [TokenRef],
+    pub chosen: Option<TokenRef>,
     /// The byte of the prompt under the pointer.
     pub pointed: Option<usize>,
     /// The byte that somebody types at.
@@ -41,7 +41,7 @@ pub struct TokenChips<'a> {
 pub struct ChipsShown {
     /// The letters of the chip under the pointer, or of the one that the pointed letter belongs to.
     pub marked: Option<Range<usize>>,
-    pub clicked: Option<Stand>,
+    pub clicked: Option<TokenRef>,
 }
 
 const HEIGHT: f32 = 20.0;
@@ -57,7 +57,7 @@ struct Laid {
     read: Arc<ReadPrompt>,
     width: f32,
     scale: f32,
-    pieces: Vec<(Rect, Piece)>,
+    pieces: Vec<(Rect, TokenChipPart)>,
     /// The first piece of each row.
     rows: Vec<usize>,
 }
@@ -85,7 +85,9 @@ pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
             for (index, (place, piece)) in laid.pieces.iter().enumerate().take(end).skip(start) {
                 let place = place.translate(ui.min_rect().min.to_vec2());
                 match piece {
-                    Piece::Token(chip) => chip_ui(ui, chips, chip, index, place, &mut keys, &mut shown),
+                    TokenChipPart::Token(chip) => {
+                        chip_ui(ui, chips, chip, index, place, &mut keys, &mut shown)
+                    }
                     mark => mark_ui(ui, mark, place),
                 }
             }
@@ -105,7 +107,7 @@ pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
 impl Laid {
     fn chips(&self) -> impl DoubleEndedIterator<Item = (usize, &Chip)> {
         self.pieces.iter().enumerate().filter_map(|(index, (_, piece))| match piece {
-            Piece::Token(chip) => Some((index, chip)),
+            TokenChipPart::Token(chip) => Some((index, chip)),
             _ => None,
         })
     }
@@ -135,7 +137,7 @@ fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> (Arc<Laid>, bool) {
             let font = theme::mono_small();
             text.chars().map(|c| fonts.glyph_width(&font, c)).sum::<f32>().ceil() + 2.0 * PAD
         };
-        for piece in pieces_of(chips.read, chips.words) {
+        for piece in chip_parts(chips.read, chips.words) {
             let (face, more) = faces(&piece);
             let more = if more.is_empty() { 0.0 } else { width_of(&more) - PAD };
             let size = vec2((width_of(&face) + more).min(width), HEIGHT);
@@ -155,33 +157,33 @@ fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> (Arc<Laid>, bool) {
 }
 
 /// What is written on a piece, and more quietly behind it.
-fn faces(piece: &Piece) -> (String, String) {
+fn faces(piece: &TokenChipPart) -> (String, String) {
     let number = |weight: f32| format!("{}", (weight * 1000.0).round() / 1000.0).replace('-', "−");
     match piece {
-        Piece::Token(chip) => {
+        TokenChipPart::Token(chip) => {
             let count = if chip.id.is_none() { format!("×{}", chip.count) } else { String::new() };
             let weight = if chip.weight == 1.0 { String::new() } else { number(chip.weight) };
             let space = if count.is_empty() || weight.is_empty() { "" } else { " " };
-            (chip.face.clone(), format!("{count}{space}{weight}"))
+            (chip.label.clone(), format!("{count}{space}{weight}"))
         }
-        Piece::Chunk(number) => (format!("chunk {number}"), String::new()),
-        Piece::Part { is_first: true, weight } => (number(*weight), String::new()),
-        Piece::Part { weight: 1.0, .. } => ("AND".to_owned(), String::new()),
-        Piece::Part { weight, .. } => (format!("AND {}", number(*weight)), String::new()),
-        Piece::Cut => ("cut here".to_owned(), String::new()),
+        TokenChipPart::Chunk(number) => (format!("chunk {number}"), String::new()),
+        TokenChipPart::Part { is_first: true, weight } => (number(*weight), String::new()),
+        TokenChipPart::Part { weight: 1.0, .. } => ("AND".to_owned(), String::new()),
+        TokenChipPart::Part { weight, .. } => (format!("AND {}", number(*weight)), String::new()),
+        TokenChipPart::Cut => ("cut here".to_owned(), String::new()),
     }
 }
 
 /// What is no chip but stands between them.
-fn mark_ui(ui: &Ui, mark: &Piece, place: Rect) {
+fn mark_ui(ui: &Ui, mark: &TokenChipPart, place: Rect) {
     let tokens = Tokens::of(ui);
     let ink = match mark {
-        Piece::Cut => tokens.amber_text,
-        Piece::Part { .. } => tokens.dim,
+        TokenChipPart::Cut => tokens.amber_text,
+        TokenChipPart::Part { .. } => tokens.dim,
         _ => tokens.faint,
     };
     // The line where the chunk begins, and its name beside it.
-    let line = if *mark == Piece::Cut { tokens.amber_text } else { tokens.line_strong };
+    let line = if *mark == TokenChipPart::Cut { tokens.amber_text } else { tokens.line_strong };
     ui.painter().vline(place.left().round() + 0.5, place.y_range(), Stroke::new(1.0, line));
     let (face, _) = faces(mark);
     let at = pos2(place.left() + PAD, place.center().y);
@@ -223,7 +225,7 @@ fn chip_ui(
     }
     if response.clicked() {
         keys.moved_to = Some(index);
-        shown.clicked = Some(Stand { part: chip.part, place: chip.place });
+        shown.clicked = Some(TokenRef { part: chip.part, place: chip.place });
     }
     tooltip(response, chips, chip, is_edited);
 }
@@ -252,7 +254,7 @@ fn paint_chip(ui: &Ui, chip: &Chip, place: Rect, look: Look) {
     let ink = if look.hue.is_none() && (look.is_chosen || look.is_pointed) { tokens.text } else { look.ink };
     let painter = ui.painter();
     painter.rect(place, CornerRadius::same(4), fill, Stroke::new(width, line), StrokeKind::Inside);
-    let (face, more) = faces(&Piece::Token(chip.clone()));
+    let (face, more) = faces(&TokenChipPart::Token(chip.clone()));
     let inside = painter.with_clip_rect(place.shrink2(vec2(2.0, 0.0)).intersect(painter.clip_rect()));
     let middle = place.center().y;
     let galley = inside.layout_no_wrap(face, theme::mono_small(), ink);
@@ -287,7 +289,7 @@ fn tooltip(response: Response, chips: &TokenChips<'_>, chip: &Chip, is_edited: b
     let sentence = format!("{positions}{chunk}{weight}{edited}. {click}");
     let response =
         if chips.can_choose { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
-    tip(response, &chip.face, id.as_deref(), &sentence);
+    tip(response, &chip.label, id.as_deref(), &sentence);
 }
 
 fn chip_id(id: Id, index: usize) -> Id {
@@ -303,7 +305,7 @@ struct Keys {
 
 impl Keys {
     fn of(ui: &Ui, chips: &TokenChips<'_>, laid: &Laid) -> Self {
-        let is_chip = |index: usize| matches!(laid.pieces.get(index), Some((_, Piece::Token(_))));
+        let is_chip = |index: usize| matches!(laid.pieces.get(index), Some((_, TokenChipPart::Token(_))));
         let last: Option<usize> = ui.data(|data| data.get_temp(chips.id.with("chip at the keyboard")));
         let first = || laid.chips().next().map(|(index, _)| index);
         Self { stop: last.filter(|&index| is_chip(index)).or_else(first), moved_to: None }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// One schedule over the steps of the recipe.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Curve {
+pub struct ScheduleCurve {
     pub schedule: Schedule,
     /// One more than there are steps, the last one 0.
     pub sigmas: Vec<f32>,
@@ -19,20 +19,20 @@ pub struct Curve {
 
 /// The curves of the recipe at hand.
 #[derive(Clone, Debug)]
-pub struct Curves {
+pub struct ScheduleCurves {
     of: Option<(Recipe, Option<Arc<Vec<f32>>>)>,
     /// In the order of [`Schedule::ALL`].
-    pub all: Vec<Curve>,
+    pub all: Vec<ScheduleCurve>,
     pub noise: NoiseSchedule,
 }
 
-impl Default for Curves {
+impl Default for ScheduleCurves {
     fn default() -> Self {
         Self { of: None, all: Vec::new(), noise: stable_diffusion() }
     }
 }
 
-impl Curves {
+impl ScheduleCurves {
     /// Works them out if the recipe or the model is another one. Where no model is open, they are those of
     /// Stable Diffusion.
     pub fn follow(&mut self, recipe: &Recipe, card: Option<&ModelInfo>) {
@@ -57,12 +57,12 @@ impl Curves {
             let alone = Recipe { schedule, schedule_options, steps, ..Recipe::default() };
             let sigmas = alone.sigmas(noise).unwrap_or_else(|_| schedule.sigmas(steps as usize, noise));
             let timesteps = sigmas[..steps as usize].iter().map(|&sigma| schedule.timestep(sigma, noise));
-            Curve { schedule, timesteps: timesteps.collect(), sigmas }
+            ScheduleCurve { schedule, timesteps: timesteps.collect(), sigmas }
         };
         self.all = Schedule::ALL.into_iter().map(curve).collect();
     }
 
-    pub fn of(&self, schedule: Schedule) -> Option<&Curve> {
+    pub fn of(&self, schedule: Schedule) -> Option<&ScheduleCurve> {
         self.all.iter().find(|curve| curve.schedule == schedule)
     }
 }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_curves_are_the_schedules_of_the_lesson_where_no_model_is_open() {
-        let mut curves = Curves::default();
+        let mut curves = ScheduleCurves::default();
         curves.follow(&Recipe { steps: 15, ..Recipe::default() }, None);
         let lesson = curves.of(Schedule::Linspace).expect("a curve");
         assert_eq!((lesson.sigmas.len(), lesson.timesteps.len()), (16, 15));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn steps_that_cannot_be_run_are_drawn_as_the_nearest_that_can() {
-        let mut curves = Curves::default();
+        let mut curves = ScheduleCurves::default();
         for (steps, drawn) in [(0, 1), (1_000_000, 1000)] {
             curves.follow(&Recipe { steps, ..Recipe::default() }, None);
             assert!(curves.all.iter().all(|curve| curve.timesteps.len() == drawn));

@@ -13,7 +13,7 @@ use engine::recipe::{Recipe, Start, start_step_of, strength_of};
 use super::plot::{Drawn, Face, face_ui};
 use crate::features::command::Command;
 use crate::features::film::panel::point_at;
-use crate::features::schedule::curves::Curves;
+use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -28,7 +28,7 @@ pub fn schedule_ui(
     ui: &mut Ui,
     state: &AppState,
     recipe: &mut Recipe,
-    curves: &mut Curves,
+    curves: &mut ScheduleCurves,
     commands: &mut Vec<Command>,
 ) {
     curves.follow(recipe, state.card());
@@ -83,7 +83,7 @@ fn over_ui(
     ui: &Ui,
     state: &AppState,
     recipe: &mut Recipe,
-    curves: &Curves,
+    curves: &ScheduleCurves,
     drawn: &Drawn,
     with_others: bool,
     commands: &mut Vec<Command>,
@@ -117,7 +117,7 @@ fn over_ui(
 }
 
 /// Every step that the film has, and the one at hand.
-fn film_ui(ui: &Ui, state: &AppState, curves: &Curves, drawn: &Drawn) {
+fn film_ui(ui: &Ui, state: &AppState, curves: &ScheduleCurves, drawn: &Drawn) {
     let tokens = Tokens::of(ui);
     let Some(run) = &state.run else { return };
     let painter = ui.painter_at(drawn.response.rect.expand(6.0));
@@ -142,7 +142,7 @@ fn film_ui(ui: &Ui, state: &AppState, curves: &Curves, drawn: &Drawn) {
 }
 
 /// Where image to image begins: a mark that can be dragged.
-fn start_ui(ui: &Ui, recipe: &mut Recipe, curves: &Curves, drawn: &Drawn, sense: Sense) {
+fn start_ui(ui: &Ui, recipe: &mut Recipe, curves: &ScheduleCurves, drawn: &Drawn, sense: Sense) {
     let steps = recipe.steps;
     let schedule = recipe.schedule;
     let Start::Image { strength, .. } = &mut recipe.start else { return };
@@ -241,7 +241,7 @@ fn film_keys(ui: &Ui, state: &AppState, plot: &Response, senses_keys: bool, comm
 
 /// The schedule behind the chosen one that the pointer means, if it lies nearer to it.
 fn nearest_other(
-    curves: &Curves,
+    curves: &ScheduleCurves,
     drawn: &Drawn,
     chosen: Schedule,
     step: usize,
@@ -255,7 +255,7 @@ fn nearest_other(
     (nearest != chosen && distance < NEAR).then_some(nearest)
 }
 
-fn reading(curves: &Curves, schedule: Schedule, is_named: bool, step: usize) -> String {
+fn reading(curves: &ScheduleCurves, schedule: Schedule, is_named: bool, step: usize) -> String {
     let Some(curve) = curves.of(schedule) else { return String::new() };
     let (Some(sigma), Some(timestep)) = (curve.sigmas.get(step), curve.timesteps.get(step)) else {
         return String::new();
@@ -265,7 +265,7 @@ fn reading(curves: &Curves, schedule: Schedule, is_named: bool, step: usize) -> 
 }
 
 /// The step at hand, or where the run would begin.
-fn at_rest(state: &AppState, recipe: &Recipe, curves: &Curves) -> String {
+fn at_rest(state: &AppState, recipe: &Recipe, curves: &ScheduleCurves) -> String {
     let frame =
         state.run.as_ref().zip(state.current_step()).and_then(|(run, step)| run.frame(step).zip(Some(run)));
     match frame {

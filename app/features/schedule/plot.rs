@@ -6,7 +6,7 @@ use egui::{Color32, Id, Pos2, Sense, Stroke, Ui, Vec2};
 use egui_plot::{AxisHints, GridInput, GridMark, Line, Plot, PlotBounds, PlotPoints, PlotResponse};
 use engine::diffusion::Schedule;
 
-use crate::features::schedule::curves::{Curve, Curves};
+use crate::features::schedule::curves::{ScheduleCurve, ScheduleCurves};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
@@ -38,20 +38,20 @@ impl Face {
         }
     }
 
-    pub fn values(self, curve: &Curve) -> &[f32] {
+    pub fn values(self, curve: &ScheduleCurve) -> &[f32] {
         match self {
             Self::Sigma { .. } => &curve.sigmas,
             Self::Timestep => &curve.timesteps,
         }
     }
 
-    fn points(self, curve: &Curve) -> Vec<[f64; 2]> {
+    fn points(self, curve: &ScheduleCurve) -> Vec<[f64; 2]> {
         let places = self.values(curve).iter().enumerate();
         places.filter_map(|(step, &value)| Some([step as f64, self.place(value)?])).collect()
     }
 
     /// From the lowest to the highest point of the curves, and a little more.
-    fn range(self, curves: &Curves) -> RangeInclusive<f64> {
+    fn range(self, curves: &ScheduleCurves) -> RangeInclusive<f64> {
         let places = curves.all.iter().flat_map(|curve| self.points(curve)).map(|[_, y]| y);
         let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(y), high.max(y)));
         if low > high {
@@ -101,7 +101,7 @@ pub fn face_ui(
     ui: &mut Ui,
     face: Face,
     height: f32,
-    curves: &Curves,
+    curves: &ScheduleCurves,
     chosen: Schedule,
     with_others: bool,
 ) -> Drawn {
@@ -139,7 +139,7 @@ pub fn face_ui(
         )])
         .x_grid_spacer(move |_| as_marks(step_marks(steps)))
         .y_grid_spacer(move |input| as_marks(face.marks(&input)));
-    let line = |curve: &Curve, color: Color32, width: f32| {
+    let line = |curve: &ScheduleCurve, color: Color32, width: f32| {
         let points = PlotPoints::from(face.points(curve));
         Line::new(curve.schedule.label(), points).stroke(Stroke::new(width, color)).allow_hover(false)
     };

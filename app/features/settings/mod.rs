@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::features::canvas::views::Views;
-use crate::features::film::Playing;
-use crate::features::lesson::Walk;
+use crate::features::film::PlaybackSettings;
+use crate::features::lesson::LessonProgress;
 use crate::features::schedule::curves::SchedulePlot;
 pub use crate::features::settings::tab::Tab;
 
@@ -55,8 +55,8 @@ pub struct Settings {
     pub window: WindowLayout,
     pub schedule_plot: SchedulePlot,
     pub views: Views,
-    pub playing: Playing,
-    pub lesson: Walk,
+    pub playing: PlaybackSettings,
+    pub lesson: LessonProgress,
     /// Fields of a newer Tidepool: kept as they are, so that going back and forth loses nothing.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,

@@ -10,7 +10,7 @@ use engine::images::{CropRect, crop_to_fill};
 use engine::recipe::{Recipe, Start};
 
 use crate::features::command::Command;
-use crate::features::errors::Place;
+use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, StartPicture};
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -36,10 +36,10 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
         Start::Noise => drop_zone_ui(ui, commands),
         Start::Image { path, .. } => chosen_ui(ui, state, path, textures, commands),
     }
-    if let Some(text) = state.problem_at(Place::StartImage)
+    if let Some(text) = state.error_at(ErrorSlot::StartImage)
         && problem_ui(ui, &text, true)
     {
-        commands.push(Command::Dismiss(Place::StartImage));
+        commands.push(Command::Dismiss(ErrorSlot::StartImage));
     }
 }
 

@@ -8,8 +8,8 @@ use super::replacement::{becomes_ui, tenth_places};
 use super::save::save_ui;
 use super::stages::stages_ui;
 use crate::features::attention::panel::light_ui;
-use crate::features::command::{Command, WordsWish};
-use crate::features::prompt::chip::face;
+use crate::features::command::{Command, WordsCommand};
+use crate::features::prompt::chip::chip_label;
 use crate::features::state::AppState;
 use crate::features::words::edit_terms::own_source;
 use crate::ui::theme;
@@ -33,11 +33,11 @@ pub fn word_ui(
     ui.horizontal(|ui| {
         let piece = token.filter(|token| token.vector.is_none());
         let piece = piece.and_then(|token| state.words.as_ref()?.piece(token.id));
-        let name = face(piece.as_deref(), &at.letters);
+        let name = chip_label(piece.as_deref(), &at.letters);
         ui.label(RichText::new(name).font(theme::title()).color(tokens.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if close_ui(ui, "Choose no word").clicked() {
-                commands.push(Command::Words(WordsWish::Choose(None)));
+                commands.push(Command::Words(WordsCommand::Choose(None)));
             }
         });
     });
@@ -102,7 +102,7 @@ fn part_ui(ui: &mut Ui, state: &AppState, at: &TokenSelector, commands: &mut Vec
     let mut number = (at.part + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
         let part = number as usize - 1;
-        commands.push(Command::Words(WordsWish::Choose(Some(TokenSelector { part, ..at.clone() }))));
+        commands.push(Command::Words(WordsCommand::Choose(Some(TokenSelector { part, ..at.clone() }))));
     }
 }
 

@@ -37,7 +37,7 @@ pub fn own_source(words: &PromptTokenizer, token: &Token, at: &TokenSelector) ->
 }
 
 /// Blends terms with what is there, or with the token itself. Equal shares stay equal.
-pub fn blend_in(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
+pub fn add_word(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
     if becomes.is_empty() {
         becomes.push(Term { weight: 1.0, of: own });
     }
@@ -52,7 +52,7 @@ pub fn blend_in(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
 }
 
 /// Takes terms away from what is there, or from the token itself.
-pub fn take_off(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
+pub fn subtract_word(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
     if becomes.is_empty() {
         becomes.push(Term { weight: 1.0, of: own });
     }
@@ -120,16 +120,16 @@ mod tests {
     fn equal_shares_stay_equal_and_others_as_they_were() {
         let own = || Source::Word("puppy".into());
         let mut becomes = Vec::new();
-        blend_in(&mut becomes, own(), vec![term(1.0, "skunk")]);
+        add_word(&mut becomes, own(), vec![term(1.0, "skunk")]);
         assert_eq!(becomes, [term(0.5, "puppy"), term(0.5, "skunk")]);
-        blend_in(&mut becomes, own(), vec![term(1.0, "cat")]);
+        add_word(&mut becomes, own(), vec![term(1.0, "cat")]);
         assert_eq!(becomes, [term(0.33, "puppy"), term(0.33, "skunk"), term(0.33, "cat")]);
         becomes[0].weight = 0.8;
-        blend_in(&mut becomes, own(), vec![term(0.2, "owl")]);
+        add_word(&mut becomes, own(), vec![term(0.2, "owl")]);
         assert_eq!(becomes[3], term(0.2, "owl"));
         assert_eq!(becomes[0].weight, 0.8);
         let mut becomes = Vec::new();
-        take_off(&mut becomes, own(), vec![term(1.0, "dog")]);
+        subtract_word(&mut becomes, own(), vec![term(1.0, "dog")]);
         assert_eq!(becomes, [term(1.0, "puppy"), term(-1.0, "dog")]);
     }
 }

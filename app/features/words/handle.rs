@@ -7,11 +7,11 @@ use engine::prompt::{PromptTokenizer, Token, TokenSelector, Tokenized, token_sel
 use engine::recipe::Recipe;
 use engine::session::InspectResult;
 
-use crate::features::command::{Effect, WordsWish};
-use crate::features::errors::Place;
+use crate::features::command::{Effect, WordsCommand};
+use crate::features::errors::ErrorSlot;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::state::AppState;
-use crate::features::words::{Saving, Stand, Standing};
+use crate::features::words::{Saving, TokenRef, TokenStatus};
 
 impl AppState {
     pub(super) fn edit(&mut self, mut recipe: Recipe) {
@@ -19,12 +19,12 @@ impl AppState {
         let is_other_prompt = recipe.prompt != before.prompt;
         let is_typed = || Recipe { prompt: before.prompt.clone(), ..recipe.clone() } == before;
         if is_other_prompt && !is_typed() {
-            self.words_desk.begin_anew();
+            self.words_state.begin_anew();
         } else if is_other_prompt {
             token_selection::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
-            self.words_desk.follow(&before.prompt, &recipe.prompt);
+            self.words_state.follow(&before.prompt, &recipe.prompt);
         } else {
-            self.words_desk.note(&before, &recipe);
+            self.words_state.note(&before, &recipe);
         }
         let is_read_otherwise = (recipe.text, recipe.steps) != (before.text, before.steps);
         let has_new_edits = recipe.edits != before.edits;
@@ -87,62 +87,62 @@ impl AppState {
                     .any(|text| token_selection::find(prompt, text, at).is_some())
         };
         let standing = |at: &TokenSelector| match (self.stand_of(at), &self.words) {
-            (Some(stand), _) => Standing::At(stand),
-            (None, Some(words)) if !is_read_later(words, at) => Standing::Gone,
-            (None, _) => Standing::Later,
+            (Some(stand), _) => TokenStatus::At(stand),
+            (None, Some(words)) if !is_read_later(words, at) => TokenStatus::Gone,
+            (None, _) => TokenStatus::Later,
         };
-        self.words_desk.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
+        self.words_state.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
     }
 
     /// Where a token stands in what is read of the prompt.
-    pub fn stand_of(&self, at: &TokenSelector) -> Option<Stand> {
+    pub fn stand_of(&self, at: &TokenSelector) -> Option<TokenRef> {
         let read = self.prompt.as_ref()?;
         let mut parts = read.parts.iter().enumerate();
         parts.find_map(|(part, (_, text))| {
-            token_selection::find(&read.prompt, text, at).map(|place| Stand { part, place })
+            token_selection::find(&read.prompt, text, at).map(|place| TokenRef { part, place })
         })
     }
 
     /// The token at a place.
-    pub fn token_at(&self, stand: Stand) -> Option<&Token> {
+    pub fn token_at(&self, stand: TokenRef) -> Option<&Token> {
         self.text_of(stand)?.at(stand.place)
     }
 
     /// What the token at a place is called.
-    pub fn anchor_at(&self, stand: Stand) -> Option<TokenSelector> {
+    pub fn anchor_at(&self, stand: TokenRef) -> Option<TokenSelector> {
         token_selection::anchor_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
     }
 
-    fn text_of(&self, stand: Stand) -> Option<&Tokenized> {
+    fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {
         self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
     }
 
-    pub(super) fn handle_words(&mut self, wish: WordsWish) {
-        match wish {
-            WordsWish::Choose(anchor) => self.words_desk.chosen = anchor,
-            WordsWish::LetGo => self.words_desk.let_go(),
-            WordsWish::Save { edits, token } => {
-                self.problems.clear(Place::PromptTokenizer);
-                self.words_desk.saving = Some(Saving { edits, token });
+    pub(super) fn handle_words(&mut self, command: WordsCommand) {
+        match command {
+            WordsCommand::Choose(anchor) => self.words_state.chosen = anchor,
+            WordsCommand::EndEdit => self.words_state.end_edit(),
+            WordsCommand::Save { edits, token } => {
+                self.errors.clear(ErrorSlot::PromptTokenizer);
+                self.words_state.saving = Some(Saving { edits, token });
             }
-            WordsWish::Undo => self.step_back(false),
-            WordsWish::Redo => self.step_back(true),
+            WordsCommand::Undo => self.step_back(false),
+            WordsCommand::Redo => self.step_back(true),
         }
     }
 
     fn step_back(&mut self, again: bool) {
-        self.words_desk.step_back(&mut self.recipe, again);
+        self.words_state.step_back(&mut self.recipe, again);
         self.find_edits();
     }
 
     /// The vectors of the concept that is to be saved have come.
     pub(super) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
-        let Some(Saving { token, .. }) = self.words_desk.saving.take() else { return Vec::new() };
+        let Some(Saving { token, .. }) = self.words_state.saving.take() else { return Vec::new() };
         match seen {
             Ok(InspectResult::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
             Ok(_) => Vec::new(),
             Err(text) => {
-                self.problems.set(Place::PromptTokenizer, text);
+                self.errors.set(ErrorSlot::PromptTokenizer, text);
                 Vec::new()
             }
         }

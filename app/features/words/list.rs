@@ -5,10 +5,10 @@ use engine::recipe::Recipe;
 
 use super::panel::heading_ui;
 use super::save::save_ui;
-use crate::features::command::{Command, WordsWish};
+use crate::features::command::{Command, WordsCommand};
 use crate::features::state::AppState;
-use crate::features::words::Standing;
-use crate::ui::format::beginning;
+use crate::features::words::TokenStatus;
+use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{close_ui, link_ui, note_ui, text_button_ui};
@@ -21,8 +21,8 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     let mut forgotten = None;
     for (index, edit) in recipe.edits.iter().enumerate() {
         // A recipe that this frame has changed is not yet known to the state.
-        let standing = state.words_desk.standings.get(index).copied();
-        if standing == Some(Standing::Gone) {
+        let standing = state.words_state.standings.get(index).copied();
+        if standing == Some(TokenStatus::Gone) {
             let text = format!("\"{}\" is no longer in what is read: {edit} has no effect.", edit.at.letters);
             note_ui(ui, text, theme::small(), tokens.amber_text);
             if link_ui(ui, "Forget", theme::small(), tokens.amber_text, true).clicked() {
@@ -36,14 +36,14 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
                     forgotten = Some(index);
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    let name = beginning(&edit.to_string(), MAX_LETTERS);
+                    let name = ellipsize(&edit.to_string(), MAX_LETTERS);
                     if link_ui(ui, &name, theme::mono(), tokens.violet, false).clicked() {
-                        commands.push(Command::Words(WordsWish::Choose(Some(edit.at.clone()))));
+                        commands.push(Command::Words(WordsCommand::Choose(Some(edit.at.clone()))));
                     }
                 });
             });
         });
-        if standing == Some(Standing::Later) {
+        if standing == Some(TokenStatus::Later) {
             note_ui(ui, "Its turn comes later in the run.", theme::small(), tokens.dim);
         }
     }
@@ -61,13 +61,13 @@ const MAX_LETTERS: usize = 32;
 
 fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
-        for (name, key, is_possible, wish) in [
-            ("Undo", "Ctrl+Z", state.words_desk.can_undo(), WordsWish::Undo),
-            ("Redo", "Ctrl+Shift+Z", state.words_desk.can_redo(), WordsWish::Redo),
+        for (name, key, is_possible, command) in [
+            ("Undo", "Ctrl+Z", state.words_state.can_undo(), WordsCommand::Undo),
+            ("Redo", "Ctrl+Shift+Z", state.words_state.can_redo(), WordsCommand::Redo),
         ] {
             ui.add_enabled_ui(is_possible, |ui| {
                 if text_button_ui(ui, None, name, Some(key)).clicked() {
-                    commands.push(Command::Words(wish));
+                    commands.push(Command::Words(command));
                 }
             });
         }

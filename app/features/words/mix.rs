@@ -6,7 +6,7 @@ use engine::recipe::Recipe;
 
 use super::panel::heading_ui;
 use super::replacement::tenth_places;
-use crate::features::command::{Command, SheetWish};
+use crate::features::command::{Command, XyPlotCommand};
 use crate::features::settings::Tab;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -60,8 +60,8 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "A sheet of pictures along the mix, all of one seed.";
                 if text_button_ui(ui, None, "Strip", None).on_hover_text(sentence).clicked() {
-                    commands.push(Command::Sheet(SheetWish::Vary { down: false, name: "mix" }));
-                    commands.push(Command::Sheet(SheetWish::Down(None)));
+                    commands.push(Command::Sheet(XyPlotCommand::Vary { down: false, name: "mix" }));
+                    commands.push(Command::Sheet(XyPlotCommand::Down(None)));
                     commands.push(open_tab(ui, Tab::Sheet));
                 }
             });

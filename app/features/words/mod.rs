@@ -15,17 +15,17 @@ use engine::recipe::Recipe;
 
 /// The tab as it stands.
 #[derive(Clone, Debug, Default)]
-pub struct WordsDesk {
+pub struct WordsState {
     /// The token that is looked at.
     pub chosen: Option<TokenSelector>,
     /// Where the edits of the recipe stand, in their order.
-    pub standings: Vec<Standing>,
+    pub standings: Vec<TokenStatus>,
     /// Edits that are to become a concept, until the engine has told what they are.
     pub saving: Option<Saving>,
-    undone: Vec<Surgery>,
-    done: Vec<Surgery>,
+    undone: Vec<EditHistory>,
+    done: Vec<EditHistory>,
     /// What the hand is at, so that a drag is one step back.
-    at_hand: Option<Touched>,
+    at_hand: Option<EditTarget>,
 }
 
 /// A concept that is to be saved.
@@ -38,8 +38,8 @@ pub struct Saving {
 
 /// Where the word of an edit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    At(Stand),
+pub enum TokenStatus {
+    At(TokenRef),
     /// In `[a:b:0.5]`, its turn comes at another step than the one that is shown.
     Later,
     /// Not in the prompt, or in what is not read of it.
@@ -48,7 +48,7 @@ pub enum Standing {
 
 /// A token of the prompt as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stand {
+pub struct TokenRef {
     /// Of those that AND composes.
     pub part: usize,
     pub place: TokenPlace,
@@ -56,14 +56,14 @@ pub struct Stand {
 
 /// What can be taken back.
 #[derive(Clone, Debug, PartialEq)]
-struct Surgery {
+struct EditHistory {
     edits: Vec<EmbeddingEdit>,
     mix: Mix,
 }
 
 /// The one thing that a change was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Touched {
+enum EditTarget {
     Edit(TokenSelector),
     Mix(usize),
     More,
@@ -72,7 +72,7 @@ enum Touched {
 /// So many steps back are kept.
 const MAX_STEPS: usize = 100;
 
-impl Surgery {
+impl EditHistory {
     fn of(recipe: &Recipe) -> Self {
         Self { edits: recipe.edits.clone(), mix: recipe.mix.clone() }
     }
@@ -82,7 +82,7 @@ impl Surgery {
     }
 }
 
-impl WordsDesk {
+impl WordsState {
     pub fn can_undo(&self) -> bool {
         !self.done.is_empty()
     }
@@ -93,12 +93,12 @@ impl WordsDesk {
 
     /// Keeps what was, if words were changed.
     pub(crate) fn note(&mut self, before: &Recipe, after: &Recipe) {
-        let (was, is) = (Surgery::of(before), Surgery::of(after));
+        let (was, is) = (EditHistory::of(before), EditHistory::of(after));
         if was == is {
             return;
         }
         let touched = touched(&was, &is);
-        if touched == Touched::More || self.at_hand.as_ref() != Some(&touched) {
+        if touched == EditTarget::More || self.at_hand.as_ref() != Some(&touched) {
             self.done.push(was);
             let spare = self.done.len().saturating_sub(MAX_STEPS);
             self.done.drain(..spare);
@@ -115,15 +115,15 @@ impl WordsDesk {
     }
 
     /// Where the edited tokens stand, as far as they are there.
-    pub fn stands(&self) -> impl Iterator<Item = Stand> {
+    pub fn stands(&self) -> impl Iterator<Item = TokenRef> {
         self.standings.iter().filter_map(|standing| match standing {
-            Standing::At(stand) => Some(*stand),
-            Standing::Later | Standing::Gone => None,
+            TokenStatus::At(stand) => Some(*stand),
+            TokenStatus::Later | TokenStatus::Gone => None,
         })
     }
 
     /// The hand lets go: the next change is a step of its own.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn end_edit(&mut self) {
         self.at_hand = None;
     }
 
@@ -134,7 +134,7 @@ impl WordsDesk {
             true => (&mut self.undone, &mut self.done),
         };
         if let Some(was) = from.pop() {
-            to.push(Surgery::of(recipe));
+            to.push(EditHistory::of(recipe));
             was.put_into(recipe);
         }
         self.at_hand = None;
@@ -162,7 +162,7 @@ impl WordsDesk {
     }
 }
 
-fn touched(was: &Surgery, is: &Surgery) -> Touched {
+fn touched(was: &EditHistory, is: &EditHistory) -> EditTarget {
     let at_of = |edits: &[EmbeddingEdit]| edits.iter().map(|edit| edit.at.clone()).collect::<Vec<_>>();
     let other = |edit: &&EmbeddingEdit, edits: &[EmbeddingEdit]| !edits.contains(edit);
     let gone = was.edits.iter().filter(|edit| other(edit, &is.edits)).cloned().collect::<Vec<_>>();
@@ -174,8 +174,8 @@ fn touched(was: &Surgery, is: &Surgery) -> Touched {
     let pairs = was.mix.with.iter().zip(&is.mix.with).enumerate();
     let mixed: Vec<usize> = pairs.filter(|(_, (was, is))| was != is).map(|(index, _)| index).collect();
     match (&edits[..], &mixed[..]) {
-        ([at], []) if same_mixes => Touched::Edit(at.clone()),
-        ([], [index]) if same_mixes => Touched::Mix(*index),
-        _ => Touched::More,
+        ([at], []) if same_mixes => EditTarget::Edit(at.clone()),
+        ([], [index]) if same_mixes => EditTarget::Mix(*index),
+        _ => EditTarget::More,
     }
 }

@@ -7,8 +7,8 @@ use engine::recipe::Recipe;
 use super::edit::word_ui;
 use super::list::edits_ui;
 use super::mix::mix_ui;
-use crate::features::command::{Command, WordsWish};
-use crate::features::errors::Place;
+use crate::features::command::{Command, WordsCommand};
+use crate::features::errors::ErrorSlot;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -18,17 +18,17 @@ use crate::ui::widgets::{
 
 pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("words").auto_shrink([false, false]).show(ui, |ui| {
-        if let Some(text) = state.problem_at(Place::Words) {
+        if let Some(text) = state.error_at(ErrorSlot::Words) {
             problem_ui(ui, &text, false);
             ui.add_space(theme::GAP_M);
         }
         options_ui(ui, &mut recipe.text);
         rule_ui(ui);
-        match &state.words_desk.chosen {
+        match &state.words_state.chosen {
             Some(at) => word_ui(ui, state, recipe, at, commands),
             None => help_ui(ui),
         }
-        if !recipe.edits.is_empty() || state.words_desk.can_undo() || state.words_desk.can_redo() {
+        if !recipe.edits.is_empty() || state.words_state.can_undo() || state.words_state.can_redo() {
             rule_ui(ui);
             edits_ui(ui, state, recipe, commands);
         }
@@ -40,7 +40,7 @@ pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     let is_key =
         ui.input(|input| [Key::Enter, Key::Tab, Key::Space].iter().any(|&key| input.key_pressed(key)));
     if is_released || is_key && !ui.ctx().text_edit_focused() {
-        commands.push(Command::Words(WordsWish::LetGo));
+        commands.push(Command::Words(WordsCommand::EndEdit));
     }
 }
 

@@ -3,8 +3,8 @@
 use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
 use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term};
 
-use crate::features::words::edit_terms::{blend_in, note_of, sum_of, take_off};
-use crate::ui::format::beginning;
+use crate::features::words::edit_terms::{add_word, note_of, subtract_word, sum_of};
+use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -35,8 +35,8 @@ pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit
     let Some((terms, how)) = new_words_ui(ui, edit) else { return };
     match how {
         Way::Replace => edit.becomes = terms,
-        Way::Blend => blend_in(&mut edit.becomes, own, terms),
-        Way::Subtract => take_off(&mut edit.becomes, own, terms),
+        Way::Blend => add_word(&mut edit.becomes, own, terms),
+        Way::Subtract => subtract_word(&mut edit.becomes, own, terms),
     }
     edit.becomes.truncate(EmbeddingEdit::MAX);
 }
@@ -46,7 +46,7 @@ fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     const MAX: usize = 14;
     let name = term.of.to_string();
     let row = SliderRow {
-        name: &beginning(&name, MAX),
+        name: &ellipsize(&name, MAX),
         sentence: "How much of this word is in it. Below 0 it is taken away.",
         track: -1.0..=1.0,
         limits: f64::from(*EmbeddingEdit::WEIGHT.start())..=f64::from(*EmbeddingEdit::WEIGHT.end()),

@@ -3,7 +3,7 @@
 use egui::{Frame, Margin, TextEdit, Ui};
 use engine::prompt::EmbeddingEdit;
 
-use crate::features::command::{Command, WordsWish};
+use crate::features::command::{Command, WordsCommand};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -26,12 +26,12 @@ pub fn save_ui(ui: &mut Ui, state: &AppState, edits: &[EmbeddingEdit], commands:
             let response = ui.add(field.frame(inset).desired_width(130.0));
             response.accessible_name("The concept's word");
         });
-        let can_save = !token.trim().is_empty() && state.words_desk.saving.is_none();
+        let can_save = !token.trim().is_empty() && state.words_state.saving.is_none();
         ui.add_enabled_ui(can_save, |ui| {
             let sentence = "A small file that A1111, ComfyUI and diffusers read.";
             if outlined_button_ui(ui, "Save…", false).on_hover_text(sentence).clicked() {
                 let (edits, token) = (edits.to_vec(), token.trim().to_owned());
-                commands.push(Command::Words(WordsWish::Save { edits, token }));
+                commands.push(Command::Words(WordsCommand::Save { edits, token }));
             }
         });
     });

@@ -5,9 +5,9 @@ use egui::{Color32, Label, Mesh, Rect, Role, Sense, Shape, TextWrapMode, Ui, Wid
 use engine::inspect::token::{EncoderStage, Neighbour, TokenTrace};
 
 use super::panel::heading_ui;
-use crate::features::prompt::chip::face;
+use crate::features::prompt::chip::chip_label;
 use crate::features::state::AppState;
-use crate::features::words::Stand;
+use crate::features::words::TokenRef;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{note_ui, problem_ui};
@@ -15,7 +15,7 @@ use crate::ui::widgets::{note_ui, problem_ui};
 const STRIP: f32 = 14.0;
 const BARS: f32 = 34.0;
 
-pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: Stand) {
+pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: TokenRef) {
     let tokens = Tokens::of(ui);
     match state.token_trace(stand) {
         Some(Ok(stages)) => {
@@ -52,7 +52,7 @@ fn nearest_ui(ui: &mut Ui, nearest: &[Neighbour]) {
     for near in nearest {
         let letters = near.piece.strip_suffix("</w>").unwrap_or(&near.piece);
         let mut job = LayoutJob::default();
-        let word = face(Some(&near.piece), letters);
+        let word = chip_label(Some(&near.piece), letters);
         job.append(&word, 0.0, TextFormat::simple(theme::small(), tokens.text));
         let cosine = format!("{:.2}", near.cosine).replace('-', "−");
         job.append(&cosine, 5.0, TextFormat::simple(theme::mono_small(), tokens.dim));

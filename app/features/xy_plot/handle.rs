@@ -5,25 +5,29 @@ use std::sync::Arc;
 use engine::pipeline::StopFlag;
 use engine::session::{Job, JobEvent, JobId, Request};
 
-use crate::features::command::{Effect, SheetToSave, SheetWish};
-use crate::features::errors::Place;
+use crate::features::command::{Effect, SheetToSave, XyPlotCommand};
+use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
-use crate::features::xy_plot::{Made, Phase, Side};
+use crate::features::xy_plot::{AxisField, XyPlotPhase, XyPlotRun};
 
 impl AppState {
-    pub(super) fn handle_sheet(&mut self, wish: SheetWish) -> Vec<Effect> {
-        match wish {
-            SheetWish::Across(side) => self.sheet.across = side,
-            SheetWish::Down(side) => self.sheet.down = side,
-            SheetWish::Vary { down: false, name } => self.sheet.across = Side::new(name, &self.recipe),
-            SheetWish::Vary { down: true, name } => self.sheet.down = Some(Side::new(name, &self.recipe)),
-            SheetWish::Make => return self.make_sheet(),
-            SheetWish::Cancel => {
+    pub(super) fn handle_sheet(&mut self, command: XyPlotCommand) -> Vec<Effect> {
+        match command {
+            XyPlotCommand::Across(side) => self.sheet.across = side,
+            XyPlotCommand::Down(side) => self.sheet.down = side,
+            XyPlotCommand::Vary { down: false, name } => {
+                self.sheet.across = AxisField::new(name, &self.recipe)
+            }
+            XyPlotCommand::Vary { down: true, name } => {
+                self.sheet.down = Some(AxisField::new(name, &self.recipe))
+            }
+            XyPlotCommand::Make => return self.make_sheet(),
+            XyPlotCommand::Cancel => {
                 if let Some(making) = self.sheet.making() {
                     making.job.stop.raise();
                 }
             }
-            SheetWish::Show(is_shown) => {
+            XyPlotCommand::Show(is_shown) => {
                 if let Some(made) = &mut self.sheet.made {
                     made.is_shown = is_shown;
                 }
@@ -52,10 +56,10 @@ impl AppState {
             return Vec::new();
         }
         let job = self.next_job();
-        self.problems.clear(Place::Run);
+        self.errors.clear(ErrorSlot::Run);
         (self.film.pinned, self.film.play) = (None, None);
         (self.film.compared, self.film.beside) = (None, None);
-        self.sheet.made = Some(Made::new(sheet, job));
+        self.sheet.made = Some(XyPlotRun::new(sheet, job));
         self.make_cell()
     }
 
@@ -88,7 +92,7 @@ impl AppState {
                 }
             }
             JobEvent::Stopped => {}
-            JobEvent::Failed { text } => self.problems.set(Place::Run, text),
+            JobEvent::Failed { text } => self.errors.set(ErrorSlot::Run, text),
             _ => return Some(Vec::new()),
         }
         Some(self.end_sheet())
@@ -98,14 +102,14 @@ impl AppState {
     fn end_sheet(&mut self) -> Vec<Effect> {
         let (model, vae) = self.names_of_model();
         let Some(made) = &mut self.sheet.made else { return Vec::new() };
-        made.phase = if made.at_hand().is_none() { Phase::Finished } else { Phase::Stopped };
+        made.phase = if made.at_hand().is_none() { XyPlotPhase::Finished } else { XyPlotPhase::Stopped };
         let mut effects = Vec::new();
         if !made.pictures.is_empty() {
             let folder = self.settings.output_folder();
             effects.push(Effect::SaveSheet(SheetToSave { model, vae, folder, made: Box::new(made.clone()) }));
         }
         let queued = self.queued.take();
-        effects.extend(queued.map_or_else(Vec::new, |planned| self.start(planned)));
+        effects.extend(queued.map_or_else(Vec::new, |queued_run| self.start(queued_run)));
         effects
     }
 

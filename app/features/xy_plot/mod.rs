@@ -14,7 +14,7 @@ use engine::session::{Job, JobId};
 
 /// What is to differ along a side, as it was chosen and typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Side {
+pub struct AxisField {
     /// One of [`Axis::NAMES`].
     pub name: &'static str,
     /// Separated by commas.
@@ -23,16 +23,16 @@ pub struct Side {
 
 /// The tab as it stands.
 #[derive(Clone, Debug)]
-pub struct SheetDesk {
-    pub across: Side,
-    pub down: Option<Side>,
+pub struct XyPlotState {
+    pub across: AxisField,
+    pub down: Option<AxisField>,
     /// The last one that was asked for.
-    pub made: Option<Made>,
+    pub made: Option<XyPlotRun>,
 }
 
 /// A sheet and its pictures, as far as they came.
 #[derive(Clone)]
-pub struct Made {
+pub struct XyPlotRun {
     pub sheet: XyPlot,
     pub cells: Vec<PlotCell>,
     /// Of the cell that is being made.
@@ -41,7 +41,7 @@ pub struct Made {
     pub pictures: Vec<Arc<Pixels>>,
     /// Those that the prompts used.
     pub concepts: Vec<ConceptRef>,
-    pub phase: Phase,
+    pub phase: XyPlotPhase,
     /// On the canvas, until another picture is wanted there.
     pub is_shown: bool,
     grid: Grid,
@@ -49,14 +49,14 @@ pub struct Made {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum XyPlotPhase {
     Making,
     Finished,
     /// Ended early; what came stays.
     Stopped,
 }
 
-impl Side {
+impl AxisField {
     pub fn new(name: &'static str, recipe: &Recipe) -> Self {
         Self { name, values: usual_values(name, recipe) }
     }
@@ -83,16 +83,16 @@ fn usual_values(name: &str, recipe: &Recipe) -> String {
     }
 }
 
-impl Default for SheetDesk {
+impl Default for XyPlotState {
     fn default() -> Self {
-        Self { across: Side::new("cfg", &Recipe::default()), down: None, made: None }
+        Self { across: AxisField::new("cfg", &Recipe::default()), down: None, made: None }
     }
 }
 
-impl SheetDesk {
+impl XyPlotState {
     /// What is asked for, over a recipe, or why it cannot be made.
     pub fn sheet(&self, recipe: &Recipe) -> Result<XyPlot, String> {
-        let read = |side: &Side| side.written().parse::<Axis>().map_err(|error| error.to_string());
+        let read = |side: &AxisField| side.written().parse::<Axis>().map_err(|error| error.to_string());
         let sides = std::iter::once(&self.across).chain(&self.down).map(read).collect::<Result<_, _>>()?;
         // Each cell is a picture of its own, made from the start.
         let recipe = Recipe { batch: 1, branch: None, ..recipe.clone() };
@@ -100,28 +100,28 @@ impl SheetDesk {
     }
 
     /// The sheet that is being made.
-    pub fn making(&self) -> Option<&Made> {
-        self.made.as_ref().filter(|made| made.phase == Phase::Making)
+    pub fn making(&self) -> Option<&XyPlotRun> {
+        self.made.as_ref().filter(|made| made.phase == XyPlotPhase::Making)
     }
 
-    pub fn making_mut(&mut self, job: JobId) -> Option<&mut Made> {
-        self.made.as_mut().filter(|made| made.phase == Phase::Making && made.job.id == job)
+    pub fn making_mut(&mut self, job: JobId) -> Option<&mut XyPlotRun> {
+        self.made.as_mut().filter(|made| made.phase == XyPlotPhase::Making && made.job.id == job)
     }
 
     /// The picture that the canvas shows, if it shows the sheet.
     pub fn on_canvas(&self) -> Option<&Arc<Pixels>> {
-        self.made.as_ref().filter(|made| made.is_shown).map(Made::picture)
+        self.made.as_ref().filter(|made| made.is_shown).map(XyPlotRun::picture)
     }
 }
 
-impl Made {
+impl XyPlotRun {
     pub fn new(sheet: XyPlot, job: Job) -> Self {
         let cells: Vec<PlotCell> = sheet.cells().collect();
         let (columns, rows) = (sheet.columns(), sheet.rows());
         let size = size_on_canvas((sheet.recipe.width, sheet.recipe.height), columns.len(), rows.len());
         let grid = Grid::new(&columns, &rows, size);
         let picture = Arc::new(grid.picture().clone());
-        let (pictures, concepts, phase) = (Vec::new(), Vec::new(), Phase::Making);
+        let (pictures, concepts, phase) = (Vec::new(), Vec::new(), XyPlotPhase::Making);
         Self { sheet, cells, job, pictures, concepts, phase, is_shown: true, grid, picture }
     }
 
@@ -190,7 +190,7 @@ fn size_on_canvas((width, height): (u32, u32), columns: usize, rows: usize) -> (
     ((width as f32 * scale).round().max(1.0) as u32, (height as f32 * scale).round().max(1.0) as u32)
 }
 
-impl std::fmt::Debug for Made {
+impl std::fmt::Debug for XyPlotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Made({} of {}, {:?})", self.pictures.len(), self.cells.len(), self.phase)
     }

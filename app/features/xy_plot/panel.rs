@@ -3,10 +3,10 @@
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
 use engine::recipe::xy_plot::Axis;
 
-use crate::features::command::{Command, SheetWish};
+use crate::features::command::{Command, XyPlotCommand};
 use crate::features::export::panel::export_sheet_ui;
 use crate::features::state::AppState;
-use crate::features::xy_plot::{Made, Phase, Side};
+use crate::features::xy_plot::{AxisField, XyPlotPhase, XyPlotRun};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -28,7 +28,7 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         Some(made) => making_ui(ui, made, &mut wishes),
         None => make_ui(ui, state, &mut wishes),
     }
-    if let Some(made) = state.sheet.made.as_ref().filter(|made| made.phase != Phase::Making) {
+    if let Some(made) = state.sheet.made.as_ref().filter(|made| made.phase != XyPlotPhase::Making) {
         made_ui(ui, made, &mut wishes);
         ui.add_space(theme::GAP_S);
         export_sheet_ui(ui, state, commands);
@@ -37,7 +37,7 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 /// What differs, and the values.
-fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&Side>, wishes: &mut Vec<SheetWish>) {
+fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, wishes: &mut Vec<XyPlotCommand>) {
     label_ui(ui, name);
     let shown = side.map_or("Nothing", |side| label_of(side.name));
     let sentence = if down { "What differs from row to row." } else { "What differs from column to column." };
@@ -49,12 +49,12 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&Side>, wishes: &mu
                 SelectItem { label: "Nothing", hint: "A single row.", chosen: side.is_none() },
             )
         {
-            wishes.push(SheetWish::Down(None));
+            wishes.push(XyPlotCommand::Down(None));
         }
         for name in Axis::NAMES {
             let chosen = side.is_some_and(|side| side.name == name);
             if menu_item_ui(ui, SelectItem { label: label_of(name), hint: "", chosen }) {
-                wishes.push(SheetWish::Axis { down, name });
+                wishes.push(XyPlotCommand::Axis { down, name });
             }
         }
     });
@@ -72,8 +72,8 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&Side>, wishes: &mu
         response.accessible_name(if down { "Values down" } else { "Values across" });
     });
     if values != side.values {
-        let side = Side { values, ..side.clone() };
-        wishes.push(if down { SheetWish::Down(Some(side)) } else { SheetWish::Across(side) });
+        let side = AxisField { values, ..side.clone() };
+        wishes.push(if down { XyPlotCommand::Down(Some(side)) } else { XyPlotCommand::Across(side) });
     }
 }
 
@@ -91,7 +91,7 @@ fn label_of(name: &str) -> &'static str {
     }
 }
 
-fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<SheetWish>) {
+fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<XyPlotCommand>) {
     if let Some(text) = state.sheet_problem() {
         problem_ui(ui, &text, false);
         return;
@@ -104,14 +104,14 @@ fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<SheetWish>) {
         ui.spacing_mut().item_spacing.x = theme::GAP_M;
         let button = ui.add_enabled_ui(!is_busy, |ui| outlined_button_ui(ui, name, true)).inner;
         if tip(button, name, None, sentence).clicked() {
-            wishes.push(SheetWish::Make);
+            wishes.push(XyPlotCommand::Make);
         }
         let pictures = if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") };
         note_ui(ui, pictures, theme::small(), Tokens::of(ui).dim);
     });
 }
 
-fn making_ui(ui: &mut Ui, made: &Made, wishes: &mut Vec<SheetWish>) {
+fn making_ui(ui: &mut Ui, made: &XyPlotRun, wishes: &mut Vec<XyPlotCommand>) {
     let tokens = Tokens::of(ui);
     let (done, all) = (made.pictures.len(), made.cells.len());
     let doing = made.at_hand().map_or_else(String::new, |cell| made.sheet.label(cell));
@@ -121,20 +121,20 @@ fn making_ui(ui: &mut Ui, made: &Made, wishes: &mut Vec<SheetWish>) {
     ui.add_space(theme::GAP_M);
     let sentence = "Ends it within a step; the pictures that came stay on the sheet.";
     if tip(outlined_button_ui(ui, "Cancel the sheet", false), "Cancel", None, sentence).clicked() {
-        wishes.push(SheetWish::Cancel);
+        wishes.push(XyPlotCommand::Cancel);
     }
 }
 
-fn made_ui(ui: &mut Ui, made: &Made, wishes: &mut Vec<SheetWish>) {
+fn made_ui(ui: &mut Ui, made: &XyPlotRun, wishes: &mut Vec<XyPlotCommand>) {
     ui.add_space(theme::GAP_L);
     let (done, all) = (made.pictures.len(), made.cells.len());
-    if made.phase == Phase::Stopped {
+    if made.phase == XyPlotPhase::Stopped {
         let text = format!("Ended after {done} of {all} pictures.");
         note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
         ui.add_space(theme::GAP_S);
     }
     let name = if made.is_shown { "Back to the picture" } else { "Show the sheet" };
     if outlined_button_ui(ui, name, false).clicked() {
-        wishes.push(SheetWish::Show(!made.is_shown));
+        wishes.push(XyPlotCommand::Show(!made.is_shown));
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use app::hub::{Access, FetchError, Hub, Patience, Plan, Progress, Wish};
+use app::hub::{Access, DownloadRequest, FetchError, Hub, Plan, Progress, RetryPolicy};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -123,8 +123,8 @@ pub fn hub(endpoint: &str, token: Option<&str>) -> Hub {
 
 /// Pauses briefly for a server that is in this very process. How long it stays still is up to how
 /// busy the machine is.
-fn hasty(stall: Duration) -> Patience {
-    Patience {
+fn hasty(stall: Duration) -> RetryPolicy {
+    RetryPolicy {
         connect: Duration::from_secs(20),
         stall,
         first_pause: Duration::from_millis(1),
@@ -136,7 +136,7 @@ fn hasty(stall: Duration) -> Patience {
 
 pub fn plan(hub: &Hub) -> Result<Plan, FetchError> {
     let repository = NAME.parse().expect("a name");
-    hub.plan(&repository, "main", &Wish::default(), &mut |_| ControlFlow::Continue(()))
+    hub.plan(&repository, "main", &DownloadRequest::default(), &mut |_| ControlFlow::Continue(()))
 }
 
 pub fn twist(twist: impl Fn(&Seen, Reply) -> Reply + Send + Sync + 'static) -> Twist {

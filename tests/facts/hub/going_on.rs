@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use app::hub::{Doing, FetchError, discard, unfinished};
+use app::hub::{FetchError, TransferStage, discard, unfinished};
 
 use super::booth::{Booth, checkpoint, demo, shared, twist};
 use super::server::{Mishap, Reply};
@@ -115,7 +115,7 @@ fn while_it_waits_for_a_server_it_says_so() {
     let booth = Booth::open(checkpoint(), vec![busy]);
     let mut said = None;
     let paused = booth.fetch_watched(|progress| match &progress.doing {
-        Doing::Waiting { cause, secs } => {
+        TransferStage::Waiting { cause, secs } => {
             said = Some((cause.clone(), *secs));
             ControlFlow::Break(())
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use app::features::command::{Command, Effect, LibraryWish, News};
+use app::features::command::{AppEvent, Command, Effect, LibraryCommand};
 use app::features::settings::Settings;
 use app::features::state::AppState;
-use app::library::{Folder, Format, Layout, Order};
+use app::library::{Folder, Format, Layout, ScanCommand};
 use egui::accesskit::{Role, Toggled};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -47,7 +47,7 @@ pub fn catalogue(count: usize) -> Catalogue {
 
 fn scanned(effects: &[Effect]) -> Option<&Shelves> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Library(Order::Scan(shelves)) => Some(shelves),
+        Effect::Library(ScanCommand::Scan(shelves)) => Some(shelves),
         _ => None,
     })
 }
@@ -56,27 +56,27 @@ fn scanned(effects: &[Effect]) -> Option<&Shelves> {
 fn folders_are_added_once_looked_through_and_remembered_until_removed() {
     let mut state = AppState::new(Settings { hub_cache_hidden: true, ..Settings::default() });
     assert_eq!(scanned(&state.begin()), Some(&Shelves::default()), "as soon as the window opens");
-    let asked = state.handle(Command::Library(LibraryWish::AddFolder));
+    let asked = state.handle(Command::Library(LibraryCommand::AddFolder));
     assert!(matches!(asked[..], [Effect::PickLibraryFolder]));
     for _ in 0..2 {
-        let effects = state.receive(News::LibraryFolderPicked("/models".into()));
+        let effects = state.receive(AppEvent::LibraryFolderPicked("/models".into()));
         assert_eq!(scanned(&effects).expect("a scan").folders, [PathBuf::from("/models")]);
     }
-    assert_eq!(state.to_remember().model_folders, [PathBuf::from("/models")]);
-    assert!(scanned(&state.handle(Command::Library(LibraryWish::Rescan))).is_some());
-    let effects = state.handle(Command::Library(LibraryWish::RemoveFolder("/models".into())));
+    assert_eq!(state.settings_to_save().model_folders, [PathBuf::from("/models")]);
+    assert!(scanned(&state.handle(Command::Library(LibraryCommand::Rescan))).is_some());
+    let effects = state.handle(Command::Library(LibraryCommand::RemoveFolder("/models".into())));
     assert_eq!(scanned(&effects), Some(&Shelves::default()));
-    assert!(state.to_remember().model_folders.is_empty());
+    assert!(state.settings_to_save().model_folders.is_empty());
 }
 
 #[test]
 fn the_hugging_face_cache_can_be_left_out() {
     let mut state = AppState::new(Settings::default());
     let hub = scanned(&state.begin()).expect("a scan").hub.clone().expect("where it would be");
-    let effects = state.handle(Command::Library(LibraryWish::RemoveFolder(hub.clone())));
+    let effects = state.handle(Command::Library(LibraryCommand::RemoveFolder(hub.clone())));
     assert_eq!(scanned(&effects).expect("a scan").hub, None);
-    assert!(state.to_remember().hub_cache_hidden);
-    let effects = state.receive(News::LibraryFolderPicked(hub.clone()));
+    assert!(state.settings_to_save().hub_cache_hidden);
+    let effects = state.receive(AppEvent::LibraryFolderPicked(hub.clone()));
     assert_eq!(scanned(&effects).expect("a scan").hub, Some(hub), "added again it is itself");
 }
 
@@ -87,11 +87,11 @@ fn the_models_opened_last_are_remembered_the_latest_first() {
     for at in [1, 2, 3, 1] {
         state.handle(Command::OpenModel(file(at)));
     }
-    let settings = state.to_remember();
+    let settings = state.settings_to_save();
     assert_eq!(settings.model, file(1));
     assert_eq!(settings.recent_models[..3], [file(1), file(3), file(2)]);
     (0..100).for_each(|at| drop(state.handle(Command::OpenModel(file(at)))));
-    assert!(state.to_remember().recent_models.len() < 20);
+    assert!(state.settings_to_save().recent_models.len() < 20);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn nothing_is_hashed_while_a_model_opens_or_a_picture_is_made() {
     state.receive(Event::Job { id, event: JobEvent::Stopped });
     assert!(!state.is_busy());
     for paused in [true, false] {
-        state.handle(Command::Library(LibraryWish::PauseHashing(paused)));
+        state.handle(Command::Library(LibraryCommand::PauseHashing(paused)));
         assert_eq!(state.is_busy(), paused);
     }
 }
@@ -132,7 +132,7 @@ fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
 fn desk(catalogue: Catalogue) -> Desk {
     let builder = Harness::builder().with_size([1440.0, 900.0]);
     let mut desk = Desk::opened(builder, Settings::default());
-    desk.harness.state_mut().state.receive(News::Catalogue(Arc::new(catalogue)));
+    desk.harness.state_mut().state.receive(AppEvent::Catalogue(Arc::new(catalogue)));
     desk.harness.run();
     desk
 }
@@ -188,7 +188,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
         ("built", &["Built-in"]),
         ("nowhere", &[]),
     ] {
-        desk.harness.state_mut().state.handle(Command::Library(LibraryWish::Search(search.into())));
+        desk.harness.state_mut().state.handle(Command::Library(LibraryCommand::Search(search.into())));
         desk.harness.run();
         let rows: Vec<_> = desk
             .harness
@@ -261,6 +261,6 @@ fn a_vae_is_put_over_the_models_own_and_taken_off_again() {
             _ => None,
         });
         assert_eq!(asked, Some(vae.clone()));
-        assert_eq!(state.to_remember().vae, vae);
+        assert_eq!(state.settings_to_save().vae, vae);
     }
 }

@@ -1,6 +1,6 @@
 //! How entries are called, and how they are found by that.
 
-use app::library::{Found, find_by_name};
+use app::library::{NameMatch, find_by_name};
 
 use super::*;
 
@@ -35,11 +35,11 @@ fn an_entry_is_found_by_name_by_file_and_by_hash() {
         ("BEEF", day),
         (day.short_hash().expect("a hash"), day),
     ] {
-        assert_eq!(find(&found.entries, wanted), Found::One(expected), "{wanted}");
+        assert_eq!(find(&found.entries, wanted), NameMatch::One(expected), "{wanted}");
     }
-    assert_eq!(find(&found.entries, "cafe0"), Found::Several(vec![night, cafe]));
+    assert_eq!(find(&found.entries, "cafe0"), NameMatch::Several(vec![night, cafe]));
     for nothing in ["", "bee", "nowhere", "Anime", "beef04"] {
-        assert_eq!(find(&found.entries, nothing), Found::Nothing, "{nothing}");
+        assert_eq!(find(&found.entries, nothing), NameMatch::Nothing, "{nothing}");
     }
 }
 

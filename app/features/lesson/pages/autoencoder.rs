@@ -5,27 +5,27 @@ use egui::Ui;
 use crate::features::inspect::panel::row_ui;
 use crate::features::lesson::Trial;
 use crate::features::lesson::page::{
-    captions_ui, fact_ui, formula_ui, heading_ui, live_ui, remark, say, thousands, trial_ui,
+    captions_ui, experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
 };
 use crate::features::lesson::panel::Desk;
 use crate::ui::textures::Use;
 
 pub fn autoencoder_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "The model never paints pixels. An autoencoder first folds a picture into latents: a much smaller one \
          with four channels, where each place stands for a whole square of the picture.",
     );
     live_ui(ui, |ui| sizes_ui(ui, desk));
-    say(
+    paragraph(
         ui,
         "Nobody decided what the channels should mean: training did. Drawn in grey they still let you see what \
          the picture is of.",
     );
     live_ui(ui, |ui| channels_ui(ui, desk));
-    trial_ui(ui, desk, Trial::Latents, true);
+    experiment_ui(ui, desk, Trial::Latents, true);
     formula_ui(ui, &["latents = scale · encode(picture)", "picture = decode(latents / scale)"]);
-    say(
+    paragraph(
         ui,
         "Folding loses a little: thin lines, small letters. Whatever happens later, no picture comes out finer \
          than this way there and back. The scale only makes latents about as strong as the noise they meet.",
@@ -56,8 +56,8 @@ fn channels_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
                 channels.iter().map(|channel| range(channel.min, channel.max)).collect();
             captions_ui(ui, &ranges.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        Some(Err(text)) => remark(ui, text),
-        None => remark(ui, "They appear here when there is a picture."),
+        Some(Err(text)) => note(ui, text),
+        None => note(ui, "They appear here when there is a picture."),
     }
 }
 
@@ -67,7 +67,7 @@ fn round_trip_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     let facts = trip.map_or(String::new(), |trip| format!("differs by {:.2} / 255", trip.mean_difference));
     heading_ui(ui, "There and back", &facts);
     let Some(trip) = trip else {
-        remark(ui, "With a picture on the desk, its loss is measured here.");
+        note(ui, "With a picture on the desk, its loss is measured here.");
         return;
     };
     let names = ["The picture", "Decoded again", "Their difference"].map(str::to_owned);

@@ -8,7 +8,7 @@ use engine::recipe::Guidance;
 
 use crate::features::lesson::Trial;
 use crate::features::lesson::page::{
-    fact_ui, formula_ui, heading_ui, live_ui, remark, say, step_at_hand, trial_ui, views_ui,
+    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, step_at_hand, views_ui,
 };
 use crate::features::lesson::panel::Desk;
 use crate::ui::theme;
@@ -16,15 +16,15 @@ use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
 pub fn guidance_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "At every step the model is asked twice: once with your prompt, c, and once with an empty one, u (or \
          with what stands under Avoid). What differs between the answers is what your words are about.",
     );
     formula_ui(ui, &["ε = u + g · (c − u)"]);
     live_ui(ui, |ui| arrows_ui(ui, desk));
-    trial_ui(ui, desk, Trial::Scales, true);
-    say(
+    experiment_ui(ui, desk, Trial::Scales, true);
+    paragraph(
         ui,
         "At 1 the answer is the prompt's own: often a fine picture, loosely about what you asked. Above it the \
          step goes past the prompt, where no single answer pointed. It obeys better, varies less, and in the \
@@ -102,12 +102,12 @@ fn arrow(painter: &Painter, from: Pos2, to: Pos2, ink: Color32, width: f32) {
 fn difference_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     let Some((run, step)) = step_at_hand(desk.state) else {
         heading_ui(ui, "What the words add", "");
-        remark(ui, "It appears here with the first step of a run.");
+        note(ui, "It appears here with the first step of a run.");
         return;
     };
     heading_ui(ui, "What the words add", &format!("step {}", step + 1));
     if run.recipe.guidance.cfg_scale == 1.0 {
-        remark(ui, "This run had a guidance of 1, so the model was never asked without the prompt.");
+        note(ui, "This run had a guidance of 1, so the model was never asked without the prompt.");
         return;
     }
     views_ui(ui, desk, &[(StepView::Guidance, "c − u"), (StepView::Predicted, "predicted picture")]);

@@ -4,7 +4,7 @@ use egui::Ui;
 use engine::images::Pixels;
 
 use crate::features::lesson::page::{
-    fact_ui, formula_ui, heading_ui, line_plot_ui, live_ui, remark, say, step_at_hand,
+    fact_ui, formula_ui, heading_ui, line_plot_ui, live_ui, note, paragraph, step_at_hand,
 };
 use crate::features::lesson::panel::Desk;
 
@@ -12,7 +12,7 @@ use crate::features::lesson::panel::Desk;
 const BLUE: f32 = 0.9;
 
 pub fn losses_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "Words are one way to steer. Another: anything you can measure on a picture, if the measure has a \
          slope. Take blue. Measure how far the blue of the picture it expects is from 0.9; ask how each latent \
@@ -20,12 +20,12 @@ pub fn losses_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     );
     formula_ui(ui, &["x0 = x − σ · ε", "loss = k · mean |blue(x0) − 0.9|", "x = x − σ² · ∂loss/∂x"]);
     live_ui(ui, |ui| measure_ui(ui, desk));
-    say(
+    paragraph(
         ui,
         "The lesson does so at every fifth step. A larger k gives a bluer picture, and in the end nothing \
          but blue. A palette works as well, or a classifier, or how near a picture is to a sentence.",
     );
-    say(
+    paragraph(
         ui,
         "Tidepool can measure, but it does not steer by measures yet: that comes with the Guides tab, and then \
          this page will have something to try. This is the end of the walk; the tabs above are yours.",
@@ -43,7 +43,7 @@ fn blue_loss(picture: &Pixels) -> f32 {
 fn measure_ui(ui: &mut Ui, desk: &Desk<'_>) {
     let Some((run, step)) = step_at_hand(desk.state) else {
         heading_ui(ui, "Far from blue", "");
-        remark(ui, "With a run on the desk, the measure of every step is drawn here.");
+        note(ui, "With a run on the desk, the measure of every step is drawn here.");
         return;
     };
     let index = desk.state.film.picture.unwrap_or(0);
@@ -57,7 +57,7 @@ fn measure_ui(ui: &mut Ui, desk: &Desk<'_>) {
     if let Some(here) = losses.get(at).filter(|loss| loss.is_finite()) {
         fact_ui(ui, "mean |blue − 0.9|", &format!("{here:.3}"));
     }
-    remark(ui, "Of your film, with nobody steering.");
+    note(ui, "Of your film, with nobody steering.");
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use egui::Ui;
 
-use crate::features::command::{Command, LookWish};
+use crate::features::command::{Command, InspectCommand};
 use crate::features::inspect::panel::row_ui;
 use crate::features::lesson::Trial;
 use crate::features::lesson::page::{
-    captions_ui, fact_ui, formula_ui, line_plot_ui, live_ui, remark, say, trial_ui,
+    captions_ui, experiment_ui, fact_ui, formula_ui, line_plot_ui, live_ui, note, paragraph,
 };
 use crate::features::lesson::panel::Desk;
 use crate::ui::textures::Use;
@@ -17,13 +17,13 @@ use crate::ui::widgets::{SliderRow, slider_row_ui};
 const HEIGHT: f32 = 112.0;
 
 pub fn noise_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "To teach the model, clean pictures were drowned in noise of a thousand strengths, and it had to say \
          which part was the noise. The strengths are numbered: those numbers are the timesteps. Sigma says how \
          much noise each of them is.",
     );
-    say(
+    paragraph(
         ui,
         "Nobody wants to take a thousand steps. A schedule chooses the strengths that a run visits, in large \
          leaps or small ones. Move along it:",
@@ -31,13 +31,13 @@ pub fn noise_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     live_ui(ui, |ui| schedule_ui(ui, desk));
     formula_ui(ui, &["noisy = x0 + σ · noise"]);
     live_ui(ui, |ui| noised_ui(ui, desk));
-    trial_ui(ui, desk, Trial::AddNoise, true);
-    say(
+    experiment_ui(ui, desk, Trial::AddNoise, true);
+    paragraph(
         ui,
         "At the left end nothing of the picture is to be made out, at the right end nothing of the noise. Most \
          of what you would call the picture is decided in between.",
     );
-    trial_ui(ui, desk, Trial::Schedules, false);
+    experiment_ui(ui, desk, Trial::Schedules, false);
 }
 
 fn schedule_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
@@ -61,7 +61,7 @@ fn schedule_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     };
     let mut number = (step + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
-        desk.commands.push(Command::Look(LookWish::NoiseStep((number as usize).saturating_sub(1))));
+        desk.commands.push(Command::Look(InspectCommand::NoiseStep((number as usize).saturating_sub(1))));
     }
     fact_ui(ui, "Schedule", schedule.label());
     fact_ui(ui, "Sigma, on a logarithmic scale", &format!("{sigma:.4}"));
@@ -70,7 +70,7 @@ fn schedule_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
 
 fn noised_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     let Some(subject) = desk.state.subject() else {
-        remark(ui, "With a picture on the desk, you see it here under the noise of that step.");
+        note(ui, "With a picture on the desk, you see it here under the noise of that step.");
         return;
     };
     let (step, sigma) = desk.state.noise_step();
@@ -80,6 +80,6 @@ fn noised_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     captions_ui(ui, &["x0", &format!("x0 + {sigma:.2} · noise")]);
     if desk.state.live_run().is_some() {
         ui.add_space(theme::GAP_S);
-        remark(ui, "Looks wait until the run is over.");
+        note(ui, "Looks wait until the run is over.");
     }
 }

@@ -6,27 +6,27 @@ use engine::diffusion::StepView;
 use crate::features::command::Command;
 use crate::features::lesson::Trial;
 use crate::features::lesson::page::{
-    fact_ui, formula_ui, heading_ui, live_ui, remark, say, step_at_hand, trial_ui, views_ui,
+    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, step_at_hand, views_ui,
 };
 use crate::features::lesson::panel::Desk;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
 pub fn prediction_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "The UNet is given three things: noisy latents, how noisy they are, and what the prompt became. It \
          answers with the noise alone. Take all of that away at once, and there is the picture it expects:",
     );
     formula_ui(ui, &["x0 = x − σ · ε"]);
     live_ui(ui, |ui| equation_ui(ui, desk));
-    trial_ui(ui, desk, Trial::Film, true);
-    say(
+    experiment_ui(ui, desk, Trial::Film, true);
+    paragraph(
         ui,
         "Early on x0 is a blur. That is no mistake: behind so much noise there could be a thousand pictures, \
          and the best answer is the middle of them all. With each step fewer are left.",
     );
-    say(
+    paragraph(
         ui,
         "That is why the loop never believes it at once. It goes a little of the way towards x0, then looks \
          again.",
@@ -37,7 +37,7 @@ pub fn prediction_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
 fn equation_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     let Some((run, step)) = step_at_hand(desk.state) else {
         heading_ui(ui, "The formula in pictures", "");
-        remark(ui, "It appears here with the first step of a run.");
+        note(ui, "It appears here with the first step of a run.");
         return;
     };
     let sigma = run.frame(step).map_or(0.0, |frame| frame.sigma);

@@ -4,7 +4,7 @@ use egui::{Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Ui, WidgetInfo, 
 use engine::diffusion::Sampler;
 
 use crate::features::lesson::Trial;
-use crate::features::lesson::page::{heading_ui, live_ui, remark, say, trial_ui};
+use crate::features::lesson::page::{experiment_ui, heading_ui, live_ui, note, paragraph};
 use crate::features::lesson::panel::Desk;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -17,26 +17,26 @@ const ORDER: f32 = 56.0;
 const NOISE: f32 = 104.0;
 
 pub fn samplers_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "Think of each prediction as a slope that points down to the picture. A sampler walks down, and since \
          slopes change on the way, there are as many ways to walk as there are to solve a differential \
          equation in steps.",
     );
-    say(
+    paragraph(
         ui,
         "First order: take the slope where you stand. Second order: look ahead, come back, use both; twice the \
          questions, longer strides. Multistep: remember the last slopes, which costs nothing. Ancestral and \
          SDE ones throw in fresh noise, so they never settle on one picture.",
     );
     live_ui(ui, |ui| table_ui(ui, desk));
-    say(
+    paragraph(
         ui,
         "Or forget about equations. Call the predicted noise a gradient and hand it to an optimiser, as one \
          does to train a network: no schedule, and it stops by itself when hardly any noise is predicted.",
     );
-    trial_ui(ui, desk, Trial::Samplers, true);
-    trial_ui(ui, desk, Trial::Optimisers, false);
+    experiment_ui(ui, desk, Trial::Samplers, true);
+    experiment_ui(ui, desk, Trial::Optimisers, false);
 }
 
 fn table_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
@@ -51,7 +51,7 @@ fn table_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         }
     }
     ui.add_space(theme::GAP_S);
-    remark(ui, "A click takes one for the desk. A dot in the order: theory has nothing to say about it.");
+    note(ui, "A click takes one for the desk. A dot in the order: theory has nothing to say about it.");
 }
 
 fn head_ui(ui: &mut Ui) {

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, vec2};
 
-use crate::features::generate::run::{Phase, Run};
+use crate::features::generate::run::{Run, RunPhase};
 use crate::features::lesson::Trial;
-use crate::features::lesson::page::{fact_ui, live_ui, remark, say, step_at_hand, trial_ui};
+use crate::features::lesson::page::{experiment_ui, fact_ui, live_ui, note, paragraph, step_at_hand};
 use crate::features::lesson::panel::Desk;
 use crate::features::state::AppState;
 use crate::ui::theme;
@@ -25,28 +25,28 @@ const REPEATED: RangeInclusive<usize> = 1..=4;
 const ROW: f32 = 20.0;
 
 pub fn sampling_loop_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "A picture begins as nothing but noise. Again and again the model looks at it and says which part of \
          it is noise; a little of that is taken away, and what is left after the last step is a picture.",
     );
-    say(ui, "The whole of it is six lines. The four in the middle are done once a step:");
+    paragraph(ui, "The whole of it is six lines. The four in the middle are done once a step:");
     live_ui(ui, |ui| {
         let numbers = numbers(desk);
         lines_ui(ui, &numbers, lit(desk.state));
         ui.add_space(theme::GAP_S);
         match step_at_hand(desk.state) {
             Some((run, step)) => step_facts_ui(ui, run, step),
-            None => remark(ui, "Make a picture, and the lines light up as they are reached."),
+            None => note(ui, "Make a picture, and the lines light up as they are reached."),
         }
     });
-    trial_ui(ui, desk, Trial::Loop, true);
-    say(
+    experiment_ui(ui, desk, Trial::Loop, true);
+    paragraph(
         ui,
         "Sigma is how strong the noise still is. The model was taught on pictures of one strength only, so \
          line two brings x down to it; the timestep t tells how much noise to look for.",
     );
-    say(
+    paragraph(
         ui,
         "The prompt and an empty one are both put to the model, and line four plays them off against each other. Stop 7 is about that.",
     );
@@ -81,12 +81,12 @@ fn numbers(desk: &Desk<'_>) -> [String; 6] {
 fn lit(state: &AppState) -> Option<RangeInclusive<usize>> {
     let run = state.run.as_ref()?;
     let lines = match run.phase {
-        Phase::Waiting => 0..=0,
-        Phase::Running | Phase::Stopping if run.done() < run.to_do() => REPEATED,
-        Phase::Running | Phase::Stopping => 5..=5,
+        RunPhase::Waiting => 0..=0,
+        RunPhase::Running | RunPhase::Stopping if run.done() < run.to_do() => REPEATED,
+        RunPhase::Running | RunPhase::Stopping => 5..=5,
         _ if state.looked_at().is_some() => REPEATED,
-        Phase::Finished => 5..=5,
-        Phase::Stopped | Phase::Failed => return None,
+        RunPhase::Finished => 5..=5,
+        RunPhase::Stopped | RunPhase::Failed => return None,
     };
     Some(lines)
 }
@@ -101,13 +101,13 @@ fn lines_ui(ui: &mut Ui, numbers: &[String; 6], lit: Option<RangeInclusive<usize
     let painter = ui.painter();
     for (index, (line, number)) in LINES.iter().zip(numbers).enumerate() {
         let row = Rect::from_min_size(area.min + vec2(0.0, ROW * index as f32), vec2(area.width(), ROW));
-        let is_lit = lit.as_ref().is_some_and(|lit| lit.contains(&index));
-        if is_lit {
+        let is_highlighted = lit.as_ref().is_some_and(|lit| lit.contains(&index));
+        if is_highlighted {
             let ground = tokens.accent.gamma_multiply(0.14);
             painter.rect_filled(row, CornerRadius::same(3), ground);
         }
         let indent = if REPEATED.contains(&index) { 16.0 } else { 4.0 };
-        let ink = if is_lit { tokens.accent } else { tokens.text };
+        let ink = if is_highlighted { tokens.accent } else { tokens.text };
         let at = row.left_center() + vec2(indent, 0.0);
         painter.text(at, Align2::LEFT_CENTER, line, theme::mono(), ink);
         let at = row.right_center() - vec2(4.0, 0.0);

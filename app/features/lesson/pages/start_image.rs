@@ -4,34 +4,37 @@ use egui::{CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, vec2};
 use engine::recipe::{Start, start_step_of, strength_of};
 
 use crate::features::command::Command;
-use crate::features::lesson::page::{fact_ui, formula_ui, live_ui, remark, say, trial_ui};
+use crate::features::lesson::page::{experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph};
 use crate::features::lesson::panel::Desk;
-use crate::features::lesson::{LessonWish, Trial};
+use crate::features::lesson::{LessonCommand, Trial};
 use crate::features::state::DEFAULT_STRENGTH;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
 pub fn start_image_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "Nothing says that a run has to begin at its first step. Take a picture, put on it the noise of a later \
          one, and the model goes on as if it had come so far by itself, with whatever prompt you give it.",
     );
-    say(
+    paragraph(
         ui,
         "Beginning early leaves little of the picture but where light and colour were. Beginning late keeps \
          its shapes, and the prompt can change only their skin.",
     );
-    say(ui, "How much is forgotten is called strength. It is the start step, seen from the other side:");
+    paragraph(
+        ui,
+        "How much is forgotten is called strength. It is the start step, seen from the other side:",
+    );
     live_ui(ui, |ui| sliders_ui(ui, desk));
     if desk.state.picture_to_start_from().is_some() {
-        trial_ui(ui, desk, Trial::StartImage, true);
+        experiment_ui(ui, desk, Trial::StartImage, true);
     } else {
-        remark(ui, "There is no picture to begin with yet: make one, or drop one on the window.");
+        note(ui, "There is no picture to begin with yet: make one, or drop one on the window.");
         ui.add_space(crate::ui::theme::GAP_M);
-        trial_ui(ui, desk, Trial::Loop, true);
+        experiment_ui(ui, desk, Trial::Loop, true);
     }
-    say(ui, "A strength of 0.6 over 30 steps begins at step 12, as in the lesson.");
+    paragraph(ui, "A strength of 0.6 over 30 steps begins at step 12, as in the lesson.");
     formula_ui(ui, &["x = encode(picture) + σ · noise", "start = n − floor(n × strength)"]);
 }
 
@@ -73,7 +76,7 @@ fn sliders_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     if strength != before {
         match &mut desk.recipe.start {
             Start::Image { strength: on_desk, .. } => *on_desk = strength,
-            Start::Noise => desk.commands.push(Command::Linspace(LessonWish::Strength(strength))),
+            Start::Noise => desk.commands.push(Command::Linspace(LessonCommand::Strength(strength))),
         }
     }
     steps_ui(ui, start as u32, steps);

@@ -7,11 +7,11 @@ use engine::recipe::Recipe;
 use crate::features::command::Command;
 use crate::features::lesson::Trial;
 use crate::features::lesson::page::{
-    fact_ui, formula_ui, heading_ui, live_ui, remark, say, thousands, trial_ui,
+    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
 };
 use crate::features::lesson::panel::Desk;
 use crate::features::settings::tab::Tab;
-use crate::features::words::{Stand, Standing};
+use crate::features::words::{TokenRef, TokenStatus};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
@@ -20,7 +20,7 @@ use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
 const MAX_CHIPS: usize = 40;
 
 pub fn text_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    say(
+    paragraph(
         ui,
         "A prompt is cut into tokens, which are words or pieces of words, and each has a number. The number is \
          a row in a table; what stands there is the token's embedding. To it is added another row, for the \
@@ -33,39 +33,42 @@ pub fn text_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         desk.commands.push(Command::ShowTab { tab, drawer });
     }
     ui.add_space(theme::GAP_M);
-    say(
+    paragraph(
         ui,
         "Then come layers in which each token looks at itself and at those before it, never at those behind. So \
          a change to one word leaves all that stands before it untouched, and moves everything from there on.",
     );
-    say(
+    paragraph(
         ui,
         "Between table and layers you may put in what you like: another word's row, or half of one and half of \
          another, a word that no language has.",
     );
     formula_ui(ui, &["e = 0.5 · e(puppy) + 0.5 · e(skunk)"]);
-    for (trial, is_strong) in [(Trial::Puppy, true), (Trial::Replace, false), (Trial::Blend, false)] {
-        trial_ui(ui, desk, trial, is_strong);
+    for (experiment, is_strong) in [(Trial::Puppy, true), (Trial::Replace, false), (Trial::Blend, false)] {
+        experiment_ui(ui, desk, experiment, is_strong);
     }
-    say(ui, "Or let two prompts go through all the layers and mix what comes out, position by position:");
+    paragraph(
+        ui,
+        "Or let two prompts go through all the layers and mix what comes out, position by position:",
+    );
     formula_ui(ui, &["E = (1 − m) · E₁ + m · E₂"]);
-    trial_ui(ui, desk, Trial::Mix, false);
+    experiment_ui(ui, desk, Trial::Mix, false);
     live_ui(ui, |ui| share_ui(ui, desk));
 }
 
 /// The prompt on the desk as the model reads it.
 fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
     let (Some(read), Some(words)) = (&desk.state.prompt, &desk.state.words) else {
-        remark(ui, "The tokens of your prompt appear here as soon as a model is open.");
+        note(ui, "The tokens of your prompt appear here as soon as a model is open.");
         return;
     };
     let Some((_, text)) = read.parts.first() else { return };
     heading_ui(ui, "Your prompt", &format!("{} of {} tokens", read.used(), read.room()));
-    let place = |standing: &Standing| match standing {
-        Standing::At(Stand { part: 0, place }) => Some(*place),
+    let place = |standing: &TokenStatus| match standing {
+        TokenStatus::At(TokenRef { part: 0, place }) => Some(*place),
         _ => None,
     };
-    let edited: Vec<TokenPlace> = desk.state.words_desk.standings.iter().filter_map(place).collect();
+    let edited: Vec<TokenPlace> = desk.state.words_state.standings.iter().filter_map(place).collect();
     // A chunk goes through the encoder by itself.
     let is_behind = |place: TokenPlace| {
         edited.iter().any(|edit| edit.chunk == place.chunk && edit.position < place.position)
@@ -94,12 +97,12 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
         }
     });
     if text.used() > MAX_CHIPS {
-        remark(ui, &format!("and {} more", text.used() - MAX_CHIPS));
+        note(ui, &format!("and {} more", text.used() - MAX_CHIPS));
     }
     changes_ui(ui, desk.recipe);
     if !edited.is_empty() {
         let words = "Edited: filled. What that moves: with a line under it. The rest stays as it was.";
-        remark(ui, words);
+        note(ui, words);
     }
     if let Some(card) = desk.state.card() {
         let (rows, width) = (thousands(card.tokenizer.vocabulary_len()), card.text_width);
@@ -164,7 +167,7 @@ fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
 fn share_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     heading_ui(ui, "The share of the second", "");
     let Some((name, share)) = share_of(desk.recipe) else {
-        remark(ui, "Set up a blend or a mix above, and its share can be moved here.");
+        note(ui, "Set up a blend or a mix above, and its share can be moved here.");
         return;
     };
     let row = SliderRow {
@@ -181,8 +184,8 @@ fn share_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     if slider_row_ui(ui, &row, &mut edited).changed() {
         set_share(desk.recipe, edited as f32);
     }
-    remark(ui, &name);
-    remark(ui, "Generate makes it from the same seed again.");
+    note(ui, &name);
+    note(ui, "Generate makes it from the same seed again.");
 }
 
 /// Of what is mixed on the desk, the second's share; nothing if nothing is.
