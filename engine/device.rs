@@ -12,14 +12,14 @@ use crate::cpu;
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceChoice {
-    pub place: DeviceKind,
+    pub place: DeviceSelector,
     pub precision: Precision,
 }
 
 /// Where the work is to be done: `auto`, `cpu`, `gpu` or `gpu:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeviceKind {
+pub enum DeviceSelector {
     /// A discrete GPU, then an integrated one, then the CPU.
     #[default]
     Auto,
@@ -28,7 +28,7 @@ pub enum DeviceKind {
     Gpu(Option<usize>),
 }
 
-impl FromStr for DeviceKind {
+impl FromStr for DeviceSelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -44,7 +44,7 @@ impl FromStr for DeviceKind {
     }
 }
 
-impl fmt::Display for DeviceKind {
+impl fmt::Display for DeviceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
@@ -149,7 +149,7 @@ pub enum DeviceError {
 pub struct SelectedDevice {
     pub device: Device,
     pub unet_dtype: FloatDType,
-    pub card: DeviceInfo,
+    pub info: DeviceInfo,
 }
 
 /// Every adapter of the graphics API that the engine would use, best first.
@@ -181,9 +181,9 @@ pub fn adapters() -> Vec<AdapterInfo> {
             }
         })
         .collect();
-    cards.sort_by_key(|card| card.kind.rank());
-    let gpus = cards.iter_mut().filter(|card| card.kind.is_gpu() && card.trouble.is_none());
-    gpus.enumerate().for_each(|(number, card)| card.number = Some(number));
+    cards.sort_by_key(|info| info.kind.rank());
+    let gpus = cards.iter_mut().filter(|info| info.kind.is_gpu() && info.trouble.is_none());
+    gpus.enumerate().for_each(|(number, info)| info.number = Some(number));
     cards
 }
 
@@ -273,31 +273,31 @@ impl AdapterKind {
 
 /// Of a GPU that is there and is not used: the rest of a sentence that begins with "because".
 fn troubled(adapters: &[AdapterInfo]) -> Option<String> {
-    let gpus = adapters.iter().filter(|card| card.kind.is_gpu());
-    let mut troubles = gpus.filter_map(|card| card.trouble.as_ref().map(|trouble| (&card.name, trouble)));
+    let gpus = adapters.iter().filter(|info| info.kind.is_gpu());
+    let mut troubles = gpus.filter_map(|info| info.trouble.as_ref().map(|trouble| (&info.name, trouble)));
     troubles.next().map(|(name, trouble)| format!("{name} cannot be trusted. {trouble}"))
 }
 
 /// Takes the device that was asked for, or the best there is, and says why.
 pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
     let (number, why) = match choice.place {
-        DeviceKind::Cpu => return cpu(choice.precision, "the CPU was asked for"),
-        DeviceKind::Gpu(Some(number)) => (number, "it was asked for by number"),
-        DeviceKind::Gpu(None) => (0, "a GPU was asked for and this is the best"),
-        DeviceKind::Auto => (0, "it is the best GPU of this machine"),
+        DeviceSelector::Cpu => return cpu(choice.precision, "the CPU was asked for"),
+        DeviceSelector::Gpu(Some(number)) => (number, "it was asked for by number"),
+        DeviceSelector::Gpu(None) => (0, "a GPU was asked for and this is the best"),
+        DeviceSelector::Auto => (0, "it is the best GPU of this machine"),
     };
     let adapters = adapters();
-    let gpus: Vec<&AdapterInfo> = adapters.iter().filter(|card| card.number.is_some()).collect();
+    let gpus: Vec<&AdapterInfo> = adapters.iter().filter(|info| info.number.is_some()).collect();
     let Some(gpu) = gpus.get(number) else {
         return match choice.place {
-            DeviceKind::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
-            DeviceKind::Auto => match troubled(&adapters) {
+            DeviceSelector::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
+            DeviceSelector::Auto => match troubled(&adapters) {
                 Some(trouble) => cpu(choice.precision, &trouble),
                 None => {
                     cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
                 }
             },
-            DeviceKind::Gpu(Some(asked)) => {
+            DeviceSelector::Gpu(Some(asked)) => {
                 let found = match gpus.len() {
                     0 => "none".into(),
                     1 => "one, gpu:0".into(),
@@ -308,7 +308,7 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
             _ => Err(troubled(&adapters).map_or(DeviceError::NoGpu, DeviceError::Untrusted)),
         };
     };
-    let same_kind_before = gpus[..number].iter().filter(|card| card.kind == gpu.kind).count();
+    let same_kind_before = gpus[..number].iter().filter(|info| info.kind == gpu.kind).count();
     let device = Device::wgpu(match gpu.kind {
         AdapterKind::Discrete => DeviceKind::DiscreteGpu(same_kind_before),
         AdapterKind::Integrated => DeviceKind::IntegratedGpu(same_kind_before),
@@ -323,13 +323,13 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
         Precision::F16 => Precision::F16,
     };
     let unet_dtype = if precision == Precision::F16 { FloatDType::F16 } else { FloatDType::F32 };
-    let card = DeviceInfo {
+    let info = DeviceInfo {
         name: format!("{} ({})", gpu.name, gpu.backend),
         is_gpu: true,
         precision,
         why: format!("{} is used because {why}", gpu.name),
     };
-    Ok(SelectedDevice { device, unet_dtype, card })
+    Ok(SelectedDevice { device, unet_dtype, info })
 }
 
 fn cpu(precision: Precision, why: &str) -> Result<SelectedDevice, DeviceError> {
@@ -337,13 +337,13 @@ fn cpu(precision: Precision, why: &str) -> Result<SelectedDevice, DeviceError> {
         return Err(DeviceError::NoF16("The CPU".into()));
     }
     let threads = rayon::current_num_threads();
-    let card = DeviceInfo {
+    let info = DeviceInfo {
         name: format!("CPU, {threads} threads"),
         is_gpu: false,
         precision: Precision::F32,
         why: format!("The CPU is used because {why}"),
     };
-    Ok(SelectedDevice { device: Device::flex(), unet_dtype: FloatDType::F32, card })
+    Ok(SelectedDevice { device: Device::flex(), unet_dtype: FloatDType::F32, info })
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Tokenizer {
     }
 
     /// Tokens that a chunk has room for, without begin and end (75 for CLIP).
-    pub fn room(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.positions - 2
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use engine::device::{DeviceChoice, DeviceKind, Precision};
+use engine::device::{DeviceChoice, DeviceSelector, Precision};
 
 use super::concept_args::ConceptArgs;
 use super::film_args::FilmArgs;
@@ -56,7 +56,7 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 pub struct RenderArgs {
     /// What to see
-    #[arg(required_unless_present = "go_on")]
+    #[arg(required_unless_present = "continue_from")]
     pub prompt: Option<String>,
     /// The picture; several are numbered out-1.png, out-2.png, ... [default: tidepool-N.png, with
     /// the first N that is free]
@@ -87,9 +87,9 @@ pub struct RenderArgs {
         requires = "from",
         conflicts_with_all = ["init", "size", "batch"]
     )]
-    pub go_on: Option<PathBuf>,
+    pub continue_from: Option<PathBuf>,
     /// The step to go on from: x.K of the trace is kept as it is
-    #[arg(long, value_name = "K", requires = "go_on")]
+    #[arg(long, value_name = "K", requires = "continue_from")]
     pub from: Option<u32>,
     /// Steps from noise to picture, 1 to 1000 [default: 20]
     #[arg(long, value_name = "N")]
@@ -141,7 +141,7 @@ pub struct ModelArgs {
 pub struct DeviceArgs {
     /// auto, cpu, gpu, or gpu:N as `tidepool devices` numbers them
     #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub device: DeviceKind,
+    pub device: DeviceSelector,
     /// auto, f32 or f16
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub precision: Precision,

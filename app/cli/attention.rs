@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use engine::images::{Grid, Provenance, replace_png};
+use engine::images::{Grid, Pixels, Provenance, replace_png};
 use engine::inspect::attention_maps::mask_by_map;
+use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
-use engine::pipeline::{Generated, Pipeline};
+use engine::recipe::RecordedRun;
 
 use super::{Failure, progress};
 
@@ -16,14 +17,15 @@ const MAX_WORDS: usize = 16;
 pub fn write(
     path: &Path,
     pipeline: &Pipeline,
-    generated: &Generated,
+    run: &RecordedRun,
+    picture: &Pixels,
     stop: &StopFlag,
 ) -> Result<(), Failure> {
-    let recipe = &generated.film.recipe;
+    let recipe = &run.recipe;
     let bytes = pipeline.attention_bytes(recipe);
     eprintln!("Where the words look takes {:.1} MB of memory", bytes as f64 / 1e6);
     let bar = progress::film_bar();
-    let maps = pipeline.attention(&generated.film, 0, 0, stop, &mut |fraction| {
+    let maps = pipeline.attention(run, 0, 0, stop, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
     });
     bar.finish_and_clear();
@@ -33,7 +35,6 @@ pub fn write(
     let text = reading.parts[0].at(0);
     let mut words = text.words(&recipe.prompt);
     words.truncate(MAX_WORDS);
-    let picture = &generated.pictures[0];
     let label =
         |range: &std::ops::Range<usize>| recipe.prompt.get(range.clone()).unwrap_or_default().to_owned();
     let columns: Vec<String> =
@@ -43,6 +44,6 @@ pub fn write(
     for (column, (_, tokens)) in (1..).zip(&words) {
         grid.put(column, 0, &mask_by_map(picture, &maps.of(tokens.clone()), [maps.height, maps.width]));
     }
-    let about = Provenance::new(&pipeline.card().name, recipe.of_picture(0));
+    let about = Provenance::new(&pipeline.info().name, recipe.of_picture(0));
     replace_png(path, grid.picture(), &about).map_err(Failure::failed)
 }

@@ -77,7 +77,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {
         // A step at SD's own 512 x 512 is for GPUs; everybody can wait for a quarter of it.
-        let side = if is_random { 256 } else { pipeline.card().native_side };
+        let side = if is_random { 256 } else { pipeline.info().native_side };
         (recipe.width, recipe.height) = (side, side);
     }
 
@@ -116,7 +116,7 @@ fn measure_with(
         let picture = time_picture(pipeline, recipe)?;
         text_encode.push(picture.timings.text_secs);
         nearest_words.push(time_nearest(pipeline)?);
-        film_share.push(picture.timings.film_secs / picture.timings.step_secs.iter().sum::<f64>());
+        film_share.push(picture.timings.record_secs / picture.timings.step_secs.iter().sum::<f64>());
         step.extend(picture.timings.step_secs);
         decode.push(picture.timings.decode_secs);
         generate.push(picture.generate_secs);
@@ -129,7 +129,7 @@ fn measure_with(
         stop.push(time_stop(pipeline, recipe, Duration::from_secs_f64(step_secs / 2.0))?);
         bar.inc(1);
     }
-    let card = pipeline.card();
+    let info = pipeline.info();
     Ok(Figures {
         text_encode_secs: median(text_encode),
         nearest_words_secs: median(nearest_words),
@@ -141,8 +141,8 @@ fn measure_with(
         stop_secs: median(stop),
         load_secs,
         peak_memory_bytes: peak_memory::peak_bytes(),
-        model: card.name.clone(),
-        device: card.device.name.clone(),
+        model: info.name.clone(),
+        device: info.device.name.clone(),
         threads: thread::available_parallelism().map_or(1, usize::from),
         size: [recipe.width, recipe.height],
         steps: recipe.steps,

@@ -56,7 +56,7 @@ pub fn bench_load(args: &BenchArgs) -> Result<(), Failure> {
         ));
     }
     let file_bytes = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
-    let (held_bytes, card) = (first.held_bytes(), first.card().clone());
+    let (held_bytes, info) = (first.held_bytes(), first.info().clone());
     // The peak is to be that of one opening.
     let peak_memory_bytes = peak_memory::peak_bytes();
     drop(first);
@@ -79,8 +79,8 @@ pub fn bench_load(args: &BenchArgs) -> Result<(), Failure> {
         held_bytes,
         peak_memory_bytes,
         peak_ratio: peak_memory_bytes.map(|peak| peak as f64 / held_bytes as f64),
-        model: card.name,
-        device: card.device.name,
+        model: info.name,
+        device: info.device.name,
         repeat: args.repeat,
     };
     if args.json { print(json!(figures)) } else { print(in_words(&figures)) }

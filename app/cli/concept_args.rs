@@ -57,7 +57,7 @@ impl LoadedConcepts {
     /// Makes them known to a model; one that was given by itself must fit.
     pub fn join(&self, pipeline: &mut Pipeline) -> Result<(), Failure> {
         for concept in &self.single {
-            concept.check_width(pipeline.card().text_width).map_err(Failure::failed)?;
+            concept.check_width(pipeline.info().text_width).map_err(Failure::failed)?;
         }
         pipeline.set_concepts(&self.all);
         Ok(())

@@ -9,7 +9,7 @@ use super::{Failure, print};
 
 pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     let adapters = adapters();
-    let used = choose(args.device.choice()).map_err(Failure::failed)?.card;
+    let used = choose(args.device.choice()).map_err(Failure::failed)?.info;
     if args.json && !args.check {
         return print(json!({ "adapters": adapters, "used": used }));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::builder::TypedValueParser;
 use clap::{ArgGroup, Args};
-use engine::diffusion::Film;
+use engine::diffusion::Trajectory;
 use engine::files::SaveError;
 use engine::images::{Animation, AnimationFormat, Pixels, Playback, write_animation};
 use engine::pipeline::StopFlag;
@@ -43,7 +43,7 @@ pub struct FilmArgs {
 }
 
 impl FilmArgs {
-    pub fn command(&self) -> AnimationOptions {
+    pub fn options(&self) -> AnimationOptions {
         AnimationOptions {
             view: self.film_view,
             is_full: self.film_full,
@@ -55,7 +55,7 @@ impl FilmArgs {
 
     /// Says what no film can be, before anything is computed.
     pub fn check(&self) -> Result<(), Failure> {
-        self.command().check().map_err(Failure::usage)
+        self.options().check().map_err(Failure::usage)
     }
 
     /// Says which film of so many pictures of a size (width, height) would be too large.
@@ -65,23 +65,24 @@ impl FilmArgs {
             let frame = (size.0 * self.film_view.panes() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
-        self.command().check_size(pictures, size).map_err(Failure::usage)
+        self.options().check_size(pictures, size).map_err(Failure::usage)
     }
 
     /// The film of one picture of a batch.
-    pub fn cut(
+    pub fn animation(
         &self,
         pipeline: &Pipeline,
-        film: &Film,
+        trajectory: &Trajectory,
         (index, finished): (usize, &Arc<Pixels>),
         stop: &StopFlag,
     ) -> Result<Animation, Failure> {
         let bar = progress::film_bar();
-        let cut = pipeline.cut(film, index, Some(finished), &self.command(), stop, &mut |fraction| {
-            progress::set_fraction(&bar, fraction);
-        });
+        let made =
+            pipeline.animation(trajectory, index, Some(finished), &self.options(), stop, &mut |fraction| {
+                progress::set_fraction(&bar, fraction);
+            });
         bar.finish_and_clear();
-        cut.map_err(|error| match error {
+        made.map_err(|error| match error {
             AnimationError::Decode(GenerateError::Stopped) => stopped(),
             error => Failure::failed(error),
         })

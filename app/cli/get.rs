@@ -29,7 +29,7 @@ pub fn get(args: &GetArgs) -> Result<(), Failure> {
             error => Failure::failed(error),
         })?;
     let target = args.into.clone().unwrap_or_else(models_folder).join(repository.folder_name());
-    let (needed, free) = hub.room(&plan, &target);
+    let (needed, free) = hub.disk_space(&plan, &target);
     describe(&hub, &plan, &target, needed, free);
     if !args.yes && !consents()? {
         return Err(Failure::failed("Nothing was fetched"));

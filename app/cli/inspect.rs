@@ -6,7 +6,7 @@ use std::path::Path;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptRef;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::images::{self, FoundRecipe, RecipeOrigin};
 use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
@@ -50,7 +50,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 
 /// Read back from the CPU, where every weight is f32.
 fn digest_of(model: &Path) -> Result<String, Failure> {
-    let cpu = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let pipeline = render::open(&ModelSource::at(model.to_owned()), None, cpu)?;
     pipeline.digest().map_err(Failure::failed)
 }

@@ -3,12 +3,13 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use engine::diffusion::Trajectory;
 use engine::images::{
     Animation, AnimationFormat, Pixels, Provenance, Trace, replace_png, write_png, write_trace,
 };
 use engine::pipeline::{Generated, Pipeline};
 use engine::pipeline::{ModelInfo, StopFlag};
-use engine::recipe::Recipe;
+use engine::recipe::{Recipe, RecordedRun};
 
 use super::Failure;
 use super::args::RenderArgs;
@@ -69,42 +70,42 @@ impl Files {
     pub fn write(
         &self,
         pipeline: &Pipeline,
-        recipe: &Recipe,
+        recorded: RecordedRun,
         generated: Generated,
         film: &FilmArgs,
         stop: &StopFlag,
     ) -> Result<(), Failure> {
-        let card = pipeline.card();
+        let (info, recipe) = (pipeline.info(), &recorded.recipe);
         for (index, pixels) in generated.pictures.iter().enumerate() {
-            let alone = provenance(card, recipe.of_picture(index as u32), &generated);
+            let alone = provenance(info, recipe.of_picture(index as u32), &generated);
             self.write_picture(index, pixels, &alone)?;
         }
         for (index, finished) in generated.pictures.iter().enumerate() {
             let wanted = [self.films.get(index), self.contact_sheets.get(index)];
             if wanted.iter().any(Option::is_some) {
-                let alone = provenance(card, recipe.of_picture(index as u32), &generated);
-                let made = film.cut(pipeline, &generated.film, (index, finished), stop)?;
+                let alone = provenance(info, recipe.of_picture(index as u32), &generated);
+                let made = film.animation(pipeline, &recorded.trajectory, (index, finished), stop)?;
                 write_films(wanted, &Animation { provenance: alone, ..made }, stop)?;
             }
         }
         if let Some(path) = &self.trace {
-            let trace = trace_of(provenance(card, recipe.clone(), &generated), generated);
+            let provenance = provenance(info, recipe.clone(), &generated);
+            let trace = trace_of(provenance, recorded.trajectory, generated);
             write_trace(path, &trace).map_err(Failure::failed)?;
         }
         Ok(())
     }
 }
 
-fn provenance(card: &ModelInfo, recipe: Recipe, generated: &Generated) -> Provenance {
-    let (concepts, vae) = (generated.concepts.clone(), card.vae.clone());
-    Provenance { concepts, vae, ..Provenance::new(&card.name, recipe) }
+fn provenance(info: &ModelInfo, recipe: Recipe, generated: &Generated) -> Provenance {
+    let (concepts, vae) = (generated.concepts.clone(), info.vae.clone());
+    Provenance { concepts, vae, ..Provenance::new(&info.name, recipe) }
 }
 
-fn trace_of(provenance: Provenance, generated: Generated) -> Trace {
-    let mut film = generated.film;
-    let sigmas = film.sigmas.split_off(film.start_step);
+fn trace_of(provenance: Provenance, mut trajectory: Trajectory, generated: Generated) -> Trace {
+    let sigmas = trajectory.sigmas.split_off(trajectory.start_step);
     let (mut x, mut denoised, mut later) = (Vec::new(), Vec::new(), Vec::new());
-    for step in film.steps {
+    for step in trajectory.steps {
         x.push(step.x.into());
         denoised.push(step.denoised.into());
         later.push(step.later.into_iter().map(Into::into).collect());

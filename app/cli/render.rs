@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
-use engine::diffusion::Film;
-use engine::images::{FoundFilm, Provenance, read_trace};
+use engine::images::{Provenance, TraceFile, read_trace};
 use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::{GenerateError, Generated, Pipeline, Progress, Timings};
 use engine::pipeline::{ModelInfo, StopFlag};
 use engine::prompt::Mixed;
-use engine::recipe::{Recipe, RecipeError, Start, strength_of};
+use engine::recipe::{Recipe, RecipeError, RecordedRun, Start, strength_of};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -31,11 +30,11 @@ use crate::ui::format::ellipsize;
 const DEFAULT_STRENGTH: f32 = 0.75;
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
-    let (mut recipe, mut film, film_model) = match &args.resume_run {
+    let (mut recipe, mut recorded, recorded_by) = match &args.continue_from {
         Some(trace) => resume_run(args, trace)?,
         None => {
             let anew = Recipe { seed: random_seed(), ..Recipe::default() };
-            (recipe_of(args, anew)?, Film::default(), None)
+            (recipe_of(args, anew)?, RecordedRun::default(), None)
         }
     };
     recipe.check().map_err(Failure::usage)?;
@@ -50,14 +49,14 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
-    if args.size.is_none() && args.resume_run.is_none() {
-        recipe.width = pipeline.card().native_side;
-        recipe.height = pipeline.card().native_side;
+    if args.size.is_none() && args.continue_from.is_none() {
+        recipe.width = pipeline.info().native_side;
+        recipe.height = pipeline.info().native_side;
     }
     concepts.join(&mut pipeline)?;
     let mut warnings = warnings(&pipeline, &recipe, &concepts);
-    if let Some(before) = film_model.filter(|before| *before != pipeline.card().name) {
-        let now = &pipeline.card().name;
+    if let Some(before) = recorded_by.filter(|before| *before != pipeline.info().name) {
+        let now = &pipeline.info().name;
         warnings.push(format!("The steps before were made with {before}, those to come are with {now}"));
     }
     for remark in &warnings {
@@ -67,21 +66,20 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     args.film.check_size(steps, (recipe.width, recipe.height))?;
     let stop = StopFlag::default();
     raise_on_ctrl_c(stop.clone());
-    let generated = run(&pipeline, &recipe, &mut film, &stop)?;
-    let generated = Generated { film, ..generated };
+    let generated = run(&pipeline, &recipe, &mut recorded, &stop)?;
     for note in &generated.notes {
         eprintln!("{note}");
     }
     warnings.extend(generated.notes.iter().cloned());
     if let Some(path) = &args.attention {
-        attention::write(path, &pipeline, &generated, &stop)?;
+        attention::write(path, &pipeline, &recorded, &generated.pictures[0], &stop)?;
     }
     let (timings, used) = (generated.timings.clone(), generated.concepts.clone());
-    let steps = generated.film.steps.len();
-    files.write(&pipeline, &recipe, generated, &args.film, &stop)?;
+    let steps = recorded.trajectory.steps.len();
+    files.write(&pipeline, recorded, generated, &args.film, &stop)?;
 
     if args.json {
-        let mut report = report(pipeline.card(), &recipe, &timings, load_secs);
+        let mut report = report(pipeline.info(), &recipe, &timings, load_secs);
         report["paths"] = files.pictures.iter().map(|path| shown(path)).collect();
         report["film"] = files.films.iter().map(|path| shown(path)).collect();
         report["contact_sheet"] = files.contact_sheets.iter().map(|path| shown(path)).collect();
@@ -102,7 +100,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
             steps,
             recipe.sampler.label(),
             timings.total_secs,
-            pipeline.card().device.name,
+            pipeline.info().device.name,
         );
     }
     Ok(())
@@ -120,19 +118,19 @@ pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> R
 }
 
 /// The recipe that goes on from a step of a trace, the steps before it, and the model that made them.
-fn resume_run(args: &RenderArgs, trace: &Path) -> Result<(Recipe, Film, Option<String>), Failure> {
-    let FoundFilm { mut film, model } = read_trace(trace).map_err(Failure::failed)?;
+fn resume_run(args: &RenderArgs, trace: &Path) -> Result<(Recipe, RecordedRun, Option<String>), Failure> {
+    let TraceFile { mut run, model } = read_trace(trace).map_err(Failure::failed)?;
     let step = args.from.unwrap_or_default();
-    let last = film.steps.len() as u32 - 1;
+    let last = run.trajectory.steps.len() as u32 - 1;
     if step > last {
         return Err(Failure::usage(RecipeError::BranchStep { step, first: 0, last }));
     }
-    let from = film.recipe.clone();
-    let recipe = recipe_of(args, from.clone())?.branching(&from, film.start_step as u32 + step);
+    let from = run.recipe.clone();
+    let recipe = recipe_of(args, from.clone())?.branching(&from, run.trajectory.start_step as u32 + step);
     if recipe == from {
-        film.steps.truncate(step as usize);
+        run.trajectory.steps.truncate(step as usize);
     }
-    Ok((recipe, film, Some(model)))
+    Ok((recipe, run, Some(model)))
 }
 
 /// `base`, with what the command line says.
@@ -148,7 +146,7 @@ pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
         (recipe.width, recipe.height) = (width, height);
     }
     match args.seed {
-        Some(Seed::LoadedConcepts(seed)) => recipe.seed = seed,
+        Some(Seed::Given(seed)) => recipe.seed = seed,
         Some(Seed::Random) => recipe.seed = random_seed(),
         None => {}
     }
@@ -205,7 +203,7 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
         {
             warnings.push(format!(
                 "The model reads {} tokens and the {what} has more: it ends before \"{}\"",
-                read.room,
+                read.capacity,
                 ellipsize(cut, MAX_LETTERS)
             ));
         }
@@ -220,9 +218,14 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
 const MAX_LETTERS: usize = 40;
 
 /// Makes the pictures of a recipe, with a bar.
-fn run(pipeline: &Pipeline, recipe: &Recipe, film: &mut Film, stop: &StopFlag) -> Result<Generated, Failure> {
+fn run(
+    pipeline: &Pipeline,
+    recipe: &Recipe,
+    recorded: &mut RecordedRun,
+    stop: &StopFlag,
+) -> Result<Generated, Failure> {
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
-    let generated = pipeline.generate_on(recipe, film, stop, &mut |progress| {
+    let generated = pipeline.generate_from(recorded, recipe, stop, &mut |progress| {
         match progress {
             // A sampler that finds its own sigmas may take more of them, and the bar then grows.
             Progress::Started { sigmas, start_step } => {
@@ -271,7 +274,7 @@ pub fn failure(error: GenerateError) -> Failure {
     }
 }
 
-fn report(card: &ModelInfo, recipe: &Recipe, timings: &Timings, load_secs: f64) -> Value {
+fn report(info: &ModelInfo, recipe: &Recipe, timings: &Timings, load_secs: f64) -> Value {
     json!({
         "seed": recipe.seed,
         "width": recipe.width,
@@ -279,7 +282,7 @@ fn report(card: &ModelInfo, recipe: &Recipe, timings: &Timings, load_secs: f64) 
         "batch": recipe.batch,
         "steps": recipe.steps,
         "start_step": recipe.start_step(),
-        "recipe": recipe_json(&Provenance::new(&card.name, recipe.clone())),
+        "recipe": recipe_json(&Provenance::new(&info.name, recipe.clone())),
         "timings": {
             "text_encode_secs": timings.text_secs,
             "step_secs": timings.step_secs,
@@ -287,10 +290,10 @@ fn report(card: &ModelInfo, recipe: &Recipe, timings: &Timings, load_secs: f64) 
             "generate_secs": timings.total_secs,
             "load_secs": load_secs,
         },
-        "needed_bytes": card.room.bytes(recipe, MemoryMode::Generous),
-        "model": card.name,
-        "vae": card.vae,
-        "device": card.device,
+        "needed_bytes": info.memory.bytes(recipe, MemoryMode::Full),
+        "model": info.name,
+        "vae": info.vae,
+        "device": info.device,
     })
 }
 

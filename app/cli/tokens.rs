@@ -116,6 +116,6 @@ fn print(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(), Fail
             print(format!("{position:>8}  {id:>6}  {}  {letters}{weight}", piece(words, token)))?;
         }
     }
-    print(format!("{} of {} places", text.used(), text.room * text.chunks.len()))?;
+    print(format!("{} of {} places", text.used(), text.capacity * text.chunks.len()))?;
     if text.cut.is_empty() { Ok(()) } else { print(format!("Not read: {}", text.cut)) }
 }

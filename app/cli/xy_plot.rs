@@ -46,8 +46,8 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {
-        sheet.recipe.width = pipeline.card().native_side;
-        sheet.recipe.height = pipeline.card().native_side;
+        sheet.recipe.width = pipeline.info().native_side;
+        sheet.recipe.height = pipeline.info().native_side;
     }
     concepts.join(&mut pipeline)?;
     args.film.check_size(sheet.cells().count(), (sheet.recipe.width, sheet.recipe.height))?;
@@ -65,7 +65,7 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
     }
     files.write_picture(0, grid.picture(), &provenance)?;
     if let Some(film) = files.films.first() {
-        let reel = strip(&sheet, &pictures, &args.film.command(), provenance.clone());
+        let reel = strip(&sheet, &pictures, &args.film.options(), provenance.clone());
         write_films([Some(film), None], &reel, &stop)?;
     }
     let path = files.pictures[0].display();
@@ -81,16 +81,16 @@ pub fn sheet(args: &SheetArgs) -> Result<(), Failure> {
             "seed": sheet.recipe.seed,
             "recipe": recipe_json(&provenance),
             "timings": { "picture_secs": picture_secs, "load_secs": load_secs },
-            "model": pipeline.card().name,
-            "vae": pipeline.card().vae,
-            "device": pipeline.card().device,
+            "model": pipeline.info().name,
+            "vae": pipeline.info().vae,
+            "device": pipeline.info().device,
             "concepts": provenance.concepts,
             "remarks": warnings,
         }));
     }
     print(path)?;
     let (count, secs) = (picture_secs.len(), picture_secs.iter().sum::<f64>());
-    let (seed, device) = (sheet.recipe.seed, &pipeline.card().device.name);
+    let (seed, device) = (sheet.recipe.seed, &pipeline.info().device.name);
     eprintln!("Seed {seed}, {count} pictures in {secs:.2} s on {device}");
     Ok(())
 }
@@ -102,7 +102,7 @@ fn refuse_what_is_of_one_picture(args: &RenderArgs) -> Result<(), Failure> {
         ("--film-view", args.film.film_view != AnimationLayout::default()),
         ("--film-full", args.film.film_full),
         ("--trace", args.trace.is_some()),
-        ("--continue", args.go_on.is_some()),
+        ("--continue", args.continue_from.is_some()),
     ];
     given.iter().find(|(_, is_given)| *is_given).map_or(Ok(()), |(name, _)| {
         Err(Failure::usage(format!("{name} is of one picture and a sheet has many: use it with `render`")))
@@ -123,9 +123,9 @@ struct Made {
 fn make(pipeline: &Pipeline, sheet: &XyPlot, stop: &StopFlag) -> Result<Made, Failure> {
     let size = (sheet.recipe.width, sheet.recipe.height);
     let mut grid = Grid::new(&sheet.columns(), &sheet.rows(), size);
-    let (card, vary) = (pipeline.card(), sheet.sides().cloned().collect());
+    let (info, vary) = (pipeline.info(), sheet.sides().cloned().collect());
     let mut provenance =
-        Provenance { vae: card.vae.clone(), vary, ..Provenance::new(&card.name, sheet.recipe.clone()) };
+        Provenance { vae: info.vae.clone(), vary, ..Provenance::new(&info.name, sheet.recipe.clone()) };
     let (mut pictures, mut picture_secs, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let steps = sheet.cells().map(|cell| u64::from(cell.recipe.steps - cell.recipe.start_step())).sum();
     let bar = progress::sheet_bar(steps);

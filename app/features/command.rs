@@ -83,8 +83,8 @@ pub enum Command {
         now: f64,
     },
     View(ViewCommand),
-    Look(InspectCommand),
-    Linspace(LessonCommand),
+    Inspect(InspectCommand),
+    Lesson(LessonCommand),
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,
@@ -206,7 +206,7 @@ pub enum AttentionCommand {
     Ask,
     Stop,
     /// A light on the picture, or none.
-    Light(bool),
+    Overlay(bool),
 }
 
 /// A wish about the model at hand, which lies in a pickle.

@@ -23,7 +23,7 @@ impl AppState {
         match news {
             AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
             AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
-            AppEvent::Engine(Event::Looked { id, seen }) => return self.receive_look(id, seen),
+            AppEvent::Engine(Event::Inspected { id, seen }) => return self.receive_look(id, seen),
             AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
             AppEvent::Engine(Event::Warning { text }) => self.warning = Some(text),
             AppEvent::Saved(files) => {
@@ -51,7 +51,7 @@ impl AppState {
             AppEvent::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),
             AppEvent::ModelPicked(source) => return self.open_model(source),
             AppEvent::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
-            AppEvent::Catalogue(catalogue) => {
+            AppEvent::Library(catalogue) => {
                 let concepts_moved = catalogue.concept_folders != self.library.concept_folders;
                 self.library = catalogue;
                 if concepts_moved {
@@ -59,7 +59,7 @@ impl AppState {
                 }
             }
             AppEvent::Conversion(report) => return self.receive_conversion(report),
-            AppEvent::Engine(Event::Cut(event)) => return self.receive_cut(event),
+            AppEvent::Engine(Event::Animation(event)) => return self.receive_cut(event),
             AppEvent::FilmPicked(path) => return self.export_to(path),
             AppEvent::Film(news) => self.receive_film(news),
             AppEvent::Hub(report) => return self.receive_report(report),
@@ -75,7 +75,7 @@ impl AppState {
         if let Some(effects) = self.receive_cell(id, &event) {
             return effects;
         }
-        let vae = self.card().and_then(|card| card.vae.clone());
+        let vae = self.model_info().and_then(|info| info.vae.clone());
         let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
         let Some(run) = runs.find(|run| run.job.id == id) else {
             return Vec::new();
@@ -85,7 +85,7 @@ impl AppState {
         match &event {
             JobEvent::Finished { pictures, concepts, .. } => {
                 let model = match &self.model {
-                    Model::Open(card) => card.name.clone(),
+                    Model::Open(info) => info.name.clone(),
                     Model::Opening { name, .. } => name.clone(),
                     Model::Missing => String::new(),
                 };
@@ -119,14 +119,14 @@ impl AppState {
             // An opening ends early for a newer one, too.
             ModelEvent::Stopped if self.opening.is_raised() => self.close_model(),
             ModelEvent::Stopped => {}
-            ModelEvent::Opened(card) => {
+            ModelEvent::Opened(info) => {
                 self.errors.clear(ErrorSlot::Model);
                 self.errors.clear(ErrorSlot::Run);
-                if card.name == self.settings.model.name() {
+                if info.name == self.settings.model.name() {
                     self.current_source = Some(self.settings.model.clone());
                     self.current_vae.clone_from(&self.settings.vae);
                 }
-                self.model = Model::Open(card);
+                self.model = Model::Open(info);
                 self.forget_looks();
                 self.reread_prompts();
                 self.forget_maps();

@@ -142,7 +142,7 @@ impl AppState {
             dropped: None,
             errors: Errors::default(),
             // Until the librarian has been through the folders, nobody knows that there is none.
-            library: Arc::new(Library { work: ScanStatus::InspectState, ..Library::default() }),
+            library: Arc::new(Library { work: ScanStatus::Scanning, ..Library::default() }),
             model_search: String::new(),
             saved: Vec::new(),
             drawer_open: false,
@@ -172,9 +172,9 @@ impl AppState {
         Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
     }
 
-    pub fn card(&self) -> Option<&ModelInfo> {
+    pub fn model_info(&self) -> Option<&ModelInfo> {
         match &self.model {
-            Model::Open(card) => Some(card),
+            Model::Open(info) => Some(info),
             _ => None,
         }
     }
@@ -187,7 +187,7 @@ impl AppState {
     /// Why the recipe as it stands cannot be run, on the model that is open.
     pub fn recipe_error(&self) -> Option<RecipeError> {
         let of_model = || {
-            let trained = &self.card()?.scheduler;
+            let trained = &self.model_info()?.scheduler;
             let is_usual = self.recipe.schedule_options == ScheduleOptions::default();
             let noise = (!is_usual).then(|| self.recipe.noise_schedule(trained))?;
             noise.and_then(|noise| self.recipe.sigmas(&noise)).err()
@@ -248,9 +248,9 @@ impl AppState {
             Command::DismissDropped => self.dropped = None,
             Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
             Command::ChooseModelFile => return vec![Effect::PickModelFile],
-            Command::DownloadState(command) => return self.handle_download(command),
+            Command::Download(command) => return self.handle_download(command),
             Command::Branch(command) => return self.handle_branch(command),
-            Command::PromptTokenizer(command) => self.handle_words(command),
+            Command::Words(command) => self.handle_words(command),
             Command::Sheet(command) => return self.handle_sheet(command),
             Command::ComputeAttentionMaps(command) => return self.handle_attend(command),
             Command::Convert(command) => return self.handle_conversion(command),
@@ -268,8 +268,8 @@ impl AppState {
             }
             Command::Tick { now } => self.tick(now),
             Command::View(command) => return self.handle_view(command),
-            Command::Look(command) => self.handle_look(command),
-            Command::Linspace(command) => return self.handle_lesson(command),
+            Command::Inspect(command) => self.handle_look(command),
+            Command::Lesson(command) => return self.handle_lesson(command),
             Command::ShowPicture(picture) => self.film.picture = picture,
             Command::CopyPicture => {
                 let picture = self.film.picture.unwrap_or(0);
@@ -296,7 +296,7 @@ impl AppState {
                 self.drawer_open = false;
             }
             Command::KeepWindow(window) => self.settings.window = window,
-            Command::ExportState(command) => return self.handle_export(command),
+            Command::Export(command) => return self.handle_export(command),
             Command::OpenOutputFolder => {
                 return vec![Effect::OpenFolder(self.settings.output_folder())];
             }

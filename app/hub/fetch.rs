@@ -89,14 +89,14 @@ impl Hub {
     }
 
     /// Bytes that are still to come before `target` is there, and bytes that there is room for.
-    pub fn room(&self, plan: &Plan, target: &Path) -> (u64, Option<u64>) {
+    pub fn disk_space(&self, plan: &Plan, target: &Path) -> (u64, Option<u64>) {
         let needed = plan.bytes().saturating_sub(done(target, plan));
         let there = target.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         (needed, (self.free_space)(there))
     }
 
     fn check_size(&self, plan: &Plan, target: &Path) -> Result<(), FetchError> {
-        match self.room(plan, target) {
+        match self.disk_space(plan, target) {
             (needed, Some(free)) if free < needed.saturating_add(SPARE) => Err(FetchError::NoRoom {
                 needed: in_words(needed.saturating_add(SPARE)),
                 free: in_words(free),

@@ -91,7 +91,7 @@ fn look_up(repository: &Repository, models: &Path, stop: &StopFlag) -> Result<Do
     let hub = hub()?;
     let plan = hub.plan(repository, MAIN, &DownloadRequest::default(), &mut |_| flow(stop))?;
     let folder = models.join(repository.folder_name());
-    let (needed, free) = hub.room(&plan, &folder);
+    let (needed, free) = hub.disk_space(&plan, &folder);
     let done = plan.bytes().saturating_sub(needed);
     Ok(DownloadOffer { page: hub.page(repository), plan, folder, done, free })
 }

@@ -14,7 +14,7 @@ use super::{Entry, Folder, Format, Layout, Library, LibraryRoots, Notes, ScanSta
 /// Looks through the folders. `go_on` sees what was found so far, and answers whether to go on.
 pub fn scan(shelves: &LibraryRoots, notes: &mut Notes, go_on: &mut dyn FnMut(&Library) -> bool) -> Library {
     let mut scan = Scan { catalogue: Library::default(), notes, seen: HashSet::new(), go_on, ended: false };
-    scan.catalogue.work = ScanStatus::Looking;
+    scan.catalogue.work = ScanStatus::Scanning;
     for folder in &shelves.folders {
         scan.folder(folder, None);
     }

@@ -104,7 +104,7 @@ impl TidepoolApp {
             engine: start_engine(ctx.clone()),
             saver: SaveQueue::start(move |news| save_events.send(news)),
             librarian: LibraryScanner::start(settings_folder.clone(), move |catalogue| {
-                library_events.send(AppEvent::Catalogue(catalogue));
+                library_events.send(AppEvent::Library(catalogue));
             }),
             is_busy: false,
             concepts: ConceptWatch::start(move |news| concept_events.send(AppEvent::Concepts(news))),
@@ -132,7 +132,7 @@ impl TidepoolApp {
         let remembers = match &command {
             Command::Generate | Command::SetTheme(_) | Command::OpenModel(_) => true,
             Command::Library(command) => !matches!(command, LibraryCommand::Search(_)),
-            Command::Linspace(command) => !matches!(command, LessonCommand::Strength(_)),
+            Command::Lesson(command) => !matches!(command, LessonCommand::Strength(_)),
             _ => false,
         };
         let effects = self.state.handle(command);

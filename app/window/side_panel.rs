@@ -60,7 +60,7 @@ fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool) -> bool {
     if is_open {
         let line = Stroke::new(1.0, tokens.line);
         let corner = CornerRadius::same(theme::CORNER_TOOL);
-        ui.painter().rect(rect, corner, tokens.card, line, StrokeKind::Inside);
+        ui.painter().rect(rect, corner, tokens.model_info, line, StrokeKind::Inside);
     }
     let ink = if is_open || response.hovered() { tokens.text } else { tokens.dim };
     let at = rect.center() - words.size() / 2.0;
@@ -130,13 +130,13 @@ fn contents_ui(
         ui.set_width(theme::RIGHT_WIDTH - 2.0 * theme::EDGE - 1.0);
         ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
-            Tab::Look => look_ui(ui, state, textures, commands),
+            Tab::Inspect => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, state, textures, commands),
             Tab::Sheet => sheet_ui(ui, state, commands),
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),
-            Tab::Linspace => lesson_ui(ui, state, recipe, curves, textures, commands),
+            Tab::Lesson => lesson_ui(ui, state, recipe, curves, textures, commands),
         });
     });
 }

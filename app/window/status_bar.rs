@@ -21,9 +21,9 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
     ui.painter().circle_filled(dot.center(), 3.5, color);
     word_ui(ui, &doing, tokens.dim);
     ui.add_space(theme::GAP_L);
-    if let Some(card) = state.card() {
-        let device = word_ui(ui, &card.device.name, tokens.dim);
-        tip(device, &card.device.name, None, &card.device.why);
+    if let Some(info) = state.model_info() {
+        let device = word_ui(ui, &info.device.name, tokens.dim);
+        tip(device, &info.device.name, None, &info.device.why);
         ui.add_space(theme::GAP_L);
     }
     if let Some(memory) = memory {
@@ -34,10 +34,10 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
 }
 
 fn about_memory(state: &AppState) -> String {
-    let Some(card) = state.card() else {
+    let Some(info) = state.model_info() else {
         return "Memory of this program".to_owned();
     };
-    let needed = size_in_words(card.room.bytes(&state.recipe, MemoryMode::Generous));
+    let needed = size_in_words(info.memory.bytes(&state.recipe, MemoryMode::Full));
     format!("Memory of this program. The next run takes about {needed} more, or less in smaller pieces")
 }
 

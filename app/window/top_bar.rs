@@ -53,8 +53,8 @@ fn problem_line_ui(ui: &mut Ui, state: &AppState) {
 
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let (name, facts) = match &state.model {
-        Model::Open(card) => {
-            (card.name.clone(), format!("{} px · {}", card.native_side, size_in_words(card.file_bytes)))
+        Model::Open(info) => {
+            (info.name.clone(), format!("{} px · {}", info.native_side, size_in_words(info.file_bytes)))
         }
         Model::Opening { name, fraction } if *fraction > 0.0 => {
             (name.clone(), format!("opening, {:.0} %", fraction * 100.0))
@@ -62,12 +62,12 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         Model::Opening { name, .. } => (name.clone(), "opening".to_owned()),
         Model::Missing => ("No model".to_owned(), String::new()),
     };
-    let sentence = state.card().map_or_else(
+    let sentence = state.model_info().map_or_else(
         || "The model that makes the pictures.".to_owned(),
-        |card| {
-            let millions = card.parameters as f64 / 1e6;
-            let side = card.native_side;
-            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", card.kind)
+        |info| {
+            let millions = info.parameters as f64 / 1e6;
+            let side = info.native_side;
+            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", info.kind)
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {

@@ -25,7 +25,7 @@ pub struct Target<'a> {
 }
 
 /// Numbers as they are to lie in memory.
-pub enum TensorData {
+pub enum WeightData {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
@@ -38,13 +38,13 @@ impl Target<'_> {
     }
 
     /// Numbers on the device, one after the other.
-    pub fn upload(&self, numbers: TensorData) -> Tensor<1> {
+    pub fn upload(&self, numbers: WeightData) -> Tensor<1> {
         let data = match numbers {
-            TensorData::F32(values) => {
+            WeightData::F32(values) => {
                 let len = values.len();
                 TensorData::new(values, [len])
             }
-            TensorData::F16(values) => {
+            WeightData::F16(values) => {
                 let len = values.len();
                 TensorData::new(values, [len])
             }

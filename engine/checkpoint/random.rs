@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::component_files::ComponentFiles;
 use super::config::ModelConfig;
-use super::load::{Target, TensorData, shaped};
+use super::load::{Target, WeightData, shaped};
 use super::open::tokenizer;
 use super::{ModelSource, OpenError, OpenedModel};
 
@@ -78,7 +78,7 @@ impl ModuleMapper for Noise<'_> {
         let values = uniform(shape.iter().product(), middle, reach, self.seed);
         // Noise is the same noise in any order of memory.
         let turned = self.target.turns(D, holder);
-        let numbers = self.target.upload(TensorData::F32(values));
+        let numbers = self.target.upload(WeightData::F32(values));
         Param::initialized(param.id, shaped(numbers, shape, turned))
     }
 }

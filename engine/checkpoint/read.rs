@@ -11,7 +11,7 @@ use half::slice::HalfFloatSliceExt;
 use super::OpenError;
 use super::dtype::{TensorDtype, to_f32, widen};
 use super::formats::tensor_bytes::TensorBytes;
-use super::load::TensorData;
+use super::load::WeightData;
 use super::transpose::Transpose;
 use super::weight_file::WeightFile;
 
@@ -48,7 +48,7 @@ pub fn read_all(
     wanted: &[TensorRequest],
     has_halves: bool,
     progress: &mut dyn FnMut(u64) -> bool,
-    take: &mut dyn FnMut(usize, TensorData),
+    take: &mut dyn FnMut(usize, WeightData),
 ) -> Result<(), OpenError> {
     let readers = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
     let reading = Reader {
@@ -98,7 +98,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reads weights until there is none left or nobody asks for them.
-    fn run(&self, outbox: &SyncSender<Result<(usize, TensorData), OpenError>>) {
+    fn run(&self, outbox: &SyncSender<Result<(usize, WeightData), OpenError>>) {
         let mut piece = Vec::new();
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -111,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    fn read(&self, wanted: &TensorRequest, piece: &mut Vec<u8>) -> Result<TensorData, OpenError> {
+    fn read(&self, wanted: &TensorRequest, piece: &mut Vec<u8>) -> Result<WeightData, OpenError> {
         let (bytes, kind) = self.file.weight(&wanted.name)?;
         let count = wanted.count();
         let range = Range { bytes, start: wanted.skip * kind.len(), len: count * kind.len() };
@@ -119,7 +119,7 @@ impl Reader<'_> {
             true => {
                 let mut values = Vec::with_capacity(count);
                 self.pieces(&range, PIECE, piece, |_, bytes| narrow(bytes, kind, &mut values))?;
-                TensorData::F16(values)
+                WeightData::F16(values)
             }
             false if wanted.turned => {
                 let turn = Transpose::of(&wanted.shape);
@@ -129,7 +129,7 @@ impl Reader<'_> {
                 self.pieces(&range, rows * row_len, piece, |at, bytes| {
                     turn.put(bytes, kind, at / row_len, &mut values);
                 })?;
-                TensorData::F32(values)
+                WeightData::F32(values)
             }
             false => {
                 let mut values = vec![0.0; count];
@@ -137,7 +137,7 @@ impl Reader<'_> {
                     let (first, len) = (at / kind.len(), bytes.len() / kind.len());
                     widen(bytes, kind, &mut values[first..first + len]);
                 })?;
-                TensorData::F32(values)
+                WeightData::F32(values)
             }
         })
     }

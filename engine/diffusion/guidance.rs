@@ -38,7 +38,7 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             let (uncond, cond) = self.model.eps_pair(&scaled, timestep)?;
             let difference = cond.zip_with(&uncond, |cond, uncond| cond - uncond);
             let eps = uncond.add_scaled(self.cfg_scale, &difference);
-            self.difference.set(Some(self.prediction.apart(sigma, difference)));
+            self.difference.set(Some(self.prediction.guidance_delta(sigma, difference)));
             eps
         };
         if !eps.is_finite() {

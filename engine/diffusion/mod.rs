@@ -32,4 +32,4 @@ pub use prediction::Prediction;
 pub use samplers::{Sampler, SamplerOption, SamplerOptions, sample};
 pub use sigmas::{BetaSchedule, NoiseSchedule, Schedule, ScheduleOptions};
 pub use step_view::StepView;
-pub use trajectory::{Film, RecordedStep, Recorder};
+pub use trajectory::{RecordedStep, Recorder, Trajectory};

@@ -31,7 +31,7 @@ impl Prediction {
     }
 
     /// What lies between the clean latents of two answers to the same `x`, `difference` apart.
-    pub fn apart(self, sigma: f32, difference: Latents) -> Latents {
+    pub fn guidance_delta(self, sigma: f32, difference: Latents) -> Latents {
         let (_, c_out) = self.scales(sigma);
         difference.scale(c_out)
     }

@@ -10,15 +10,13 @@ use std::collections::VecDeque;
 use std::mem;
 
 use super::{Denoiser, Latents, Step};
-use crate::recipe::Recipe;
 
-/// Every step of a run.
+/// Every step that was sampled.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Film {
-    /// The run that it is of.
-    pub recipe: Recipe,
+pub struct Trajectory {
     /// The whole schedule, `steps + 1` entries.
     pub sigmas: Vec<f32>,
+    /// Step of the schedule that the first recorded step is: above 0 for image to image.
     pub start_step: usize,
     /// From `start_step` on.
     pub steps: Vec<RecordedStep>,
@@ -39,13 +37,29 @@ pub struct RecordedStep {
     pub later: Vec<Latents>,
 }
 
-impl Film {
+impl Trajectory {
     /// The step of this number in the schedule.
     pub fn step(&self, step: usize) -> Option<&RecordedStep> {
         self.steps.get(step.checked_sub(self.start_step)?)
     }
 
-    /// What it takes of the memory, but for a few numbers.
+    /// The number of the step after the last recorded one.
+    pub fn end_step(&self) -> usize {
+        self.start_step + self.steps.len()
+    }
+
+    /// Removes the steps from this number of the schedule on.
+    pub fn split_off(&mut self, step: usize) -> Vec<RecordedStep> {
+        self.steps.split_off(step - self.start_step)
+    }
+
+    /// Replaces the schedule by the noise levels that an adaptive sampler visited.
+    pub fn use_recorded_sigmas(&mut self) {
+        self.sigmas.truncate(self.start_step);
+        self.sigmas.extend(self.steps.iter().map(|step| step.sigma).chain([0.0]));
+    }
+
+    /// Bytes of the recorded latents.
     pub fn bytes(&self) -> usize {
         self.steps.iter().map(RecordedStep::bytes).sum()
     }
@@ -66,7 +80,7 @@ impl RecordedStep {
 #[derive(Default)]
 pub struct Recorder {
     /// Answers that are still to be retold, each with what guidance added to it.
-    past: RefCell<VecDeque<(Latents, Option<Latents>)>>,
+    replayed: RefCell<VecDeque<(Latents, Option<Latents>)>>,
     /// Where guidance leaves what it added to the latest answer.
     pub guidance: Cell<Option<Latents>>,
     /// Answers since the last step was seen.
@@ -75,25 +89,25 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// The answers of `past` are retold first.
-    pub fn new(past: Vec<RecordedStep>) -> Self {
+    /// The answers of `replayed` come first.
+    pub fn new(replayed: Vec<RecordedStep>) -> Self {
         let mut answers = VecDeque::new();
-        for step in past {
+        for step in replayed {
             answers.push_back((step.denoised, step.guidance));
             answers.extend(step.later.into_iter().map(|answer| (answer, None)));
         }
-        Self { past: RefCell::new(answers), ..Self::default() }
+        Self { replayed: RefCell::new(answers), ..Self::default() }
     }
 
     /// Steps seen until now.
-    pub fn seen(&self) -> usize {
+    pub fn step_count(&self) -> usize {
         self.steps.borrow().len()
     }
 
     /// `model`, as far as the film does not know the answer.
     pub fn denoiser(&self, model: &mut dyn Denoiser) -> impl Denoiser {
         |x: &Latents, sigma: f32| {
-            let retold = self.past.borrow_mut().pop_front();
+            let retold = self.replayed.borrow_mut().pop_front();
             let answer = match retold {
                 Some((answer, guidance)) => {
                     self.guidance.set(guidance);
@@ -108,7 +122,7 @@ impl Recorder {
 
     /// Keeps a step, and shows it as it is kept. Call it once a step, as samplers call their observer:
     /// after the first answer.
-    pub fn see(&self, step: &Step<'_>, show: impl FnOnce(&RecordedStep)) {
+    pub fn record(&self, step: &Step<'_>, show: impl FnOnce(&RecordedStep)) {
         let denoised = self.answers.borrow_mut().pop().expect("a step is seen after its first answer");
         self.end_step();
         let (sigma, x, guidance) = (step.sigma, step.x.clone(), self.guidance.take());

@@ -68,7 +68,7 @@ pub enum SaveError {
 impl SaveError {
     /// Of what came up while `path` was written. `Interrupted` is never the system's word for it here,
     /// since writing tries that again: it stands for somebody who wanted no more.
-    pub(super) fn of(source: io::Error, path: &Path) -> Self {
+    pub(crate) fn of(source: io::Error, path: &Path) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::Interrupted => Self::Stopped { path },
@@ -104,7 +104,7 @@ pub(crate) fn write_whole(
 }
 
 /// A file without its name yet. It is removed when dropped.
-pub(super) struct PartFile {
+pub(crate) struct PartFile {
     path: PathBuf,
     file: File,
     moved: bool,
@@ -182,7 +182,7 @@ impl Drop for PartFile {
     }
 }
 
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -190,7 +190,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Pushes the name itself to the disk. Windows has no such thing, and needs none.
-pub(super) fn sync_folder(path: &Path) {
+pub(crate) fn sync_folder(path: &Path) {
     if let Ok(folder) = File::open(folder_of(path)) {
         folder.sync_all().ok();
     }

@@ -11,7 +11,7 @@ use super::atomic_file::{folder_of, sync_folder};
 
 /// Makes a folder of the files that `fill` writes into the one it is given. A folder of the name that
 /// is empty is taken for it, any other is refused.
-pub(super) fn write_whole_folder(
+pub(crate) fn write_whole_folder(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {

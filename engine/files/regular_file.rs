@@ -37,7 +37,7 @@ pub enum OpenError {
 }
 
 /// The open file and its length in bytes.
-pub(super) fn open(path: &Path) -> Result<(File, u64), OpenError> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64), OpenError> {
     let owned = || path.to_owned();
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => OpenError::Missing { path: owned() },

@@ -29,4 +29,4 @@ pub use png_chunks::{ReadError, read_recipe, replace_png, write_png};
 pub use start_image::{
     CropRect, ImageError, StartImage, crop_and_resize, crop_to_fill, load, to_signed_planes,
 };
-pub use trace::{Array, FoundFilm, Trace, TraceError, read_trace, write_trace};
+pub use trace::{Array, Trace, TraceError, TraceFile, read_trace, write_trace};

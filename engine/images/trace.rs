@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::metadata::Provenance;
-use crate::diffusion::{Film, Latents, RecordedStep};
+use crate::diffusion::{Latents, RecordedStep, Trajectory};
 use crate::files::{IfExists, SaveError, write_whole};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, RecordedRun};
 
 /// Everything that a run computed, step by step.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,10 +89,10 @@ pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
     })
 }
 
-/// A film that was written into a trace.
+/// A run that was read from a trace.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FoundFilm {
-    pub film: Film,
+pub struct TraceFile {
+    pub run: RecordedRun,
     /// The name of the model that made it.
     pub model: String,
 }
@@ -113,7 +113,7 @@ pub enum TraceError {
 }
 
 /// Reads what [`write_trace`] wrote, as far as a run goes on from it.
-pub fn read_trace(path: &Path) -> Result<FoundFilm, TraceError> {
+pub fn read_trace(path: &Path) -> Result<TraceFile, TraceError> {
     let bytes = fs::read(path).map_err(|error| TraceError::Unreadable(error, path.to_owned()))?;
     let no_safetensors = |error| TraceError::NotSafetensors(error, path.to_owned());
     let (_, about) = SafeTensors::read_metadata(&bytes).map_err(no_safetensors)?;
@@ -141,7 +141,8 @@ pub fn read_trace(path: &Path) -> Result<FoundFilm, TraceError> {
     }
     let start_step = recipe.start_step() as usize;
     let model = fact("model").cloned().unwrap_or_default();
-    Ok(FoundFilm { film: Film { recipe, sigmas, start_step, steps }, model })
+    let trajectory = Trajectory { sigmas, start_step, steps };
+    Ok(TraceFile { run: RecordedRun { recipe, trajectory }, model })
 }
 
 fn latents(tensors: &SafeTensors<'_>, name: &str) -> Option<Latents> {

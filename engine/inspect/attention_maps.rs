@@ -11,7 +11,6 @@ use std::ops::Range;
 
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::diffusion::Film;
 use crate::diffusion::Latents;
 use crate::error::EngineError;
 use crate::images::Pixels;
@@ -19,7 +18,7 @@ use crate::models::{AttentionObserver, Context, values};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
 use crate::prompt::{TextOptions, Tokenized};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, RecordedRun};
 
 /// The maps of one picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,13 +71,13 @@ impl AttentionMaps {
 #[derive(PartialEq, Eq, Hash)]
 enum TokenKey {
     Letters(Range<usize>, usize),
-    DeviceKind(usize),
+    Position(usize),
 }
 
 /// Of every token, begin and padding among them.
 fn keys(text: &Tokenized) -> Vec<TokenKey> {
     let of_chunk = text.chunks[0].ids.len();
-    let mut keys: Vec<TokenKey> = (0..text.chunks.len() * of_chunk).map(TokenKey::DeviceKind).collect();
+    let mut keys: Vec<TokenKey> = (0..text.chunks.len() * of_chunk).map(TokenKey::Position).collect();
     let mut seen: HashMap<Range<usize>, usize> = HashMap::new();
     for (place, token) in text.tokens() {
         let nth = seen.entry(token.range.clone()).or_default();
@@ -116,7 +115,7 @@ impl Pipeline {
         let reading = self.words.read(&recipe.prompt, &recipe.text, recipe.steps as usize);
         let chunks = reading.texts().map(|text| text.chunks.len()).max().unwrap_or(1);
         let pixels = u64::from(recipe.width) * u64::from(recipe.height);
-        self.card.room.attention_bytes(pixels, chunks * self.card.tokenizer.positions())
+        self.info.memory.attention_bytes(pixels, chunks * self.info.tokenizer.positions())
     }
 
     /// The maps of one picture of a film, for the part of its prompt that AND counts so: those of the
@@ -127,30 +126,30 @@ impl Pipeline {
     /// If the batch has not so many pictures.
     pub fn attention(
         &self,
-        film: &Film,
+        RecordedRun { recipe, trajectory }: &RecordedRun,
         picture: usize,
         part: usize,
         stop: &StopFlag,
         progress: &mut dyn FnMut(f32),
     ) -> Result<AttentionMaps, GenerateError> {
-        let recipe = &film.recipe;
-        let (care, prompts) = (self.care(recipe)?, self.prompts(recipe));
-        let texts = self.condition(recipe, &care)?;
-        let (Some(voice), Some(reading)) = (texts.cond.get(part), prompts.prompt.parts.get(part)) else {
+        let (memory, prompts) = (self.memory_guard(recipe)?, self.prompts(recipe));
+        let texts = self.encode_prompts(recipe, &memory)?;
+        let (Some(conditioning), Some(reading)) = (texts.cond.get(part), prompts.prompt.parts.get(part))
+        else {
             return Err(GenerateError::NoSuchToken);
         };
         let noise = recipe.noise_schedule(&self.model.config.scheduler)?;
-        let first = recipe.branch.as_ref().map_or(film.start_step, |branch| branch.step as usize);
-        let last = film.start_step + film.steps.len();
+        let first = recipe.branch.as_ref().map_or(trajectory.start_step, |branch| branch.step as usize);
+        let last = trajectory.end_step();
         let (mut dtype, mut sum) = (self.unet_dtype, None);
         for (done, index) in (first..last).enumerate() {
             progress(done as f32 / (last - first) as f32);
-            let step = film.step(index).expect("a film has each of its steps");
+            let step = trajectory.step(index).expect("every step of a run is recorded");
             let [_, channels, height, width] = step.x.shape;
             let x = Latents::new([1, channels, height, width], step.x.picture(picture).to_vec());
             let x = x.scale(1.0 / (step.sigma * step.sigma + 1.0).sqrt());
             let timestep = recipe.schedule.timestep(step.sigma, &noise);
-            let pass = |dtype| self.attention_at(&x, timestep, &voice.at(index).cast(dtype), stop);
+            let pass = |dtype| self.attention_at(&x, timestep, &conditioning.at(index).cast(dtype), stop);
             let mut maps = pass(dtype)?;
             if dtype != FloatDType::F32 && !maps.is_finite() {
                 // Where the run itself was rescued: see `Rescued`.
@@ -260,13 +259,13 @@ mod tests {
     use super::*;
     use crate::checkpoint::ModelSource;
     use crate::concepts::ConceptSet;
-    use crate::device::{DeviceChoice, DeviceKind};
+    use crate::device::{DeviceChoice, DeviceSelector};
 
     #[test]
     fn maps_follow_their_tokens_when_the_prompt_changes() {
-        let choice = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
         let pipeline = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
-        let words = pipeline.card().words(&ConceptSet::default());
+        let words = pipeline.info().words(&ConceptSet::default());
         let reading = words.read("[a large:one:5] fox", &TextOptions::default(), 20);
         let (before, after) = (reading.parts[0].at(0), reading.parts[0].at(19));
         let [begin, a, large, fox] = [0.1, 0.2, 0.3, 0.4];

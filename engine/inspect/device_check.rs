@@ -165,11 +165,11 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::DeviceKind;
+    use crate::device::DeviceSelector;
 
     #[test]
     fn the_cpu_agrees_with_itself() {
-        let choice = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
         let findings = check(choice, &mut |_| {}).expect("findings");
         assert_eq!(findings.iter().map(|finding| finding.part).collect::<Vec<_>>(), Component::ALL);
         assert!(findings.iter().all(|finding| finding.difference == 0.0), "{findings:?}");

@@ -81,8 +81,8 @@ impl Pipeline {
         let one = Recipe { width, height, steps: 1, ..Recipe::default() };
         one.check()?;
         let pixels = to_planes(&crop_and_resize(picture, width, height));
-        let care = self.care(&one)?;
-        let (mean, _) = care.retry_in_low_memory(|thrift| self.moments_with(thrift, &pixels, stop))?;
+        let memory = self.memory_guard(&one)?;
+        let (mean, _) = memory.retry_in_low_memory(|mode| self.encode_moments(mode, &pixels, stop))?;
         Ok(mean.scale(self.model.config.vae.scaling_factor))
     }
 

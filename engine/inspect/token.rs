@@ -75,7 +75,7 @@ impl Pipeline {
         let vectors = Tensor::cat(vectors.to_vec(), 1);
         let nearest = self.nearest(vectors.clone(), NEAREST)?;
         let flat = values(vectors)?;
-        let mut vectors = flat.chunks_exact(self.card.text_width).zip(nearest);
+        let mut vectors = flat.chunks_exact(self.info.text_width).zip(nearest);
         let stages = STAGES.map(|name| {
             let (vector, nearest) = vectors.next().expect("a vector for each stage");
             let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
@@ -91,7 +91,7 @@ impl Pipeline {
 
     /// The words whose token embeddings are nearest to a vector.
     pub fn nearest_to(&self, vector: Vec<f32>, count: usize) -> Result<Vec<Neighbour>, GenerateError> {
-        let data = TensorData::new(vector, [1, 1, self.card.text_width]);
+        let data = TensorData::new(vector, [1, 1, self.info.text_width]);
         let vector = Tensor::from_data(data, (&self.device, DType::F32));
         Ok(self.nearest(vector, count)?.swap_remove(0))
     }

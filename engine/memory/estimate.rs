@@ -65,23 +65,23 @@ impl MemoryEstimate {
     }
 
     /// How to make the pictures of a recipe in so many bytes, or else how many it takes at least.
-    pub fn thrift(&self, recipe: &Recipe, free: u64) -> Result<MemoryMode, u64> {
-        let fits = |&thrift: &MemoryMode| self.bytes(recipe, thrift) <= free;
+    pub fn mode_for(&self, recipe: &Recipe, free: u64) -> Result<MemoryMode, u64> {
+        let fits = |&mode: &MemoryMode| self.bytes(recipe, mode) <= free;
         let fitting = [MemoryMode::Full, MemoryMode::LowMemory].into_iter().find(fits);
         fitting.ok_or_else(|| self.bytes(recipe, MemoryMode::LowMemory))
     }
 
     /// Bytes for the pictures of a recipe, at the stage that takes most.
-    pub fn bytes(&self, recipe: &Recipe, thrift: MemoryMode) -> u64 {
+    pub fn bytes(&self, recipe: &Recipe, mode: MemoryMode) -> u64 {
         let pixels = u64::from(recipe.width) * u64::from(recipe.height);
-        let passes = match (thrift, recipe.guidance.cfg_scale == 1.0) {
+        let passes = match (mode, recipe.guidance.cfg_scale == 1.0) {
             (MemoryMode::LowMemory, _) => 1,
             (MemoryMode::Full, true) => recipe.batch,
             (MemoryMode::Full, false) => 2 * recipe.batch,
         };
         let vae = match recipe.start {
-            Start::Noise => self.decode_bytes(pixels, thrift),
-            Start::Image { .. } => self.decode_bytes(pixels, thrift).max(self.encode_bytes(pixels, thrift)),
+            Start::Noise => self.decode_bytes(pixels, mode),
+            Start::Image { .. } => self.decode_bytes(pixels, mode).max(self.encode_bytes(pixels, mode)),
         };
         self.kept_bytes(recipe, pixels) + vae.max(u64::from(passes) * self.unet_bytes(pixels))
     }
@@ -96,18 +96,18 @@ impl MemoryEstimate {
         (self.attention * pixels as f64 * tokens as f64) as u64
     }
 
-    pub fn decode_bytes(&self, pixels: u64, thrift: MemoryMode) -> u64 {
-        self.of_vae(pixels, thrift, self.decode, self.decode_tiled)
+    pub fn decode_bytes(&self, pixels: u64, mode: MemoryMode) -> u64 {
+        self.of_vae(pixels, mode, self.decode, self.decode_tiled)
     }
 
-    pub fn encode_bytes(&self, pixels: u64, thrift: MemoryMode) -> u64 {
-        self.of_vae(pixels, thrift, self.encode, self.encode_tiled)
+    pub fn encode_bytes(&self, pixels: u64, mode: MemoryMode) -> u64 {
+        self.of_vae(pixels, mode, self.encode, self.encode_tiled)
     }
 
-    fn of_vae(&self, pixels: u64, thrift: MemoryMode, whole: f64, in_bands: f64) -> u64 {
-        match thrift {
+    fn of_vae(&self, pixels: u64, mode: MemoryMode, whole: f64, tiled: f64) -> u64 {
+        match mode {
             MemoryMode::Full => (whole * pixels as f64) as u64,
-            MemoryMode::LowMemory => (in_bands * pixels as f64 + self.band) as u64,
+            MemoryMode::LowMemory => (tiled * pixels as f64 + self.band) as u64,
         }
     }
 

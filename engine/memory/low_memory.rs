@@ -19,15 +19,15 @@ pub enum MemoryMode {
 }
 
 /// What a run has to take care of on its way: memory, and what must be told at the end.
-pub struct RunContext {
+pub struct MemoryGuard {
     device: Device,
-    thrift: Cell<MemoryMode>,
+    mode: Cell<MemoryMode>,
     notes: RefCell<Vec<String>>,
 }
 
-impl RunContext {
-    pub fn new(device: Device, thrift: MemoryMode) -> Self {
-        Self { device, thrift: Cell::new(thrift), notes: RefCell::default() }
+impl MemoryGuard {
+    pub fn new(device: Device, mode: MemoryMode) -> Self {
+        Self { device, mode: Cell::new(mode), notes: RefCell::default() }
     }
 
     /// Does some work. If memory runs out, frees what is unused and does it once more frugally, and so
@@ -36,9 +36,9 @@ impl RunContext {
         &self,
         mut work: impl FnMut(MemoryMode) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
-        match catch_out_of_memory(|| work(self.thrift.get())) {
-            Err(EngineError::OutOfMemory(_)) if self.thrift.get() == MemoryMode::Full => {
-                self.thrift.set(MemoryMode::LowMemory);
+        match catch_out_of_memory(|| work(self.mode.get())) {
+            Err(EngineError::OutOfMemory(_)) if self.mode.get() == MemoryMode::Full => {
+                self.mode.set(MemoryMode::LowMemory);
                 self.note("Memory ran out, so the work went on in smaller pieces, which takes longer");
                 self.device.memory_cleanup();
                 catch_out_of_memory(|| work(MemoryMode::LowMemory))
@@ -82,44 +82,44 @@ mod tests {
     /// What cubecl says, cut short.
     const FULL: &str = "out of device memory allocating 1073741824 bytes";
 
-    fn care() -> RunContext {
-        RunContext::new(Device::flex(), MemoryMode::Full)
+    fn memory() -> MemoryGuard {
+        MemoryGuard::new(Device::flex(), MemoryMode::Full)
     }
 
     #[test]
     fn work_that_finds_no_room_is_done_frugally_and_so_is_all_that_follows() {
-        let care = care();
-        let decode = |thrift| match thrift {
+        let memory = memory();
+        let decode = |mode| match mode {
             MemoryMode::Full => Err(EngineError::of_device(FULL)),
             MemoryMode::LowMemory => Ok("a picture"),
         };
-        assert_eq!(care.retry_in_low_memory(decode), Ok("a picture"));
-        assert_eq!(care.retry_in_low_memory(Ok), Ok(MemoryMode::LowMemory));
-        let notes = care.take_notes();
+        assert_eq!(memory.retry_in_low_memory(decode), Ok("a picture"));
+        assert_eq!(memory.retry_in_low_memory(Ok), Ok(MemoryMode::LowMemory));
+        let notes = memory.take_notes();
         assert!(notes.len() == 1 && notes[0].contains("smaller pieces"), "{notes:?}");
     }
 
     #[test]
     fn an_allocation_that_panics_counts_as_no_room() {
-        let care = care();
-        let decode = |thrift| match thrift {
+        let memory = memory();
+        let decode = |mode| match mode {
             MemoryMode::Full => panic!("wgpu error: Out of Memory"),
             MemoryMode::LowMemory => Ok(1),
         };
-        assert_eq!(care.retry_in_low_memory(decode), Ok(1));
+        assert_eq!(memory.retry_in_low_memory(decode), Ok(1));
     }
 
     #[test]
     fn no_room_even_frugally_is_said_after_two_attempts() {
-        let (care, mut attempts) = (care(), 0);
-        let never = care.retry_in_low_memory(|_| {
+        let (memory, mut attempts) = (memory(), 0);
+        let never = memory.retry_in_low_memory(|_| {
             attempts += 1;
             Err::<(), _>(EngineError::of_device(FULL))
         });
         assert!(matches!(never, Err(EngineError::OutOfMemory(_))));
         assert_eq!(attempts, 2);
         // The next stage begins frugally, so it has one.
-        let never = care.retry_in_low_memory(|_| {
+        let never = memory.retry_in_low_memory(|_| {
             attempts += 1;
             Err::<(), _>(EngineError::of_device(FULL))
         });
@@ -130,19 +130,19 @@ mod tests {
     #[test]
     fn other_troubles_are_not_tried_again() {
         for halt in [EngineError::Stopped, EngineError::of_device("the device is lost")] {
-            let (care, mut attempts) = (care(), 0);
-            let trouble = care.retry_in_low_memory(|_| {
+            let (memory, mut attempts) = (memory(), 0);
+            let trouble = memory.retry_in_low_memory(|_| {
                 attempts += 1;
                 Err::<(), _>(halt.clone())
             });
             assert_eq!((trouble, attempts), (Err(halt), 1));
-            assert!(care.take_notes().is_empty());
+            assert!(memory.take_notes().is_empty());
         }
     }
 
     #[test]
     #[should_panic(expected = "a bug of ours")]
     fn a_bug_stays_a_panic() {
-        let _ = care().retry_in_low_memory(|_| -> Result<(), EngineError> { panic!("a bug of ours") });
+        let _ = memory().retry_in_low_memory(|_| -> Result<(), EngineError> { panic!("a bug of ours") });
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::diffusion::Film;
-use crate::diffusion::Latents;
+use crate::diffusion::{Latents, Trajectory};
 use crate::images::{Animation, AnimationFrame, FPS, Panel, Pixels, Playback, Provenance};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
@@ -111,54 +110,54 @@ impl AnimationOptions {
 impl Pipeline {
     /// The film of one picture of a batch, which knows nothing of its provenance yet. It ends with the
     /// `finished` picture, if there is one. `progress` is told the fraction done; `stop` ends it early.
-    pub fn cut(
+    pub fn animation(
         &self,
-        film: &Film,
+        trajectory: &Trajectory,
         picture: usize,
         finished: Option<&Arc<Pixels>>,
-        cut: &AnimationOptions,
+        options: &AnimationOptions,
         stop: &StopFlag,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Animation, AnimationError> {
-        cut.check()?;
-        let size = match film.steps.first() {
+        options.check()?;
+        let size = match trajectory.steps.first() {
             Some(recorded) => self.size_of(&recorded.x),
             None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
         };
-        cut.check_size(film.steps.len(), size)?;
+        options.check_size(trajectory.steps.len(), size)?;
         let mut shots: Vec<AnimationFrame> = Vec::new();
-        for (index, recorded) in film.steps.iter().enumerate() {
-            progress(index as f32 / film.steps.len() as f32);
-            let step = film.start_step + index;
+        for (index, recorded) in trajectory.steps.iter().enumerate() {
+            progress(index as f32 / trajectory.steps.len() as f32);
+            let step = trajectory.start_step + index;
             let name = format!("step {}", step + 1);
             let sigma = format!("σ {:.3}", recorded.sigma);
-            let look = |latents| self.look(latents, picture, cut.is_full, stop);
-            shots.push(match cut.view {
-                AnimationLayout::Predicted => vec![cut.pane(look(&recorded.denoised)?, [&name, &sigma])],
+            let show = |latents| self.show(latents, picture, options.is_full, stop);
+            shots.push(match options.view {
+                AnimationLayout::Predicted => vec![options.pane(show(&recorded.denoised)?, [&name, &sigma])],
                 AnimationLayout::Both => vec![
-                    cut.pane(look(&recorded.x)?, ["noisy", &sigma]),
-                    cut.pane(look(&recorded.denoised)?, ["predicted", &name]),
+                    options.pane(show(&recorded.x)?, ["noisy", &sigma]),
+                    options.pane(show(&recorded.denoised)?, ["predicted", &name]),
                 ],
             });
         }
         if let Some(pixels) = finished {
-            let pane = || cut.pane(Arc::clone(pixels), ["finished", "σ 0"]);
-            shots.push(match cut.view {
+            let pane = || options.pane(Arc::clone(pixels), ["finished", "σ 0"]);
+            shots.push(match options.view {
                 AnimationLayout::Predicted => vec![pane()],
                 AnimationLayout::Both => vec![pane(), pane()],
             });
         }
         let provenance = Provenance::default();
-        Ok(Animation { shots, size, fps: cut.fps, playback: cut.playback, provenance })
+        Ok(Animation { shots, size, fps: options.fps, playback: options.playback, provenance })
     }
 
     /// Width and height of latents once they are decoded.
     fn size_of(&self, latents: &Latents) -> (u32, u32) {
         let [_, _, height, width] = latents.shape;
-        (width as u32 * self.card.vae_factor, height as u32 * self.card.vae_factor)
+        (width as u32 * self.info.vae_factor, height as u32 * self.info.vae_factor)
     }
 
-    fn look(
+    fn show(
         &self,
         latents: &Latents,
         picture: usize,

@@ -7,7 +7,7 @@ use crate::diffusion::{Latents, NoiseStreams, are_finite_and_nonzero};
 use crate::error::EngineError;
 use crate::images::{Array, Pixels, crop_and_resize, load};
 use crate::memory::estimate;
-use crate::memory::low_memory::{MemoryMode, RunContext};
+use crate::memory::low_memory::{MemoryGuard, MemoryMode};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
 use crate::pipeline::{to_planes, to_unit_range};
@@ -16,24 +16,24 @@ use crate::recipe::{Recipe, Start};
 impl Pipeline {
     /// Refuses pictures that would not fit into main memory, and is frugal where they just would. A GPU
     /// does not tell how much it has; there it is tried.
-    pub(crate) fn care(&self, recipe: &Recipe) -> Result<RunContext, GenerateError> {
-        let free = estimate::free_bytes().filter(|_| !self.card.device.is_gpu);
-        let thrift = self.card.room.thrift(recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
+    pub(crate) fn memory_guard(&self, recipe: &Recipe) -> Result<MemoryGuard, GenerateError> {
+        let free = estimate::free_bytes().filter(|_| !self.info.device.is_gpu);
+        let mode = self.info.memory.mode_for(recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
             let Recipe { width, height, .. } = *recipe;
             GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
         })?;
-        let care = RunContext::new(self.device.clone(), thrift);
-        if thrift == MemoryMode::LowMemory {
-            care.note("Memory is short, so the work was done in smaller pieces, which takes longer");
+        let memory = MemoryGuard::new(self.device.clone(), mode);
+        if mode == MemoryMode::LowMemory {
+            memory.note("Memory is short, so the work was done in smaller pieces, which takes longer");
         }
-        Ok(care)
+        Ok(memory)
     }
 
     /// Refuses an answer in f32 that is none. A GPU may answer with nothing when its memory ran out.
     pub(crate) fn check_finite(&self, stage: &str, answer: &[f32]) -> Result<(), EngineError> {
         match are_finite_and_nonzero(answer) {
             true => Ok(()),
-            false if self.card.device.is_gpu => {
+            false if self.info.device.is_gpu => {
                 Err(EngineError::OutOfMemory(format!("the {stage} answered with nothing")))
             }
             false => Err(EngineError::Failed(format!(
@@ -48,16 +48,16 @@ impl Pipeline {
     /// - output: `[batch, 3, height, width]` in 0..1
     pub fn decode(&self, latents: &Latents, stop: &StopFlag) -> Result<Array, GenerateError> {
         let [height, width] =
-            [latents.shape[2], latents.shape[3]].map(|side| side as u32 * self.card.vae_factor);
+            [latents.shape[2], latents.shape[3]].map(|side| side as u32 * self.info.vae_factor);
         let one = Recipe { width, height, steps: 1, ..Recipe::default() };
-        Ok(self.decode_with(latents, &self.care(&one)?, stop)?)
+        Ok(self.decode_with(latents, &self.memory_guard(&one)?, stop)?)
     }
 
     /// One picture after the other.
     pub(crate) fn decode_with(
         &self,
         latents: &Latents,
-        care: &RunContext,
+        memory: &MemoryGuard,
         stop: &StopFlag,
     ) -> Result<Array, EngineError> {
         let [batch, channels, height, width] = latents.shape;
@@ -66,25 +66,25 @@ impl Pipeline {
         for index in 0..batch {
             let one = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
             let one = one.scale(1.0 / scaling);
-            let decoded = care.retry_in_low_memory(|thrift| {
-                let decoded = self.decoder_with(thrift, &one, stop)?;
+            let decoded = memory.retry_in_low_memory(|mode| {
+                let decoded = self.decode_raw(mode, &one, stop)?;
                 self.check_finite("decoder", &decoded.data)?;
                 Ok(decoded)
             })?;
             pixels.extend(decoded.data.into_iter().map(to_unit_range));
         }
-        let factor = self.card.vae_factor as usize;
+        let factor = self.info.vae_factor as usize;
         Ok(Array::new([batch, 3, height * factor, width * factor], pixels))
     }
 
     /// The pictures of latents, decoded in full.
     pub fn pictures(&self, latents: &Latents, stop: &StopFlag) -> Result<Vec<Arc<Pixels>>, GenerateError> {
-        Ok(to_pictures(&self.decode(latents, stop)?))
+        Ok(images_from_planes(&self.decode(latents, stop)?))
     }
 
     /// `[batch, channels, height, width]` of a recipe's latents.
     pub(crate) fn latent_shape(&self, recipe: &Recipe) -> [usize; 4] {
-        let factor = self.card.vae_factor;
+        let factor = self.info.vae_factor;
         [
             recipe.batch as usize,
             self.model.config.unet.in_channels,
@@ -94,11 +94,11 @@ impl Pipeline {
     }
 
     /// The latents that sampling begins with at `sigma`: noise, or a picture with noise on it.
-    pub(crate) fn start(
+    pub(crate) fn initial_latents(
         &self,
         recipe: &Recipe,
         sigma: f32,
-        care: &RunContext,
+        memory: &MemoryGuard,
         stop: &StopFlag,
     ) -> Result<Latents, GenerateError> {
         let shape = self.latent_shape(recipe);
@@ -108,8 +108,8 @@ impl Pipeline {
         };
         let picture = crop_and_resize(&load(path)?.pixels, recipe.width, recipe.height);
         let picture = to_planes(&picture);
-        let (mean, log_variance) = care.retry_in_low_memory(|thrift| {
-            let (mean, log_variance) = self.moments_with(thrift, &picture, stop)?;
+        let (mean, log_variance) = memory.retry_in_low_memory(|mode| {
+            let (mean, log_variance) = self.encode_moments(mode, &picture, stop)?;
             self.check_finite("encoder", &mean.data)?;
             Ok((mean, log_variance))
         })?;
@@ -125,7 +125,7 @@ impl Pipeline {
 }
 
 /// The pictures of `[batch, 3, height, width]` in 0..1.
-pub(crate) fn to_pictures(image: &Array) -> Vec<Arc<Pixels>> {
+pub(crate) fn images_from_planes(image: &Array) -> Vec<Arc<Pixels>> {
     let (height, width) = (image.shape[2], image.shape[3]);
     let planes = image.data.chunks_exact(3 * height * width);
     planes.map(|planes| Arc::new(Pixels::from_unit_range(width as u32, height as u32, planes))).collect()

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use burn::tensor::{FloatDType, Tensor};
 
+use crate::concepts::ConceptRef;
 use crate::error::EngineError;
 use crate::images::Array;
-use crate::memory::low_memory::RunContext;
+use crate::memory::low_memory::MemoryGuard;
 use crate::models::values;
 use crate::pipeline::GenerateError;
 use crate::pipeline::embeddings::ResolvedEdit;
 use crate::pipeline::weighting::{mixed, weighted};
 use crate::pipeline::{Pipeline, to_array};
-use crate::prompt::{Mix, TextOptions, Tokenized, TokenizedPart, TokenizedPrompt, token_selection};
+use crate::prompt::{Mix, Source, TextOptions, Tokenized, TokenizedPart, TokenizedPrompt, token_selection};
 use crate::recipe::Recipe;
 
 /// What the UNet reads over a run.
@@ -45,16 +46,16 @@ impl PromptConditioning {
 impl Conditioning {
     /// The same in another precision.
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        let cast = |part_of: &PromptConditioning| {
-            let scenes = part_of.scenes.iter().map(|(last, text)| (*last, text.clone().cast(dtype)));
-            PromptConditioning { weight: part_of.weight, scenes: scenes.collect() }
+        let cast = |part: &PromptConditioning| {
+            let scenes = part.scenes.iter().map(|(last, text)| (*last, text.clone().cast(dtype)));
+            PromptConditioning { weight: part.weight, scenes: scenes.collect() }
         };
         Self { cond: self.cond.iter().map(cast).collect(), uncond: self.uncond.as_ref().map(cast) }
     }
 
     /// True if the prompt is one, at its full weight.
     pub fn is_simple(&self) -> bool {
-        matches!(&self.cond[..], [part_of] if part_of.weight == 1.0)
+        matches!(&self.cond[..], [part] if part.weight == 1.0)
     }
 }
 
@@ -86,10 +87,10 @@ impl Pipeline {
     }
 
     /// Reads the prompts of a recipe; the care is told of edits that found no word.
-    pub(crate) fn condition(
+    pub(crate) fn encode_prompts(
         &self,
         recipe: &Recipe,
-        care: &RunContext,
+        memory: &MemoryGuard,
     ) -> Result<Conditioning, GenerateError> {
         let prompts = self.prompts(recipe);
         for edit in &recipe.edits {
@@ -97,7 +98,8 @@ impl Pipeline {
                 |text: &Arc<Tokenized>| token_selection::find(&recipe.prompt, text, &edit.at).is_some();
             if !prompts.prompt.texts().any(is_there) {
                 let letters = &edit.at.letters;
-                care.note(&format!("The edit of \"{letters}\" was left out: its word is not in the prompt"));
+                memory
+                    .note(&format!("The edit of \"{letters}\" was left out: its word is not in the prompt"));
             }
         }
         let texts: HashMap<_, _> = prompts.prompt.texts().map(|text| (Arc::as_ptr(text), text)).collect();
@@ -105,7 +107,7 @@ impl Pipeline {
             .into_iter()
             .map(|(address, text)| Ok((address, self.changes(&recipe.prompt, text, &recipe.edits)?)));
         let changes = changes.collect::<Result<HashMap<_, _>, GenerateError>>()?;
-        let conditioning = care.retry_in_low_memory(|_| {
+        let conditioning = memory.retry_in_low_memory(|_| {
             let mut reader =
                 ConditioningBuilder { pipeline: self, recipe, changes: &changes, encoded: HashMap::new() };
             let cond = prompts.prompt.parts.iter().map(|part| reader.part_of(part, &prompts.mixed));
@@ -114,6 +116,27 @@ impl Pipeline {
             Ok(Conditioning { cond, uncond: uncond.transpose()? })
         });
         Ok(conditioning?)
+    }
+
+    /// The concepts that a recipe uses, each once.
+    pub fn concepts_in(&self, recipe: &Recipe) -> Vec<ConceptRef> {
+        let prompts = self.prompts(recipe);
+        let terms = recipe.edits.iter().flat_map(|edit| &edit.becomes);
+        let edits = terms.filter_map(|term| match &term.of {
+            Source::Word(word) => Some(Arc::new(self.tokenize(word))),
+            Source::Id(_) => None,
+        });
+        let texts = prompts.readings().flat_map(TokenizedPrompt::texts).cloned().chain(edits);
+        let mut used: Vec<ConceptRef> = Vec::new();
+        for text in texts {
+            for (_, concept) in text.concepts() {
+                let concept = concept.reference();
+                if !used.contains(&concept) {
+                    used.push(concept);
+                }
+            }
+        }
+        used
     }
 
     /// What the UNet reads of a recipe's prompt at a step: the weight and the output embeddings of each
@@ -127,8 +150,8 @@ impl Pipeline {
         step: usize,
     ) -> Result<Vec<(f32, Array)>, GenerateError> {
         recipe.check()?;
-        let parts = self.condition(recipe, &self.care(recipe)?)?.cond;
-        let at = |part_of: &PromptConditioning| Ok((part_of.weight, to_array(part_of.at(step))?));
+        let parts = self.encode_prompts(recipe, &self.memory_guard(recipe)?)?.cond;
+        let at = |part: &PromptConditioning| Ok((part.weight, to_array(part.at(step))?));
         parts.iter().map(at).collect()
     }
 

@@ -74,7 +74,7 @@ impl Pipeline {
         let mut vector = if edit.becomes.is_empty() {
             self.vector_of(token)?
         } else {
-            let mut sum = vec![0.0; self.card.text_width];
+            let mut sum = vec![0.0; self.info.text_width];
             for term in &edit.becomes {
                 add_scaled(&mut sum, term.weight, &self.vector_of_source(&term.of, &edit.at.letters)?);
             }
@@ -83,7 +83,7 @@ impl Pipeline {
         vector.iter_mut().for_each(|value| *value *= edit.scale);
         if let Some(EditNoise { amount, seed }) = edit.noise {
             let size = (squared(&vector) / vector.len() as f32).sqrt();
-            add_scaled(&mut vector, amount * size, &TorchGenerator::new(seed).randn(self.card.text_width));
+            add_scaled(&mut vector, amount * size, &TorchGenerator::new(seed).randn(self.info.text_width));
         }
         Ok(vector)
     }
@@ -112,7 +112,7 @@ impl Pipeline {
                 if count == 0 {
                     return Err(GenerateError::NoSuchWord { letters: letters.into(), word: word.clone() });
                 }
-                let mut mean = vec![0.0; self.card.text_width];
+                let mut mean = vec![0.0; self.info.text_width];
                 for (_, token) in text.tokens() {
                     add_scaled(&mut mean, 1.0 / count as f32, &self.vector_of(token)?);
                 }

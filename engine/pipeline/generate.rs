@@ -1,41 +1,46 @@
-//! The main flow: a recipe becomes conditioning, the conditioning guides sampling, and the latents
-//! that come out are decoded.
+//! The main flow: from a recipe to pictures.
+//!
+//! Read this page from top to bottom. Each step names the file to read next.
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use burn::tensor::FloatDType;
+
 use crate::concepts::ConceptRef;
 use crate::cpu;
-use crate::diffusion::Latents;
-use crate::error::EngineError;
-use crate::images::{Array, ImageError, Pixels};
-use crate::pipeline::autoencoder::to_pictures;
-use crate::pipeline::sampling::{Walk, Walked};
-use crate::pipeline::{Frame, StopFlag};
-use crate::prompt::{Source, TokenizedPrompt};
-use crate::recipe::{Recipe, RecipeError};
+use crate::diffusion::{Cfg, F32Fallback, Latents, Recorder, Step, sample};
+use crate::images::{Array, Pixels};
+use crate::memory::low_memory::MemoryGuard;
+use crate::pipeline::autoencoder::images_from_planes;
+use crate::pipeline::guided_unet::GuidedUnet;
+use crate::pipeline::progress::Reporter;
+use crate::pipeline::resume::{ResumePoint, ResumedNoise};
+use crate::pipeline::{GenerateError, Pipeline, Progress, StopFlag, to_array};
+use crate::recipe::{Recipe, RecordedRun};
 
-/// A finished run, whole.
+/// A finished run.
 pub struct Generated {
     pub pictures: Vec<Arc<Pixels>>,
-    pub film: Film,
-    /// What was decoded, scaled as the UNet sees it.
+    /// The latents that were decoded, scaled as the UNet sees them.
     pub latents: Latents,
-    /// `[batch, 3, height, width]` in 0..1, before it was rounded to 8 bits.
+    /// `[batch, 3, height, width]` in 0..1, before rounding to 8 bits.
     pub image: Array,
-    /// What the prompt says at the first step (that of the first part, if AND composes it),
+    /// The prompt's output embeddings at the first step (of its first part, if AND composes several),
     /// `[1, tokens, width]`.
     pub cond: Array,
-    /// Absent at a guidance scale of 1.
+    /// The negative prompt's; `None` at a guidance scale of 1.
     pub uncond: Option<Array>,
-    /// Those that the prompts used.
+    /// The concepts that the prompts used.
     pub concepts: Vec<ConceptRef>,
     pub timings: Timings,
-    /// Sentences about what went another way than it was asked to.
+    /// Sentences about what was done otherwise than asked.
     pub notes: Vec<String>,
 }
 
-/// Where the time went, seconds.
+/// Where the time went, in seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timings {
     pub text_secs: f64,
@@ -43,9 +48,16 @@ pub struct Timings {
     pub step_secs: Vec<f64>,
     pub decode_secs: f64,
     pub first_preview_secs: f64,
-    /// Of the steps: what it took to record them and to show them.
-    pub film_secs: f64,
+    /// The part of the steps that recording and previewing them took.
+    pub record_secs: f64,
     pub total_secs: f64,
+}
+
+/// Latents that were sampled, and the embeddings that conditioned the first step.
+struct Sampled {
+    latents: Latents,
+    cond: Array,
+    uncond: Option<Array>,
 }
 
 impl Pipeline {
@@ -56,55 +68,141 @@ impl Pipeline {
         stop: &StopFlag,
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Generated, GenerateError> {
-        let mut film = Film::default();
-        let generated = self.generate_on(recipe, &mut film, stop, observe)?;
-        Ok(Generated { film, ..generated })
+        self.generate_from(&mut RecordedRun::default(), recipe, stop, observe)
     }
 
-    /// The same, going on from a film: of this recipe, as far as it came, or of the run that the recipe
-    /// leaves. Steps that are on it are not made again; whatever ends the run, it has those that were made.
-    pub fn generate_on(
+    /// Makes the pictures of a recipe, sampling only the steps that `run` does not have yet.
+    ///
+    /// `run` holds the recorded steps of this recipe, as far as they go, or of the run that the recipe
+    /// branches from. However sampling ends, `run` has every step that was made.
+    pub fn generate_from(
         &self,
+        run: &mut RecordedRun,
         recipe: &Recipe,
-        film: &mut Film,
         stop: &StopFlag,
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Generated, GenerateError> {
         recipe.check()?;
-        let care = self.care(recipe)?;
+        let memory = self.memory_guard(recipe)?; // memory/low_memory.rs
         cpu::join_workers();
-        let mut walk = Walk::new(self, &care, stop, observe);
-        let Walked { latents, cond, uncond } = walk.walk(recipe, film, None)?;
-        let (started, mut timings) = (walk.started, walk.timings);
+        let mut reporter = Reporter::new(&self.latent_rgb, observe); // progress.rs
+        let sampled = self.sample(run, recipe, None, &memory, stop, &mut reporter)?;
+        let Sampled { latents, cond, uncond } = sampled;
 
         let decode_started = Instant::now();
-        let image = self.decode_with(&latents, &care, stop)?;
-        timings.decode_secs = decode_started.elapsed().as_secs_f64();
-        timings.total_secs = started.elapsed().as_secs_f64();
-        let pictures = to_pictures(&image);
-        let concepts = self.concepts_in(recipe);
-        let (film, notes) = (Film::default(), care.take_notes());
-        Ok(Generated { pictures, film, latents, image, cond, uncond, concepts, timings, notes })
+        let image = self.decode_with(&latents, &memory, stop)?; // autoencoder.rs
+        let decode_secs = decode_started.elapsed().as_secs_f64();
+        let timings = Timings { decode_secs, ..reporter.finish() };
+        let pictures = images_from_planes(&image);
+        let (concepts, notes) = (self.concepts_in(recipe), memory.take_notes());
+        Ok(Generated { pictures, latents, image, cond, uncond, concepts, timings, notes })
     }
 
-    /// The concepts that a recipe uses, each once.
-    pub fn concepts_in(&self, recipe: &Recipe) -> Vec<ConceptRef> {
-        let prompts = self.prompts(recipe);
-        let terms = recipe.edits.iter().flat_map(|edit| &edit.becomes);
-        let edits = terms.filter_map(|term| match &term.of {
-            Source::Word(word) => Some(Arc::new(self.tokenize(word))),
-            Source::Id(_) => None,
-        });
-        let texts = prompts.readings().flat_map(TokenizedPrompt::texts).cloned().chain(edits);
-        let mut used: Vec<ConceptRef> = Vec::new();
-        for text in texts {
-            for (_, concept) in text.concepts() {
-                let concept = concept.reference();
-                if !used.contains(&concept) {
-                    used.push(concept);
-                }
-            }
+    /// Samples the steps that `run` does not have yet, to the end or up to and including the step `until`.
+    fn sample(
+        &self,
+        run: &mut RecordedRun,
+        recipe: &Recipe,
+        until: Option<usize>,
+        memory: &MemoryGuard,
+        stop: &StopFlag,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Sampled, GenerateError> {
+        // What is sampled already. A branch needs the steps of its parent, which may have to be sampled.
+        if let Some((parent, step)) = run.missing_parent(recipe) {
+            self.sample_parent(run, parent, step, memory, stop, reporter)?;
         }
-        used
+        let schedule = recipe.noise_schedule(&self.model.config.scheduler)?; // diffusion/sigmas/
+        let resume = ResumePoint::find(recipe, &run.trajectory, &schedule)?; // resume.rs
+        let shape = self.latent_shape(recipe);
+        let known_x = run.trajectory.step(resume.step).map(|step| step.x.clone());
+        if let Some(x) = &known_x
+            && x.shape != shape
+        {
+            return Err(GenerateError::OtherLatents { found: x.shape, expected: shape });
+        }
+        run.start(recipe);
+        run.trajectory.sigmas = resume.all_sigmas(recipe, &run.trajectory, &schedule)?;
+        reporter.started(&run.trajectory);
+
+        // The prompts as the UNet reads them, and the latents that sampling starts from.
+        let text_started = Instant::now();
+        let conditioning = self.encode_prompts(recipe, memory)?; // conditioning.rs
+        let cond = to_array(conditioning.cond[0].at(resume.step))?;
+        let uncond = conditioning.uncond.as_ref().map(|uncond| to_array(uncond.at(resume.step)));
+        let uncond = uncond.transpose()?;
+        reporter.timings.text_secs += text_started.elapsed().as_secs_f64();
+        let encode_started = Instant::now();
+        let x = match known_x {
+            Some(x) => x,
+            None => self.initial_latents(recipe, resume.sigmas[0], memory, stop)?, // autoencoder.rs
+        };
+        reporter.timings.encode_secs += encode_started.elapsed().as_secs_f64();
+
+        // Recorded steps from the resume point on are replayed: the sampler walks them again, with its
+        // history and its noise, and the recorder answers in place of the model.
+        let replayed = run.trajectory.split_off(resume.step);
+        reporter.recorded_steps(&run.trajectory);
+        let recorder = Recorder::new(replayed); // diffusion/trajectory.rs
+        let mut noise = ResumedNoise::new(recipe, &resume, shape, &recorder);
+        let current_step = Cell::new(resume.step);
+        let unet = GuidedUnet { pipeline: self, stop, memory, texts: conditioning, step: &current_step };
+        let mut model = Cfg {
+            model: F32Fallback {
+                model: unet.cast(self.unet_dtype),
+                full_precision: (self.unet_dtype != FloatDType::F32).then_some(unet),
+                on_fallback: &|text| memory.note(text),
+            },
+            prediction: self.model.config.prediction(),
+            cfg_scale: recipe.guidance.cfg_scale,
+            schedule: recipe.schedule,
+            noise: &schedule,
+            difference: &recorder.guidance,
+        };
+
+        // Sampling: diffusion/samplers/.
+        let mut step_started = Instant::now();
+        let observe = &mut |step: Step<'_>| {
+            let index = resume.step + step.index;
+            let record_started = Instant::now();
+            recorder.record(&step, |recorded| reporter.step(index, recorded));
+            reporter.timings.record_secs += record_started.elapsed().as_secs_f64();
+            reporter.timings.step_secs.push(step_started.elapsed().as_secs_f64());
+            step_started = Instant::now();
+            current_step.set(index + 1);
+            if until == Some(index) || stop.is_raised() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let mut denoiser = recorder.denoiser(&mut model);
+        let options = &recipe.sampler_options;
+        let latents = sample(recipe.sampler, options, &mut denoiser, x, &resume.sigmas, &mut noise, observe);
+        drop((denoiser, noise));
+        run.trajectory.steps.extend(recorder.into_steps());
+        if recipe.sampler.is_adaptive() {
+            run.trajectory.use_recorded_sigmas();
+        }
+        Ok(Sampled { latents: latents?, cond, uncond })
+    }
+
+    /// Samples the run that a branch leaves, up to the step where it leaves it.
+    fn sample_parent(
+        &self,
+        run: &mut RecordedRun,
+        parent: &Recipe,
+        step: usize,
+        memory: &MemoryGuard,
+        stop: &StopFlag,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(), GenerateError> {
+        match self.sample(run, parent, Some(step), memory, stop, reporter) {
+            // The sampler stopped where it was told to.
+            Err(GenerateError::Stopped) if !stop.is_raised() => Ok(()),
+            Err(error) => Err(error),
+            // A sampler that chooses its own number of steps may finish before that step.
+            Ok(_) => Err(GenerateError::EndedBefore { step, steps: run.trajectory.end_step() }),
+        }
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::cpu;
 use crate::diffusion::{EpsModel, Latents};
 use crate::error::EngineError;
-use crate::memory::low_memory::{MemoryMode, RunContext};
+use crate::memory::low_memory::{MemoryGuard, MemoryMode};
 use crate::models::{Context, values, with_sliced_attention};
 use crate::pipeline::Pipeline;
 use crate::pipeline::StopFlag;
@@ -18,7 +18,7 @@ use crate::pipeline::conditioning::Conditioning;
 pub(crate) struct GuidedUnet<'a> {
     pub pipeline: &'a Pipeline,
     pub stop: &'a StopFlag,
-    pub care: &'a RunContext,
+    pub memory: &'a MemoryGuard,
     /// In the precision to compute in.
     pub texts: Conditioning,
     /// Of the schedule: which of the texts count now.
@@ -61,20 +61,18 @@ impl GuidedUnet<'_> {
         let Self { pipeline, stop, .. } = *self;
         let of_batch = |text: &Tensor<3>| text.clone().repeat_dim(0, x.batch());
         let alike = texts.iter().all(|text| text.dims() == texts[0].dims());
-        self.care.retry_in_low_memory(|thrift| {
-            let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &of_batch(text), thrift, stop);
+        self.memory.retry_in_low_memory(|mode| {
+            let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &of_batch(text), mode, stop);
             match texts {
                 [text] => Ok(vec![pass(text)?]),
                 // Passes side by side wait for each other once; one pass of all, at every kernel.
-                _ if thrift == MemoryMode::Full && pipeline.is_on_cpu() => {
-                    texts.par_iter().map(pass).collect()
-                }
+                _ if mode == MemoryMode::Full && pipeline.is_on_cpu() => texts.par_iter().map(pass).collect(),
                 _ if alike => {
                     let [batch, channels, height, width] = x.shape;
                     let count = texts.len();
                     let every = Latents::new([count * batch, channels, height, width], x.data.repeat(count));
                     let texts = Tensor::cat(texts.iter().map(of_batch).collect(), 0);
-                    let answers = pipeline.predict(&every, timestep, &texts, thrift, stop)?.data;
+                    let answers = pipeline.predict(&every, timestep, &texts, mode, stop)?.data;
                     let answers = answers.chunks_exact(x.data.len());
                     Ok(answers.map(|answer| Latents::new(x.shape, answer.to_vec())).collect())
                 }
@@ -102,10 +100,10 @@ impl Pipeline {
         x: &Latents,
         timestep: f32,
         context: &Tensor<3>,
-        thrift: MemoryMode,
+        mode: MemoryMode,
         stop: &StopFlag,
     ) -> Result<Latents, EngineError> {
-        if thrift == MemoryMode::LowMemory {
+        if mode == MemoryMode::LowMemory {
             return with_sliced_attention(|| self.predict_some(1, x, timestep, context, stop));
         }
         self.predict_some(x.batch(), x, timestep, context, stop)
@@ -130,7 +128,7 @@ impl Pipeline {
             eps.extend(values(unet.forward(part, timestep, context, &|| stop.is_raised())?)?);
         }
         // How memory that ran out unseen may show on a GPU (wgpu #9545).
-        if self.card.device.is_gpu && eps.iter().all(|&value| value == 0.0) {
+        if self.info.device.is_gpu && eps.iter().all(|&value| value == 0.0) {
             return Err(EngineError::OutOfMemory("the UNet answered with nothing".into()));
         }
         Ok(Latents::new(x.shape, eps))

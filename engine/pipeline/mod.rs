@@ -11,16 +11,15 @@ mod model_info;
 mod progress;
 mod random_sd15;
 mod resume;
-mod sampling;
 mod stop;
 mod weighting;
 
 pub use error::GenerateError;
+pub use generate::{Generated, Timings};
 pub use model_info::ModelInfo;
 pub use progress::{Frame, Progress};
-pub use random_sd15;
+pub use random_sd15::random_sd15;
 pub use stop::StopFlag;
-pub use {Generated, Timings};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +36,6 @@ use crate::images::{Array, Pixels, to_signed_planes};
 use crate::memory::estimate::MemoryEstimate;
 use crate::memory::low_memory::MemoryMode;
 use crate::models::values;
-use crate::pipeline::{ModelInfo, StopFlag};
 use crate::prompt::{PromptTokenizer, TextOptions, Tokenized};
 
 /// A model on a device, ready to make pictures.
@@ -46,7 +44,7 @@ pub struct Pipeline {
     pub(crate) device: Device,
     pub(crate) unet_dtype: FloatDType,
     pub(crate) latent_rgb: LatentRgb,
-    pub(crate) card: ModelInfo,
+    pub(crate) info: ModelInfo,
     concepts: ConceptSet,
     pub(crate) words: PromptTokenizer,
     /// The lengths of the vocabulary's embeddings, once they were asked for: `[words, 1]`.
@@ -82,13 +80,13 @@ impl Pipeline {
         make_room: &mut dyn FnMut(u64),
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Self, OpenError> {
-        let SelectedDevice { device, unet_dtype, card } = choose(choice)?;
+        let SelectedDevice { device, unet_dtype, info } = choose(choice)?;
         cpu::join_workers();
         let model = open(source, vae, &device, unet_dtype, make_room, progress)?;
-        let mut pipeline = Self::new(source.name(), model, device, unet_dtype, card)?;
+        let mut pipeline = Self::new(source.name(), model, device, unet_dtype, info)?;
         let name_of =
             |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        pipeline.card.vae = vae.map(name_of);
+        pipeline.info.vae = vae.map(name_of);
         Ok(pipeline)
     }
 
@@ -105,7 +103,7 @@ impl Pipeline {
             (None, Some(side)) => side as u32,
             (None, None) => 512,
         };
-        let card = ModelInfo {
+        let info = ModelInfo {
             name,
             kind: model.config.family().into(),
             vae: None,
@@ -118,17 +116,17 @@ impl Pipeline {
             text_width: model.config.text_encoder.hidden_size,
             training_sigmas: Arc::new(model.config.scheduler.noise_schedule().training_sigmas),
             scheduler: model.config.scheduler.clone(),
-            room: MemoryEstimate::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
+            memory: MemoryEstimate::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
         };
         let concepts = ConceptSet::default();
-        let words = card.words(&concepts);
+        let words = info.words(&concepts);
         let latent_rgb = SD1_LATENT_RGB;
         let mut pipeline = Self {
             model,
             device,
             unet_dtype,
             latent_rgb,
-            card,
+            info,
             concepts,
             words,
             word_norms: OnceLock::new(),
@@ -157,8 +155,8 @@ impl Pipeline {
         &self.model.fingerprints
     }
 
-    pub fn card(&self) -> &ModelInfo {
-        &self.card
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
     }
 
     /// The SHA-256 of every weight: see [`OpenedModel::digest`].
@@ -170,7 +168,7 @@ impl Pipeline {
     pub fn set_concepts(&mut self, concepts: &ConceptSet) {
         if !self.concepts.is_same(concepts) {
             self.concepts = concepts.clone();
-            self.words = self.card.words(concepts);
+            self.words = self.info.words(concepts);
         }
     }
 
@@ -211,18 +209,18 @@ impl Pipeline {
     /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
     /// `[batch, 3, ..]` in -1..1.
     pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), EngineError> {
-        self.moments_with(MemoryMode::Full, pixels, stop)
+        self.encode_moments(MemoryMode::Full, pixels, stop)
     }
 
     /// The same, frugally for one picture only.
-    pub fn moments_with(
+    pub fn encode_moments(
         &self,
-        thrift: MemoryMode,
+        mode: MemoryMode,
         pixels: &Latents,
         stop: &StopFlag,
     ) -> Result<(Latents, Latents), EngineError> {
         let (vae, x) = (&self.model.vae, self.upload(pixels, FloatDType::F32));
-        let moments = match thrift {
+        let moments = match mode {
             MemoryMode::Full => vae.encode(x, &|| stop.is_raised())?,
             MemoryMode::LowMemory => vae.encode_tiled(x, &|| stop.is_raised())?,
         };
@@ -231,18 +229,18 @@ impl Pipeline {
 
     /// The decoder's answer to unscaled latents, `[batch, 3, ..]`, about -1..1.
     pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, EngineError> {
-        self.decoder_with(MemoryMode::Full, latents, stop)
+        self.decode_raw(MemoryMode::Full, latents, stop)
     }
 
     /// The same, frugally for one picture only.
-    pub fn decoder_with(
+    pub fn decode_raw(
         &self,
-        thrift: MemoryMode,
+        mode: MemoryMode,
         latents: &Latents,
         stop: &StopFlag,
     ) -> Result<Latents, EngineError> {
         let (vae, x) = (&self.model.vae, self.upload(latents, FloatDType::F32));
-        to_latents(match thrift {
+        to_latents(match mode {
             MemoryMode::Full => vae.decode(x, &|| stop.is_raised())?,
             MemoryMode::LowMemory => vae.decode_tiled(x, &|| stop.is_raised())?,
         })
@@ -257,10 +255,10 @@ impl Pipeline {
     /// picture of soft colours.
     fn fit_latent_rgb(&self) -> Result<LatentRgb, EngineError> {
         let never = StopFlag::default();
-        let picture = calibration_gradient(16 * self.card.vae_factor);
+        let picture = calibration_gradient(16 * self.info.vae_factor);
         let (mean, _) = self.moments(&to_planes(&picture), &never)?;
         let decoded = self.decoder(&mean, &never)?;
-        let small = downsample(&decoded, self.card.vae_factor as usize);
+        let small = downsample(&decoded, self.info.vae_factor as usize);
         let latents = mean.scale(self.model.config.vae.scaling_factor);
         Ok(LatentRgb::fit(&latents, &small.into_iter().map(to_unit_range).collect::<Vec<_>>()))
     }

@@ -36,7 +36,7 @@ pub struct ModelInfo {
     /// [`Recipe::noise_schedule`](crate::recipe::Recipe::noise_schedule).
     pub scheduler: SchedulerConfig,
     /// What its pictures take of the memory.
-    pub room: MemoryEstimate,
+    pub memory: MemoryEstimate,
 }
 
 impl ModelInfo {

@@ -1,89 +1,110 @@
-//! Where a walk begins, and what of it is known already.
+//! Where sampling resumes in a run that is partly recorded, and the noise it continues with.
 //!
-//! A run that branches has the steps of the one it leaves. If it goes on with the same sampler and
-//! schedule, both are one leg: the sampler is taken through the known steps again and keeps its history.
-//! With another sampler a new leg begins, from the noisy latents as they are.
+//! A branch starts with the recorded steps of its parent. If it keeps the parent's sampler and schedule, the
+//! sampler is taken through the recorded steps again, so that it arrives with its history. With another
+//! sampler, a new stretch starts from the noisy latents of the branch point.
 
-use crate::diffusion::{Film, Latents, Noise, NoiseSchedule, NoiseStreams, Recorder};
+use crate::diffusion::{Latents, Noise, NoiseSchedule, NoiseStreams, Recorder, Trajectory};
 use crate::recipe::{Branch, Recipe, RecipeError, Start};
 
-/// A stretch of steps that one sampler walks.
+/// The stretch of steps that the last sampler of a recipe takes.
 pub(crate) struct ResumePoint {
-    /// Step of the schedule that it begins with.
-    pub begin: usize,
-    /// From there on, down to 0.
+    /// The stretch's first step of the schedule. Some of its steps may be recorded already.
+    pub step: usize,
+    /// Noise levels from there on, down to 0.
     pub sigmas: Vec<f32>,
-    /// From which step on the noise is of which seed, in the order of the steps.
+    /// From which step on noise is drawn from which seed, in the order of the steps.
     pub seeds: Vec<(usize, u64)>,
 }
 
 impl ResumePoint {
-    /// The last leg of a recipe. `film` has the steps of the run that it leaves.
-    pub fn of(recipe: &Recipe, film: &Film, noise: &NoiseSchedule) -> Result<Self, RecipeError> {
+    /// Finds it for a recipe; `trajectory` has the steps of the run that the recipe branches from.
+    pub fn find(
+        recipe: &Recipe,
+        trajectory: &Trajectory,
+        noise: &NoiseSchedule,
+    ) -> Result<Self, RecipeError> {
         let sigmas = recipe.sigmas(noise)?;
         let Some(Branch { from, step }) = &recipe.branch else {
-            let begin = recipe.start_step() as usize;
-            let seeds = vec![(begin, recipe.seed)];
-            return Ok(Self { begin, sigmas: sigmas[begin..].to_vec(), seeds });
+            let step = recipe.start_step() as usize;
+            return Ok(Self { step, sigmas: sigmas[step..].to_vec(), seeds: vec![(step, recipe.seed)] });
         };
         let step = *step as usize;
         if is_continuous(from, recipe) {
-            let mut leg = Self::of(from, film, noise)?;
+            let mut resume = Self::find(from, trajectory, noise)?;
             if recipe.seed != from.seed {
-                leg.seeds.push((step, recipe.seed));
+                resume.seeds.push((step, recipe.seed));
             }
-            return Ok(leg);
+            return Ok(resume);
         }
-        let sigma = film.step(step).expect("a branch leaves the film at one of its steps").sigma;
+        let sigma = trajectory.step(step).expect("a branch point is a recorded step").sigma;
         let below = sigmas.into_iter().filter(|next| *next < sigma);
         let sigmas = std::iter::once(sigma).chain(below).collect();
-        Ok(Self { begin: step, sigmas, seeds: vec![(step, recipe.seed)] })
+        Ok(Self { step, sigmas, seeds: vec![(step, recipe.seed)] })
+    }
+
+    /// The whole schedule: what is recorded before the resume point, and what is sampled from there on.
+    pub fn all_sigmas(
+        &self,
+        recipe: &Recipe,
+        trajectory: &Trajectory,
+        noise: &NoiseSchedule,
+    ) -> Result<Vec<f32>, RecipeError> {
+        let mut sigmas = recipe.sigmas(noise)?;
+        sigmas.truncate(trajectory.start_step);
+        let recorded = trajectory.steps.iter().take(self.step - trajectory.start_step);
+        sigmas.extend(recorded.map(|step| step.sigma));
+        sigmas.extend(recipe.sampler.visited_sigmas(&self.sigmas));
+        Ok(sigmas)
     }
 }
 
-/// Whether the sampler of the one can go on with the history of the other.
+/// Whether a sampler can continue with the history of the parent run.
 fn is_continuous(from: &Recipe, recipe: &Recipe) -> bool {
-    let way =
-        |of: &Recipe| (of.sampler, of.sampler_options, of.schedule, of.schedule_options, of.steps, of.noise);
-    way(from) == way(recipe)
+    let sampling = |recipe: &Recipe| {
+        let Recipe { sampler, sampler_options, schedule, schedule_options, steps, noise, .. } = *recipe;
+        (sampler, sampler_options, schedule, schedule_options, steps, noise)
+    };
+    sampling(from) == sampling(recipe)
 }
 
-/// The noise of a leg, of one seed after the other.
+/// The noise of a resumed run: one seed after the other.
 pub(crate) struct ResumedNoise<'a> {
-    /// With the step that each begins at.
+    /// Each with the step that it begins at.
     streams: Vec<(usize, NoiseStreams)>,
-    begin: usize,
+    first_step: usize,
     recorder: &'a Recorder,
 }
 
 impl<'a> ResumedNoise<'a> {
     /// For latents of `shape`.
-    pub fn new(recipe: &Recipe, leg: &ResumePoint, shape: [usize; 4], recorder: &'a Recorder) -> Self {
-        let streams = leg.seeds.iter().map(|&(step, seed)| (step, advance_noise(recipe, seed, step, shape)));
-        Self { streams: streams.collect(), begin: leg.begin, recorder }
+    pub fn new(recipe: &Recipe, resume: &ResumePoint, shape: [usize; 4], recorder: &'a Recorder) -> Self {
+        let streams =
+            resume.seeds.iter().map(|&(step, seed)| (step, advance_noise(recipe, seed, step, shape)));
+        Self { streams: streams.collect(), first_step: resume.step, recorder }
     }
 }
 
 impl Noise for ResumedNoise<'_> {
     fn draw(&mut self, shape: [usize; 4]) -> Latents {
-        let step = self.begin + self.recorder.seen().saturating_sub(1);
-        let at_hand = self.streams.iter_mut().rev().find(|(first, _)| *first <= step);
-        at_hand.expect("the first stream begins with the leg").1.draw(shape)
+        let step = self.first_step + self.recorder.step_count().saturating_sub(1);
+        let current = self.streams.iter_mut().rev().find(|(first, _)| *first <= step);
+        current.expect("the first stream begins with the stretch").1.draw(shape)
     }
 }
 
-/// The noise of a seed at a step: past what the run began with, and what the steps before may have drawn,
-/// so that none of it comes twice.
+/// The noise of a seed at a step: past the noise that the run began with, and past what earlier steps may
+/// have drawn, so that no noise is used twice.
 fn advance_noise(recipe: &Recipe, seed: u64, step: usize, shape: [usize; 4]) -> NoiseStreams {
-    /// No sampler draws more often.
+    /// The most that any sampler draws.
     const DRAWS_A_STEP: usize = 2;
     let mut streams = NoiseStreams::of(recipe.noise, seed, shape[0]);
     let start_draws = match recipe.start {
         Start::Noise => 1,
-        // What the encoder is unsure of, and the noise of the start step.
+        // The sample from the encoder's distribution, and the noise of the start step.
         Start::Image { .. } => 2,
     };
-    // With another number of steps than the run that it leaves, it would have begun elsewhere.
+    // A branch with another number of steps than its parent would have started at another step.
     let steps = step.saturating_sub(recipe.start_step() as usize);
     for _ in 0..start_draws + DRAWS_A_STEP * steps {
         streams.draw(shape);

@@ -1,14 +1,14 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::device::{DeviceKind, Precision};
+use crate::device::{DeviceSelector, Precision};
 use crate::diffusion::{EpsModel, F32Fallback, NoiseStreams};
-use crate::memory::low_memory::RunContext;
+use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::guided_unet::GuidedUnet;
 use crate::recipe::Recipe;
 
 fn built_in() -> Pipeline {
-    let choice = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline")
 }
 
@@ -17,9 +17,9 @@ fn on_burns_own_operations(unet_dtype: FloatDType) -> Pipeline {
     let device = Device::flex().autodiff();
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)
         .expect("the model");
-    let card =
+    let info =
         DeviceCard { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
-    Pipeline::new("Built-in".into(), model, device, unet_dtype, card).expect("a pipeline")
+    Pipeline::new("Built-in".into(), model, device, unet_dtype, info).expect("a pipeline")
 }
 
 #[track_caller]
@@ -60,16 +60,16 @@ fn frugality_changes_no_number_but_by_rounding() {
         for [height, width] in SIDES {
             let what = |part: &str| format!("{part} of {width} x {height} by {name}");
             let latents = NoiseStreams::new(3, 1).draw([1, 4, height, width]);
-            let decode = |thrift| pipeline.decoder_with(thrift, &latents, &never).expect("pixels").data;
+            let decode = |mode| pipeline.decode_raw(mode, &latents, &never).expect("pixels").data;
             assert_near(&what("pixels"), &decode(Thrift::LowMemory), &decode(Thrift::Full), 1e-5);
             let pixels = NoiseStreams::new(4, 1).draw([1, 3, 8 * height, 8 * width]);
-            let encode = |thrift| pipeline.moments_with(thrift, &pixels, &never).expect("moments");
+            let encode = |mode| pipeline.encode_moments(mode, &pixels, &never).expect("moments");
             let (frugal, generous) = (encode(Thrift::LowMemory), encode(Thrift::Full));
             assert_near(&what("mean"), &frugal.0.data, &generous.0.data, 1e-5);
             assert_near(&what("log variance"), &frugal.1.data, &generous.1.data, 1e-5);
         }
         let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
-        let eps = |thrift| guided(&pipeline, thrift, |unet| unet.eps_pair(&x, 300.0)).expect("eps");
+        let eps = |mode| guided(&pipeline, mode, |unet| unet.eps_pair(&x, 300.0)).expect("eps");
         let (frugal, generous) = (eps(Thrift::LowMemory), eps(Thrift::Full));
         assert_near(name, &frugal.0.data, &generous.0.data, 1e-5);
         assert_near(name, &frugal.1.data, &generous.1.data, 1e-5);
@@ -77,21 +77,21 @@ fn frugality_changes_no_number_but_by_rounding() {
 }
 
 /// Asks the UNet for what a prompt shows.
-fn guided<T>(pipeline: &Pipeline, thrift: Thrift, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
-    guided_by("an owl", pipeline, thrift, ask)
+fn guided<T>(pipeline: &Pipeline, mode: Thrift, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
+    guided_by("an owl", pipeline, mode, ask)
 }
 
 fn guided_by<T>(
     prompt: &str,
     pipeline: &Pipeline,
-    thrift: Thrift,
+    mode: Thrift,
     ask: impl FnOnce(&mut GuidedUnet<'_>) -> T,
 ) -> T {
-    let (care, stop, step) =
-        (RunContext::new(pipeline.device.clone(), thrift), StopFlag::default(), Cell::new(0));
+    let (memory, stop, step) =
+        (MemoryGuard::new(pipeline.device.clone(), mode), StopFlag::default(), Cell::new(0));
     let recipe = Recipe { prompt: prompt.into(), ..Recipe::default() };
-    let texts = pipeline.condition(&recipe, &care).expect("texts");
-    ask(&mut GuidedUnet { pipeline, stop: &stop, care: &care, texts, step: &step })
+    let texts = pipeline.condition(&recipe, &memory).expect("texts");
+    ask(&mut GuidedUnet { pipeline, stop: &stop, memory: &memory, texts, step: &step })
 }
 
 #[test]
@@ -132,17 +132,17 @@ fn a_prompt_that_changes_over_the_run_is_read_at_its_step() {
 
 #[test]
 fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
-    let (exact, half) = (built_in(), on_burns_own_operations(FloatDType::F16));
+    let (full_precision, half) = (built_in(), on_burns_own_operations(FloatDType::F16));
     let told = std::cell::RefCell::new(Vec::new());
     for (scale, notes) in [(1.0, 0), (1e6, 1)] {
         // Noise beyond f16's 65504, which the first norm of the network brings back in f32.
         let x = NoiseStreams::new(6, 2).draw([2, 4, 8, 8]).scale(scale);
-        let expected = guided(&exact, Thrift::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
+        let expected = guided(&full_precision, Thrift::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
         let (uncond, cond) = guided(&half, Thrift::Full, |unet| {
             let fast = unet.cast(FloatDType::F16);
-            let exact = Some(unet.cast(FloatDType::F32));
+            let full_precision = Some(unet.cast(FloatDType::F32));
             let tell = |text: &str| told.borrow_mut().push(text.to_owned());
-            F32Fallback { model: fast, exact, tell: &tell }.eps_pair(&x, 700.0).expect("eps")
+            F32Fallback { model: fast, full_precision, tell: &tell }.eps_pair(&x, 700.0).expect("eps")
         });
         // The weights stay as they were rounded to f16.
         assert_near("uncond", &uncond.data, &expected.0.data, 2e-2);

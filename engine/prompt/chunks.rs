@@ -19,7 +19,7 @@ pub struct Tokenized {
     /// At least one.
     pub chunks: Vec<Chunk>,
     /// Tokens that fit into a chunk at most, without begin and end (75 for CLIP).
-    pub room: usize,
+    pub capacity: usize,
     /// The part of the prompt that is not read, as it was written; empty when all is.
     pub cut: String,
 }
@@ -136,7 +136,7 @@ pub(super) fn fill_chunks(
     let mut filling = ChunkPacker {
         tokenizer,
         options,
-        room: tokenizer.room(),
+        capacity: tokenizer.capacity(),
         chunks: Vec::new(),
         tokens: Vec::new(),
         last_comma: None,
@@ -155,7 +155,7 @@ pub(super) fn fill_chunks(
         for mut group in groups(tokenizer, &marks_in(&text.text), text, options.weights) {
             if group.is_concept {
                 // No text encoder in use is so short.
-                group.tokens.truncate(filling.room);
+                group.tokens.truncate(filling.capacity);
             }
             let start = group.tokens.first().map(|token| token.range.start);
             if let (Err(DoesNotFit { at }), Some(start)) = (filling.put(group), start) {
@@ -230,7 +230,7 @@ fn groups(
 struct ChunkPacker<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a TextOptions,
-    room: usize,
+    capacity: usize,
     chunks: Vec<Chunk>,
     /// Of the chunk that is being filled.
     tokens: Vec<Token>,
@@ -260,7 +260,7 @@ impl ChunkPacker<'_> {
 
     /// Half a concept means something else, so it goes in whole or not at all; words may be broken.
     fn put_while_there_is_room(&mut self, group: Group) -> Result<(), DoesNotFit> {
-        let room = self.room - self.tokens.len();
+        let room = self.capacity - self.tokens.len();
         let fits = group.tokens.len() <= room;
         if group.is_concept && !fits {
             return Err(DoesNotFit { at: None });
@@ -275,7 +275,7 @@ impl ChunkPacker<'_> {
             .tokens
             .first()
             .is_some_and(|token| token.vector.is_none() && Some(token.id) == self.tokenizer.comma());
-        let full = self.tokens.len() == self.room;
+        let full = self.tokens.len() == self.capacity;
         if is_comma {
             self.last_comma = Some(self.tokens.len());
         } else if full
@@ -287,18 +287,18 @@ impl ChunkPacker<'_> {
             self.tokens = moved;
         }
         let needed = if group.is_concept { group.tokens.len() } else { 1 };
-        if self.tokens.len() + needed > self.room {
+        if self.tokens.len() + needed > self.capacity {
             self.end_chunk();
         }
         self.tokens.extend(group.tokens);
     }
 
     fn put_word(&mut self, tokens: Vec<Token>) {
-        let is_long = tokens.len() >= LONG_WORD.min(self.room + 1);
+        let is_long = tokens.len() >= LONG_WORD.min(self.capacity + 1);
         let mut tokens = tokens.into_iter();
-        while self.tokens.len() + tokens.len() > self.room {
+        while self.tokens.len() + tokens.len() > self.capacity {
             if is_long {
-                self.tokens.extend(tokens.by_ref().take(self.room - self.tokens.len()));
+                self.tokens.extend(tokens.by_ref().take(self.capacity - self.tokens.len()));
             }
             self.end_chunk();
         }
@@ -320,6 +320,6 @@ impl ChunkPacker<'_> {
         if !self.tokens.is_empty() || self.chunks.is_empty() {
             self.end_chunk();
         }
-        Tokenized { chunks: self.chunks, room: self.room, cut }
+        Tokenized { chunks: self.chunks, capacity: self.capacity, cut }
     }
 }

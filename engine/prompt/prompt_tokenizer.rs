@@ -7,7 +7,7 @@ use super::chunks::{Tokenized, fill_chunks};
 use super::concept_names::{ConceptMatch, ConceptNames};
 use super::options::TextOptions;
 use super::parse::{ParsedPrompt, PromptPart, Segment, parse, parse_part};
-use super::tokenizer::Tokenizer;
+use crate::tokenizer::Tokenizer;
 use crate::concepts::ConceptSet;
 
 /// A model's tokenizer with the concepts of the moment. Plain data: whoever has a clone reads

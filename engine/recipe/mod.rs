@@ -3,7 +3,10 @@
 //! Panels edit it, the engine runs it, the PNG stores it, history replays it. Whatever changes the
 //! picture is a field here; whatever does not (which window, which folder) is not.
 
+mod recorded_run;
 pub mod xy_plot;
+
+pub use recorded_run::RecordedRun;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::SchedulerConfig;
-use crate::concepts::{ConceptRef, ConceptSet};
-use crate::device::DeviceInfo;
+use crate::concepts::ConceptRef;
 use crate::diffusion::StepView;
 use crate::images::{Animation, Pixels};
 use crate::inspect::attention_maps::AttentionMaps;
-use crate::memory::estimate::MemoryEstimate;
-use crate::prompt::PromptTokenizer;
+use crate::pipeline::{Frame, ModelInfo};
 use crate::session::{InspectResult, JobId};
-use crate::tokenizer::Tokenizer;
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -22,11 +18,11 @@ pub enum Event {
         event: JobEvent,
     },
     /// The answer to a look, by its number; a sentence if there is nothing to see.
-    Looked {
+    Inspected {
         id: u64,
         seen: Result<InspectResult, String>,
     },
-    Cut(AnimationEvent),
+    Animation(AnimationEvent),
     AttentionMaps {
         job: JobId,
         event: AttentionEvent,
@@ -75,7 +71,7 @@ pub enum ModelEvent {
         name: String,
         fraction: f32,
     },
-    Opened(Box<ModelCard>),
+    Opened(Box<ModelInfo>),
     /// It was asked to stop; no model is open now.
     Stopped,
     /// A sentence; no model is open now.

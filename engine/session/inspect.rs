@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::JobId;
 use crate::concepts::ConceptSet;
-use crate::diffusion::Film;
 use crate::diffusion::{Latents, StepView};
 use crate::images::Pixels;
 use crate::inspect::latents::{Channel, RoundTrip, add_noise, channels};
@@ -12,7 +11,7 @@ use crate::inspect::token::TokenTrace;
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
 use crate::prompt::TokenPlace;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, RecordedRun};
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,18 +81,18 @@ impl EncodeCache {
         Ok(latents)
     }
 
-    /// Answers a look; `film_of` finds the film of a job, as long as it is kept.
-    pub fn see<'a>(
+    /// Answers a look; `run_of` finds the recorded run of a job, as long as it is kept.
+    pub fn answer<'a>(
         &mut self,
         pipeline: &Pipeline,
-        film_of: impl Fn(JobId) -> Option<&'a Film>,
+        run_of: impl Fn(JobId) -> Option<&'a RecordedRun>,
         look: &InspectRequest,
         stop: &StopFlag,
     ) -> Result<InspectResult, String> {
         let text = |error: GenerateError| error.to_string();
         match look {
             InspectRequest::StepChannels { job, step, view, picture } => {
-                let recorded = film_of(*job).and_then(|film| film.step(*step));
+                let recorded = run_of(*job).and_then(|run| run.trajectory.step(*step));
                 let latents = recorded.and_then(|recorded| view.latents(recorded));
                 let latents = latents.filter(|latents| *picture < latents.batch());
                 let seen = latents.map(|latents| InspectResult::Channels(channels(&latents, *picture)));

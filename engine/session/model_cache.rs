@@ -28,7 +28,7 @@ struct Opened {
 impl Opened {
     /// True if opening it again would give the same.
     fn is(&self, source: &ModelSource, vae: Option<&Path>, device: DeviceChoice) -> bool {
-        let is_unchanged = || self.pipeline.fingerprints().iter().all(FileFingerprint::holds);
+        let is_unchanged = || self.pipeline.fingerprints().iter().all(FileFingerprint::still_matches);
         self.source == *source && self.vae.as_deref() == vae && self.device == device && is_unchanged()
     }
 }
@@ -62,7 +62,7 @@ impl ModelCache {
     /// Leaves no model at hand, but keeps the one that was.
     pub fn stash(&mut self) {
         // What a GPU has free is not told, so nothing is kept there.
-        let current = self.current.take().filter(|opened| !opened.pipeline.card().device.is_gpu);
+        let current = self.current.take().filter(|opened| !opened.pipeline.info().device.is_gpu);
         if current.is_some() {
             self.previous = current;
         }

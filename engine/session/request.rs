@@ -10,6 +10,7 @@ use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
 use crate::pipeline::animation_export::AnimationOptions;
+use crate::pipeline::StopFlag;
 use crate::recipe::Recipe;
 
 /// A wish, sent over the request channel.
@@ -22,20 +23,26 @@ pub enum Request {
     /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
     /// The concepts come with it: those at hand when it was asked for, whatever becomes of them
     /// while it waits.
-    /// `film_of` is a job whose steps are taken as far as they fit: a stopped run of the same recipe,
+    /// `recorded_by` is a job whose steps are taken as far as they fit: a stopped run of the same recipe,
     /// or the run that it leaves. Without its film they are made again.
-    /// Its own film is kept for what is asked of it later, in the place of older ones, if it `keeps_film`.
-    Generate { job: Job, recipe: Box<Recipe>, concepts: ConceptSet, film_of: Option<JobId>, keeps_film: bool },
+    /// Its own film is kept for what is asked of it later, in the place of older ones, if it `keeps_run`.
+    Generate {
+        job: Job,
+        recipe: Box<Recipe>,
+        concepts: ConceptSet,
+        recorded_by: Option<JobId>,
+        keeps_run: bool,
+    },
     /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize, view: StepView },
-    /// Answered by `Event::Looked` of the same number.
-    InspectRequest { id: u64, look: InspectRequest },
+    /// Answered by `Event::Inspected` of the same number.
+    Inspect { id: u64, look: InspectRequest },
     /// Asks where the words of a job's prompt look in one of its pictures; `part` counts what AND
     /// composes. Answered by `Event::AttentionMaps`s, the last of which is `Done`, `Stopped` or `Failed`.
     ComputeAttentionMaps { job: JobId, picture: usize, part: usize, stop: StopFlag },
     /// Makes a film of one picture of a job, which ends with the `finished` one if there is one; answered
-    /// by `Event::AnimationOptions`s, the last of which is `Done`, `Stopped` or `Failed`.
-    AnimationOptions {
+    /// by `Event::Animation`s, the last of which is `Done`, `Stopped` or `Failed`.
+    ExportAnimation {
         job: JobId,
         picture: usize,
         finished: Option<Arc<Pixels>>,

@@ -15,18 +15,17 @@ use super::{AnimationEvent, AttentionEvent, Event, Job, JobEvent, JobId, ModelEv
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
-use crate::diffusion::Film;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
 use crate::memory::low_memory::{MemoryMode, panic_text};
 use crate::pipeline::StopFlag;
 use crate::pipeline::animation_export::{AnimationError, AnimationOptions};
 use crate::pipeline::{GenerateError, Pipeline, Progress};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, RecordedRun};
 
 /// Films are kept to be decoded in full and gone on from, the newest first, up to so many bytes: about
 /// fifty of 50 steps at 512 x 512.
-const FILM_BYTES: usize = 512 << 20;
+const MAX_RECORDED_BYTES: usize = 512 << 20;
 
 /// A running engine. Dropping it stops what it does and waits for its thread.
 pub struct Session {
@@ -44,12 +43,12 @@ impl Session {
     /// Starts the thread. `wake` is called after each event, from the engine's thread.
     pub fn start(wake: impl Fn() + Send + 'static) -> Self {
         let (requests, inbox) = unbounded();
-        let (events, events) = unbounded();
+        let (sender, events) = unbounded();
         let closing = StopFlag::default();
         let mut worker = Worker {
-            events: EventSender { events: events, wake: Box::new(wake) },
+            events: EventSender { events: sender, wake: Box::new(wake) },
             models: ModelCache::default(),
-            films: VecDeque::new(),
+            runs: VecDeque::new(),
             encoded: EncodeCache::default(),
             opened: 0,
             closing: closing.clone(),
@@ -76,7 +75,7 @@ impl Session {
     pub fn send(&self, request: Request) {
         match &request {
             Request::Generate { job: Job { stop, .. }, .. }
-            | Request::AnimationOptions { stop, .. }
+            | Request::ExportAnimation { stop, .. }
             | Request::ComputeAttentionMaps { stop, .. } => {
                 let mut flags = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
                 flags.retain(|flag| !flag.is_raised());
@@ -86,7 +85,7 @@ impl Session {
                 let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
                 std::mem::replace(&mut *opening, stop.clone()).raise();
             }
-            Request::Decode { .. } | Request::InspectRequest { .. } => {}
+            Request::Decode { .. } | Request::Inspect { .. } => {}
         }
         if let Some(requests) = &self.requests {
             // The thread ends only after this sender is dropped.
@@ -115,7 +114,7 @@ impl Drop for Session {
 struct Worker {
     events: EventSender,
     models: ModelCache,
-    films: VecDeque<CachedRun>,
+    runs: VecDeque<CachedRun>,
     /// Models opened so far: which of them a film is of.
     opened: u64,
     encoded: EncodeCache,
@@ -124,7 +123,7 @@ struct Worker {
 
 struct CachedRun {
     job: JobId,
-    film: Film,
+    run: RecordedRun,
     /// The model's number.
     model: u64,
     /// Those that its prompt was read with.
@@ -155,22 +154,22 @@ impl Worker {
         }
         match request {
             Request::OpenModel { source, vae, device, stop } => self.open(source, vae, device, &stop),
-            Request::Generate { job, recipe, concepts, film_of, keeps_film } => {
-                let (film, event) = self.generate(&job, &recipe, &concepts, film_of);
-                if keeps_film {
-                    self.keep(CachedRun { job: job.id, film, model: self.opened, concepts });
+            Request::Generate { job, recipe, concepts, recorded_by, keeps_run } => {
+                let (run, event) = self.generate(&job, &recipe, &concepts, recorded_by);
+                if keeps_run {
+                    self.keep(CachedRun { job: job.id, run, model: self.opened, concepts });
                 }
                 self.events.job(job.id, event);
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
-            Request::InspectRequest { id, look } => self.look(id, &look),
+            Request::Inspect { id, look } => self.look(id, &look),
             Request::ComputeAttentionMaps { job, picture, part, stop } => {
                 let event = self.attend(job, picture, part, &stop);
                 self.events.send(Event::AttentionMaps { job, event });
             }
-            Request::AnimationOptions { job, picture, finished, cut, stop } => {
+            Request::ExportAnimation { job, picture, finished, cut, stop } => {
                 let event = self.cut(job, picture, finished.as_ref(), &cut, &stop);
-                self.events.send(Event::AnimationOptions(event));
+                self.events.send(Event::Animation(event));
             }
         }
     }
@@ -185,8 +184,8 @@ impl Worker {
         self.opened += 1;
         self.encoded = EncodeCache::default();
         if let Some(pipeline) = self.models.reuse(&source, vae.as_deref(), device) {
-            let card = Box::new(pipeline.card().clone());
-            self.events.send(Event::Model(ModelEvent::Opened(card)));
+            let info = Box::new(pipeline.info().clone());
+            self.events.send(Event::Model(ModelEvent::Opened(info)));
             return;
         }
         let Self { models, events, closing, .. } = self;
@@ -205,9 +204,9 @@ impl Worker {
         });
         let event = match opened {
             Ok(Ok(pipeline)) => {
-                let card = pipeline.card().clone();
+                let info = pipeline.info().clone();
                 models.put(source, vae, device, pipeline);
-                ModelEvent::Opened(Box::new(card))
+                ModelEvent::Opened(Box::new(info))
             }
             Ok(Err(OpenError::Stopped)) => ModelEvent::Stopped,
             Ok(Err(error)) => ModelEvent::Failed { text: error.to_string() },
@@ -222,21 +221,21 @@ impl Worker {
         job: &Job,
         recipe: &Recipe,
         concepts: &ConceptSet,
-        film_of: Option<JobId>,
-    ) -> (Film, JobEvent) {
-        let room = self.models.current().map(|pipeline| pipeline.card().room);
+        recorded_by: Option<JobId>,
+    ) -> (RecordedRun, JobEvent) {
+        let room = self.models.current().map(|pipeline| pipeline.info().memory);
         self.models.evict_unless_free(room.map_or(0, |room| room.bytes(recipe, MemoryMode::Full)));
         let Some(pipeline) = self.models.current_mut() else {
             let text = "No model is open, so no picture can be made. Choose a model first".into();
-            return (Film::default(), JobEvent::Failed { text });
+            return (RecordedRun::default(), JobEvent::Failed { text });
         };
         let started = Instant::now();
         let events = &self.events;
-        let kept = self.films.iter().find(|kept| Some(kept.job) == film_of);
-        let mut film = kept.map(|kept| kept.film.clone()).unwrap_or_default();
+        let kept = self.runs.iter().find(|kept| Some(kept.job) == recorded_by);
+        let mut run = kept.map(|kept| kept.run.clone()).unwrap_or_default();
         let made = guarded(|| {
             pipeline.set_concepts(concepts);
-            pipeline.generate_on(recipe, &mut film, &job.stop, &mut |progress| {
+            pipeline.generate_from(&mut run, recipe, &job.stop, &mut |progress| {
                 let event = match progress {
                     Progress::Started { sigmas, start_step } => {
                         JobEvent::Started { sigmas: sigmas.to_vec(), start_step }
@@ -258,25 +257,25 @@ impl Worker {
             Ok(Err(error)) => JobEvent::Failed { text: error.to_string() },
             Err(panic) => JobEvent::Failed { text: panic },
         };
-        (film, event)
+        (run, event)
     }
 
     /// Keeps a film, and as many of the others as there is room for.
-    fn keep(&mut self, film: CachedRun) {
-        self.films.push_back(film);
-        let mut room = FILM_BYTES;
+    fn keep(&mut self, run: CachedRun) {
+        self.runs.push_back(run);
+        let mut room = MAX_RECORDED_BYTES;
         let fits = |kept: &&CachedRun| {
-            let fits = kept.film.bytes() <= room;
-            room = room.saturating_sub(kept.film.bytes());
+            let fits = kept.run.trajectory.bytes() <= room;
+            room = room.saturating_sub(kept.run.trajectory.bytes());
             fits
         };
-        let kept = self.films.iter().rev().take_while(fits).count().max(1);
-        self.films.drain(..self.films.len() - kept);
+        let kept = self.runs.iter().rev().take_while(fits).count().max(1);
+        self.runs.drain(..self.runs.len() - kept);
     }
 
     fn decode(&mut self, job: JobId, step: usize, view: StepView) {
-        let kept = self.film_of(job);
-        let recorded = kept.and_then(|(pipeline, film)| Some((pipeline, film.step(step)?)));
+        let kept = self.run_of(job);
+        let recorded = kept.and_then(|(pipeline, run)| Some((pipeline, run.trajectory.step(step)?)));
         let latents = recorded.and_then(|(pipeline, recorded)| Some((pipeline, view.latents(recorded)?)));
         let pictures = match latents {
             Some((pipeline, latents)) => guarded(|| pipeline.pictures(&latents, &self.closing))
@@ -293,36 +292,36 @@ impl Worker {
     }
 
     fn look(&mut self, id: u64, look: &InspectRequest) {
-        let Self { models, films, encoded, closing, .. } = self;
-        let film_of = |job| films.iter().find(|kept| kept.job == job).map(|kept| &kept.film);
+        let Self { models, runs, encoded, closing, .. } = self;
+        let run_of = |job| runs.iter().find(|kept| kept.job == job).map(|kept| &kept.run);
         let seen = match models.current_mut() {
             Some(pipeline) => guarded(|| {
                 if let Some(concepts) = look.concepts() {
                     pipeline.set_concepts(concepts);
                 }
-                encoded.see(pipeline, film_of, look, closing)
+                encoded.answer(pipeline, run_of, look, closing)
             })
             .unwrap_or_else(Err),
             None => Err("No model is open, so there is nothing to look into. Choose a model first".into()),
         };
-        self.events.send(Event::Looked { id, seen });
+        self.events.send(Event::Inspected { id, seen });
     }
 
     /// The film of a job, and the model that made it: only its own decoder knows what the latents mean.
-    fn film_of(&self, job: JobId) -> Option<(&Pipeline, &Film)> {
-        let kept = self.films.iter().find(|kept| kept.job == job && kept.model == self.opened)?;
-        Some((self.models.current()?, &kept.film))
+    fn run_of(&self, job: JobId) -> Option<(&Pipeline, &RecordedRun)> {
+        let kept = self.runs.iter().find(|kept| kept.job == job && kept.model == self.opened)?;
+        Some((self.models.current()?, &kept.run))
     }
 
     fn attend(&mut self, job: JobId, picture: usize, part: usize, stop: &StopFlag) -> AttentionEvent {
-        let Self { models, films, events, opened, .. } = self;
-        let kept = films.iter().find(|kept| kept.job == job && kept.model == *opened);
+        let Self { models, runs, events, opened, .. } = self;
+        let kept = runs.iter().find(|kept| kept.job == job && kept.model == *opened);
         let (Some(pipeline), Some(kept)) = (models.current_mut(), kept) else {
             return AttentionEvent::Failed { text: TRAJECTORY_GONE.into() };
         };
         let made = guarded(|| {
             pipeline.set_concepts(&kept.concepts);
-            pipeline.attention(&kept.film, picture, part, stop, &mut |fraction| {
+            pipeline.attention(&kept.run, picture, part, stop, &mut |fraction| {
                 events.send(Event::AttentionMaps { job, event: AttentionEvent::Came { fraction } });
             })
         });
@@ -342,14 +341,14 @@ impl Worker {
         cut: &AnimationOptions,
         stop: &StopFlag,
     ) -> AnimationEvent {
-        let Some((pipeline, film)) = self.film_of(job) else {
+        let Some((pipeline, run)) = self.run_of(job) else {
             return AnimationEvent::Failed { text: TRAJECTORY_GONE.into() };
         };
         let events = &self.events;
         let made = guarded(|| {
             let tell =
-                &mut |fraction| events.send(Event::AnimationOptions(AnimationEvent::Came { fraction }));
-            pipeline.cut(film, picture, finished, cut, stop, tell)
+                &mut |fraction| events.send(Event::Animation(AnimationEvent::Came { fraction }));
+            pipeline.animation(&run.trajectory, picture, finished, cut, stop, tell)
         });
         match made {
             Ok(Ok(reel)) => AnimationEvent::Done(Box::new(reel)),

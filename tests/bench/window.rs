@@ -12,7 +12,7 @@ use app::features::generate::run::RunPhase;
 use app::features::settings::Settings;
 use app::window::app::TidepoolApp;
 use egui_kittest::Harness;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::recipe::Recipe;
 use engine::session::Session;
 
@@ -28,14 +28,14 @@ fn main() {
     let settings = Settings {
         last_recipe: recipe,
         output_folder: Some(home.path().join("pictures")),
-        device: DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() },
+        device: DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() },
         ..Settings::default()
     };
     let folder = home.path().to_owned();
     let mut harness = Harness::builder().with_size([1440.0, 900.0]).build_eframe(move |cc| {
         TidepoolApp::new(cc, settings, folder, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
     });
-    while harness.state().state.card().is_none() {
+    while harness.state().state.info().is_none() {
         harness.step();
     }
 

@@ -37,7 +37,9 @@ fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
 /// What was asked of the engine: the recipe, and whose film it goes on with.
 fn asked(effects: &[Effect]) -> Option<(Recipe, Option<JobId>)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { recipe, film_of, .. }) => Some((Recipe::clone(recipe), *film_of)),
+        Effect::Send(Request::Generate { recipe, recorded_by, .. }) => {
+            Some((Recipe::clone(recipe), *recorded_by))
+        }
         _ => None,
     })
 }
@@ -56,9 +58,9 @@ fn a_branch_leaves_the_step_that_is_held_and_says_so_in_its_recipe() {
     branch(&mut state, BranchCommand::Leave(None));
     assert_eq!(state.branches.branch_from, Some(7));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
-    let (recipe, film_of) = asked(&state.handle(Command::Generate)).expect("a request");
+    let (recipe, recorded_by) = asked(&state.handle(Command::Generate)).expect("a request");
     let left = recipe.branch.as_ref().expect("a branch");
-    assert_eq!((&*left.from, left.step, film_of), (&from, 7, Some(first)));
+    assert_eq!((&*left.from, left.step, recorded_by), (&from, 7, Some(first)));
     assert_eq!((recipe.prompt.as_str(), recipe.seed), ("an owl", from.seed));
     assert_eq!(state.branches.branch_from, None, "one branch at a time");
     assert_eq!(titles(&state), [("a fox".into(), 0), ("“an owl”".into(), 1)]);
@@ -98,8 +100,8 @@ fn a_step_that_was_not_made_cannot_be_left_and_staying_is_always_possible() {
     assert_eq!(state.branches.branch_from, None);
     branch(&mut state, BranchCommand::Leave(Some(3)));
     branch(&mut state, BranchCommand::Stay);
-    let (recipe, film_of) = asked(&state.handle(Command::Generate)).expect("a request");
-    assert_eq!((recipe.branch, film_of), (None, None));
+    let (recipe, recorded_by) = asked(&state.handle(Command::Generate)).expect("a request");
+    assert_eq!((recipe.branch, recorded_by), (None, None));
 }
 
 #[test]
@@ -180,8 +182,8 @@ fn a_run_goes_on_in_the_background_and_a_queued_branch_waits_for_it() {
     branch(&mut state, BranchCommand::Forget(second));
     assert!(state.run_of(second).is_some(), "a run that goes on is not forgotten");
     step(&mut state, second, 0);
-    let (recipe, film_of) = asked(&finished(&mut state, second)).expect("the queued one starts");
-    assert_eq!((recipe.prompt.as_str(), film_of), ("an owl", Some(first)));
+    let (recipe, recorded_by) = asked(&finished(&mut state, second)).expect("the queued one starts");
+    assert_eq!((recipe.prompt.as_str(), recorded_by), ("an owl", Some(first)));
     assert_eq!(state.run_of(second).map(|run| run.phase), Some(RunPhase::Finished));
 }
 
@@ -194,8 +196,8 @@ fn a_stopped_run_goes_on_as_the_same_run() {
     assert!(branch(&mut state, BranchCommand::GoOn).is_empty(), "it is not stopped yet");
     state.handle(Command::Stop);
     hear(&mut state, id, JobEvent::Stopped);
-    let (again, film_of) = asked(&branch(&mut state, BranchCommand::GoOn)).expect("a request");
-    assert_eq!((again, film_of), (recipe, Some(id)));
+    let (again, recorded_by) = asked(&branch(&mut state, BranchCommand::GoOn)).expect("a request");
+    assert_eq!((again, recorded_by), (recipe, Some(id)));
     assert_eq!(titles(&state).len(), 1, "it is one run");
 }
 

@@ -12,7 +12,7 @@ use crate::golden::{MODELS, pipeline};
 const STEPS: u32 = 6;
 
 fn recipe(pipeline: &Pipeline, sampler: Sampler) -> Recipe {
-    let side = pipeline.card().vae_factor * 8;
+    let side = pipeline.info().vae_factor * 8;
     Recipe {
         prompt: "a lighthouse".into(),
         width: side,

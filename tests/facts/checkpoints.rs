@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use engine::checkpoint::{ModelSource, TensorDtype, WeightFile};
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, TorchGenerator};
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
@@ -20,7 +20,7 @@ use crate::golden;
 use makers::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
 }
 
@@ -37,8 +37,8 @@ fn fingerprint(pipeline: &Pipeline) -> (String, Vec<u32>) {
     let picture = pipeline.generate(&recipe, &never, &mut |_| ()).expect("a picture").image.data;
     let all: Vec<f32> = [text, eps, pixels, mean, picture].concat();
     assert!(all.iter().all(|value| value.is_finite()));
-    let card = pipeline.card();
-    let about = format!("{} {} {}", pipeline.digest().expect("a digest"), card.kind, card.native_side);
+    let info = pipeline.info();
+    let about = format!("{} {} {}", pipeline.digest().expect("a digest"), info.kind, info.native_side);
     (about, all.iter().map(|value| value.to_bits()).collect())
 }
 

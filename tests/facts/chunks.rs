@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::concepts_in_prompts::concept;
 use crate::golden::folder;
 use crate::weights::{OTHERWISE, STEPS, rows, table};
-use crate::window::card;
+use crate::window::info;
 
 /// The built-in model's words with `<frost>` of two vectors and `mist` of nine.
 fn words() -> PromptTokenizer {
     let frost = read(&folder().join("data/checkpoints/frost.bin")).expect("a concept");
-    card().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
+    info().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
 }
 
 fn options(weights: PromptWeights) -> TextOptions {

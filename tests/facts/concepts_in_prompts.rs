@@ -8,7 +8,7 @@ use engine::prompt::{MatchKind, PromptTokenizer};
 use serde_json::Value;
 
 use crate::golden::{self, Golden, assert_near};
-use crate::window::card;
+use crate::window::info;
 
 /// Of the built-in model's width.
 pub fn concept(file: &str, token: &str, count: usize) -> Concept {
@@ -22,7 +22,7 @@ pub fn concept(file: &str, token: &str, count: usize) -> Concept {
 }
 
 fn words(concepts: impl IntoIterator<Item = Concept>) -> PromptTokenizer {
-    card().words(&concepts.into_iter().collect())
+    info().words(&concepts.into_iter().collect())
 }
 
 /// `<birb-style>` of two vectors, `sea glass` of one, `EasyNegative` of three.
@@ -144,9 +144,9 @@ fn of_two_with_one_token_the_later_one_stays() {
     assert_eq!(counts(&concepts), [2, 3], "a file that is read again counts once");
     assert_eq!(concepts.instead_of(&again).map(|concept| concept.count()), Some(3));
     assert_eq!(concepts.instead_of(&later), None);
-    assert_eq!(card().words(&concepts).tokenize("<frost>").used(), 3);
+    assert_eq!(info().words(&concepts).tokenize("<frost>").used(), 3);
     concepts.remove(&later.source);
-    assert_eq!(card().words(&concepts).tokenize("<frost>").used(), 2, "the one before is back");
+    assert_eq!(info().words(&concepts).tokenize("<frost>").used(), 2, "the one before is back");
 }
 
 #[test]

@@ -16,13 +16,13 @@ use engine::session::{Event, ModelEvent, Request};
 use crate::checkpoints::makers::{Small, save_torch_zip};
 use crate::cli::folder;
 use crate::desk::Desk;
-use crate::window::card;
+use crate::window::info;
 
 fn opened(model: &Path) -> AppState {
     let mut state =
         AppState::new(Settings { model: ModelSource::File(model.to_owned()), ..Settings::default() });
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     state
 }
 

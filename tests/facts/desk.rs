@@ -16,7 +16,7 @@ use engine::pipeline::Frame;
 use engine::recipe::Recipe;
 use engine::session::{Event, JobEvent, JobId, ModelEvent, Request, Session};
 
-use crate::window::card;
+use crate::window::info;
 
 /// A window whose engine is the test.
 pub struct Desk {
@@ -50,7 +50,7 @@ impl Desk {
             harness(builder, settings, move |_| Box::new(Puppet { requests, events: told }));
         // The librarian is a real one: what a test says of the library comes after its say.
         let begun = Instant::now();
-        while harness.state().state.library.work == ScanStatus::Looking {
+        while harness.state().state.library.work == ScanStatus::Scanning {
             assert!(begun.elapsed() < Duration::from_secs(20), "no folder was looked through");
             std::thread::sleep(Duration::from_millis(2));
             harness.step();
@@ -61,7 +61,7 @@ impl Desk {
     /// With the built-in model's card on it.
     pub fn opened(builder: HarnessBuilder<TidepoolApp>, settings: Settings) -> Self {
         let mut desk = Self::new(builder, settings);
-        desk.tell(Event::Model(ModelEvent::Opened(Box::new(card()))));
+        desk.tell(Event::Model(ModelEvent::Opened(Box::new(info()))));
         desk
     }
 

@@ -125,7 +125,7 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
             let decoded = &pipeline.pictures(latents, &stop).expect("pictures")[1];
             assert_eq!(full.shots[step][pane].picture, *decoded, "step {step}, pane {pane}");
             let preview = &quick.shots[step][pane].picture;
-            assert_eq!(preview.width * pipeline.card().vae_factor, decoded.width);
+            assert_eq!(preview.width * pipeline.info().vae_factor, decoded.width);
         }
         let [number, sigma] = [format!("step {}", step + 1), format!("σ {:.3}", film.sigmas[step])];
         let texts = |pane: usize| quick.shots[step][pane].caption.clone().expect("a caption");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::pipeline::Pipeline;
 use safetensors::SafeTensors;
 
@@ -45,7 +45,7 @@ pub fn pipeline(model: &str) -> Pipeline {
         "demo" => ModelSource::BuiltIn,
         _ => ModelSource::Folder(folder().join("models").join(model)),
     };
-    let cpu = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
 }
 

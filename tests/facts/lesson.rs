@@ -20,11 +20,11 @@ use engine::recipe::{Recipe, Start};
 use engine::session::{Event, InspectRequest, ModelEvent, Request};
 
 use crate::desk::{Desk, with_engine};
-use crate::window::{card, finished, generate, opened, started, step};
+use crate::window::{finished, generate, info, opened, started, step};
 use crate::window_flow::{until, window};
 
 fn command(state: &mut AppState, command: LessonCommand) -> Vec<Effect> {
-    state.handle(Command::Linspace(command))
+    state.handle(Command::Lesson(command))
 }
 
 fn set_up(state: &mut AppState, experiment: Trial) -> Vec<Effect> {
@@ -67,7 +67,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
-    let words = card().words(&Default::default());
+    let words = info().words(&Default::default());
     let is_one = |words: &PromptTokenizer, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
     for experiment in Trial::ALL {
@@ -112,7 +112,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
 #[test]
 fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
     let mut state = opened();
-    let large = ModelInfo { native_side: 512, ..card() };
+    let large = ModelInfo { native_side: 512, ..info() };
     state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
     let sizes = |experiment: Trial| {
         let recipe = experiment.recipe(&state).expect("a recipe");
@@ -129,8 +129,8 @@ fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
     let (step, sigma) = state.noise_step();
     assert_eq!(step, 10);
     assert!((sigma - 0.7913).abs() < 1e-4, "{sigma}");
-    assert_eq!(state.settings.window.tab, Tab::InspectRequest);
-    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::InspectRequest { .. })));
+    assert_eq!(state.settings.window.tab, Tab::Inspect);
+    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Inspect { .. })));
     assert!(asked && made(&effects).is_empty(), "the picture that is there is looked into");
 }
 
@@ -189,7 +189,7 @@ fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
         assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{experiment:?}");
         assert!(!state.settings.seed_locked && state.settings.lesson.before.is_none());
         assert!(command(&mut state, LessonCommand::PutBack).is_empty(), "there is nothing more to put back");
-        state.handle(Command::LessonPage);
+        state.handle(Command::Stop);
         let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
         crate::window::hear(&mut state, job, engine::session::JobEvent::Stopped);
         if !state.is_making() {
@@ -233,12 +233,12 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
         LessonPage::ALL.map(|stop| (stop, matches!(stop, LessonPage::Autoencoder | LessonPage::Noise)))
     {
         let mut state = lived_in();
-        state.handle(Command::ShowTab { tab: Some(Tab::Linspace), drawer: false });
+        state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
         let effects = command(&mut state, LessonCommand::GoTo(stop));
         let asked = effects.iter().any(|effect| {
             matches!(
                 effect,
-                Effect::Send(Request::InspectRequest { look: InspectRequest::StepChannels { .. }, .. })
+                Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. })
             )
         });
         assert_eq!(asked, looks, "{stop:?}");
@@ -246,7 +246,7 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
 }
 
 fn at(stop: LessonPage) -> Settings {
-    let window = WindowLayout { tab: Tab::Linspace, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..Settings::default() };
     settings.lesson.stop = stop;
     settings
@@ -257,7 +257,7 @@ fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
     let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe.clone(), ..at(LessonPage::Loop) };
     let (mut harness, _home) = with_engine(window(), settings);
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.info().is_some());
     harness.step();
     harness.get_by_label(Trial::Loop.label()).click();
     harness.step();
@@ -294,7 +294,7 @@ fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
     desk.harness.run();
     assert_eq!(stop(&desk), LessonPage::Prediction);
     for stop in LessonPage::ALL {
-        desk.press(Command::Linspace(LessonCommand::GoTo(stop)));
+        desk.press(Command::Lesson(LessonCommand::GoTo(stop)));
         desk.harness.run();
         desk.harness.get_by_label(stop.title());
     }
@@ -321,14 +321,14 @@ fn the_sliders_of_the_pages_are_those_of_the_desk() {
     let start = desk.harness.state().state.recipe.start.clone();
     assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
 
-    desk.press(Command::Linspace(LessonCommand::SetUp { experiment: Trial::Blend, now: 0.0 }));
-    desk.press(Command::Linspace(LessonCommand::GoTo(LessonPage::Text)));
+    desk.press(Command::Lesson(LessonCommand::SetUp { experiment: Trial::Blend, now: 0.0 }));
+    desk.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Text)));
     desk.harness.run();
     key(&mut desk, "Share", Key::ArrowRight);
     let edits: Vec<String> =
         desk.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
     assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
-    desk.press(Command::Linspace(LessonCommand::GoTo(LessonPage::Samplers)));
+    desk.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Samplers)));
     desk.harness.run();
     desk.harness.get_by_label_contains("Heun, order 2").click();
     desk.harness.run();

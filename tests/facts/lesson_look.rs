@@ -20,7 +20,7 @@ fn page(stop: LessonPage, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Opti
         true => (egui::Theme::Dark, ThemeChoice::Dark),
         false => (egui::Theme::Light, ThemeChoice::Light),
     };
-    let window = WindowLayout { tab: Tab::Linspace, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..settings(choice, recipe) };
     settings.lesson.stop = stop;
     let mut desk = Desk::opened(easel(size, 1.0, theme)?, settings);
@@ -42,7 +42,7 @@ fn answer_looks(desk: &mut Desk) {
     desk.harness.step();
     let asked: Vec<_> = desk.requests.try_iter().collect();
     for request in asked {
-        let Request::InspectRequest { id, look } = request else { continue };
+        let Request::Inspect { id, look } = request else { continue };
         let seen = if matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }) {
             InspectResult::Channels((0..4).map(channel).collect())
         } else if matches!(look, InspectRequest::AddNoise { .. }) {
@@ -50,7 +50,7 @@ fn answer_looks(desk: &mut Desk) {
         } else {
             InspectResult::RoundTrip(RoundTrip::new(tide(128, 1.0, 0), tide(128, 0.9, 0)))
         };
-        desk.tell(Event::Looked { id, seen: Ok(seen) });
+        desk.tell(Event::Inspected { id, seen: Ok(seen) });
     }
 }
 
@@ -100,7 +100,7 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
 fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
     let Some(mut desk) = page(LessonPage::Guidance, true, [960.0, 600.0], sea(20)) else { return };
     finished(&mut desk);
-    desk.press(Command::ShowTab { tab: Some(Tab::Linspace), drawer: true });
+    desk.press(Command::ShowTab { tab: Some(Tab::Lesson), drawer: true });
     snapshot(&mut desk, "lesson_guidance_narrow");
 }
 

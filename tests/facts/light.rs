@@ -8,7 +8,7 @@ use app::features::concepts::watch::ConceptsRead;
 use app::features::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptSet;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::images::Pixels;
 use engine::inspect::attention_maps::{AttentionMaps, mask_by_map};
 use engine::pipeline::StopFlag;
@@ -17,17 +17,17 @@ use engine::recipe::Recipe;
 use engine::session::{AttentionEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session};
 
 use crate::concepts_in_prompts::concept;
-use crate::window::{card, generate, opened};
+use crate::window::{generate, info, opened};
 
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {
     let session = Session::start(|| ());
-    let device = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let stop = StopFlag::default();
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     let job = Job { id: JobId(1), stop: StopFlag::default() };
     let (recipe, concepts) = (Box::new(recipe), ConceptSet::default());
-    session.send(Request::Generate { job, recipe, concepts, film_of: None, keeps_film: true });
+    session.send(Request::Generate { job, recipe, concepts, recorded_by: None, keeps_run: true });
     session
 }
 
@@ -126,9 +126,9 @@ fn a_light_lies_on_the_picture_for_the_word_at_hand_and_goes_with_the_next_run()
     choose(&mut state, "cat");
     assert_eq!(state.attention.on_canvas().map(|lit| (**lit).clone()), Some(of_token(2)));
 
-    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Light(false)));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Overlay(false)));
     assert!(state.attention.on_canvas().is_none());
-    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Light(true)));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Overlay(true)));
     generate(&mut state);
     assert!(state.attention.on_canvas().is_none(), "the next run shows itself");
 }
@@ -146,7 +146,7 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
 fn a_picture_is_lit_by_the_words_that_it_was_made_of_whatever_they_mean_by_now() {
     let mut state = opened();
     let frost = || concept("frost.bin", "<frost>", 1);
-    state.receive(AppEvent::ConceptSet(ConceptsRead { read: vec![frost()], ..ConceptsRead::default() }));
+    state.receive(AppEvent::Concepts(ConceptsRead { read: vec![frost()], ..ConceptsRead::default() }));
     let (mut state, job) = with_picture_of(state, "<frost> cat");
     choose(&mut state, "cat");
     state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
@@ -170,7 +170,7 @@ fn the_light_goes_with_its_model() {
         state.attention.on_canvas().is_some()
     };
     assert!(done(&mut state));
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     let desk = &state.attention;
     assert!(desk.on_canvas().is_none() && desk.maps.is_none() && !desk.is_lit);
     assert!(state.run_that_looks().is_none(), "the engine has forgotten the run");
@@ -184,7 +184,7 @@ fn a_run_that_waits_for_its_model_is_read_by_it() {
     let recipe = Recipe { prompt: "puppy cat".into(), ..state.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     finish(&mut state, job);
     choose(&mut state, "puppy");
     assert_eq!(state.reader().map(|reader| reader.job), Some(job));

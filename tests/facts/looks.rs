@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, RecordedStep, SD1_LATENT_RGB, StepView, TorchGenerator};
 use engine::images::Pixels;
 use engine::pipeline::Pipeline;
@@ -13,7 +13,7 @@ use engine::recipe::Recipe;
 use engine::session::{Event, ImageSource, InspectRequest, InspectResult, JobId, Request, Session};
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 /// Asks of the built-in model.
@@ -21,10 +21,10 @@ fn look(look: InspectRequest) -> Result<InspectResult, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
     session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
-    session.send(Request::InspectRequest { id: 7, look });
+    session.send(Request::Inspect { id: 7, look });
     loop {
         let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
-        if let Event::Looked { id, seen } = event {
+        if let Event::Inspected { id, seen } = event {
             assert_eq!(id, 7);
             return seen;
         }
@@ -112,9 +112,9 @@ fn what_cannot_be_seen_is_said() {
         assert!(text.contains("multiple of 8"), "{text}");
     }
     let session = Session::start(|| ());
-    session.send(Request::InspectRequest { id: 1, look: InspectRequest::Channels(picture()) });
+    session.send(Request::Inspect { id: 1, look: InspectRequest::Channels(picture()) });
     let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
-    assert!(matches!(event, Event::Looked { id: 1, seen: Err(text) } if text.contains("No model")));
+    assert!(matches!(event, Event::Inspected { id: 1, seen: Err(text) } if text.contains("No model")));
 }
 
 /// What the recorder and the previews do once a step, done again beside a run that had them.

@@ -7,19 +7,19 @@ use app::features::command::{Command, Effect};
 use app::features::settings::Settings;
 use app::features::state::{AppState, Model};
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::pipeline::StopFlag;
 use engine::session::{Event, ModelEvent, Request, Session};
 
 use crate::checkpoints::makers::{Small, save_safetensors};
 use crate::cli::folder;
-use crate::window::card;
+use crate::window::info;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn ask(session: &Session, source: &ModelSource) -> StopFlag {
     let stop = StopFlag::default();
-    let device = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: source.clone(), vae: None, device, stop: stop.clone() });
     stop
 }
@@ -56,7 +56,7 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
     let session = Session::start(|| ());
     let stop = StopFlag::default();
     stop.raise();
-    let device = DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     assert!(matches!(outcome(&session), (fractions, ModelEvent::Stopped) if fractions.is_empty()));
     open(&session, &ModelSource::BuiltIn);
@@ -116,7 +116,7 @@ fn opening_of(effects: &[Effect]) -> (ModelSource, StopFlag) {
 fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
     let mut state = AppState::new(Settings::default());
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     let large = ModelSource::File("/models/large.safetensors".into());
     let (_, stop) = opening_of(&state.handle(Command::OpenModel(large)));
     state.receive(Event::Model(ModelEvent::Opening { name: "large".into(), fraction: 0.2 }));
@@ -126,8 +126,8 @@ fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
     // The end of the one that was stopped is no end of this.
     state.receive(Event::Model(ModelEvent::Stopped));
     assert!(matches!(state.model, Model::Opening { .. }));
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
-    assert!(state.card().is_some() && state.handle(Command::StopOpening).is_empty());
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
+    assert!(state.info().is_some() && state.handle(Command::StopOpening).is_empty());
 }
 
 #[test]

@@ -269,14 +269,14 @@ fn a_drag_over_the_film_runs_through_it() {
 
 fn looked(desk: &Desk) -> Option<(u64, InspectRequest)> {
     desk.requests.try_iter().find_map(|request| match request {
-        Request::InspectRequest { id, look } => Some((id, look)),
+        Request::Inspect { id, look } => Some((id, look)),
         _ => None,
     })
 }
 
 #[test]
 fn the_look_tab_asks_one_look_after_the_other_and_the_hand_gets_what_it_wants_last() {
-    let (mut desk, _) = with_film(Tab::InspectRequest);
+    let (mut desk, _) = with_film(Tab::Inspect);
     let grey = || Arc::new(Pixels::new(16, 16, vec![128; 768]));
     let (id, channels) = looked(&desk).expect("the channels first");
     assert!(matches!(
@@ -284,39 +284,39 @@ fn the_look_tab_asks_one_look_after_the_other_and_the_hand_gets_what_it_wants_la
         InspectRequest::StepChannels { step: 19, view: StepView::Predicted, picture: 0, .. }
     ));
     let four = (0..4u8).map(|n| Channel { picture: grey(), min: -3.5, max: f32::from(n) }).collect();
-    desk.tell(Event::Looked { id, seen: Ok(InspectResult::Channels(four)) });
+    desk.tell(Event::Inspected { id, seen: Ok(InspectResult::Channels(four)) });
     desk.harness.get_by_label("−3.5…2.0");
 
     let (id, noised) = looked(&desk).expect("then the noise");
     let InspectRequest::AddNoise { sigma, seed: 32, .. } = noised else { panic!("{noised:?}") };
     let schedule = state(&desk).recipe.schedule;
-    let card = state(&desk).card().expect("a model");
-    let noise = engine::diffusion::NoiseSchedule { training_sigmas: card.training_sigmas.to_vec() };
+    let info = state(&desk).info().expect("a model");
+    let noise = engine::diffusion::NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
     assert_eq!(sigma, schedule.sigmas(20, &noise)[13], "two thirds of the way");
     for step in [3, 5, 8] {
-        desk.harness.state_mut().press(Command::InspectRequest(InspectCommand::NoiseStep(step)));
+        desk.harness.state_mut().press(Command::Inspect(InspectCommand::NoiseStep(step)));
     }
     assert!(looked(&desk).is_none(), "one at a time");
-    desk.tell(Event::Looked { id, seen: Ok(InspectResult::Noised(grey())) });
+    desk.tell(Event::Inspected { id, seen: Ok(InspectResult::Noised(grey())) });
     let (id, noised) = looked(&desk).expect("the latest wish");
     assert!(
         matches!(noised, InspectRequest::AddNoise { sigma, .. } if sigma == schedule.sigmas(20, &noise)[8])
     );
-    desk.tell(Event::Looked { id, seen: Ok(InspectResult::Noised(grey())) });
+    desk.tell(Event::Inspected { id, seen: Ok(InspectResult::Noised(grey())) });
 
     let (id, trip) = looked(&desk).expect("then there and back");
     assert!(matches!(trip, InspectRequest::RoundTrip(_)));
     let trip = RoundTrip::new(grey(), Arc::new(Pixels::new(16, 16, vec![130; 768])));
-    desk.tell(Event::Looked { id, seen: Ok(InspectResult::RoundTrip(trip)) });
+    desk.tell(Event::Inspected { id, seen: Ok(InspectResult::RoundTrip(trip)) });
     desk.harness.get_by_label("differs by 2.00 / 255");
     assert!(looked(&desk).is_none(), "all is seen");
 }
 
 #[test]
 fn what_cannot_be_looked_at_is_said_in_its_place() {
-    let (mut desk, _) = with_film(Tab::InspectRequest);
+    let (mut desk, _) = with_film(Tab::Inspect);
     let (id, _) = looked(&desk).expect("a look");
-    desk.tell(Event::Looked { id, seen: Err("The numbers of this step are no longer kept".into()) });
+    desk.tell(Event::Inspected { id, seen: Err("The numbers of this step are no longer kept".into()) });
     desk.harness.run();
     desk.harness.get_by_label("The numbers of this step are no longer kept");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptSet;
-use engine::device::{DeviceChoice, DeviceKind};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::RecordedStep;
 use engine::diffusion::{Sampler, StepView};
 use engine::images::Pixels;
@@ -18,7 +18,7 @@ use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session}
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: DeviceKind::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 fn session_with(source: ModelSource) -> Session {
@@ -31,15 +31,15 @@ fn generate(session: &Session, id: u64, recipe: Recipe) -> StopFlag {
     go_on(session, id, recipe, None)
 }
 
-fn go_on(session: &Session, id: u64, recipe: Recipe, film_of: Option<JobId>) -> StopFlag {
+fn go_on(session: &Session, id: u64, recipe: Recipe, recorded_by: Option<JobId>) -> StopFlag {
     let stop = StopFlag::default();
     let job = Job { id: JobId(id), stop: stop.clone() };
     session.send(Request::Generate {
         job,
         recipe: Box::new(recipe),
         concepts: ConceptSet::default(),
-        film_of,
-        keeps_film: true,
+        recorded_by,
+        keeps_run: true,
     });
     stop
 }

@@ -42,7 +42,7 @@ fn every_run_ends_in_the_references_latents() {
         let notes = notes(&format!("{model}-trajectories.json"));
         let number = |name: &str| notes[name].as_u64().expect(name) as u32;
         let pipeline = pipeline(model);
-        let factor = pipeline.card().vae_factor;
+        let factor = pipeline.info().vae_factor;
         let (width, height) = (number("latent_width") * factor, number("latent_height") * factor);
         let start = folder.path().join(format!("{model}.png"));
         write_start_picture(&start, width, height);

@@ -21,7 +21,7 @@ use engine::session::{Event, JobEvent, JobId, ModelEvent, Request};
 use engine::tokenizer::Tokenizer;
 
 /// The built-in model's own words, so that counts are real.
-pub fn card() -> ModelInfo {
+pub fn info() -> ModelInfo {
     let vocab = include_bytes!("../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../assets/demo/tokenizer/merges.txt");
     ModelInfo {
@@ -42,7 +42,7 @@ pub fn card() -> ModelInfo {
         text_width: 128,
         training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
         scheduler: SchedulerConfig::default(),
-        room: MemoryEstimate::default(),
+        memory: MemoryEstimate::default(),
     }
 }
 
@@ -50,7 +50,7 @@ pub fn opened() -> AppState {
     let settings = Settings { output_folder: Some(PathBuf::from("/out")), ..Settings::default() };
     let mut state = AppState::new(settings);
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     state
 }
 
@@ -338,11 +338,11 @@ fn tokens_are_counted_as_they_are_typed_and_the_cut_is_told() {
     let recipe = Recipe { prompt, text: TextOptions::PLAIN, ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe.clone())));
     let read = state.prompt.as_ref().expect("read");
-    assert_eq!((read.used(), read.room()), (75, 75));
+    assert_eq!((read.used(), read.capacity()), (75, 75));
     assert!(read.cut().contains("snow"));
     state.handle(Command::Edit(Box::new(Recipe { text: TextOptions::default(), ..recipe })));
     let read = state.prompt.as_ref().expect("read");
-    assert_eq!((read.used(), read.room(), read.cut()), (120, 150, ""), "in chunks there is room for all");
+    assert_eq!((read.used(), read.capacity(), read.cut()), (120, 150, ""), "in chunks there is room for all");
 }
 
 fn picture(found: Option<Recipe>) -> AppEvent {

@@ -21,14 +21,14 @@ use crate::cli::folder;
 use crate::concepts_in_prompts::concept;
 use crate::desk::Desk;
 use crate::golden;
-use crate::window::card;
+use crate::window::info;
 use crate::window_flow::{drop_files, until, window};
 
 fn opened() -> AppState {
     let settings = Settings { concept_folders: Some(vec!["/watched".into()]), ..Settings::default() };
     let mut state = AppState::new(settings);
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     state
 }
 
@@ -71,7 +71,7 @@ fn a_concept_survives_a_change_of_model_and_waits_where_it_does_not_fit() {
     let splices = |state: &AppState| state.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
     assert_eq!(splices(&state), Some(1));
     for (text_width, fits) in [(768, 0), (128, 1)] {
-        let other = engine::pipeline::ModelInfo { text_width, ..card() };
+        let other = engine::pipeline::ModelInfo { text_width, ..info() };
         state.receive(Event::Model(ModelEvent::Opened(Box::new(other))));
         assert_eq!((state.concepts.iter().len(), splices(&state)), (1, Some(fits)));
     }

@@ -39,7 +39,7 @@ fn receive(desk: &mut Desk, news: AppEvent) {
 
 fn asked(desk: &Desk) -> (JobId, AnimationOptions, StopFlag) {
     let cut = desk.requests.try_iter().find_map(|request| match request {
-        Request::AnimationOptions { job, cut, stop, .. } => Some((job, cut, stop)),
+        Request::ExportAnimation { job, cut, stop, .. } => Some((job, cut, stop)),
         _ => None,
     });
     cut.expect("a film was asked for")
@@ -66,9 +66,9 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
     receive(&mut desk, AppEvent::FilmPicked(folder.path().join("film")));
     let (_, wanted, _) = asked(&desk);
     assert_eq!(wanted, cut);
-    desk.tell(Event::AnimationOptions(AnimationEvent::Came { fraction: 0.5 }));
+    desk.tell(Event::Animation(AnimationEvent::Came { fraction: 0.5 }));
     desk.harness.get_by_label("50 %");
-    desk.tell(Event::AnimationOptions(AnimationEvent::Done(Box::new(reel()))));
+    desk.tell(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
     let begun = Instant::now();
     while !matches!(desk.harness.state().state.export.phase, ExportPhase::Done { .. }) {
         assert!(begun.elapsed() < Duration::from_secs(20), "no film was written");
@@ -96,19 +96,19 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     desk.harness.get_by_label("Cancel").click();
     desk.harness.run_steps(4);
     assert!(stop.is_raised());
-    desk.tell(Event::AnimationOptions(AnimationEvent::Stopped));
+    desk.tell(Event::Animation(AnimationEvent::Stopped));
     desk.harness.run_steps(4);
     desk.harness.get_by_label("Save as…");
 
     receive(&mut desk, AppEvent::FilmPicked(folder.path().join("film.gif")));
-    desk.tell(Event::AnimationOptions(AnimationEvent::Failed {
+    desk.tell(Event::Animation(AnimationEvent::Failed {
         text: "The steps are gone. Make it again".into(),
     }));
     desk.harness.run_steps(4);
     desk.harness.get_by_label_contains("The steps are gone");
 
     receive(&mut desk, AppEvent::FilmPicked(folder.path().join("no/such/folder/film.gif")));
-    desk.tell(Event::AnimationOptions(AnimationEvent::Done(Box::new(reel()))));
+    desk.tell(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
     let begun = Instant::now();
     while !matches!(desk.harness.state().state.export.phase, ExportPhase::Failed { .. }) {
         assert!(begun.elapsed() < Duration::from_secs(20), "nothing was said");
@@ -134,7 +134,7 @@ fn a_film_is_of_a_run_that_is_over() {
 #[test]
 fn the_engine_makes_the_film_that_was_asked_for() {
     let (mut harness, home) = with_engine(window(), Settings::default());
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.info().is_some());
     harness.state_mut().press(Command::Generate);
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let cut = AnimationOptions {
@@ -156,9 +156,9 @@ fn the_engine_makes_the_film_that_was_asked_for() {
 fn a_film_of_steps_that_are_gone_says_so() {
     let session = Session::start(|| ());
     let (cut, stop) = (AnimationOptions::default(), StopFlag::default());
-    session.send(Request::AnimationOptions { job: JobId(5), picture: 0, finished: None, cut, stop });
+    session.send(Request::ExportAnimation { job: JobId(5), picture: 0, finished: None, cut, stop });
     match session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers") {
-        Event::AnimationOptions(AnimationEvent::Failed { text }) => {
+        Event::Animation(AnimationEvent::Failed { text }) => {
             assert!(text.contains("no longer in memory"), "{text}")
         }
         other => panic!("{other:?}"),

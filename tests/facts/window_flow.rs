@@ -99,7 +99,7 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     let recipe = Recipe { prompt: "a tree".into(), steps: 500, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
     let (mut harness, _home) = with_engine(window(), settings);
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.info().is_some());
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
@@ -123,7 +123,7 @@ fn a_window_closed_in_mid_run_remembers_and_does_not_hang() {
     let recipe = Recipe { prompt: "a boat".into(), steps: 1000, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
     let (mut harness, home) = with_engine(window(), settings);
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.info().is_some());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
     let begun = Instant::now();

@@ -170,7 +170,7 @@ fn the_schedule_beside_a_run() {
 fn four_views_of_a_step_in_the_light() {
     let Some(easel) = easel([1280.0, 720.0], 1.0, egui::Theme::Light) else { return };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
-    let window = WindowLayout { tab: Tab::InspectRequest, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::Inspect, ..WindowLayout::default() };
     let views = Views { side_by_side: true, ..Views::default() };
     let settings = Settings { window, views, ..settings(ThemeChoice::Light, recipe) };
     let mut desk = Desk::opened(easel, settings);
@@ -290,7 +290,7 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
     desk.press(Command::Words(WordsCommand::Choose(Some(chosen))));
     desk.press(Command::ShowTab { tab: Some(Tab::Words), drawer: size[0] < 1100.0 });
     let id = look_asked(&desk, |look| matches!(look, InspectRequest::Word { .. }));
-    desk.tell(Event::Looked { id, seen: Ok(InspectResult::Word(Box::new(stages()))) });
+    desk.tell(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(stages()))) });
     snapshot(&mut desk, name);
 }
 

@@ -258,7 +258,7 @@ pub fn stages() -> TokenTrace {
 /// The number of the look of a kind that was asked for last.
 pub fn look_asked(desk: &Desk, is_meant: fn(&InspectRequest) -> bool) -> u64 {
     let looks = desk.requests.try_iter().filter_map(|request| match request {
-        Request::InspectRequest { id, look } if is_meant(&look) => Some(id),
+        Request::Inspect { id, look } if is_meant(&look) => Some(id),
         _ => None,
     });
     looks.last().expect("a look was asked for")
@@ -268,12 +268,12 @@ pub fn look_asked(desk: &Desk, is_meant: fn(&InspectRequest) -> bool) -> u64 {
 fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     let mut desk = desk("a puppy");
     desk.harness.run();
-    assert!(!desk.requests.try_iter().any(|request| matches!(request, Request::InspectRequest { .. })));
+    assert!(!desk.requests.try_iter().any(|request| matches!(request, Request::Inspect { .. })));
     click(&mut desk, "puppy, token 2");
     let is_word =
         |look: &InspectRequest| matches!(look, InspectRequest::Word { place, .. } if place.position == 2);
     let id = look_asked(&desk, is_word);
-    desk.tell(Event::Looked { id, seen: Ok(InspectResult::Word(Box::new(stages()))) });
+    desk.tell(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(stages()))) });
     desk.harness.run();
     desk.harness.get_by_label("Output embedding");
     desk.harness.get_by_label_contains("Token embedding: 128 numbers");
@@ -281,7 +281,7 @@ fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     desk.harness.get_by_label("How far the output of each position moved");
     put_in(&mut desk, "cat", "Replace");
     let id = look_asked(&desk, is_word);
-    desk.tell(Event::Looked { id, seen: Err("There is no such token".into()) });
+    desk.tell(Event::Inspected { id, seen: Err("There is no such token".into()) });
     desk.harness.run();
     desk.harness.get_by_label("There is no such token");
     click(&mut desk, "a, token 1");
@@ -297,7 +297,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     state.handle(Command::Edit(Box::new(recipe)));
     let save = || Command::Words(WordsCommand::Save { edits: edits.clone(), token: "<mine>".into() });
     let asked = |effects: Vec<Effect>| match &effects[..] {
-        [Effect::Send(Request::InspectRequest { id, look: InspectRequest::Edited { recipe, .. } })] => {
+        [Effect::Send(Request::Inspect { id, look: InspectRequest::Edited { recipe, .. } })] => {
             (*id, recipe.edits.len())
         }
         other => panic!("{other:?}"),
@@ -305,11 +305,11 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     let (id, count) = asked(state.handle(save()));
     assert_eq!(count, 2);
     let vectors = vec![vec![0.5; 128]; 2];
-    let effects = state.receive(Event::Looked { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
+    let effects = state.receive(Event::Inspected { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
     assert!(matches!(&effects[..], [Effect::SaveConcept { token, vectors: saved }]
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
-    state.receive(Event::Looked { id, seen: Err("Its word is not in the prompt".into()) });
+    state.receive(Event::Inspected { id, seen: Err("Its word is not in the prompt".into()) });
     assert_eq!(state.error_at(ErrorSlot::Words).as_deref(), Some("Its word is not in the prompt"));
     asked(state.handle(save()));
     assert_eq!(state.error_at(ErrorSlot::Words), None, "it is tried again");

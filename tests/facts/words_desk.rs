@@ -11,7 +11,7 @@ use engine::prompt::{EmbeddingEdit, Mixed, TokenPlace};
 use engine::recipe::Recipe;
 use engine::session::{Event, InspectRequest, ModelEvent, Request};
 
-use crate::window::{card, generate, opened, started, step};
+use crate::window::{generate, info, opened, started, step};
 
 pub fn edit(written: &str) -> EmbeddingEdit {
     written.parse().expect("an edit")
@@ -168,14 +168,14 @@ fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model(
     let is_sent = |effects: &[Effect]| {
         matches!(
             effects,
-            [.., Effect::Send(Request::InspectRequest { look: InspectRequest::Edited { .. }, .. })]
+            [.., Effect::Send(Request::Inspect { look: InspectRequest::Edited { .. }, .. })]
         )
     };
     let mut state = desk("a puppy", &["puppy=cat"]);
     state.settings.window.tab = Tab::Concepts;
     state.settings.window.right_folded = true;
     assert!(is_sent(&save(&mut state)));
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     assert_eq!(state.words_state.saving, None, "its model is gone");
     assert!(is_sent(&save(&mut state)));
     state.receive(Event::Model(ModelEvent::Failed { text: "It is broken".into() }));

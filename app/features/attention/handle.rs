@@ -20,7 +20,7 @@ impl AppState {
     /// The finished run whose words can be asked: one of the model that is open.
     pub fn run_that_looks(&self) -> Option<&Run> {
         let is_asked = |run: &&Run| !run.is_live() && !run.pictures.is_empty() && run.read.is_some();
-        self.card().and(self.run.as_ref()).filter(is_asked)
+        self.model_info().and(self.run.as_ref()).filter(is_asked)
     }
 
     /// Who reads the word at hand: the picture that is looked at, and the part of its prompt that has
@@ -43,11 +43,11 @@ impl AppState {
 
     /// Bytes that the maps of the run at hand take while they are made.
     pub fn attention_bytes(&self) -> Option<u64> {
-        let (run, card) = (self.run_that_looks()?, self.card()?);
+        let (run, info) = (self.run_that_looks()?, self.model_info()?);
         let parts = run.read.as_ref()?.parts.iter();
         let tokens = parts.map(|(_, text)| text.chunks.len() * text.chunks[0].ids.len()).max()?;
         let pixels = u64::from(run.recipe.width) * u64::from(run.recipe.height);
-        Some(card.room.attention_bytes(pixels, tokens))
+        Some(info.memory.attention_bytes(pixels, tokens))
     }
 
     pub(super) fn handle_attend(&mut self, command: AttentionCommand) -> Vec<Effect> {
@@ -67,7 +67,7 @@ impl AppState {
                     asked.stop.raise();
                 }
             }
-            AttentionCommand::AttentionOverlay(is_highlighted) => {
+            AttentionCommand::Overlay(is_highlighted) => {
                 self.attention.is_highlighted = is_highlighted
             }
         }

@@ -36,7 +36,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let mut is_highlighted = state.attention.is_highlighted;
         let sentence = "Bright is where the picture read this word most, over all heads, layers and steps.";
         if check_ui(ui, "A light on the picture", sentence, &mut is_highlighted).changed() {
-            commands.push(Command::ComputeAttentionMaps(AttentionCommand::AttentionOverlay(is_highlighted)));
+            commands.push(Command::ComputeAttentionMaps(AttentionCommand::Overlay(is_highlighted)));
         }
         return;
     }

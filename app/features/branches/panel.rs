@@ -113,10 +113,10 @@ fn row_ui(
     let run = row.run;
     let is_at_hand = state.run.as_ref().is_some_and(|at_hand| at_hand.job.id == run.job.id);
     let indent = indent_of(row.depth);
-    let card = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
+    let info = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
     let can_compare = !is_at_hand && !run.frames.is_empty();
     let tools = if can_compare { 50.0 } else { 26.0 };
-    let press = Rect::from_min_max(card.min, pos2(card.right() - tools, card.bottom()));
+    let press = Rect::from_min_max(info.min, pos2(info.right() - tools, info.bottom()));
     let response = ui.interact(press, Id::unique(("run", run.job.id.0)), Sense::click());
     let title = row.title();
     response
@@ -127,9 +127,9 @@ fn row_ui(
         _ => tokens.line,
     };
     let corner = CornerRadius::same(theme::CORNER_FIELD);
-    ui.painter().rect(card, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
+    ui.painter().rect(info, corner, tokens.model_info, Stroke::new(1.0, line), StrokeKind::Inside);
 
-    let place = Rect::from_min_size(card.min + Vec2::splat((ROW - THUMBNAIL) / 2.0), Vec2::splat(THUMBNAIL));
+    let place = Rect::from_min_size(info.min + Vec2::splat((ROW - THUMBNAIL) / 2.0), Vec2::splat(THUMBNAIL));
     thumbnail_ui(ui, place, run, textures);
     let left = place.right() + 9.0;
     let room = press.right() - left;
@@ -138,7 +138,7 @@ fn row_ui(
     for (text, font, ink, top) in lines {
         let text = WidgetText::from(RichText::new(text).font(font.clone()));
         let galley = text.into_galley(ui, Some(TextWrapMode::Truncate), room, font);
-        ui.painter().galley_with_override_text_color(pos2(left, card.top() + top), galley, ink);
+        ui.painter().galley_with_override_text_color(pos2(left, info.top() + top), galley, ink);
     }
     focus_ring(ui, &response, theme::CORNER_FIELD);
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
@@ -147,7 +147,7 @@ fn row_ui(
         commands.push(Command::Branch(BranchCommand::Show(run.job.id)));
     }
     if can_compare {
-        let place = Rect::from_center_size(pos2(press.right() + 11.0, card.center().y), Vec2::splat(22.0));
+        let place = Rect::from_center_size(pos2(press.right() + 11.0, info.center().y), Vec2::splat(22.0));
         let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
         let name = format!("Compare with run: {title}");
         let sentence = "Holds its picture beside the one on the canvas, behind a divider.";
@@ -156,7 +156,7 @@ fn row_ui(
         }
     }
     if !run.is_live() {
-        let place = Rect::from_center_size(pos2(card.right() - 15.0, card.center().y), Vec2::splat(16.0));
+        let place = Rect::from_center_size(pos2(info.right() - 15.0, info.center().y), Vec2::splat(16.0));
         let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
         let sentence = "Takes it out of this list. Saved pictures stay where they are.";
         let response = close_ui(&mut corner, &format!("Forget run: {title}"));

@@ -72,7 +72,7 @@ impl AppState {
             }
             ViewCommand::SideBySide(side_by_side) => self.settings.views.side_by_side = side_by_side,
             ViewCommand::Compare(step) => self.compare(step),
-            ViewCommand::PlaybackState { how, now } => {
+            ViewCommand::Play { how, now } => {
                 self.settings.playing = how;
                 if let Some(play) = &mut self.film.play {
                     play.change(now);

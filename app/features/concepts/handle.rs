@@ -91,8 +91,8 @@ impl AppState {
 
     /// The words that count have changed.
     pub(super) fn reread_prompts(&mut self) {
-        if let Some(card) = self.card() {
-            self.words = Some(card.words(&self.concepts));
+        if let Some(info) = self.model_info() {
+            self.words = Some(info.words(&self.concepts));
             self.read_prompts();
         }
     }

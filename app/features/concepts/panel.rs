@@ -139,7 +139,7 @@ fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, Str
             format!("Another file has the same word and is used instead: {}", other.source.display());
         return Some((format!("not used: {} has the same word", other.name()), sentence));
     }
-    let error = concept.check_width(state.card()?.text_width).err()?;
+    let error = concept.check_width(state.model_info()?.text_width).err()?;
     Some((format!("does not fit: made for {}", concept.family()), error.to_string()))
 }
 
@@ -157,7 +157,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     });
     let corner = CornerRadius::same(theme::CORNER_FIELD);
     let line = if response.hovered() { tokens.line_strong } else { tokens.line };
-    ui.painter().rect(rect, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
+    ui.painter().rect(rect, corner, tokens.model_info, Stroke::new(1.0, line), StrokeKind::Inside);
 
     let (ink, note) = match &unreadable_reason {
         None => (tokens.coral_text, file_name(&concept.source)),

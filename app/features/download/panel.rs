@@ -47,7 +47,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
             wishes.push(DownloadCommand::DismissProblem);
         }
     });
-    commands.extend(wishes.into_iter().map(Command::DownloadState));
+    commands.extend(wishes.into_iter().map(Command::Download));
 }
 
 /// Nothing is asked for yet.

@@ -81,7 +81,7 @@ impl AppState {
         let finished = run.pictures.get(picture).cloned();
         let path = with_ending(path, self.export.format);
         self.export.phase = ExportPhase::Cutting { path, fraction: 0.0, stop: stop.clone() };
-        vec![Effect::Send(Request::Cut { job, picture, finished, cut, stop })]
+        vec![Effect::Send(Request::ExportAnimation { job, picture, finished, cut, stop })]
     }
 
     /// Its pictures are at hand, so that the engine has nothing to do.
@@ -135,6 +135,6 @@ impl AppState {
 
     /// The model that is open and the VAE over it.
     pub(super) fn names_of_model(&self) -> (String, Option<String>) {
-        self.card().map_or_else(Default::default, |card| (card.name.clone(), card.vae.clone()))
+        self.model_info().map_or_else(Default::default, |info| (info.name.clone(), info.vae.clone()))
     }
 }

@@ -44,7 +44,7 @@ fn opener_ui(
     let button = if is_open { button } else { tip(button, "Export", None, sentence) };
     if button.clicked() {
         let show = if of_sheet { ExportCommand::ShowOfSheet } else { ExportCommand::Show };
-        commands.push(Command::ExportState(show(!is_open)));
+        commands.push(Command::Export(show(!is_open)));
     }
     if is_open {
         card_ui(&button, state, commands);
@@ -74,7 +74,7 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
     if !is_open {
         wishes.push(ExportCommand::Show(false));
     }
-    commands.extend(wishes.into_iter().map(Command::ExportState));
+    commands.extend(wishes.into_iter().map(Command::Export));
 }
 
 fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, wishes: &mut Vec<ExportCommand>) {

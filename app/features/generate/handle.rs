@@ -38,22 +38,22 @@ impl AppState {
 
     pub(super) fn start(&mut self, queued_run: QueuedRun) -> Vec<Effect> {
         self.hide_sheet();
-        let film_of = queued_run.parent.map(|parent| parent.job);
+        let recorded_by = queued_run.parent.map(|parent| parent.job);
         if let Some(shown) = self.shown() {
             self.before = shown.pictures.to_vec();
         }
         if let Some(run) = self.run.take() {
             self.branches.keep(run);
         }
-        self.send(queued_run.recipe, queued_run.parent, film_of)
+        self.send(queued_run.recipe, queued_run.parent, recorded_by)
     }
 
-    /// Sends a run to the engine, which takes the steps of `film_of` as far as they fit.
+    /// Sends a run to the engine, which takes the steps of `recorded_by` as far as they fit.
     pub(super) fn send(
         &mut self,
         recipe: Recipe,
         parent: Option<BranchPoint>,
-        film_of: Option<JobId>,
+        recorded_by: Option<JobId>,
     ) -> Vec<Effect> {
         let job = self.next_job();
         self.film = FilmState::default();
@@ -64,8 +64,8 @@ impl AppState {
             job,
             recipe: Box::new(recipe),
             concepts: self.concepts.clone(),
-            film_of,
-            keeps_film: true,
+            recorded_by,
+            keeps_run: true,
         })]
     }
 

@@ -14,7 +14,7 @@ use crate::ui::widgets::{
 
 pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
     label_row_ui(ui, "Size", |_| {});
-    let native = state.card().map_or(512, |card| card.native_side);
+    let native = state.model_info().map_or(512, |info| info.native_side);
     let shown = in_words(recipe.width, recipe.height);
     let sentence = "Pixels across and down. Models are at their best near the size they learned.";
     select_ui(ui, "Size", &shown, sentence, width, |ui| {

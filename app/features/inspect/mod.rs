@@ -132,7 +132,7 @@ impl AppState {
         let steps = self.recipe.steps.clamp(1, 1000) as usize;
         let step = self.looking.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
         let stable_diffusion = || NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
-        let trained = self.card().and_then(|card| self.recipe.noise_schedule(&card.scheduler).ok());
+        let trained = self.model_info().and_then(|info| self.recipe.noise_schedule(&info.scheduler).ok());
         let noise = trained.unwrap_or_else(stable_diffusion);
         let recipe = Recipe { steps: steps as u32, ..self.recipe.clone() };
         // What is wrong with a rho is told under its field.
@@ -159,14 +159,14 @@ impl AppState {
     pub(super) fn look(&mut self) -> Vec<Effect> {
         let window = &self.settings.window;
         let is_open = !window.right_folded || self.drawer_open;
-        if self.looking.asked.is_some() || self.live_run().is_some() || self.card().is_none() {
+        if self.looking.asked.is_some() || self.live_run().is_some() || self.model_info().is_none() {
             return Vec::new();
         }
         let wanted = match window.tab {
             _ if !is_open => Vec::new(),
-            Tab::InspectRequest => self.wanted(),
+            Tab::Inspect => self.wanted(),
             Tab::Words => self.word_looked_into().into_iter().collect(),
-            Tab::Linspace if self.lesson_looks() => self.wanted(),
+            Tab::Lesson if self.lesson_looks() => self.wanted(),
             _ => Vec::new(),
         };
         let is_new = |look: &InspectRequest| !self.looking.seen.iter().any(|(seen, _)| seen == look);
@@ -177,7 +177,7 @@ impl AppState {
         self.looking.next += 1;
         let id = self.looking.next;
         self.looking.asked = Some((id, look.clone()));
-        vec![Effect::Send(Request::InspectRequest { id, look })]
+        vec![Effect::Send(Request::Inspect { id, look })]
     }
 
     fn wanted(&self) -> Vec<InspectRequest> {

@@ -94,7 +94,7 @@ fn subject_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let names = ["Finished picture".to_owned(), "Start image".to_owned()];
     let at = usize::from(state.subject().is_some_and(|subject| subject.is_start_image));
     if let Some(index) = segmented_ui(ui, "Look into", &names, at, |_| String::new()) {
-        commands.push(Command::Look(InspectCommand::AtStartImage(index == 1)));
+        commands.push(Command::Inspect(InspectCommand::AtStartImage(index == 1)));
     }
     ui.add_space(theme::GAP_M);
 }
@@ -119,7 +119,7 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
     };
     let mut number = (step + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
-        commands.push(Command::Look(InspectCommand::NoiseStep(number as usize - 1)));
+        commands.push(Command::Inspect(InspectCommand::NoiseStep(number as usize - 1)));
     }
     ui.add_space(theme::GAP_S);
     let noised = match state.looking.noised() {

@@ -184,7 +184,7 @@ impl Experiment {
     /// Which tab and which views.
     fn show(self, desk: &AppState) -> Vec<Command> {
         let tab = match self {
-            Self::Latents | Self::AddNoise => Some(Tab::Look),
+            Self::Latents | Self::AddNoise => Some(Tab::Inspect),
             Self::Schedules => Some(Tab::Schedule),
             Self::Scales | Self::Samplers | Self::Optimisers => Some(Tab::Sheet),
             // The page itself shows it.
@@ -195,7 +195,7 @@ impl Experiment {
             commands.push(Command::ShowTab { tab, drawer: desk.drawer_open });
         }
         match self {
-            Self::AddNoise => commands.push(Command::Look(InspectCommand::NoiseStep(10))),
+            Self::AddNoise => commands.push(Command::Inspect(InspectCommand::NoiseStep(10))),
             Self::Schedules => commands.push(Command::ShowSchedule(SchedulePlot::default())),
             Self::Film => commands.extend(noisy_and_predicted(&desk.settings.views)),
             _ => commands.push(Command::View(ViewCommand::Alone(StepView::Predicted))),
@@ -226,7 +226,7 @@ impl Experiment {
 
 /// "A watercolor painting of an otter", at the size that the model at hand was trained at.
 fn the_lessons(desk: &AppState) -> Recipe {
-    let side = desk.card().map_or(Recipe::default().width, |card| card.native_side);
+    let side = desk.model_info().map_or(Recipe::default().width, |info| info.native_side);
     Recipe {
         prompt: "a watercolor painting of an otter".into(),
         text: TextOptions::PLAIN,
@@ -244,7 +244,7 @@ fn the_lessons(desk: &AppState) -> Recipe {
 /// 4 to 6.
 fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
     const SMALL_SIDE: u32 = 256;
-    let is_small = desk.card().is_none_or(|card| card.native_side < SMALL_SIDE);
+    let is_small = desk.model_info().is_none_or(|info| info.native_side < SMALL_SIDE);
     Guidance { cfg_scale: if is_small { 4.0 } else { lessons } }
 }
 

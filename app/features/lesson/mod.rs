@@ -85,7 +85,7 @@ impl LessonPage {
         Self::ALL.get(self as usize + 1).copied()
     }
 
-    pub fn before(self) -> Option<Self> {
+    pub fn previous(self) -> Option<Self> {
         Some(Self::ALL[(self as usize).checked_sub(1)?])
     }
 }
@@ -99,12 +99,12 @@ pub struct LessonProgress {
     pub strength: f32,
     /// The desk before the first trial, until it is put back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<SavedWorkspace>,
+    pub previous: Option<SavedWorkspace>,
 }
 
 impl Default for LessonProgress {
     fn default() -> Self {
-        Self { stop: LessonPage::default(), strength: DEFAULT_STRENGTH, before: None }
+        Self { stop: LessonPage::default(), strength: DEFAULT_STRENGTH, previous: None }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             });
         });
     });
-    commands.extend(wishes.into_iter().map(Command::Linspace));
+    commands.extend(wishes.into_iter().map(Command::Lesson));
 }
 
 fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, wishes: &mut Vec<LessonCommand>) {

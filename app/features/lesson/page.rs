@@ -88,7 +88,7 @@ pub fn experiment_ui(ui: &mut Ui, desk: &mut Desk<'_>, experiment: Trial, is_str
     let now = ui.input(|input| input.time);
     let button = outlined_button_ui(ui, experiment.label(), is_strong);
     if tip(button, experiment.label(), None, experiment.hint()).clicked() {
-        desk.commands.push(Command::Linspace(LessonCommand::SetUp { experiment, now }));
+        desk.commands.push(Command::Lesson(LessonCommand::SetUp { experiment, now }));
     }
     note(ui, experiment.hint());
     ui.add_space(theme::GAP_M);

@@ -28,7 +28,7 @@ pub fn lesson_ui(
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
-    curves.follow(recipe, state.card());
+    curves.follow(recipe, state.model_info());
     let stop = state.settings.lesson.stop;
     // The way on is always in sight.
     Panel::bottom("lesson's way").resizable(false).show_separator_line(false).frame(Frame::NONE).show(

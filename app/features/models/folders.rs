@@ -96,7 +96,7 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let paused = state.settings.hashing_paused;
     let text = match state.library.work {
         ScanStatus::Done => return,
-        ScanStatus::Looking => "Looking through the folders".to_owned(),
+        ScanStatus::Scanning => "Looking through the folders".to_owned(),
         ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
         ScanStatus::Hashing { left } => format!("Hashing, {left} to go"),
     };
@@ -104,7 +104,7 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let label = note_ui(ui, text, theme::small(), tokens.faint);
         let sentence = "A hash is the name that other programs give to a model. It is made once, while nothing else is done.";
         tip(label, "Hashing", None, sentence);
-        if state.library.work == ScanStatus::Looking {
+        if state.library.work == ScanStatus::Scanning {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -159,7 +159,7 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
     let tokens = Tokens::of(ui);
     let ink = if read.cut().is_empty() { tokens.dim } else { tokens.amber_text };
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        let text = format!("{} / {}", read.used(), read.room());
+        let text = format!("{} / {}", read.used(), read.capacity());
         ui.label(RichText::new(text).font(theme::mono()).color(ink)).on_hover_text(
             "Tokens: pieces of words, and the vectors of concepts. The model reads as many as there is room for, and no more.",
         );

@@ -54,8 +54,8 @@ impl ReadPrompt {
     }
 
     /// Tokens that there is room for, in the chunks that there are.
-    pub fn room(&self) -> usize {
-        self.parts.iter().map(|(_, text)| text.room * text.chunks.len()).sum()
+    pub fn capacity(&self) -> usize {
+        self.parts.iter().map(|(_, text)| text.capacity * text.chunks.len()).sum()
     }
 
     /// What of it is not read; empty when all is.

@@ -35,18 +35,18 @@ impl Default for ScheduleCurves {
 impl ScheduleCurves {
     /// Works them out if the recipe or the model is another one. Where no model is open, they are those of
     /// Stable Diffusion.
-    pub fn follow(&mut self, recipe: &Recipe, card: Option<&ModelInfo>) {
+    pub fn follow(&mut self, recipe: &Recipe, model_info: Option<&ModelInfo>) {
         // Words move no curve.
         let (prompt, negative_prompt) = (String::new(), String::new());
         let wordless = Recipe { prompt, negative_prompt, ..recipe.clone() };
-        let of = Some((wordless, card.map(|card| Arc::clone(&card.training_sigmas))));
+        let of = Some((wordless, info.map(|info| Arc::clone(&info.training_sigmas))));
         if self.of == of {
             return;
         }
-        if let Some(card) = card {
+        if let Some(info) = info {
             // Betas that cannot be are told of elsewhere.
-            let of_model = |_| NoiseSchedule { training_sigmas: card.training_sigmas.to_vec() };
-            self.noise = recipe.noise_schedule(&card.scheduler).unwrap_or_else(of_model);
+            let of_model = |_| NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
+            self.noise = recipe.noise_schedule(&info.scheduler).unwrap_or_else(of_model);
         }
         self.of = of;
         let steps = recipe.steps.clamp(*Recipe::STEPS.start(), *Recipe::STEPS.end());

@@ -31,7 +31,7 @@ pub fn schedule_ui(
     curves: &mut ScheduleCurves,
     commands: &mut Vec<Command>,
 ) {
-    curves.follow(recipe, state.card());
+    curves.follow(recipe, state.model_info());
     ScrollArea::vertical().id_salt("schedule").auto_shrink([false, false]).show(ui, |ui| {
         let mut look = state.settings.schedule_plot;
         ui.horizontal(|ui| {

@@ -7,52 +7,52 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Tab {
     Schedule,
-    Look,
+    Inspect,
     Branches,
     Sheet,
     Words,
     Concepts,
     #[default]
     Models,
-    Linspace,
+    Lesson,
 }
 
 impl Tab {
     pub const ALL: [Self; 8] = [
         Self::Schedule,
-        Self::Look,
+        Self::Inspect,
         Self::Branches,
         Self::Sheet,
         Self::Words,
         Self::Concepts,
         Self::Models,
-        Self::Linspace,
+        Self::Lesson,
     ];
 
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
             Self::Schedule => "Schedule",
-            Self::Look => "Look",
+            Self::Inspect => "Inspect",
             Self::Branches => "Branches",
             Self::Sheet => "Sheet",
             Self::Words => "Words",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
-            Self::Linspace => "Lesson",
+            Self::Lesson => "Lesson",
         }
     }
 
     pub fn hint(self) -> &'static str {
         match self {
             Self::Schedule => "How much noise is left at each step.",
-            Self::Look => "Looks into latent space: channels, noise, and the way there and back.",
+            Self::Inspect => "Looks into latent space: channels, noise, and the way there and back.",
             Self::Branches => "The runs of this session, and which grew out of which.",
             Self::Sheet => "One recipe over lists of values: a labelled sheet to compare.",
             Self::Words => "What the words of the prompt become, and how they are changed.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",
-            Self::Linspace => "How it all works, in nine stops, each with something to try.",
+            Self::Lesson => "How it all works, in nine stops, each with something to try.",
         }
     }
 }

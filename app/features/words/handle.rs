@@ -122,7 +122,7 @@ impl AppState {
             WordsCommand::Choose(anchor) => self.words_state.chosen = anchor,
             WordsCommand::EndEdit => self.words_state.end_edit(),
             WordsCommand::Save { edits, token } => {
-                self.errors.clear(ErrorSlot::PromptTokenizer);
+                self.errors.clear(ErrorSlot::Words);
                 self.words_state.saving = Some(Saving { edits, token });
             }
             WordsCommand::Undo => self.step_back(false),
@@ -142,7 +142,7 @@ impl AppState {
             Ok(InspectResult::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
             Ok(_) => Vec::new(),
             Err(text) => {
-                self.errors.set(ErrorSlot::PromptTokenizer, text);
+                self.errors.set(ErrorSlot::Words, text);
                 Vec::new()
             }
         }

@@ -71,9 +71,9 @@ impl AppState {
             job,
             recipe: Box::new(recipe),
             concepts,
-            film_of: None,
+            recorded_by: None,
             // Nobody looks at the steps of a cell.
-            keeps_film: false,
+            keeps_run: false,
         })]
     }
 

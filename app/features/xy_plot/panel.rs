@@ -54,7 +54,7 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, wishes
         for name in Axis::NAMES {
             let chosen = side.is_some_and(|side| side.name == name);
             if menu_item_ui(ui, SelectItem { label: label_of(name), hint: "", chosen }) {
-                wishes.push(XyPlotCommand::Axis { down, name });
+                wishes.push(XyPlotCommand::Vary { down, name });
             }
         }
     });

@@ -182,8 +182,8 @@ fn without_fresh_noise_ancestral_samplers_are_their_plain_siblings() {
             sample(sampler, &options, &mut gaussian, start(10.0), &sigmas, noise, keep_on)
                 .expect("nobody stops it")
         };
-        let apart = largest_difference(&run(sampler), &run(sibling));
-        assert!(apart < 1e-5, "{sampler:?} is {apart} from {sibling:?}");
+        let guidance_delta = largest_difference(&run(sampler), &run(sibling));
+        assert!(guidance_delta < 1e-5, "{sampler:?} is {guidance_delta} from {sibling:?}");
     }
 }
 

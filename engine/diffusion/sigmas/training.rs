@@ -237,8 +237,11 @@ mod tests {
         ];
         for (step, theirs) in theirs {
             let ours = noise.training_sigmas[step];
-            let apart = (ours - theirs).abs() / theirs;
-            assert!(apart < if step > 900 { 1e-4 } else { 1e-5 }, "{ours} is not {theirs} at {step}");
+            let guidance_delta = (ours - theirs).abs() / theirs;
+            assert!(
+                guidance_delta < if step > 900 { 1e-4 } else { 1e-5 },
+                "{ours} is not {theirs} at {step}"
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use engine::session::{Event, JobEvent, ModelEvent, Request};
 
 use super::*;
 use crate::desk::Desk;
-use crate::window::card;
+use crate::window::info;
 
 /// So many models of SD 1.x, and one that is not read.
 pub fn catalogue(count: usize) -> Catalogue {
@@ -99,7 +99,7 @@ fn nothing_is_hashed_while_a_model_opens_or_a_picture_is_made() {
     let mut state = AppState::new(Settings::default());
     state.begin();
     assert!(state.is_busy(), "the model is opening");
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(info()))));
     assert!(!state.is_busy());
     state.handle(Command::Generate);
     assert!(state.is_busy());
@@ -132,7 +132,7 @@ fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
 fn desk(catalogue: Catalogue) -> Desk {
     let builder = Harness::builder().with_size([1440.0, 900.0]);
     let mut desk = Desk::opened(builder, Settings::default());
-    desk.harness.state_mut().state.receive(AppEvent::Catalogue(Arc::new(catalogue)));
+    desk.harness.state_mut().state.receive(AppEvent::Library(Arc::new(catalogue)));
     desk.harness.run();
     desk
 }
@@ -212,7 +212,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
 fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
     let mut state = AppState::new(Settings::default());
     state.begin();
-    let built_in = ModelInfo { name: ModelSource::BuiltIn.name(), ..card() };
+    let built_in = ModelInfo { name: ModelSource::BuiltIn.name(), ..info() };
     let opened = || Event::Model(ModelEvent::Opened(Box::new(built_in.clone())));
     state.receive(opened());
     state.handle(Command::UseVae(Some("/vae/sdxl.safetensors".into())));
@@ -222,7 +222,7 @@ fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
     assert!(again && state.settings.vae.is_none());
     state.receive(opened());
     assert_eq!(state.warning.as_deref(), Some("It has 8 channels"));
-    assert!(state.card().is_some());
+    assert!(state.info().is_some());
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub fn autoencoder_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
 
 fn sizes_ui(ui: &mut Ui, desk: &Desk<'_>) {
     let (width, height) = (desk.recipe.width as usize, desk.recipe.height as usize);
-    let factor = desk.state.card().map_or(8, |card| card.vae_factor.max(1) as usize);
+    let factor = desk.state.model_info().map_or(8, |info| info.vae_factor.max(1) as usize);
     let (pixels, latents) = (width * height * 3, (width / factor) * (height / factor) * 4);
     fact_ui(ui, "Picture", &format!("{width} × {height} × 3 = {}", thousands(pixels)));
     fact_ui(ui, "Latents", &format!("{} × {} × 4 = {}", width / factor, height / factor, thousands(latents)));

@@ -61,7 +61,7 @@ fn schedule_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     };
     let mut number = (step + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
-        desk.commands.push(Command::Look(InspectCommand::NoiseStep((number as usize).saturating_sub(1))));
+        desk.commands.push(Command::Inspect(InspectCommand::NoiseStep((number as usize).saturating_sub(1))));
     }
     fact_ui(ui, "Schedule", schedule.label());
     fact_ui(ui, "Sigma, on a logarithmic scale", &format!("{sigma:.4}"));

@@ -76,7 +76,7 @@ fn sliders_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     if strength != before {
         match &mut desk.recipe.start {
             Start::Image { strength: on_desk, .. } => *on_desk = strength,
-            Start::Noise => desk.commands.push(Command::Linspace(LessonCommand::Strength(strength))),
+            Start::Noise => desk.commands.push(Command::Lesson(LessonCommand::Strength(strength))),
         }
     }
     steps_ui(ui, start as u32, steps);

@@ -63,7 +63,7 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
         return;
     };
     let Some((_, text)) = read.parts.first() else { return };
-    heading_ui(ui, "Your prompt", &format!("{} of {} tokens", read.used(), read.room()));
+    heading_ui(ui, "Your prompt", &format!("{} of {} tokens", read.used(), read.capacity()));
     let place = |standing: &TokenStatus| match standing {
         TokenStatus::At(TokenRef { part: 0, place }) => Some(*place),
         _ => None,
@@ -104,10 +104,10 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
         let words = "Edited: filled. What that moves: with a line under it. The rest stays as it was.";
         note(ui, words);
     }
-    if let Some(card) = desk.state.card() {
-        let (rows, width) = (thousands(card.tokenizer.vocabulary_len()), card.text_width);
+    if let Some(info) = desk.state.model_info() {
+        let (rows, width) = (thousands(info.tokenizer.vocabulary_len()), info.text_width);
         fact_ui(ui, "Table of embeddings", &format!("{rows} × {width}"));
-        let positions = (card.tokenizer.room() + 2) * text.chunks.len();
+        let positions = (info.tokenizer.capacity() + 2) * text.chunks.len();
         fact_ui(ui, "What the UNet gets", &format!("{positions} × {width}"));
     }
 }
