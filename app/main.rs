@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    crate::window::app::cli::main()
+    app::cli::main()
 }

@@ -11,7 +11,7 @@ use super::args::GetArgs;
 use super::{Failure, print, progress, render};
 use crate::features::settings::models_folder;
 use crate::hub::{
-    Access, Digest, DownloadRequest, FetchError, Hub, Plan, RetryPolicy, TransferStage, in_words,
+    Access, Checksum, DownloadRequest, FetchError, Hub, Plan, RetryPolicy, TransferStage, in_words,
 };
 
 pub fn get(args: &GetArgs) -> Result<(), Failure> {
@@ -89,7 +89,7 @@ fn consents() -> Result<bool, Failure> {
 
 fn report(plan: &Plan, path: &Path) -> Value {
     let files = plan.files.iter().map(|file| {
-        let sha256 = if let Digest::Sha256(hex) = &file.digest { Some(hex) } else { None };
+        let sha256 = if let Checksum::Sha256(hex) = &file.digest { Some(hex) } else { None };
         json!({ "path": file.path, "bytes": file.bytes, "sha256": sha256 })
     });
     json!({

@@ -3,12 +3,12 @@
 //! Results go to stdout, progress and remarks to stderr. The exit status is 0, 1 when something
 //! failed, 2 when the command line itself cannot be meant.
 
-pub(crate) mod concept_args;
-pub(crate) mod film_args;
-pub(crate) mod output_files;
-pub(crate) mod peak_memory;
-pub(crate) mod weight_info;
-pub(crate) mod xy_plot;
+mod concept_args;
+mod film_args;
+mod output_files;
+mod peak_memory;
+mod weight_info;
+mod xy_plot;
 
 mod args;
 mod attention;

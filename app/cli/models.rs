@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::args::ModelsArgs;
 use super::{Failure, print};
 use crate::features::settings::{Settings, config_folder};
-use crate::library::{Entry, Library, LibraryRoots, NameMatch, Notes, find_by_name, hub_cache, scan};
+use crate::library::{Entry, Library, LibraryRoots, MetadataCache, NameMatch, find, hub_cache, scan};
 use crate::window::top_bar::size_in_words;
 
 pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
@@ -36,7 +36,7 @@ pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
 }
 
 /// Looks through one folder, or through those of the window.
-fn look(folder: Option<&Path>) -> (Notes, Library) {
+fn look(folder: Option<&Path>) -> (MetadataCache, Library) {
     let home = config_folder();
     let shelves = match folder {
         Some(folder) => LibraryRoots { folders: vec![folder.to_owned()], hub: None },
@@ -46,7 +46,7 @@ fn look(folder: Option<&Path>) -> (Notes, Library) {
             LibraryRoots { folders: settings.model_folders, hub }
         }
     };
-    let mut notes = Notes::open(&home);
+    let mut notes = MetadataCache::open(&home);
     let catalogue = scan(&shelves, &mut notes, &mut |_| true);
     (notes, catalogue)
 }

@@ -47,7 +47,7 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
         if parts.len() > 1 {
             print(format!("Part {} of {}, weight {weight}", index + 1, parts.len()))?;
         }
-        print(&pipeline, &recipe.prompt, text)?;
+        print_tokens(&pipeline, &recipe.prompt, text)?;
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ fn piece(words: &PromptTokenizer, token: &Token) -> String {
     }
 }
 
-fn print(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(), Failure> {
+fn print_tokens(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(), Failure> {
     let words = pipeline.words();
     for (index, chunk) in text.chunks.iter().enumerate() {
         if text.chunks.len() > 1 {

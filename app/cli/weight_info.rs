@@ -10,7 +10,7 @@ use engine::concepts::Concept;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::library::FolderFacts;
+use crate::library::FolderMetadata;
 
 /// A weight file, without its numbers.
 #[derive(Debug, Serialize)]
@@ -147,7 +147,7 @@ pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
         let weights = weights_of_part(folder, name).and_then(|path| look_into(&path).ok());
         Some(Part { name: name.clone(), class, bytes: bytes_in(&place), found: place.is_dir(), weights })
     });
-    let facts = FolderFacts::read(folder);
+    let facts = FolderMetadata::read(folder);
     Ok(ModelFolder {
         class,
         still_matches: facts.kind.to_string(),

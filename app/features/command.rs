@@ -293,7 +293,7 @@ pub enum Effect {
     /// Look into these folders for concepts from now on.
     WatchConcepts(Vec<PathBuf>),
     Copy(Arc<Pixels>),
-    Hub(hub::Errand),
+    Hub(hub::HubCommand),
     /// Write a pickle as safetensors.
     Convert {
         file: PathBuf,
@@ -355,7 +355,7 @@ pub enum AppEvent {
     LibraryFolderPicked(PathBuf),
     /// What the librarian has found so far.
     Library(Arc<Library>),
-    Hub(hub::Report),
+    Hub(hub::HubEvent),
     Conversion(ConversionReport),
     /// Something else went wrong, and a sentence is all there is to it.
     Trouble(String),

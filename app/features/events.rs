@@ -19,7 +19,7 @@ impl AppState {
         effects
     }
 
-    fn take_in(&mut self, news: AppEvent) -> Vec<Effect> {
+    pub(crate) fn take_in(&mut self, news: AppEvent) -> Vec<Effect> {
         match news {
             AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
             AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
@@ -71,7 +71,7 @@ impl AppState {
         Vec::new()
     }
 
-    fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
+    pub(crate) fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
         if let Some(effects) = self.receive_cell(id, &event) {
             return effects;
         }
@@ -111,7 +111,7 @@ impl AppState {
         effects
     }
 
-    fn receive_model(&mut self, event: ModelEvent) -> Vec<Effect> {
+    pub(crate) fn receive_model(&mut self, event: ModelEvent) -> Vec<Effect> {
         match event {
             // What was stopped may be a little further on its way still.
             ModelEvent::Opening { .. } if self.opening.is_raised() => {}
@@ -148,7 +148,7 @@ impl AppState {
     }
 
     /// Concepts are all taken; of the rest, of which the desk has one each, the first.
-    fn receive_all_dropped(&mut self, all: Vec<Dropped>) -> Vec<Effect> {
+    pub(crate) fn receive_all_dropped(&mut self, all: Vec<Dropped>) -> Vec<Effect> {
         let mut concepts = ConceptsRead::default();
         let mut rest = Vec::new();
         for dropped in all {
@@ -168,7 +168,7 @@ impl AppState {
         rest.into_iter().next().map_or_else(Vec::new, |first| self.receive_dropped(first))
     }
 
-    fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
+    pub(crate) fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
         match dropped.contents {
             FileContents::Model(source) => self.open_model(source),
             FileContents::ModelsFolder => {

@@ -74,15 +74,15 @@ pub struct AppState {
     /// What the engine wanted known, until the next run.
     pub warning: Option<String>,
     /// On the canvas until the run at hand has a picture of its own.
-    before: Vec<Arc<Pixels>>,
+    pub(crate) previous_images: Vec<Arc<Pixels>>,
     /// Of the newest opening.
-    opening: StopFlag,
+    pub(crate) opening: StopFlag,
     /// The model that was open last.
-    current_source: Option<ModelSource>,
+    pub(crate) current_source: Option<ModelSource>,
     /// Over it.
-    current_vae: Option<PathBuf>,
-    next_job: u64,
-    last_seed: Option<u64>,
+    pub(crate) current_vae: Option<PathBuf>,
+    pub(crate) next_job: u64,
+    pub(crate) last_seed: Option<u64>,
 }
 
 /// The model at hand.
@@ -147,7 +147,7 @@ impl AppState {
             saved: Vec::new(),
             drawer_open: false,
             warning: None,
-            before: Vec::new(),
+            previous_images: Vec::new(),
             opening: StopFlag::default(),
             current_source: None,
             current_vae: None,
@@ -216,7 +216,7 @@ impl AppState {
         effects
     }
 
-    fn carry_out(&mut self, command: Command) -> Vec<Effect> {
+    pub(crate) fn carry_out(&mut self, command: Command) -> Vec<Effect> {
         match command {
             Command::Edit(recipe) => self.edit(*recipe),
             Command::Generate => return self.generate(),
@@ -307,14 +307,14 @@ impl AppState {
         Vec::new()
     }
 
-    fn start_path(&self) -> Option<&PathBuf> {
+    pub(crate) fn start_path(&self) -> Option<&PathBuf> {
         match &self.recipe.start {
             Start::Image { path, .. } => Some(path),
             Start::Noise => None,
         }
     }
 
-    fn use_start_image(&mut self, path: PathBuf, read: Option<StartPicture>) -> Vec<Effect> {
+    pub(crate) fn use_start_image(&mut self, path: PathBuf, read: Option<StartPicture>) -> Vec<Effect> {
         let strength = match self.recipe.start {
             Start::Image { strength, .. } => strength,
             Start::Noise => DEFAULT_STRENGTH,
@@ -325,11 +325,11 @@ impl AppState {
         if self.start_picture.is_some() { Vec::new() } else { self.read_start_image() }
     }
 
-    fn read_start_image(&self) -> Vec<Effect> {
+    pub(crate) fn read_start_image(&self) -> Vec<Effect> {
         self.start_path().cloned().map(Effect::ReadStartImage).into_iter().collect()
     }
 
-    fn use_dropped_settings(&mut self) -> Vec<Effect> {
+    pub(crate) fn use_dropped_settings(&mut self) -> Vec<Effect> {
         let Some(Dropped { contents: FileContents::Picture { found: Some(found), .. }, .. }) =
             self.dropped.take()
         else {

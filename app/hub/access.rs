@@ -15,8 +15,8 @@ const PUBLIC_HUB: &str = "https://huggingface.co";
 /// A hub, and the token to show it.
 #[derive(Clone)]
 pub struct Access {
-    pub(super) endpoint: Address,
-    pub(super) token: Option<String>,
+    pub(crate) endpoint: Address,
+    pub(crate) token: Option<String>,
 }
 
 impl Access {

@@ -6,7 +6,7 @@ use ureq::http::Uri;
 
 /// An `http` or `https` address with a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address(Uri);
+pub(crate) struct Address(Uri);
 
 impl Address {
     pub fn parse(text: &str) -> Option<Self> {

@@ -27,7 +27,7 @@ pub struct Unfinished {
 }
 
 /// A folder that is being filled, held against others.
-pub(super) struct DownloadFolder {
+pub(crate) struct DownloadFolder {
     target: PathBuf,
     pub folder: PathBuf,
     lock: File,
@@ -77,14 +77,14 @@ impl DownloadFolder {
 }
 
 /// True if the folder has been fetched before, to the last byte of the plan.
-pub(super) fn is_complete(target: &Path, plan: &Plan) -> bool {
+pub(crate) fn is_complete(target: &Path, plan: &Plan) -> bool {
     let is_there = |(path, bytes): (PathBuf, u64)| fs::metadata(path).is_ok_and(|about| about.len() == bytes);
     note_in(target).is_some_and(|note| note.files == plan.files)
         && plan.files.iter().map(|file| (target.join(&file.path), file.bytes)).all(is_there)
 }
 
 /// How much of a plan has come.
-pub(super) fn done(target: &Path, plan: &Plan) -> u64 {
+pub(crate) fn done(target: &Path, plan: &Plan) -> u64 {
     let folder = part_of(target);
     plan.files.iter().map(|file| bytes_downloaded(&folder.join(&file.path)).min(file.bytes)).sum()
 }

@@ -11,7 +11,7 @@ use super::partial_file::{PartialFile, bytes_downloaded};
 use super::plan::choose;
 use super::repository::percent_encoded;
 use super::retry::{Progress, RetryState, TransferError, TransferStage, TransferWatch};
-use super::{Digest, DownloadRequest, FetchError, Layout, Plan, Repository, Wanted};
+use super::{Checksum, DownloadRequest, FetchError, Layout, Plan, PlannedFile, Repository};
 
 /// A repository of ten thousand files is described in less.
 const MAX_LISTING: usize = 16 << 20;
@@ -47,7 +47,7 @@ impl Hub {
             let Some(bytes) = file.bytes else {
                 return self.measure(repository, &listing.commit, &file.path, &mut watch);
             };
-            Ok(Wanted { path: file.path, bytes, digest: file.digest })
+            Ok(PlannedFile { path: file.path, bytes, digest: file.digest })
         });
         let files = files
             .collect::<Result<_, _>>()
@@ -135,7 +135,7 @@ impl Hub {
         commit: &str,
         path: &str,
         watch: &mut TransferWatch<'_>,
-    ) -> Result<Wanted, TransferError> {
+    ) -> Result<PlannedFile, TransferError> {
         let place = format!("{repository}: {path}");
         let mut persistence = RetryState::new(&self.patience, &place);
         loop {
@@ -150,8 +150,8 @@ impl Hub {
                 Ok(head) => {
                     let bytes = head.linked_length.or(head.length);
                     let bytes = bytes.ok_or(FetchError::Nonsense("a file has no length".into(), place))?;
-                    let digest = head.linked_sha256.map_or(Digest::Unknown, Digest::Sha256);
-                    return Ok(Wanted { path: path.to_owned(), bytes, digest });
+                    let digest = head.linked_sha256.map_or(Checksum::Unknown, Checksum::Sha256);
+                    return Ok(PlannedFile { path: path.to_owned(), bytes, digest });
                 }
             }
         }
@@ -189,7 +189,7 @@ impl Hub {
     fn fetch_file(
         &self,
         plan: &Plan,
-        wanted: &Wanted,
+        wanted: &PlannedFile,
         folder: &Path,
         watch: &mut TransferWatch<'_>,
     ) -> Result<(), TransferError> {
@@ -240,7 +240,7 @@ impl Hub {
         &self,
         path: &str,
         place: &str,
-        wanted: &Wanted,
+        wanted: &PlannedFile,
         part: &mut PartialFile,
         watch: &mut TransferWatch<'_>,
         before: u64,
@@ -283,14 +283,19 @@ impl Hub {
 }
 
 /// What an answer says of itself, against what the listing said.
-fn check_promise(head: &Head, total: Option<u64>, wanted: &Wanted, place: &str) -> Result<(), FetchError> {
+fn check_promise(
+    head: &Head,
+    total: Option<u64>,
+    wanted: &PlannedFile,
+    place: &str,
+) -> Result<(), FetchError> {
     let changed = |why: String| Err(FetchError::Changed { why, file: place.to_owned() });
     let lengths = [total, head.linked_length];
     if let Some(bytes) = lengths.into_iter().flatten().find(|bytes| *bytes != wanted.bytes) {
         return changed(format!("{bytes} bytes in place of {}", wanted.bytes));
     }
     match (&head.linked_sha256, &wanted.digest) {
-        (Some(now), Digest::Sha256(then)) if now != then => changed("another checksum".into()),
+        (Some(now), Checksum::Sha256(then)) if now != then => changed("another checksum".into()),
         _ => Ok(()),
     }
 }

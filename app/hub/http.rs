@@ -23,7 +23,7 @@ use super::{FetchError, Repository};
 /// A hub on the line.
 #[derive(Clone)]
 pub struct Hub {
-    pub(super) access: Access,
+    pub(crate) access: Access,
     pub patience: RetryPolicy,
     /// Bytes that may be written to a folder's disk; `None` where the system does not tell.
     pub free_space: fn(&Path) -> Option<u64>,
@@ -31,7 +31,7 @@ pub struct Hub {
 }
 
 /// What is asked for.
-pub(super) struct Request {
+pub(crate) struct Request {
     pub address: Address,
     pub head_only: bool,
     /// The bytes from here on, if the file still has this tag.
@@ -40,7 +40,7 @@ pub(super) struct Request {
 
 /// What of an answer's headers matters here.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Head {
+pub(crate) struct Head {
     pub status: u16,
     /// Of the body as it will be handed over.
     pub length: Option<u64>,
@@ -59,7 +59,7 @@ pub(super) struct Head {
     pub error_code: Option<String>,
 }
 
-pub(super) struct ResponseBody {
+pub(crate) struct ResponseBody {
     pub head: Head,
     body: Receiver<BodyChunk>,
 }
@@ -103,7 +103,7 @@ impl Hub {
     }
 
     /// Asks, and waits for the beginning of the answer.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &self,
         question: Request,
         watch: &mut TransferWatch<'_>,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Digest, FetchError, Licence, Repository};
+use super::{Checksum, FetchError, Licence, Repository};
 
 /// An answer of `/api/models/OWNER/NAME/revision/REVISION?blobs=true`.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Listed {
     pub path: String,
     /// Some mirrors do not say.
     pub bytes: Option<u64>,
-    pub digest: Digest,
+    pub digest: Checksum,
 }
 
 impl Listing {
@@ -49,12 +49,12 @@ impl Listing {
 
 fn listed(file: &Value) -> Option<Listed> {
     let digest = match (file["lfs"]["sha256"].as_str(), file["blobId"].as_str()) {
-        (Some(sha256), _) if is_hex(sha256, 64) => Digest::Sha256(sha256.to_ascii_lowercase()),
+        (Some(sha256), _) if is_hex(sha256, 64) => Checksum::Sha256(sha256.to_ascii_lowercase()),
         // Large files have a blob too: of the pointer, not of what it points to.
         (None, Some(blob)) if file["lfs"].is_null() && is_hex(blob, 40) => {
-            Digest::GitBlob(blob.to_ascii_lowercase())
+            Checksum::GitBlob(blob.to_ascii_lowercase())
         }
-        _ => Digest::Unknown,
+        _ => Checksum::Unknown,
     };
     let bytes = file["lfs"]["size"].as_u64().or_else(|| file["size"].as_u64());
     Some(Listed { path: file["rfilename"].as_str()?.to_owned(), bytes, digest })
@@ -100,9 +100,9 @@ mod tests {
         assert_eq!(
             digests,
             [
-                (Some(9), Digest::Sha256(sha256)),
-                (Some(5), Digest::GitBlob(blob.clone())),
-                (None, Digest::Unknown)
+                (Some(9), Checksum::Sha256(sha256)),
+                (Some(5), Checksum::GitBlob(blob.clone())),
+                (None, Checksum::Unknown)
             ]
         );
         assert_eq!((listing.commit, listing.is_gated), (blob, true));

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::Digest;
+use super::Checksum;
 use super::retry::{TransferError, TransferWatch};
-use super::{FetchError, Wanted};
+use super::{FetchError, PlannedFile};
 
 /// A file of which so much has come.
-pub(super) struct PartialFile {
+pub(crate) struct PartialFile {
     path: PathBuf,
     file: File,
     hash: Hash,
@@ -32,7 +32,7 @@ impl PartialFile {
     /// Goes on from what came before, which is read once more for its checksum.
     pub fn open(
         target: &Path,
-        wanted: &Wanted,
+        wanted: &PlannedFile,
         watch: &mut TransferWatch<'_>,
     ) -> Result<Self, TransferError> {
         let path = with_ending(target, ".part");
@@ -60,7 +60,7 @@ impl PartialFile {
     }
 
     /// Throws away what came.
-    pub fn restart(&mut self, wanted: &Wanted) -> Result<(), FetchError> {
+    pub fn restart(&mut self, wanted: &PlannedFile) -> Result<(), FetchError> {
         self.file.set_len(0).map_err(|cause| self.disk(cause))?;
         self.file.seek(SeekFrom::Start(0)).map_err(|cause| self.disk(cause))?;
         self.hash = Hash::of(wanted);
@@ -88,7 +88,7 @@ impl PartialFile {
     }
 
     /// True if the contents come down to what was promised.
-    pub fn is_right(&self, wanted: &Wanted) -> bool {
+    pub fn is_right(&self, wanted: &PlannedFile) -> bool {
         self.done == wanted.bytes && self.hash.clone().is(&wanted.digest)
     }
 
@@ -109,11 +109,11 @@ impl PartialFile {
 }
 
 impl Hash {
-    fn of(wanted: &Wanted) -> Self {
+    fn of(wanted: &PlannedFile) -> Self {
         match &wanted.digest {
-            Digest::Sha256(_) => Self::Sha256(Sha256::new()),
-            Digest::GitBlob(_) => Self::GitBlob(Sha1::new_with_prefix(format!("blob {}\0", wanted.bytes))),
-            Digest::Unknown => Self::None,
+            Checksum::Sha256(_) => Self::Sha256(Sha256::new()),
+            Checksum::GitBlob(_) => Self::GitBlob(Sha1::new_with_prefix(format!("blob {}\0", wanted.bytes))),
+            Checksum::Unknown => Self::None,
         }
     }
 
@@ -125,24 +125,24 @@ impl Hash {
         }
     }
 
-    fn is(self, digest: &Digest) -> bool {
+    fn is(self, digest: &Checksum) -> bool {
         match (self, digest) {
-            (Self::Sha256(hash), Digest::Sha256(hex)) => in_hex(&hash.finalize()) == *hex,
-            (Self::GitBlob(hash), Digest::GitBlob(hex)) => in_hex(&hash.finalize()) == *hex,
-            (Self::None, Digest::Unknown) => true,
+            (Self::Sha256(hash), Checksum::Sha256(hex)) => in_hex(&hash.finalize()) == *hex,
+            (Self::GitBlob(hash), Checksum::GitBlob(hex)) => in_hex(&hash.finalize()) == *hex,
+            (Self::None, Checksum::Unknown) => true,
             _ => false,
         }
     }
 }
 
 /// How much of a file has come, whole or in part.
-pub(super) fn bytes_downloaded(target: &Path) -> u64 {
+pub(crate) fn bytes_downloaded(target: &Path) -> u64 {
     let bytes = |path: &Path| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|about| about.len());
     bytes(target).or_else(|| bytes(&with_ending(target, ".part"))).unwrap_or(0)
 }
 
 /// Removes a file and all that came of it.
-pub(super) fn forget(target: &Path) -> io::Result<()> {
+pub(crate) fn forget(target: &Path) -> io::Result<()> {
     let part = with_ending(target, ".part");
     for file in [&tag_file(&part), &part, target] {
         fs::remove_file(file).or_else(absent_is_fine)?;
@@ -150,7 +150,7 @@ pub(super) fn forget(target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

@@ -92,7 +92,7 @@ impl Plan {
     }
 
     /// No file would land outside of the folder, or among the notes that are kept there.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let names =
             |file: &PlannedFile| file.path.split('/').all(is_file_name) && !file.path.ends_with(".part");
         !self.files.is_empty() && self.files.iter().all(names)
@@ -100,10 +100,10 @@ impl Plan {
 }
 
 /// A file of a listing whose size may still be unknown.
-pub(super) type PlannedLayout = (Layout, String, Vec<Listed>);
+pub(crate) type PlannedLayout = (Layout, String, Vec<Listed>);
 
 /// Chooses among the files of a repository.
-pub(super) fn choose(
+pub(crate) fn choose(
     listing: &Listing,
     repository: &Repository,
     command: &DownloadRequest,

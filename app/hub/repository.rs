@@ -76,7 +76,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// As part of a path: everything but what may stand in one, and strokes too unless `keeps_strokes`.
-pub(super) fn percent_encoded(text: &str, keeps_strokes: bool) -> String {
+pub(crate) fn percent_encoded(text: &str, keeps_strokes: bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -57,7 +57,7 @@ impl Default for RetryPolicy {
 
 /// Why a try ended.
 #[derive(Debug)]
-pub(super) enum TransferError {
+pub(crate) enum TransferError {
     /// Somebody wants it so.
     Stopped,
     /// It may go better next time, perhaps after so long.
@@ -72,7 +72,7 @@ impl From<FetchError> for TransferError {
 }
 
 /// Tells of progress, and asks whether to go on.
-pub(super) struct TransferWatch<'a> {
+pub(crate) struct TransferWatch<'a> {
     pub progress: Progress,
     tell: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
 }
@@ -91,10 +91,10 @@ impl<'a> TransferWatch<'a> {
 }
 
 /// Between ticks while nothing comes: quick enough that a pause feels obeyed.
-pub(super) const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// Counts the tries in a row that brought nothing.
-pub(super) struct RetryState<'a> {
+pub(crate) struct RetryState<'a> {
     patience: &'a RetryPolicy,
     place: String,
     failed: u32,

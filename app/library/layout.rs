@@ -72,7 +72,7 @@ pub fn concept_folders(roots: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// Finds the places of a program's folder, or of its folder of models; any other folder is one place.
-pub(super) fn recognise(root: &Path) -> RecognisedLayout {
+pub(crate) fn recognise(root: &Path) -> RecognisedLayout {
     let whole =
         |layout| RecognisedLayout { layout, places: vec![(root.to_owned(), Role::Models)], problem: None };
     if root.join("model_index.json").is_file() {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Facts;
+use super::FileMetadata;
 
 const FILE_NAME: &str = "library.json";
 /// 20,000 notes of a long path each.
@@ -25,7 +25,7 @@ const SAVED_EVERY: Duration = Duration::from_secs(5);
 /// Bytes hashed at a time: some milliseconds.
 const PIECE: usize = 1 << 20;
 
-/// Notes on files, by their paths.
+/// MetadataCache on files, by their paths.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct MetadataCache {
     /// The program that told the facts; another one may know better.
@@ -43,7 +43,7 @@ pub struct MetadataCache {
 struct CachedFile {
     #[serde(flatten)]
     stamp: FileFingerprint,
-    /// [`Facts`]; those of a newer Tidepool may be beyond this one.
+    /// [`FileMetadata`]; those of a newer Tidepool may be beyond this one.
     facts: Option<Value>,
     sha256: Option<String>,
 }
@@ -103,14 +103,14 @@ impl MetadataCache {
     }
 
     /// What a file's header tells, read if it is not noted yet.
-    pub fn facts_of(&mut self, file: &Path) -> Result<Facts, OpenError> {
+    pub fn facts_of(&mut self, file: &Path) -> Result<FileMetadata, OpenError> {
         let files = [file.to_owned()];
         let stamp = stamp_of(&files);
         let noted = self.note(&files, stamp).and_then(|note| note.facts.clone());
         if let Some(facts) = noted.and_then(|facts| serde_json::from_value(facts).ok()) {
             return Ok(facts);
         }
-        let facts = Facts::read(file)?;
+        let facts = FileMetadata::read(file)?;
         if let Some(note) = self.note_mut(&files, stamp) {
             note.facts = serde_json::to_value(&facts).ok();
         }

@@ -64,7 +64,7 @@ pub struct Folder {
 pub enum ScanStatus {
     #[default]
     Done,
-    Looking,
+    Scanning,
     /// So many files are still to be hashed.
     Hashing {
         left: usize,

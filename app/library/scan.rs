@@ -9,10 +9,14 @@ use super::entry::refusal_of;
 use super::file_metadata::FolderMetadata;
 use super::find_models::walk;
 use super::layout::{Role, recognise};
-use super::{Entry, Folder, Format, Layout, Library, LibraryRoots, Notes, ScanStatus, hub_cache};
+use super::{Entry, Folder, Format, Layout, Library, LibraryRoots, MetadataCache, ScanStatus, hub_cache};
 
 /// Looks through the folders. `go_on` sees what was found so far, and answers whether to go on.
-pub fn scan(shelves: &LibraryRoots, notes: &mut Notes, go_on: &mut dyn FnMut(&Library) -> bool) -> Library {
+pub fn scan(
+    shelves: &LibraryRoots,
+    notes: &mut MetadataCache,
+    go_on: &mut dyn FnMut(&Library) -> bool,
+) -> Library {
     let mut scan = Scan { catalogue: Library::default(), notes, seen: HashSet::new(), go_on, ended: false };
     scan.catalogue.work = ScanStatus::Scanning;
     for folder in &shelves.folders {
@@ -31,7 +35,7 @@ pub fn scan(shelves: &LibraryRoots, notes: &mut Notes, go_on: &mut dyn FnMut(&Li
 
 struct Scan<'a> {
     catalogue: Library,
-    notes: &'a mut Notes,
+    notes: &'a mut MetadataCache,
     /// Real paths: folders may overlap, and links lead to one file from many places.
     seen: HashSet<PathBuf>,
     go_on: &'a mut dyn FnMut(&Library) -> bool,
@@ -190,7 +194,7 @@ fn name_of(shelf: &ScanFolder<'_>, path: &Path, last: &str) -> String {
 
 impl Library {
     /// Tells entries of one name apart, and puts all in order.
-    pub(super) fn arrange(&mut self) {
+    pub(crate) fn arrange(&mut self) {
         let mut counts: HashMap<String, usize> = HashMap::new();
         for entry in &self.entries {
             *counts.entry(entry.name.clone()).or_default() += 1;

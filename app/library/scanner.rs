@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use thread_priority::{ThreadPriority, set_current_thread_priority};
 
-use super::{Library, LibraryRoots, Notes, ScanStatus, scan};
+use super::{Library, LibraryRoots, MetadataCache, ScanStatus, scan};
 
 /// What the librarian is told.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl LibraryScanner {
                 next: None,
                 is_resting: false,
                 is_closed: false,
-                notes: Notes::open(&notes_folder),
+                notes: MetadataCache::open(&notes_folder),
                 catalogue: Library::default(),
                 tell: Box::new(tell),
                 told: None,
@@ -67,7 +67,7 @@ struct ScannerThread {
     is_resting: bool,
     /// The window is gone.
     is_closed: bool,
-    notes: Notes,
+    notes: MetadataCache,
     catalogue: Library,
     tell: Box<dyn Fn(Arc<Library>)>,
     told: Option<Instant>,

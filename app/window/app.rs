@@ -11,17 +11,27 @@ use eframe::CreationContext;
 use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
 use engine::session::{Event, Request, Session};
 
-use crate::features::canvas::panel::CanvasView;
+use super::side_panel::{drawer_ui, side_panel_ui};
+use super::status_bar::status_bar_ui;
+use super::top_bar::top_bar_ui;
+
+use crate::features::canvas::panel::{CanvasView, canvas_ui};
 use crate::features::command::{AppEvent, Command, Effect, LibraryCommand};
 use crate::features::concepts::watch::ConceptWatch;
+use crate::features::drop::panel::drop_overlay_ui;
 use crate::features::export;
+use crate::features::film::panel::filmstrip_ui;
+use crate::features::generate::controls::controls_ui;
+use crate::features::generate::panel::generate_button_ui;
 use crate::features::lesson::LessonCommand;
+use crate::features::prompt::panel::prompt_ui;
+use crate::features::prompt::prompt_words::prompt_id;
 use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::settings::{Settings, WindowLayout};
+use crate::features::start_image::panel::start_image_ui;
 use crate::features::state::AppState;
 use crate::hub;
 use crate::library::{LibraryScanner, ScanCommand};
-use crate::panels;
 use crate::ui::fonts;
 use crate::ui::textures::Textures;
 use crate::ui::theme;
@@ -203,7 +213,7 @@ impl TidepoolApp {
             ui,
             |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    panels::top_bar_ui(ui, &self.state, commands);
+                    top_bar_ui(ui, &self.state, commands);
                 });
             },
         );
@@ -212,7 +222,7 @@ impl TidepoolApp {
             .frame(bar(tokens.desk, theme::EDGE))
             .show(ui, |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    panels::status_bar_ui(ui, &self.state, self.memory.bytes(), commands);
+                    status_bar_ui(ui, &self.state, self.memory.bytes(), commands);
                 });
             });
         let mut is_open = !self.state.settings.window.left_folded;
@@ -223,7 +233,7 @@ impl TidepoolApp {
             .show_collapsible(ui, &mut is_open, |ui| {
                 left_ui(ui, &self.state, &mut recipe, &mut self.textures, commands);
             });
-        panels::side_panel_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
+        side_panel_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
         Panel::bottom("film")
             .exact_size(theme::FILM_HEIGHT)
             .resizable(false)
@@ -234,13 +244,13 @@ impl TidepoolApp {
                 bottom: 4,
             }))
             .show_collapsible(ui, &mut is_open, |ui| {
-                panels::filmstrip_ui(ui, &self.state, &mut self.textures, commands);
+                filmstrip_ui(ui, &self.state, &mut self.textures, commands);
             });
         CentralPanel::default().frame(Frame::new().fill(tokens.canvas)).show(ui, |ui| {
-            panels::canvas_ui(ui, &self.state, &mut self.view, &mut self.textures, commands);
+            canvas_ui(ui, &self.state, &mut self.view, &mut self.textures, commands);
         });
-        panels::drawer_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
-        panels::drop_overlay_ui(ui, &self.state, &mut self.textures, commands);
+        drawer_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
+        drop_overlay_ui(ui, &self.state, &mut self.textures, commands);
         if recipe != self.state.recipe {
             commands.insert(0, Command::Edit(Box::new(recipe)));
         }
@@ -260,15 +270,15 @@ fn left_ui(
         .resizable(false)
         .show_separator_line(false)
         .frame(Frame::new().inner_margin(Margin { left: edge, right: edge, top: 10, bottom: 6 }))
-        .show(ui, |ui| panels::generate_button_ui(ui, state, commands));
+        .show(ui, |ui| generate_button_ui(ui, state, commands));
     ScrollArea::vertical().id_salt("left").auto_shrink([false, false]).show(ui, |ui| {
         Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
             ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
-            panels::prompt_ui(ui, state, recipe, commands);
+            prompt_ui(ui, state, recipe, commands);
             rule_ui(ui);
-            panels::start_image_ui(ui, state, textures, commands);
+            start_image_ui(ui, state, textures, commands);
             rule_ui(ui);
-            panels::controls_ui(ui, state, recipe, commands);
+            controls_ui(ui, state, recipe, commands);
         });
     });
 }
@@ -294,7 +304,7 @@ impl eframe::App for TidepoolApp {
             tracing::trace!("frame {:.2} ms", secs * 1e3);
         }
         if std::mem::take(&mut self.is_first_frame) {
-            ctx.memory_mut(|memory| memory.request_focus(panels::prompt_id()));
+            ctx.memory_mut(|memory| memory.request_focus(prompt_id()));
         }
         let mut commands = Vec::new();
         let dropped: Vec<PathBuf> =

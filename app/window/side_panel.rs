@@ -36,7 +36,7 @@ fn is_open(ui: &Ui, state: &AppState) -> bool {
 }
 
 /// Brings a tab into sight, wherever it shows here.
-pub(super) fn open_tab(ui: &Ui, tab: Tab) -> Command {
+pub(crate) fn open_tab(ui: &Ui, tab: Tab) -> Command {
     Command::ShowTab { tab: Some(tab), drawer: is_narrow(ui) }
 }
 
@@ -60,7 +60,7 @@ fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool) -> bool {
     if is_open {
         let line = Stroke::new(1.0, tokens.line);
         let corner = CornerRadius::same(theme::CORNER_TOOL);
-        ui.painter().rect(rect, corner, tokens.model_info, line, StrokeKind::Inside);
+        ui.painter().rect(rect, corner, tokens.card, line, StrokeKind::Inside);
     }
     let ink = if is_open || response.hovered() { tokens.text } else { tokens.dim };
     let at = rect.center() - words.size() / 2.0;

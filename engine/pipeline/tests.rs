@@ -18,7 +18,7 @@ fn on_burns_own_operations(unet_dtype: FloatDType) -> Pipeline {
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)
         .expect("the model");
     let info =
-        DeviceCard { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
+        DeviceInfo { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
     Pipeline::new("Built-in".into(), model, device, unet_dtype, info).expect("a pipeline")
 }
 
@@ -61,36 +61,36 @@ fn frugality_changes_no_number_but_by_rounding() {
             let what = |part: &str| format!("{part} of {width} x {height} by {name}");
             let latents = NoiseStreams::new(3, 1).draw([1, 4, height, width]);
             let decode = |mode| pipeline.decode_raw(mode, &latents, &never).expect("pixels").data;
-            assert_near(&what("pixels"), &decode(Thrift::LowMemory), &decode(Thrift::Full), 1e-5);
+            assert_near(&what("pixels"), &decode(MemoryMode::LowMemory), &decode(MemoryMode::Full), 1e-5);
             let pixels = NoiseStreams::new(4, 1).draw([1, 3, 8 * height, 8 * width]);
             let encode = |mode| pipeline.encode_moments(mode, &pixels, &never).expect("moments");
-            let (frugal, generous) = (encode(Thrift::LowMemory), encode(Thrift::Full));
+            let (frugal, generous) = (encode(MemoryMode::LowMemory), encode(MemoryMode::Full));
             assert_near(&what("mean"), &frugal.0.data, &generous.0.data, 1e-5);
             assert_near(&what("log variance"), &frugal.1.data, &generous.1.data, 1e-5);
         }
         let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
         let eps = |mode| guided(&pipeline, mode, |unet| unet.eps_pair(&x, 300.0)).expect("eps");
-        let (frugal, generous) = (eps(Thrift::LowMemory), eps(Thrift::Full));
+        let (frugal, generous) = (eps(MemoryMode::LowMemory), eps(MemoryMode::Full));
         assert_near(name, &frugal.0.data, &generous.0.data, 1e-5);
         assert_near(name, &frugal.1.data, &generous.1.data, 1e-5);
     }
 }
 
 /// Asks the UNet for what a prompt shows.
-fn guided<T>(pipeline: &Pipeline, mode: Thrift, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
+fn guided<T>(pipeline: &Pipeline, mode: MemoryMode, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
     guided_by("an owl", pipeline, mode, ask)
 }
 
 fn guided_by<T>(
     prompt: &str,
     pipeline: &Pipeline,
-    mode: Thrift,
+    mode: MemoryMode,
     ask: impl FnOnce(&mut GuidedUnet<'_>) -> T,
 ) -> T {
     let (memory, stop, step) =
         (MemoryGuard::new(pipeline.device.clone(), mode), StopFlag::default(), Cell::new(0));
     let recipe = Recipe { prompt: prompt.into(), ..Recipe::default() };
-    let texts = pipeline.condition(&recipe, &memory).expect("texts");
+    let texts = pipeline.encode_prompts(&recipe, &memory).expect("texts");
     ask(&mut GuidedUnet { pipeline, stop: &stop, memory: &memory, texts, step: &step })
 }
 
@@ -101,13 +101,13 @@ fn and_adds_up_what_each_prompt_changes() {
     let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
     for pipeline in [built_in(), on_burns_own_operations(FloatDType::F32)] {
         let eps = |prompt: &str| {
-            guided_by(prompt, &pipeline, Thrift::Full, |unet| unet.eps_pair(&x, 300.0)).expect("eps")
+            guided_by(prompt, &pipeline, MemoryMode::Full, |unet| unet.eps_pair(&x, 300.0)).expect("eps")
         };
         let ((uncond, owl), (_, boat), (_, both)) = (eps("an owl"), eps(&long), eps(&prompt));
         let apart = |cond: &Latents| cond.zip_with(&uncond, |cond, uncond| cond - uncond);
         let expected = uncond.clone().add_scaled(1.0, &apart(&owl)).add_scaled(0.5, &apart(&boat));
         assert_near("both", &both.data, &expected.data, 1e-5);
-        let alone = guided_by(&prompt, &pipeline, Thrift::Full, |unet| unet.eps(&x, 300.0)).expect("eps");
+        let alone = guided_by(&prompt, &pipeline, MemoryMode::Full, |unet| unet.eps(&x, 300.0)).expect("eps");
         assert_near("at a guidance of 1", &alone.data, &expected.data, 1e-5);
     }
 }
@@ -117,7 +117,7 @@ fn a_prompt_that_changes_over_the_run_is_read_at_its_step() {
     let pipeline = built_in();
     let x = NoiseStreams::new(5, 1).draw([1, 4, 6, 10]);
     let at = |prompt: &str, step: usize| {
-        let eps = guided_by(prompt, &pipeline, Thrift::Full, |unet| {
+        let eps = guided_by(prompt, &pipeline, MemoryMode::Full, |unet| {
             unet.step.set(step);
             unet.eps(&x, 300.0)
         });
@@ -137,12 +137,12 @@ fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
     for (scale, notes) in [(1.0, 0), (1e6, 1)] {
         // Noise beyond f16's 65504, which the first norm of the network brings back in f32.
         let x = NoiseStreams::new(6, 2).draw([2, 4, 8, 8]).scale(scale);
-        let expected = guided(&full_precision, Thrift::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
-        let (uncond, cond) = guided(&half, Thrift::Full, |unet| {
+        let expected = guided(&full_precision, MemoryMode::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
+        let (uncond, cond) = guided(&half, MemoryMode::Full, |unet| {
             let fast = unet.cast(FloatDType::F16);
             let full_precision = Some(unet.cast(FloatDType::F32));
             let tell = |text: &str| told.borrow_mut().push(text.to_owned());
-            F32Fallback { model: fast, full_precision, tell: &tell }.eps_pair(&x, 700.0).expect("eps")
+            F32Fallback { model: fast, full_precision, on_fallback: &tell }.eps_pair(&x, 700.0).expect("eps")
         });
         // The weights stay as they were rounded to f16.
         assert_near("uncond", &uncond.data, &expected.0.data, 2e-2);

@@ -7,8 +7,8 @@ use super::chunks::{Tokenized, fill_chunks};
 use super::concept_names::{ConceptMatch, ConceptNames};
 use super::options::TextOptions;
 use super::parse::{ParsedPrompt, PromptPart, Segment, parse, parse_part};
-use crate::tokenizer::Tokenizer;
 use crate::concepts::ConceptSet;
+use crate::tokenizer::Tokenizer;
 
 /// A model's tokenizer with the concepts of the moment. Plain data: whoever has a clone reads
 /// prompts as the engine does, and never waits for it.

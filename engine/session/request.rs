@@ -9,8 +9,8 @@ use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
-use crate::pipeline::animation_export::AnimationOptions;
 use crate::pipeline::StopFlag;
+use crate::pipeline::animation_export::AnimationOptions;
 use crate::recipe::Recipe;
 
 /// A wish, sent over the request channel.

@@ -346,8 +346,7 @@ impl Worker {
         };
         let events = &self.events;
         let made = guarded(|| {
-            let tell =
-                &mut |fraction| events.send(Event::Animation(AnimationEvent::Came { fraction }));
+            let tell = &mut |fraction| events.send(Event::Animation(AnimationEvent::Came { fraction }));
             pipeline.animation(&run.trajectory, picture, finished, cut, stop, tell)
         });
         match made {

@@ -35,7 +35,7 @@ fn main() {
     let mut harness = Harness::builder().with_size([1440.0, 900.0]).build_eframe(move |cc| {
         TidepoolApp::new(cc, settings, folder, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
     });
-    while harness.state().state.info().is_none() {
+    while harness.state().state.model_info().is_none() {
         harness.step();
     }
 

@@ -236,10 +236,7 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
         state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
         let effects = command(&mut state, LessonCommand::GoTo(stop));
         let asked = effects.iter().any(|effect| {
-            matches!(
-                effect,
-                Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. })
-            )
+            matches!(effect, Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. }))
         });
         assert_eq!(asked, looks, "{stop:?}");
     }

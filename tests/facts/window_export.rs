@@ -101,9 +101,7 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     desk.harness.get_by_label("Save as…");
 
     receive(&mut desk, AppEvent::FilmPicked(folder.path().join("film.gif")));
-    desk.tell(Event::Animation(AnimationEvent::Failed {
-        text: "The steps are gone. Make it again".into(),
-    }));
+    desk.tell(Event::Animation(AnimationEvent::Failed { text: "The steps are gone. Make it again".into() }));
     desk.harness.run_steps(4);
     desk.harness.get_by_label_contains("The steps are gone");
 

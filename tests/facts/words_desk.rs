@@ -166,10 +166,7 @@ fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model(
         state.handle(Command::Words(command))
     };
     let is_sent = |effects: &[Effect]| {
-        matches!(
-            effects,
-            [.., Effect::Send(Request::Inspect { look: InspectRequest::Edited { .. }, .. })]
-        )
+        matches!(effects, [.., Effect::Send(Request::Inspect { look: InspectRequest::Edited { .. }, .. })])
     };
     let mut state = desk("a puppy", &["puppy=cat"]);
     state.settings.window.tab = Tab::Concepts;

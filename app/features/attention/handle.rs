@@ -30,7 +30,7 @@ impl AppState {
     }
 
     /// The same with the word's tokens, counted over all chunks.
-    fn reading_of_word(&self) -> Option<(AttentionCache, std::ops::Range<usize>)> {
+    pub(crate) fn reading_of_word(&self) -> Option<(AttentionCache, std::ops::Range<usize>)> {
         let run = self.run_that_looks()?;
         let word = self.words_state.chosen.as_ref()?;
         let ReadPrompt { prompt, parts, .. } = run.read.as_deref()?;
@@ -50,7 +50,7 @@ impl AppState {
         Some(info.memory.attention_bytes(pixels, tokens))
     }
 
-    pub(super) fn handle_attend(&mut self, command: AttentionCommand) -> Vec<Effect> {
+    pub(crate) fn handle_attend(&mut self, command: AttentionCommand) -> Vec<Effect> {
         match command {
             AttentionCommand::Ask => {
                 let Some(of) = self.reader().filter(|_| self.attention.asked.is_none()) else {
@@ -67,14 +67,12 @@ impl AppState {
                     asked.stop.raise();
                 }
             }
-            AttentionCommand::Overlay(is_highlighted) => {
-                self.attention.is_highlighted = is_highlighted
-            }
+            AttentionCommand::Overlay(is_highlighted) => self.attention.is_highlighted = is_highlighted,
         }
         Vec::new()
     }
 
-    pub(super) fn receive_attended(&mut self, job: JobId, event: AttentionEvent) {
+    pub(crate) fn receive_attended(&mut self, job: JobId, event: AttentionEvent) {
         let Some(asked) = self.attention.asked.as_mut().filter(|asked| asked.of.job == job) else { return };
         match event {
             AttentionEvent::Came { fraction } => {
@@ -92,7 +90,7 @@ impl AppState {
     }
 
     /// What the engine knew of the last model's runs, it has forgotten.
-    pub(super) fn forget_maps(&mut self) {
+    pub(crate) fn forget_maps(&mut self) {
         self.attention = AttentionState::default();
         for run in self.run.iter_mut().chain(&mut self.branches.kept) {
             run.change_model(self.words.as_ref());
@@ -100,7 +98,7 @@ impl AppState {
     }
 
     /// Lays the light anew where another word, picture or run is looked at.
-    pub(super) fn update_overlay(&mut self) {
+    pub(crate) fn update_overlay(&mut self) {
         let Some((of, tokens)) = self.attention.is_highlighted.then(|| self.reading_of_word()).flatten()
         else {
             self.attention.update_overlay = None;

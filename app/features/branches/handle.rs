@@ -9,7 +9,7 @@ use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::AppState;
 
 impl AppState {
-    pub(super) fn handle_branch(&mut self, command: BranchCommand) -> Vec<Effect> {
+    pub(crate) fn handle_branch(&mut self, command: BranchCommand) -> Vec<Effect> {
         match command {
             BranchCommand::Leave(step) => self.leave(step),
             BranchCommand::Stay => self.branches.branch_from = None,
@@ -46,7 +46,7 @@ impl AppState {
         rows.iter().find(|row| row.run.job.id == job).map(BranchRow::title)
     }
 
-    pub(super) fn run_mut(&mut self, job: JobId) -> Option<&mut Run> {
+    pub(crate) fn run_mut(&mut self, job: JobId) -> Option<&mut Run> {
         self.run.iter_mut().chain(&mut self.branches.kept).find(|run| run.job.id == job)
     }
 
@@ -56,7 +56,7 @@ impl AppState {
         self.run.as_ref()?.frame(step).map(|frame| frame.step)
     }
 
-    fn leave(&mut self, step: Option<usize>) {
+    pub(crate) fn leave(&mut self, step: Option<usize>) {
         let Some(step) = step.or_else(|| self.branch_step()) else { return };
         let Some(run) = &self.run else { return };
         if run.frame(step).is_none() {
@@ -78,7 +78,7 @@ impl AppState {
     }
 
     /// What Generate makes of the desk as it stands.
-    pub(super) fn queued_run(&self) -> QueuedRun {
+    pub(crate) fn queued_run(&self) -> QueuedRun {
         match (&self.run, self.branches.branch_from) {
             (Some(run), Some(step)) => QueuedRun {
                 recipe: self.recipe.clone().branching(&run.recipe, step as u32),
@@ -89,13 +89,13 @@ impl AppState {
     }
 
     /// The run at hand, from the step it came to.
-    fn go_on(&mut self) -> Vec<Effect> {
+    pub(crate) fn go_on(&mut self) -> Vec<Effect> {
         if self.live_run().is_some() {
             return Vec::new();
         }
         let Some(run) = self.run.take_if(|run| run.can_go_on()) else { return Vec::new() };
         let (name, parent) = (run.name.clone(), run.parent);
-        self.before = run.latest().map_or_else(Vec::new, |(pictures, _)| pictures.to_vec());
+        self.previous_images = run.latest().map_or_else(Vec::new, |(pictures, _)| pictures.to_vec());
         let effects = self.send(run.recipe.clone(), parent, Some(run.job.id));
         if let Some(run) = &mut self.run {
             run.name = name;
@@ -103,7 +103,7 @@ impl AppState {
         effects
     }
 
-    fn show_run(&mut self, job: JobId) -> Vec<Effect> {
+    pub(crate) fn show_run(&mut self, job: JobId) -> Vec<Effect> {
         let Some(run) = self.branches.take(job) else { return Vec::new() };
         self.hide_sheet();
         if let Some(before) = self.run.replace(run) {
@@ -115,7 +115,7 @@ impl AppState {
     }
 
     /// Those that left it become trees of their own.
-    fn forget_run(&mut self, job: JobId) -> Vec<Effect> {
+    pub(crate) fn forget_run(&mut self, job: JobId) -> Vec<Effect> {
         if self.run_of(job).is_none_or(Run::is_live) {
             return Vec::new();
         }
@@ -125,7 +125,7 @@ impl AppState {
         self.run = None;
         self.branches.branch_from = None;
         self.film = FilmState::default();
-        self.before.clear();
+        self.previous_images.clear();
         let next = self.branches.kept.last().map(|run| run.job.id);
         next.map_or_else(Vec::new, |job| self.show_run(job))
     }

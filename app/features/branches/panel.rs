@@ -127,7 +127,7 @@ fn row_ui(
         _ => tokens.line,
     };
     let corner = CornerRadius::same(theme::CORNER_FIELD);
-    ui.painter().rect(info, corner, tokens.model_info, Stroke::new(1.0, line), StrokeKind::Inside);
+    ui.painter().rect(info, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
 
     let place = Rect::from_min_size(info.min + Vec2::splat((ROW - THUMBNAIL) / 2.0), Vec2::splat(THUMBNAIL));
     thumbnail_ui(ui, place, run, textures);

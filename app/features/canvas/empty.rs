@@ -63,7 +63,7 @@ fn suggestion_ui(ui: &Ui, rect: Rect, prompt: &str) -> bool {
     let lit = response.hovered() || response.has_focus();
     let line = if lit { tokens.accent } else { tokens.line };
     let corner = CornerRadius::same(theme::CORNER_CARD);
-    ui.painter().rect(rect, corner, tokens.model_info, Stroke::new(1.0, line), StrokeKind::Inside);
+    ui.painter().rect(rect, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
     let ink = if lit { tokens.text } else { tokens.dim };
     ui.painter().text(
         rect.left_center() + vec2(16.0, 0.0),

@@ -31,8 +31,8 @@ impl AppState {
             return Some(Shown { pictures, step: None, is_full });
         }
         let has_steps = self.run.as_ref().is_some_and(|run| !run.frames.is_empty());
-        (!self.before.is_empty() && !has_steps).then_some(Shown {
-            pictures: &self.before,
+        (!self.previous_images.is_empty() && !has_steps).then_some(Shown {
+            pictures: &self.previous_images,
             step: None,
             is_full: true,
         })
@@ -64,7 +64,7 @@ impl AppState {
         self.looked_at().or_else(|| Some(self.run.as_ref()?.frames.last()?.step))
     }
 
-    pub(super) fn handle_view(&mut self, command: ViewCommand) -> Vec<Effect> {
+    pub(crate) fn handle_view(&mut self, command: ViewCommand) -> Vec<Effect> {
         match command {
             ViewCommand::Choose(view) => self.settings.views.choose(view),
             ViewCommand::Alone(view) => {
@@ -90,7 +90,7 @@ impl AppState {
     }
 
     /// Holds the step at hand, and `step` beside it.
-    fn compare(&mut self, step: Option<usize>) {
+    pub(crate) fn compare(&mut self, step: Option<usize>) {
         (self.film.compared, self.film.beside) = (None, None);
         let frames = self.run.as_ref().map(|run| &run.frames).filter(|frames| frames.len() > 1);
         let (Some(frames), Some(step)) = (frames, step) else { return };
@@ -104,7 +104,7 @@ impl AppState {
     }
 
     /// Holds the run at hand where it is, and the end of another one beside it.
-    pub(super) fn compare_run(&mut self, job: JobId) -> Vec<Effect> {
+    pub(crate) fn compare_run(&mut self, job: JobId) -> Vec<Effect> {
         let end = self.run_of(job).and_then(|run| run.frames.last()).map(|frame| frame.step);
         let is_other = self.run.as_ref().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
         let (Some(end), true) = (end, is_other) else { return Vec::new() };
@@ -116,7 +116,7 @@ impl AppState {
         self.decode_held_step()
     }
 
-    pub(super) fn pin(&mut self, step: Option<usize>) -> Vec<Effect> {
+    pub(crate) fn pin(&mut self, step: Option<usize>) -> Vec<Effect> {
         self.film.play = None;
         match (self.film.compared, step) {
             (Some(_), Some(_)) => self.film.compared = step,
@@ -127,7 +127,7 @@ impl AppState {
     }
 
     /// Asks for the next full decode, if there is one to ask for.
-    pub(super) fn decode_held_step(&mut self) -> Vec<Effect> {
+    pub(crate) fn decode_held_step(&mut self) -> Vec<Effect> {
         let views = self.settings.views.shown();
         let pinned = self.film.pinned;
         let Some(run) = self.run.as_mut() else { return Vec::new() };
@@ -141,7 +141,7 @@ impl AppState {
         vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]
     }
 
-    pub(super) fn step_by(&mut self, by: isize) -> Vec<Effect> {
+    pub(crate) fn step_by(&mut self, by: isize) -> Vec<Effect> {
         let at = self.film.compared.or(self.current_step());
         let Some(run) = &self.run else { return Vec::new() };
         let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
@@ -157,7 +157,7 @@ impl AppState {
         self.decode_held_step()
     }
 
-    pub(super) fn scrub_to(&mut self, step: usize) -> Vec<Effect> {
+    pub(crate) fn scrub_to(&mut self, step: usize) -> Vec<Effect> {
         self.film.play = None;
         self.film.hovered = None;
         match self.film.compared {
@@ -167,7 +167,7 @@ impl AppState {
         self.decode_held_step()
     }
 
-    pub(super) fn toggle_play(&mut self, now: f64) {
+    pub(crate) fn toggle_play(&mut self, now: f64) {
         self.film.compared = None;
         if let Some(play) = self.film.play.take() {
             self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
@@ -183,7 +183,7 @@ impl AppState {
     }
 
     /// The film goes on, and is held where it ends.
-    pub(super) fn tick(&mut self, now: f64) {
+    pub(crate) fn tick(&mut self, now: f64) {
         if let (Some(play), Some(run)) = (&mut self.film.play, &self.run)
             && !play.advance(now, run.frames.len(), self.settings.playing)
         {

@@ -147,7 +147,7 @@ fn aspect_of(state: &AppState, panes: &[Pane<'_>]) -> f32 {
 }
 
 /// Places for `count` pictures of one shape, as large as the room allows, each with `head` of room above it.
-fn cells(memory: Rect, count: usize, aspect: f32, head: f32) -> Vec<Rect> {
+fn cells(room: Rect, count: usize, aspect: f32, head: f32) -> Vec<Rect> {
     const GAP: f32 = 14.0;
     let size_in = |columns: usize| {
         let rows = count.div_ceil(columns);

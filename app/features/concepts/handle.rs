@@ -9,13 +9,13 @@ use crate::features::state::AppState;
 
 impl AppState {
     /// What is to be read and watched when the window opens.
-    pub(super) fn begin_concepts(&self) -> Vec<Effect> {
+    pub(crate) fn begin_concepts(&self) -> Vec<Effect> {
         let files = self.settings.concept_files.clone();
         let read = (!files.is_empty()).then_some(Effect::ReadConcepts(files));
         read.into_iter().chain([self.watch_concepts()]).collect()
     }
 
-    pub(super) fn watch_concepts(&self) -> Effect {
+    pub(crate) fn watch_concepts(&self) -> Effect {
         Effect::WatchConcepts(self.watched_folders())
     }
 
@@ -31,7 +31,7 @@ impl AppState {
         folders
     }
 
-    pub(super) fn receive_concepts(&mut self, news: ConceptsRead) {
+    pub(crate) fn receive_concepts(&mut self, news: ConceptsRead) {
         for file in &news.gone {
             // A file that was also chosen by itself was not only there because of its folder.
             if !self.settings.concept_files.contains(file) {
@@ -57,7 +57,7 @@ impl AppState {
     }
 
     /// Of files that somebody has just chosen, so that what became of them is shown.
-    pub(super) fn receive_chosen_concepts(&mut self, news: ConceptsRead) {
+    pub(crate) fn receive_chosen_concepts(&mut self, news: ConceptsRead) {
         if let Some((_, text)) = news.refused.first() {
             self.warning = Some(text.clone());
         }
@@ -66,14 +66,14 @@ impl AppState {
         self.receive_concepts(news);
     }
 
-    pub(super) fn forget_concept(&mut self, file: &Path) {
+    pub(crate) fn forget_concept(&mut self, file: &Path) {
         self.settings.concept_files.retain(|known| known != file);
         self.refused_concepts.remove(file);
         self.concepts.remove(file);
         self.reread_prompts();
     }
 
-    pub(super) fn add_concept_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
+    pub(crate) fn add_concept_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
         let mut folders = self.settings.concept_folders();
         if !folders.contains(&folder) {
             folders.push(folder);
@@ -82,7 +82,7 @@ impl AppState {
         vec![self.watch_concepts()]
     }
 
-    pub(super) fn forget_concept_folder(&mut self, folder: &Path) -> Vec<Effect> {
+    pub(crate) fn forget_concept_folder(&mut self, folder: &Path) -> Vec<Effect> {
         let mut folders = self.settings.concept_folders();
         folders.retain(|known| known != folder);
         self.settings.concept_folders = Some(folders);
@@ -90,7 +90,7 @@ impl AppState {
     }
 
     /// The words that count have changed.
-    pub(super) fn reread_prompts(&mut self) {
+    pub(crate) fn reread_prompts(&mut self) {
         if let Some(info) = self.model_info() {
             self.words = Some(info.words(&self.concepts));
             self.read_prompts();

@@ -157,7 +157,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     });
     let corner = CornerRadius::same(theme::CORNER_FIELD);
     let line = if response.hovered() { tokens.line_strong } else { tokens.line };
-    ui.painter().rect(rect, corner, tokens.model_info, Stroke::new(1.0, line), StrokeKind::Inside);
+    ui.painter().rect(rect, corner, tokens.card, Stroke::new(1.0, line), StrokeKind::Inside);
 
     let (ink, note) = match &unreadable_reason {
         None => (tokens.coral_text, file_name(&concept.source)),

@@ -21,7 +21,7 @@ impl AppState {
         (!is_converted && !self.settings.kept_pickles.contains(&pickle)).then_some(pickle)
     }
 
-    pub(super) fn handle_conversion(&mut self, command: ConvertCommand) -> Vec<Effect> {
+    pub(crate) fn handle_conversion(&mut self, command: ConvertCommand) -> Vec<Effect> {
         match command {
             ConvertCommand::Start => {
                 let Some(file) = self.offered_conversion() else { return Vec::new() };
@@ -51,7 +51,7 @@ impl AppState {
         Vec::new()
     }
 
-    pub(super) fn receive_conversion(&mut self, report: ConversionReport) -> Vec<Effect> {
+    pub(crate) fn receive_conversion(&mut self, report: ConversionReport) -> Vec<Effect> {
         let Conversion::Running { fraction, stop, .. } = &mut self.conversion else { return Vec::new() };
         match report {
             ConversionReport::Progress(now) => *fraction = now,

@@ -94,7 +94,7 @@ impl Pace {
 }
 
 impl Running {
-    fn new(left: Left) -> Self {
+    pub(crate) fn new(left: Left) -> Self {
         let (done, total) = (left.done, left.plan.bytes());
         let progress = Progress { done, total, ..Progress::default() };
         Self { left, progress, pace: Pace::default(), stop: StopFlag::default(), ending: None }
@@ -112,7 +112,7 @@ impl Running {
 }
 
 impl AppState {
-    pub(super) fn handle_download(&mut self, command: DownloadCommand) -> Vec<Effect> {
+    pub(crate) fn handle_download(&mut self, command: DownloadCommand) -> Vec<Effect> {
         match command {
             DownloadCommand::Name(name) => self.download.name = name,
             DownloadCommand::LookUp => return self.look_up(&self.download.name.clone()),
@@ -126,11 +126,11 @@ impl AppState {
     }
 
     /// What was left in the middle is looked for when the window opens.
-    pub(super) fn find_unfinished() -> Effect {
+    pub(crate) fn find_unfinished() -> Effect {
         Effect::Hub(HubCommand::FindUnfinished { models: models_folder() })
     }
 
-    pub(super) fn receive_report(&mut self, report: HubEvent) -> Vec<Effect> {
+    pub(crate) fn receive_report(&mut self, report: HubEvent) -> Vec<Effect> {
         match (report, std::mem::take(&mut self.download.phase)) {
             (HubEvent::Found(offer), DownloadPhase::Asking { .. }) => {
                 self.download.phase = DownloadPhase::Offered(offer)
@@ -175,7 +175,7 @@ impl AppState {
         Vec::new()
     }
 
-    fn look_up(&mut self, name: &str) -> Vec<Effect> {
+    pub(crate) fn look_up(&mut self, name: &str) -> Vec<Effect> {
         self.download.problem = None;
         match name.parse::<Repository>() {
             Ok(repository) => {
@@ -191,7 +191,7 @@ impl AppState {
         }
     }
 
-    fn start_download(&mut self) -> Vec<Effect> {
+    pub(crate) fn start_download(&mut self) -> Vec<Effect> {
         let left = match &self.download.phase {
             DownloadPhase::Offered(offer) => {
                 Left { plan: offer.plan.clone(), folder: offer.folder.clone(), done: offer.done }
@@ -207,7 +207,7 @@ impl AppState {
         vec![Effect::Hub(HubCommand::Fetch { plan, folder, stop })]
     }
 
-    fn end_download(&mut self, ending: Ending) {
+    pub(crate) fn end_download(&mut self, ending: Ending) {
         if let DownloadPhase::Running(running) = &mut self.download.phase {
             running.stop.raise();
             running.ending = Some(ending);
@@ -215,7 +215,7 @@ impl AppState {
     }
 
     /// Whatever it is at. What has come is thrown away; a finished model is not.
-    fn cancel_download(&mut self) -> Vec<Effect> {
+    pub(crate) fn cancel_download(&mut self) -> Vec<Effect> {
         self.download.problem = None;
         match &self.download.phase {
             DownloadPhase::Running(_) => {
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pace_is_that_of_the_last_seconds() {
+    pub(crate) fn the_pace_is_that_of_the_last_seconds() {
         let begun = Instant::now();
         let mut pace = Pace::default();
         assert_eq!(pace.bytes_per_sec(), None);

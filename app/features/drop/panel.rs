@@ -55,7 +55,7 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     };
     let middle = window.center();
     let disc = Rect::from_center_size(middle - vec2(0.0, 54.0), Vec2::splat(72.0));
-    painter.circle(disc.center(), 36.0, tokens.model_info, Stroke::new(1.0, tokens.line_strong));
+    painter.circle(disc.center(), 36.0, tokens.card, Stroke::new(1.0, tokens.line_strong));
     icon.paint_sized(&painter, disc, 34.0, tokens.coral_text);
     painter.text(middle + vec2(0.0, 2.0), Align2::CENTER_TOP, what, theme::title(), tokens.text);
     painter.text(middle + vec2(0.0, 34.0), Align2::CENTER_TOP, sentence, theme::body(), tokens.dim);

@@ -10,8 +10,8 @@ use crate::features::command::{Effect, ExportCommand};
 use crate::features::export::{ExportEvent, ExportOrder, ExportPhase, folder_of, with_ending};
 use crate::features::generate::run::Run;
 use crate::features::state::AppState;
-use crate::features::xy_plot;
-use crate::features::xy_plot::{XyPlotRun, strip};
+
+use crate::features::xy_plot::{XyPlotPhase, XyPlotRun, strip};
 
 impl AppState {
     /// The run that a film can be made of: one that is over and has steps.
@@ -21,11 +21,11 @@ impl AppState {
 
     /// The sheet that a film can be made of: one that is over.
     pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
-        let is_over = |made: &&XyPlotRun| made.phase != sheet::ExportPhase::Making && made.pictures.len() > 1;
+        let is_over = |made: &&XyPlotRun| made.phase != XyPlotPhase::Making && made.pictures.len() > 1;
         self.sheet.made.as_ref().filter(is_over)
     }
 
-    pub(super) fn handle_export(&mut self, command: ExportCommand) -> Vec<Effect> {
+    pub(crate) fn handle_export(&mut self, command: ExportCommand) -> Vec<Effect> {
         match command {
             ExportCommand::Show(is_open) | ExportCommand::ShowOfSheet(is_open) => {
                 self.export.is_open = is_open;
@@ -68,7 +68,7 @@ impl AppState {
         Vec::new()
     }
 
-    pub(super) fn export_to(&mut self, path: PathBuf) -> Vec<Effect> {
+    pub(crate) fn export_to(&mut self, path: PathBuf) -> Vec<Effect> {
         if self.export.phase.stop().is_some() {
             return Vec::new();
         }
@@ -85,7 +85,7 @@ impl AppState {
     }
 
     /// Its pictures are at hand, so that the engine has nothing to do.
-    fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
+    pub(crate) fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
         let Some(made) = self.sheet_to_export() else { return Vec::new() };
         let (model, vae) = self.names_of_model();
         let provenance = made.provenance(&model, vae.as_deref());
@@ -93,7 +93,7 @@ impl AppState {
         self.write(reel, with_ending(path, self.export.format), StopFlag::default())
     }
 
-    pub(super) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
+    pub(crate) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
         let ExportPhase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
         match event {
             AnimationEvent::Came { fraction: now } => *fraction = now,
@@ -108,14 +108,14 @@ impl AppState {
         Vec::new()
     }
 
-    fn write(&mut self, reel: Animation, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
+    pub(crate) fn write(&mut self, reel: Animation, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
         let (reel, format) = (Box::new(reel), self.export.format);
         let order = ExportOrder { reel, format, path: path.clone(), stop: stop.clone() };
         self.export.phase = ExportPhase::Writing { path, fraction: 0.0, stop };
         vec![Effect::WriteFilm(order)]
     }
 
-    pub(super) fn receive_film(&mut self, news: ExportEvent) {
+    pub(crate) fn receive_film(&mut self, news: ExportEvent) {
         let ExportPhase::Writing { fraction, .. } = &mut self.export.phase else { return };
         match news {
             ExportEvent::Came { fraction: now } => *fraction = now,
@@ -126,7 +126,7 @@ impl AppState {
     }
 
     /// Of the picture that the film is of.
-    fn provenance(&self) -> Provenance {
+    pub(crate) fn provenance(&self) -> Provenance {
         let Some(run) = &self.run else { return Provenance::default() };
         let recipe = run.recipe.of_picture(self.film.picture.unwrap_or(0) as u32);
         let (model, vae) = self.names_of_model();
@@ -134,7 +134,7 @@ impl AppState {
     }
 
     /// The model that is open and the VAE over it.
-    pub(super) fn names_of_model(&self) -> (String, Option<String>) {
+    pub(crate) fn names_of_model(&self) -> (String, Option<String>) {
         self.model_info().map_or_else(Default::default, |info| (info.name.clone(), info.vae.clone()))
     }
 }

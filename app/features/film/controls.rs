@@ -12,8 +12,7 @@ use crate::window::shortcuts;
 
 pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     let now = ui.input(|input| input.time);
-    let (icon, name) =
-        if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
+    let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
     let key = Some(shortcuts::PLAY_KEY);
     let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
     let sentence = "Shows the steps one after another. Arrow keys go step by step; a drag over the film runs through it.";

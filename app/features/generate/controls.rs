@@ -41,7 +41,7 @@ pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands:
     place_ui(ui, state, ErrorSlot::Size);
 }
 
-pub(super) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
+pub(crate) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
     ui.allocate_ui(vec2(width, 0.0), |ui| {
         ui.set_width(width);
         ui.vertical(contents);
@@ -49,7 +49,7 @@ pub(super) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui))
 }
 
 /// What is wrong with a field, under it.
-pub(super) fn place_ui(ui: &mut Ui, state: &AppState, place: ErrorSlot) {
+pub(crate) fn place_ui(ui: &mut Ui, state: &AppState, place: ErrorSlot) {
     if let Some(text) = state.error_at(place) {
         problem_ui(ui, &text, false);
     }
@@ -150,7 +150,7 @@ fn edit_whole(ui: &mut Ui, row: &SliderRow<'_>, value: &mut u32) {
     }
 }
 
-pub(super) fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
+pub(crate) fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
     // Through the shortest decimal, so that 0.6 does not become 0.60000002.
     let mut edited = value.to_string().parse().unwrap_or(f64::from(*value));
     if slider_row_ui(ui, row, &mut edited).changed() {
@@ -158,7 +158,7 @@ pub(super) fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
     }
 }
 
-pub(super) fn in_f64(range: &RangeInclusive<u32>) -> RangeInclusive<f64> {
+pub(crate) fn in_f64(range: &RangeInclusive<u32>) -> RangeInclusive<f64> {
     f64::from(*range.start())..=f64::from(*range.end())
 }
 

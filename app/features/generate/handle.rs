@@ -11,7 +11,7 @@ use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::{AppState, Model};
 
 impl AppState {
-    pub(super) fn generate(&mut self) -> Vec<Effect> {
+    pub(crate) fn generate(&mut self) -> Vec<Effect> {
         if self.recipe_error().is_some() {
             return Vec::new();
         }
@@ -36,11 +36,11 @@ impl AppState {
         self.start(queued_run)
     }
 
-    pub(super) fn start(&mut self, queued_run: QueuedRun) -> Vec<Effect> {
+    pub(crate) fn start(&mut self, queued_run: QueuedRun) -> Vec<Effect> {
         self.hide_sheet();
         let recorded_by = queued_run.parent.map(|parent| parent.job);
         if let Some(shown) = self.shown() {
-            self.before = shown.pictures.to_vec();
+            self.previous_images = shown.pictures.to_vec();
         }
         if let Some(run) = self.run.take() {
             self.branches.keep(run);
@@ -49,7 +49,7 @@ impl AppState {
     }
 
     /// Sends a run to the engine, which takes the steps of `recorded_by` as far as they fit.
-    pub(super) fn send(
+    pub(crate) fn send(
         &mut self,
         recipe: Recipe,
         parent: Option<BranchPoint>,
@@ -69,7 +69,7 @@ impl AppState {
         })]
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.queued = None;
         let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
         if let Some(run) = runs.find(|run| run.is_live()) {
@@ -80,7 +80,7 @@ impl AppState {
 }
 
 /// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it.
-pub(super) fn fresh_seed() -> u64 {
+pub(crate) fn fresh_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish() & 0xffff_ffff
 }

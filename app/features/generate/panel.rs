@@ -81,7 +81,7 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     response.widget_info(|| WidgetInfo::labeled(Role::Button, !stopping, name));
     let corner = CornerRadius::same(theme::CORNER_CARD);
     let painter = ui.painter();
-    painter.rect_filled(rect, corner, tokens.model_info);
+    painter.rect_filled(rect, corner, tokens.card);
     // Clipped rather than rounded, so that the end of the progress stays straight.
     let done = Rect::from_min_max(
         rect.min,

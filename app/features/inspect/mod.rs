@@ -63,7 +63,7 @@ impl InspectState {
     }
 
     /// What was asked of the last word, and the answer.
-    fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
+    pub(crate) fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
         let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Word { .. }))?;
         match seen {
             Ok(InspectResult::Word(stages)) => Some((look, Ok(stages))),
@@ -72,7 +72,7 @@ impl InspectState {
         }
     }
 
-    fn answer<'a, T: ?Sized>(
+    pub(crate) fn answer<'a, T: ?Sized>(
         &'a self,
         as_kind: impl Fn(&'a InspectResult) -> Option<&'a T>,
         is_kind: impl Fn(&InspectRequest) -> bool,
@@ -147,7 +147,7 @@ impl AppState {
         Some((step, self.settings.views.first()))
     }
 
-    pub(super) fn handle_look(&mut self, command: InspectCommand) {
+    pub(crate) fn handle_look(&mut self, command: InspectCommand) {
         match command {
             InspectCommand::NoiseStep(step) => self.looking.noise_step = Some(step),
             InspectCommand::AtStartImage(is_so) => self.looking.at_start_image = is_so,
@@ -156,7 +156,7 @@ impl AppState {
 
     /// Asks for the next thing that the open tab wants to see, if there is one. The engine is asked for one
     /// at a time, so that a hand on a slider gets what it wants last.
-    pub(super) fn look(&mut self) -> Vec<Effect> {
+    pub(crate) fn look(&mut self) -> Vec<Effect> {
         let window = &self.settings.window;
         let is_open = !window.right_folded || self.drawer_open;
         if self.looking.asked.is_some() || self.live_run().is_some() || self.model_info().is_none() {
@@ -180,7 +180,7 @@ impl AppState {
         vec![Effect::Send(Request::Inspect { id, look })]
     }
 
-    fn wanted(&self) -> Vec<InspectRequest> {
+    pub(crate) fn wanted(&self) -> Vec<InspectRequest> {
         let subject = self.subject();
         let of_step = self.run.as_ref().zip(self.step_looked_into()).map(|(run, (step, view))| {
             InspectRequest::StepChannels {
@@ -201,7 +201,7 @@ impl AppState {
         channels.into_iter().chain(noised).chain(round_trip).collect()
     }
 
-    pub(super) fn receive_look(&mut self, id: u64, seen: Result<InspectResult, String>) -> Vec<Effect> {
+    pub(crate) fn receive_look(&mut self, id: u64, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else {
             return Vec::new();
         };
@@ -225,13 +225,13 @@ impl AppState {
     }
 
     /// What edits make of their words, to become a concept.
-    fn edits_to_save(&self) -> Option<InspectRequest> {
+    pub(crate) fn edits_to_save(&self) -> Option<InspectRequest> {
         let Saving { edits, .. } = self.words_state.saving.as_ref()?;
         Some(InspectRequest::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
     }
 
     /// The stages of the chosen word.
-    fn word_looked_into(&self) -> Option<InspectRequest> {
+    pub(crate) fn word_looked_into(&self) -> Option<InspectRequest> {
         let TokenRef { part, place } = self.stand_of(self.words_state.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.recipe.edits);
         let step = *self.prompt.as_ref()?.steps.start();
@@ -239,14 +239,14 @@ impl AppState {
     }
 
     /// What of the recipe changes what words become.
-    fn recipe_of_words(&self, edits: &[EmbeddingEdit]) -> Box<Recipe> {
+    pub(crate) fn recipe_of_words(&self, edits: &[EmbeddingEdit]) -> Box<Recipe> {
         let Recipe { prompt, text, steps, .. } = &self.recipe;
         let (prompt, edits) = (prompt.clone(), edits.to_vec());
         Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
     }
 
     /// What was seen was another model's, and so is what was to be saved.
-    pub(super) fn forget_looks(&mut self) {
+    pub(crate) fn forget_looks(&mut self) {
         self.looking.seen.clear();
         self.looking.asked = None;
         self.words_state.saving = None;

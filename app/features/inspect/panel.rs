@@ -166,7 +166,7 @@ fn column_width(ui: &Ui, columns: usize) -> f32 {
 }
 
 /// Pictures side by side; one that is not there yet leaves its place empty.
-pub(super) fn row_ui<'a>(
+pub(crate) fn row_ui<'a>(
     ui: &mut Ui,
     columns: usize,
     pictures: impl Iterator<Item = Option<&'a Arc<Pixels>>> + Clone,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use engine::recipe::Start;
 
 use crate::features::command::Effect;
-use crate::features::lesson::{LessonCommand, LessonPage, SavedWorkspace, Trial};
+use crate::features::lesson::{Experiment, LessonCommand, LessonPage, SavedWorkspace};
 use crate::features::state::AppState;
 
 impl AppState {
-    pub(super) fn handle_lesson(&mut self, command: LessonCommand) -> Vec<Effect> {
+    pub(crate) fn handle_lesson(&mut self, command: LessonCommand) -> Vec<Effect> {
         match command {
             LessonCommand::GoTo(stop) => self.settings.lesson.stop = stop,
             LessonCommand::Strength(strength) => self.settings.lesson.strength = strength,
@@ -20,10 +20,10 @@ impl AppState {
     }
 
     /// Several trials in a row leave the desk before the first of them to go back to.
-    fn set_up(&mut self, experiment: Trial, now: f64) -> Vec<Effect> {
+    pub(crate) fn set_up(&mut self, experiment: Experiment, now: f64) -> Vec<Effect> {
         let commands = experiment.commands(self, now);
-        if self.settings.lesson.before.is_none() {
-            self.settings.lesson.before = Some(SavedWorkspace {
+        if self.settings.lesson.previous.is_none() {
+            self.settings.lesson.previous = Some(SavedWorkspace {
                 recipe: self.recipe.clone(),
                 views: self.settings.views.clone(),
                 seed_locked: self.settings.seed_locked,
@@ -35,8 +35,8 @@ impl AppState {
         commands.into_iter().flat_map(|command| self.handle(command)).collect()
     }
 
-    fn put_back(&mut self) -> Vec<Effect> {
-        let Some(before) = self.settings.lesson.before.take() else { return Vec::new() };
+    pub(crate) fn put_back(&mut self) -> Vec<Effect> {
+        let Some(before) = self.settings.lesson.previous.take() else { return Vec::new() };
         self.settings.views = before.views;
         self.settings.seed_locked = before.seed_locked;
         if let Some((across, down)) = before.sides {
@@ -70,7 +70,7 @@ impl AppState {
     }
 
     /// True where the page at hand shows looks into latent space.
-    pub(super) fn lesson_looks(&self) -> bool {
+    pub(crate) fn lesson_looks(&self) -> bool {
         matches!(self.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
     }
 }

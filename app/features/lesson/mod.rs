@@ -98,7 +98,7 @@ pub struct LessonProgress {
     /// The strength that image to image is explained with, while there is no start image.
     pub strength: f32,
     /// The desk before the first trial, until it is put back.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "before", skip_serializing_if = "Option::is_none")]
     pub previous: Option<SavedWorkspace>,
 }
 

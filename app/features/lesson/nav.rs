@@ -18,7 +18,7 @@ pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let mut wishes = Vec::new();
     ui.add_space(theme::GAP_M);
     line_ui(ui);
-    if state.settings.lesson.before.is_some() {
+    if state.settings.lesson.previous.is_some() {
         ui.add_space(theme::GAP_M);
         put_back_ui(ui, &mut wishes);
     }
@@ -27,7 +27,7 @@ pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.set_min_height(CELL.y);
-        step_ui(ui, "Back", at.before(), &mut wishes);
+        step_ui(ui, "Back", at.previous(), &mut wishes);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             step_ui(ui, "Next", at.next(), &mut wishes);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -69,7 +69,7 @@ fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, wishes: &mut Vec<Lesson
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, arrows));
         let pressed = |key| ui.input(|input| input.key_pressed(key));
         let to = match (pressed(Key::ArrowLeft), pressed(Key::ArrowRight)) {
-            (true, false) => at.before(),
+            (true, false) => at.previous(),
             (false, true) => at.next(),
             _ => None,
         };

@@ -8,11 +8,11 @@ use egui::{
 use engine::diffusion::StepView;
 use engine::images::Pixels;
 
-use super::panel::Desk;
+use super::panel::PageContext;
 use crate::features::command::Command;
 use crate::features::generate::run::Run;
 use crate::features::inspect::panel::row_ui;
-use crate::features::lesson::{LessonCommand, LessonPage, Trial};
+use crate::features::lesson::{Experiment, LessonCommand, LessonPage};
 use crate::features::state::AppState;
 use crate::ui::textures::Use;
 use crate::ui::theme;
@@ -84,11 +84,11 @@ pub fn fact_ui(ui: &mut Ui, name: &str, value: &str) {
 }
 
 /// The button that sets the desk up, and a line about what it does.
-pub fn experiment_ui(ui: &mut Ui, desk: &mut Desk<'_>, experiment: Trial, is_strong: bool) {
+pub fn experiment_ui(ui: &mut Ui, context: &mut PageContext<'_>, experiment: Experiment, is_strong: bool) {
     let now = ui.input(|input| input.time);
     let button = outlined_button_ui(ui, experiment.label(), is_strong);
     if tip(button, experiment.label(), None, experiment.hint()).clicked() {
-        desk.commands.push(Command::Lesson(LessonCommand::SetUp { experiment, now }));
+        context.commands.push(Command::Lesson(LessonCommand::SetUp { experiment, now }));
     }
     note(ui, experiment.hint());
     ui.add_space(theme::GAP_M);
@@ -102,16 +102,16 @@ pub fn step_at_hand(state: &AppState) -> Option<(&Run, usize)> {
 }
 
 /// A picture of each view, side by side, with the sign of the formula under each.
-pub fn views_ui(ui: &mut Ui, desk: &mut Desk<'_>, views: &[(StepView, &str)]) {
-    let Some((run, step)) = step_at_hand(desk.state) else { return };
-    let index = desk.state.film.picture.unwrap_or(0);
+pub fn views_ui(ui: &mut Ui, context: &mut PageContext<'_>, views: &[(StepView, &str)]) {
+    let Some((run, step)) = step_at_hand(context.state) else { return };
+    let index = context.state.film.picture.unwrap_or(0);
     let picture = |view| -> Option<&Arc<Pixels>> {
         let (pictures, _) = run.pictures_of(step, view)?;
         pictures.get(index).or(pictures.first())
     };
     let pictures: Vec<_> = views.iter().map(|&(view, _)| picture(view)).collect();
     let names: Vec<String> = views.iter().map(|(view, _)| view.label().to_owned()).collect();
-    row_ui(ui, views.len(), pictures.into_iter(), &names, Use::Canvas, desk.textures);
+    row_ui(ui, views.len(), pictures.into_iter(), &names, Use::Canvas, context.textures);
     let signs: Vec<&str> = views.iter().map(|&(_, sign)| sign).collect();
     captions_ui(ui, &signs);
 }

@@ -4,20 +4,23 @@ use egui::{Frame, Panel, ScrollArea, Ui};
 use engine::recipe::Recipe;
 
 use crate::features::command::Command;
-use crate::features::lesson::LessonPage;
+use crate::features::lesson::pages::{
+    autoencoder, guidance, losses, noise, prediction, samplers, sampling_loop, start_image, text,
+};
+use crate::features::lesson::{LessonPage, nav, page};
 use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::state::AppState;
 use crate::ui::textures::Textures;
 use crate::ui::theme;
 
 /// What a page reads, and may ask of.
-struct Desk<'a> {
-    state: &'a AppState,
+pub(crate) struct PageContext<'a> {
+    pub state: &'a AppState,
     /// Some sliders are those of the desk itself.
-    recipe: &'a mut Recipe,
-    curves: &'a ScheduleCurves,
-    textures: &'a mut Textures,
-    commands: &'a mut Vec<Command>,
+    pub recipe: &'a mut Recipe,
+    pub curves: &'a ScheduleCurves,
+    pub textures: &'a mut Textures,
+    pub commands: &'a mut Vec<Command>,
 }
 
 pub fn lesson_ui(
@@ -37,19 +40,19 @@ pub fn lesson_ui(
             nav::way_ui(ui, state, commands);
         },
     );
-    let mut desk = Desk { state, recipe, curves, textures, commands };
+    let mut context = PageContext { state, recipe, curves, textures, commands };
     ScrollArea::vertical().id_salt(("lesson", stop)).auto_shrink([false, false]).show(ui, |ui| {
         page::title_ui(ui, stop);
         match stop {
-            LessonPage::Loop => sampling_loop::sampling_loop_ui(ui, &mut desk),
-            LessonPage::Autoencoder => autoencoder::autoencoder_ui(ui, &mut desk),
-            LessonPage::Noise => noise::noise_ui(ui, &mut desk),
-            LessonPage::StartImage => start_image::start_image_ui(ui, &mut desk),
-            LessonPage::Text => text::text_ui(ui, &mut desk),
-            LessonPage::Prediction => prediction::prediction_ui(ui, &mut desk),
-            LessonPage::Guidance => guidance::guidance_ui(ui, &mut desk),
-            LessonPage::Samplers => samplers::samplers_ui(ui, &mut desk),
-            LessonPage::Losses => losses::losses_ui(ui, &mut desk),
+            LessonPage::Loop => sampling_loop::sampling_loop_ui(ui, &mut context),
+            LessonPage::Autoencoder => autoencoder::autoencoder_ui(ui, &mut context),
+            LessonPage::Noise => noise::noise_ui(ui, &mut context),
+            LessonPage::StartImage => start_image::start_image_ui(ui, &mut context),
+            LessonPage::Text => text::text_ui(ui, &mut context),
+            LessonPage::Prediction => prediction::prediction_ui(ui, &mut context),
+            LessonPage::Guidance => guidance::guidance_ui(ui, &mut context),
+            LessonPage::Samplers => samplers::samplers_ui(ui, &mut context),
+            LessonPage::Losses => losses::losses_ui(ui, &mut context),
         }
         ui.add_space(theme::GAP_L);
     });

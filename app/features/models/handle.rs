@@ -11,7 +11,7 @@ use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
 
 impl AppState {
-    pub(super) fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
+    pub(crate) fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
         self.errors.clear(ErrorSlot::Model);
         self.model = Model::Opening { name: source.name(), fraction: 0.0 };
         self.settings.model = source.clone();
@@ -21,20 +21,20 @@ impl AppState {
         vec![Effect::Send(Request::OpenModel { source, vae, device, stop })]
     }
 
-    pub(super) fn use_vae(&mut self, vae: Option<PathBuf>) -> Vec<Effect> {
+    pub(crate) fn use_vae(&mut self, vae: Option<PathBuf>) -> Vec<Effect> {
         self.settings.vae = vae;
         self.open_model(self.settings.model.clone())
     }
 
     /// No model is open, and nothing is on its way from one.
-    pub(super) fn close_model(&mut self) {
+    pub(crate) fn close_model(&mut self) {
         self.model = Model::Missing;
         self.forget_looks();
     }
 
     /// Back to the model that was open, which the engine still has if there was room; without one,
     /// there is none.
-    pub(super) fn stop_opening(&mut self) -> Vec<Effect> {
+    pub(crate) fn stop_opening(&mut self) -> Vec<Effect> {
         if !matches!(self.model, Model::Opening { .. }) {
             return Vec::new();
         }

@@ -17,7 +17,7 @@ impl AppState {
         self.settings.hashing_paused || self.is_making() || matches!(self.model, Model::Opening { .. })
     }
 
-    pub(super) fn handle_library(&mut self, command: LibraryCommand) -> Vec<Effect> {
+    pub(crate) fn handle_library(&mut self, command: LibraryCommand) -> Vec<Effect> {
         match command {
             LibraryCommand::AddFolder => return vec![Effect::PickLibraryFolder],
             LibraryCommand::RemoveFolder(folder) => {
@@ -39,7 +39,7 @@ impl AppState {
         self.look_for_models()
     }
 
-    pub(super) fn add_model_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
+    pub(crate) fn add_model_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
         let hub = hub_cache(|name| std::env::var_os(name));
         if hub.as_ref() == Some(&folder) {
             self.settings.hub_cache_hidden = false;
@@ -49,7 +49,7 @@ impl AppState {
         self.look_for_models()
     }
 
-    pub(super) fn look_for_models(&self) -> Vec<Effect> {
+    pub(crate) fn look_for_models(&self) -> Vec<Effect> {
         let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !self.settings.hub_cache_hidden);
         vec![Effect::Library(ScanCommand::Scan(LibraryRoots {
             folders: self.settings.model_folders.clone(),
@@ -57,7 +57,7 @@ impl AppState {
         }))]
     }
 
-    pub(super) fn remember_recent(&mut self, source: &ModelSource) {
+    pub(crate) fn remember_recent(&mut self, source: &ModelSource) {
         let recent = &mut self.settings.recent_models;
         recent.retain(|known| known != source);
         recent.insert(0, source.clone());

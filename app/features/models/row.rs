@@ -107,15 +107,9 @@ fn ground_ui(ui: &Ui, rect: Rect, response: &Response, is_in_use: bool) {
     let tokens = Tokens::of(ui);
     let corner = CornerRadius::same(theme::CORNER_TOOL);
     if is_in_use {
-        ui.painter().rect(
-            rect,
-            corner,
-            tokens.model_info,
-            Stroke::new(1.0, tokens.accent),
-            StrokeKind::Inside,
-        );
+        ui.painter().rect(rect, corner, tokens.card, Stroke::new(1.0, tokens.accent), StrokeKind::Inside);
     } else if response.hovered() {
-        ui.painter().rect_filled(rect, corner, tokens.model_info);
+        ui.painter().rect_filled(rect, corner, tokens.card);
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Chip {
     /// Of its first vector, if it is a concept.
     pub place: TokenPlace,
     /// What it is called.
-    pub chip_label: String,
+    pub label: String,
     /// Bytes of the prompt.
     pub range: Range<usize>,
     pub weight: f32,
@@ -39,7 +39,7 @@ pub struct Chip {
     pub count: usize,
 }
 
-/// Longer faces are cut, letters.
+/// Longer labels are cut, letters.
 const MAX: usize = 24;
 
 /// The pieces of a prompt, in its order.
@@ -69,11 +69,11 @@ pub fn chip_parts(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<TokenChipPa
 
 fn chip(read: &ReadPrompt, words: &PromptTokenizer, part: usize, place: TokenPlace, token: &Token) -> Chip {
     let letters = read.prompt.get(token.range.clone()).unwrap_or_default();
-    let (chip_label, id, count) = match &token.vector {
+    let (label, id, count) = match &token.vector {
         Some((concept, _)) => (shortened(&concept.token), None, concept.count()),
         None => (chip_label(words.piece(token.id).as_deref(), letters), Some(token.id), 1),
     };
-    Chip { part, place, chip_label, range: token.range.clone(), weight: token.weight, id, count }
+    Chip { part, place, label, range: token.range.clone(), weight: token.weight, id, count }
 }
 
 /// A piece without the mark of a word's end. What stands for bytes of other scripts is shown by its
@@ -90,9 +90,9 @@ pub fn chip_label(piece: Option<&str>, letters: &str) -> String {
 
 /// Short enough for a chip, and never empty.
 fn shortened(letters: &str) -> String {
-    let chip_label = ellipsize(letters, MAX).replace(char::is_control, "·");
+    let label = ellipsize(letters, MAX).replace(char::is_control, "·");
     // Joiners and marks of direction alone would leave nothing to point at.
-    if chip_label.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { chip_label }
+    if label.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { label }
 }
 
 /// Joiners, marks of direction, and variants of the letter before.
@@ -105,7 +105,7 @@ impl Chip {
     pub fn name(&self) -> String {
         let TokenPlace { chunk, position } = self.place;
         let chunk = if chunk == 0 { String::new() } else { format!(" of chunk {}", chunk + 1) };
-        format!("{}, token {position}{chunk}", self.chip_label)
+        format!("{}, token {position}{chunk}", self.label)
     }
 
     /// True if a token of this place is one of its.

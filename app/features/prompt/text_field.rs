@@ -187,8 +187,7 @@ fn weigh_by_keys(ui: &Ui, id: egui::Id, text: &mut String) {
     let Some(selected) = edit.cursor.char_range() else { return };
     let letters = selected.as_sorted_char_range();
     let selection = byte_of(text, letters.start.0)..byte_of(text, letters.end.0);
-    let Some((weighed, selection)) =
-        weigh_selection::weighed(text, selection, presses * weigh_selection::STEP)
+    let Some((weighed, selection)) = weight_keys::weighed(text, selection, presses * weight_keys::STEP)
     else {
         return;
     };

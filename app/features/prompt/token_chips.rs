@@ -248,7 +248,7 @@ fn paint_chip(ui: &Ui, chip: &Chip, place: Rect, look: Look) {
     let fill = match (look.is_chosen, look.is_pointed) {
         (true, _) => line.gamma_multiply(0.16),
         (false, true) => tokens.line.gamma_multiply(0.6),
-        (false, false) => tokens.model_info,
+        (false, false) => tokens.card,
     };
     let width = if look.is_chosen { 1.5 } else { 1.0 };
     let ink = if look.hue.is_none() && (look.is_chosen || look.is_pointed) { tokens.text } else { look.ink };

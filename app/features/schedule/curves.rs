@@ -35,7 +35,7 @@ impl Default for ScheduleCurves {
 impl ScheduleCurves {
     /// Works them out if the recipe or the model is another one. Where no model is open, they are those of
     /// Stable Diffusion.
-    pub fn follow(&mut self, recipe: &Recipe, model_info: Option<&ModelInfo>) {
+    pub fn follow(&mut self, recipe: &Recipe, info: Option<&ModelInfo>) {
         // Words move no curve.
         let (prompt, negative_prompt) = (String::new(), String::new());
         let wordless = Recipe { prompt, negative_prompt, ..recipe.clone() };

@@ -164,7 +164,7 @@ impl Settings {
             .chain(&mut this.kept_pickles)
             .for_each(as_text);
         this.vae.as_mut().map(as_text);
-        let before = this.lesson.before.as_mut().map(|before| &mut before.recipe);
+        let before = this.lesson.previous.as_mut().map(|before| &mut before.recipe);
         for recipe in before.into_iter().chain([&mut this.last_recipe]) {
             if let Start::Image { path, .. } = &mut recipe.start {
                 as_text(path);

@@ -14,7 +14,7 @@ use crate::features::state::AppState;
 use crate::features::words::{Saving, TokenRef, TokenStatus};
 
 impl AppState {
-    pub(super) fn edit(&mut self, mut recipe: Recipe) {
+    pub(crate) fn edit(&mut self, mut recipe: Recipe) {
         let before = std::mem::take(&mut self.recipe);
         let is_other_prompt = recipe.prompt != before.prompt;
         let is_typed = || Recipe { prompt: before.prompt.clone(), ..recipe.clone() } == before;
@@ -40,14 +40,14 @@ impl AppState {
         }
     }
 
-    pub(super) fn read_prompts(&mut self) {
+    pub(crate) fn read_prompts(&mut self) {
         self.prompt = self.read_prompt();
         self.negative_prompt = self.read_negative();
         self.find_edits();
     }
 
     /// Where the prompt says something else at the step of the film that is looked at, that is shown.
-    pub(super) fn follow_film(&mut self) {
+    pub(crate) fn follow_film(&mut self) {
         let step = self.step_read();
         if self.prompt.as_ref().is_some_and(|read| read.changes && !read.steps.contains(&step)) {
             self.prompt = self.read_prompt();
@@ -56,7 +56,7 @@ impl AppState {
     }
 
     /// The step that the prompt is read for: the one that is looked at, if its run has this prompt.
-    fn step_read(&self) -> usize {
+    pub(crate) fn step_read(&self) -> usize {
         let has_prompt = |recipe: &Recipe| {
             (&recipe.prompt, recipe.text, recipe.steps)
                 == (&self.recipe.prompt, self.recipe.text, self.recipe.steps)
@@ -65,15 +65,15 @@ impl AppState {
         run.and_then(|_| self.looked_at()).unwrap_or(0)
     }
 
-    fn read_prompt(&self) -> Option<Arc<ReadPrompt>> {
+    pub(crate) fn read_prompt(&self) -> Option<Arc<ReadPrompt>> {
         Some(Arc::new(ReadPrompt::new(self.words.as_ref()?, &self.recipe, self.step_read())))
     }
 
-    fn read_negative(&self) -> Option<Arc<ReadPrompt>> {
+    pub(crate) fn read_negative(&self) -> Option<Arc<ReadPrompt>> {
         Some(Arc::new(ReadPrompt::negative(self.words.as_ref()?, &self.recipe)))
     }
 
-    fn find_edits(&mut self) {
+    pub(crate) fn find_edits(&mut self) {
         let Recipe { prompt, text, steps, .. } = &self.recipe;
         // Read at most once, however many words are missing.
         let whole = OnceCell::new();
@@ -113,11 +113,11 @@ impl AppState {
         token_selection::anchor_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
     }
 
-    fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {
+    pub(crate) fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {
         self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
     }
 
-    pub(super) fn handle_words(&mut self, command: WordsCommand) {
+    pub(crate) fn handle_words(&mut self, command: WordsCommand) {
         match command {
             WordsCommand::Choose(anchor) => self.words_state.chosen = anchor,
             WordsCommand::EndEdit => self.words_state.end_edit(),
@@ -130,13 +130,13 @@ impl AppState {
         }
     }
 
-    fn step_back(&mut self, again: bool) {
+    pub(crate) fn step_back(&mut self, again: bool) {
         self.words_state.step_back(&mut self.recipe, again);
         self.find_edits();
     }
 
     /// The vectors of the concept that is to be saved have come.
-    pub(super) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
+    pub(crate) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some(Saving { token, .. }) = self.words_state.saving.take() else { return Vec::new() };
         match seen {
             Ok(InspectResult::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],

@@ -44,14 +44,14 @@ pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     }
 }
 
-pub(super) fn rule_ui(ui: &mut Ui) {
+pub(crate) fn rule_ui(ui: &mut Ui) {
     ui.add_space(theme::GAP_L);
     line_ui(ui);
     ui.add_space(theme::GAP_L);
 }
 
 /// A heading with something quiet at its right.
-pub(super) fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
+pub(crate) fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
     ui.horizontal(|ui| {
         ui.label(RichText::new(text).font(theme::heading()).color(Tokens::of(ui).text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

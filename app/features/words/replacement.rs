@@ -69,7 +69,7 @@ fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
 }
 
 /// The number that a person typed, rather than the float that is nearest to it.
-pub(super) fn tenth_places(value: f32) -> f64 {
+pub(crate) fn tenth_places(value: f32) -> f64 {
     (f64::from(value) * 1e4).round() / 1e4
 }
 

@@ -11,7 +11,7 @@ use crate::features::state::{AppState, Model};
 use crate::features::xy_plot::{AxisField, XyPlotPhase, XyPlotRun};
 
 impl AppState {
-    pub(super) fn handle_sheet(&mut self, command: XyPlotCommand) -> Vec<Effect> {
+    pub(crate) fn handle_sheet(&mut self, command: XyPlotCommand) -> Vec<Effect> {
         match command {
             XyPlotCommand::Across(side) => self.sheet.across = side,
             XyPlotCommand::Down(side) => self.sheet.down = side,
@@ -50,7 +50,7 @@ impl AppState {
         self.live_run().is_some() || self.sheet.making().is_some()
     }
 
-    fn make_sheet(&mut self) -> Vec<Effect> {
+    pub(crate) fn make_sheet(&mut self) -> Vec<Effect> {
         let Ok(sheet) = self.sheet.sheet(&self.recipe) else { return Vec::new() };
         if self.is_making() || self.sheet_problem().is_some() {
             return Vec::new();
@@ -63,7 +63,7 @@ impl AppState {
         self.make_cell()
     }
 
-    fn make_cell(&self) -> Vec<Effect> {
+    pub(crate) fn make_cell(&self) -> Vec<Effect> {
         let Some(made) = self.sheet.making() else { return Vec::new() };
         let Some(cell) = made.at_hand() else { return Vec::new() };
         let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.clone());
@@ -78,7 +78,7 @@ impl AppState {
     }
 
     /// What is heard of a cell; `None` if the job is of no sheet.
-    pub(super) fn receive_cell(&mut self, id: JobId, event: &JobEvent) -> Option<Vec<Effect>> {
+    pub(crate) fn receive_cell(&mut self, id: JobId, event: &JobEvent) -> Option<Vec<Effect>> {
         let next = JobId(self.next_job);
         let made = self.sheet.making_mut(id)?;
         match event {
@@ -99,7 +99,7 @@ impl AppState {
     }
 
     /// Keeps what there is of the sheet, and goes on with what waited for it.
-    fn end_sheet(&mut self) -> Vec<Effect> {
+    pub(crate) fn end_sheet(&mut self) -> Vec<Effect> {
         let (model, vae) = self.names_of_model();
         let Some(made) = &mut self.sheet.made else { return Vec::new() };
         made.phase = if made.at_hand().is_none() { XyPlotPhase::Finished } else { XyPlotPhase::Stopped };
@@ -113,14 +113,14 @@ impl AppState {
         effects
     }
 
-    pub(super) fn next_job(&mut self) -> Job {
+    pub(crate) fn next_job(&mut self) -> Job {
         let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
         self.next_job += 1;
         job
     }
 
     /// Whatever is looked at next is not the sheet.
-    pub(super) fn hide_sheet(&mut self) {
+    pub(crate) fn hide_sheet(&mut self) {
         if let Some(made) = &mut self.sheet.made {
             made.is_shown = false;
         }

@@ -192,5 +192,5 @@ impl Icon {
 
 /// The mark of the program: a drop of the sea with the light in it.
 pub fn logo_ui(ui: &Ui, rect: Rect) {
-    egui::Image::new(egui::include_image!("../../assets/icon/mark.png")).paint_at(ui, rect);
+    egui::Image::new(egui::include_image!("../../../assets/icon/mark.png")).paint_at(ui, rect);
 }

@@ -3,39 +3,39 @@
 use egui::Ui;
 
 use crate::features::inspect::panel::row_ui;
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
     captions_ui, experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
 };
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::ui::textures::Use;
 
-pub fn autoencoder_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn autoencoder_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "The model never paints pixels. An autoencoder first folds a picture into latents: a much smaller one \
          with four channels, where each place stands for a whole square of the picture.",
     );
-    live_ui(ui, |ui| sizes_ui(ui, desk));
+    live_ui(ui, |ui| sizes_ui(ui, context));
     paragraph(
         ui,
         "Nobody decided what the channels should mean: training did. Drawn in grey they still let you see what \
          the picture is of.",
     );
-    live_ui(ui, |ui| channels_ui(ui, desk));
-    experiment_ui(ui, desk, Trial::Latents, true);
+    live_ui(ui, |ui| channels_ui(ui, context));
+    experiment_ui(ui, context, Experiment::Latents, true);
     formula_ui(ui, &["latents = scale · encode(picture)", "picture = decode(latents / scale)"]);
     paragraph(
         ui,
         "Folding loses a little: thin lines, small letters. Whatever happens later, no picture comes out finer \
          than this way there and back. The scale only makes latents about as strong as the noise they meet.",
     );
-    live_ui(ui, |ui| round_trip_ui(ui, desk));
+    live_ui(ui, |ui| round_trip_ui(ui, context));
 }
 
-fn sizes_ui(ui: &mut Ui, desk: &Desk<'_>) {
-    let (width, height) = (desk.recipe.width as usize, desk.recipe.height as usize);
-    let factor = desk.state.model_info().map_or(8, |info| info.vae_factor.max(1) as usize);
+fn sizes_ui(ui: &mut Ui, context: &PageContext<'_>) {
+    let (width, height) = (context.recipe.width as usize, context.recipe.height as usize);
+    let factor = context.state.model_info().map_or(8, |info| info.vae_factor.max(1) as usize);
     let (pixels, latents) = (width * height * 3, (width / factor) * (height / factor) * 4);
     fact_ui(ui, "Picture", &format!("{width} × {height} × 3 = {}", thousands(pixels)));
     fact_ui(ui, "Latents", &format!("{} × {} × 4 = {}", width / factor, height / factor, thousands(latents)));
@@ -43,14 +43,14 @@ fn sizes_ui(ui: &mut Ui, desk: &Desk<'_>) {
     fact_ui(ui, "Fewer numbers", &format!("{times:.0} times"));
 }
 
-fn channels_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    let of = desk.state.step_looked_into().map(|(step, _)| format!("step {}", step + 1));
+fn channels_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    let of = context.state.step_looked_into().map(|(step, _)| format!("step {}", step + 1));
     heading_ui(ui, "Its four channels", &of.unwrap_or_default());
-    match desk.state.looking.channels() {
+    match context.state.looking.channels() {
         Some(Ok(channels)) => {
             let pictures = channels.iter().map(|channel| Some(&channel.picture));
             let names: Vec<String> = (1..=channels.len()).map(|number| format!("Channel {number}")).collect();
-            row_ui(ui, channels.len().max(1), pictures, &names, Use::Pixels, desk.textures);
+            row_ui(ui, channels.len().max(1), pictures, &names, Use::Pixels, context.textures);
             let range = |low: f32, high: f32| format!("{low:.1}…{high:.1}").replace('-', "−");
             let ranges: Vec<String> =
                 channels.iter().map(|channel| range(channel.min, channel.max)).collect();
@@ -61,17 +61,17 @@ fn channels_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     }
 }
 
-fn round_trip_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+fn round_trip_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let trip =
-        desk.state.looking.round_trip().and_then(Result::ok).filter(|_| desk.state.subject().is_some());
+        context.state.looking.round_trip().and_then(Result::ok).filter(|_| context.state.subject().is_some());
     let facts = trip.map_or(String::new(), |trip| format!("differs by {:.2} / 255", trip.mean_difference));
     heading_ui(ui, "There and back", &facts);
     let Some(trip) = trip else {
-        note(ui, "With a picture on the desk, its loss is measured here.");
+        note(ui, "With a picture on the context, its loss is measured here.");
         return;
     };
     let names = ["The picture", "Decoded again", "Their difference"].map(str::to_owned);
     let pictures = [&trip.original, &trip.decoded, &trip.difference].map(Some);
-    row_ui(ui, 3, pictures.into_iter(), &names, Use::Canvas, desk.textures);
+    row_ui(ui, 3, pictures.into_iter(), &names, Use::Canvas, context.textures);
     captions_ui(ui, &["picture", "there and back", "difference"]);
 }

@@ -6,35 +6,35 @@ use egui::{
 use engine::diffusion::StepView;
 use engine::recipe::Guidance;
 
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
     experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, step_at_hand, views_ui,
 };
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
-pub fn guidance_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn guidance_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "At every step the model is asked twice: once with your prompt, c, and once with an empty one, u (or \
          with what stands under Avoid). What differs between the answers is what your words are about.",
     );
     formula_ui(ui, &["ε = u + g · (c − u)"]);
-    live_ui(ui, |ui| arrows_ui(ui, desk));
-    experiment_ui(ui, desk, Trial::Scales, true);
+    live_ui(ui, |ui| arrows_ui(ui, context));
+    experiment_ui(ui, context, Experiment::Scales, true);
     paragraph(
         ui,
         "At 1 the answer is the prompt's own: often a fine picture, loosely about what you asked. Above it the \
          step goes past the prompt, where no single answer pointed. It obeys better, varies less, and in the \
          end burns its colours.",
     );
-    live_ui(ui, |ui| difference_ui(ui, desk));
+    live_ui(ui, |ui| difference_ui(ui, context));
 }
 
-fn arrows_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    drawing_ui(ui, desk.recipe.guidance.cfg_scale);
+fn arrows_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    drawing_ui(ui, context.recipe.guidance.cfg_scale);
     let row = SliderRow {
         name: "Guidance",
         sentence: "The desk's own: how strictly the picture follows the prompt.",
@@ -45,13 +45,13 @@ fn arrows_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         decimals: 1,
         hue: Tokens::of(ui).accent,
     };
-    let scale = &mut desk.recipe.guidance.cfg_scale;
+    let scale = &mut context.recipe.guidance.cfg_scale;
     let mut edited = scale.to_string().parse().unwrap_or(f64::from(*scale));
     if slider_row_ui(ui, &row, &mut edited).changed() {
         *scale = edited as f32;
     }
-    let calls = desk.recipe.sampler.model_calls(desk.recipe.steps as usize);
-    let asked = if desk.recipe.guidance.cfg_scale == 1.0 { calls } else { 2 * calls };
+    let calls = context.recipe.sampler.model_calls(context.recipe.steps as usize);
+    let asked = if context.recipe.guidance.cfg_scale == 1.0 { calls } else { 2 * calls };
     fact_ui(ui, "Questions to the model, a picture", &asked.to_string());
 }
 
@@ -99,8 +99,8 @@ fn arrow(painter: &Painter, from: Pos2, to: Pos2, ink: Color32, width: f32) {
 }
 
 /// What the words add, as the model sees it at the step at hand.
-fn difference_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    let Some((run, step)) = step_at_hand(desk.state) else {
+fn difference_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "What the words add", "");
         note(ui, "It appears here with the first step of a run.");
         return;
@@ -110,5 +110,5 @@ fn difference_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         note(ui, "This run had a guidance of 1, so the model was never asked without the prompt.");
         return;
     }
-    views_ui(ui, desk, &[(StepView::Guidance, "c − u"), (StepView::Predicted, "predicted picture")]);
+    views_ui(ui, context, &[(StepView::Guidance, "c − u"), (StepView::Predicted, "predicted picture")]);
 }

@@ -6,12 +6,12 @@ use engine::images::Pixels;
 use crate::features::lesson::page::{
     fact_ui, formula_ui, heading_ui, line_plot_ui, live_ui, note, paragraph, step_at_hand,
 };
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 
 /// How blue the lesson wants every pixel, 0 to 1.
 const BLUE: f32 = 0.9;
 
-pub fn losses_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn losses_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "Words are one way to steer. Another: anything you can measure on a picture, if the measure has a \
@@ -19,7 +19,7 @@ pub fn losses_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
          would have to change for that to fall; go so far, then take the ordinary step.",
     );
     formula_ui(ui, &["x0 = x − σ · ε", "loss = k · mean |blue(x0) − 0.9|", "x = x − σ² · ∂loss/∂x"]);
-    live_ui(ui, |ui| measure_ui(ui, desk));
+    live_ui(ui, |ui| measure_ui(ui, context));
     paragraph(
         ui,
         "The lesson does so at every fifth step. A larger k gives a bluer picture, and in the end nothing \
@@ -40,13 +40,13 @@ fn blue_loss(picture: &Pixels) -> f32 {
 }
 
 /// The measure at each step of the film at hand, nobody steering.
-fn measure_ui(ui: &mut Ui, desk: &Desk<'_>) {
-    let Some((run, step)) = step_at_hand(desk.state) else {
+fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
+    let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "Far from blue", "");
-        note(ui, "With a run on the desk, the measure of every step is drawn here.");
+        note(ui, "With a run on the context, the measure of every step is drawn here.");
         return;
     };
-    let index = desk.state.film.picture.unwrap_or(0);
+    let index = context.state.film.picture.unwrap_or(0);
     let loss = |pictures: &[std::sync::Arc<Pixels>]| {
         pictures.get(index).or(pictures.first()).map_or(f32::NAN, |picture| blue_loss(picture))
     };

@@ -4,11 +4,11 @@ use egui::Ui;
 
 use crate::features::command::{Command, InspectCommand};
 use crate::features::inspect::panel::row_ui;
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
     captions_ui, experiment_ui, fact_ui, formula_ui, line_plot_ui, live_ui, note, paragraph,
 };
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::ui::textures::Use;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -16,7 +16,7 @@ use crate::ui::widgets::{SliderRow, slider_row_ui};
 
 const HEIGHT: f32 = 112.0;
 
-pub fn noise_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn noise_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "To teach the model, clean pictures were drowned in noise of a thousand strengths, and it had to say \
@@ -28,27 +28,27 @@ pub fn noise_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         "Nobody wants to take a thousand steps. A schedule chooses the strengths that a run visits, in large \
          leaps or small ones. Move along it:",
     );
-    live_ui(ui, |ui| schedule_ui(ui, desk));
+    live_ui(ui, |ui| schedule_ui(ui, context));
     formula_ui(ui, &["noisy = x0 + σ · noise"]);
-    live_ui(ui, |ui| noised_ui(ui, desk));
-    experiment_ui(ui, desk, Trial::AddNoise, true);
+    live_ui(ui, |ui| noised_ui(ui, context));
+    experiment_ui(ui, context, Experiment::AddNoise, true);
     paragraph(
         ui,
         "At the left end nothing of the picture is to be made out, at the right end nothing of the noise. Most \
          of what you would call the picture is decided in between.",
     );
-    experiment_ui(ui, desk, Trial::Schedules, false);
+    experiment_ui(ui, context, Experiment::Schedules, false);
 }
 
-fn schedule_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    let (step, sigma) = desk.state.noise_step();
-    let schedule = desk.recipe.schedule;
-    let Some(curve) = desk.curves.of(schedule) else { return };
+fn schedule_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    let (step, sigma) = context.state.noise_step();
+    let schedule = context.recipe.schedule;
+    let Some(curve) = context.curves.of(schedule) else { return };
     // The last sigma is 0, whose logarithm is none.
     let logs: Vec<f32> =
         curve.sigmas.iter().filter(|sigma| **sigma > 0.0).map(|sigma| sigma.log10()).collect();
     line_plot_ui(ui, "Sigma against step", &logs, step, HEIGHT);
-    let steps = f64::from(desk.recipe.steps.max(1));
+    let steps = f64::from(context.recipe.steps.max(1));
     let row = SliderRow {
         name: "Step",
         sentence: "The step whose noise is shown; the Look tab has the same one.",
@@ -61,24 +61,26 @@ fn schedule_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     };
     let mut number = (step + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
-        desk.commands.push(Command::Inspect(InspectCommand::NoiseStep((number as usize).saturating_sub(1))));
+        context
+            .commands
+            .push(Command::Inspect(InspectCommand::NoiseStep((number as usize).saturating_sub(1))));
     }
     fact_ui(ui, "Schedule", schedule.label());
     fact_ui(ui, "Sigma, on a logarithmic scale", &format!("{sigma:.4}"));
-    fact_ui(ui, "Timestep", &format!("{:.2}", schedule.timestep(sigma, &desk.curves.noise)));
+    fact_ui(ui, "Timestep", &format!("{:.2}", schedule.timestep(sigma, &context.curves.noise)));
 }
 
-fn noised_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    let Some(subject) = desk.state.subject() else {
-        note(ui, "With a picture on the desk, you see it here under the noise of that step.");
+fn noised_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    let Some(subject) = context.state.subject() else {
+        note(ui, "With a picture on the context, you see it here under the noise of that step.");
         return;
     };
-    let (step, sigma) = desk.state.noise_step();
-    let noised = desk.state.looking.noised().and_then(Result::ok);
+    let (step, sigma) = context.state.noise_step();
+    let noised = context.state.looking.noised().and_then(Result::ok);
     let names = ["The picture".to_owned(), format!("With the noise of step {}", step + 1)];
-    row_ui(ui, 2, [Some(&subject.at.pixels), noised].into_iter(), &names, Use::Canvas, desk.textures);
+    row_ui(ui, 2, [Some(&subject.at.pixels), noised].into_iter(), &names, Use::Canvas, context.textures);
     captions_ui(ui, &["x0", &format!("x0 + {sigma:.2} · noise")]);
-    if desk.state.live_run().is_some() {
+    if context.state.live_run().is_some() {
         ui.add_space(theme::GAP_S);
         note(ui, "Looks wait until the run is over.");
     }

@@ -4,23 +4,23 @@ use egui::Ui;
 use engine::diffusion::StepView;
 
 use crate::features::command::Command;
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
     experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, step_at_hand, views_ui,
 };
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
-pub fn prediction_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn prediction_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "The UNet is given three things: noisy latents, how noisy they are, and what the prompt became. It \
          answers with the noise alone. Take all of that away at once, and there is the picture it expects:",
     );
     formula_ui(ui, &["x0 = x − σ · ε"]);
-    live_ui(ui, |ui| equation_ui(ui, desk));
-    experiment_ui(ui, desk, Trial::Film, true);
+    live_ui(ui, |ui| equation_ui(ui, context));
+    experiment_ui(ui, context, Experiment::Film, true);
     paragraph(
         ui,
         "Early on x0 is a blur. That is no mistake: behind so much noise there could be a thousand pictures, \
@@ -34,8 +34,8 @@ pub fn prediction_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
 }
 
 /// The formula in pictures, for any step of the film.
-fn equation_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    let Some((run, step)) = step_at_hand(desk.state) else {
+fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "The formula in pictures", "");
         note(ui, "It appears here with the first step of a run.");
         return;
@@ -45,7 +45,7 @@ fn equation_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     heading_ui(ui, "The formula in pictures", &format!("step {} of {}", step + 1, run.steps()));
     views_ui(
         ui,
-        desk,
+        context,
         &[(StepView::Noisy, "x"), (StepView::Noise, "− σ · ε"), (StepView::Predicted, "= x0")],
     );
     let row = SliderRow {
@@ -60,7 +60,7 @@ fn equation_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     };
     let mut number = (step + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
-        desk.commands.push(Command::ScrubTo((number as usize).saturating_sub(1)));
+        context.commands.push(Command::ScrubTo((number as usize).saturating_sub(1)));
     }
     fact_ui(ui, "Sigma", &format!("{sigma:.3}"));
 }

@@ -1,11 +1,11 @@
-//! Stop 8: the samplers, with what each costs over the steps on the desk.
+//! Stop 8: the samplers, with what each costs over the steps on the context.
 
 use egui::{Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use engine::diffusion::Sampler;
 
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{experiment_ui, heading_ui, live_ui, note, paragraph};
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
@@ -16,7 +16,7 @@ const CALLS: f32 = 8.0;
 const ORDER: f32 = 56.0;
 const NOISE: f32 = 104.0;
 
-pub fn samplers_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn samplers_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "Think of each prediction as a slope that points down to the picture. A sampler walks down, and since \
@@ -29,29 +29,29 @@ pub fn samplers_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
          questions, longer strides. Multistep: remember the last slopes, which costs nothing. Ancestral and \
          SDE ones throw in fresh noise, so they never settle on one picture.",
     );
-    live_ui(ui, |ui| table_ui(ui, desk));
+    live_ui(ui, |ui| table_ui(ui, context));
     paragraph(
         ui,
         "Or forget about equations. Call the predicted noise a gradient and hand it to an optimiser, as one \
          does to train a network: no schedule, and it stops by itself when hardly any noise is predicted.",
     );
-    experiment_ui(ui, desk, Trial::Samplers, true);
-    experiment_ui(ui, desk, Trial::Optimisers, false);
+    experiment_ui(ui, context, Experiment::Samplers, true);
+    experiment_ui(ui, context, Experiment::Optimisers, false);
 }
 
-fn table_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
-    let steps = desk.recipe.steps as usize;
+fn table_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
+    let steps = context.recipe.steps as usize;
     heading_ui(ui, "Their order and their price", &format!("{steps} steps"));
     head_ui(ui);
     ui.spacing_mut().item_spacing.y = 1.0;
     let most = Sampler::ALL.map(|sampler| sampler.model_calls(steps)).into_iter().max().unwrap_or(1).max(1);
     for sampler in Sampler::ALL {
-        if row_ui(ui, desk, sampler, most) {
-            desk.recipe.sampler = sampler;
+        if row_ui(ui, context, sampler, most) {
+            context.recipe.sampler = sampler;
         }
     }
     ui.add_space(theme::GAP_S);
-    note(ui, "A click takes one for the desk. A dot in the order: theory has nothing to say about it.");
+    note(ui, "A click takes one for the context. A dot in the order: theory has nothing to say about it.");
 }
 
 fn head_ui(ui: &mut Ui) {
@@ -65,15 +65,15 @@ fn head_ui(ui: &mut Ui) {
 }
 
 /// True when it was chosen.
-fn row_ui(ui: &mut Ui, desk: &Desk<'_>, sampler: Sampler, most: usize) -> bool {
+fn row_ui(ui: &mut Ui, context: &PageContext<'_>, sampler: Sampler, most: usize) -> bool {
     let tokens = Tokens::of(ui);
     let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
-    let is_chosen = desk.recipe.sampler == sampler;
-    let calls = sampler.model_calls(desk.recipe.steps as usize);
+    let is_chosen = context.recipe.sampler == sampler;
+    let calls = sampler.model_calls(context.recipe.steps as usize);
     // What finds its own steps may need fewer.
     let price = if sampler.is_adaptive() { format!("≤ {calls}") } else { calls.to_string() };
     let price = if sampler == Sampler::DpmAdaptive { "any".to_owned() } else { price };
-    let order = sampler.order(&desk.recipe.sampler_options);
+    let order = sampler.order(&context.recipe.sampler_options);
     let order = order.map_or_else(|| "·".to_owned(), |order| format!("{order}"));
     let fresh = if sampler.is_stochastic() { "fresh" } else { "" };
     let said = format!("{}, order {order}, {price} calls {fresh}", sampler.label());

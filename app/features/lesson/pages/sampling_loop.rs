@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, vec2};
 
 use crate::features::generate::run::{Run, RunPhase};
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{experiment_ui, fact_ui, live_ui, note, paragraph, step_at_hand};
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -24,7 +24,7 @@ const LINES: [&str; 6] = [
 const REPEATED: RangeInclusive<usize> = 1..=4;
 const ROW: f32 = 20.0;
 
-pub fn sampling_loop_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn sampling_loop_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "A picture begins as nothing but noise. Again and again the model looks at it and says which part of \
@@ -32,15 +32,15 @@ pub fn sampling_loop_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     );
     paragraph(ui, "The whole of it is six lines. The four in the middle are done once a step:");
     live_ui(ui, |ui| {
-        let numbers = numbers(desk);
-        lines_ui(ui, &numbers, lit(desk.state));
+        let numbers = numbers(context);
+        lines_ui(ui, &numbers, lit(context.state));
         ui.add_space(theme::GAP_S);
-        match step_at_hand(desk.state) {
+        match step_at_hand(context.state) {
             Some((run, step)) => step_facts_ui(ui, run, step),
             None => note(ui, "Make a picture, and the lines light up as they are reached."),
         }
     });
-    experiment_ui(ui, desk, Trial::Loop, true);
+    experiment_ui(ui, context, Experiment::Loop, true);
     paragraph(
         ui,
         "Sigma is how strong the noise still is. The model was taught on pictures of one strength only, so \
@@ -53,18 +53,18 @@ pub fn sampling_loop_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
 }
 
 /// What each line comes to: at the step at hand, or where the recipe on the desk would begin.
-fn numbers(desk: &Desk<'_>) -> [String; 6] {
-    let (recipe, sigmas, step) = match step_at_hand(desk.state) {
+fn numbers(context: &PageContext<'_>) -> [String; 6] {
+    let (recipe, sigmas, step) = match step_at_hand(context.state) {
         Some((run, step)) => (&run.recipe, run.sigmas.as_slice(), step),
         None => {
-            let curve = desk.curves.of(desk.recipe.schedule);
-            let step = desk.recipe.start_step() as usize;
-            (&*desk.recipe, curve.map_or(&[][..], |curve| curve.sigmas.as_slice()), step)
+            let curve = context.curves.of(context.recipe.schedule);
+            let step = context.recipe.start_step() as usize;
+            (&*context.recipe, curve.map_or(&[][..], |curve| curve.sigmas.as_slice()), step)
         }
     };
     let shown = |index: usize| sigmas.get(index).map_or_else(String::new, |sigma| format!("{sigma:.2}"));
     let (scale, timestep) = sigmas.get(step).map_or_else(Default::default, |&sigma| {
-        let timestep = recipe.schedule.timestep(sigma, &desk.curves.noise);
+        let timestep = recipe.schedule.timestep(sigma, &context.curves.noise);
         (format!("÷ {:.2}", (sigma * sigma + 1.0).sqrt()), format!("t {timestep:.0}"))
     });
     [

@@ -5,13 +5,13 @@ use engine::recipe::{Start, start_step_of, strength_of};
 
 use crate::features::command::Command;
 use crate::features::lesson::page::{experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph};
-use crate::features::lesson::panel::Desk;
-use crate::features::lesson::{LessonCommand, Trial};
+use crate::features::lesson::panel::PageContext;
+use crate::features::lesson::{Experiment, LessonCommand};
 use crate::features::state::DEFAULT_STRENGTH;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
-pub fn start_image_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn start_image_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "Nothing says that a run has to begin at its first step. Take a picture, put on it the noise of a later \
@@ -26,22 +26,22 @@ pub fn start_image_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         ui,
         "How much is forgotten is called strength. It is the start step, seen from the other side:",
     );
-    live_ui(ui, |ui| sliders_ui(ui, desk));
-    if desk.state.picture_to_start_from().is_some() {
-        experiment_ui(ui, desk, Trial::StartImage, true);
+    live_ui(ui, |ui| sliders_ui(ui, context));
+    if context.state.picture_to_start_from().is_some() {
+        experiment_ui(ui, context, Experiment::StartImage, true);
     } else {
         note(ui, "There is no picture to begin with yet: make one, or drop one on the window.");
         ui.add_space(crate::ui::theme::GAP_M);
-        experiment_ui(ui, desk, Trial::Loop, true);
+        experiment_ui(ui, context, Experiment::Loop, true);
     }
     paragraph(ui, "A strength of 0.6 over 30 steps begins at step 12, as in the lesson.");
     formula_ui(ui, &["x = encode(picture) + σ · noise", "start = n − floor(n × strength)"]);
 }
 
-fn sliders_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let hue = Tokens::of(ui).coral;
-    let steps = desk.recipe.steps.max(1);
-    let mut strength = desk.state.strength();
+    let steps = context.recipe.steps.max(1);
+    let mut strength = context.state.strength();
     let before = strength;
     let row = SliderRow {
         name: "Strength",
@@ -74,13 +74,13 @@ fn sliders_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
         strength = strength_of(start as u32, steps);
     }
     if strength != before {
-        match &mut desk.recipe.start {
+        match &mut context.recipe.start {
             Start::Image { strength: on_desk, .. } => *on_desk = strength,
-            Start::Noise => desk.commands.push(Command::Lesson(LessonCommand::Strength(strength))),
+            Start::Noise => context.commands.push(Command::Lesson(LessonCommand::Strength(strength))),
         }
     }
     steps_ui(ui, start as u32, steps);
-    let curve = desk.curves.of(desk.recipe.schedule);
+    let curve = context.curves.of(context.recipe.schedule);
     let sigma = curve.and_then(|curve| curve.sigmas.get(start as usize)).copied().unwrap_or_default();
     fact_ui(ui, "Left out", &format!("{} of {steps} steps", start as u32));
     fact_ui(ui, "Run", &format!("{} steps", steps - start as u32));

@@ -5,11 +5,11 @@ use engine::prompt::TokenPlace;
 use engine::recipe::Recipe;
 
 use crate::features::command::Command;
-use crate::features::lesson::Trial;
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
     experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
 };
-use crate::features::lesson::panel::Desk;
+use crate::features::lesson::panel::PageContext;
 use crate::features::settings::tab::Tab;
 use crate::features::words::{TokenRef, TokenStatus};
 use crate::ui::theme;
@@ -19,18 +19,18 @@ use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
 /// Longer prompts are shown as far as this.
 const MAX_CHIPS: usize = 40;
 
-pub fn text_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
         "A prompt is cut into tokens, which are words or pieces of words, and each has a number. The number is \
          a row in a table; what stands there is the token's embedding. To it is added another row, for the \
          place where the token stands.",
     );
-    live_ui(ui, |ui| tokens_ui(ui, desk));
+    live_ui(ui, |ui| tokens_ui(ui, context));
     let link = link_ui(ui, "Change any word in the Words tab", theme::body(), Tokens::of(ui).accent, true);
     if link.clicked() {
-        let (tab, drawer) = (Some(Tab::Words), desk.state.drawer_open);
-        desk.commands.push(Command::ShowTab { tab, drawer });
+        let (tab, drawer) = (Some(Tab::Words), context.state.drawer_open);
+        context.commands.push(Command::ShowTab { tab, drawer });
     }
     ui.add_space(theme::GAP_M);
     paragraph(
@@ -44,21 +44,23 @@ pub fn text_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
          another, a word that no language has.",
     );
     formula_ui(ui, &["e = 0.5 · e(puppy) + 0.5 · e(skunk)"]);
-    for (experiment, is_strong) in [(Trial::Puppy, true), (Trial::Replace, false), (Trial::Blend, false)] {
-        experiment_ui(ui, desk, experiment, is_strong);
+    for (experiment, is_strong) in
+        [(Experiment::Puppy, true), (Experiment::Replace, false), (Experiment::Blend, false)]
+    {
+        experiment_ui(ui, context, experiment, is_strong);
     }
     paragraph(
         ui,
         "Or let two prompts go through all the layers and mix what comes out, position by position:",
     );
     formula_ui(ui, &["E = (1 − m) · E₁ + m · E₂"]);
-    experiment_ui(ui, desk, Trial::Mix, false);
-    live_ui(ui, |ui| share_ui(ui, desk));
+    experiment_ui(ui, context, Experiment::Mix, false);
+    live_ui(ui, |ui| share_ui(ui, context));
 }
 
 /// The prompt on the desk as the model reads it.
-fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
-    let (Some(read), Some(words)) = (&desk.state.prompt, &desk.state.words) else {
+fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
+    let (Some(read), Some(words)) = (&context.state.prompt, &context.state.words) else {
         note(ui, "The tokens of your prompt appear here as soon as a model is open.");
         return;
     };
@@ -68,7 +70,7 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
         TokenStatus::At(TokenRef { part: 0, place }) => Some(*place),
         _ => None,
     };
-    let edited: Vec<TokenPlace> = desk.state.words_state.standings.iter().filter_map(place).collect();
+    let edited: Vec<TokenPlace> = context.state.words_state.standings.iter().filter_map(place).collect();
     // A chunk goes through the encoder by itself.
     let is_behind = |place: TokenPlace| {
         edited.iter().any(|edit| edit.chunk == place.chunk && edit.position < place.position)
@@ -99,12 +101,12 @@ fn tokens_ui(ui: &mut Ui, desk: &Desk<'_>) {
     if text.used() > MAX_CHIPS {
         note(ui, &format!("and {} more", text.used() - MAX_CHIPS));
     }
-    changes_ui(ui, desk.recipe);
+    changes_ui(ui, context.recipe);
     if !edited.is_empty() {
         let words = "Edited: filled. What that moves: with a line under it. The rest stays as it was.";
         note(ui, words);
     }
-    if let Some(info) = desk.state.model_info() {
+    if let Some(info) = context.state.model_info() {
         let (rows, width) = (thousands(info.tokenizer.vocabulary_len()), info.text_width);
         fact_ui(ui, "Table of embeddings", &format!("{rows} × {width}"));
         let positions = (info.tokenizer.capacity() + 2) * text.chunks.len();
@@ -163,10 +165,10 @@ fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
     });
 }
 
-/// The weights of the blend or of the mix that is on the desk.
-fn share_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
+/// The weights of the blend or of the mix that is on the context.
+fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     heading_ui(ui, "The share of the second", "");
-    let Some((name, share)) = share_of(desk.recipe) else {
+    let Some((name, share)) = share_of(context.recipe) else {
         note(ui, "Set up a blend or a mix above, and its share can be moved here.");
         return;
     };
@@ -182,13 +184,13 @@ fn share_ui(ui: &mut Ui, desk: &mut Desk<'_>) {
     };
     let mut edited = share.to_string().parse().unwrap_or(f64::from(share));
     if slider_row_ui(ui, &row, &mut edited).changed() {
-        set_share(desk.recipe, edited as f32);
+        set_share(context.recipe, edited as f32);
     }
     note(ui, &name);
     note(ui, "Generate makes it from the same seed again.");
 }
 
-/// Of what is mixed on the desk, the second's share; nothing if nothing is.
+/// Of what is mixed on the context, the second's share; nothing if nothing is.
 fn share_of(recipe: &Recipe) -> Option<(String, f32)> {
     if let [mixed] = &recipe.mix.with[..] {
         return Some((format!("\"{}\" beside \"{}\"", mixed.prompt, recipe.prompt), mixed.weight));
