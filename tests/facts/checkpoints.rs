@@ -3,7 +3,6 @@
 mod broken;
 mod hostile;
 mod kinds;
-pub mod makers;
 
 use std::fs;
 use std::path::Path;
@@ -16,8 +15,8 @@ use engine::recipe::Recipe;
 use engine::session::StopFlag;
 
 use crate::cli::folder;
-use crate::golden;
-use makers::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
+use crate::support::numbers as golden;
+use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open(path: &Path) -> Result<Pipeline, String> {
     let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };

@@ -7,9 +7,9 @@ use engine::checkpoint::WeightFile;
 use engine::concepts::{Concept, ConceptError, read};
 use serde_json::Value;
 
-use crate::checkpoints::makers::*;
 use crate::cli::{folder, tidepool};
-use crate::golden;
+use crate::support::numbers as golden;
+use crate::support::weight_files::*;
 
 fn golden_concept(name: &str) -> Concept {
     let path = golden::folder().join("data/checkpoints").join(name);

@@ -7,8 +7,8 @@ use engine::concepts::{Concept, Concepts, read};
 use engine::text::{Meaning, Words};
 use serde_json::Value;
 
-use crate::golden::{self, Golden, assert_near};
-use crate::window::card;
+use crate::app_state::card;
+use crate::support::numbers::{self as golden, Golden, assert_near};
 
 /// Of the built-in model's width.
 pub fn concept(file: &str, token: &str, count: usize) -> Concept {

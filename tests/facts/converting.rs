@@ -7,9 +7,9 @@ use engine::checkpoint::{ConvertError, WeightFile, convert};
 use engine::concepts;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::checkpoints::makers::{Small, save_torch_legacy, save_torch_zip};
 use crate::cli::{folder, names, tidepool};
-use crate::golden;
+use crate::support::numbers as golden;
+use crate::support::weight_files::{Small, save_torch_legacy, save_torch_zip};
 
 fn copied(name: &str, folder: &Path) -> PathBuf {
     let path = folder.join(name);
@@ -54,7 +54,7 @@ fn a_converted_pickle_holds_the_same_tensors() {
 fn a_converted_checkpoint_is_the_same_bytes() {
     let place = folder();
     let tensors = Small::new().original;
-    type Save = fn(&Path, &[crate::checkpoints::makers::Given]);
+    type Save = fn(&Path, &[crate::support::weight_files::Given]);
     let forms: [(&str, Save); 2] = [("zip.ckpt", save_torch_zip), ("legacy.pt", save_torch_legacy)];
     for (name, save) in forms {
         let pickle = place.path().join(name);

@@ -12,7 +12,7 @@ use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 
 use crate::cli::{Said, folder, names, tidepool};
-use crate::golden::pipeline;
+use crate::support::numbers::pipeline;
 
 /// Renders small and fast on the CPU; `args` are words.
 fn render(folder: &Path, args: &str) -> Said {

@@ -1,10 +1,10 @@
 //! The library of models: what is found where, and what is said of it.
 
 mod command_line;
-pub mod desk;
 mod hashes;
 mod layouts;
 mod names;
+mod tab;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use app::library::{Catalogue, Entry, Notes, Shelves, scan};
 use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
 use tempfile::TempDir;
 
-use crate::checkpoints::makers::{Given, Small, save_safetensors, save_torch_zip};
+use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_zip};
 
 pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder for the test")
@@ -90,7 +90,7 @@ fn what_most_bytes_are_is_the_precision() {
     let header = r#"{"decoder.conv_in.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},
         "decoder.a":{"dtype":"F16","shape":[4],"data_offsets":[16,24]},
         "decoder.b":{"dtype":"F16","shape":[2],"data_offsets":[24,28]}}"#;
-    fs::write(&path, crate::checkpoints::makers::safetensors_of(header, 28)).expect("writes");
+    fs::write(&path, crate::support::weight_files::safetensors_of(header, 28)).expect("writes");
     assert_eq!(
         entry(&look(&[place.path()]), "mixed").precision,
         Some(TensorKind::F32),

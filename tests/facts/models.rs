@@ -4,7 +4,7 @@ use engine::diffusion::{Latents, TorchGenerator};
 use engine::session::StopFlag;
 use serde_json::Value;
 
-use crate::golden::{Golden, MODELS, assert_near, notes, pipeline};
+use crate::support::numbers::{Golden, MODELS, assert_near, notes, pipeline};
 
 /// Ours are within 2e-6 of the largest value as measured; a wrong epsilon or activation is not.
 const TOLERANCE: f32 = 1e-4;

@@ -10,9 +10,9 @@ use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
 use engine::session::{Event, ModelEvent, Request, Session, StopFlag};
 
-use crate::checkpoints::makers::{Small, save_safetensors};
+use crate::app_state::card;
 use crate::cli::folder;
-use crate::window::card;
+use crate::support::weight_files::{Small, save_safetensors};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::golden::Golden;
+use crate::support::numbers::Golden;
 use engine::checkpoint::SchedulerConfig;
 use engine::diffusion::{
     BetaSchedule, Latents, NoiseSchedule, NoiseSource, NoiseStreams, NvidiaGenerator, Sampler,

@@ -5,7 +5,7 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use crate::desk::Desk;
+use crate::support::window_harness::Desk;
 
 const MODEL_FILE: &str = "Open a model file…";
 

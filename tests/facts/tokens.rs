@@ -5,7 +5,7 @@ use std::io::Read;
 use engine::text::Tokenizer;
 use serde_json::Value;
 
-use crate::golden::folder;
+use crate::support::numbers::folder;
 
 fn references() -> Value {
     let file = std::fs::File::open(folder().join("data/tokens.json.gz")).expect("golden tokens");

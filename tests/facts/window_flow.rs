@@ -14,7 +14,7 @@ use engine::images::{Pixels, Provenance, write_png};
 use engine::recipe::{Recipe, Start};
 use engine::session::{JobEvent, Request};
 
-use crate::desk::{Desk, with_engine};
+use crate::support::window_harness::{Desk, with_engine};
 
 pub fn window() -> HarnessBuilder<TidepoolApp> {
     Harness::builder().with_size([1280.0, 720.0])

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::hostile::{check, read_all};
-use super::makers::*;
 use crate::cli::folder;
+use crate::support::weight_files::*;
 
 #[test]
 fn a_safetensors_file_that_is_wrong_is_refused() {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::WeightFile;
 
-use super::makers::*;
 use crate::cli::folder;
+use crate::support::weight_files::*;
 
 /// Opens a file and reads all that it names.
 pub fn read_all(path: &Path) -> Result<(), String> {

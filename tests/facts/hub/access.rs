@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use app::hub::{FetchError, Wish};
 
-use super::booth::{Booth, COMMIT, NAME, checkpoint, honest, hub, plan};
-use super::server::{Reply, Server};
+use crate::support::fake_hub::{Booth, COMMIT, NAME, checkpoint, honest, hub, plan};
+use crate::support::fake_server::{Reply, Server};
 
 const TOKEN: &str = "hf_secret";
 
@@ -84,7 +84,7 @@ fn consent_is_asked_for_before_anything_is_fetched() {
 
 #[test]
 fn a_listing_without_end_or_sense_costs_little() {
-    use super::server::Mishap;
+    use crate::support::fake_server::Mishap;
     let endless =
         Server::start(|_, _| Reply::new(200, vec![b' '; 1 << 16]).claiming(None).but(Mishap::Endless));
     assert!(matches!(plan(&hub(&endless.address(), None)), Err(FetchError::Nonsense(..))));

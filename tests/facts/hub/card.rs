@@ -10,7 +10,7 @@ use app::state::download::Phase;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use crate::desk::Desk;
+use crate::support::window_harness::Desk;
 
 const GIGABYTE: u64 = 1_000_000_000;
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::booth::{COMMIT, NAME, checkpoint, demo, honest};
-use super::server::{Mishap, Server};
 use crate::cli::{Said, command, folder, names, tidepool};
+use crate::support::fake_hub::{COMMIT, NAME, checkpoint, demo, honest};
+use crate::support::fake_server::{Mishap, Server};
 
 fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
     let mut command = command(folder, &[&["get"], args].concat());
@@ -132,5 +132,5 @@ fn ctrl_c_pauses_and_the_same_command_goes_on() {
     assert!(said.stderr.contains("of which 500 kB are here"), "{}", said.stderr);
     assert_eq!(said.stdout.trim(), "./tidal--small-sd/model.safetensors");
     assert_eq!(names(folder.path()), ["tidal--small-sd"]);
-    assert_eq!(server.seen().last().and_then(super::server::Seen::from), Some(500_000));
+    assert_eq!(server.seen().last().and_then(crate::support::fake_server::Seen::from), Some(500_000));
 }

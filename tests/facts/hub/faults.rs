@@ -7,8 +7,8 @@ use app::hub::{FetchError, in_words};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::booth::{Booth, Twist, checkpoint, demo, twist};
-use super::server::{Mishap, Reply, Server};
+use crate::support::fake_hub::{Booth, Twist, checkpoint, demo, twist};
+use crate::support::fake_server::{Mishap, Reply, Server};
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
@@ -251,7 +251,8 @@ fn a_server_that_speaks_no_http_is_given_up() {
     let address = gone.address();
     drop(gone);
     std::thread::sleep(Duration::from_millis(50));
-    let error = super::booth::plan(&super::booth::hub(&address, None)).expect_err("nobody is there");
+    let error = crate::support::fake_hub::plan(&crate::support::fake_hub::hub(&address, None))
+        .expect_err("nobody is there");
     assert!(matches!(error, FetchError::Unreachable { tries: 4, .. }), "{error}");
 }
 

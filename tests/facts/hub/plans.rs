@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use app::hub::{Digest, FetchError, Form, Plan, Wish};
 
-use super::booth::{COMMIT, Files, NAME, demo, git_blob, honest, hub, sha256};
-use super::server::{Reply, Server};
+use crate::support::fake_hub::{COMMIT, Files, NAME, demo, git_blob, honest, hub, sha256};
+use crate::support::fake_server::{Reply, Server};
 
 fn plan(files: &Files, wish: &Wish) -> Result<Plan, FetchError> {
     let files = files.clone();
@@ -223,7 +223,7 @@ fn a_mirror_that_tells_no_sizes_is_asked_for_each_file() {
     });
     let folder = tempfile::tempdir().expect("a folder");
     let hub = hub(&server.address(), None);
-    let plan = super::booth::plan(&hub).expect("a plan");
+    let plan = crate::support::fake_hub::plan(&hub).expect("a plan");
     assert!(server.seen().iter().skip(1).all(|seen| seen.method == "HEAD"));
     for wanted in &plan.files {
         assert_eq!(wanted.digest, Digest::Sha256(sha256(&files[&wanted.path])), "from its headers");

@@ -9,7 +9,7 @@ use image::codecs::{gif::GifDecoder, png::PngDecoder};
 use image::metadata::LoopCount;
 use image::{AnimationDecoder, Frame, GenericImageView};
 
-use super::makers::{flat, folder, gradient, names_in, prompt_of, reel};
+use crate::support::pictures::{flat, folder, gradient, names_in, prompt_of, reel};
 
 fn write(path: &Path, format: FilmFormat, reel: &Reel) {
     write_film(path, format, reel, &mut |_| true).expect("written");

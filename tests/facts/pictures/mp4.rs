@@ -9,7 +9,7 @@ use engine::images::{FilmFormat, Pane, Playback, Reel, write_film};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 
-use super::makers::{flat, folder, gradient, names_in, reel};
+use crate::support::pictures::{flat, folder, gradient, names_in, reel};
 
 /// The contents of the box at a path of names such as `moov/trak`.
 fn find<'a>(bytes: &'a [u8], path: &str) -> &'a [u8] {

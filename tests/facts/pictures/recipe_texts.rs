@@ -9,7 +9,9 @@ use engine::recipe::{Guidance, Recipe, Start};
 use engine::text::{TextOptions, Weights};
 use image::{DynamicImage, ImageFormat};
 
-use super::makers::{chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text};
+use crate::support::pictures::{
+    chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text,
+};
 
 #[test]
 fn the_parameters_text_is_what_others_write() {

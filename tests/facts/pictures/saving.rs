@@ -10,7 +10,7 @@ use engine::images::{
 };
 use engine::recipe::{Recipe, Start};
 
-use super::makers::{flat, folder, gradient, names_in, prompt_of, recipe, reel, trace};
+use crate::support::pictures::{flat, folder, gradient, names_in, prompt_of, recipe, reel, trace};
 
 #[test]
 fn a_saved_picture_comes_back_with_its_pixels_and_its_recipe() {

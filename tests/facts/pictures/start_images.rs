@@ -9,7 +9,7 @@ use engine::images::{
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
 
-use super::makers::{
+use crate::support::pictures::{
     animated_webp, chunk, cmyk_jpeg, encoded, flat, folder, gradient, png_header, reel, with_chunks,
 };
 

@@ -13,8 +13,8 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use engine::session::{Event, JobEvent, ModelCard, ModelEvent, Request};
 
 use super::*;
-use crate::desk::Desk;
-use crate::window::card;
+use crate::app_state::card;
+use crate::support::window_harness::Desk;
 
 /// So many models of SD 1.x, and one that is not read.
 pub fn catalogue(count: usize) -> Catalogue {

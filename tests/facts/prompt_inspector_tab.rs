@@ -16,9 +16,9 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
 use engine::text::{LongPrompt, MixWay, Weights};
 
-use crate::desk::Desk;
-use crate::window::opened;
-use crate::words_desk::{HOSTILE, edit, long};
+use crate::app_state::opened;
+use crate::prompt_inspector::{HOSTILE, edit, long};
+use crate::support::window_harness::Desk;
 
 /// Tall enough for the whole tab, and with tofu where this machine has no letters.
 fn easel() -> HarnessBuilder<TidepoolApp> {

@@ -17,11 +17,11 @@ use engine::images::{Pixels, Provenance, write_png};
 use engine::recipe::Recipe;
 use engine::session::{Event, ModelEvent, Request};
 
+use crate::app_state::card;
 use crate::cli::folder;
 use crate::concepts_in_prompts::concept;
-use crate::desk::Desk;
-use crate::golden;
-use crate::window::card;
+use crate::support::numbers as golden;
+use crate::support::window_harness::Desk;
 use crate::window_flow::{drop_files, until, window};
 
 fn opened() -> AppState {

@@ -4,10 +4,10 @@ use engine::concepts::read;
 use engine::text::{Chunk, TextOptions, Weights, Words};
 use serde_json::{Value, json};
 
+use crate::app_state::card;
 use crate::concepts_in_prompts::concept;
-use crate::golden::folder;
-use crate::weights::{OTHERWISE, STEPS, rows, table};
-use crate::window::card;
+use crate::prompt_weights::{OTHERWISE, STEPS, rows, table};
+use crate::support::numbers::folder;
 
 /// The built-in model's words with `<frost>` of two vectors and `mist` of nine.
 fn words() -> Words {

@@ -4,7 +4,7 @@ use engine::concepts::{Concept, read};
 use engine::recipe::Recipe;
 use engine::text::{TextOptions, Weights};
 
-use crate::golden::{Golden, assert_near, folder, notes, pipeline};
+use crate::support::numbers::{Golden, assert_near, folder, notes, pipeline};
 
 #[test]
 fn weighted_embeddings_equal_those_of_a1111_and_comfyui() {

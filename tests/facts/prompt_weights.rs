@@ -7,7 +7,7 @@ use engine::text::Weights;
 use engine::text::syntax::{Part, Run, Script, parse, parse_part};
 use serde_json::Value;
 
-use crate::golden::folder;
+use crate::support::numbers::folder;
 
 pub const STEPS: usize = 20;
 

@@ -13,10 +13,10 @@ use egui_kittest::kittest::Queryable;
 use engine::checkpoint::ModelSource;
 use engine::session::{Event, ModelEvent, Request};
 
-use crate::checkpoints::makers::{Small, save_torch_zip};
+use crate::app_state::card;
 use crate::cli::folder;
-use crate::desk::Desk;
-use crate::window::card;
+use crate::support::weight_files::{Small, save_torch_zip};
+use crate::support::window_harness::Desk;
 
 fn opened(model: &Path) -> AppState {
     let mut state =

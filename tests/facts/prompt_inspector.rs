@@ -11,7 +11,7 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Look, ModelEvent, Request};
 use engine::text::{EmbeddingEdit, Mixed, TokenPlace};
 
-use crate::window::{card, generate, opened, started, step};
+use crate::app_state::{card, generate, opened, started, step};
 
 pub fn edit(written: &str) -> EmbeddingEdit {
     written.parse().expect("an edit")

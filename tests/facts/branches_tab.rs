@@ -12,8 +12,8 @@ use engine::diffusion::StepView;
 use engine::recipe::{Guidance, Recipe};
 use engine::session::{JobEvent, JobId, Request};
 
-use crate::desk::Desk;
-use crate::window::{finished, generate, hear, opened, started, step};
+use crate::app_state::{finished, generate, hear, opened, started, step};
+use crate::support::window_harness::Desk;
 
 /// A run of 20 steps that is over.
 fn run(state: &mut AppState) -> JobId {

@@ -11,7 +11,7 @@ use engine::cut::{Cut, View};
 use engine::images::{FilmFormat, Pane, Pixels, Playback, Provenance, Reel, read_recipe};
 use engine::session::{CutEvent, Event, JobId, Request, Session, StopFlag};
 
-use crate::desk::{Desk, with_engine};
+use crate::support::window_harness::{Desk, with_engine};
 use crate::window_flow::{until, window};
 
 fn names(folder: &Path) -> Vec<String> {

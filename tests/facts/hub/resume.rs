@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use app::hub::{Doing, FetchError, discard, unfinished};
 
-use super::booth::{Booth, checkpoint, demo, shared, twist};
-use super::server::{Mishap, Reply};
+use crate::support::fake_hub::{Booth, checkpoint, demo, shared, twist};
+use crate::support::fake_server::{Mishap, Reply};
 
 /// Fetches until more than `bytes` have come, then pauses.
 fn pause_after(booth: &Booth, bytes: u64) {

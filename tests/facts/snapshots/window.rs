@@ -16,8 +16,8 @@ use engine::session::{Event, JobEvent, Look, Seen};
 use engine::text::{Mix, Mixed};
 
 use crate::concepts_in_prompts::concept;
-use crate::desk::{Desk, tide};
-use crate::window_words::{look_asked, stages};
+use crate::prompt_inspector_tab::{look_asked, stages};
+use crate::support::window_harness::{Desk, tide};
 
 /// A window that can be painted, if this machine can paint.
 pub fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
@@ -278,7 +278,7 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
     let prompt =
         "a puppy in the style of <frost>, (golden:1.2) light BREAK a skunk in the snow AND an owl :0.5";
     let edits = ["puppy=0.5*puppy+0.5*skunk, scale 1.2", "owl=cat", "whale=fox"];
-    let edits: Vec<_> = edits.iter().map(|written| crate::words_desk::edit(written)).collect();
+    let edits: Vec<_> = edits.iter().map(|written| crate::prompt_inspector::edit(written)).collect();
     let mix = Mix { with: vec![Mixed { prompt: "a leopard".into(), weight: 0.4 }], ..Mix::default() };
     let chosen = edits[0].at.clone();
     let recipe =

@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::server::{Reply, Seen, Server};
+use crate::support::fake_server::{Reply, Seen, Server};
 
 pub const NAME: &str = "tidal/small-sd";
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

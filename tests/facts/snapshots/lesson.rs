@@ -11,8 +11,8 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
 use engine::text::EmbeddingEdit;
 
-use crate::desk::{Desk, tide};
-use crate::window_look::{easel, settings, snapshot};
+use crate::snapshots::window::{easel, settings, snapshot};
+use crate::support::window_harness::{Desk, tide};
 
 /// A page beside a run that is over.
 fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Desk> {

@@ -15,8 +15,8 @@ use engine::images::{FilmFormat, Pixels, read_recipe};
 use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 
-use crate::desk::{Desk, tide};
-use crate::window::{generate, hear, opened, started};
+use crate::app_state::{generate, hear, opened, started};
+use crate::support::window_harness::{Desk, tide};
 
 fn ask(state: &mut AppState, wish: SheetWish) -> Vec<Effect> {
     state.handle(Command::Sheet(wish))
@@ -150,8 +150,8 @@ fn the_run_and_its_film_come_back_with_a_click() {
     let mut state = opened();
     let (run, _, _) = generate(&mut state);
     started(&mut state, run);
-    crate::window::step(&mut state, run, 0);
-    crate::window::finished(&mut state, run);
+    crate::app_state::step(&mut state, run, 0);
+    crate::app_state::finished(&mut state, run);
     across(&mut state, "seed", "1");
     let (cell, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
     finish(&mut state, cell, 9);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-use crate::golden;
+use crate::support::numbers as golden;
 
 /// A tensor to be written: its name, shape and numbers, which are f16.
 #[derive(Clone)]

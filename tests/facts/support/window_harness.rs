@@ -15,7 +15,7 @@ use engine::images::Pixels;
 use engine::recipe::Recipe;
 use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, Session};
 
-use crate::window::card;
+use crate::app_state::card;
 
 /// A window whose engine is the test.
 pub struct Desk {
