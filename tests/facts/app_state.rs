@@ -1,101 +1,20 @@
 //! The window's state, without a window.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use app::command::{Command, Dropped, DroppedContents, Effect, News};
 use app::problems::Place;
 use app::run::Phase;
 use app::settings::Settings;
 use app::state::AppState;
-use engine::checkpoint::{ModelSource, SchedulerConfig};
-use engine::device::{DeviceCard, Precision};
-use engine::diffusion::{NoiseSchedule, StepView};
-use engine::images::{FoundRecipe, Pixels, Provenance, RecipeOrigin};
+use engine::checkpoint::ModelSource;
+use engine::diffusion::StepView;
+use engine::images::{FoundRecipe, Provenance, RecipeOrigin};
 use engine::recipe::{Recipe, Start};
-use engine::room::Room;
-use engine::session::{Event, Frame, JobEvent, JobId, ModelCard, ModelEvent, Request, StopFlag};
-use engine::text::{TextOptions, Tokenizer};
+use engine::session::{Event, JobEvent, JobId, ModelEvent, Request};
+use engine::text::TextOptions;
 
-/// The built-in model's own words, so that counts are real.
-pub fn card() -> ModelCard {
-    let vocab = include_bytes!("../../assets/demo/tokenizer/vocab.json");
-    let merges = include_bytes!("../../assets/demo/tokenizer/merges.txt");
-    ModelCard {
-        name: "Built-in".into(),
-        kind: "Stable Diffusion 1.x".into(),
-        vae: None,
-        file_bytes: 24_000_000,
-        parameters: 11_000_000,
-        native_side: 128,
-        vae_factor: 8,
-        device: DeviceCard {
-            name: "CPU, 2 threads".into(),
-            is_gpu: false,
-            precision: Precision::F32,
-            why: "This machine has no GPU".into(),
-        },
-        tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
-        text_width: 128,
-        training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
-        scheduler: SchedulerConfig::default(),
-        room: Room::default(),
-    }
-}
-
-pub fn opened() -> AppState {
-    let settings = Settings { output_folder: Some(PathBuf::from("/out")), ..Settings::default() };
-    let mut state = AppState::new(settings);
-    state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
-    state
-}
-
-fn grey(side: u32) -> Arc<Pixels> {
-    Arc::new(Pixels::new(side, side, vec![128; (side * side * 3) as usize]))
-}
-
-fn sent(effects: &[Effect]) -> Option<(JobId, StopFlag, Recipe)> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { job, recipe, .. }) => {
-            Some((job.id, job.stop.clone(), Recipe::clone(recipe)))
-        }
-        _ => None,
-    })
-}
-
-pub fn generate(state: &mut AppState) -> (JobId, StopFlag, Recipe) {
-    let effects = state.handle(Command::Generate);
-    sent(&effects).expect("a request")
-}
-
-pub fn hear(state: &mut AppState, id: JobId, event: JobEvent) -> Vec<Effect> {
-    state.receive(Event::Job { id, event })
-}
-
-pub fn started(state: &mut AppState, id: JobId) {
-    let sigmas = (0..=20).rev().map(|step| step as f32).collect();
-    hear(state, id, JobEvent::Started { sigmas, start_step: 0 });
-}
-
-pub fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
-    let frame = Frame {
-        step,
-        sigma: (20 - step) as f32,
-        predicted: vec![grey(16)],
-        noisy: vec![grey(16)],
-        noise: vec![grey(16)],
-        guidance: vec![grey(16)],
-        elapsed: Duration::from_millis(50 * (step as u64 + 1)),
-    };
-    hear(state, id, JobEvent::Step(frame))
-}
-
-pub fn finished(state: &mut AppState, id: JobId) -> Vec<Effect> {
-    let elapsed = Duration::from_secs(1);
-    hear(state, id, JobEvent::Finished { pictures: vec![grey(128)], concepts: Vec::new(), elapsed })
-}
+use crate::support::app_state::{finished, generate, grey, opened, receive, sent, started, step};
 
 #[test]
 fn generate_sends_what_the_panels_show_and_a_finished_picture_is_saved() {
@@ -152,7 +71,7 @@ fn stop_raises_the_flag_and_forgets_the_queue() {
     state.handle(Command::Stop);
     assert!(flag.is_raised());
     assert_eq!(state.run.as_ref().map(|run| run.phase), Some(Phase::Stopping));
-    assert!(sent(&hear(&mut state, id, JobEvent::Stopped)).is_none());
+    assert!(sent(&receive(&mut state, id, JobEvent::Stopped)).is_none());
     assert!(state.live_run().is_none());
     let (next, flag, _) = generate(&mut state);
     assert!(next != id && !flag.is_raised(), "the next job has a flag of its own");
@@ -193,7 +112,7 @@ fn asked(effects: &[Effect]) -> Option<usize> {
 
 fn decoded(state: &mut AppState, id: JobId, step: usize) -> Option<usize> {
     let view = StepView::Predicted;
-    asked(&hear(state, id, JobEvent::Decoded { step, view, pictures: vec![grey(128)] }))
+    asked(&receive(state, id, JobEvent::Decoded { step, view, pictures: vec![grey(128)] }))
 }
 
 #[test]
@@ -232,7 +151,7 @@ fn a_job_asked_to_decode_after_its_end_stays_ended() {
     let (id, _, _) = generate(&mut state);
     started(&mut state, id);
     step(&mut state, id, 0);
-    hear(&mut state, id, JobEvent::Stopped);
+    receive(&mut state, id, JobEvent::Stopped);
     state.handle(Command::PinStep(Some(0)));
     assert_eq!(decoded(&mut state, id, 0), None);
     assert_eq!(state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
@@ -303,7 +222,7 @@ fn a_value_that_cannot_run_is_named_at_its_field_and_nothing_is_sent() {
 fn a_failed_job_says_so_under_the_button_and_the_next_one_clears_it() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
-    hear(&mut state, id, JobEvent::Failed { text: "Too large".into() });
+    receive(&mut state, id, JobEvent::Failed { text: "Too large".into() });
     assert_eq!(state.problem_at(Place::Run).as_deref(), Some("Too large"));
     generate(&mut state);
     assert_eq!(state.problem_at(Place::Run), None);

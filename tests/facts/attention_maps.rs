@@ -15,8 +15,8 @@ use engine::recipe::Recipe;
 use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
 use engine::text::EmbeddingEdit;
 
-use crate::app_state::{card, generate, opened};
-use crate::concepts_in_prompts::concept;
+use crate::support::app_state::{generate, opened};
+use crate::support::models::{card, concept};
 
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {

@@ -6,7 +6,8 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
-use crate::cli::{Said, command, folder, names, tidepool};
+use crate::support::cli::{Said, command, tidepool};
+use crate::support::folders::{folder, names};
 
 /// Runs a line of words, in which `""` is an empty one, and checks how it fails.
 fn check(folder: &Path, line: &str, status: i32, sentence: &[&str]) {

@@ -12,7 +12,7 @@ use engine::diffusion::StepView;
 use engine::recipe::{Guidance, Recipe};
 use engine::session::{JobEvent, JobId, Request};
 
-use crate::app_state::{finished, generate, hear, opened, started, step};
+use crate::support::app_state::{finished, generate, opened, receive, started, step};
 use crate::support::window_harness::Desk;
 
 /// A run of 20 steps that is over.
@@ -193,7 +193,7 @@ fn a_stopped_run_goes_on_as_the_same_run() {
     (0..6).for_each(|at| drop(step(&mut state, id, at)));
     assert!(branch(&mut state, BranchWish::GoOn).is_empty(), "it is not stopped yet");
     state.handle(Command::Stop);
-    hear(&mut state, id, JobEvent::Stopped);
+    receive(&mut state, id, JobEvent::Stopped);
     let (again, film_of) = asked(&branch(&mut state, BranchWish::GoOn)).expect("a request");
     assert_eq!((again, film_of), (recipe, Some(id)));
     assert_eq!(titles(&state).len(), 1, "it is one run");

@@ -6,7 +6,7 @@ use engine::images::Provenance;
 use engine::recipe::{Branch, Guidance, Recipe, RecipeError, Start};
 use engine::session::StopFlag;
 
-use crate::support::numbers::{MODELS, pipeline};
+use crate::support::models::{MODELS, pipeline};
 
 const STEPS: u32 = 6;
 

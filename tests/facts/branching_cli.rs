@@ -6,7 +6,8 @@ use std::path::Path;
 use engine::images::read_recipe;
 use safetensors::SafeTensors;
 
-use crate::cli::{Said, folder, tidepool};
+use crate::support::cli::{Said, tidepool};
+use crate::support::folders::folder;
 
 fn run(folder: &Path, args: &str) -> Said {
     let words: Vec<&str> = args.split_whitespace().collect();

@@ -7,21 +7,16 @@ mod kinds;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{ModelSource, TensorKind, WeightFile};
-use engine::device::{DeviceChoice, Place};
+use engine::checkpoint::{TensorKind, WeightFile};
 use engine::diffusion::{Latents, TorchGenerator};
 use engine::generate::Pipeline;
 use engine::recipe::Recipe;
 use engine::session::StopFlag;
 
-use crate::cli::folder;
-use crate::support::numbers as golden;
+use crate::support::folders::folder;
+use crate::support::models::open;
+use crate::support::numbers::golden_folder;
 use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
-
-fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
-    Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
-}
 
 /// Everything that a model computes, bit by bit, and a digest of what it computes with.
 fn fingerprint(pipeline: &Pipeline) -> (String, Vec<u32>) {
@@ -131,7 +126,7 @@ fn with_the_rest(tensors: &[Given]) -> Vec<Given> {
 
 #[test]
 fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
-    let data = golden::folder().join("data/checkpoints");
+    let data = golden_folder().join("data/checkpoints");
     let numbers = WeightFile::open(&data.join("numbers.safetensors")).expect("golden data");
     for form in ["state-zip.ckpt", "state-legacy.ckpt"] {
         let file = WeightFile::open(&data.join(form)).unwrap_or_else(|error| panic!("{error}"));

@@ -2,56 +2,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use engine::diffusion::{BetaSchedule, NoiseSource, SamplerOptions, ScheduleOptions};
 use engine::images::{RecipeOrigin, read_recipe};
 use engine::recipe::{Guidance, Recipe};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// What a command said and how it ended.
-pub struct Said {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-/// Runs the program in `folder`, with settings and pictures of its own and no display.
-pub fn tidepool(folder: &Path, args: &[&str]) -> Said {
-    let output = command(folder, args).output().expect("the program starts");
-    let Output { status, stdout, stderr } = output;
-    Said {
-        status: status.code(),
-        stdout: String::from_utf8(stdout).expect("UTF-8"),
-        stderr: String::from_utf8(stderr).expect("UTF-8"),
-    }
-}
-
-pub fn command(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidepool"));
-    command.args(args).current_dir(folder).env("TIDEPOOL_HOME", folder.join(".home"));
-    for display in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"] {
-        command.env_remove(display);
-    }
-    command
-}
-
-pub fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder for the test")
-}
-
-/// The visible names in a folder, sorted.
-pub fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .expect("the folder reads")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .filter(|name| name != ".home")
-        .collect();
-    names.sort();
-    names
-}
+use crate::support::cli::{Said, command, tidepool};
+use crate::support::folders::{folder, names};
 
 /// Renders small and fast on the CPU; `args` are words.
 fn render(folder: &Path, args: &str) -> Said {

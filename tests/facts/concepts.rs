@@ -7,18 +7,19 @@ use engine::checkpoint::WeightFile;
 use engine::concepts::{Concept, ConceptError, read};
 use serde_json::Value;
 
-use crate::cli::{folder, tidepool};
-use crate::support::numbers as golden;
+use crate::support::cli::tidepool;
+use crate::support::folders::folder;
+use crate::support::numbers::golden_folder;
 use crate::support::weight_files::*;
 
 fn golden_concept(name: &str) -> Concept {
-    let path = golden::folder().join("data/checkpoints").join(name);
+    let path = golden_folder().join("data/checkpoints").join(name);
     read(&path).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
 fn every_form_of_a_concept_holds_its_vectors() {
-    let vectors = golden::folder().join("data/checkpoints/vectors.safetensors");
+    let vectors = golden_folder().join("data/checkpoints/vectors.safetensors");
     let vectors = WeightFile::open(&vectors).expect("golden data");
     let [one, two] = ["one", "two"].map(|name| vectors.read(name).expect("golden data").0);
     for form in ["zip", "legacy"] {
@@ -123,7 +124,7 @@ fn what_is_no_concept_is_named() {
 #[test]
 fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
     let place = folder();
-    let files = golden::folder().join("data/checkpoints");
+    let files = golden_folder().join("data/checkpoints");
     fs::create_dir_all(place.path().join("mine/sub")).expect("makes folders");
     fs::copy(files.join("frost.bin"), place.path().join("mine/sub/learned_embeds.bin")).expect("copies");
     fs::copy(files.join("wide.bin"), place.path().join("mine/wide.bin")).expect("copies");
@@ -156,7 +157,7 @@ fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
 
 #[test]
 fn inspect_says_what_a_concept_is() {
-    let files = golden::folder().join("data/checkpoints");
+    let files = golden_folder().join("data/checkpoints");
     let inspect = |file: &str, how: &[&str]| {
         let said = tidepool(&files, &[&["inspect", file], how].concat());
         assert_eq!(said.status, Some(0), "{}", said.stderr);

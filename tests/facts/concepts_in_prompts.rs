@@ -1,25 +1,14 @@
 //! Concepts in prompts: which words are concepts, the places they take, and what they do.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use engine::concepts::{Concept, Concepts, read};
 use engine::text::{Meaning, Words};
 use serde_json::Value;
 
-use crate::app_state::card;
-use crate::support::numbers::{self as golden, Golden, assert_near};
-
-/// Of the built-in model's width.
-pub fn concept(file: &str, token: &str, count: usize) -> Concept {
-    Concept {
-        token: token.into(),
-        width: 128,
-        vectors: vec![0.5; 128 * count],
-        source: Path::new("/concepts").join(file),
-        sha256: "0123456789ab".repeat(6)[..64].into(),
-    }
-}
+use crate::support::models::concept;
+use crate::support::models::{card, pipeline};
+use crate::support::numbers::{Golden, assert_near, golden_folder, notes};
 
 fn words(concepts: impl IntoIterator<Item = Concept>) -> Words {
     card().words(&concepts.into_iter().collect())
@@ -125,7 +114,7 @@ fn a_concept_at_the_end_of_the_room_goes_in_whole_or_not_at_all() {
 
 #[test]
 fn one_of_another_models_is_read_as_plain_words_and_it_is_said_why() {
-    let wide = read(&golden::folder().join("data/checkpoints/wide.bin")).expect("a concept");
+    let wide = read(&golden_folder().join("data/checkpoints/wide.bin")).expect("a concept");
     let prompt = format!("a {} fox", wide.token);
     let words = words([wide.clone()]);
     assert_eq!(words.tokenize(&prompt).concepts().count(), 0);
@@ -164,8 +153,8 @@ fn a_picture_tells_which_of_its_concepts_is_missing() {
 
 #[test]
 fn two_vectors_change_exactly_two_embeddings_and_no_output_before_them() {
-    let mut pipeline = golden::pipeline("demo");
-    let frost = read(&golden::folder().join("data/checkpoints/frost.bin")).expect("a concept");
+    let mut pipeline = pipeline("demo");
+    let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     let prompt = "a fox and <frost> at night";
     pipeline.know(&[frost.clone()].into_iter().collect());
     let tokenized = pipeline.tokenize(prompt);
@@ -194,10 +183,10 @@ fn two_vectors_change_exactly_two_embeddings_and_no_output_before_them() {
 
 #[test]
 fn a_concept_reads_as_diffusers_reads_it() {
-    let (numbers, notes) = (Golden::open("concepts.safetensors"), golden::notes("concepts.json"));
-    let frost = read(&golden::folder().join("data/checkpoints/frost.bin")).expect("a concept");
+    let (numbers, notes) = (Golden::open("concepts.safetensors"), notes("concepts.json"));
+    let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     assert_eq!((frost.token.as_str(), &frost.vectors), ("<frost>", &numbers.get("vectors")));
-    let mut pipeline = golden::pipeline("demo");
+    let mut pipeline = pipeline("demo");
     pipeline.know(&[frost].into_iter().collect());
     for (index, prompt) in notes["prompts"].as_array().expect("prompts").iter().enumerate() {
         let prompt = prompt.as_str().expect("a prompt");

@@ -17,12 +17,10 @@ use engine::images::{Pixels, Provenance, write_png};
 use engine::recipe::Recipe;
 use engine::session::{Event, ModelEvent, Request};
 
-use crate::app_state::card;
-use crate::cli::folder;
-use crate::concepts_in_prompts::concept;
-use crate::support::numbers as golden;
-use crate::support::window_harness::Desk;
-use crate::window_flow::{drop_files, until, window};
+use crate::support::folders::folder;
+use crate::support::models::{card, concept};
+use crate::support::numbers::golden_folder;
+use crate::support::window_harness::{Desk, drop_files, until, window};
 
 fn opened() -> AppState {
     let settings = Settings { concept_folders: Some(vec!["/watched".into()]), ..Settings::default() };
@@ -42,7 +40,7 @@ fn chosen(concepts: impl IntoIterator<Item = Concept>) -> News {
 }
 
 fn golden_file(name: &str) -> PathBuf {
-    golden::folder().join("data/checkpoints").join(name)
+    golden_folder().join("data/checkpoints").join(name)
 }
 
 #[test]

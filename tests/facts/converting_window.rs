@@ -13,8 +13,8 @@ use egui_kittest::kittest::Queryable;
 use engine::checkpoint::ModelSource;
 use engine::session::{Event, ModelEvent, Request};
 
-use crate::app_state::card;
-use crate::cli::folder;
+use crate::support::folders::folder;
+use crate::support::models::card;
 use crate::support::weight_files::{Small, save_torch_zip};
 use crate::support::window_harness::Desk;
 

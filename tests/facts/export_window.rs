@@ -11,11 +11,10 @@ use engine::cut::{Cut, View};
 use engine::images::{FilmFormat, Pane, Pixels, Playback, Provenance, Reel, read_recipe};
 use engine::session::{CutEvent, Event, JobId, Request, Session, StopFlag};
 
-use crate::support::window_harness::{Desk, with_engine};
-use crate::window_flow::{until, window};
+use crate::support::window_harness::{Desk, until, window, with_engine};
 
 fn names(folder: &Path) -> Vec<String> {
-    crate::cli::names(folder)
+    crate::support::folders::names(folder)
 }
 
 /// A desk with a finished run, and the card open.

@@ -11,8 +11,9 @@ use engine::session::StopFlag;
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 
-use crate::cli::{Said, folder, names, tidepool};
-use crate::support::numbers::pipeline;
+use crate::support::cli::{Said, tidepool};
+use crate::support::folders::{folder, names};
+use crate::support::models::pipeline;
 
 /// Renders small and fast on the CPU; `args` are words.
 fn render(folder: &Path, args: &str) -> Said {

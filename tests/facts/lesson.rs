@@ -18,9 +18,9 @@ use engine::recipe::{Recipe, Start};
 use engine::session::{Event, Look, ModelCard, ModelEvent, Request};
 use engine::text::{Source, Words, surgery};
 
-use crate::app_state::{card, finished, generate, opened, started, step};
-use crate::support::window_harness::{Desk, with_engine};
-use crate::window_flow::{until, window};
+use crate::support::app_state::{finished, generate, opened, receive, started, step};
+use crate::support::models::card;
+use crate::support::window_harness::{Desk, until, window, with_engine};
 
 fn wish(state: &mut AppState, wish: LessonWish) -> Vec<Effect> {
     state.handle(Command::Lesson(wish))
@@ -187,7 +187,7 @@ fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
         assert!(wish(&mut state, LessonWish::PutBack).is_empty(), "there is nothing more to put back");
         state.handle(Command::Stop);
         let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
-        crate::app_state::hear(&mut state, job, engine::session::JobEvent::Stopped);
+        receive(&mut state, job, engine::session::JobEvent::Stopped);
         if !state.is_making() {
             assert_ne!(generate(&mut state).2.seed, 77, "a used seed stays used");
         }

@@ -7,49 +7,13 @@ mod names;
 mod tab;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use app::library::{Catalogue, Entry, Notes, Shelves, scan};
+use app::library::{Notes, Shelves, scan};
 use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
-use tempfile::TempDir;
 
-use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_zip};
-
-pub fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder for the test")
-}
-
-/// Writes a file of a few tensors by which its kind is told.
-pub fn put(path: impl AsRef<Path>, names: &[&str]) -> PathBuf {
-    let path = path.as_ref();
-    fs::create_dir_all(path.parent().expect("a folder")).expect("makes it");
-    let tensors: Vec<Given> = names.iter().map(|name| Given::new(name, &[4, 4, 1, 1])).collect();
-    save_safetensors(path, &tensors);
-    path.to_owned()
-}
-
-pub const SD1: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight"];
-pub const SDXL: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.1.x"];
-pub const VAE: &[&str] = &["decoder.conv_in.weight", "encoder.conv_in.weight"];
-pub const CONCEPT: &[&str] = &["emb_params"];
-
-pub fn look(folders: &[&Path]) -> Catalogue {
-    look_with(folders, None, &mut Notes::default())
-}
-
-pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut Notes) -> Catalogue {
-    let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
-    scan(&Shelves { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
-}
-
-pub fn names(catalogue: &Catalogue) -> Vec<&str> {
-    catalogue.entries.iter().map(|entry| entry.name.as_str()).collect()
-}
-
-pub fn entry<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Entry {
-    let found = catalogue.entries.iter().find(|entry| entry.name == name);
-    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(catalogue)))
-}
+use crate::support::folders::folder;
+use crate::support::library::{SD1, SDXL, VAE, entry, look, names, put};
+use crate::support::weight_files::{Small, safetensors_of, save_safetensors, save_torch_zip};
 
 #[test]
 fn an_entry_tells_kind_size_precision_and_whether_it_opens() {
@@ -90,7 +54,7 @@ fn what_most_bytes_are_is_the_precision() {
     let header = r#"{"decoder.conv_in.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},
         "decoder.a":{"dtype":"F16","shape":[4],"data_offsets":[16,24]},
         "decoder.b":{"dtype":"F16","shape":[2],"data_offsets":[24,28]}}"#;
-    fs::write(&path, crate::support::weight_files::safetensors_of(header, 28)).expect("writes");
+    fs::write(&path, safetensors_of(header, 28)).expect("writes");
     assert_eq!(
         entry(&look(&[place.path()]), "mixed").precision,
         Some(TensorKind::F32),

@@ -11,7 +11,7 @@ use engine::room::{Room, free_bytes};
 use engine::session::StopFlag;
 use engine::thrift::Thrift;
 
-use crate::support::numbers::pipeline;
+use crate::support::models::pipeline;
 
 /// Largest difference of two decodes in 0..1.
 fn apart(a: &Latents, b: &Latents) -> f32 {

@@ -10,8 +10,8 @@ use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
 use engine::session::{Event, ModelEvent, Request, Session, StopFlag};
 
-use crate::app_state::card;
-use crate::cli::folder;
+use crate::support::folders::folder;
+use crate::support::models::card;
 use crate::support::weight_files::{Small, save_safetensors};
 
 const PATIENCE: Duration = Duration::from_secs(60);

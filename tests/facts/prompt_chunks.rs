@@ -4,14 +4,13 @@ use engine::concepts::read;
 use engine::text::{Chunk, TextOptions, Weights, Words};
 use serde_json::{Value, json};
 
-use crate::app_state::card;
-use crate::concepts_in_prompts::concept;
-use crate::prompt_weights::{OTHERWISE, STEPS, rows, table};
-use crate::support::numbers::folder;
+use crate::support::models::{card, concept};
+use crate::support::numbers::golden_folder;
+use crate::support::prompts::{OTHERWISE, STEPS, rows, table};
 
 /// The built-in model's words with `<frost>` of two vectors and `mist` of nine.
 fn words() -> Words {
-    let frost = read(&folder().join("data/checkpoints/frost.bin")).expect("a concept");
+    let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     card().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
 }
 

@@ -8,7 +8,8 @@ use engine::session::StopFlag;
 use engine::text::{EmbeddingEdit, Mix, MixWay, Mixed, TextOptions, TokenPlace};
 use serde_json::Value;
 
-use crate::support::numbers::{Golden, assert_near, notes, pipeline};
+use crate::support::models::pipeline;
+use crate::support::numbers::{Golden, assert_near, notes};
 
 const MODELS: [&str; 2] = ["demo", "narrow"];
 const TOLERANCE: f32 = 1e-4;

@@ -9,13 +9,11 @@ use app::state::AppState;
 use app::words_desk::{Stand, Standing};
 use engine::recipe::Recipe;
 use engine::session::{Event, Look, ModelEvent, Request};
-use engine::text::{EmbeddingEdit, Mixed, TokenPlace};
+use engine::text::{Mixed, TokenPlace};
 
-use crate::app_state::{card, generate, opened, started, step};
-
-pub fn edit(written: &str) -> EmbeddingEdit {
-    written.parse().expect("an edit")
-}
+use crate::support::app_state::{generate, opened, started, step};
+use crate::support::models::card;
+use crate::support::prompts::{HOSTILE, edit, long};
 
 /// A state with a prompt and edits of its words.
 fn desk(prompt: &str, edits: &[&str]) -> AppState {
@@ -197,23 +195,6 @@ fn hostile_prompts_are_read_and_edited() {
         }
         retype(&mut state, &format!("a {prompt} a"));
     }
-}
-
-/// Emoji with joiners, right to left, nothing to see, marks upon marks, brackets that do not match.
-pub const HOSTILE: [&str; 8] = [
-    "👩‍👩‍👧‍👦🏳️‍🌈 a",
-    "שלום עולם \u{202e}abc\u{202c}",
-    "\0\0a\u{feff}\u{200b}\u{200d}",
-    "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘!͖̬̰̙̗̿̋ͥͥ̂ͣ̐́́͜͞",
-    "(((a)) [b:c:(0.5] | :) AND AND AND BREAK BREAK",
-    "\u{1F1E9}\u{1F1EA}\u{1F1E9} İstanbul ﬁ ǅ ß",
-    "\r\n\t\r\n",
-    "<lora:a:1> <birb> embedding: embedding:<",
-];
-
-/// Ten thousand tokens.
-pub fn long() -> String {
-    "a fox, ".repeat(3334)
 }
 
 #[test]

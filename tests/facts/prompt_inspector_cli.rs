@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cli::{Said, folder, tidepool};
+use crate::support::cli::{Said, tidepool};
+use crate::support::folders::folder;
 
 fn run(folder: &Path, args: &[&str]) -> Said {
     let run = tidepool(folder, &[args, &["--device", "cpu"]].concat());

@@ -11,14 +11,14 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder};
-use engine::anatomy::{Near, Stage, WordStages};
 use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
 use engine::text::{LongPrompt, MixWay, Weights};
 
-use crate::app_state::opened;
-use crate::prompt_inspector::{HOSTILE, edit, long};
-use crate::support::window_harness::Desk;
+use crate::support::app_state::opened;
+use crate::support::fake_answers::stages;
+use crate::support::prompts::{HOSTILE, edit, long};
+use crate::support::window_harness::{Desk, look_asked};
 
 /// Tall enough for the whole tab, and with tofu where this machine has no letters.
 fn easel() -> HarnessBuilder<TidepoolApp> {
@@ -232,36 +232,6 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
     );
     click(&mut desk, "Take mixed prompt 1 out");
     assert_eq!(recipe(&desk).mix, engine::text::Mix::default());
-}
-
-/// As an engine might answer; the same on every machine.
-pub fn stages() -> WordStages {
-    let pieces = ["puppy</w>", "dog</w>", "kitten</w>", "cat</w>", "fox</w>", "owl</w>", "bear</w>", "ģ</w>"];
-    let nearest = pieces.iter().zip(1..).map(|(piece, at)| Near {
-        id: at,
-        piece: (*piece).into(),
-        cosine: 1.0 / (at as f32).sqrt(),
-    });
-    let names = ["Token embedding", "Position embedding", "Their sum", "Output embedding"];
-    let stage = |name| Stage {
-        name,
-        vector: (0..128)
-            .map(|at| (at as f32 * 0.7).sin() * (at as f32 * 0.11 + name.len() as f32).cos())
-            .collect(),
-        norm: 0.38 * name.len() as f32,
-        nearest: nearest.clone().collect(),
-    };
-    let moved = (0..77).map(|at| if at < 2 { 0.0 } else { 9.0 / (at - 1) as f32 });
-    WordStages { stages: names.map(stage), differences: moved.collect() }
-}
-
-/// The number of the look of a kind that was asked for last.
-pub fn look_asked(desk: &Desk, is_meant: fn(&Look) -> bool) -> u64 {
-    let looks = desk.requests.try_iter().filter_map(|request| match request {
-        Request::Look { id, look } if is_meant(&look) => Some(id),
-        _ => None,
-    });
-    looks.last().expect("a look was asked for")
 }
 
 #[test]

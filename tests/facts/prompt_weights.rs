@@ -1,35 +1,12 @@
 //! How prompts are taken apart, against the answers of A1111's and ComfyUI's own code.
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 use engine::text::Weights;
 use engine::text::syntax::{Part, Run, Script, parse, parse_part};
 use serde_json::Value;
 
-use crate::support::numbers::folder;
-
-pub const STEPS: usize = 20;
-
-/// The rows of the table, for the facts about chunks as well.
-pub fn table() -> Value {
-    let file = std::fs::File::open(folder().join("data/weights.json.gz")).expect("golden weights");
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("whole golden weights");
-    let table: Value = serde_json::from_str(&text).expect("golden weights are JSON");
-    assert_eq!(table["steps"], STEPS);
-    table
-}
-
-pub fn rows(table: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let rows = table["prompts"].as_array().expect("rows");
-    assert!(rows.len() > 290);
-    rows.iter().map(|row| (row["prompt"].as_str().expect("a prompt"), row))
-}
-
-/// Where Tidepool reads a prompt otherwise on purpose, and why.
-pub const OTHERWISE: &[(&str, &str)] =
-    &[("a fox :٣ AND a boat", "only the digits 0 to 9 make a weight, here as in brackets")];
+use crate::support::prompts::{OTHERWISE, STEPS, rows, table};
 
 /// Letters and weight of each run; a break has the weight -1, as A1111 writes it.
 fn said(runs: &[Run]) -> Vec<(&str, f32)> {

@@ -10,8 +10,8 @@ use engine::diffusion::{
 use engine::recipe::Recipe;
 use engine::session::StopFlag;
 
-use crate::sampling::assert_close;
-use crate::support::numbers::{Golden, assert_near, pipeline};
+use crate::support::models::pipeline;
+use crate::support::numbers::{Golden, assert_close, assert_near};
 
 /// The end of a run, and the noise levels that it visited.
 fn run(sampler: Sampler, options: &SamplerOptions, sigmas: &[f32]) -> (Vec<f32>, Vec<f32>) {

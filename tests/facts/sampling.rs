@@ -4,7 +4,6 @@
 
 use std::ops::ControlFlow;
 
-use crate::support::numbers::Golden;
 use engine::checkpoint::SchedulerConfig;
 use engine::diffusion::{
     BetaSchedule, Latents, NoiseSchedule, NoiseSource, NoiseStreams, NvidiaGenerator, Sampler,
@@ -12,17 +11,10 @@ use engine::diffusion::{
 };
 use engine::recipe::Recipe;
 
+use crate::support::numbers::{Golden, assert_close};
+
 const SEEDS: [u64; 3] = [0, 32, (1 << 32) + 5];
 const STEPS: [usize; 7] = [1, 2, 10, 15, 20, 30, 50];
-
-#[track_caller]
-pub fn assert_close(what: &str, ours: &[f32], theirs: &[f32], relative: f32, absolute: f32) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        let tolerance = relative * theirs.abs() + absolute;
-        assert!((ours - theirs).abs() <= tolerance, "{what}[{i}]: {ours} is not {theirs}");
-    }
-}
 
 /// The same to the last bit, and to the sign of a zero.
 #[track_caller]

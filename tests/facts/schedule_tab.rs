@@ -16,8 +16,7 @@ use engine::look::{Channel, RoundTrip};
 use engine::recipe::{Recipe, Start, strength_of};
 use engine::session::{Event, JobEvent, JobId, Look, Request, Seen};
 
-use crate::support::window_harness::Desk;
-use crate::window_flow::window;
+use crate::support::window_harness::{Desk, window};
 
 fn settings(tab: Tab, recipe: Recipe) -> Settings {
     let window = WindowLayout { tab, ..WindowLayout::default() };

@@ -8,7 +8,8 @@ use engine::recipe::{Guidance, Recipe, Start, strength_of};
 use engine::session::StopFlag;
 use serde_json::Value;
 
-use crate::support::numbers::{Golden, MODELS, assert_near, notes, pipeline};
+use crate::support::models::{MODELS, pipeline};
+use crate::support::numbers::{Golden, assert_near, notes};
 
 /// Ours are within 2e-5 of the largest latent as measured; ten steps at guidance 7.5 amplify
 /// whatever differs before them.

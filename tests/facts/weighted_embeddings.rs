@@ -4,12 +4,13 @@ use engine::concepts::{Concept, read};
 use engine::recipe::Recipe;
 use engine::text::{TextOptions, Weights};
 
-use crate::support::numbers::{Golden, assert_near, folder, notes, pipeline};
+use crate::support::models::pipeline;
+use crate::support::numbers::{Golden, assert_near, golden_folder, notes};
 
 #[test]
 fn weighted_embeddings_equal_those_of_a1111_and_comfyui() {
     let (golden, notes) = (Golden::open("weighted.safetensors"), notes("weighted.json"));
-    let frost = read(&folder().join("data/checkpoints/frost.bin")).expect("a concept");
+    let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     let mist = Concept {
         token: "mist".into(),
         vectors: golden.get("mist"),

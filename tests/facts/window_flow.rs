@@ -1,57 +1,17 @@
 //! Flows through the whole window: what a person does, and what then is on the desk.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use app::app::TidepoolApp;
 use app::run::Phase;
 use app::settings::{Settings, ThemeChoice};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
-use egui_kittest::{Harness, HarnessBuilder};
 use engine::images::{Pixels, Provenance, write_png};
 use engine::recipe::{Recipe, Start};
 use engine::session::{JobEvent, Request};
 
-use crate::support::window_harness::{Desk, with_engine};
-
-pub fn window() -> HarnessBuilder<TidepoolApp> {
-    Harness::builder().with_size([1280.0, 720.0])
-}
-
-/// Lets the window live until something is so.
-pub fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn(&TidepoolApp) -> bool) {
-    let begun = Instant::now();
-    while !is_so(harness.state()) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-        harness.step();
-    }
-}
-
-fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
-    drop_files(harness, &[path]);
-}
-
-pub fn drop_files(harness: &mut Harness<'static, TidepoolApp>, paths: &[&Path]) {
-    #[derive(Debug)]
-    struct File(PathBuf);
-    impl egui::DroppedFile for File {
-        fn path(&self) -> &Path {
-            &self.0
-        }
-        fn bytes(&self) -> Result<Vec<u8>, String> {
-            std::fs::read(&self.0).map_err(|error| error.to_string())
-        }
-    }
-    for path in paths {
-        let file = std::sync::Arc::new(File(path.to_path_buf()));
-        harness.input_mut().dropped_files.push(file);
-    }
-    harness.step();
-    harness.input_mut().dropped_files.clear();
-}
+use crate::support::window_harness::{Desk, drop_file, until, window, with_engine};
 
 #[test]
 fn a_prompt_becomes_a_saved_picture_step_by_step() {

@@ -8,7 +8,8 @@ use engine::sheet::Vary;
 use image::RgbImage;
 use serde_json::{Value, json};
 
-use crate::cli::{Said, command, folder, names, tidepool};
+use crate::support::cli::{Said, command, tidepool};
+use crate::support::folders::{folder, names};
 
 const SMALL: &str = "--device cpu --size 64x64 --steps 2 --seed 9";
 

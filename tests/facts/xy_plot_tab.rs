@@ -15,8 +15,9 @@ use engine::images::{FilmFormat, Pixels, read_recipe};
 use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 
-use crate::app_state::{generate, hear, opened, started};
-use crate::support::window_harness::{Desk, tide};
+use crate::support::app_state::{finished, generate, opened, receive, started, step};
+use crate::support::fake_answers::tide;
+use crate::support::window_harness::Desk;
 
 fn ask(state: &mut AppState, wish: SheetWish) -> Vec<Effect> {
     state.handle(Command::Sheet(wish))
@@ -36,7 +37,7 @@ fn asked(effects: &[Effect]) -> Option<(JobId, Recipe)> {
 fn finish(state: &mut AppState, id: JobId, grey: u8) -> Vec<Effect> {
     let picture = Arc::new(Pixels::new(128, 128, vec![grey; 3 * 128 * 128]));
     let elapsed = Duration::from_secs(1);
-    hear(state, id, JobEvent::Finished { pictures: vec![picture], concepts: Vec::new(), elapsed })
+    receive(state, id, JobEvent::Finished { pictures: vec![picture], concepts: Vec::new(), elapsed })
 }
 
 #[test]
@@ -104,12 +105,12 @@ fn a_cancelled_sheet_keeps_what_came_and_a_failure_is_told() {
     let (second, _) = asked(&finish(&mut state, first, 9)).expect("the second cell");
     ask(&mut state, SheetWish::Cancel);
     assert!(state.sheet.making().is_some_and(|made| made.job.stop.is_raised()));
-    let effects = hear(&mut state, second, JobEvent::Stopped);
+    let effects = receive(&mut state, second, JobEvent::Stopped);
     assert!(matches!(&effects[..], [Effect::SaveSheet(sheet)] if sheet.made.pictures.len() == 1));
     assert_eq!(state.sheet.made.as_ref().map(|made| made.phase), Some(Phase::Stopped));
 
     let (first, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
-    assert!(hear(&mut state, first, JobEvent::Failed { text: "Too large".into() }).is_empty());
+    assert!(receive(&mut state, first, JobEvent::Failed { text: "Too large".into() }).is_empty());
     assert_eq!(state.problem_at(Place::Run).as_deref(), Some("Too large"));
 }
 
@@ -150,8 +151,8 @@ fn the_run_and_its_film_come_back_with_a_click() {
     let mut state = opened();
     let (run, _, _) = generate(&mut state);
     started(&mut state, run);
-    crate::app_state::step(&mut state, run, 0);
-    crate::app_state::finished(&mut state, run);
+    step(&mut state, run, 0);
+    finished(&mut state, run);
     across(&mut state, "seed", "1");
     let (cell, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
     finish(&mut state, cell, 9);

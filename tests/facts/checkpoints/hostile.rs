@@ -1,34 +1,9 @@
 //! Files of PyTorch's that are wrong or mean harm. Each is refused with its cause, soon, and runs nothing.
 
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-use engine::checkpoint::WeightFile;
-
-use crate::cli::folder;
+use crate::support::folders::folder;
 use crate::support::weight_files::*;
-
-/// Opens a file and reads all that it names.
-pub fn read_all(path: &Path) -> Result<(), String> {
-    let file = WeightFile::open(path).map_err(|error| error.to_string())?;
-    let names: Vec<String> = file.names().map(str::to_owned).collect();
-    names.iter().try_for_each(|name| file.read(name).map(drop).map_err(|error| error.to_string()))
-}
-
-/// Each case: what is wrong, the file's bytes, and a word of the sentence that says so.
-pub fn check(cases: &[(&str, Vec<u8>, &str)]) {
-    let place = folder();
-    let path = place.path().join("weights.bin");
-    for (what, bytes, word) in cases {
-        fs::write(&path, bytes).expect("writes");
-        let started = Instant::now();
-        let said = read_all(&path).err().unwrap_or_else(|| panic!("{what}: it was read"));
-        assert!(said.contains(word), "{what}: no {word:?} in: {said}");
-        assert!(said.ends_with(&path.display().to_string()), "{what}: the path is not last: {said}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{what}: took {:?}", started.elapsed());
-    }
-}
 
 /// A pickle in a torch archive, as the value of one weight.
 fn in_archive(value: &[u8]) -> Vec<u8> {
@@ -90,7 +65,7 @@ fn a_pickle_that_asks_for_anything_is_refused() {
         let by_stack = [text(module), text(name), b"\x93".to_vec(), tuple(&[]), b"R".to_vec()].concat();
         cases.push(("by STACK_GLOBAL", in_archive(&by_stack), "asks to run"));
     }
-    check(&cases);
+    check_refused(&cases);
 }
 
 #[test]
@@ -121,7 +96,7 @@ fn an_opcode_that_weights_do_not_need_is_refused() {
         ("0x00", b"\x00"),
         ("INST", b"i__builtin__\neval\n"),
     ];
-    check(&opcodes.map(|(name, bytes)| (name, in_archive(bytes), name)));
+    check_refused(&opcodes.map(|(name, bytes)| (name, in_archive(bytes), name)));
 }
 
 #[test]
@@ -134,7 +109,7 @@ fn a_pickle_that_makes_no_sense_is_refused() {
     let copies = [b"\x80\x02", arguments.as_slice(), &again, b"}."].concat();
     let long_key = storage("HalfStorage", &"0".repeat(1 << 20), 16);
     let set_on_text = [text("a"), b"N".to_vec(), b"Ns".to_vec()].concat();
-    check(&[
+    check_refused(&[
         ("nothing", raw(b""), "cut short"),
         ("no STOP", raw(b"\x80\x02}"), "cut short"),
         ("STOP of nothing", raw(b"\x80\x02."), "takes more than it has"),
@@ -230,7 +205,7 @@ fn a_tensor_that_cannot_be_is_refused() {
         b"Q".to_vec(),
     ]
     .concat();
-    check(&[
+    check_refused(&[
         ("longer than its storage", t(0, &[17], &[1]), "more numbers"),
         ("behind its storage", t(10, &[8], &[1]), "reaches beyond"),
         ("strides beyond its storage", t(0, &[4, 4], &[5, 1]), "reaches beyond"),
@@ -287,7 +262,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
     elsewhere[directory_at..directory_at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     let mut no_directory = whole.clone();
     no_directory[directory_at] ^= 1;
-    check(&[
+    check_refused(&[
         ("no data.pkl", of(std::slice::from_ref(&data)), "exactly one data.pkl"),
         (
             "two data.pkl",
@@ -375,7 +350,7 @@ fn an_old_file_of_pytorchs_that_is_wrong_is_refused() {
         file
     };
     let attack = pickle(&call(global("os", "system"), tuple(&[text("id")])));
-    check(&[
+    check_refused(&[
         ("of another version", with(version + 1, 0xea), "version"),
         ("big-endian", with(endian, 0x89), "big-endian"),
         ("a storage nobody names", legacy(&sound, &stored("1", 32)), "belongs to no tensor"),

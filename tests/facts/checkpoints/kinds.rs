@@ -9,8 +9,8 @@ use engine::diffusion::{Latents, TorchGenerator};
 use engine::generate::Pipeline;
 use engine::session::StopFlag;
 
-use super::open;
-use crate::cli::folder;
+use crate::support::folders::folder;
+use crate::support::models::open;
 use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::{Said, command, folder, names, tidepool};
+use crate::support::cli::{Said, command, tidepool};
 use crate::support::fake_hub::{COMMIT, NAME, checkpoint, demo, honest};
 use crate::support::fake_server::{Mishap, Server};
+use crate::support::folders::{folder, names};
 
 fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
     let mut command = command(folder, &[&["get"], args].concat());
@@ -29,9 +30,7 @@ fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
 }
 
 fn get(server: &Server, folder: &Path, args: &[&str]) -> Said {
-    let output = at(server, folder, args).output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Said { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    at(server, folder, args).output().expect("the program starts").into()
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Hashes, and the notes that keep them.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use app::library::{Librarian, Order, Work};
+use app::library::{Catalogue, Librarian, Notes, Order, Shelves, Work};
 use crossbeam_channel::{Receiver, unbounded};
+use engine::checkpoint::WeightKind;
 
-use super::*;
+use crate::support::folders::folder;
+use crate::support::library::{SD1, SDXL, VAE, look_with, put};
 
 /// FIPS 180-2, appendix B: "abc", and a million times "a".
 #[test]

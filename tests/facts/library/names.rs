@@ -1,8 +1,10 @@
 //! How entries are called, and how they are found by that.
 
-use app::library::{Found, find};
+use app::library::{Found, Notes, find};
 
-use super::*;
+use crate::support::folders::folder;
+use crate::support::library::{SD1, entry, look, look_with, names, put};
+use crate::support::weight_files::{Given, save_torch_zip};
 
 #[test]
 fn two_of_one_name_are_told_apart_by_their_endings() {

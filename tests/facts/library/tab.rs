@@ -1,19 +1,22 @@
 //! The library on the desk: the state behind it, and the tab.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use app::command::{Command, Effect, LibraryWish, News};
-use app::library::{Folder, Format, Layout, Order};
+use app::library::{Catalogue, Entry, Folder, Format, Layout, Order, Shelves};
 use app::settings::Settings;
 use app::state::AppState;
 use egui::accesskit::{Role, Toggled};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
+use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
 use engine::session::{Event, JobEvent, ModelCard, ModelEvent, Request};
 
-use super::*;
-use crate::app_state::card;
+use crate::support::folders::folder;
+use crate::support::library::{SD1, put};
+use crate::support::models::card;
 use crate::support::window_harness::Desk;
 
 /// So many models of SD 1.x, and one that is not read.

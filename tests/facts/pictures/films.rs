@@ -9,7 +9,8 @@ use image::codecs::{gif::GifDecoder, png::PngDecoder};
 use image::metadata::LoopCount;
 use image::{AnimationDecoder, Frame, GenericImageView};
 
-use crate::support::pictures::{flat, folder, gradient, names_in, prompt_of, reel};
+use crate::support::folders::{folder, names};
+use crate::support::pictures::{flat, gradient, prompt_of, reel};
 
 fn write(path: &Path, format: FilmFormat, reel: &Reel) {
     write_film(path, format, reel, &mut |_| true).expect("written");
@@ -109,18 +110,18 @@ fn a_sequence_is_a_folder_of_numbered_pictures_each_with_the_recipe() {
     let folder = folder();
     let frames = folder.path().join("frames/");
     write(&frames, FilmFormat::Sequence, &Reel { playback: Playback::PingPong, ..reel(3, (16, 8)) });
-    assert_eq!(names_in(&frames), ["0001.png", "0002.png", "0003.png"]);
+    assert_eq!(names(&frames), ["0001.png", "0002.png", "0003.png"]);
     for (name, grey) in [("0001.png", 0), ("0002.png", 40), ("0003.png", 80)] {
         assert_eq!(load(&frames.join(name)).expect("a picture").pixels, flat(16, 8, [grey; 3]));
         assert_eq!(prompt_of(&read_recipe(&frames.join(name)).expect("read")), "a film");
     }
     let again = write_film(&frames, FilmFormat::Sequence, &reel(1, (8, 8)), &mut |_| true);
     assert!(matches!(again, Err(SaveError::FolderInUse { .. })), "{again:?}");
-    assert_eq!(names_in(&frames).len(), 3, "what is there is left alone");
+    assert_eq!(names(&frames).len(), 3, "what is there is left alone");
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).expect("made");
     write(&empty, FilmFormat::Sequence, &reel(2, (8, 8)));
-    assert_eq!(names_in(&empty).len(), 2);
+    assert_eq!(names(&empty).len(), 2);
 }
 
 #[test]
@@ -176,14 +177,14 @@ fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
         });
         assert!(matches!(stopped, Err(SaveError::Stopped { .. })), "{format:?}: {stopped:?}");
         assert!(told.is_sorted() && told.len() == 4 && told[3] < 1.0, "{format:?}: {told:?}");
-        assert_eq!(names_in(folder.path()), [""; 0], "{format:?}");
+        assert_eq!(names(folder.path()), [""; 0], "{format:?}");
     }
     let path = folder.path().join("f.gif");
     write(&path, FilmFormat::Gif, &reel(2, (8, 8)));
     let before = fs::read(&path).expect("read");
     write_film(&path, FilmFormat::Gif, &reel(5, (8, 8)), &mut |_| false).expect_err("stopped");
     assert_eq!(fs::read(&path).expect("read"), before);
-    assert_eq!(names_in(folder.path()), ["f.gif"]);
+    assert_eq!(names(folder.path()), ["f.gif"]);
 }
 
 #[test]
@@ -203,7 +204,7 @@ fn what_a_format_cannot_hold_is_said() {
         assert!(refused.to_string().contains(words), "{refused}");
         assert!(refused.to_string().ends_with(&folder.path().join("f").display().to_string()), "{refused}");
     }
-    assert_eq!(names_in(folder.path()), [""; 0]);
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]

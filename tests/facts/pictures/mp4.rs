@@ -9,7 +9,8 @@ use engine::images::{FilmFormat, Pane, Playback, Reel, write_film};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 
-use crate::support::pictures::{flat, folder, gradient, names_in, reel};
+use crate::support::folders::{folder, names};
+use crate::support::pictures::{flat, gradient, reel};
 
 /// The contents of the box at a path of names such as `moov/trak`.
 fn find<'a>(bytes: &'a [u8], path: &str) -> &'a [u8] {
@@ -166,7 +167,7 @@ fn an_mp4_holds_every_frame_at_one_pace_and_its_end_for_two_seconds() {
             assert!((middle - 40 * shot).abs() <= 4, "{middle} for shot {shot}");
         }
     }
-    assert_eq!(names_in(folder.path()), ["f.mp4"]);
+    assert_eq!(names(folder.path()), ["f.mp4"]);
 }
 
 #[test]

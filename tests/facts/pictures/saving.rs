@@ -10,7 +10,8 @@ use engine::images::{
 };
 use engine::recipe::{Recipe, Start};
 
-use crate::support::pictures::{flat, folder, gradient, names_in, prompt_of, recipe, reel, trace};
+use crate::support::folders::{folder, names};
+use crate::support::pictures::{flat, gradient, prompt_of, recipe, reel, trace};
 
 #[test]
 fn a_saved_picture_comes_back_with_its_pixels_and_its_recipe() {
@@ -90,7 +91,7 @@ fn nothing_is_written_over_unasked() {
         replace_png(folder.path(), &gradient(8, 8), &provenance),
         Err(SaveError::NotAFile { .. })
     ));
-    assert_eq!(names_in(folder.path()), ["a.png"]);
+    assert_eq!(names(folder.path()), ["a.png"]);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
     let endless = Provenance::new("m", recipe(&"x".repeat(5 << 20)));
     let long = write_png(&folder.path().join("long.png"), &gradient(8, 8), &endless);
     assert!(matches!(long, Err(SaveError::LongText { .. })));
-    assert_eq!(names_in(folder.path()), ["file"]);
+    assert_eq!(names(folder.path()), ["file"]);
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn two_windows_never_take_the_same_number() {
             scope.spawn(move || save(window));
         }
     });
-    let names = names_in(folder.path());
+    let names = names(folder.path());
     assert_eq!(names.len(), 100);
     assert!(names.iter().all(|name| name.ends_with("-7.png")), "{names:?}");
 }
@@ -196,8 +197,7 @@ fn a_killed_save_leaves_no_half_picture() {
         child.kill().expect("killed");
         child.wait().expect("ended");
     }
-    let pictures: Vec<_> =
-        names_in(folder.path()).into_iter().filter(|name| name.ends_with(".png")).collect();
+    let pictures: Vec<_> = names(folder.path()).into_iter().filter(|name| name.ends_with(".png")).collect();
     assert!(pictures.len() > 12, "{pictures:?}");
     for name in pictures {
         let path = folder.path().join(&name);

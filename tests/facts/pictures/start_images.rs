@@ -9,8 +9,9 @@ use engine::images::{
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
 
+use crate::support::folders::folder;
 use crate::support::pictures::{
-    animated_webp, chunk, cmyk_jpeg, encoded, flat, folder, gradient, png_header, reel, with_chunks,
+    animated_webp, chunk, cmyk_jpeg, encoded, flat, gradient, png_header, reel, with_chunks,
 };
 
 #[test]

@@ -11,8 +11,9 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
 use engine::text::EmbeddingEdit;
 
-use crate::snapshots::window::{easel, settings, snapshot};
-use crate::support::window_harness::{Desk, tide};
+use crate::support::fake_answers::tide;
+use crate::support::painted_window::{easel, settings, snapshot};
+use crate::support::window_harness::Desk;
 
 /// A page beside a run that is over.
 fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Desk> {

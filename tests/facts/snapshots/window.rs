@@ -8,37 +8,18 @@ use app::concept_watch::ConceptNews;
 use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use app::sheet::Side;
 use app::views::Views;
+use egui_kittest::HarnessBuilder;
 use egui_kittest::kittest::Queryable;
-use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use engine::checkpoint::ModelSource;
 use engine::recipe::{Guidance, Recipe, Start};
 use engine::session::{Event, JobEvent, Look, Seen};
 use engine::text::{Mix, Mixed};
 
-use crate::concepts_in_prompts::concept;
-use crate::prompt_inspector_tab::{look_asked, stages};
-use crate::support::window_harness::{Desk, tide};
-
-/// A window that can be painted, if this machine can paint.
-pub fn easel(size: [f32; 2], scale: f32, theme: egui::Theme) -> Option<HarnessBuilder<TidepoolApp>> {
-    if engine::device::adapters().is_empty() {
-        return None;
-    }
-    let builder = Harness::builder().with_size(size).with_pixels_per_point(scale);
-    Some(builder.with_theme(theme).with_render_cursor(false).wgpu())
-}
-
-pub fn snapshot(desk: &mut Desk, name: &str) {
-    // Other adapters round otherwise along edges, and the memory in the status bar is never the same.
-    let options = SnapshotOptions::new().output_path("tests/snapshots").threshold(1.5).max_failed_pixels(400);
-    desk.harness.run();
-    desk.harness.snapshot_options(name, &options);
-}
-
-pub fn settings(theme: ThemeChoice, recipe: Recipe) -> Settings {
-    // Locked, so that no fresh seed makes every picture of the window another one.
-    Settings { theme, last_recipe: recipe, seed_locked: true, ..Settings::default() }
-}
+use crate::support::fake_answers::{stages, tide};
+use crate::support::models::concept;
+use crate::support::painted_window::{easel, settings, snapshot};
+use crate::support::prompts::edit;
+use crate::support::window_harness::{Desk, look_asked};
 
 #[test]
 fn the_first_start() {
@@ -278,7 +259,7 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
     let prompt =
         "a puppy in the style of <frost>, (golden:1.2) light BREAK a skunk in the snow AND an owl :0.5";
     let edits = ["puppy=0.5*puppy+0.5*skunk, scale 1.2", "owl=cat", "whale=fox"];
-    let edits: Vec<_> = edits.iter().map(|written| crate::prompt_inspector::edit(written)).collect();
+    let edits: Vec<_> = edits.iter().map(|written| edit(written)).collect();
     let mix = Mix { with: vec![Mixed { prompt: "a leopard".into(), weight: 0.4 }], ..Mix::default() };
     let chosen = edits[0].at.clone();
     let recipe =

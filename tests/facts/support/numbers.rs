@@ -2,9 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
-use engine::generate::Pipeline;
 use safetensors::SafeTensors;
 
 /// A file of named f32 tensors.
@@ -12,7 +9,7 @@ pub struct Golden(Vec<u8>);
 
 impl Golden {
     pub fn open(name: &str) -> Self {
-        let path = folder().join("data").join(name);
+        let path = golden_folder().join("data").join(name);
         Self(std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display())))
     }
 
@@ -27,26 +24,13 @@ impl Golden {
 
 /// What stands beside a file of tensors: how each was made.
 pub fn notes(name: &str) -> serde_json::Value {
-    let path = folder().join("data").join(name);
+    let path = golden_folder().join("data").join(name);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display()));
     serde_json::from_slice(&text).expect("golden notes are JSON")
 }
 
-pub fn folder() -> PathBuf {
+pub fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-/// The built-in model and three of other shapes, with random weights; the last one predicts v.
-pub const MODELS: [&str; 4] = ["demo", "narrow", "wide", "velocity"];
-
-/// One of [`MODELS`], on the CPU.
-pub fn pipeline(model: &str) -> Pipeline {
-    let source = match model {
-        "demo" => ModelSource::BuiltIn,
-        _ => ModelSource::Folder(folder().join("models").join(model)),
-    };
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
-    Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
 }
 
 /// Compares the values kept of a tensor, every `stride`-th, within `tolerance` of its largest.
@@ -58,4 +42,13 @@ pub fn assert_near(what: &str, ours: &[f32], theirs: &[f32], stride: usize, tole
     let apart = ours.iter().zip(theirs).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
     assert!(apart <= tolerance * largest, "{what}: {apart} apart, where the largest is {largest}");
     assert!(ours.iter().all(|value| value.is_finite()), "{what} is finite");
+}
+
+#[track_caller]
+pub fn assert_close(what: &str, ours: &[f32], theirs: &[f32], relative: f32, absolute: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        let tolerance = relative * theirs.abs() + absolute;
+        assert!((ours - theirs).abs() <= tolerance, "{what}[{i}]: {ours} is not {theirs}");
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
 
 use engine::diffusion::{Sampler, Schedule};
 use engine::images::{
@@ -10,19 +9,8 @@ use engine::images::{
 };
 use engine::recipe::{Guidance, Recipe};
 use image::{DynamicImage, ImageFormat};
-use tempfile::{TempDir, tempdir};
 
-pub fn folder() -> TempDir {
-    tempdir().expect("a temporary folder")
-}
-
-pub fn names_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("a folder");
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
-    let mut names: Vec<_> = entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
+use super::folders::folder;
 
 pub fn recipe(prompt: &str) -> Recipe {
     Recipe {

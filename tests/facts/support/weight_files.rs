@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use engine::checkpoint::WeightFile;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-use crate::support::numbers as golden;
+use super::folders::folder;
+use super::numbers::golden_folder;
 
 /// A tensor to be written: its name, shape and numbers, which are f16.
 #[derive(Clone)]
@@ -228,7 +231,7 @@ impl Small {
     }
 
     fn read(name: &str) -> Self {
-        let file = fs::read(golden::folder().join("data/checkpoints").join(name)).expect("golden data");
+        let file = fs::read(golden_folder().join("data/checkpoints").join(name)).expect("golden data");
         let json: Value = serde_json::from_slice(&file).expect("JSON");
         let shape = |value: &Value| -> Vec<usize> { serde_json::from_value(value.clone()).expect("a shape") };
         let configs = json["configs"].clone();
@@ -279,5 +282,26 @@ impl Small {
         let scheduler = self.configs["scheduler"].to_string();
         fs::write(folder.join("scheduler/scheduler_config.json"), scheduler).expect("writes");
         folder.to_owned()
+    }
+}
+
+/// Opens a file and reads all that it names.
+pub fn read_all(path: &Path) -> Result<(), String> {
+    let file = WeightFile::open(path).map_err(|error| error.to_string())?;
+    let names: Vec<String> = file.names().map(str::to_owned).collect();
+    names.iter().try_for_each(|name| file.read(name).map(drop).map_err(|error| error.to_string()))
+}
+
+/// Each case: what is wrong, the file's bytes, and a word of the sentence that says so.
+pub fn check_refused(cases: &[(&str, Vec<u8>, &str)]) {
+    let place = folder();
+    let path = place.path().join("weights.bin");
+    for (what, bytes, word) in cases {
+        fs::write(&path, bytes).expect("writes");
+        let started = Instant::now();
+        let said = read_all(&path).err().unwrap_or_else(|| panic!("{what}: it was read"));
+        assert!(said.contains(word), "{what}: no {word:?} in: {said}");
+        assert!(said.ends_with(&path.display().to_string()), "{what}: the path is not last: {said}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{what}: took {:?}", started.elapsed());
     }
 }

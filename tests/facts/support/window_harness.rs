@@ -1,7 +1,6 @@
 //! A desk to test at: the whole window in `egui_kittest`, with an engine that says what it is told.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use app::app::{Engine, TidepoolApp};
@@ -11,11 +10,11 @@ use app::settings::Settings;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui_kittest::{Harness, HarnessBuilder};
 use engine::diffusion::{NoiseSchedule, Schedule};
-use engine::images::Pixels;
 use engine::recipe::Recipe;
-use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, Session};
+use engine::session::{Event, Frame, JobEvent, JobId, Look, ModelEvent, Request, Session};
 
-use crate::app_state::card;
+use super::fake_answers::tide;
+use super::models::card;
 
 /// A window whose engine is the test.
 pub struct Desk {
@@ -154,22 +153,48 @@ fn sigmas(steps: usize) -> Vec<f32> {
     Schedule::Lesson.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
 }
 
-/// A sun over the sea, the clearer the larger `clear` is: the same on every machine.
-pub fn tide(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
-    let mut rgb = Vec::new();
-    for at in 0..side * side {
-        let (x, y) = ((at % side) as f32 / side as f32, (at / side) as f32 / side as f32);
-        let from_sun = (x - 0.3 - 0.12 * picture as f32).hypot(y - 0.36);
-        let sun = ((0.2 - from_sun) * 24.0).clamp(0.0, 1.0);
-        let wave = 0.62 + 0.02 * (x * 19.0 + picture as f32).sin();
-        let sea = ((y - wave) * 40.0).clamp(0.0, 1.0);
-        let haze = 1.0 - clear.clamp(0.0, 1.0);
-        for (sky, water, light) in [(0.95, 0.05, 1.0), (0.62, 0.42, 0.84), (0.42, 0.47, 0.5)] {
-            let air = sky * (1.0 - 0.5 * y);
-            let value = air + (light - air) * sun;
-            let value = value + (water - value) * sea * (1.0 - 0.3 * x);
-            rgb.push(((value + (0.55 - value) * haze) * 255.0) as u8);
+pub fn window() -> HarnessBuilder<TidepoolApp> {
+    Harness::builder().with_size([1280.0, 720.0])
+}
+
+/// Lets the window live until something is so.
+pub fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn(&TidepoolApp) -> bool) {
+    let begun = Instant::now();
+    while !is_so(harness.state()) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+        harness.step();
+    }
+}
+
+pub fn drop_files(harness: &mut Harness<'static, TidepoolApp>, paths: &[&Path]) {
+    #[derive(Debug)]
+    struct File(PathBuf);
+    impl egui::DroppedFile for File {
+        fn path(&self) -> &Path {
+            &self.0
+        }
+        fn bytes(&self) -> Result<Vec<u8>, String> {
+            std::fs::read(&self.0).map_err(|error| error.to_string())
         }
     }
-    Arc::new(Pixels::new(side, side, rgb))
+    for path in paths {
+        let file = std::sync::Arc::new(File(path.to_path_buf()));
+        harness.input_mut().dropped_files.push(file);
+    }
+    harness.step();
+    harness.input_mut().dropped_files.clear();
+}
+
+pub fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
+    drop_files(harness, &[path]);
+}
+
+/// The number of the look of a kind that was asked for last.
+pub fn look_asked(desk: &Desk, is_meant: fn(&Look) -> bool) -> u64 {
+    let looks = desk.requests.try_iter().filter_map(|request| match request {
+        Request::Look { id, look } if is_meant(&look) => Some(id),
+        _ => None,
+    });
+    looks.last().expect("a look was asked for")
 }
