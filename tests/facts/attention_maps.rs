@@ -1,4 +1,4 @@
-//! Where words look: through the real engine, and on the desk.
+//! Attention maps: from the real engine, and in the state of the window.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, ModelEvent, Requ
 use engine::text::EmbeddingEdit;
 
 use crate::support::app_state::{generate, opened};
-use crate::support::models::{card, concept};
+use crate::support::models::{concept, model_info};
+use crate::support::waiting::next;
 
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {
@@ -35,7 +36,7 @@ fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttendEvent
     session.send(Request::Attend { job: JobId(job), picture: 0, part: 0, stop });
     let mut fractions = Vec::new();
     loop {
-        let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
+        let event = next(session.events());
         match event {
             Event::Attended { event: AttendEvent::Came { fraction }, .. } => fractions.push(fraction),
             Event::Attended { job: id, event } => {
@@ -169,9 +170,9 @@ fn the_light_goes_with_its_model() {
         state.attention.on_canvas().is_some()
     };
     assert!(done(&mut state));
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
-    let desk = &state.attention;
-    assert!(desk.on_canvas().is_none() && desk.maps.is_none() && !desk.is_lit);
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
+    let window = &state.attention;
+    assert!(window.on_canvas().is_none() && window.maps.is_none() && !window.is_lit);
     assert!(state.run_that_looks().is_none(), "the engine has forgotten the run");
     assert!(!done(&mut state));
 }
@@ -183,7 +184,7 @@ fn a_run_that_waits_for_its_model_is_read_by_it() {
     let recipe = Recipe { prompt: "puppy cat".into(), ..state.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     finish(&mut state, job);
     choose(&mut state, "puppy");
     assert_eq!(state.reader().map(|reader| reader.job), Some(job));

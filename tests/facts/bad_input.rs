@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
-use crate::support::cli::{Said, command, tidepool};
+use crate::support::cli::{CommandOutput, command, tidepool};
 use crate::support::folders::{folder, names};
 
 /// Runs a line of words, in which `""` is an empty one, and checks how it fails.
@@ -16,7 +16,7 @@ fn check(folder: &Path, line: &str, status: i32, sentence: &[&str]) {
     check_said(line, &said, status, sentence);
 }
 
-fn check_said(line: &str, said: &Said, status: i32, sentence: &[&str]) {
+fn check_said(line: &str, said: &CommandOutput, status: i32, sentence: &[&str]) {
     assert_eq!(said.status, Some(status), "{line}: {}{}", said.stdout, said.stderr);
     assert_eq!(said.stdout, "", "{line}: results are for stdout, this is none");
     assert!(!said.stderr.contains("panicked"), "{line}: {}", said.stderr);

@@ -13,7 +13,7 @@ use engine::recipe::{Guidance, Recipe};
 use engine::session::{JobEvent, JobId, Request};
 
 use crate::support::app_state::{finished, generate, opened, receive, started, step};
-use crate::support::window_harness::Desk;
+use crate::support::window_harness::TestWindow;
 
 /// A run of 20 steps that is over.
 fn run(state: &mut AppState) -> JobId {
@@ -203,24 +203,24 @@ fn a_stopped_run_goes_on_as_the_same_run() {
 fn keys_and_buttons_branch_in_the_window() {
     let window = WindowLayout { tab: Tab::Branches, ..WindowLayout::default() };
     let settings = Settings { window, ..Settings::default() };
-    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 900.0]), settings);
-    desk.harness.get_by_label("Generate").click();
-    let (id, recipe) = desk.job();
-    desk.run_steps(id, &recipe, 20);
-    desk.finish(id, &recipe);
-    desk.harness.get_by_label("Branch").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.branches.leaving, Some(19));
-    desk.harness.get_by_label("Do not branch").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.branches.leaving, None);
-    desk.harness.get_by_label("Branch").click();
-    desk.harness.run();
-    desk.harness.get_by_label("Branch").click();
-    let (branch, _) = desk.job();
-    desk.run_steps(branch, &recipe, 4);
-    desk.harness.run();
-    desk.harness.get_by_label_contains("Show run: No prompt").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.run.as_ref().map(|run| run.job.id), Some(id));
+    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 900.0]), settings);
+    window.harness.get_by_label("Generate").click();
+    let (id, recipe) = window.next_job();
+    window.run_steps(id, &recipe, 20);
+    window.finish(id, &recipe);
+    window.harness.get_by_label("Branch").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.branches.leaving, Some(19));
+    window.harness.get_by_label("Do not branch").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.branches.leaving, None);
+    window.harness.get_by_label("Branch").click();
+    window.harness.run();
+    window.harness.get_by_label("Branch").click();
+    let (branch, _) = window.next_job();
+    window.run_steps(branch, &recipe, 4);
+    window.harness.run();
+    window.harness.get_by_label_contains("Show run: No prompt").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.run.as_ref().map(|run| run.job.id), Some(id));
 }

@@ -6,15 +6,15 @@ use std::path::Path;
 use engine::images::read_recipe;
 use safetensors::SafeTensors;
 
-use crate::support::cli::{Said, tidepool};
+use crate::support::cli::{CommandOutput, tidepool};
 use crate::support::folders::folder;
 
-fn run(folder: &Path, args: &str) -> Said {
+fn run(folder: &Path, args: &str) -> CommandOutput {
     let words: Vec<&str> = args.split_whitespace().collect();
     tidepool(folder, &words)
 }
 
-fn done(folder: &Path, args: &str) -> Said {
+fn done(folder: &Path, args: &str) -> CommandOutput {
     let said = run(folder, args);
     assert_eq!(said.status, Some(0), "{args}: {}", said.stderr);
     said

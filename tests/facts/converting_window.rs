@@ -1,7 +1,6 @@
 //! The window offers to convert a model that lies in a pickle.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use app::command::{Command, ConversionWish, Effect, News};
 use app::conversion::{Conversion, ConversionReport};
@@ -14,15 +13,15 @@ use engine::checkpoint::ModelSource;
 use engine::session::{Event, ModelEvent, Request};
 
 use crate::support::folders::folder;
-use crate::support::models::card;
+use crate::support::models::model_info;
 use crate::support::weight_files::{Small, save_torch_zip};
-use crate::support::window_harness::Desk;
+use crate::support::window_harness::TestWindow;
 
 fn opened(model: &Path) -> AppState {
     let mut state =
         AppState::new(Settings { model: ModelSource::File(model.to_owned()), ..Settings::default() });
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     state
 }
 
@@ -81,15 +80,10 @@ fn a_click_writes_the_file_beside_the_pickle() {
     let pickle = place.path().join("small.ckpt");
     save_torch_zip(&pickle, &Small::new().original);
     let settings = Settings { model: ModelSource::File(pickle), ..Settings::default() };
-    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 900.0]), settings);
-    desk.harness.get_by_label("This model is a pickle");
-    desk.harness.get_by_label("Convert").click();
-    let begun = Instant::now();
-    while desk.harness.query_by_label("Use it").is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nothing was converted");
-        std::thread::sleep(Duration::from_millis(5));
-        desk.harness.step();
-    }
-    desk.harness.get_by_label("small.safetensors is there");
+    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 900.0]), settings);
+    window.harness.get_by_label("This model is a pickle");
+    window.harness.get_by_label("Convert").click();
+    window.until_label("Use it");
+    window.harness.get_by_label("small.safetensors is there");
     assert!(place.path().join("small.safetensors").is_file());
 }

@@ -1,8 +1,5 @@
 //! The film as a file, made in the window: the card, the engine, the thread that writes.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
 use app::command::{Command, ExportWish, News};
 use app::export::Phase;
 use app::settings::Settings;
@@ -11,32 +8,30 @@ use engine::cut::{Cut, View};
 use engine::images::{FilmFormat, Pane, Pixels, Playback, Provenance, Reel, read_recipe};
 use engine::session::{CutEvent, Event, JobId, Request, Session, StopFlag};
 
-use crate::support::window_harness::{Desk, until, window, with_engine};
+use crate::support::folders::names;
+use crate::support::waiting::next;
+use crate::support::window_harness::{TestWindow, until, window_builder, window_with_engine};
 
-fn names(folder: &Path) -> Vec<String> {
-    crate::support::folders::names(folder)
-}
-
-/// A desk with a finished run, and the card open.
-fn desk() -> Desk {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.get_by_label("Generate").click();
-    let (id, recipe) = desk.job();
-    desk.run_steps(id, &recipe, 20);
-    desk.finish(id, &recipe);
-    desk.harness.get_by_label("Export…").click();
+/// A window with a finished run and an open export card.
+fn test_window() -> TestWindow {
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.get_by_label("Generate").click();
+    let (id, recipe) = window.next_job();
+    window.run_steps(id, &recipe, 20);
+    window.finish(id, &recipe);
+    window.harness.get_by_label("Export…").click();
     // One for the click, one to measure the card, one to show it.
-    desk.harness.run_steps(4);
-    desk
+    window.harness.run_steps(4);
+    window
 }
 
-fn receive(desk: &mut Desk, news: News) {
-    desk.harness.state_mut().receive(news);
-    desk.harness.step();
+fn receive(window: &mut TestWindow, news: News) {
+    window.harness.state_mut().receive(news);
+    window.harness.step();
 }
 
-fn asked(desk: &Desk) -> (JobId, Cut, StopFlag) {
-    let cut = desk.requests.try_iter().find_map(|request| match request {
+fn asked(window: &TestWindow) -> (JobId, Cut, StopFlag) {
+    let cut = window.requests.try_iter().find_map(|request| match request {
         Request::Cut { job, cut, stop, .. } => Some((job, cut, stop)),
         _ => None,
     });
@@ -52,79 +47,69 @@ fn reel() -> Reel {
 #[test]
 fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut desk = desk();
-    desk.harness.get_by_label("Save as…");
+    let mut window = test_window();
+    window.harness.get_by_label("Save as…");
     let cut = Cut { view: View::Both, has_captions: true, fps: 24, ..Cut::default() };
-    desk.press(Command::Export(ExportWish::Choose(FilmFormat::Apng, cut)));
-    receive(&mut desk, News::FilmPicked(folder.path().join("film")));
-    let (_, wanted, _) = asked(&desk);
+    window.press(Command::Export(ExportWish::Choose(FilmFormat::Apng, cut)));
+    receive(&mut window, News::FilmPicked(folder.path().join("film")));
+    let (_, wanted, _) = asked(&window);
     assert_eq!(wanted, cut);
-    desk.tell(Event::Cut(CutEvent::Came { fraction: 0.5 }));
-    desk.harness.get_by_label("50 %");
-    desk.tell(Event::Cut(CutEvent::Done(Box::new(reel()))));
-    let begun = Instant::now();
-    while !matches!(desk.harness.state().state.export.phase, Phase::Done { .. }) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no film was written");
-        std::thread::sleep(Duration::from_millis(5));
-        desk.harness.step();
-    }
-    desk.harness.run_steps(4);
-    desk.harness.get_by_label_contains("film.png");
+    window.send(Event::Cut(CutEvent::Came { fraction: 0.5 }));
+    window.harness.get_by_label("50 %");
+    window.send(Event::Cut(CutEvent::Done(Box::new(reel()))));
+    window.until("the written film", |app| matches!(app.state.export.phase, Phase::Done { .. }));
+    window.harness.run_steps(4);
+    window.harness.get_by_label_contains("film.png");
     // The status bar has one too.
-    assert_eq!(desk.harness.get_all_by_label("Open folder").count(), 2);
+    assert_eq!(window.harness.get_all_by_label("Open folder").count(), 2);
     assert_eq!(names(folder.path()), ["film.png"]);
     let found = read_recipe(&folder.path().join("film.png")).expect("a PNG").expect("a recipe");
-    let run = desk.harness.state().state.run.as_ref().expect("a run");
+    let run = window.harness.state().state.run.as_ref().expect("a run");
     assert_eq!((found.provenance.recipe, found.provenance.model.as_str()), (run.recipe.clone(), "Built-in"));
 }
 
 #[test]
 fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut desk = desk();
-    receive(&mut desk, News::FilmPicked(folder.path().join("film.gif")));
-    let (_, _, stop) = asked(&desk);
+    let mut window = test_window();
+    receive(&mut window, News::FilmPicked(folder.path().join("film.gif")));
+    let (_, _, stop) = asked(&window);
     // The card is another one now, at another place.
-    desk.harness.run_steps(4);
-    desk.harness.get_by_label("Cancel").click();
-    desk.harness.run_steps(4);
+    window.harness.run_steps(4);
+    window.harness.get_by_label("Cancel").click();
+    window.harness.run_steps(4);
     assert!(stop.is_raised());
-    desk.tell(Event::Cut(CutEvent::Stopped));
-    desk.harness.run_steps(4);
-    desk.harness.get_by_label("Save as…");
+    window.send(Event::Cut(CutEvent::Stopped));
+    window.harness.run_steps(4);
+    window.harness.get_by_label("Save as…");
 
-    receive(&mut desk, News::FilmPicked(folder.path().join("film.gif")));
-    desk.tell(Event::Cut(CutEvent::Failed { text: "The steps are gone. Make it again".into() }));
-    desk.harness.run_steps(4);
-    desk.harness.get_by_label_contains("The steps are gone");
+    receive(&mut window, News::FilmPicked(folder.path().join("film.gif")));
+    window.send(Event::Cut(CutEvent::Failed { text: "The steps are gone. Make it again".into() }));
+    window.harness.run_steps(4);
+    window.harness.get_by_label_contains("The steps are gone");
 
-    receive(&mut desk, News::FilmPicked(folder.path().join("no/such/folder/film.gif")));
-    desk.tell(Event::Cut(CutEvent::Done(Box::new(reel()))));
-    let begun = Instant::now();
-    while !matches!(desk.harness.state().state.export.phase, Phase::Failed { .. }) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nothing was said");
-        std::thread::sleep(Duration::from_millis(5));
-        desk.harness.step();
-    }
+    receive(&mut window, News::FilmPicked(folder.path().join("no/such/folder/film.gif")));
+    window.send(Event::Cut(CutEvent::Done(Box::new(reel()))));
+    window.until("the failure", |app| matches!(app.state.export.phase, Phase::Failed { .. }));
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]
 fn a_film_is_of_a_run_that_is_over() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    assert!(desk.harness.query_by_label("Export…").is_none());
-    desk.harness.get_by_label("Generate").click();
-    let (id, recipe) = desk.job();
-    desk.run_steps(id, &recipe, 9);
-    assert!(desk.harness.query_by_label("Export…").is_none());
-    desk.tell_job(id, engine::session::JobEvent::Stopped);
-    desk.harness.step();
-    desk.harness.get_by_label("Export…");
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    assert!(window.harness.query_by_label("Export…").is_none());
+    window.harness.get_by_label("Generate").click();
+    let (id, recipe) = window.next_job();
+    window.run_steps(id, &recipe, 9);
+    assert!(window.harness.query_by_label("Export…").is_none());
+    window.send_job_event(id, engine::session::JobEvent::Stopped);
+    window.harness.step();
+    window.harness.get_by_label("Export…");
 }
 
 #[test]
 fn the_engine_makes_the_film_that_was_asked_for() {
-    let (mut harness, home) = with_engine(window(), Settings::default());
+    let (mut harness, home) = window_with_engine(window_builder(), Settings::default());
     until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.state_mut().press(Command::Generate);
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
@@ -143,7 +128,7 @@ fn a_film_of_steps_that_are_gone_says_so() {
     let session = Session::start(|| ());
     let (cut, stop) = (Cut::default(), StopFlag::default());
     session.send(Request::Cut { job: JobId(5), picture: 0, finished: None, cut, stop });
-    match session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers") {
+    match next(session.events()) {
         Event::Cut(CutEvent::Failed { text }) => assert!(text.contains("no longer in memory"), "{text}"),
         other => panic!("{other:?}"),
     }

@@ -11,12 +11,12 @@ use engine::session::StopFlag;
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 
-use crate::support::cli::{Said, tidepool};
+use crate::support::cli::{CommandOutput, tidepool};
 use crate::support::folders::{folder, names};
 use crate::support::models::pipeline;
 
 /// Renders small and fast on the CPU; `args` are words.
-fn render(folder: &Path, args: &str) -> Said {
+fn render(folder: &Path, args: &str) -> CommandOutput {
     let line = format!("render fox --device cpu --size 64x64 --steps 4 --seed 3 -o a.png {args}");
     let said = tidepool(folder, &line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(said.status, Some(0), "{args}: {}", said.stderr);

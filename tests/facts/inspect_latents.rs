@@ -1,15 +1,15 @@
-//! Looks into latent space, through the real engine.
+//! Inspecting latents, through the real engine.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, Place};
-use engine::diffusion::{Latents, RecordedStep, SD1_LATENT_RGB, StepView, TorchGenerator};
+use engine::diffusion::{Latents, StepView, TorchGenerator};
 use engine::generate::Pipeline;
 use engine::images::Pixels;
-use engine::recipe::Recipe;
 use engine::session::{Event, JobId, Look, PictureAt, Request, Seen, Session, StopFlag};
+
+use crate::support::waiting::next;
 
 fn cpu() -> DeviceChoice {
     DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
@@ -22,7 +22,7 @@ fn look(look: Look) -> Result<Seen, String> {
     session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
     session.send(Request::Look { id: 7, look });
     loop {
-        let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
+        let event = next(session.events());
         if let Event::Looked { id, seen } = event {
             assert_eq!(id, 7);
             return seen;
@@ -106,27 +106,6 @@ fn what_cannot_be_seen_is_said() {
     }
     let session = Session::start(|| ());
     session.send(Request::Look { id: 1, look: Look::Channels(picture()) });
-    let event = session.events().recv_timeout(Duration::from_secs(60)).expect("the engine answers");
+    let event = next(session.events());
     assert!(matches!(event, Event::Looked { id: 1, seen: Err(text) } if text.contains("No model")));
-}
-
-/// What the recorder and the previews do once a step, done again beside a run that had them.
-#[test]
-fn the_film_costs_less_than_two_hundredths_of_a_run() {
-    let recipe = Recipe { width: 512, height: 512, steps: 3, ..Recipe::default() };
-    let made = pipeline().generate(&recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
-    let run_secs: f64 = made.timings.step_secs.iter().sum();
-    let begun = Instant::now();
-    let kept: Vec<RecordedStep> = made.film.steps.clone();
-    let previews = kept.iter().flat_map(|step| StepView::ALL.map(|view| view.latents(step)));
-    let previews: Vec<Pixels> = previews.flatten().map(|x| SD1_LATENT_RGB.preview(&x, 0)).collect();
-    let film_secs = begun.elapsed().as_secs_f64();
-    assert_eq!(previews.len(), 3 * 4);
-    assert!(film_secs < 0.02 * run_secs, "{:.1} of {:.1} ms", 1e3 * film_secs, 1e3 * run_secs);
-    println!(
-        "the film took {:.2} of {:.0} ms, {:.3} %",
-        1e3 * film_secs,
-        1e3 * run_secs,
-        1e2 * film_secs / run_secs
-    );
 }

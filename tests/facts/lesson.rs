@@ -1,4 +1,4 @@
-//! The lesson on the desk: every experiment can be run, is what its page says, and can be undone.
+//! The lesson: every experiment can be run, is what its page says, and can be undone.
 
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ use engine::session::{Event, Look, ModelCard, ModelEvent, Request};
 use engine::text::{Source, Words, surgery};
 
 use crate::support::app_state::{finished, generate, opened, receive, started, step};
-use crate::support::models::card;
-use crate::support::window_harness::{Desk, until, window, with_engine};
+use crate::support::models::model_info;
+use crate::support::window_harness::{TestWindow, until, window_builder, window_with_engine};
 
 fn wish(state: &mut AppState, wish: LessonWish) -> Vec<Effect> {
     state.handle(Command::Lesson(wish))
@@ -31,7 +31,7 @@ fn set_up(state: &mut AppState, trial: Trial) -> Vec<Effect> {
 }
 
 /// With a finished and saved picture of some person's own.
-fn lived_in() -> AppState {
+fn used_window_state() -> AppState {
     let mut state = opened();
     let recipe = Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
@@ -54,7 +54,7 @@ fn made(effects: &[Effect]) -> Vec<&Recipe> {
 #[test]
 fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
     for trial in Trial::ALL {
-        for mut state in [opened(), lived_in()] {
+        for mut state in [opened(), used_window_state()] {
             set_up(&mut state, trial);
             assert_eq!(state.recipe_error(), None, "{trial:?}");
             assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{trial:?}");
@@ -66,7 +66,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
-    let words = card().words(&Default::default());
+    let words = model_info().words(&Default::default());
     let is_one = |words: &Words, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
     for trial in Trial::ALL {
@@ -108,7 +108,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
 #[test]
 fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
     let mut state = opened();
-    let large = ModelCard { native_side: 512, ..card() };
+    let large = ModelCard { native_side: 512, ..model_info() };
     state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
     let sizes = |trial: Trial| {
         let recipe = trial.recipe(&state).expect("a recipe");
@@ -120,7 +120,7 @@ fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
 
 #[test]
 fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
-    let mut state = lived_in();
+    let mut state = used_window_state();
     let effects = set_up(&mut state, Trial::AddNoise);
     let (step, sigma) = state.noise_step();
     assert_eq!(step, 10);
@@ -132,14 +132,14 @@ fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
 
 #[test]
 fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step() {
-    let mut state = lived_in();
+    let mut state = used_window_state();
     let effects = set_up(&mut state, Trial::StartImage);
     let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
     let Start::Image { path, strength } = &recipe.start else { panic!("it begins with noise") };
     assert_eq!((path.as_path(), *strength), (PathBuf::from("/out/00001-77.png").as_path(), 0.6));
     assert_eq!((recipe.start_step(), recipe.steps), (12, 30), "as in the lesson's notebook");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
-    let mut state = lived_in();
+    let mut state = used_window_state();
     state.receive(News::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
     assert_eq!(state.picture_to_start_from(), None, "a sheet is nothing to begin with");
 }
@@ -148,7 +148,7 @@ fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step()
 fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
     for hidden in [vec![], vec![StepView::Noisy], vec![StepView::Predicted, StepView::Noisy, StepView::Noise]]
     {
-        let mut state = lived_in();
+        let mut state = used_window_state();
         state.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
         set_up(&mut state, Trial::Film);
         assert_eq!(state.settings.views.shown(), [StepView::Noisy, StepView::Predicted]);
@@ -174,7 +174,7 @@ fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
 #[test]
 fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
     for trial in Trial::ALL {
-        let mut state = lived_in();
+        let mut state = used_window_state();
         let side = Side { name: "seed", values: "7, 8".into() };
         state.handle(Command::Sheet(SheetWish::Across(side.clone())));
         let (recipe, views) = (state.recipe.clone(), state.settings.views.clone());
@@ -209,7 +209,7 @@ fn a_start_image_comes_back_with_the_desk() {
 #[test]
 fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut state = lived_in();
+    let mut state = used_window_state();
     let recipe = state.recipe.clone();
     wish(&mut state, LessonWish::GoTo(Stop::Text));
     set_up(&mut state, Trial::Blend);
@@ -226,7 +226,7 @@ fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
 #[test]
 fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
     for (stop, looks) in Stop::ALL.map(|stop| (stop, matches!(stop, Stop::Autoencoder | Stop::Noise))) {
-        let mut state = lived_in();
+        let mut state = used_window_state();
         state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
         let effects = wish(&mut state, LessonWish::GoTo(stop));
         let asked = effects.iter().any(|effect| {
@@ -247,7 +247,7 @@ fn at(stop: Stop) -> Settings {
 fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
     let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe.clone(), ..at(Stop::Loop) };
-    let (mut harness, _home) = with_engine(window(), settings);
+    let (mut harness, _home) = window_with_engine(window_builder(), settings);
     until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.step();
     harness.get_by_label(Trial::Loop.label()).click();
@@ -266,62 +266,62 @@ fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
 
 #[test]
 fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
-    let mut desk = Desk::opened(Harness::builder().with_size([1280.0, 720.0]), at(Stop::Loop));
-    let stop = |desk: &Desk| desk.harness.state().state.settings.lesson.stop;
-    desk.harness.get_by_role_and_label(Role::Button, "Next").click();
-    desk.harness.run();
-    assert_eq!(stop(&desk), Stop::Autoencoder);
-    desk.harness.get_by_label_contains("Stop 7,").click();
-    desk.harness.run();
-    assert_eq!(stop(&desk), Stop::Guidance);
-    desk.harness.get_by_label_contains("Stop 7,").focus();
-    desk.harness.step();
+    let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(Stop::Loop));
+    let stop = |window: &TestWindow| window.harness.state().state.settings.lesson.stop;
+    window.harness.get_by_role_and_label(Role::Button, "Next").click();
+    window.harness.run();
+    assert_eq!(stop(&window), Stop::Autoencoder);
+    window.harness.get_by_label_contains("Stop 7,").click();
+    window.harness.run();
+    assert_eq!(stop(&window), Stop::Guidance);
+    window.harness.get_by_label_contains("Stop 7,").focus();
+    window.harness.step();
     for (key, expected) in [(Key::ArrowRight, Stop::Samplers), (Key::ArrowLeft, Stop::Guidance)] {
-        desk.harness.key_press(key);
-        desk.harness.run();
-        assert_eq!(stop(&desk), expected);
+        window.harness.key_press(key);
+        window.harness.run();
+        assert_eq!(stop(&window), expected);
     }
-    desk.harness.get_by_role_and_label(Role::Button, "Back").click();
-    desk.harness.run();
-    assert_eq!(stop(&desk), Stop::Prediction);
+    window.harness.get_by_role_and_label(Role::Button, "Back").click();
+    window.harness.run();
+    assert_eq!(stop(&window), Stop::Prediction);
     for stop in Stop::ALL {
-        desk.press(Command::Lesson(LessonWish::GoTo(stop)));
-        desk.harness.run();
-        desk.harness.get_by_label(stop.title());
+        window.press(Command::Lesson(LessonWish::GoTo(stop)));
+        window.harness.run();
+        window.harness.get_by_label(stop.title());
     }
 }
 
 #[test]
 fn the_sliders_of_the_pages_are_those_of_the_desk() {
-    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 1400.0]), at(Stop::StartImage));
-    let key = |desk: &mut Desk, slider: &str, key: Key| {
-        desk.harness.get_by_role_and_label(Role::Slider, slider).focus();
-        desk.harness.step();
-        desk.harness.key_press(key);
-        desk.harness.run();
+    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 1400.0]), at(Stop::StartImage));
+    let key = |window: &mut TestWindow, slider: &str, key: Key| {
+        window.harness.get_by_role_and_label(Role::Slider, slider).focus();
+        window.harness.step();
+        window.harness.key_press(key);
+        window.harness.run();
     };
-    key(&mut desk, "Start step", Key::ArrowRight);
-    let lesson = desk.harness.state().state.settings.lesson.clone();
+    key(&mut window, "Start step", Key::ArrowRight);
+    let lesson = window.harness.state().state.settings.lesson.clone();
     assert_eq!(lesson.strength, 0.55, "step 9 of 20, where 0.6 was step 8");
     let folder = tempfile::tempdir().expect("a folder");
     let beach = folder.path().join("beach.png");
     image::RgbImage::new(64, 64).save(&beach).expect("writes");
-    desk.press(Command::UseStartImage(beach));
-    desk.harness.run();
-    key(&mut desk, "Start step", Key::ArrowLeft);
-    let start = desk.harness.state().state.recipe.start.clone();
+    window.press(Command::UseStartImage(beach));
+    window.harness.run();
+    key(&mut window, "Start step", Key::ArrowLeft);
+    let start = window.harness.state().state.recipe.start.clone();
     assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
 
-    desk.press(Command::Lesson(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
-    desk.press(Command::Lesson(LessonWish::GoTo(Stop::Text)));
-    desk.harness.run();
-    key(&mut desk, "Share", Key::ArrowRight);
+    window.press(Command::Lesson(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
+    window.press(Command::Lesson(LessonWish::GoTo(Stop::Text)));
+    window.harness.run();
+    key(&mut window, "Share", Key::ArrowRight);
     let edits: Vec<String> =
-        desk.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
+        window.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
     assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
-    desk.press(Command::Lesson(LessonWish::GoTo(Stop::Samplers)));
-    desk.harness.run();
-    desk.harness.get_by_label_contains("Heun, order 2").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.recipe.sampler, Sampler::Heun);
+    window.press(Command::Lesson(LessonWish::GoTo(Stop::Samplers)));
+    window.harness.run();
+    window.harness.get_by_label_contains("Heun, order 2").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.recipe.sampler, Sampler::Heun);
 }

@@ -1,7 +1,6 @@
 //! Opening models: progress, stopping, going back.
 
 use std::fs;
-use std::time::Duration;
 
 use app::command::{Command, Effect};
 use app::settings::Settings;
@@ -11,10 +10,9 @@ use engine::device::{DeviceChoice, Place};
 use engine::session::{Event, ModelEvent, Request, Session, StopFlag};
 
 use crate::support::folders::folder;
-use crate::support::models::card;
+use crate::support::models::model_info;
+use crate::support::waiting::next;
 use crate::support::weight_files::{Small, save_safetensors};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn ask(session: &Session, source: &ModelSource) -> StopFlag {
     let stop = StopFlag::default();
@@ -27,7 +25,7 @@ fn ask(session: &Session, source: &ModelSource) -> StopFlag {
 fn outcome(session: &Session) -> (Vec<f32>, ModelEvent) {
     let mut fractions = Vec::new();
     loop {
-        match session.events().recv_timeout(PATIENCE).expect("the engine answers") {
+        match next(session.events()) {
             Event::Model(ModelEvent::Opening { fraction, .. }) => fractions.push(fraction),
             Event::Model(end) => return (fractions, end),
             _ => {}
@@ -115,7 +113,7 @@ fn opening_of(effects: &[Effect]) -> (ModelSource, StopFlag) {
 fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
     let mut state = AppState::new(Settings::default());
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     let large = ModelSource::File("/models/large.safetensors".into());
     let (_, stop) = opening_of(&state.handle(Command::OpenModel(large)));
     state.receive(Event::Model(ModelEvent::Opening { name: "large".into(), fraction: 0.2 }));
@@ -125,7 +123,7 @@ fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
     // The end of the one that was stopped is no end of this.
     state.receive(Event::Model(ModelEvent::Stopped));
     assert!(matches!(state.model, Model::Opening { .. }));
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     assert!(state.card().is_some() && state.handle(Command::StopOpening).is_empty());
 }
 

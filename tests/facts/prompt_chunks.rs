@@ -4,14 +4,14 @@ use engine::concepts::read;
 use engine::text::{Chunk, TextOptions, Weights, Words};
 use serde_json::{Value, json};
 
-use crate::support::models::{card, concept};
+use crate::support::models::{concept, model_info};
 use crate::support::numbers::golden_folder;
-use crate::support::prompts::{OTHERWISE, STEPS, rows, table};
+use crate::support::prompts::{READ_DIFFERENTLY, STEPS, rows, table};
 
 /// The built-in model's words with `<frost>` of two vectors and `mist` of nine.
 fn words() -> Words {
     let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
-    card().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
+    model_info().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
 }
 
 fn options(weights: Weights) -> TextOptions {
@@ -51,7 +51,7 @@ fn a1111s_chunks_are_a1111s_own() {
     for (prompt, row) in rows(&table) {
         let row = &row["a1111"];
         let Some(parts) = row["parts"].as_array() else { continue };
-        if OTHERWISE.iter().any(|(odd, _)| *odd == prompt) {
+        if READ_DIFFERENTLY.iter().any(|(odd, _)| *odd == prompt) {
             continue;
         }
         let reading = words.read(prompt, &options(Weights::A1111), STEPS);

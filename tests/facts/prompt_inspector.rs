@@ -1,4 +1,4 @@
-//! Edits of words on the desk, without a window.
+//! The state behind the prompt inspector: edits of words, without a window.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use engine::session::{Event, Look, ModelEvent, Request};
 use engine::text::{Mixed, TokenPlace};
 
 use crate::support::app_state::{generate, opened, started, step};
-use crate::support::models::card;
-use crate::support::prompts::{HOSTILE, edit, long};
+use crate::support::models::model_info;
+use crate::support::prompts::{HOSTILE_PROMPTS, edit, long_prompt};
 
 /// A state with a prompt and edits of its words.
-fn desk(prompt: &str, edits: &[&str]) -> AppState {
+fn state_with(prompt: &str, edits: &[&str]) -> AppState {
     let mut state = opened();
     change(&mut state, |recipe| {
         recipe.prompt = prompt.into();
@@ -49,7 +49,7 @@ fn at(position: usize) -> Standing {
 
 #[test]
 fn an_edit_and_the_choice_stay_at_their_word_while_somebody_types() {
-    let mut state = desk("a puppy", &["puppy=cat"]);
+    let mut state = state_with("a puppy", &["puppy=cat"]);
     assert_eq!(state.words_desk.standings, [at(2)]);
     ask(&mut state, WordsWish::Choose(Some(edit("puppy=").at)));
     for prompt in ["a small puppy", "a small puppy, a puppy", "one small puppy, a puppy"] {
@@ -64,7 +64,7 @@ fn an_edit_and_the_choice_stay_at_their_word_while_somebody_types() {
 
 #[test]
 fn an_edit_whose_word_is_gone_says_so_until_it_is_written_again() {
-    let mut state = desk("a puppy in the snow", &["puppy=cat", "snow=sand"]);
+    let mut state = state_with("a puppy in the snow", &["puppy=cat", "snow=sand"]);
     retype(&mut state, "a dog in the snow");
     assert_eq!(state.words_desk.standings, [Standing::Gone, at(5)]);
     assert_eq!(edits(&state).len(), 2, "it is kept");
@@ -74,7 +74,7 @@ fn an_edit_whose_word_is_gone_says_so_until_it_is_written_again() {
 
 #[test]
 fn a_word_whose_turn_comes_later_is_not_gone() {
-    let state = desk("[cat:puppy:0.5]", &["puppy=skunk", "cat=dog", "owl=fox"]);
+    let state = state_with("[cat:puppy:0.5]", &["puppy=skunk", "cat=dog", "owl=fox"]);
     assert_eq!(state.words_desk.standings[0], Standing::Later);
     assert!(matches!(state.words_desk.standings[1], Standing::At(_)));
     assert_eq!(state.words_desk.standings[2], Standing::Gone);
@@ -82,17 +82,17 @@ fn a_word_whose_turn_comes_later_is_not_gone() {
 
 #[test]
 fn words_of_parts_and_later_chunks_are_found() {
-    let state = desk("a cat AND a puppy :0.5", &["puppy=skunk"]);
+    let state = state_with("a cat AND a puppy :0.5", &["puppy=skunk"]);
     let stand = state.words_desk.stands().next().expect("found");
     assert_eq!((stand.part, stand.place), (1, TokenPlace { chunk: 0, position: 2 }));
-    let state = desk("a cat BREAK a puppy", &["puppy=skunk"]);
+    let state = state_with("a cat BREAK a puppy", &["puppy=skunk"]);
     let stand = state.words_desk.stands().next().expect("found");
     assert_eq!(stand.place, TokenPlace { chunk: 1, position: 2 });
 }
 
 #[test]
 fn every_change_is_undone_and_a_drag_is_one_of_them() {
-    let mut state = desk("a puppy", &[]);
+    let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     ask(&mut state, WordsWish::LetGo);
     for scale in [1.1, 1.3, 1.6] {
@@ -118,7 +118,7 @@ fn every_change_is_undone_and_a_drag_is_one_of_them() {
 
 #[test]
 fn what_is_undone_stands_at_its_word_although_it_moved() {
-    let mut state = desk("a puppy", &[]);
+    let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     ask(&mut state, WordsWish::LetGo);
     change(&mut state, |recipe| recipe.edits.clear());
@@ -132,7 +132,7 @@ fn what_is_undone_stands_at_its_word_although_it_moved() {
 
 #[test]
 fn another_recipe_is_no_step_of_the_last_ones_edits() {
-    let mut state = desk("a puppy", &[]);
+    let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     change(&mut state, |recipe| {
         *recipe = Recipe { prompt: "an owl".into(), edits: vec![edit("owl=fox")], ..Recipe::default() };
@@ -140,7 +140,7 @@ fn another_recipe_is_no_step_of_the_last_ones_edits() {
     assert_eq!(edits(&state), ["owl=fox"]);
     assert!(!state.words_desk.can_undo());
 
-    let mut state = desk("a puppy", &[]);
+    let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     change(&mut state, |recipe| recipe.edits.clear());
     change(&mut state, |recipe| (recipe.prompt, recipe.steps) = ("an owl".into(), 30));
@@ -149,7 +149,7 @@ fn another_recipe_is_no_step_of_the_last_ones_edits() {
 
 #[test]
 fn and_is_a_word_of_the_negative_prompt() {
-    let mut state = desk("a cat AND a puppy", &[]);
+    let mut state = state_with("a cat AND a puppy", &[]);
     change(&mut state, |recipe| recipe.negative_prompt = "a cat AND a puppy".into());
     let parts = |read: &Option<Arc<ReadPrompt>>| read.as_ref().map(|read| (read.parts.len(), read.used()));
     assert_eq!(parts(&state.prompt), Some((2, 4)));
@@ -166,11 +166,11 @@ fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model(
     let is_sent = |effects: &[Effect]| {
         matches!(effects, [.., Effect::Send(Request::Look { look: Look::Edited { .. }, .. })])
     };
-    let mut state = desk("a puppy", &["puppy=cat"]);
+    let mut state = state_with("a puppy", &["puppy=cat"]);
     state.settings.window.tab = Tab::Concepts;
     state.settings.window.right_folded = true;
     assert!(is_sent(&save(&mut state)));
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     assert_eq!(state.words_desk.saving, None, "its model is gone");
     assert!(is_sent(&save(&mut state)));
     state.receive(Event::Model(ModelEvent::Failed { text: "It is broken".into() }));
@@ -179,9 +179,12 @@ fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model(
 
 #[test]
 fn hostile_prompts_are_read_and_edited() {
-    for prompt in HOSTILE.map(str::to_owned).into_iter().chain([long(), "(".repeat(5000), "[a|".repeat(3000)])
-    {
-        let mut state = desk(&prompt, &["a=b", "👩=cat", "\"\u{0}\"=cat"]);
+    for prompt in HOSTILE_PROMPTS.map(str::to_owned).into_iter().chain([
+        long_prompt(),
+        "(".repeat(5000),
+        "[a|".repeat(3000),
+    ]) {
+        let mut state = state_with(&prompt, &["a=b", "👩=cat", "\"\u{0}\"=cat"]);
         let words = state.words.clone().expect("words");
         let read = state.prompt.clone().expect("read");
         for piece in app::chips::pieces_of(&read, &words) {
@@ -199,7 +202,7 @@ fn hostile_prompts_are_read_and_edited() {
 
 #[test]
 fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
-    let mut state = desk("a [puppy:cat:5] at night", &["cat=fox"]);
+    let mut state = state_with("a [puppy:cat:5] at night", &["cat=fox"]);
     let says = |state: &AppState, word: &str| {
         let read = state.prompt.as_ref().expect("it is read");
         read.parts[0].1.tokens().any(|(_, token)| &read.prompt[token.range.clone()] == word)

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::cli::{Said, tidepool};
+use crate::support::cli::{CommandOutput, tidepool};
 use crate::support::folders::folder;
 
-fn run(folder: &Path, args: &[&str]) -> Said {
+fn run(folder: &Path, args: &[&str]) -> CommandOutput {
     let run = tidepool(folder, &[args, &["--device", "cpu"]].concat());
     assert_eq!(run.status, Some(0), "{args:?}: {}", run.stderr);
     run

@@ -1,12 +1,13 @@
 //! How prompts are taken apart, against the answers of A1111's and ComfyUI's own code.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::text::Weights;
 use engine::text::syntax::{Part, Run, Script, parse, parse_part};
 use serde_json::Value;
 
-use crate::support::prompts::{OTHERWISE, STEPS, rows, table};
+use crate::support::cpu_time::assert_cpu_time_below;
+use crate::support::prompts::{READ_DIFFERENTLY, STEPS, rows, table};
 
 /// Letters and weight of each run; a break has the weight -1, as A1111 writes it.
 fn said(runs: &[Run]) -> Vec<(&str, f32)> {
@@ -35,7 +36,7 @@ fn a1111s_prompts_are_read_as_a1111_reads_them() {
     for (prompt, row) in rows(&table) {
         let row = &row["a1111"];
         let Some(parts) = row["parts"].as_array() else { continue };
-        if OTHERWISE.iter().any(|(odd, _)| *odd == prompt) {
+        if READ_DIFFERENTLY.iter().any(|(odd, _)| *odd == prompt) {
             continue;
         }
         let script = parse(prompt, Weights::A1111, STEPS);
@@ -150,7 +151,7 @@ fn an_escape_belongs_to_the_letters_around_it() {
 }
 
 #[test]
-fn hostile_prompts_take_no_time() {
+fn hostile_prompts_are_parsed_in_one_pass() {
     let many = 100_000;
     let nested = |open: &str, close: &str, count: usize| open.repeat(count) + "a" + &close.repeat(count);
     let prompts = [
@@ -188,15 +189,11 @@ fn hostile_prompts_take_no_time() {
     for prompt in &prompts {
         for weights in Weights::ALL {
             for steps in [1, 20, 1000] {
-                let started = Instant::now();
-                let script = parse(prompt, weights, steps);
-                let elapsed = started.elapsed();
-                assert!(!script.parts.is_empty());
                 let beginning: String = prompt.chars().take(20).collect();
-                assert!(
-                    elapsed < Duration::from_millis(200),
-                    "{elapsed:?} {beginning:?} {weights:?} {steps}"
-                );
+                let what = format!("{beginning:?}…, {weights:?}, {steps} steps");
+                assert_cpu_time_below(Duration::from_secs(2), &what, || {
+                    assert!(!parse(prompt, weights, steps).parts.is_empty());
+                });
             }
         }
     }

@@ -8,12 +8,12 @@ use engine::sheet::Vary;
 use image::RgbImage;
 use serde_json::{Value, json};
 
-use crate::support::cli::{Said, command, tidepool};
+use crate::support::cli::{CommandOutput, command, tidepool};
 use crate::support::folders::{folder, names};
 
 const SMALL: &str = "--device cpu --size 64x64 --steps 2 --seed 9";
 
-fn run(folder: &Path, line: &str) -> Said {
+fn run(folder: &Path, line: &str) -> CommandOutput {
     tidepool(folder, &line.split_whitespace().collect::<Vec<_>>())
 }
 
@@ -126,7 +126,8 @@ fn labels_cover_no_picture_and_large_sheets_are_made_smaller() {
 fn ctrl_c_ends_a_sheet_and_leaves_nothing() {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
-    use std::time::Duration;
+
+    use crate::support::cli::wait_until_busy;
 
     let folder = folder();
     let args = ["sheet", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--vary", "cfg=1,2"];
@@ -134,7 +135,7 @@ fn ctrl_c_ends_a_sheet_and_leaves_nothing() {
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
     // The remark on the empty prompt comes when the model is open and the run begins.
     lines.next().expect("a remark").expect("UTF-8");
-    std::thread::sleep(Duration::from_millis(300));
+    wait_until_busy(&run);
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
     assert!(kill.is_ok_and(|status| status.success()), "the signal is sent");
     assert_eq!(run.wait().expect("it ends").code(), Some(1));

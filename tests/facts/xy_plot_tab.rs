@@ -16,8 +16,8 @@ use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 
 use crate::support::app_state::{finished, generate, opened, receive, started, step};
-use crate::support::fake_answers::tide;
-use crate::support::window_harness::Desk;
+use crate::support::fake_answers::gradient_image;
+use crate::support::window_harness::TestWindow;
 
 fn ask(state: &mut AppState, wish: SheetWish) -> Vec<Effect> {
     state.handle(Command::Sheet(wish))
@@ -169,28 +169,23 @@ fn the_run_and_its_film_come_back_with_a_click() {
 #[test]
 fn the_tab_makes_a_sheet_that_says_how_it_was_made() {
     let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
-    let mut desk = Desk::opened(
+    let mut window = TestWindow::opened(
         Harness::builder().with_size([1440.0, 900.0]),
         Settings { window, ..Settings::default() },
     );
-    desk.press(Command::Sheet(SheetWish::Across(Side { name: "cfg", values: "1,9".into() })));
-    desk.harness.get_by_label("2 pictures");
-    desk.harness.get_by_label("Make the sheet").click();
+    window.press(Command::Sheet(SheetWish::Across(Side { name: "cfg", values: "1,9".into() })));
+    window.harness.get_by_label("2 pictures");
+    window.harness.get_by_label("Make the sheet").click();
     for at in 0..2 {
-        let (id, _) = desk.job();
-        let (pictures, elapsed) = (vec![tide(128, 1.0, at)], Duration::from_secs(1));
-        desk.tell_job(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
+        let (id, _) = window.next_job();
+        let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));
+        window.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
-    let begun = std::time::Instant::now();
-    while desk.harness.state().state.saved.is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the sheet was not saved");
-        std::thread::sleep(Duration::from_millis(5));
-        desk.harness.step();
-    }
-    let file = desk.harness.state().state.saved[0].clone();
+    window.until("the saved sheet", |app| !app.state.saved.is_empty());
+    let file = window.harness.state().state.saved[0].clone();
     let found = read_recipe(&file).expect("a PNG").expect("with a recipe");
     let vary: Vec<String> = found.provenance.vary.iter().map(ToString::to_string).collect();
     assert_eq!(vary, ["cfg=1,9"]);
-    desk.harness.run();
-    desk.harness.get_by_label("Back to the picture");
+    window.harness.run();
+    window.harness.get_by_label("Back to the picture");
 }

@@ -10,7 +10,7 @@ use app::state::download::Phase;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use crate::support::window_harness::Desk;
+use crate::support::window_harness::TestWindow;
 
 const GIGABYTE: u64 = 1_000_000_000;
 
@@ -104,24 +104,24 @@ fn what_was_left_at_the_last_start_is_offered_again() {
 
 #[test]
 fn the_card_says_what_it_is_and_how_far() {
-    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 900.0]), Settings::default());
-    let tell = |desk: &mut Desk, report: Report| {
-        desk.harness.state_mut().state.receive(News::Hub(report));
-        desk.harness.run();
+    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 900.0]), Settings::default());
+    let tell = |window: &mut TestWindow, report: Report| {
+        window.harness.state_mut().state.receive(News::Hub(report));
+        window.harness.run();
     };
     // Not by a click, which would ask the hub.
-    desk.harness.get_by_label("Get Stable Diffusion 1.5…");
-    desk.harness.state_mut().state.handle(Command::Download(DownloadWish::LookUpStandard));
-    tell(&mut desk, offer());
-    desk.harness.get_by_label_contains("CreativeML Open RAIL-M");
-    desk.harness.get_by_label_contains(" in one file");
-    desk.harness.state_mut().state.handle(Command::Download(DownloadWish::Start));
-    tell(&mut desk, came(GIGABYTE / 2));
-    desk.harness.get_by_label("25 %");
-    tell(&mut desk, Report::Failed { done: GIGABYTE / 2, text: "The hub does not answer".into() });
-    desk.harness.get_by_label("The hub does not answer");
-    desk.harness.get_by_label("Resume");
-    desk.harness.state_mut().state.handle(Command::Download(DownloadWish::Start));
-    tell(&mut desk, Report::Complete(folder()));
-    desk.harness.get_by_label("Open it");
+    window.harness.get_by_label("Get Stable Diffusion 1.5…");
+    window.harness.state_mut().state.handle(Command::Download(DownloadWish::LookUpStandard));
+    tell(&mut window, offer());
+    window.harness.get_by_label_contains("CreativeML Open RAIL-M");
+    window.harness.get_by_label_contains(" in one file");
+    window.harness.state_mut().state.handle(Command::Download(DownloadWish::Start));
+    tell(&mut window, came(GIGABYTE / 2));
+    window.harness.get_by_label("25 %");
+    tell(&mut window, Report::Failed { done: GIGABYTE / 2, text: "The hub does not answer".into() });
+    window.harness.get_by_label("The hub does not answer");
+    window.harness.get_by_label("Resume");
+    window.harness.state_mut().state.handle(Command::Download(DownloadWish::Start));
+    tell(&mut window, Report::Complete(folder()));
+    window.harness.get_by_label("Open it");
 }

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::cli::{Said, command, tidepool};
+use crate::support::cli::{CommandOutput, command, tidepool};
 use crate::support::fake_hub::{COMMIT, NAME, checkpoint, demo, honest};
 use crate::support::fake_server::{Mishap, Server};
 use crate::support::folders::{folder, names};
+use crate::support::waiting::wait_until;
 
 fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
     let mut command = command(folder, &[&["get"], args].concat());
@@ -29,7 +29,7 @@ fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn get(server: &Server, folder: &Path, args: &[&str]) -> Said {
+fn get(server: &Server, folder: &Path, args: &[&str]) -> CommandOutput {
     at(server, folder, args).output().expect("the program starts").into()
 }
 
@@ -114,11 +114,7 @@ fn ctrl_c_pauses_and_the_same_command_goes_on() {
     let args = [NAME, "--into", ".", "--yes"];
     let run = at(&server, folder.path(), &args).stderr(std::process::Stdio::piped()).spawn().expect("starts");
     let part = folder.path().join("tidal--small-sd.part/model.safetensors.part");
-    let begun = Instant::now();
-    while !fs::metadata(&part).is_ok_and(|about| about.len() == 500_000) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the first half never came");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the first half", || fs::metadata(&part).is_ok_and(|about| about.len() == 500_000));
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
     assert!(kill.is_ok_and(|status| status.success()), "the signal is sent");
     let output = run.wait_with_output().expect("it ends");

@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use app::hub::{Digest, FetchError, Form, Plan, Wish};
 
-use crate::support::fake_hub::{COMMIT, Files, NAME, demo, git_blob, honest, hub, sha256};
+use crate::support::fake_hub::{COMMIT, Files, NAME, client, demo, git_blob, honest, sha256};
 use crate::support::fake_server::{Reply, Server};
 
 fn plan(files: &Files, wish: &Wish) -> Result<Plan, FetchError> {
     let files = files.clone();
     let server = Server::start(move |seen, _| honest(&files, seen));
     let repository = NAME.parse().expect("a name");
-    hub(&server.address(), None).plan(&repository, "main", wish, &mut |_| ControlFlow::Continue(()))
+    client(&server.address(), None).plan(&repository, "main", wish, &mut |_| ControlFlow::Continue(()))
 }
 
 fn paths(plan: &Plan) -> Vec<&str> {
@@ -222,7 +222,7 @@ fn a_mirror_that_tells_no_sizes_is_asked_for_each_file() {
         Reply::new(200, serde_json::json!({ "sha": COMMIT, "siblings": names }).to_string())
     });
     let folder = tempfile::tempdir().expect("a folder");
-    let hub = hub(&server.address(), None);
+    let hub = client(&server.address(), None);
     let plan = crate::support::fake_hub::plan(&hub).expect("a plan");
     assert!(server.seen().iter().skip(1).all(|seen| seen.method == "HEAD"));
     for wanted in &plan.files {

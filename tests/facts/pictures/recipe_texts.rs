@@ -1,6 +1,6 @@
 //! Recipes inside pictures: our JSON, A1111's text, other programs' kinds, and chunks made to harm.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::concepts::ConceptRef;
 use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
@@ -9,6 +9,7 @@ use engine::recipe::{Guidance, Recipe, Start};
 use engine::text::{TextOptions, Weights};
 use image::{DynamicImage, ImageFormat};
 
+use crate::support::cpu_time::assert_cpu_time_below;
 use crate::support::pictures::{
     chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text,
 };
@@ -250,15 +251,15 @@ fn texts_without_settings_are_none() {
 }
 
 #[test]
-fn long_hostile_texts_are_read_in_no_time() {
-    let begun = Instant::now();
+fn long_hostile_texts_are_read_in_one_pass() {
     for part in ["a", "a ", "ab:", "ab:\"", "ab:\"\\", "ab,", "<lora:", "<", "\"", "(", "é:", "\n", "ab1:c,"]
     {
         let text = part.repeat((4 << 20) / part.len());
-        from_parameters(&text);
-        from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
+        assert_cpu_time_below(Duration::from_secs(5), &format!("4 MiB of {part:?}"), || {
+            from_parameters(&text);
+            from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
+        });
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -327,8 +328,7 @@ fn settings_of_other_kinds_are_named() {
 }
 
 #[test]
-fn hostile_chunks_cost_nothing() {
-    let begun = Instant::now();
+fn hostile_chunks_are_passed_over() {
     let ours = Provenance::new("m", recipe("ours")).to_json();
     let mut wrong_sum = text("tidepool", &ours);
     *wrong_sum.last_mut().expect("a checksum") ^= 1;
@@ -350,10 +350,13 @@ fn hostile_chunks_cost_nothing() {
         assert!(matches!(read_bytes(&png_with(&[hostile])), Err(ReadError::Damaged { .. })));
     }
     let doubles = vec![text("parameters", &"y".repeat(1 << 20)); 100];
-    assert_eq!(prompt_of(&read_bytes(&png_with(&doubles)).expect("a PNG")), "none");
     let many = vec![chunk(b"tEXt", b"a\0"); 200_000];
-    assert_eq!(prompt_of(&read_bytes(&png_with(&many)).expect("a PNG")), "none");
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for (what, chunks) in [("100 chunks of a MiB", doubles), ("200,000 chunks", many)] {
+        let png = png_with(&chunks);
+        assert_cpu_time_below(Duration::from_secs(20), what, || {
+            assert_eq!(prompt_of(&read_bytes(&png).expect("a PNG")), "none");
+        });
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Saving: what is written comes back, nothing is written over, nothing is left half.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use engine::images::{
     Array, FilmFormat, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError,
@@ -50,7 +51,7 @@ fn a_truncated_picture_is_an_error_or_still_has_its_recipe() {
 fn a_pipe_does_not_block() {
     let folder = folder();
     let pipe = folder.path().join("pipe.png");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
     assert!(made.success());
     assert!(matches!(load(&pipe), Err(ImageError::Open(OpenError::Special { .. }))));
     assert!(matches!(read_recipe(&pipe), Err(ReadError::Open(OpenError::Special { .. }))));
@@ -171,34 +172,45 @@ fn a_reader_never_sees_half_a_picture() {
     });
 }
 
-/// Not a test: the child that the next test kills.
+/// Saves pictures until it is killed, and says so before each.
 #[test]
-#[ignore = "runs until killed"]
+#[ignore = "the process that `a_killed_save_leaves_no_half_picture` starts and kills"]
 fn saves_until_killed() {
-    let Ok(folder) = std::env::var("TIDEPOOL_KILL_FOLDER") else { return };
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(30) {
+    let folder =
+        std::env::var(KILLED_FOLDER).expect("`a_killed_save_leaves_no_half_picture` says where to save");
+    // Past the capture of the test harness; an error says that nobody listens any more.
+    while writeln!(std::io::stdout(), "{BEGUN}").is_ok() {
         save_new(Path::new(&folder), "7", &gradient(300, 300), &Provenance::default()).expect("saved");
     }
 }
 
+const KILLED_FOLDER: &str = "TIDEPOOL_KILLED_FOLDER";
+const BEGUN: &str = "a picture is begun";
+
 #[test]
 fn a_killed_save_leaves_no_half_picture() {
+    const ROUNDS: usize = 12;
     let folder = folder();
     let (_, module) = module_path!().split_once("::").expect("a module of the test binary");
-    for round in 0..12 {
-        let mut child = std::process::Command::new(std::env::current_exe().expect("a test binary"))
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().expect("a test binary"))
             .args(["--exact", &format!("{module}::saves_until_killed"), "--ignored"])
-            .env("TIDEPOOL_KILL_FOLDER", folder.path())
-            .stdout(std::process::Stdio::null())
+            .env(KILLED_FOLDER, folder.path())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("started");
-        std::thread::sleep(Duration::from_millis(60 + 7 * round));
+        // The second line says that the first picture is whole. The kill comes somewhere in the next one, in
+        // each round a little later. The pipe stays open until then.
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        for _ in 0..2 {
+            lines.find(|line| line.ends_with(BEGUN)).expect("the child saves pictures");
+        }
+        (0..300 * round).for_each(|_| std::thread::yield_now());
         child.kill().expect("killed");
-        child.wait().expect("ended");
+        assert!(!child.wait().expect("ended").success(), "it was killed");
     }
     let pictures: Vec<_> = names(folder.path()).into_iter().filter(|name| name.ends_with(".png")).collect();
-    assert!(pictures.len() > 12, "{pictures:?}");
+    assert!(pictures.len() >= ROUNDS, "{pictures:?}");
     for name in pictures {
         let path = folder.path().join(&name);
         assert_eq!(load(&path).expect(&name).pixels, gradient(300, 300));

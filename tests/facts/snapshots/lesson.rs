@@ -1,4 +1,4 @@
-//! How the pages of the lesson look. Pictures are compared only where a graphics adapter exists.
+//! How the pages of the lesson look.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use engine::recipe::Recipe;
 use engine::session::{Event, Look, Request, Seen};
 use engine::text::EmbeddingEdit;
 
-use crate::support::fake_answers::tide;
-use crate::support::painted_window::{easel, settings, snapshot};
-use crate::support::window_harness::Desk;
+use crate::support::fake_answers::gradient_image;
+use crate::support::painted_window::{painted_window, settings, snapshot};
+use crate::support::window_harness::TestWindow;
 
 /// A page beside a run that is over.
-fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Desk> {
+fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> TestWindow {
     let (theme, choice) = match is_dark {
         true => (egui::Theme::Dark, ThemeChoice::Dark),
         false => (egui::Theme::Light, ThemeChoice::Light),
@@ -24,34 +24,34 @@ fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Option<Des
     let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..settings(choice, recipe) };
     settings.lesson.stop = stop;
-    let mut desk = Desk::opened(easel(size, 1.0, theme)?, settings);
-    desk.press(Command::Generate);
-    Some(desk)
+    let mut window = TestWindow::opened(painted_window(size, theme), settings);
+    window.press(Command::Generate);
+    window
 }
 
-fn finished(desk: &mut Desk) {
-    let (job, recipe) = desk.job();
-    desk.run_steps(job, &recipe, recipe.steps as usize);
-    desk.finish(job, &recipe);
+fn finished(window: &mut TestWindow) {
+    let (job, recipe) = window.next_job();
+    window.run_steps(job, &recipe, recipe.steps as usize);
+    window.finish(job, &recipe);
     for _ in 0..6 {
-        answer_looks(desk);
+        answer_looks(window);
     }
 }
 
 /// As an engine would, with pictures that are the same everywhere.
-fn answer_looks(desk: &mut Desk) {
-    desk.harness.step();
-    let asked: Vec<_> = desk.requests.try_iter().collect();
+fn answer_looks(window: &mut TestWindow) {
+    window.harness.step();
+    let asked: Vec<_> = window.requests.try_iter().collect();
     for request in asked {
         let Request::Look { id, look } = request else { continue };
         let seen = if matches!(look, Look::Channels(_) | Look::StepChannels { .. }) {
             Seen::Channels((0..4).map(channel).collect())
         } else if matches!(look, Look::AddNoise { .. }) {
-            Seen::Noised(tide(128, 0.4, 0))
+            Seen::Noised(gradient_image(128, 0.4, 0))
         } else {
-            Seen::RoundTrip(RoundTrip::new(tide(128, 1.0, 0), tide(128, 0.9, 0)))
+            Seen::RoundTrip(RoundTrip::new(gradient_image(128, 1.0, 0), gradient_image(128, 0.9, 0)))
         };
-        desk.tell(Event::Looked { id, seen: Ok(seen) });
+        window.send(Event::Looked { id, seen: Ok(seen) });
     }
 }
 
@@ -66,24 +66,24 @@ fn sea(steps: u32) -> Recipe {
 
 #[test]
 fn the_loop_is_lit_in_mid_run() {
-    let Some(mut desk) = page(Stop::Loop, true, [1280.0, 720.0], sea(30)) else { return };
-    let (job, recipe) = desk.job();
-    desk.run_steps(job, &recipe, 9);
-    snapshot(&mut desk, "lesson_loop");
+    let mut window = page(Stop::Loop, true, [1280.0, 720.0], sea(30));
+    let (job, recipe) = window.next_job();
+    window.run_steps(job, &recipe, 9);
+    snapshot(&mut window, "lesson_loop");
 }
 
 #[test]
 fn the_autoencoder_has_its_channels() {
-    let Some(mut desk) = page(Stop::Autoencoder, false, [1280.0, 900.0], sea(20)) else { return };
-    finished(&mut desk);
-    snapshot(&mut desk, "lesson_autoencoder_light");
+    let mut window = page(Stop::Autoencoder, false, [1280.0, 900.0], sea(20));
+    finished(&mut window);
+    snapshot(&mut window, "lesson_autoencoder_light");
 }
 
 #[test]
 fn noise_lies_over_the_picture() {
-    let Some(mut desk) = page(Stop::Noise, true, [1280.0, 900.0], sea(15)) else { return };
-    finished(&mut desk);
-    snapshot(&mut desk, "lesson_noise");
+    let mut window = page(Stop::Noise, true, [1280.0, 900.0], sea(15));
+    finished(&mut window);
+    snapshot(&mut window, "lesson_noise");
 }
 
 #[test]
@@ -91,23 +91,23 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
     let edits: Vec<EmbeddingEdit> =
         ["puppy=0.5*puppy+0.5*skunk"].map(|edit| edit.parse().expect("an edit")).into();
     let recipe = Recipe { prompt: "a picture of a puppy in the snow".into(), edits, ..sea(20) };
-    let Some(mut desk) = page(Stop::Text, false, [1280.0, 1000.0], recipe) else { return };
-    finished(&mut desk);
-    desk.harness.state_mut().state.settings.lesson.before = Some(Before::default());
-    snapshot(&mut desk, "lesson_text_light");
+    let mut window = page(Stop::Text, false, [1280.0, 1000.0], recipe);
+    finished(&mut window);
+    window.harness.state_mut().state.settings.lesson.before = Some(Before::default());
+    snapshot(&mut window, "lesson_text_light");
 }
 
 #[test]
 fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
-    let Some(mut desk) = page(Stop::Guidance, true, [960.0, 600.0], sea(20)) else { return };
-    finished(&mut desk);
-    desk.press(Command::ShowTab { tab: Some(Tab::Lesson), drawer: true });
-    snapshot(&mut desk, "lesson_guidance_narrow");
+    let mut window = page(Stop::Guidance, true, [960.0, 600.0], sea(20));
+    finished(&mut window);
+    window.press(Command::ShowTab { tab: Some(Tab::Lesson), drawer: true });
+    snapshot(&mut window, "lesson_guidance_narrow");
 }
 
 #[test]
 fn every_sampler_has_its_row() {
-    let Some(mut desk) = page(Stop::Samplers, true, [1280.0, 1000.0], sea(20)) else { return };
-    finished(&mut desk);
-    snapshot(&mut desk, "lesson_samplers");
+    let mut window = page(Stop::Samplers, true, [1280.0, 1000.0], sea(20));
+    finished(&mut window);
+    snapshot(&mut window, "lesson_samplers");
 }

@@ -11,13 +11,13 @@ use engine::images::Pixels;
 use engine::recipe::Recipe;
 use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, StopFlag};
 
-use super::models::card;
+use super::models::model_info;
 
 pub fn opened() -> AppState {
     let settings = Settings { output_folder: Some(PathBuf::from("/out")), ..Settings::default() };
     let mut state = AppState::new(settings);
     state.begin();
-    state.receive(Event::Model(ModelEvent::Opened(Box::new(card()))));
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     state
 }
 

@@ -6,7 +6,7 @@ use engine::anatomy::{Near, Stage, WordStages};
 use engine::images::Pixels;
 
 /// A sun over the sea, the clearer the larger `clear` is: the same on every machine.
-pub fn tide(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
+pub fn gradient_image(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
     let mut rgb = Vec::new();
     for at in 0..side * side {
         let (x, y) = ((at % side) as f32 / side as f32, (at / side) as f32 / side as f32);
@@ -26,7 +26,7 @@ pub fn tide(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
 }
 
 /// As an engine might answer; the same on every machine.
-pub fn stages() -> WordStages {
+pub fn word_stages() -> WordStages {
     let pieces = ["puppy</w>", "dog</w>", "kitten</w>", "cat</w>", "fox</w>", "owl</w>", "bear</w>", "ģ</w>"];
     let nearest = pieces.iter().zip(1..).map(|(piece, at)| Near {
         id: at,

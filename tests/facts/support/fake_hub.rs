@@ -32,18 +32,18 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 /// Answers in place of the honest answer, or sees to it that it goes wrong.
 pub type Twist = Box<dyn Fn(&Seen, Reply) -> Reply + Send + Sync>;
 
-pub struct Booth {
+pub struct FakeHub {
     pub server: Server,
     pub files: Files,
     pub folder: TempDir,
-    pub hub: Hub,
+    pub client: Hub,
 }
 
 /// One after another to requests for files; when they are used up the hub is honest.
 #[derive(Default)]
 pub struct Twists(Mutex<std::collections::VecDeque<Twist>>);
 
-impl Booth {
+impl FakeHub {
     pub fn open(files: Files, twists: Vec<Twist>) -> Self {
         let twists = Twists(Mutex::new(twists.into()));
         let served = files.clone();
@@ -57,20 +57,20 @@ impl Booth {
     }
 
     pub fn with(files: Files, server: Server) -> Self {
-        let hub = hub(&server.address(), None);
-        Self { server, files, folder: tempfile::tempdir().expect("a folder"), hub }
+        let client = client(&server.address(), None);
+        Self { server, files, folder: tempfile::tempdir().expect("a folder"), client }
     }
 
-    /// The same, to somebody who takes so long a silence for a stall.
+    /// With a client that takes a silence of this length for a stall.
     pub fn with_stall(mut self, stall: Duration) -> Self {
         let address = self.server.address();
         let set = |name: &str| (name == "HF_ENDPOINT").then(|| address.clone().into());
-        self.hub = Hub::new(Access::of_environment(set).expect("an access"), hasty(stall));
+        self.client = Hub::new(Access::of_environment(set).expect("an access"), hasty(stall));
         self
     }
 
     pub fn plan(&self) -> Result<Plan, FetchError> {
-        plan(&self.hub)
+        plan(&self.client)
     }
 
     pub fn target(&self) -> PathBuf {
@@ -85,7 +85,7 @@ impl Booth {
         &self,
         mut tell: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<PathBuf, FetchError> {
-        self.hub.fetch(&self.plan()?, &self.target(), &mut tell)
+        self.client.fetch(&self.plan()?, &self.target(), &mut tell)
     }
 
     /// Fails unless the folder is there with every wanted file as the hub has it, and nothing else.
@@ -111,7 +111,7 @@ impl Booth {
     }
 }
 
-pub fn hub(endpoint: &str, token: Option<&str>) -> Hub {
+pub fn client(endpoint: &str, token: Option<&str>) -> Hub {
     let set = |name: &str| match name {
         "HF_ENDPOINT" => Some(endpoint.into()),
         "HF_TOKEN" => token.map(Into::into),
@@ -121,8 +121,7 @@ pub fn hub(endpoint: &str, token: Option<&str>) -> Hub {
     Hub::new(Access::of_environment(set).expect("an access"), hasty(Duration::from_secs(20)))
 }
 
-/// Pauses briefly for a server that is in this very process. How long it stays still is up to how
-/// busy the machine is.
+/// Waits briefly before a retry, since the server is in this very process.
 fn hasty(stall: Duration) -> Patience {
     Patience {
         connect: Duration::from_secs(20),
@@ -134,9 +133,9 @@ fn hasty(stall: Duration) -> Patience {
     }
 }
 
-pub fn plan(hub: &Hub) -> Result<Plan, FetchError> {
+pub fn plan(client: &Hub) -> Result<Plan, FetchError> {
     let repository = NAME.parse().expect("a name");
-    hub.plan(&repository, "main", &Wish::default(), &mut |_| ControlFlow::Continue(()))
+    client.plan(&repository, "main", &Wish::default(), &mut |_| ControlFlow::Continue(()))
 }
 
 pub fn twist(twist: impl Fn(&Seen, Reply) -> Reply + Send + Sync + 'static) -> Twist {

@@ -140,7 +140,7 @@ fn read(stream: &TcpStream) -> Option<Seen> {
 }
 
 fn send(mut stream: TcpStream, request: &Seen, reply: &Reply, is_over: &AtomicBool) -> std::io::Result<()> {
-    let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status);
+    let mut head = format!("HTTP/1.1 {} CommandOutput\r\nConnection: close\r\n", reply.status);
     if let Some(length) = reply.length.unwrap_or(Some(reply.body.len())) {
         head += &format!("Content-Length: {length}\r\n");
     }

@@ -2,6 +2,7 @@
 
 pub mod app_state;
 pub mod cli;
+pub mod cpu_time;
 pub mod fake_answers;
 pub mod fake_hub;
 pub mod fake_server;
@@ -12,5 +13,6 @@ pub mod numbers;
 pub mod painted_window;
 pub mod pictures;
 pub mod prompts;
+pub mod waiting;
 pub mod weight_files;
 pub mod window_harness;

@@ -15,7 +15,7 @@ use engine::text::Tokenizer;
 use super::numbers::golden_folder;
 
 /// The built-in model's own words, so that counts are real.
-pub fn card() -> ModelCard {
+pub fn model_info() -> ModelCard {
     let vocab = include_bytes!("../../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../../assets/demo/tokenizer/merges.txt");
     ModelCard {

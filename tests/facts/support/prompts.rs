@@ -12,7 +12,7 @@ pub fn edit(written: &str) -> EmbeddingEdit {
 }
 
 /// Emoji with joiners, right to left, nothing to see, marks upon marks, brackets that do not match.
-pub const HOSTILE: [&str; 8] = [
+pub const HOSTILE_PROMPTS: [&str; 8] = [
     "👩‍👩‍👧‍👦🏳️‍🌈 a",
     "שלום עולם \u{202e}abc\u{202c}",
     "\0\0a\u{feff}\u{200b}\u{200d}",
@@ -24,7 +24,7 @@ pub const HOSTILE: [&str; 8] = [
 ];
 
 /// Ten thousand tokens.
-pub fn long() -> String {
+pub fn long_prompt() -> String {
     "a fox, ".repeat(3334)
 }
 
@@ -47,5 +47,5 @@ pub fn rows(table: &Value) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 /// Where Tidepool reads a prompt otherwise on purpose, and why.
-pub const OTHERWISE: &[(&str, &str)] =
+pub const READ_DIFFERENTLY: &[(&str, &str)] =
     &[("a fox :٣ AND a boat", "only the digits 0 to 9 make a weight, here as in brackets")];
