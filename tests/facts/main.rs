@@ -22,6 +22,7 @@ mod lesson;
 mod library;
 mod memory_pressure;
 mod models;
+mod module_order;
 mod opening;
 mod pictures;
 mod prompt_chunks;
