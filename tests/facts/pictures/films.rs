@@ -194,7 +194,7 @@ fn what_a_format_cannot_hold_is_said() {
     let cases = [
         (FilmFormat::Gif, large((65_544, 8)), "65544 x 8"),
         (FilmFormat::Mp4, large((3848, 16)), "3840 x 2160"),
-        (FilmFormat::Mp4, large((2168, 2168)), "one picture a step"),
+        (FilmFormat::Mp4, large((2168, 2168)), "2168"),
         (FilmFormat::Mp4, large((8, 8)), "16 a side"),
         (FilmFormat::Apng, Reel { shots: Vec::new(), ..large((8, 8)) }, "no frames"),
     ];
