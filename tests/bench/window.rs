@@ -7,12 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-use app::features::command::Command;
-use app::features::generate::run::RunPhase;
-use app::features::settings::Settings;
-use app::window::app::TidepoolApp;
+use app::app::TidepoolApp;
+use app::command::{Command, News};
+use app::concept_watch::ConceptNews;
+use app::run::Phase;
+use app::settings::Settings;
 use egui_kittest::Harness;
-use engine::device::{DeviceChoice, DeviceSelector};
+use engine::concepts::Concept;
+use engine::device::{DeviceChoice, Place};
 use engine::recipe::Recipe;
 use engine::session::Session;
 
@@ -28,14 +30,14 @@ fn main() {
     let settings = Settings {
         last_recipe: recipe,
         output_folder: Some(home.path().join("pictures")),
-        device: DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() },
+        device: DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() },
         ..Settings::default()
     };
     let folder = home.path().to_owned();
     let mut harness = Harness::builder().with_size([1440.0, 900.0]).build_eframe(move |cc| {
         TidepoolApp::new(cc, settings, folder, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
     });
-    while harness.state().state.model_info().is_none() {
+    while harness.state().state.card().is_none() {
         harness.step();
     }
 
@@ -47,7 +49,10 @@ fn main() {
         }
     }
     waits.stops = (0..RUNS).map(|_| stop(&mut harness)).collect();
-    waits.letters = letters(&mut harness);
+    waits.letters = letters(&mut harness, "a large (fox:1.2) in the snow, ".repeat(143));
+    waits.letters_at_10_000 = letters(&mut harness, "a fox, ".repeat(3334));
+    harness.state_mut().receive(News::ConceptsChosen(thousand_concepts()));
+    waits.letters_with_concepts = letters(&mut harness, "<style-7>, a fox <stile-3> ".repeat(8));
     waits.print();
 }
 
@@ -58,6 +63,8 @@ struct Waits {
     frames: Vec<Duration>,
     stops: Vec<Duration>,
     letters: Vec<Duration>,
+    letters_at_10_000: Vec<Duration>,
+    letters_with_concepts: Vec<Duration>,
 }
 
 struct Times {
@@ -80,6 +87,8 @@ impl Waits {
             ("Generate to first preview", at(&mut self.previews, 50)),
             ("Stop to stopped", at(&mut self.stops, 50)),
             ("a letter at 1,000 tokens", at(&mut self.letters, 50)),
+            ("a letter at 10,000 tokens", at(&mut self.letters_at_10_000, 50)),
+            ("a letter with 1,000 concepts", at(&mut self.letters_with_concepts, 50)),
             ("frame while a job runs, median", at(&mut self.frames, 50)),
             ("frame while a job runs, 99 %", at(&mut self.frames, 99)),
         ];
@@ -132,14 +141,14 @@ fn stop(harness: &mut Harness<'static, TidepoolApp>) -> Duration {
         frame(harness);
     }
     let stopped = asked.elapsed();
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
+    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
     harness.state_mut().press(Command::Edit(Box::new(before)));
     stopped
 }
 
-/// Types at the end of a prompt of a thousand tokens; each letter until its chips are drawn.
-fn letters(harness: &mut Harness<'static, TidepoolApp>) -> Vec<Duration> {
-    let mut recipe = Recipe { prompt: "a large (fox:1.2) in the snow, ".repeat(143), ..Recipe::default() };
+/// Types at the end of a prompt. Each letter counts until its chips are drawn.
+fn letters(harness: &mut Harness<'static, TidepoolApp>, prompt: String) -> Vec<Duration> {
+    let mut recipe = Recipe { prompt, ..Recipe::default() };
     let type_one = |_| {
         recipe.prompt.push('a');
         let begun = Instant::now();
@@ -148,6 +157,17 @@ fn letters(harness: &mut Harness<'static, TidepoolApp>) -> Vec<Duration> {
         begun.elapsed()
     };
     (0..10 * RUNS).map(type_one).skip(RUNS).collect()
+}
+
+fn thousand_concepts() -> ConceptNews {
+    let concept = |number: usize| Concept {
+        token: format!("<style-{number}>"),
+        width: 128,
+        vectors: vec![0.5; 256],
+        source: format!("/concepts/style-{number}.pt").into(),
+        sha256: "0".repeat(64),
+    };
+    ConceptNews { read: (0..1000).map(concept).collect(), ..ConceptNews::default() }
 }
 
 fn frame(harness: &mut Harness<'static, TidepoolApp>) -> Duration {

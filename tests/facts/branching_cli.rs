@@ -6,14 +6,15 @@ use std::path::Path;
 use engine::images::read_recipe;
 use safetensors::SafeTensors;
 
-use crate::cli::{Said, folder, tidepool};
+use crate::support::cli::{CommandOutput, tidepool};
+use crate::support::folders::folder;
 
-fn run(folder: &Path, args: &str) -> Said {
+fn run(folder: &Path, args: &str) -> CommandOutput {
     let words: Vec<&str> = args.split_whitespace().collect();
     tidepool(folder, &words)
 }
 
-fn done(folder: &Path, args: &str) -> Said {
+fn done(folder: &Path, args: &str) -> CommandOutput {
     let said = run(folder, args);
     assert_eq!(said.status, Some(0), "{args}: {}", said.stderr);
     said
@@ -76,12 +77,12 @@ fn what_cannot_be_gone_on_from_is_said() {
     );
     fs::write(folder.path().join("no.safetensors"), "no").expect("writes");
     for (args, status, words) in [
-        ("--continue a.safetensors --from 3", 2, "Step 3 cannot be branched from: that run has steps 0 to 2"),
+        ("--continue a.safetensors --from 3", 2, "0 to 2"),
         ("--continue a.safetensors", 2, "--from"),
         ("--continue a.safetensors --from 1 --size 128x128", 2, "--size"),
-        ("--continue a.png --from 1", 1, "no trace"),
-        ("--continue no.safetensors --from 1", 1, "no trace"),
-        ("--continue gone.safetensors --from 1", 1, "cannot be read"),
+        ("--continue a.png --from 1", 1, "a.png"),
+        ("--continue no.safetensors --from 1", 1, "no.safetensors"),
+        ("--continue gone.safetensors --from 1", 1, "gone.safetensors"),
         ("--from 1", 2, "--continue"),
     ] {
         let said = run(folder.path(), &format!("render {args} --device cpu -o b.png"));

@@ -3,26 +3,20 @@
 mod broken;
 mod hostile;
 mod kinds;
-pub mod makers;
 
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{ModelSource, TensorDtype, WeightFile};
-use engine::device::{DeviceChoice, DeviceSelector};
+use engine::checkpoint::{TensorKind, WeightFile, WeightKind, kind_of};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::pipeline::Pipeline;
-use engine::pipeline::StopFlag;
+use engine::generate::Pipeline;
 use engine::recipe::Recipe;
+use engine::session::StopFlag;
 
-use crate::cli::folder;
-use crate::golden;
-use makers::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
-
-fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
-    Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
-}
+use crate::support::folders::folder;
+use crate::support::models::open;
+use crate::support::numbers::golden_folder;
+use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 /// Everything that a model computes, bit by bit, and a digest of what it computes with.
 fn fingerprint(pipeline: &Pipeline) -> (String, Vec<u32>) {
@@ -37,8 +31,8 @@ fn fingerprint(pipeline: &Pipeline) -> (String, Vec<u32>) {
     let picture = pipeline.generate(&recipe, &never, &mut |_| ()).expect("a picture").image.data;
     let all: Vec<f32> = [text, eps, pixels, mean, picture].concat();
     assert!(all.iter().all(|value| value.is_finite()));
-    let info = pipeline.info();
-    let about = format!("{} {} {}", pipeline.digest().expect("a digest"), info.kind, info.native_side);
+    let card = pipeline.card();
+    let about = format!("{} {} {}", pipeline.digest().expect("a digest"), card.kind, card.native_side);
     (about, all.iter().map(|value| value.to_bits()).collect())
 }
 
@@ -132,7 +126,7 @@ fn with_the_rest(tensors: &[Given]) -> Vec<Given> {
 
 #[test]
 fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
-    let data = golden::folder().join("data/checkpoints");
+    let data = golden_folder().join("data/checkpoints");
     let numbers = WeightFile::open(&data.join("numbers.safetensors")).expect("golden data");
     for form in ["state-zip.ckpt", "state-legacy.ckpt"] {
         let file = WeightFile::open(&data.join(form)).unwrap_or_else(|error| panic!("{error}"));
@@ -144,7 +138,7 @@ fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
             assert_eq!(ours, numbers.read(name).expect("golden data").0, "{form} {name}");
         }
         let kinds = ["f32", "f16", "bf16", "position_ids"].map(|name| file.kind(name));
-        assert_eq!(kinds, [Some(TensorDtype::F32), Some(TensorDtype::F16), Some(TensorDtype::BF16), None]);
+        assert_eq!(kinds, [Some(TensorKind::F32), Some(TensorKind::F16), Some(TensorKind::BF16), None]);
         let error = file.read("position_ids").expect_err("whole numbers are no weights").to_string();
         assert!(error.contains("position_ids"), "{error}");
     }
@@ -164,29 +158,30 @@ fn a_model_of_another_kind_is_refused_by_its_name() {
         extra.iter().map(|(name, shape)| Given::new(name, shape)).collect()
     };
     let inputs = "model.diffusion_model.input_blocks.0.0.weight";
-    let cases: [(&str, Vec<Given>); 14] = [
-        ("an SDXL model", with(&[("conditioner.embedders.1.model.ln_final.weight", &[8])])),
-        ("an SDXL model", with(&[("model.diffusion_model.label_emb.0.0.weight", &[8, 8])])),
-        ("an SDXL refiner", with(&[("conditioner.embedders.0.model.ln_final.weight", &[8])])),
-        ("an inpainting model", with(&[(inputs, &[32, 9, 3, 3])])),
-        ("an InstructPix2Pix model", with(&[(inputs, &[32, 8, 3, 3])])),
+    let cases: [(WeightKind, Vec<Given>); 14] = [
+        (WeightKind::Sdxl, with(&[("conditioner.embedders.1.model.ln_final.weight", &[8])])),
+        (WeightKind::Sdxl, with(&[("model.diffusion_model.label_emb.0.0.weight", &[8, 8])])),
+        (WeightKind::SdxlRefiner, with(&[("conditioner.embedders.0.model.ln_final.weight", &[8])])),
+        (WeightKind::Inpainting, with(&[(inputs, &[32, 9, 3, 3])])),
+        (WeightKind::InstructPix2Pix, with(&[(inputs, &[32, 8, 3, 3])])),
         (
-            "a Stable Diffusion 3 model",
+            WeightKind::StableDiffusion3,
             only(&[("model.diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight", &[8])]),
         ),
-        ("a FLUX model", only(&[("double_blocks.0.img_attn.proj.weight", &[8])])),
-        ("a ControlNet", only(&[("control_model.input_blocks.0.0.weight", &[8])])),
-        ("a LoRA", only(&[("lora_unet_down_blocks_0.lora_up.weight", &[8, 8])])),
-        ("a LoRA", only(&[("unet.up_blocks.0.attn1.to_q.lora.down.weight", &[8, 8])])),
-        ("an autoencoder (VAE) alone", only(&[("decoder.conv_in.weight", &[8])])),
-        ("a UNet alone", only(&[("time_embedding.linear_1.weight", &[8])])),
-        ("a concept", only(&[("emb_params", &[2, 768])])),
-        ("unknown to Tidepool", only(&[("tide", &[8])])),
+        (WeightKind::Flux, only(&[("double_blocks.0.img_attn.proj.weight", &[8])])),
+        (WeightKind::ControlNet, only(&[("control_model.input_blocks.0.0.weight", &[8])])),
+        (WeightKind::Lora, only(&[("lora_unet_down_blocks_0.lora_up.weight", &[8, 8])])),
+        (WeightKind::Lora, only(&[("unet.up_blocks.0.attn1.to_q.lora.down.weight", &[8, 8])])),
+        (WeightKind::Vae, only(&[("decoder.conv_in.weight", &[8])])),
+        (WeightKind::Unet, only(&[("time_embedding.linear_1.weight", &[8])])),
+        (WeightKind::Concept, only(&[("emb_params", &[2, 768])])),
+        (WeightKind::Unknown, only(&[("tide", &[8])])),
     ];
     for (kind, tensors) in cases {
         save_safetensors(&path, &tensors);
         let error = open(&path).err().unwrap_or_else(|| panic!("{kind} opened"));
-        assert!(error.contains(kind) && error.contains("Stable Diffusion 1.x"), "{kind}: {error}");
+        assert_eq!(kind_of(&WeightFile::open(&path).expect("a weight file")), kind, "{error}");
+        assert!(error.contains(&kind.to_string()), "{kind}: {error}");
         assert!(error.ends_with(&path.display().to_string()), "the path is last: {error}");
     }
 }

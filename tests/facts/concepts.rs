@@ -7,18 +7,19 @@ use engine::checkpoint::WeightFile;
 use engine::concepts::{Concept, ConceptError, read};
 use serde_json::Value;
 
-use crate::checkpoints::makers::*;
-use crate::cli::{folder, tidepool};
-use crate::golden;
+use crate::support::cli::tidepool;
+use crate::support::folders::folder;
+use crate::support::numbers::golden_folder;
+use crate::support::weight_files::*;
 
 fn golden_concept(name: &str) -> Concept {
-    let path = golden::folder().join("data/checkpoints").join(name);
+    let path = golden_folder().join("data/checkpoints").join(name);
     read(&path).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
 fn every_form_of_a_concept_holds_its_vectors() {
-    let vectors = golden::folder().join("data/checkpoints/vectors.safetensors");
+    let vectors = golden_folder().join("data/checkpoints/vectors.safetensors");
     let vectors = WeightFile::open(&vectors).expect("golden data");
     let [one, two] = ["one", "two"].map(|name| vectors.read(name).expect("golden data").0);
     for form in ["zip", "legacy"] {
@@ -85,11 +86,11 @@ fn what_is_no_concept_is_named() {
     type Write = Box<dyn Fn(&Path)>;
     let cases: Vec<(&str, Write)> = vec![
         ("empty", bytes(b"")),
-        ("Git LFS pointer", bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
+        ("Git LFS", bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
         ("web page", bytes(b"<!DOCTYPE html><html>")),
         ("picture", bytes(b"\x89PNG\r\n\x1a\n")),
         ("another kind", bytes(b"a bird, painted")),
-        ("asks to run os.system", bytes(&attack)),
+        ("os.system", bytes(&attack)),
         ("SDXL", tensors(&[("clip_g", &[2, 1280]), ("clip_l", &[2, 768])])),
         ("2 concepts (<a>, <b>)", tensors(&[("<a>", &[768]), ("<b>", &[768])])),
         (
@@ -123,7 +124,7 @@ fn what_is_no_concept_is_named() {
 #[test]
 fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
     let place = folder();
-    let files = golden::folder().join("data/checkpoints");
+    let files = golden_folder().join("data/checkpoints");
     fs::create_dir_all(place.path().join("mine/sub")).expect("makes folders");
     fs::copy(files.join("frost.bin"), place.path().join("mine/sub/learned_embeds.bin")).expect("copies");
     fs::copy(files.join("wide.bin"), place.path().join("mine/wide.bin")).expect("copies");
@@ -141,12 +142,12 @@ fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
     assert_eq!(report["concepts"], used);
     let found = engine::images::read_recipe(&place.path().join("a.png")).expect("a PNG").expect("a recipe");
     assert_eq!(serde_json::json!(found.provenance.concepts), used, "the picture remembers");
-    for remark in ["Git LFS", "perhaps <frost>?", "1024"] {
+    for remark in ["Git LFS", "<frost>", "1024"] {
         assert!(report["remarks"].to_string().contains(remark), "no {remark} in {}", report["remarks"]);
         assert!(said.stderr.contains(remark), "no {remark} in {}", said.stderr);
     }
     let said = render("a tree", "mine/sub/learned_embeds.bin");
-    assert!(said.stderr.contains("<frost> is not used"), "{}", said.stderr);
+    assert!(said.stderr.contains("<frost>"), "{}", said.stderr);
     for (concept, why) in [("mine/broken.pt", "Git LFS"), ("mine/wide.bin", "1024"), ("none.pt", "none.pt")] {
         let said = render("a tree", concept);
         assert_eq!(said.status, Some(1), "{concept}");
@@ -156,14 +157,14 @@ fn the_command_line_takes_concepts_one_by_one_and_by_the_folder() {
 
 #[test]
 fn inspect_says_what_a_concept_is() {
-    let files = golden::folder().join("data/checkpoints");
+    let files = golden_folder().join("data/checkpoints");
     let inspect = |file: &str, how: &[&str]| {
         let said = tidepool(&files, &[&["inspect", file], how].concat());
         assert_eq!(said.status, Some(0), "{}", said.stderr);
         said.stdout
     };
     let words = inspect("frost.bin", &[]);
-    for word in ["a concept", "<frost>", "vectors   2", "128 (the built-in model)", "norms"] {
+    for word in ["a concept", "<frost>", "vectors   2", "128", "norms"] {
         assert!(words.contains(word), "no {word} in: {words}");
     }
     let facts: Value = serde_json::from_str(&inspect("a1111-zip.pt", &["--json"])).expect("JSON");

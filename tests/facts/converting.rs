@@ -7,13 +7,14 @@ use engine::checkpoint::{ConvertError, WeightFile, convert};
 use engine::concepts;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::checkpoints::makers::{Small, save_torch_legacy, save_torch_zip};
-use crate::cli::{folder, names, tidepool};
-use crate::golden;
+use crate::support::cli::tidepool;
+use crate::support::folders::{folder, names};
+use crate::support::numbers::golden_folder;
+use crate::support::weight_files::{Given, Small, save_torch_legacy, save_torch_zip};
 
 fn copied(name: &str, folder: &Path) -> PathBuf {
     let path = folder.join(name);
-    fs::copy(golden::folder().join("data/checkpoints").join(name), &path).expect("golden data");
+    fs::copy(golden_folder().join("data/checkpoints").join(name), &path).expect("golden data");
     path
 }
 
@@ -54,7 +55,7 @@ fn a_converted_pickle_holds_the_same_tensors() {
 fn a_converted_checkpoint_is_the_same_bytes() {
     let place = folder();
     let tensors = Small::new().original;
-    type Save = fn(&Path, &[crate::checkpoints::makers::Given]);
+    type Save = fn(&Path, &[Given]);
     let forms: [(&str, Save); 2] = [("zip.ckpt", save_torch_zip), ("legacy.pt", save_torch_legacy)];
     for (name, save) in forms {
         let pickle = place.path().join(name);

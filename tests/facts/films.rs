@@ -3,19 +3,20 @@
 use std::fs;
 use std::path::Path;
 
+use engine::cut::{Cut, View};
+use engine::generate::Pipeline;
 use engine::images::{Pixels, read_recipe};
-use engine::pipeline::Pipeline;
-use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
 use engine::recipe::Recipe;
+use engine::session::StopFlag;
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 
-use crate::cli::{Said, folder, names, tidepool};
-use crate::golden::pipeline;
+use crate::support::cli::{CommandOutput, tidepool};
+use crate::support::folders::{folder, names};
+use crate::support::models::pipeline;
 
 /// Renders small and fast on the CPU; `args` are words.
-fn render(folder: &Path, args: &str) -> Said {
+fn render(folder: &Path, args: &str) -> CommandOutput {
     let line = format!("render fox --device cpu --size 64x64 --steps 4 --seed 3 -o a.png {args}");
     let said = tidepool(folder, &line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(said.status, Some(0), "{args}: {}", said.stderr);
@@ -80,7 +81,7 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
     let cases = [
         ("--film f.webm", 2, ".mp4"),
         ("--film f", 2, ".gif"),
-        ("--film f.gif --film-fps 0", 2, "0 frames a second"),
+        ("--film f.gif --film-fps 0", 2, "0 frames"),
         ("--film f.gif --film-fps 51", 2, "1 to 50"),
         ("--film f.gif --film-fps fast", 2, "--film-fps"),
         ("--film f.gif --film-view noisy", 2, "predicted"),
@@ -88,7 +89,7 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
         ("--film-captions", 2, "--film"),
         ("--film-fps 10", 2, "--film"),
         ("--contact-sheet c.jpg", 2, ".png"),
-        ("--film no/f.gif", 1, "no such folder"),
+        ("--film no/f.gif", 1, "folder"),
         ("--film full/", 1, "left alone"),
         ("--film f.mp4 --size 2048x2048 --film-view both", 2, "3840 x 2160"),
         ("--film f.gif --film-full --size 2048x2048 --steps 500", 2, "previews"),
@@ -102,7 +103,7 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
     assert_eq!(names(folder.path()), ["full"]);
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe) -> (engine::diffusion::Film, std::sync::Arc<Pixels>) {
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> (engine::generate::Film, std::sync::Arc<Pixels>) {
     let mut made = pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
     (made.film, made.pictures.swap_remove(1))
 }
@@ -113,10 +114,9 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     let recipe = Recipe { steps: 3, batch: 2, ..Recipe::default() };
     let (film, finished) = run(&pipeline, &recipe);
     let stop = StopFlag::default();
-    let cut =
-        AnimationOptions { view: AnimationLayout::Both, has_captions: true, ..AnimationOptions::default() };
+    let cut = Cut { view: View::Both, has_captions: true, ..Cut::default() };
     let quick = pipeline.cut(&film, 1, Some(&finished), &cut, &stop, &mut |_| ()).expect("a film");
-    let full = AnimationOptions { is_full: true, ..cut };
+    let full = Cut { is_full: true, ..cut };
     let full = pipeline.cut(&film, 1, Some(&finished), &full, &stop, &mut |_| ()).expect("a film");
     assert_eq!((quick.shots.len(), full.shots.len(), full.size), (4, 4, (recipe.width, recipe.height)));
     for step in 0..3 {
@@ -125,7 +125,7 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
             let decoded = &pipeline.pictures(latents, &stop).expect("pictures")[1];
             assert_eq!(full.shots[step][pane].picture, *decoded, "step {step}, pane {pane}");
             let preview = &quick.shots[step][pane].picture;
-            assert_eq!(preview.width * pipeline.info().vae_factor, decoded.width);
+            assert_eq!(preview.width * pipeline.card().vae_factor, decoded.width);
         }
         let [number, sigma] = [format!("step {}", step + 1), format!("σ {:.3}", film.sigmas[step])];
         let texts = |pane: usize| quick.shots[step][pane].caption.clone().expect("a caption");
@@ -134,10 +134,9 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     assert_eq!(full.shots[3][0].picture, finished);
 
     // Of a run that was stopped there is no finished picture, and of a cut that is stopped no film.
-    let ended =
-        pipeline.cut(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).expect("a film");
+    let ended = pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).expect("a film");
     assert_eq!((ended.shots.len(), ended.shots[0].len()), (3, 1));
     assert!(ended.shots[0][0].caption.is_none());
     stop.raise();
-    assert!(pipeline.cut(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).is_err());
+    assert!(pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).is_err());
 }

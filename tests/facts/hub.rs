@@ -2,10 +2,8 @@
 //! and the lines to them do wrong.
 
 mod access;
-mod booth;
 mod card;
 mod command_line;
 mod faults;
-mod going_on;
 mod plans;
-mod server;
+mod resume;

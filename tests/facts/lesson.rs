@@ -1,38 +1,37 @@
-//! The lesson on the desk: every experiment can be run, is what its page says, and can be undone.
+//! The lesson: every experiment can be run, is what its page says, and can be undone.
 
 use std::path::PathBuf;
 
-use app::features::canvas::views::Views;
-use app::features::command::{AppEvent, Command, Effect, XyPlotCommand};
-use app::features::generate::run::RunPhase;
-use app::features::lesson::{LessonCommand, LessonPage, Trial};
-use app::features::settings::{Settings, Tab, WindowLayout};
-use app::features::state::AppState;
-use app::features::xy_plot::AxisField;
+use app::command::{Command, Effect, News, SheetWish};
+use app::lesson::{LessonWish, Stop, Trial};
+use app::run::Phase;
+use app::settings::{Settings, Tab, WindowLayout};
+use app::sheet::Side;
+use app::state::AppState;
+use app::views::Views;
 use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::diffusion::{Sampler, Schedule, StepView};
-use engine::pipeline::ModelInfo;
-use engine::prompt::{PromptTokenizer, Source, token_selection};
 use engine::recipe::{Recipe, Start};
-use engine::session::{Event, InspectRequest, ModelEvent, Request};
+use engine::session::{Event, Look, ModelCard, ModelEvent, Request};
+use engine::text::{Source, Words, surgery};
 
-use crate::desk::{Desk, with_engine};
-use crate::window::{finished, generate, info, opened, started, step};
-use crate::window_flow::{until, window};
+use crate::support::app_state::{finished, generate, opened, receive, started, step};
+use crate::support::models::model_info;
+use crate::support::window_harness::{TestWindow, until, window_builder, window_with_engine};
 
-fn command(state: &mut AppState, command: LessonCommand) -> Vec<Effect> {
-    state.handle(Command::Lesson(command))
+fn wish(state: &mut AppState, wish: LessonWish) -> Vec<Effect> {
+    state.handle(Command::Lesson(wish))
 }
 
-fn set_up(state: &mut AppState, experiment: Trial) -> Vec<Effect> {
-    command(state, LessonCommand::SetUp { experiment, now: 0.0 })
+fn set_up(state: &mut AppState, trial: Trial) -> Vec<Effect> {
+    wish(state, LessonWish::SetUp { trial, now: 0.0 })
 }
 
 /// With a finished and saved picture of some person's own.
-fn lived_in() -> AppState {
+fn used_window_state() -> AppState {
     let mut state = opened();
     let recipe = Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
@@ -40,7 +39,7 @@ fn lived_in() -> AppState {
     started(&mut state, job);
     (0..20).for_each(|at| drop(step(&mut state, job, at)));
     finished(&mut state, job);
-    state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00001-77.png")]));
+    state.receive(News::Saved(vec![PathBuf::from("/out/00001-77.png")]));
     state
 }
 
@@ -54,12 +53,12 @@ fn made(effects: &[Effect]) -> Vec<&Recipe> {
 
 #[test]
 fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
-    for experiment in Trial::ALL {
-        for mut state in [opened(), lived_in()] {
-            set_up(&mut state, experiment);
-            assert_eq!(state.recipe_error(), None, "{experiment:?}");
-            assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{experiment:?}");
-            assert_eq!(state.sheet_problem(), None, "{experiment:?}");
+    for trial in Trial::ALL {
+        for mut state in [opened(), used_window_state()] {
+            set_up(&mut state, trial);
+            assert_eq!(state.recipe_error(), None, "{trial:?}");
+            assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{trial:?}");
+            assert_eq!(state.sheet_problem(), None, "{trial:?}");
             assert!(state.settings.seed_locked, "what is compared has one seed");
         }
     }
@@ -67,26 +66,23 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
-    let words = info().words(&Default::default());
-    let is_one = |words: &PromptTokenizer, word: &str| words.tokenize(word).used() == 1;
+    let words = model_info().words(&Default::default());
+    let is_one = |words: &Words, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
-    for experiment in Trial::ALL {
-        let Some(recipe) = experiment.recipe(&opened()) else { continue };
+    for trial in Trial::ALL {
+        let Some(recipe) = trial.recipe(&opened()) else { continue };
         for edit in &recipe.edits {
             edited += 1;
             let text = words.tokenize(&recipe.prompt);
-            assert!(
-                token_selection::find(&recipe.prompt, &text, &edit.at).is_some(),
-                "{experiment:?}: {edit}"
-            );
+            assert!(surgery::find(&recipe.prompt, &text, &edit.at).is_some(), "{trial:?}: {edit}");
             for term in &edit.becomes {
-                let Source::Word(word) = &term.of else { panic!("{experiment:?} names an id") };
-                assert!(is_one(&words, word), "{experiment:?}: {word}");
+                let Source::Word(word) = &term.of else { panic!("{trial:?} names an id") };
+                assert!(is_one(&words, word), "{trial:?}: {word}");
             }
         }
         let mixed = recipe.mix.with.iter().map(|mixed| mixed.prompt.as_str());
         for word in mixed.chain([recipe.prompt.as_str()]).flat_map(str::split_whitespace) {
-            assert!(is_one(&words, word), "{experiment:?}: the model knows no {word}");
+            assert!(is_one(&words, word), "{trial:?}: the model knows no {word}");
         }
     }
     assert!(edited >= 2);
@@ -100,7 +96,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
     let Recipe { prompt, seed, steps, sampler, schedule, guidance, .. } = recipe;
     assert_eq!(prompt, "a watercolor painting of an otter");
     assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 4.0), "the built-in model saturates at 7.5");
-    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Linspace));
+    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Lesson));
     // A second time it is the same picture, not one of a fresh seed.
     let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
     started(&mut state, job);
@@ -112,10 +108,10 @@ fn the_first_experiment_is_the_lessons_recipe() {
 #[test]
 fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
     let mut state = opened();
-    let large = ModelInfo { native_side: 512, ..info() };
+    let large = ModelCard { native_side: 512, ..model_info() };
     state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
-    let sizes = |experiment: Trial| {
-        let recipe = experiment.recipe(&state).expect("a recipe");
+    let sizes = |trial: Trial| {
+        let recipe = trial.recipe(&state).expect("a recipe");
         (recipe.width, recipe.height, recipe.guidance.cfg_scale)
     };
     assert_eq!(sizes(Trial::Loop), (512, 512, 7.5));
@@ -124,27 +120,27 @@ fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
 
 #[test]
 fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
-    let mut state = lived_in();
+    let mut state = used_window_state();
     let effects = set_up(&mut state, Trial::AddNoise);
     let (step, sigma) = state.noise_step();
     assert_eq!(step, 10);
     assert!((sigma - 0.7913).abs() < 1e-4, "{sigma}");
-    assert_eq!(state.settings.window.tab, Tab::Inspect);
-    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Inspect { .. })));
+    assert_eq!(state.settings.window.tab, Tab::Look);
+    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Look { .. })));
     assert!(asked && made(&effects).is_empty(), "the picture that is there is looked into");
 }
 
 #[test]
 fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step() {
-    let mut state = lived_in();
+    let mut state = used_window_state();
     let effects = set_up(&mut state, Trial::StartImage);
     let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
     let Start::Image { path, strength } = &recipe.start else { panic!("it begins with noise") };
     assert_eq!((path.as_path(), *strength), (PathBuf::from("/out/00001-77.png").as_path(), 0.6));
     assert_eq!((recipe.start_step(), recipe.steps), (12, 30), "as in the lesson's notebook");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
-    let mut state = lived_in();
-    state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
+    let mut state = used_window_state();
+    state.receive(News::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
     assert_eq!(state.picture_to_start_from(), None, "a sheet is nothing to begin with");
 }
 
@@ -152,7 +148,7 @@ fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step()
 fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
     for hidden in [vec![], vec![StepView::Noisy], vec![StepView::Predicted, StepView::Noisy, StepView::Noise]]
     {
-        let mut state = lived_in();
+        let mut state = used_window_state();
         state.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
         set_up(&mut state, Trial::Film);
         assert_eq!(state.settings.views.shown(), [StepView::Noisy, StepView::Predicted]);
@@ -162,36 +158,36 @@ fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
 
 #[test]
 fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
-    for (experiment, count) in [(Trial::Scales, 4), (Trial::Samplers, 6), (Trial::Optimisers, 4)] {
+    for (trial, count) in [(Trial::Scales, 4), (Trial::Samplers, 6), (Trial::Optimisers, 4)] {
         let mut state = opened();
-        let effects = set_up(&mut state, experiment);
-        assert_eq!(made(&effects).len(), 1, "{experiment:?}: the first cell");
-        assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{experiment:?}");
+        let effects = set_up(&mut state, trial);
+        assert_eq!(made(&effects).len(), 1, "{trial:?}: the first cell");
+        assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{trial:?}");
         assert_eq!(state.settings.window.tab, Tab::Sheet);
         let mut state = opened();
         generate(&mut state);
-        assert!(made(&set_up(&mut state, experiment)).is_empty(), "one thing at a time");
+        assert!(made(&set_up(&mut state, trial)).is_empty(), "one thing at a time");
         assert_eq!(state.sheet.sheet(&state.recipe).map(|sheet| sheet.cells().count()), Ok(count));
     }
 }
 
 #[test]
 fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
-    for experiment in Trial::ALL {
-        let mut state = lived_in();
-        let side = AxisField { name: "seed", values: "7, 8".into() };
-        state.handle(Command::Sheet(XyPlotCommand::Across(side.clone())));
+    for trial in Trial::ALL {
+        let mut state = used_window_state();
+        let side = Side { name: "seed", values: "7, 8".into() };
+        state.handle(Command::Sheet(SheetWish::Across(side.clone())));
         let (recipe, views) = (state.recipe.clone(), state.settings.views.clone());
-        set_up(&mut state, experiment);
+        set_up(&mut state, trial);
         set_up(&mut state, Trial::Film);
-        command(&mut state, LessonCommand::PutBack);
-        assert_eq!((&state.recipe, &state.settings.views), (&recipe, &views), "{experiment:?}");
-        assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{experiment:?}");
+        wish(&mut state, LessonWish::PutBack);
+        assert_eq!((&state.recipe, &state.settings.views), (&recipe, &views), "{trial:?}");
+        assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{trial:?}");
         assert!(!state.settings.seed_locked && state.settings.lesson.before.is_none());
-        assert!(command(&mut state, LessonCommand::PutBack).is_empty(), "there is nothing more to put back");
+        assert!(wish(&mut state, LessonWish::PutBack).is_empty(), "there is nothing more to put back");
         state.handle(Command::Stop);
         let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
-        crate::window::hear(&mut state, job, engine::session::JobEvent::Stopped);
+        receive(&mut state, job, engine::session::JobEvent::Stopped);
         if !state.is_making() {
             assert_ne!(generate(&mut state).2.seed, 77, "a used seed stays used");
         }
@@ -205,7 +201,7 @@ fn a_start_image_comes_back_with_the_desk() {
     state.handle(Command::UseStartImage(path.clone()));
     set_up(&mut state, Trial::Loop);
     assert_eq!(state.recipe.start, Start::Noise);
-    let effects = command(&mut state, LessonCommand::PutBack);
+    let effects = wish(&mut state, LessonWish::PutBack);
     assert!(matches!(&effects[..], [Effect::ReadStartImage(read), ..] if *read == path));
     assert!(matches!(&state.recipe.start, Start::Image { path: start, .. } if *start == path));
 }
@@ -213,36 +209,34 @@ fn a_start_image_comes_back_with_the_desk() {
 #[test]
 fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut state = lived_in();
+    let mut state = used_window_state();
     let recipe = state.recipe.clone();
-    command(&mut state, LessonCommand::GoTo(LessonPage::Text));
+    wish(&mut state, LessonWish::GoTo(Stop::Text));
     set_up(&mut state, Trial::Blend);
-    state.settings_to_save().save(folder.path()).expect("saves");
+    state.to_remember().save(folder.path()).expect("saves");
     let (settings, note) = Settings::load(folder.path());
     assert_eq!(note, None);
     let mut state = AppState::new(settings);
-    assert_eq!(state.settings.lesson.stop, LessonPage::Text);
+    assert_eq!(state.settings.lesson.stop, Stop::Text);
     assert_eq!(state.recipe.edits.len(), 1);
-    command(&mut state, LessonCommand::PutBack);
+    wish(&mut state, LessonWish::PutBack);
     assert_eq!(state.recipe, recipe);
 }
 
 #[test]
 fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
-    for (stop, looks) in
-        LessonPage::ALL.map(|stop| (stop, matches!(stop, LessonPage::Autoencoder | LessonPage::Noise)))
-    {
-        let mut state = lived_in();
+    for (stop, looks) in Stop::ALL.map(|stop| (stop, matches!(stop, Stop::Autoencoder | Stop::Noise))) {
+        let mut state = used_window_state();
         state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
-        let effects = command(&mut state, LessonCommand::GoTo(stop));
+        let effects = wish(&mut state, LessonWish::GoTo(stop));
         let asked = effects.iter().any(|effect| {
-            matches!(effect, Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. }))
+            matches!(effect, Effect::Send(Request::Look { look: Look::StepChannels { .. }, .. }))
         });
         assert_eq!(asked, looks, "{stop:?}");
     }
 }
 
-fn at(stop: LessonPage) -> Settings {
+fn at(stop: Stop) -> Settings {
     let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..Settings::default() };
     settings.lesson.stop = stop;
@@ -252,15 +246,15 @@ fn at(stop: LessonPage) -> Settings {
 #[test]
 fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
     let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
-    let settings = Settings { last_recipe: recipe.clone(), ..at(LessonPage::Loop) };
-    let (mut harness, _home) = with_engine(window(), settings);
-    until(&mut harness, "the model", |app| app.state.info().is_some());
+    let settings = Settings { last_recipe: recipe.clone(), ..at(Stop::Loop) };
+    let (mut harness, _home) = window_with_engine(window_builder(), settings);
+    until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.step();
     harness.get_by_label(Trial::Loop.label()).click();
     harness.step();
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let run = harness.state().state.run.as_ref().expect("a run");
-    assert_eq!((run.phase, run.frames.len(), run.recipe.seed), (RunPhase::Finished, 30, 32));
+    assert_eq!((run.phase, run.frames.len(), run.recipe.seed), (Phase::Finished, 30, 32));
     assert_eq!(run.recipe.prompt, "a watercolor painting of an otter");
     harness.run();
     harness.get_by_label("30 of 30");
@@ -272,62 +266,62 @@ fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
 
 #[test]
 fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
-    let mut desk = Desk::opened(Harness::builder().with_size([1280.0, 720.0]), at(LessonPage::Loop));
-    let stop = |desk: &Desk| desk.harness.state().state.settings.lesson.stop;
-    desk.harness.get_by_role_and_label(Role::Button, "Next").click();
-    desk.harness.run();
-    assert_eq!(stop(&desk), LessonPage::Autoencoder);
-    desk.harness.get_by_label_contains("Stop 7,").click();
-    desk.harness.run();
-    assert_eq!(stop(&desk), LessonPage::Guidance);
-    desk.harness.get_by_label_contains("Stop 7,").focus();
-    desk.harness.step();
-    for (key, expected) in [(Key::ArrowRight, LessonPage::Samplers), (Key::ArrowLeft, LessonPage::Guidance)] {
-        desk.harness.key_press(key);
-        desk.harness.run();
-        assert_eq!(stop(&desk), expected);
+    let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(Stop::Loop));
+    let stop = |window: &TestWindow| window.harness.state().state.settings.lesson.stop;
+    window.harness.get_by_role_and_label(Role::Button, "Next").click();
+    window.harness.run();
+    assert_eq!(stop(&window), Stop::Autoencoder);
+    window.harness.get_by_label_contains("Stop 7,").click();
+    window.harness.run();
+    assert_eq!(stop(&window), Stop::Guidance);
+    window.harness.get_by_label_contains("Stop 7,").focus();
+    window.harness.step();
+    for (key, expected) in [(Key::ArrowRight, Stop::Samplers), (Key::ArrowLeft, Stop::Guidance)] {
+        window.harness.key_press(key);
+        window.harness.run();
+        assert_eq!(stop(&window), expected);
     }
-    desk.harness.get_by_role_and_label(Role::Button, "Back").click();
-    desk.harness.run();
-    assert_eq!(stop(&desk), LessonPage::Prediction);
-    for stop in LessonPage::ALL {
-        desk.press(Command::Lesson(LessonCommand::GoTo(stop)));
-        desk.harness.run();
-        desk.harness.get_by_label(stop.title());
+    window.harness.get_by_role_and_label(Role::Button, "Back").click();
+    window.harness.run();
+    assert_eq!(stop(&window), Stop::Prediction);
+    for stop in Stop::ALL {
+        window.press(Command::Lesson(LessonWish::GoTo(stop)));
+        window.harness.run();
+        window.harness.get_by_label(stop.title());
     }
 }
 
 #[test]
 fn the_sliders_of_the_pages_are_those_of_the_desk() {
-    let mut desk = Desk::opened(Harness::builder().with_size([1440.0, 1400.0]), at(LessonPage::StartImage));
-    let key = |desk: &mut Desk, slider: &str, key: Key| {
-        desk.harness.get_by_role_and_label(Role::Slider, slider).focus();
-        desk.harness.step();
-        desk.harness.key_press(key);
-        desk.harness.run();
+    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 1400.0]), at(Stop::StartImage));
+    let key = |window: &mut TestWindow, slider: &str, key: Key| {
+        window.harness.get_by_role_and_label(Role::Slider, slider).focus();
+        window.harness.step();
+        window.harness.key_press(key);
+        window.harness.run();
     };
-    key(&mut desk, "Start step", Key::ArrowRight);
-    let lesson = desk.harness.state().state.settings.lesson.clone();
+    key(&mut window, "Start step", Key::ArrowRight);
+    let lesson = window.harness.state().state.settings.lesson.clone();
     assert_eq!(lesson.strength, 0.55, "step 9 of 20, where 0.6 was step 8");
     let folder = tempfile::tempdir().expect("a folder");
     let beach = folder.path().join("beach.png");
     image::RgbImage::new(64, 64).save(&beach).expect("writes");
-    desk.press(Command::UseStartImage(beach));
-    desk.harness.run();
-    key(&mut desk, "Start step", Key::ArrowLeft);
-    let start = desk.harness.state().state.recipe.start.clone();
+    window.press(Command::UseStartImage(beach));
+    window.harness.run();
+    key(&mut window, "Start step", Key::ArrowLeft);
+    let start = window.harness.state().state.recipe.start.clone();
     assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
 
-    desk.press(Command::Lesson(LessonCommand::SetUp { experiment: Trial::Blend, now: 0.0 }));
-    desk.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Text)));
-    desk.harness.run();
-    key(&mut desk, "Share", Key::ArrowRight);
+    window.press(Command::Lesson(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
+    window.press(Command::Lesson(LessonWish::GoTo(Stop::Text)));
+    window.harness.run();
+    key(&mut window, "Share", Key::ArrowRight);
     let edits: Vec<String> =
-        desk.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
+        window.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
     assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
-    desk.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Samplers)));
-    desk.harness.run();
-    desk.harness.get_by_label_contains("Heun, order 2").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.recipe.sampler, Sampler::Heun);
+    window.press(Command::Lesson(LessonWish::GoTo(Stop::Samplers)));
+    window.harness.run();
+    window.harness.get_by_label_contains("Heun, order 2").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.recipe.sampler, Sampler::Heun);
 }

@@ -1,10 +1,11 @@
 //! Text encoder, UNet and VAE against transformers and diffusers, on models of three shapes.
 
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::pipeline::StopFlag;
+use engine::session::StopFlag;
 use serde_json::Value;
 
-use crate::golden::{Golden, MODELS, assert_near, notes, pipeline};
+use crate::support::models::{MODELS, pipeline};
+use crate::support::numbers::{Golden, assert_near, notes};
 
 /// Ours are within 2e-6 of the largest value as measured; a wrong epsilon or activation is not.
 const TOLERANCE: f32 = 1e-4;

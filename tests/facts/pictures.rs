@@ -2,8 +2,6 @@
 
 #[path = "pictures/films.rs"]
 mod films;
-#[path = "pictures/makers.rs"]
-mod makers;
 #[path = "pictures/mp4.rs"]
 mod mp4;
 #[path = "pictures/recipe_texts.rs"]

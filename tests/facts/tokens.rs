@@ -2,20 +2,20 @@
 
 use std::io::Read;
 
-use engine::tokenizer::Tokenizer;
+use engine::text::Tokenizer;
 use serde_json::Value;
 
-use crate::golden::folder;
+use crate::support::numbers::golden_folder;
 
 fn references() -> Value {
-    let file = std::fs::File::open(folder().join("data/tokens.json.gz")).expect("golden tokens");
+    let file = std::fs::File::open(golden_folder().join("data/tokens.json.gz")).expect("golden tokens");
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("whole golden tokens");
     serde_json::from_str(&text).expect("golden tokens are JSON")
 }
 
 fn tokenizer(vocabulary: &str) -> Tokenizer {
-    let folder = folder().join("../../assets").join(vocabulary);
+    let folder = golden_folder().join("../../assets").join(vocabulary);
     let read =
         |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     Tokenizer::from_vocabulary(&read("vocab.json"), &read("merges.txt"), 77).expect("a vocabulary")
@@ -46,7 +46,7 @@ fn ids_of_two_thousand_prompts_are_the_references() {
 fn a_long_prompt_says_what_was_cut() {
     let prompt = format!("{}a fox, a Frog and a whale", "a puppy ".repeat(37));
     let tokenized = tokenizer("demo/tokenizer").tokenize(&prompt);
-    assert_eq!((tokenized.used(), tokenized.capacity), (75, 75));
+    assert_eq!((tokenized.used(), tokenized.room), (75, 75));
     assert_eq!(tokenized.cut, "fox, a Frog and a whale");
 }
 

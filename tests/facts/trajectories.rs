@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use engine::diffusion::{Sampler, Schedule};
-use engine::pipeline::StopFlag;
-use engine::pipeline::{Generated, Pipeline};
+use engine::generate::{Generated, Pipeline};
 use engine::recipe::{Guidance, Recipe, Start, strength_of};
+use engine::session::StopFlag;
 use serde_json::Value;
 
-use crate::golden::{Golden, MODELS, assert_near, notes, pipeline};
+use crate::support::models::{MODELS, pipeline};
+use crate::support::numbers::{Golden, assert_near, notes};
 
 /// Ours are within 2e-5 of the largest latent as measured; ten steps at guidance 7.5 amplify
 /// whatever differs before them.
@@ -42,7 +43,7 @@ fn every_run_ends_in_the_references_latents() {
         let notes = notes(&format!("{model}-trajectories.json"));
         let number = |name: &str| notes[name].as_u64().expect(name) as u32;
         let pipeline = pipeline(model);
-        let factor = pipeline.info().vae_factor;
+        let factor = pipeline.card().vae_factor;
         let (width, height) = (number("latent_width") * factor, number("latent_height") * factor);
         let start = folder.path().join(format!("{model}.png"));
         write_start_picture(&start, width, height);

@@ -1,61 +1,21 @@
-//! Flows through the whole window: what a person does, and what then is on the desk.
+//! Flows through the whole window: what a person does, and what the window then shows.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::fs;
 
-use app::features::generate::run::RunPhase;
-use app::features::settings::{Settings, ThemeChoice};
-use app::window::app::TidepoolApp;
+use app::run::Phase;
+use app::settings::{Settings, ThemeChoice};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
-use egui_kittest::{Harness, HarnessBuilder};
 use engine::images::{Pixels, Provenance, write_png};
 use engine::recipe::{Recipe, Start};
 use engine::session::{JobEvent, Request};
 
-use crate::desk::{Desk, with_engine};
-
-pub fn window() -> HarnessBuilder<TidepoolApp> {
-    Harness::builder().with_size([1280.0, 720.0])
-}
-
-/// Lets the window live until something is so.
-pub fn until(harness: &mut Harness<'static, TidepoolApp>, what: &str, is_so: impl Fn(&TidepoolApp) -> bool) {
-    let begun = Instant::now();
-    while !is_so(harness.state()) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-        harness.step();
-    }
-}
-
-fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
-    drop_files(harness, &[path]);
-}
-
-pub fn drop_files(harness: &mut Harness<'static, TidepoolApp>, paths: &[&Path]) {
-    #[derive(Debug)]
-    struct File(PathBuf);
-    impl egui::DroppedFile for File {
-        fn path(&self) -> &Path {
-            &self.0
-        }
-        fn bytes(&self) -> Result<Vec<u8>, String> {
-            std::fs::read(&self.0).map_err(|error| error.to_string())
-        }
-    }
-    for path in paths {
-        let file = std::sync::Arc::new(File(path.to_path_buf()));
-        harness.input_mut().dropped_files.push(file);
-    }
-    harness.step();
-    harness.input_mut().dropped_files.clear();
-}
+use crate::support::window_harness::{TestWindow, drop_file, until, window_builder, window_with_engine};
 
 #[test]
 fn a_prompt_becomes_a_saved_picture_step_by_step() {
-    let (mut harness, home) = with_engine(window(), Settings::default());
+    let (mut harness, home) = window_with_engine(window_builder(), Settings::default());
     harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").focus();
     harness.step();
     harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text("a large fox");
@@ -67,7 +27,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     until(&mut harness, "a preview", |app| app.state.run.as_ref().is_some_and(|run| run.frames.len() >= 3));
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let run = harness.state().state.run.as_ref().expect("a run");
-    assert_eq!((run.phase, run.frames.len()), (RunPhase::Finished, 20));
+    assert_eq!((run.phase, run.frames.len()), (Phase::Finished, 20));
     let file = harness.state().state.saved[0].clone();
     assert!(file.starts_with(home.path()) && file.is_file());
     harness.step();
@@ -98,8 +58,8 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
 fn stop_ends_a_run_at_once_and_the_next_one_works() {
     let recipe = Recipe { prompt: "a tree".into(), steps: 500, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
-    let (mut harness, _home) = with_engine(window(), settings);
-    until(&mut harness, "the model", |app| app.state.info().is_some());
+    let (mut harness, _home) = window_with_engine(window_builder(), settings);
+    until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
@@ -107,14 +67,14 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     harness.key_press(Key::Escape);
     harness.step();
     until(&mut harness, "the stop", |app| app.state.live_run().is_none());
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
+    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
     let steps = Recipe { steps: 2, ..harness.state().state.recipe.clone() };
-    harness.state_mut().state.handle(app::features::command::Command::Edit(Box::new(steps)));
+    harness.state_mut().state.handle(app::command::Command::Edit(Box::new(steps)));
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
     until(&mut harness, "the next picture", |app| {
-        app.state.run.as_ref().is_some_and(|run| run.phase == RunPhase::Finished)
+        app.state.run.as_ref().is_some_and(|run| run.phase == Phase::Finished)
     });
 }
 
@@ -122,22 +82,22 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
 fn a_window_closed_in_mid_run_remembers_and_does_not_hang() {
     let recipe = Recipe { prompt: "a boat".into(), steps: 1000, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
-    let (mut harness, home) = with_engine(window(), settings);
-    until(&mut harness, "the model", |app| app.state.info().is_some());
+    let (mut harness, home) = window_with_engine(window_builder(), settings);
+    until(&mut harness, "the model", |app| app.state.card().is_some());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
-    let begun = Instant::now();
     eframe::App::on_exit(harness.state_mut());
     drop(harness);
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    let saved = fs::read_dir(home.path().join("pictures")).map_or(0, Iterator::count);
+    assert_eq!(saved, 0, "the run was waited for");
     let (settings, note) = Settings::load(home.path());
     assert_eq!((settings.last_recipe.prompt.as_str(), note), ("a boat", None));
 }
 
 #[test]
 fn sliders_answer_to_keys_and_to_typed_numbers() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    let harness = &mut desk.harness;
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    let harness = &mut window.harness;
     harness.get_by_role_and_label(Role::Slider, "Steps").focus();
     harness.step();
     harness.key_press(Key::ArrowRight);
@@ -163,140 +123,140 @@ fn sliders_answer_to_keys_and_to_typed_numbers() {
 
 #[test]
 fn a_sampler_is_chosen_from_its_list() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.get_by_role_and_label(Role::ComboBox, "Sampler").click();
-    desk.harness.run();
-    desk.harness.get_by_label("Heun").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.recipe.sampler, engine::diffusion::Sampler::Heun);
-    assert!(desk.harness.query_by_label("DPM2").is_none(), "the list has closed");
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.get_by_role_and_label(Role::ComboBox, "Sampler").click();
+    window.harness.run();
+    window.harness.get_by_label("Heun").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.recipe.sampler, engine::diffusion::Sampler::Heun);
+    assert!(window.harness.query_by_label("DPM2").is_none(), "the list has closed");
 }
 
 #[test]
 fn generate_during_a_run_queues_one_and_the_bar_says_so() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.get_by_label("Generate").click();
-    let (id, recipe) = desk.job();
-    desk.run_steps(id, &recipe, 3);
-    desk.harness.get_by_label("Queue another").click();
-    desk.harness.run();
-    desk.harness.get_by_label("1 queued");
-    desk.finish(id, &recipe);
-    let (second, _) = desk.job();
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.get_by_label("Generate").click();
+    let (id, recipe) = window.next_job();
+    window.run_steps(id, &recipe, 3);
+    window.harness.get_by_label("Queue another").click();
+    window.harness.run();
+    window.harness.get_by_label("1 queued");
+    window.finish(id, &recipe);
+    let (second, _) = window.next_job();
     assert!(second != id);
 }
 
 #[test]
 fn a_batch_is_a_grid_and_each_picture_is_a_click_away() {
     let last_recipe = Recipe { batch: 4, ..Recipe::default() };
-    let mut desk = Desk::opened(window(), Settings { last_recipe, ..Settings::default() });
-    desk.harness.get_by_label("Generate").click();
-    let (id, recipe) = desk.job();
-    desk.run_steps(id, &recipe, 20);
-    desk.finish(id, &recipe);
-    desk.harness.run();
-    desk.harness.get_by_role_and_label(Role::Button, "Picture 3").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.film.picture, Some(2));
+    let mut window = TestWindow::opened(window_builder(), Settings { last_recipe, ..Settings::default() });
+    window.harness.get_by_label("Generate").click();
+    let (id, recipe) = window.next_job();
+    window.run_steps(id, &recipe, 20);
+    window.finish(id, &recipe);
+    window.harness.run();
+    window.harness.get_by_role_and_label(Role::Button, "Picture 3").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.film.picture, Some(2));
 }
 
 #[test]
 fn a_failure_is_shown_and_can_be_dismissed() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.get_by_label("Generate").click();
-    let (id, _) = desk.job();
-    desk.tell_job(id, JobEvent::Failed { text: "There is not enough memory".into() });
-    desk.harness.run();
-    desk.harness.get_by_label("There is not enough memory");
-    desk.harness.get_by_label("Dismiss").click();
-    desk.harness.run();
-    assert!(desk.harness.query_by_label("There is not enough memory").is_none());
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.get_by_label("Generate").click();
+    let (id, _) = window.next_job();
+    window.send_job_event(id, JobEvent::Failed { text: "There is not enough memory".into() });
+    window.harness.run();
+    window.harness.get_by_label("There is not enough memory");
+    window.harness.get_by_label("Dismiss").click();
+    window.harness.run();
+    assert!(window.harness.query_by_label("There is not enough memory").is_none());
 }
 
 #[test]
 fn space_and_f_are_letters_while_typing_and_keys_elsewhere() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").focus();
-    desk.harness.step();
-    desk.harness.key_press(Key::F);
-    desk.harness.step();
-    assert!(!desk.harness.state().state.settings.window.left_folded);
-    desk.harness.ctx.memory_mut(|memory| {
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").focus();
+    window.harness.step();
+    window.harness.key_press(Key::F);
+    window.harness.step();
+    assert!(!window.harness.state().state.settings.window.left_folded);
+    window.harness.ctx.memory_mut(|memory| {
         if let Some(id) = memory.focused() {
             memory.surrender_focus(id);
         }
     });
-    desk.harness.key_press(Key::F);
-    desk.harness.run();
-    assert!(desk.harness.state().state.settings.window.left_folded);
-    assert!(desk.harness.query_by_label("Generate").is_none(), "all for the picture");
-    desk.harness.key_press(Key::F);
-    desk.harness.run();
-    desk.harness.get_by_label("Generate");
+    window.harness.key_press(Key::F);
+    window.harness.run();
+    assert!(window.harness.state().state.settings.window.left_folded);
+    assert!(window.harness.query_by_label("Generate").is_none(), "all for the picture");
+    window.harness.key_press(Key::F);
+    window.harness.run();
+    window.harness.get_by_label("Generate");
 }
 
 #[test]
 fn the_theme_is_switched_and_remembered() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.get_by_label("Light theme").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.settings_to_save().theme, ThemeChoice::Light);
-    desk.harness.get_by_label("Dark theme");
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.get_by_label("Light theme").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.to_remember().theme, ThemeChoice::Light);
+    window.harness.get_by_label("Dark theme");
 }
 
 #[test]
 fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
-    let mut desk = Desk::opened(window(), Settings::default());
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
     let folder = tempfile::tempdir().expect("a folder");
     let bare = folder.path().join("bare.png");
     let notes = folder.path().join("notes.txt");
-    std::fs::write(&notes, "no picture").expect("writes");
+    fs::write(&notes, "no picture").expect("writes");
     let grey = image::RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 130]));
     grey.save(&bare).expect("writes");
-    drop_file(&mut desk.harness, &notes);
-    until(&mut desk.harness, "the refusal", |app| {
-        app.state.error_at(app::features::errors::ErrorSlot::StartImage).is_some()
+    drop_file(&mut window.harness, &notes);
+    until(&mut window.harness, "the refusal", |app| {
+        app.state.problem_at(app::problems::Place::StartImage).is_some()
     });
-    drop_file(&mut desk.harness, &bare);
-    until(&mut desk.harness, "the start image", |app| app.state.start_picture.is_some());
-    desk.harness.step();
-    desk.harness.get_by_label("96 × 64, the middle 64 × 64");
-    desk.harness.get_by_label("Remove").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.recipe.start, Start::Noise);
+    drop_file(&mut window.harness, &bare);
+    until(&mut window.harness, "the start image", |app| app.state.start_picture.is_some());
+    window.harness.step();
+    window.harness.get_by_label("96 × 64, the middle 64 × 64");
+    window.harness.get_by_label("Remove").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.recipe.start, Start::Noise);
 }
 
 #[test]
 fn the_settings_of_a_dropped_picture_can_be_used() {
-    let mut desk = Desk::opened(window(), Settings::default());
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("owl.png");
     let recipe = Recipe { prompt: "an owl".into(), seed: 77, steps: 9, ..Recipe::default() };
     let pixels = Pixels::new(8, 8, vec![7; 192]);
     write_png(&file, &pixels, &Provenance::new("Built-in", recipe.clone())).expect("writes");
-    drop_file(&mut desk.harness, &file);
-    until(&mut desk.harness, "the question", |app| app.state.dropped.is_some());
-    desk.harness.run();
-    desk.harness.get_by_label("Use its settings").click();
-    desk.harness.run();
-    assert_eq!(desk.harness.state().state.recipe, recipe);
-    desk.harness.get_by_label("Generate").click();
-    assert_eq!(desk.job().1.seed, 77, "the seed of the picture, not a fresh one");
+    drop_file(&mut window.harness, &file);
+    until(&mut window.harness, "the question", |app| app.state.dropped.is_some());
+    window.harness.run();
+    window.harness.get_by_label("Use its settings").click();
+    window.harness.run();
+    assert_eq!(window.harness.state().state.recipe, recipe);
+    window.harness.get_by_label("Generate").click();
+    assert_eq!(window.next_job().1.seed, 77, "the seed of the picture, not a fresh one");
 }
 
 #[test]
 fn at_rest_the_window_asks_for_no_repaint() {
-    let mut desk = Desk::opened(window(), Settings::default());
-    desk.harness.run();
+    let mut window = TestWindow::opened(window_builder(), Settings::default());
+    window.harness.run();
     for _ in 0..3 {
-        desk.harness.step();
+        window.harness.step();
     }
-    assert!(!desk.harness.ctx.has_requested_repaint(), "something repaints for ever");
+    assert!(!window.harness.ctx.has_requested_repaint(), "something repaints for ever");
 }
 
 #[test]
 fn a_start_asks_for_the_model_that_was_open() {
-    let desk = Desk::new(window(), Settings::default());
-    let first = desk.requests.try_recv().expect("a request");
+    let window = TestWindow::new(window_builder(), Settings::default());
+    let first = window.requests.try_recv().expect("a request");
     assert!(matches!(first, Request::OpenModel { .. }));
 }

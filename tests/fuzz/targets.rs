@@ -9,8 +9,7 @@ use std::sync::{Arc, LazyLock};
 use engine::checkpoint::{WeightFile, kind_of};
 use engine::concepts::{self, Concept};
 use engine::images::{Provenance, from_parameters, read_recipe};
-use engine::prompt::{EmbeddingEdit, PromptOverflow, TextOptions, PromptWeights, PromptTokenizer, token_selection};
-use engine::tokenizer::Tokenizer;
+use engine::text::{EmbeddingEdit, LongPrompt, TextOptions, Tokenizer, Weights, Words, surgery};
 use libfuzzer_sys::fuzz_target;
 
 static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TARGET").expect("TARGET is set by run"));
@@ -106,7 +105,7 @@ fn png(data: &[u8]) {
 }
 
 /// The words of the built-in model with a concept of two vectors.
-static WORDS: LazyLock<PromptTokenizer> = LazyLock::new(|| {
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let vocabulary = include_bytes!("../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../assets/demo/tokenizer/merges.txt");
     let tokenizer = Tokenizer::from_vocabulary(vocabulary, merges, 77).expect("a vocabulary");
@@ -117,7 +116,7 @@ static WORDS: LazyLock<PromptTokenizer> = LazyLock::new(|| {
         source: "frost.bin".into(),
         sha256: String::new(),
     };
-    PromptTokenizer::new(Arc::new(tokenizer), 1, &[concept].into_iter().collect())
+    Words::new(Arc::new(tokenizer), 1, &[concept].into_iter().collect())
 });
 
 /// A prompt after a byte that says how it is read; or, after an `e`, an edit.
@@ -131,8 +130,8 @@ fn prompt(data: &[u8]) {
         return;
     }
     let options = TextOptions {
-        weights: PromptWeights::ALL[usize::from(kind) % 3],
-        long: PromptOverflow::ALL[usize::from(kind / 3) % 2],
+        weights: Weights::ALL[usize::from(kind) % 3],
+        long: LongPrompt::ALL[usize::from(kind / 3) % 2],
         clip_skip: 1,
     };
     for read in WORDS.read(&text, &options, 20).texts() {
@@ -140,8 +139,8 @@ fn prompt(data: &[u8]) {
         assert!(text.contains(&read.cut));
         for (place, token) in read.tokens().step_by(7).take(8) {
             assert!(text.get(token.range.clone()).is_some(), "a token is whole letters");
-            let anchor = token_selection::anchor_at(&text, read, place).expect("a token has a name");
-            assert_eq!(token_selection::find(&text, read, &anchor), Some(place), "{anchor}");
+            let anchor = surgery::anchor_at(&text, read, place).expect("a token has a name");
+            assert_eq!(surgery::find(&text, read, &anchor), Some(place), "{anchor}");
             let edit = EmbeddingEdit::of(anchor);
             assert_eq!(edit.to_string().parse(), Ok(edit));
         }

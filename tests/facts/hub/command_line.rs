@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::booth::{COMMIT, NAME, checkpoint, demo, honest};
-use super::server::{Mishap, Server};
-use crate::cli::{Said, command, folder, names, tidepool};
+use crate::support::cli::{CommandOutput, command, tidepool};
+use crate::support::fake_hub::{COMMIT, NAME, checkpoint, demo, honest};
+use crate::support::fake_server::{Mishap, Server};
+use crate::support::folders::{folder, names};
+use crate::support::waiting::wait_until;
 
 fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
     let mut command = command(folder, &[&["get"], args].concat());
@@ -28,10 +29,8 @@ fn at(server: &Server, folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn get(server: &Server, folder: &Path, args: &[&str]) -> Said {
-    let output = at(server, folder, args).output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Said { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+fn get(server: &Server, folder: &Path, args: &[&str]) -> CommandOutput {
+    at(server, folder, args).output().expect("the program starts").into()
 }
 
 #[test]
@@ -115,11 +114,7 @@ fn ctrl_c_pauses_and_the_same_command_goes_on() {
     let args = [NAME, "--into", ".", "--yes"];
     let run = at(&server, folder.path(), &args).stderr(std::process::Stdio::piped()).spawn().expect("starts");
     let part = folder.path().join("tidal--small-sd.part/model.safetensors.part");
-    let begun = Instant::now();
-    while !fs::metadata(&part).is_ok_and(|about| about.len() == 500_000) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the first half never came");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the first half", || fs::metadata(&part).is_ok_and(|about| about.len() == 500_000));
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
     assert!(kill.is_ok_and(|status| status.success()), "the signal is sent");
     let output = run.wait_with_output().expect("it ends");
@@ -129,8 +124,8 @@ fn ctrl_c_pauses_and_the_same_command_goes_on() {
     assert_eq!(names(folder.path()), ["tidal--small-sd.part"]);
 
     let said = get(&server, folder.path(), &args);
-    assert!(said.stderr.contains("of which 500 kB are here"), "{}", said.stderr);
+    assert!(said.stderr.contains("500 kB"), "{}", said.stderr);
     assert_eq!(said.stdout.trim(), "./tidal--small-sd/model.safetensors");
     assert_eq!(names(folder.path()), ["tidal--small-sd"]);
-    assert_eq!(server.seen().last().and_then(super::server::Seen::from), Some(500_000));
+    assert_eq!(server.seen().last().and_then(crate::support::fake_server::Seen::from), Some(500_000));
 }

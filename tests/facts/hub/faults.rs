@@ -1,14 +1,17 @@
 //! Whatever the line and the server do: the right bytes, or a sentence and no folder.
 
 use std::io::Write;
+use std::net::TcpStream;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use app::hub::{FetchError, in_words};
+use app::hub::{Doing, FetchError, in_words};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::booth::{Booth, Twist, checkpoint, demo, twist};
-use super::server::{Mishap, Reply, Server};
+use crate::support::fake_hub::{FakeHub, Twist, checkpoint, client, demo, plan, twist};
+use crate::support::fake_server::{Mishap, Reply, Server};
+use crate::support::waiting::wait_until;
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
@@ -26,45 +29,45 @@ fn mishap(mishap: Mishap) -> Twist {
 
 /// Whatever goes wrong, once or a few times, the model is there in the end.
 #[track_caller]
-fn survives(what: &str, twists: Vec<Twist>) -> Booth {
+fn survives(what: &str, twists: Vec<Twist>) -> FakeHub {
     survives_with(what, twists, Duration::from_secs(20))
 }
 
 #[track_caller]
-fn survives_with(what: &str, twists: Vec<Twist>, stall: Duration) -> Booth {
+fn survives_with(what: &str, twists: Vec<Twist>, stall: Duration) -> FakeHub {
     let count = twists.len();
-    let booth = Booth::open(checkpoint(), twists).with_stall(stall);
-    let fetched = booth.fetch().unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_eq!(fetched, booth.target().join("model.safetensors"), "{what}");
-    booth.check();
-    assert!(booth.asked().len() >= count, "{what}: not all of it went wrong");
-    booth
+    let fake_hub = FakeHub::open(checkpoint(), twists).with_stall(stall);
+    let fetched = fake_hub.fetch().unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(fetched, fake_hub.target().join("model.safetensors"), "{what}");
+    fake_hub.check();
+    assert!(fake_hub.asked().len() >= count, "{what}: not all of it went wrong");
+    fake_hub
 }
 
 /// It goes wrong for good: a sentence, and nothing under the final name.
 #[track_caller]
-fn fails(what: &str, always: impl Fn() -> Twist) -> (FetchError, Booth) {
-    let booth = Booth::open(checkpoint(), (0..20).map(|_| always()).collect());
-    let error = booth.fetch().expect_err(what);
-    assert!(!booth.target().exists(), "{what}");
-    (error, booth)
+fn fails(what: &str, always: impl Fn() -> Twist) -> (FetchError, FakeHub) {
+    let fake_hub = FakeHub::open(checkpoint(), (0..20).map(|_| always()).collect());
+    let error = fake_hub.fetch().expect_err(what);
+    assert!(!fake_hub.target().exists(), "{what}");
+    (error, fake_hub)
 }
 
 #[test]
 fn a_whole_model_comes_and_nothing_else_of_its_repository() {
-    let booth = Booth::open(demo(), Vec::new());
-    assert_eq!(booth.fetch().expect("fetches"), booth.target());
-    booth.check();
-    let again = booth.asked().len();
-    assert_eq!(booth.fetch().expect("is there"), booth.target());
-    assert_eq!(booth.asked().len(), again, "what is there is not fetched again");
+    let fake_hub = FakeHub::open(demo(), Vec::new());
+    assert_eq!(fake_hub.fetch().expect("fetches"), fake_hub.target());
+    fake_hub.check();
+    let again = fake_hub.asked().len();
+    assert_eq!(fake_hub.fetch().expect("is there"), fake_hub.target());
+    assert_eq!(fake_hub.asked().len(), again, "what is there is not fetched again");
 }
 
 #[test]
 fn a_cut_line_is_taken_up_where_it_was_cut() {
     for after in [0, 1, 1000, 700_001, 1_199_999] {
-        let booth = survives("cut", vec![mishap(Mishap::Cut(after))]);
-        let second = booth.asked()[1].from().unwrap_or(0);
+        let fake_hub = survives("cut", vec![mishap(Mishap::Cut(after))]);
+        let second = fake_hub.asked()[1].from().unwrap_or(0);
         assert_eq!(second, after, "only the rest is asked for");
     }
     survives("three cuts", vec![mishap(Mishap::Cut(10)), mishap(Mishap::Cut(0)), mishap(Mishap::Cut(5))]);
@@ -78,15 +81,16 @@ fn many_cuts_are_no_reason_to_give_up_while_something_comes() {
 #[test]
 fn a_stalled_line_is_asked_anew() {
     let twists = vec![mishap(Mishap::Stall(500)), mishap(Mishap::Stall(0))];
-    let booth = survives_with("stall", twists, Duration::from_secs(1));
-    assert_eq!(booth.asked()[1].from(), Some(500));
+    let fake_hub = survives_with("stall", twists, Duration::from_secs(3));
+    assert_eq!(fake_hub.asked()[1].from(), Some(500));
 }
 
 #[test]
 fn a_slow_body_is_waited_for() {
-    let slow = mishap(Mishap::Slow(Duration::from_millis(100)));
-    let booth = survives_with("slow", vec![slow], Duration::from_millis(1500));
-    assert_eq!(booth.asked().len(), 1, "longer than a stall as a whole, and never still for so long");
+    // Twenty pieces take five seconds, and only a machine that sleeps for four between two of them fails.
+    let slow = mishap(Mishap::Slow(Duration::from_millis(250)));
+    let fake_hub = survives_with("slow", vec![slow], Duration::from_secs(4));
+    assert_eq!(fake_hub.asked().len(), 1, "longer than a stall as a whole, and never still for so long");
 }
 
 #[test]
@@ -147,8 +151,11 @@ fn a_file_that_changes_between_two_requests_is_not_stitched_together() {
         ..reply
     };
     let renamed = twist(move |_, reply| other(reply).with("ETag", "\"another\""));
-    let booth = survives("another tag", vec![mishap(Mishap::Cut(1000)), renamed]);
-    assert!(booth.asked()[1].header("if-range").is_some_and(|tag| tag.starts_with('"')), "it is asked for");
+    let fake_hub = survives("another tag", vec![mishap(Mishap::Cut(1000)), renamed]);
+    assert!(
+        fake_hub.asked()[1].header("if-range").is_some_and(|tag| tag.starts_with('"')),
+        "it is asked for"
+    );
     let (error, _) = fails("another checksum", || {
         twist(|_, reply| {
             let headers = vec![("X-Linked-Etag".to_owned(), format!("\"{}\"", "ab".repeat(32)))];
@@ -168,19 +175,21 @@ fn wrong_bytes_are_thrown_away() {
             reply
         })
     };
-    let booth = survives("spoilt once", vec![spoilt()]);
-    assert_eq!(booth.asked()[1].from(), None, "from the beginning");
-    let (error, booth) = fails("spoilt always", spoilt);
+    let fake_hub = survives("spoilt once", vec![spoilt()]);
+    assert_eq!(fake_hub.asked()[1].from(), None, "from the beginning");
+    let (error, fake_hub) = fails("spoilt always", spoilt);
     assert!(matches!(error, FetchError::Damaged(_)), "{error}");
-    assert_eq!(booth.asked().len(), 2);
-    assert!(std::fs::metadata(booth.part().join("model.safetensors.part")).is_ok_and(|part| part.len() == 0));
+    assert_eq!(fake_hub.asked().len(), 2);
+    assert!(
+        std::fs::metadata(fake_hub.part().join("model.safetensors.part")).is_ok_and(|part| part.len() == 0)
+    );
 }
 
 #[test]
 fn small_files_are_checked_too() {
     let spoilt = || twist(|_, reply| Reply { body: reply.body.to_ascii_uppercase(), ..reply });
-    let booth = Booth::open(demo(), vec![spoilt(), spoilt()]);
-    let error = booth.fetch().expect_err("a config in capitals");
+    let fake_hub = FakeHub::open(demo(), vec![spoilt(), spoilt()]);
+    let error = fake_hub.fetch().expect_err("a config in capitals");
     assert!(matches!(error, FetchError::Damaged(_)), "{error}");
 }
 
@@ -191,11 +200,11 @@ fn a_login_page_is_named_for_what_it_is() {
     };
     let (error, _) = fails("page", page);
     assert!(matches!(error, FetchError::Page(_)), "{error}");
-    let booth = Booth::with(
+    let fake_hub = FakeHub::with(
         checkpoint(),
         Server::start(|_, _| Reply::new(200, "<html>Welcome</html>").with("Content-Type", "text/html")),
     );
-    assert!(matches!(booth.plan(), Err(FetchError::Page(_))));
+    assert!(matches!(fake_hub.plan(), Err(FetchError::Page(_))));
 }
 
 #[test]
@@ -218,20 +227,28 @@ fn what_was_compressed_on_the_way_is_unpacked() {
 #[test]
 fn a_server_in_trouble_is_asked_again_and_given_up_in_the_end() {
     survives("500, 503, 408", vec![status(500), status(503), status(408)]);
-    let (error, booth) = fails("502", || status(502));
-    assert_eq!(booth.asked().len(), 4, "as often as patience says");
-    assert!(error.to_string().contains("What has come is kept"), "{error}");
+    let (error, fake_hub) = fails("502", || status(502));
+    assert_eq!(fake_hub.asked().len(), 4, "as often as patience says");
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error}");
 }
 
 #[test]
 fn a_server_that_wants_a_pause_gets_it() {
     let busy = |secs: u64| move || twist(move |_, _| Reply::new(429, "").with("Retry-After", secs));
-    let begun = std::time::Instant::now();
-    survives("429", vec![busy(1)()]);
-    assert!(begun.elapsed() >= Duration::from_secs(1));
-    let (error, booth) = fails("an hour", busy(3600));
+    let fake_hub = FakeHub::open(checkpoint(), vec![busy(1)()]);
+    let mut waited = Vec::new();
+    let fetched = fake_hub.fetch_watched(|progress| {
+        if let Doing::Waiting { secs, .. } = progress.doing {
+            waited.push(secs);
+        }
+        ControlFlow::Continue(())
+    });
+    fetched.expect("the second answer is the file");
+    fake_hub.check();
+    assert!(waited.first() == Some(&1), "the pause that the server wants: {waited:?}");
+    let (error, fake_hub) = fails("an hour", busy(3600));
     assert!(error.to_string().contains("60 minutes"), "{error}");
-    assert_eq!(booth.asked().len(), 1);
+    assert_eq!(fake_hub.asked().len(), 1);
 }
 
 #[test]
@@ -239,9 +256,9 @@ fn each_refusal_has_its_sentence() {
     for (code, word) in
         [(401, "HF_TOKEN"), (403, "terms"), (404, "nothing of this name"), (410, "nothing"), (451, "451")]
     {
-        let (error, booth) = fails("refused", || status(code));
+        let (error, fake_hub) = fails("refused", || status(code));
         assert!(error.to_string().contains(word), "{code}: {error}");
-        assert_eq!(booth.asked().len(), 1, "{code}: asking again is of no use");
+        assert_eq!(fake_hub.asked().len(), 1, "{code}: asking again is of no use");
     }
 }
 
@@ -250,18 +267,19 @@ fn a_server_that_speaks_no_http_is_given_up() {
     let gone = Server::start(|_, _| Reply::new(200, ""));
     let address = gone.address();
     drop(gone);
-    std::thread::sleep(Duration::from_millis(50));
-    let error = super::booth::plan(&super::booth::hub(&address, None)).expect_err("nobody is there");
+    let port = address.strip_prefix("http://").expect("an address");
+    wait_until("the end of the server", || TcpStream::connect(port).is_err());
+    let error = plan(&client(&address, None)).expect_err("nobody is there");
     assert!(matches!(error, FetchError::Unreachable { tries: 4, .. }), "{error}");
 }
 
 #[test]
 fn a_full_disk_is_seen_beforehand() {
-    let mut booth = Booth::open(checkpoint(), Vec::new());
-    booth.hub.free_space = |_| Some(1 << 20);
-    let error = booth.fetch().expect_err("no room");
+    let mut fake_hub = FakeHub::open(checkpoint(), Vec::new());
+    fake_hub.client.free_space = |_| Some(1 << 20);
+    let error = fake_hub.fetch().expect_err("no room");
     assert!(matches!(error, FetchError::NoRoom { .. }), "{error}");
-    assert!(!booth.part().exists() && booth.asked().is_empty(), "nothing was begun");
+    assert!(!fake_hub.part().exists() && fake_hub.asked().is_empty(), "nothing was begun");
 }
 
 #[test]

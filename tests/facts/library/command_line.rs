@@ -1,20 +1,22 @@
 //! The library on the command line.
 
-use app::features::settings::Settings;
+use std::fs;
+use std::path::Path;
+
+use app::settings::Settings;
 use serde_json::Value;
 
-use super::*;
-use crate::cli::{Said, command};
+use crate::support::cli::{CommandOutput, command};
+use crate::support::folders::folder;
+use crate::support::library::{SD1, SDXL, VAE, put};
+use crate::support::weight_files::{Small, save_safetensors};
 
 /// Runs the program with these folders in its settings, and a Hugging Face cache of its own.
-fn tidepool(home: &Path, folders: &[&Path], args: &[&str]) -> Said {
+fn tidepool(home: &Path, folders: &[&Path], args: &[&str]) -> CommandOutput {
     let model_folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
     let settings = Settings { model_folders, ..Settings::default() };
     settings.save(&home.join(".home")).expect("saves");
-    let output =
-        command(home, args).env("HF_HUB_CACHE", home.join("hub")).output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Said { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    command(home, args).env("HF_HUB_CACHE", home.join("hub")).output().expect("the program starts").into()
 }
 
 #[test]

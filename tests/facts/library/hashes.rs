@@ -1,12 +1,17 @@
 //! Hashes, and the notes that keep them.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use app::library::{LibraryScanner, ScanCommand, ScanStatus};
+use app::library::{Catalogue, Librarian, Notes, Order, Shelves, Work};
 use crossbeam_channel::{Receiver, unbounded};
+use engine::checkpoint::WeightKind;
 
-use super::*;
+use crate::support::folders::folder;
+use crate::support::library::{SD1, SDXL, VAE, look_with, put};
+use crate::support::waiting::next;
 
 /// FIPS 180-2, appendix B: "abc", and a million times "a".
 #[test]
@@ -89,17 +94,16 @@ fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
 }
 
 /// A librarian at work, and what it tells.
-fn librarian(home: &Path) -> (LibraryScanner, Receiver<Arc<Catalogue>>) {
+fn librarian(home: &Path) -> (Librarian, Receiver<Arc<Catalogue>>) {
     let (tell, told) = unbounded();
-    (LibraryScanner::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
+    (Librarian::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
 }
 
-fn until(told: &Receiver<Arc<Catalogue>>, what: &str, is_so: impl Fn(&Catalogue) -> bool) -> Arc<Catalogue> {
+fn until(told: &Receiver<Arc<Catalogue>>, is_so: impl Fn(&Catalogue) -> bool) -> Arc<Catalogue> {
     loop {
-        let news = told.recv_timeout(Duration::from_secs(30));
-        let news = news.unwrap_or_else(|_| panic!("waited in vain for: {what}"));
-        if is_so(&news) {
-            return news;
+        let catalogue = next(told);
+        if is_so(&catalogue) {
+            return catalogue;
         }
     }
 }
@@ -112,21 +116,22 @@ fn the_librarian_lists_then_hashes_what_opens_and_rests_when_told() {
     put(models.join("b.safetensors"), VAE);
     put(models.join("c.safetensors"), SDXL);
     let (librarian, told) = librarian(place.path());
-    librarian.send(ScanCommand::Pause(true));
-    librarian.send(ScanCommand::Scan(Shelves { folders: vec![models.clone()], hub: None }));
-    let listed = until(&told, "the list", |news| news.work == ScanStatus::Hashing { left: 2 });
+    librarian.send(Order::Rest(true));
+    librarian.send(Order::Scan(Shelves { folders: vec![models.clone()], hub: None }));
+    let listed = until(&told, |news| news.work == Work::Hashing { left: 2 });
     assert!(listed.entries.len() == 3 && listed.entries.iter().all(|entry| entry.sha256.is_none()));
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(told.try_iter().all(|news| news.entries[0].sha256.is_none()), "it rests");
-    librarian.send(ScanCommand::Pause(false));
-    let done =
-        until(&told, "the hashes", |news| news.work == ScanStatus::Done && news.entries[0].sha256.is_some());
+    // It answers a second scan without a hash: it has been resting.
+    librarian.send(Order::Scan(Shelves { folders: vec![models.clone()], hub: None }));
+    let again = until(&told, |news| news.work == Work::Hashing { left: 2 });
+    assert!(again.entries.iter().all(|entry| entry.sha256.is_none()));
+    librarian.send(Order::Rest(false));
+    let done = until(&told, |news| news.work == Work::Done && news.entries[0].sha256.is_some());
     let hashed: Vec<_> = done.entries.iter().map(|entry| entry.sha256.is_some()).collect();
     assert_eq!(hashed, [true, true, false]);
     // What is asked next is seen to at once, hashing or not.
     put(models.join("d.safetensors"), SD1);
-    librarian.send(ScanCommand::Pause(true));
-    librarian.send(ScanCommand::Scan(Shelves { folders: vec![models], hub: None }));
-    let again = until(&told, "the second list", |news| news.entries.len() == 4);
+    librarian.send(Order::Rest(true));
+    librarian.send(Order::Scan(Shelves { folders: vec![models], hub: None }));
+    let again = until(&told, |news| news.entries.len() == 4);
     assert_eq!(again.entries[0].sha256, done.entries[0].sha256);
 }

@@ -1,11 +1,13 @@
 //! The folders of other programs, recognised by what lies in them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use app::library::{Layout, concept_folders, hub_cache, layout_of};
+use app::library::{Layout, Notes, concept_folders, hub_cache, layout_of};
 
-use super::*;
+use crate::support::folders::folder;
+use crate::support::library::{CONCEPT, SD1, VAE, entry, look, look_with, names, put};
+use crate::support::weight_files::{Small, save_safetensors};
 
 #[test]
 fn the_folders_of_a1111_and_forge_are_known() {

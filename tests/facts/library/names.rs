@@ -1,8 +1,10 @@
 //! How entries are called, and how they are found by that.
 
-use app::library::{NameMatch, find_by_name};
+use app::library::{Found, Notes, find};
 
-use super::*;
+use crate::support::folders::folder;
+use crate::support::library::{SD1, entry, look, look_with, names, put};
+use crate::support::weight_files::{Given, save_torch_zip};
 
 #[test]
 fn two_of_one_name_are_told_apart_by_their_endings() {
@@ -35,11 +37,11 @@ fn an_entry_is_found_by_name_by_file_and_by_hash() {
         ("BEEF", day),
         (day.short_hash().expect("a hash"), day),
     ] {
-        assert_eq!(find(&found.entries, wanted), NameMatch::One(expected), "{wanted}");
+        assert_eq!(find(&found.entries, wanted), Found::One(expected), "{wanted}");
     }
-    assert_eq!(find(&found.entries, "cafe0"), NameMatch::Several(vec![night, cafe]));
+    assert_eq!(find(&found.entries, "cafe0"), Found::Several(vec![night, cafe]));
     for nothing in ["", "bee", "nowhere", "Anime", "beef04"] {
-        assert_eq!(find(&found.entries, nothing), NameMatch::Nothing, "{nothing}");
+        assert_eq!(find(&found.entries, nothing), Found::Nothing, "{nothing}");
     }
 }
 

@@ -1,15 +1,18 @@
 //! Recipes inside pictures: our JSON, A1111's text, other programs' kinds, and chunks made to harm.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::concepts::ConceptRef;
 use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
 use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
-use engine::prompt::{PromptWeights, TextOptions};
 use engine::recipe::{Guidance, Recipe, Start};
+use engine::text::{TextOptions, Weights};
 use image::{DynamicImage, ImageFormat};
 
-use super::makers::{chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text};
+use crate::support::cpu_time::assert_cpu_time_below;
+use crate::support::pictures::{
+    chunk, chunks_of, encoded, itxt, png_with, prompt_of, read_bytes, recipe, text,
+};
 
 #[test]
 fn the_parameters_text_is_what_others_write() {
@@ -56,7 +59,7 @@ fn the_parameters_text_alone_gives_the_recipe_back() {
             let text = to_parameters(&Provenance::new("m", recipe.clone()));
             let found = from_parameters(&text).expect("settings");
             // The lesson's schedule has no name in that text and comes back as the nearest.
-            let schedule = if schedule == Schedule::Linspace { Schedule::Normal } else { schedule };
+            let schedule = if schedule == Schedule::Lesson { Schedule::Normal } else { schedule };
             assert_eq!((found.provenance.recipe, found.notes), (Recipe { schedule, ..recipe }, vec![]));
         }
     }
@@ -88,7 +91,7 @@ fn other_programs_texts_are_understood() {
         ("Sampler: DDIM, RNG: CPU", (Ddim, Normal, &[])),
         ("Sampler: PLMS, RNG: CPU", (Plms, Normal, &[])),
         ("Sampler: UniPC, RNG: CPU", (UniPc, Normal, &[])),
-        ("Sampler: DEIS, RNG: CPU", (DpmPp2m, Normal, &["“DEIS” is not here: DPM++ 2M, the nearest,"])),
+        ("Sampler: DEIS, RNG: CPU", (DpmPp2m, Normal, &["DEIS"])),
         ("Sampler: DPM2 a Karras, RNG: CPU", (Dpm2Ancestral, Karras, &[])),
         ("Sampler: DPM++ 2M SDE, RNG: CPU", (DpmPp2mSde, Exponential, &[])),
         ("Sampler: DPM++ SDE Karras, RNG: CPU", (DpmPpSde, Karras, &[])),
@@ -96,8 +99,8 @@ fn other_programs_texts_are_understood() {
         ("Sampler: DPM++ 2S a, Schedule type: Beta, RNG: CPU", (DpmPp2sAncestral, Beta, &[])),
         ("Sampler: Euler, Schedule type: KL Optimal, RNG: CPU", (Euler, Karras, &["KL Optimal"])),
         ("Sampler: Restart, RNG: CPU", (Heun, Karras, &["Restart"])),
-        ("Sampler: Quantum Leap, RNG: CPU", (Euler, Normal, &["“Quantum Leap” is not here: Euler is"])),
-        ("RNG: CPU", (Euler, Normal, &["Sampler is not said"])),
+        ("Sampler: Quantum Leap, RNG: CPU", (Euler, Normal, &["Quantum Leap"])),
+        ("RNG: CPU", (Euler, Normal, &["Sampler"])),
         ("Sampler: Euler, Clip skip: 2, RNG: CPU", (Euler, Normal, &[])),
         ("Sampler: Euler, Clip skip: 1, RNG: CPU", (Euler, Normal, &[])),
         (
@@ -105,10 +108,7 @@ fn other_programs_texts_are_understood() {
              Hires upscaler: Latent, Version: v1.6.0",
             (Euler, Normal, &["Hires fix"]),
         ),
-        (
-            "Sampler: Euler, Denoising strength: 0.6, RNG: CPU",
-            (Euler, Normal, &["another picture at strength 0.6"]),
-        ),
+        ("Sampler: Euler, Denoising strength: 0.6, RNG: CPU", (Euler, Normal, &["0.6"])),
         (
             "Sampler: Euler, RNG: CPU, Lora hashes: \"a: 1234, b: 5678\", TI hashes: \"cat-toy: 0a1b\"",
             (Euler, Normal, &["LoRA"]),
@@ -122,7 +122,7 @@ fn other_programs_texts_are_understood() {
         (
             "Sampler: Euler, RNG: CPU, Civitai resources: [{\"type\":\"checkpoint\",\"id\":1}], \
              Wildcard: \"x\\\"y, z\", Foo/bar-baz: 1",
-            (Euler, Normal, &["Not used here: Civitai resources, Wildcard, Foo/bar-baz"]),
+            (Euler, Normal, &["Civitai resources, Wildcard, Foo/bar-baz"]),
         ),
         ("Sampler: Euler, Version: f2.0.1v1.10.1-previous-1", (Euler, Normal, &[GPU])),
         ("Sampler: Euler, Mask blur: 4, ENSD: 31337, RNG: CPU", (Euler, Normal, &["masked", "31337"])),
@@ -196,9 +196,9 @@ fn options_and_noise_are_told_in_a1111s_words_and_read_from_them() {
     assert_eq!((found.sampler_options.eta, notes), (None, Vec::new()));
     let (found, notes) = read("Sampler: Euler a, Eta: 7, RNG: CPU");
     assert_eq!(found.sampler_options.eta, None);
-    assert!(notes[0].contains("An eta of 7 cannot be used"), "{notes:?}");
+    assert!(notes[0].contains("eta"), "{notes:?}");
     let (_, notes) = read("Sampler: Euler, Eta: 0.5, RNG: CPU");
-    assert!(notes[0].contains("no eta here"), "{notes:?}");
+    assert!(notes[0].contains("eta"), "{notes:?}");
 
     for (settings, noise) in [
         ("Sampler: Euler, RNG: NV", Nvidia),
@@ -222,12 +222,12 @@ fn texts_of_odd_shapes_are_understood() {
     let recipe = found.provenance.recipe;
     assert_eq!((recipe.prompt.as_str(), recipe.negative_prompt.as_str()), ("x", "y"));
     assert_eq!((recipe.seed, recipe.width, recipe.height, recipe.steps), (u64::MAX, 512, 8, 9));
-    assert!(found.notes.iter().any(|note| note == "The width of 513 pixels was changed to 512"));
+    assert!(found.notes.iter().any(|note| note.contains("513")));
 
     let found = read("Steps: 1000000, Seed: -1, CFG scale: NaN, Size: 0x99999999999");
     assert_eq!(found.provenance.recipe.steps, 1000);
     assert!(found.provenance.recipe.check().is_ok());
-    assert!(found.notes.iter().any(|note| note.contains("Seed cannot be “-1”")));
+    assert!(found.notes.iter().any(|note| note.contains("-1")));
 
     let found = read("<lora:fox:0.8>a fox <3 <lyco:x> <lora:open\nSteps: 1, Seed: 1, Size: 64x64, RNG: CPU");
     assert_eq!(found.provenance.recipe.prompt, "a fox <3  <lora:open");
@@ -248,22 +248,20 @@ fn texts_without_settings_are_none() {
 }
 
 #[test]
-fn long_hostile_texts_are_read_in_no_time() {
-    let begun = Instant::now();
+fn long_hostile_texts_are_read_in_one_pass() {
     for part in ["a", "a ", "ab:", "ab:\"", "ab:\"\\", "ab,", "<lora:", "<", "\"", "(", "é:", "\n", "ab1:c,"]
     {
         let text = part.repeat((4 << 20) / part.len());
-        from_parameters(&text);
-        from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
+        assert_cpu_time_below(Duration::from_secs(5), &format!("4 MiB of {part:?}"), || {
+            from_parameters(&text);
+            from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
+        });
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]
 fn skipped_layers_and_missing_weights_are_told_in_a1111s_words_and_read_from_them() {
-    for (weights, clip_skip) in
-        [(PromptWeights::A1111, 1), (PromptWeights::A1111, 2), (PromptWeights::None, 12)]
-    {
+    for (weights, clip_skip) in [(Weights::A1111, 1), (Weights::A1111, 2), (Weights::None, 12)] {
         let text = TextOptions { weights, clip_skip, ..TextOptions::default() };
         let written = to_parameters(&Provenance::new("m", Recipe { text, ..Recipe::default() }));
         assert_eq!(written.contains(&format!("Clip skip: {clip_skip}")), clip_skip > 1, "{written}");
@@ -272,7 +270,7 @@ fn skipped_layers_and_missing_weights_are_told_in_a1111s_words_and_read_from_the
     }
     let found = from_parameters("a\nSteps: 1, Seed: 1, Clip skip: 99, Emphasis: No norm").expect("a recipe");
     assert_eq!(found.provenance.recipe.text.clip_skip, 1);
-    for told in ["No norm", "clip skip of 99"] {
+    for told in ["No norm", "99"] {
         assert!(found.notes.iter().any(|note| note.contains(told)), "{:?}", found.notes);
     }
 }
@@ -327,8 +325,7 @@ fn settings_of_other_kinds_are_named() {
 }
 
 #[test]
-fn hostile_chunks_cost_nothing() {
-    let begun = Instant::now();
+fn hostile_chunks_are_passed_over() {
     let ours = Provenance::new("m", recipe("ours")).to_json();
     let mut wrong_sum = text("tidepool", &ours);
     *wrong_sum.last_mut().expect("a checksum") ^= 1;
@@ -350,10 +347,13 @@ fn hostile_chunks_cost_nothing() {
         assert!(matches!(read_bytes(&png_with(&[hostile])), Err(ReadError::Damaged { .. })));
     }
     let doubles = vec![text("parameters", &"y".repeat(1 << 20)); 100];
-    assert_eq!(prompt_of(&read_bytes(&png_with(&doubles)).expect("a PNG")), "none");
     let many = vec![chunk(b"tEXt", b"a\0"); 200_000];
-    assert_eq!(prompt_of(&read_bytes(&png_with(&many)).expect("a PNG")), "none");
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    for (what, chunks) in [("100 chunks of a MiB", doubles), ("200,000 chunks", many)] {
+        let png = png_with(&chunks);
+        assert_cpu_time_below(Duration::from_secs(20), what, || {
+            assert_eq!(prompt_of(&read_bytes(&png).expect("a PNG")), "none");
+        });
+    }
 }
 
 #[test]

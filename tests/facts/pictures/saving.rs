@@ -1,17 +1,18 @@
 //! Saving: what is written comes back, nothing is written over, nothing is left half.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use engine::files::{OpenError, SaveError};
 use engine::images::{
-    AnimationFormat, Array, FoundFilm, ImageError, Provenance, ReadError, RecipeOrigin, load, read_recipe,
-    read_trace, replace_png, save_new, write_animation, write_png, write_trace,
+    Array, FilmFormat, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError,
+    load, read_recipe, read_trace, replace_png, save_new, write_film, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
-use super::makers::{flat, folder, gradient, names_in, prompt_of, recipe, reel, trace};
+use crate::support::folders::{folder, names};
+use crate::support::pictures::{flat, gradient, prompt_of, recipe, reel, trace};
 
 #[test]
 fn a_saved_picture_comes_back_with_its_pixels_and_its_recipe() {
@@ -50,7 +51,7 @@ fn a_truncated_picture_is_an_error_or_still_has_its_recipe() {
 fn a_pipe_does_not_block() {
     let folder = folder();
     let pipe = folder.path().join("pipe.png");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
     assert!(made.success());
     assert!(matches!(load(&pipe), Err(ImageError::Open(OpenError::Special { .. }))));
     assert!(matches!(read_recipe(&pipe), Err(ReadError::Open(OpenError::Special { .. }))));
@@ -71,8 +72,8 @@ fn names_need_not_be_utf8() {
     assert!(path.starts_with(&strange));
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "x");
     assert_eq!(load(&path).expect("a picture").pixels, gradient(8, 8));
-    for (name, format) in [("f.gif", AnimationFormat::Gif), ("frames", AnimationFormat::Sequence)] {
-        write_animation(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
+    for (name, format) in [("f.gif", FilmFormat::Gif), ("frames", FilmFormat::Sequence)] {
+        write_film(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
     }
 }
 
@@ -91,7 +92,7 @@ fn nothing_is_written_over_unasked() {
         replace_png(folder.path(), &gradient(8, 8), &provenance),
         Err(SaveError::NotAFile { .. })
     ));
-    assert_eq!(names_in(folder.path()), ["a.png"]);
+    assert_eq!(names(folder.path()), ["a.png"]);
 }
 
 #[test]
@@ -105,10 +106,8 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
         write_png(&inside, &gradient(8, 8), &provenance).expect_err("under a file"),
         save_new(&file, "1", &gradient(8, 8), &provenance).expect_err("under a file"),
         write_trace(&inside, &trace()).expect_err("under a file"),
-        write_animation(&inside, AnimationFormat::Gif, &reel(1, (8, 8)), &mut |_| true)
-            .expect_err("under a file"),
-        write_animation(&inside, AnimationFormat::Sequence, &reel(1, (8, 8)), &mut |_| true)
-            .expect_err("under a file"),
+        write_film(&inside, FilmFormat::Gif, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
+        write_film(&inside, FilmFormat::Sequence, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
     ];
     for error in errors {
         assert!(error.to_string().contains(": "), "{error}");
@@ -116,7 +115,7 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
     let endless = Provenance::new("m", recipe(&"x".repeat(5 << 20)));
     let long = write_png(&folder.path().join("long.png"), &gradient(8, 8), &endless);
     assert!(matches!(long, Err(SaveError::LongText { .. })));
-    assert_eq!(names_in(folder.path()), ["file"]);
+    assert_eq!(names(folder.path()), ["file"]);
 }
 
 #[test]
@@ -151,7 +150,7 @@ fn two_windows_never_take_the_same_number() {
             scope.spawn(move || save(window));
         }
     });
-    let names = names_in(folder.path());
+    let names = names(folder.path());
     assert_eq!(names.len(), 100);
     assert!(names.iter().all(|name| name.ends_with("-7.png")), "{names:?}");
 }
@@ -173,35 +172,45 @@ fn a_reader_never_sees_half_a_picture() {
     });
 }
 
-/// Not a test: the child that the next test kills.
+/// Saves pictures until it is killed, and says so before each.
 #[test]
-#[ignore = "runs until killed"]
+#[ignore = "the process that `a_killed_save_leaves_no_half_picture` starts and kills"]
 fn saves_until_killed() {
-    let Ok(folder) = std::env::var("TIDEPOOL_KILL_FOLDER") else { return };
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(30) {
+    let folder =
+        std::env::var(KILLED_FOLDER).expect("`a_killed_save_leaves_no_half_picture` says where to save");
+    // Past the capture of the test harness; an error says that nobody listens any more.
+    while writeln!(std::io::stdout(), "{BEGUN}").is_ok() {
         save_new(Path::new(&folder), "7", &gradient(300, 300), &Provenance::default()).expect("saved");
     }
 }
 
+const KILLED_FOLDER: &str = "TIDEPOOL_KILLED_FOLDER";
+const BEGUN: &str = "a picture is begun";
+
 #[test]
 fn a_killed_save_leaves_no_half_picture() {
+    const ROUNDS: usize = 12;
     let folder = folder();
     let (_, module) = module_path!().split_once("::").expect("a module of the test binary");
-    for round in 0..12 {
-        let mut child = std::process::Command::new(std::env::current_exe().expect("a test binary"))
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().expect("a test binary"))
             .args(["--exact", &format!("{module}::saves_until_killed"), "--ignored"])
-            .env("TIDEPOOL_KILL_FOLDER", folder.path())
-            .stdout(std::process::Stdio::null())
+            .env(KILLED_FOLDER, folder.path())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("started");
-        std::thread::sleep(Duration::from_millis(60 + 7 * round));
+        // The second line says that the first picture is whole. The kill comes somewhere in the next one, in
+        // each round a little later. The pipe stays open until then.
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        for _ in 0..2 {
+            lines.find(|line| line.ends_with(BEGUN)).expect("the child saves pictures");
+        }
+        (0..300 * round).for_each(|_| std::thread::yield_now());
         child.kill().expect("killed");
-        child.wait().expect("ended");
+        assert!(!child.wait().expect("ended").success(), "it was killed");
     }
-    let pictures: Vec<_> =
-        names_in(folder.path()).into_iter().filter(|name| name.ends_with(".png")).collect();
-    assert!(pictures.len() > 12, "{pictures:?}");
+    let pictures: Vec<_> = names(folder.path()).into_iter().filter(|name| name.ends_with(".png")).collect();
+    assert!(pictures.len() >= ROUNDS, "{pictures:?}");
     for name in pictures {
         let path = folder.path().join(&name);
         assert_eq!(load(&path).expect(&name).pixels, gradient(300, 300));

@@ -1,0 +1,88 @@
+//! The window offers to convert a model that lies in a pickle.
+
+use std::path::{Path, PathBuf};
+
+use app::command::{Command, ConversionWish, Effect, News};
+use app::conversion::{Conversion, ConversionReport};
+use app::problems::Place;
+use app::settings::Settings;
+use app::state::AppState;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use engine::checkpoint::ModelSource;
+use engine::session::{Event, ModelEvent, Request};
+
+use crate::support::folders::folder;
+use crate::support::models::model_info;
+use crate::support::weight_files::{Small, save_torch_zip};
+use crate::support::window_harness::TestWindow;
+
+fn opened(model: &Path) -> AppState {
+    let mut state =
+        AppState::new(Settings { model: ModelSource::File(model.to_owned()), ..Settings::default() });
+    state.begin();
+    state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
+    state
+}
+
+fn wish(state: &mut AppState, wish: ConversionWish) -> Vec<Effect> {
+    state.handle(Command::Convert(wish))
+}
+
+#[test]
+fn a_pickle_in_use_is_offered_to_be_converted_and_declining_is_remembered() {
+    let pickle = PathBuf::from("/models/old.ckpt");
+    let mut state = opened(&pickle);
+    assert_eq!(state.offered_conversion(), Some(pickle.clone()));
+    wish(&mut state, ConversionWish::Decline);
+    assert_eq!(state.offered_conversion(), None);
+    assert_eq!(state.to_remember().kept_pickles, [pickle]);
+    assert_eq!(opened(Path::new("/models/new.safetensors")).offered_conversion(), None);
+}
+
+#[test]
+fn what_was_converted_can_be_used_at_once() {
+    let mut state = opened(Path::new("/models/old.ckpt"));
+    let effects = wish(&mut state, ConversionWish::Start);
+    assert!(matches!(&effects[..], [Effect::Convert { file, .. }] if file.ends_with("old.ckpt")));
+    state.receive(News::Conversion(ConversionReport::Progress(0.4)));
+    assert!(matches!(state.conversion, Conversion::Running { fraction, .. } if fraction == 0.4));
+    let file = PathBuf::from("/models/old.safetensors");
+    let effects = state.receive(News::Conversion(ConversionReport::Ended(Ok(file.clone()))));
+    assert!(matches!(&effects[..], [Effect::Library(_)]), "the list is made anew");
+    assert_eq!(state.offered_conversion(), None);
+    let effects = wish(&mut state, ConversionWish::UseIt);
+    let asked = effects.iter().any(|effect| {
+        matches!(effect, Effect::Send(Request::OpenModel { source: ModelSource::File(to_open), .. }) if *to_open == file)
+    });
+    assert!(asked);
+}
+
+#[test]
+fn a_conversion_that_fails_says_why_and_one_that_is_cancelled_says_nothing() {
+    let mut state = opened(Path::new("/models/old.ckpt"));
+    wish(&mut state, ConversionWish::Start);
+    state.receive(News::Conversion(ConversionReport::Ended(Err("No room".into()))));
+    assert_eq!(state.problem_at(Place::Model).as_deref(), Some("No room"));
+
+    let effects = wish(&mut state, ConversionWish::Start);
+    assert_eq!(state.problem_at(Place::Model), None);
+    wish(&mut state, ConversionWish::Cancel);
+    assert!(matches!(&effects[..], [Effect::Convert { stop, .. }] if stop.is_raised()));
+    state.receive(News::Conversion(ConversionReport::Ended(Err("Stopped".into()))));
+    assert_eq!(state.problem_at(Place::Model), None);
+    assert!(state.offered_conversion().is_some(), "it can be asked for again");
+}
+
+#[test]
+fn a_click_writes_the_file_beside_the_pickle() {
+    let place = folder();
+    let pickle = place.path().join("small.ckpt");
+    save_torch_zip(&pickle, &Small::new().original);
+    let settings = Settings { model: ModelSource::File(pickle), ..Settings::default() };
+    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 900.0]), settings);
+    window.harness.get_by_label("Convert").click();
+    window.until_label("Use it");
+    window.harness.get_by_label_contains("small.safetensors");
+    assert!(place.path().join("small.safetensors").is_file());
+}

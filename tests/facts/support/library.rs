@@ -1,0 +1,43 @@
+//! Folders of models, and what a scan finds in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use app::library::{Catalogue, Entry, Notes, Shelves, scan};
+
+use super::weight_files::{Given, save_safetensors};
+
+pub const SD1: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight"];
+
+pub const SDXL: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.1.x"];
+
+pub const VAE: &[&str] = &["decoder.conv_in.weight", "encoder.conv_in.weight"];
+
+pub const CONCEPT: &[&str] = &["emb_params"];
+
+/// Writes a file of a few tensors by which its kind is told.
+pub fn put(path: impl AsRef<Path>, names: &[&str]) -> PathBuf {
+    let path = path.as_ref();
+    fs::create_dir_all(path.parent().expect("a folder")).expect("makes it");
+    let tensors: Vec<Given> = names.iter().map(|name| Given::new(name, &[4, 4, 1, 1])).collect();
+    save_safetensors(path, &tensors);
+    path.to_owned()
+}
+
+pub fn look(folders: &[&Path]) -> Catalogue {
+    look_with(folders, None, &mut Notes::default())
+}
+
+pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut Notes) -> Catalogue {
+    let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
+    scan(&Shelves { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
+}
+
+pub fn names(catalogue: &Catalogue) -> Vec<&str> {
+    catalogue.entries.iter().map(|entry| entry.name.as_str()).collect()
+}
+
+pub fn entry<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Entry {
+    let found = catalogue.entries.iter().find(|entry| entry.name == name);
+    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(catalogue)))
+}

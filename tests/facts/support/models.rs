@@ -1,0 +1,71 @@
+//! The built-in model, the models of `tests/golden/models`, and made-up concepts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::checkpoint::{ModelSource, SchedulerConfig};
+use engine::concepts::Concept;
+use engine::device::{DeviceCard, DeviceChoice, Place, Precision};
+use engine::diffusion::NoiseSchedule;
+use engine::generate::Pipeline;
+use engine::room::Room;
+use engine::session::ModelCard;
+use engine::text::Tokenizer;
+
+use super::numbers::golden_folder;
+
+/// The built-in model's own words, so that counts are real.
+pub fn model_info() -> ModelCard {
+    let vocab = include_bytes!("../../../assets/demo/tokenizer/vocab.json");
+    let merges = include_bytes!("../../../assets/demo/tokenizer/merges.txt");
+    ModelCard {
+        name: "Built-in".into(),
+        kind: "Stable Diffusion 1.x".into(),
+        vae: None,
+        file_bytes: 24_000_000,
+        parameters: 11_000_000,
+        native_side: 128,
+        vae_factor: 8,
+        device: DeviceCard {
+            name: "CPU, 2 threads".into(),
+            is_gpu: false,
+            precision: Precision::F32,
+            why: "This machine has no GPU".into(),
+        },
+        tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
+        text_width: 128,
+        training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
+        scheduler: SchedulerConfig::default(),
+        room: Room::default(),
+    }
+}
+
+/// Of the built-in model's width.
+pub fn concept(file: &str, token: &str, count: usize) -> Concept {
+    Concept {
+        token: token.into(),
+        width: 128,
+        vectors: vec![0.5; 128 * count],
+        source: Path::new("/concepts").join(file),
+        sha256: "0123456789ab".repeat(6)[..64].into(),
+    }
+}
+
+/// The built-in model and three of other shapes, with random weights; the last one predicts v.
+pub const MODELS: [&str; 4] = ["demo", "narrow", "wide", "velocity"];
+
+/// One of [`MODELS`], on the CPU.
+pub fn pipeline(model: &str) -> Pipeline {
+    let source = match model {
+        "demo" => ModelSource::BuiltIn,
+        _ => ModelSource::Folder(golden_folder().join("models").join(model)),
+    };
+    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
+}
+
+/// A model from anywhere on the disk, on the CPU.
+pub fn open(path: &Path) -> Result<Pipeline, String> {
+    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
+}
