@@ -137,7 +137,8 @@ fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
     for (scale, notes) in [(1.0, 0), (1e6, 1)] {
         // Noise beyond f16's 65504, which the first norm of the network brings back in f32.
         let x = NoiseStreams::new(6, 2).draw([2, 4, 8, 8]).scale(scale);
-        let expected = guided(&full_precision, MemoryMode::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
+        let expected =
+            guided(&full_precision, MemoryMode::Full, |unet| unet.eps_pair(&x, 700.0)).expect("eps");
         let (uncond, cond) = guided(&half, MemoryMode::Full, |unet| {
             let fast = unet.cast(FloatDType::F16);
             let full_precision = Some(unet.cast(FloatDType::F32));

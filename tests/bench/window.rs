@@ -7,14 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-use app::app::TidepoolApp;
-use app::command::{Command, News};
-use app::concept_watch::ConceptNews;
-use app::run::Phase;
-use app::settings::Settings;
+use app::features::command::{AppEvent, Command};
+use app::features::concepts::watch::ConceptsRead;
+use app::features::generate::run::RunPhase;
+use app::features::settings::Settings;
+use app::window::app::TidepoolApp;
 use egui_kittest::Harness;
 use engine::concepts::Concept;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::recipe::Recipe;
 use engine::session::Session;
 
@@ -30,14 +30,14 @@ fn main() {
     let settings = Settings {
         last_recipe: recipe,
         output_folder: Some(home.path().join("pictures")),
-        device: DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() },
+        device: DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() },
         ..Settings::default()
     };
     let folder = home.path().to_owned();
     let mut harness = Harness::builder().with_size([1440.0, 900.0]).build_eframe(move |cc| {
         TidepoolApp::new(cc, settings, folder, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
     });
-    while harness.state().state.card().is_none() {
+    while harness.state().state.model_info().is_none() {
         harness.step();
     }
 
@@ -51,7 +51,7 @@ fn main() {
     waits.stops = (0..RUNS).map(|_| stop(&mut harness)).collect();
     waits.letters = letters(&mut harness, "a large (fox:1.2) in the snow, ".repeat(143));
     waits.letters_at_10_000 = letters(&mut harness, "a fox, ".repeat(3334));
-    harness.state_mut().receive(News::ConceptsChosen(thousand_concepts()));
+    harness.state_mut().receive(AppEvent::ConceptsChosen(thousand_concepts()));
     waits.letters_with_concepts = letters(&mut harness, "<style-7>, a fox <stile-3> ".repeat(8));
     waits.print();
 }
@@ -141,7 +141,7 @@ fn stop(harness: &mut Harness<'static, TidepoolApp>) -> Duration {
         frame(harness);
     }
     let stopped = asked.elapsed();
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
+    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
     harness.state_mut().press(Command::Edit(Box::new(before)));
     stopped
 }
@@ -159,7 +159,7 @@ fn letters(harness: &mut Harness<'static, TidepoolApp>, prompt: String) -> Vec<D
     (0..10 * RUNS).map(type_one).skip(RUNS).collect()
 }
 
-fn thousand_concepts() -> ConceptNews {
+fn thousand_concepts() -> ConceptsRead {
     let concept = |number: usize| Concept {
         token: format!("<style-{number}>"),
         width: 128,
@@ -167,7 +167,7 @@ fn thousand_concepts() -> ConceptNews {
         source: format!("/concepts/style-{number}.pt").into(),
         sha256: "0".repeat(64),
     };
-    ConceptNews { read: (0..1000).map(concept).collect(), ..ConceptNews::default() }
+    ConceptsRead { read: (0..1000).map(concept).collect(), ..ConceptsRead::default() }
 }
 
 fn frame(harness: &mut Harness<'static, TidepoolApp>) -> Duration {

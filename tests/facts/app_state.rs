@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use app::command::{Command, Dropped, DroppedContents, Effect, News};
-use app::problems::Place;
-use app::run::Phase;
-use app::settings::Settings;
-use app::state::AppState;
+use app::features::command::{AppEvent, Command, Dropped, Effect, FileContents};
+use app::features::errors::ErrorSlot;
+use app::features::generate::run::RunPhase;
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::diffusion::StepView;
 use engine::images::{FoundRecipe, Provenance, RecipeOrigin};
+use engine::prompt::TextOptions;
 use engine::recipe::{Recipe, Start};
 use engine::session::{Event, JobEvent, JobId, ModelEvent, Request};
-use engine::text::TextOptions;
 
 use crate::support::app_state::{finished, generate, grey, opened, receive, sent, started, step};
 
@@ -33,7 +33,7 @@ fn generate_sends_what_the_panels_show_and_a_finished_picture_is_saved() {
     let batch = saved.expect("a batch to save");
     assert_eq!((batch.recipe.prompt.as_str(), batch.model.as_str()), ("a fox", "Built-in"));
     assert_eq!(batch.folder, PathBuf::from("/out"));
-    state.receive(News::Saved(vec![PathBuf::from("/out/00001-32.png")]));
+    state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00001-32.png")]));
     assert_eq!(state.saved, [PathBuf::from("/out/00001-32.png")]);
 }
 
@@ -70,7 +70,7 @@ fn stop_raises_the_flag_and_forgets_the_queue() {
     state.handle(Command::Generate);
     state.handle(Command::Stop);
     assert!(flag.is_raised());
-    assert_eq!(state.run.as_ref().map(|run| run.phase), Some(Phase::Stopping));
+    assert_eq!(state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopping));
     assert!(sent(&receive(&mut state, id, JobEvent::Stopped)).is_none());
     assert!(state.live_run().is_none());
     let (next, flag, _) = generate(&mut state);
@@ -86,7 +86,7 @@ fn what_is_heard_of_another_job_changes_nothing() {
     step(&mut state, stranger, 0);
     assert!(finished(&mut state, stranger).is_empty());
     let run = state.run.as_ref().expect("a run");
-    assert_eq!((run.frames.len(), run.phase), (0, Phase::Running));
+    assert_eq!((run.frames.len(), run.phase), (0, RunPhase::Running));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_job_asked_to_decode_after_its_end_stays_ended() {
     receive(&mut state, id, JobEvent::Stopped);
     state.handle(Command::PinStep(Some(0)));
     assert_eq!(decoded(&mut state, id, 0), None);
-    assert_eq!(state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
+    assert_eq!(state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
 }
 
 #[test]
@@ -199,19 +199,19 @@ fn a_value_that_cannot_run_is_named_at_its_field_and_nothing_is_sent() {
         recipe
     };
     let cases = [
-        (Place::Steps, with(|recipe| recipe.steps = 0)),
-        (Place::Pictures, with(|recipe| recipe.batch = 9)),
-        (Place::Size, with(|recipe| recipe.width = 130)),
-        (Place::Guidance, with(|recipe| recipe.guidance.cfg_scale = f32::NAN)),
-        (Place::Sampler, with(|recipe| recipe.sampler_options.eta = Some(-1.0))),
-        (Place::Schedule, with(|recipe| recipe.schedule_options.rho = Some(0.0))),
+        (ErrorSlot::Steps, with(|recipe| recipe.steps = 0)),
+        (ErrorSlot::Pictures, with(|recipe| recipe.batch = 9)),
+        (ErrorSlot::Size, with(|recipe| recipe.width = 130)),
+        (ErrorSlot::Guidance, with(|recipe| recipe.guidance.cfg_scale = f32::NAN)),
+        (ErrorSlot::Sampler, with(|recipe| recipe.sampler_options.eta = Some(-1.0))),
+        (ErrorSlot::Schedule, with(|recipe| recipe.schedule_options.rho = Some(0.0))),
         // Above the model's last one.
-        (Place::Schedule, with(|recipe| recipe.schedule_options.beta_start = Some(0.5))),
-        (Place::Strength, Recipe { start, ..Recipe::default() }),
+        (ErrorSlot::Schedule, with(|recipe| recipe.schedule_options.beta_start = Some(0.5))),
+        (ErrorSlot::Strength, Recipe { start, ..Recipe::default() }),
     ];
     for (place, recipe) in cases {
         state.handle(Command::Edit(Box::new(recipe)));
-        assert!(state.problem_at(place).is_some(), "{place:?}");
+        assert!(state.error_at(place).is_some(), "{place:?}");
         assert!(state.handle(Command::Generate).is_empty(), "{place:?}");
     }
     state.handle(Command::Edit(Box::default()));
@@ -223,9 +223,9 @@ fn a_failed_job_says_so_under_the_button_and_the_next_one_clears_it() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
     receive(&mut state, id, JobEvent::Failed { text: "Too large".into() });
-    assert_eq!(state.problem_at(Place::Run).as_deref(), Some("Too large"));
+    assert_eq!(state.error_at(ErrorSlot::Run).as_deref(), Some("Too large"));
     generate(&mut state);
-    assert_eq!(state.problem_at(Place::Run), None);
+    assert_eq!(state.error_at(ErrorSlot::Run), None);
 }
 
 #[test]
@@ -235,17 +235,17 @@ fn a_model_that_fails_to_open_leaves_none_and_generate_says_what_to_do() {
     assert!(matches!(&effects[..], [Effect::Inspect(_)]));
     let folder = Dropped {
         path: "/models/broken".into(),
-        contents: DroppedContents::Model(ModelSource::Folder("/models/broken".into())),
+        contents: FileContents::Model(ModelSource::Folder("/models/broken".into())),
     };
-    let effects = state.receive(News::Inspected(vec![folder]));
+    let effects = state.receive(AppEvent::Inspected(vec![folder]));
     assert!(matches!(
         &effects[..],
         [Effect::Send(Request::OpenModel { source: ModelSource::Folder(_), .. })]
     ));
     state.receive(Event::Model(ModelEvent::Failed { text: "unet is missing".into() }));
-    assert_eq!(state.problem_at(Place::Model).as_deref(), Some("unet is missing"));
+    assert_eq!(state.error_at(ErrorSlot::Model).as_deref(), Some("unet is missing"));
     assert!(sent(&state.handle(Command::Generate)).is_none());
-    assert!(state.problem_at(Place::Run).is_some());
+    assert!(state.error_at(ErrorSlot::Run).is_some());
 }
 
 #[test]
@@ -255,14 +255,14 @@ fn tokens_are_counted_as_they_are_typed_and_the_cut_is_told() {
     let recipe = Recipe { prompt, text: TextOptions::PLAIN, ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe.clone())));
     let read = state.prompt.as_ref().expect("read");
-    assert_eq!((read.used(), read.room()), (75, 75));
+    assert_eq!((read.used(), read.capacity()), (75, 75));
     assert!(read.cut().contains("snow"));
     state.handle(Command::Edit(Box::new(Recipe { text: TextOptions::default(), ..recipe })));
     let read = state.prompt.as_ref().expect("read");
-    assert_eq!((read.used(), read.room(), read.cut()), (120, 150, ""), "in chunks there is room for all");
+    assert_eq!((read.used(), read.capacity(), read.cut()), (120, 150, ""), "in chunks there is room for all");
 }
 
-fn picture(found: Option<Recipe>) -> News {
+fn picture(found: Option<Recipe>) -> AppEvent {
     let found = found.map(|recipe| {
         Box::new(FoundRecipe {
             provenance: Provenance::new("Built-in", recipe),
@@ -270,8 +270,8 @@ fn picture(found: Option<Recipe>) -> News {
             notes: Vec::new(),
         })
     });
-    let contents = DroppedContents::Picture { pixels: grey(64), notes: Vec::new(), found };
-    News::Inspected(vec![Dropped { path: "fox.png".into(), contents }])
+    let contents = FileContents::Picture { pixels: grey(64), notes: Vec::new(), found };
+    AppEvent::Inspected(vec![Dropped { path: "fox.png".into(), contents }])
 }
 
 #[test]
@@ -302,9 +302,9 @@ fn a_dropped_picture_with_a_recipe_is_asked_about() {
 #[test]
 fn a_file_that_is_no_picture_is_refused_where_pictures_are_put() {
     let mut state = opened();
-    let contents = DroppedContents::Useless("This is no picture: notes.txt".into());
-    state.receive(News::Inspected(vec![Dropped { path: "notes.txt".into(), contents }]));
-    assert!(state.problem_at(Place::StartImage).is_some());
+    let contents = FileContents::Unusable("This is no picture: notes.txt".into());
+    state.receive(AppEvent::Inspected(vec![Dropped { path: "notes.txt".into(), contents }]));
+    assert!(state.error_at(ErrorSlot::StartImage).is_some());
     assert_eq!(state.recipe.start, Start::Noise);
 }
 
@@ -315,23 +315,23 @@ fn a_start_image_that_is_gone_at_the_next_start_is_let_go_with_a_sentence() {
     let mut state = AppState::new(Settings { last_recipe, ..Settings::default() });
     let effects = state.begin();
     assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
-    state.receive(News::StartImageRead {
+    state.receive(AppEvent::StartImageRead {
         path: "gone.png".into(),
         picture: Err("There is no such file: gone.png".into()),
         notes: Vec::new(),
     });
     assert_eq!(state.recipe.start, Start::Noise);
-    assert!(state.problem_at(Place::StartImage).is_some());
+    assert!(state.error_at(ErrorSlot::StartImage).is_some());
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_is_told_and_another_can_be_chosen() {
     let mut state = opened();
-    state.receive(News::SaveFailed("The folder cannot be used: /out".into()));
-    assert!(state.problem_at(Place::Output).is_some());
-    state.receive(News::OutputFolderPicked("/other".into()));
-    assert_eq!(state.problem_at(Place::Output), None);
-    assert_eq!(state.to_remember().output_folder(), PathBuf::from("/other"));
+    state.receive(AppEvent::SaveFailed("The folder cannot be used: /out".into()));
+    assert!(state.error_at(ErrorSlot::Output).is_some());
+    state.receive(AppEvent::OutputFolderPicked("/other".into()));
+    assert_eq!(state.error_at(ErrorSlot::Output), None);
+    assert_eq!(state.settings_to_save().output_folder(), PathBuf::from("/other"));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn what_was_on_the_desk_is_remembered() {
     let recipe = Recipe { prompt: "a whale".into(), ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe)));
     state.handle(Command::FoldPanels);
-    let settings = state.to_remember();
+    let settings = state.settings_to_save();
     assert_eq!(settings.last_recipe.prompt, "a whale");
     assert!(settings.window.left_folded);
 }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{AttendWish, Command, Effect, News, WordsWish};
-use app::concept_watch::ConceptNews;
-use app::state::AppState;
-use engine::attention::{AttentionMaps, spotlight};
+use app::features::command::{AppEvent, AttentionCommand, Command, Effect, WordsCommand};
+use app::features::concepts::watch::ConceptsRead;
+use app::features::state::AppState;
 use engine::checkpoint::ModelSource;
-use engine::concepts::Concepts;
-use engine::device::{DeviceChoice, Place};
+use engine::concepts::ConceptSet;
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::images::Pixels;
+use engine::inspect::attention_maps::{AttentionMaps, mask_by_map};
+use engine::pipeline::StopFlag;
+use engine::prompt::EmbeddingEdit;
 use engine::recipe::Recipe;
-use engine::session::{AttendEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
-use engine::text::EmbeddingEdit;
+use engine::session::{AttentionEvent, Event, Job, JobEvent, JobId, ModelEvent, Request, Session};
 
 use crate::support::app_state::{generate, opened};
 use crate::support::models::{concept, model_info};
@@ -22,24 +23,24 @@ use crate::support::waiting::next;
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {
     let session = Session::start(|| ());
-    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let stop = StopFlag::default();
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     let job = Job { id: JobId(1), stop: StopFlag::default() };
-    let (recipe, concepts) = (Box::new(recipe), Concepts::default());
-    session.send(Request::Generate { job, recipe, concepts, film_of: None, keeps_film: true });
+    let (recipe, concepts) = (Box::new(recipe), ConceptSet::default());
+    session.send(Request::Generate { job, recipe, concepts, recorded_by: None, keeps_run: true });
     session
 }
 
 /// How the maps came along: the fractions told, and the last event.
-fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttendEvent) {
-    session.send(Request::Attend { job: JobId(job), picture: 0, part: 0, stop });
+fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttentionEvent) {
+    session.send(Request::ComputeAttentionMaps { job: JobId(job), picture: 0, part: 0, stop });
     let mut fractions = Vec::new();
     loop {
         let event = next(session.events());
         match event {
-            Event::Attended { event: AttendEvent::Came { fraction }, .. } => fractions.push(fraction),
-            Event::Attended { job: id, event } => {
+            Event::AttentionMaps { event: AttentionEvent::Came { fraction }, .. } => fractions.push(fraction),
+            Event::AttentionMaps { job: id, event } => {
                 assert_eq!(id, JobId(job));
                 return (fractions, event);
             }
@@ -53,7 +54,7 @@ fn at_every_place_the_tokens_of_a_run_share_all_of_the_attention() {
     let recipe = Recipe { prompt: "a fox".into(), width: 64, height: 96, steps: 4, ..Recipe::default() };
     let session = after_a_run(recipe);
     let (fractions, last) = attend(&session, 1, StopFlag::default());
-    let AttendEvent::Done(maps) = last else { panic!("{last:?}") };
+    let AttentionEvent::Done(maps) = last else { panic!("{last:?}") };
     assert_eq!(fractions, [0.0, 0.25, 0.5, 0.75]);
     assert_eq!((maps.width, maps.height, maps.weights.len()), (8, 12, 77 * 96));
     for place in 0..96 {
@@ -67,11 +68,11 @@ fn who_asks_too_late_or_stops_is_told_so() {
     let recipe = Recipe { prompt: "a fox".into(), width: 64, height: 64, steps: 2, ..Recipe::default() };
     let session = after_a_run(recipe);
     let (_, last) = attend(&session, 9, StopFlag::default());
-    assert!(matches!(&last, AttendEvent::Failed { .. }), "{last:?}");
+    assert!(matches!(&last, AttentionEvent::Failed { .. }), "{last:?}");
     let stop = StopFlag::default();
     stop.raise();
     let (_, last) = attend(&session, 1, stop);
-    assert!(matches!(last, AttendEvent::Stopped), "{last:?}");
+    assert!(matches!(last, AttentionEvent::Stopped), "{last:?}");
 }
 
 fn grey() -> Arc<Pixels> {
@@ -87,7 +88,7 @@ fn halves() -> Arc<AttentionMaps> {
 
 fn choose(state: &mut AppState, word: &str) {
     let edit: EmbeddingEdit = format!("{word}=").parse().expect("an edit");
-    state.handle(Command::Words(WordsWish::Choose(Some(edit.at))));
+    state.handle(Command::Words(WordsCommand::Choose(Some(edit.at))));
 }
 
 fn with_picture() -> (AppState, JobId) {
@@ -113,22 +114,22 @@ fn finish(state: &mut AppState, job: JobId) {
 fn a_light_lies_on_the_picture_for_the_word_at_hand_and_goes_with_the_next_run() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
-    let effects = state.handle(Command::Attend(AttendWish::Ask));
+    let effects = state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
     assert!(
-        matches!(&effects[..], [Effect::Send(Request::Attend { job: id, picture: 0, part: 0, .. }), ..] if *id == job)
+        matches!(&effects[..], [Effect::Send(Request::ComputeAttentionMaps { job: id, picture: 0, part: 0, .. }), ..] if *id == job)
     );
-    state.receive(Event::Attended { job, event: AttendEvent::Came { fraction: 0.5 } });
+    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Came { fraction: 0.5 } });
     assert!(state.attention.on_canvas().is_none());
-    state.receive(Event::Attended { job, event: AttendEvent::Done(halves()) });
-    let of_token = |token: usize| spotlight(&grey(), &halves().of(token..token + 1), [16, 16]);
+    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
+    let of_token = |token: usize| mask_by_map(&grey(), &halves().of(token..token + 1), [16, 16]);
     assert_eq!(state.attention.on_canvas().map(|lit| (**lit).clone()), Some(of_token(1)));
     assert_eq!(of_token(1).rgb[0], 200, "where it looks most, nothing is dimmed");
     choose(&mut state, "cat");
     assert_eq!(state.attention.on_canvas().map(|lit| (**lit).clone()), Some(of_token(2)));
 
-    state.handle(Command::Attend(AttendWish::Light(false)));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Overlay(false)));
     assert!(state.attention.on_canvas().is_none());
-    state.handle(Command::Attend(AttendWish::Light(true)));
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Overlay(true)));
     generate(&mut state);
     assert!(state.attention.on_canvas().is_none(), "the next run shows itself");
 }
@@ -138,7 +139,7 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
     let (mut state, _) = with_picture();
     choose(&mut state, "fox");
     assert!(state.reader().is_none());
-    assert!(state.handle(Command::Attend(AttendWish::Ask)).is_empty());
+    assert!(state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask)).is_empty());
     assert!(state.attention_bytes().is_some());
 }
 
@@ -146,11 +147,11 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
 fn a_picture_is_lit_by_the_words_that_it_was_made_of_whatever_they_mean_by_now() {
     let mut state = opened();
     let frost = || concept("frost.bin", "<frost>", 1);
-    state.receive(News::Concepts(ConceptNews { read: vec![frost()], ..ConceptNews::default() }));
+    state.receive(AppEvent::Concepts(ConceptsRead { read: vec![frost()], ..ConceptsRead::default() }));
     let (mut state, job) = with_picture_of(state, "<frost> cat");
     choose(&mut state, "cat");
-    state.handle(Command::Attend(AttendWish::Ask));
-    state.receive(Event::Attended { job, event: AttendEvent::Done(halves()) });
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
     let lit = state.attention.on_canvas().cloned().expect("the second token's light");
     state.handle(Command::ForgetConcept(frost().source));
     assert!(state.prompt.as_ref().is_some_and(|read| read.used() > 2), "its letters are words now");
@@ -165,14 +166,14 @@ fn the_light_goes_with_its_model() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
     let done = |state: &mut AppState| {
-        state.handle(Command::Attend(AttendWish::Ask));
-        state.receive(Event::Attended { job, event: AttendEvent::Done(halves()) });
+        state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+        state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
         state.attention.on_canvas().is_some()
     };
     assert!(done(&mut state));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     let window = &state.attention;
-    assert!(window.on_canvas().is_none() && window.maps.is_none() && !window.is_lit);
+    assert!(window.on_canvas().is_none() && window.maps.is_none() && !window.is_highlighted);
     assert!(state.run_that_looks().is_none(), "the engine has forgotten the run");
     assert!(!done(&mut state));
 }
@@ -194,8 +195,8 @@ fn a_run_that_waits_for_its_model_is_read_by_it() {
 fn where_nothing_came_no_light_is_on() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
-    state.handle(Command::Attend(AttendWish::Ask));
-    assert!(!state.attention.is_lit);
-    state.receive(Event::Attended { job, event: AttendEvent::Failed { text: "No room".into() } });
-    assert!(!state.attention.is_lit);
+    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+    assert!(!state.attention.is_highlighted);
+    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Failed { text: "No room".into() } });
+    assert!(!state.attention.is_highlighted);
 }

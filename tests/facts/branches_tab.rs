@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use app::command::{BranchWish, Command, Effect, ViewWish};
-use app::run::Phase;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::state::AppState;
+use app::features::command::{BranchCommand, Command, Effect, ViewCommand};
+use app::features::generate::run::RunPhase;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::AppState;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::diffusion::StepView;
@@ -24,8 +24,8 @@ fn run(state: &mut AppState) -> JobId {
     id
 }
 
-fn branch(state: &mut AppState, wish: BranchWish) -> Vec<Effect> {
-    state.handle(Command::Branch(wish))
+fn branch(state: &mut AppState, command: BranchCommand) -> Vec<Effect> {
+    state.handle(Command::Branch(command))
 }
 
 fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
@@ -37,7 +37,9 @@ fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
 /// What was asked of the engine: the recipe, and whose film it goes on with.
 fn asked(effects: &[Effect]) -> Option<(Recipe, Option<JobId>)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(Request::Generate { recipe, film_of, .. }) => Some((Recipe::clone(recipe), *film_of)),
+        Effect::Send(Request::Generate { recipe, recorded_by, .. }) => {
+            Some((Recipe::clone(recipe), *recorded_by))
+        }
         _ => None,
     })
 }
@@ -53,14 +55,14 @@ fn a_branch_leaves_the_step_that_is_held_and_says_so_in_its_recipe() {
     let first = run(&mut state);
     let from = state.run.as_ref().expect("a run").recipe.clone();
     state.handle(Command::PinStep(Some(7)));
-    branch(&mut state, BranchWish::Leave(None));
-    assert_eq!(state.branches.leaving, Some(7));
+    branch(&mut state, BranchCommand::Leave(None));
+    assert_eq!(state.branches.branch_from, Some(7));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
-    let (recipe, film_of) = asked(&state.handle(Command::Generate)).expect("a request");
+    let (recipe, recorded_by) = asked(&state.handle(Command::Generate)).expect("a request");
     let left = recipe.branch.as_ref().expect("a branch");
-    assert_eq!((&*left.from, left.step, film_of), (&from, 7, Some(first)));
+    assert_eq!((&*left.from, left.step, recorded_by), (&from, 7, Some(first)));
     assert_eq!((recipe.prompt.as_str(), recipe.seed), ("an owl", from.seed));
-    assert_eq!(state.branches.leaving, None, "one branch at a time");
+    assert_eq!(state.branches.branch_from, None, "one branch at a time");
     assert_eq!(titles(&state), [("a fox".into(), 0), ("“an owl”".into(), 1)]);
 
     let (next, _) = asked(&{
@@ -81,7 +83,7 @@ fn a_branch_takes_size_number_start_and_seed_from_its_run() {
         (recipe.width, recipe.batch, recipe.seed) = (256, 3, 99);
         recipe.guidance = Guidance { cfg_scale: 3.0 };
     });
-    branch(&mut state, BranchWish::Leave(Some(4)));
+    branch(&mut state, BranchCommand::Leave(Some(4)));
     let (recipe, _) = asked(&state.handle(Command::Generate)).expect("a request");
     let from = &recipe.branch.as_ref().expect("a branch").from;
     assert_eq!((recipe.width, recipe.batch, recipe.seed), (from.width, from.batch, from.seed));
@@ -91,15 +93,15 @@ fn a_branch_takes_size_number_start_and_seed_from_its_run() {
 #[test]
 fn a_step_that_was_not_made_cannot_be_left_and_staying_is_always_possible() {
     let mut state = opened();
-    branch(&mut state, BranchWish::Leave(None));
-    assert_eq!(state.branches.leaving, None, "there is no run");
+    branch(&mut state, BranchCommand::Leave(None));
+    assert_eq!(state.branches.branch_from, None, "there is no run");
     run(&mut state);
-    branch(&mut state, BranchWish::Leave(Some(25)));
-    assert_eq!(state.branches.leaving, None);
-    branch(&mut state, BranchWish::Leave(Some(3)));
-    branch(&mut state, BranchWish::Stay);
-    let (recipe, film_of) = asked(&state.handle(Command::Generate)).expect("a request");
-    assert_eq!((recipe.branch, film_of), (None, None));
+    branch(&mut state, BranchCommand::Leave(Some(25)));
+    assert_eq!(state.branches.branch_from, None);
+    branch(&mut state, BranchCommand::Leave(Some(3)));
+    branch(&mut state, BranchCommand::Stay);
+    let (recipe, recorded_by) = asked(&state.handle(Command::Generate)).expect("a request");
+    assert_eq!((recipe.branch, recorded_by), (None, None));
 }
 
 #[test]
@@ -108,12 +110,12 @@ fn the_tree_lists_branches_below_the_runs_they_left() {
     edit(&mut state, |recipe| recipe.prompt = "a fox".into());
     let first = run(&mut state);
     for cfg_scale in [3.0, 12.0] {
-        branch(&mut state, BranchWish::Show(first));
-        branch(&mut state, BranchWish::Leave(Some(5)));
+        branch(&mut state, BranchCommand::Show(first));
+        branch(&mut state, BranchCommand::Leave(Some(5)));
         edit(&mut state, |recipe| recipe.guidance = Guidance { cfg_scale });
         run(&mut state);
     }
-    branch(&mut state, BranchWish::Leave(Some(9)));
+    branch(&mut state, BranchCommand::Leave(Some(9)));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
     run(&mut state);
     edit(&mut state, |recipe| recipe.prompt = "a whale".into());
@@ -121,8 +123,8 @@ fn the_tree_lists_branches_below_the_runs_they_left() {
     let expected = [("a fox", 0), ("guidance 3", 1), ("guidance 12", 1), ("“an owl”", 2), ("a whale", 0)];
     assert_eq!(titles(&state), expected.map(|(title, depth)| (title.to_owned(), depth)));
 
-    branch(&mut state, BranchWish::Name(first, "The good one".into()));
-    branch(&mut state, BranchWish::Forget(first));
+    branch(&mut state, BranchCommand::Name(first, "The good one".into()));
+    branch(&mut state, BranchCommand::Forget(first));
     let named = titles(&state);
     assert_eq!(named.len(), 4);
     assert!(named.iter().take(2).all(|(_, depth)| *depth == 0), "branches outlive what they left: {named:?}");
@@ -132,15 +134,15 @@ fn the_tree_lists_branches_below_the_runs_they_left() {
 fn a_run_that_is_shown_again_has_its_film_and_its_name() {
     let mut state = opened();
     let first = run(&mut state);
-    branch(&mut state, BranchWish::Name(first, "First".into()));
+    branch(&mut state, BranchCommand::Name(first, "First".into()));
     let second = run(&mut state);
-    branch(&mut state, BranchWish::Show(first));
+    branch(&mut state, BranchCommand::Show(first));
     let shown = state.run.as_ref().expect("a run");
     assert_eq!((shown.job.id, shown.frames.len(), shown.name.as_str()), (first, 20, "First"));
     assert!(state.run_of(second).is_some());
-    branch(&mut state, BranchWish::Forget(first));
+    branch(&mut state, BranchCommand::Forget(first));
     assert_eq!(state.run.as_ref().map(|run| run.job.id), Some(second));
-    branch(&mut state, BranchWish::Forget(second));
+    branch(&mut state, BranchCommand::Forget(second));
     assert!(state.run.is_none() && state.shown().is_none());
 }
 
@@ -148,17 +150,17 @@ fn a_run_that_is_shown_again_has_its_film_and_its_name() {
 fn two_runs_are_compared_behind_a_divider() {
     let mut state = opened();
     let first = run(&mut state);
-    branch(&mut state, BranchWish::Leave(Some(5)));
+    branch(&mut state, BranchCommand::Leave(Some(5)));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
     let second = run(&mut state);
-    branch(&mut state, BranchWish::Compare(second));
+    branch(&mut state, BranchCommand::Compare(second));
     assert!(state.compared_of(StepView::Predicted).is_none(), "a run is not compared with itself");
-    branch(&mut state, BranchWish::Compare(first));
+    branch(&mut state, BranchCommand::Compare(first));
     let theirs = state.run_of(first).expect("it is kept").pictures.clone();
     let behind = state.compared_of(StepView::Predicted).expect("the other run's end");
     assert!(Arc::ptr_eq(&behind.pictures[0], &theirs[0]));
     assert_eq!(state.shown().and_then(|shown| shown.step), Some(19));
-    state.handle(Command::View(ViewWish::Compare(Some(3))));
+    state.handle(Command::View(ViewCommand::Compare(Some(3))));
     let own = state.run.as_ref().and_then(|run| run.pictures_of(3, StepView::Predicted)).expect("a step");
     let behind = state.compared_of(StepView::Predicted).expect("a step of this run");
     assert!(Arc::ptr_eq(&behind.pictures[0], &own.0[0]));
@@ -172,17 +174,17 @@ fn a_run_goes_on_in_the_background_and_a_queued_branch_waits_for_it() {
     let first = run(&mut state);
     let (second, _, _) = generate(&mut state);
     started(&mut state, second);
-    branch(&mut state, BranchWish::Show(first));
+    branch(&mut state, BranchCommand::Show(first));
     assert_eq!(state.live_run().map(|run| run.job.id), Some(second));
-    branch(&mut state, BranchWish::Leave(Some(2)));
+    branch(&mut state, BranchCommand::Leave(Some(2)));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
     assert!(asked(&state.handle(Command::Generate)).is_none());
-    branch(&mut state, BranchWish::Forget(second));
+    branch(&mut state, BranchCommand::Forget(second));
     assert!(state.run_of(second).is_some(), "a run that goes on is not forgotten");
     step(&mut state, second, 0);
-    let (recipe, film_of) = asked(&finished(&mut state, second)).expect("the queued one starts");
-    assert_eq!((recipe.prompt.as_str(), film_of), ("an owl", Some(first)));
-    assert_eq!(state.run_of(second).map(|run| run.phase), Some(Phase::Finished));
+    let (recipe, recorded_by) = asked(&finished(&mut state, second)).expect("the queued one starts");
+    assert_eq!((recipe.prompt.as_str(), recorded_by), ("an owl", Some(first)));
+    assert_eq!(state.run_of(second).map(|run| run.phase), Some(RunPhase::Finished));
 }
 
 #[test]
@@ -191,11 +193,11 @@ fn a_stopped_run_goes_on_as_the_same_run() {
     let (id, _, recipe) = generate(&mut state);
     started(&mut state, id);
     (0..6).for_each(|at| drop(step(&mut state, id, at)));
-    assert!(branch(&mut state, BranchWish::GoOn).is_empty(), "it is not stopped yet");
+    assert!(branch(&mut state, BranchCommand::GoOn).is_empty(), "it is not stopped yet");
     state.handle(Command::Stop);
     receive(&mut state, id, JobEvent::Stopped);
-    let (again, film_of) = asked(&branch(&mut state, BranchWish::GoOn)).expect("a request");
-    assert_eq!((again, film_of), (recipe, Some(id)));
+    let (again, recorded_by) = asked(&branch(&mut state, BranchCommand::GoOn)).expect("a request");
+    assert_eq!((again, recorded_by), (recipe, Some(id)));
     assert_eq!(titles(&state).len(), 1, "it is one run");
 }
 
@@ -210,10 +212,10 @@ fn keys_and_buttons_branch_in_the_window() {
     window.finish(id, &recipe);
     window.harness.get_by_label("Branch").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.branches.leaving, Some(19));
+    assert_eq!(window.harness.state().state.branches.branch_from, Some(19));
     window.harness.get_by_label("Do not branch").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.branches.leaving, None);
+    assert_eq!(window.harness.state().state.branches.branch_from, None);
     window.harness.get_by_label("Branch").click();
     window.harness.run();
     window.harness.get_by_label("Branch").click();

@@ -1,46 +1,56 @@
-//! Going on from a step of a film: unchanged it is the same run, changed it is a branch.
+//! Going on from a step of a recorded: unchanged it is the same run, changed it is a branch.
 
-use engine::diffusion::Sampler;
-use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress};
+use engine::diffusion::{Latents, Sampler};
 use engine::images::Provenance;
-use engine::recipe::{Branch, Guidance, Recipe, RecipeError, Start};
-use engine::session::StopFlag;
+use engine::pipeline::StopFlag;
+use engine::pipeline::{GenerateError, Generated, Pipeline, Progress};
+use engine::recipe::{Branch, Guidance, Recipe, RecipeError, RecordedRun, Start};
 
 use crate::support::models::{MODELS, pipeline};
 
 const STEPS: u32 = 6;
 
 fn recipe(pipeline: &Pipeline, sampler: Sampler) -> Recipe {
-    let side = pipeline.card().vae_factor * 8;
+    let side = pipeline.info().vae_factor * 8;
     Recipe {
         prompt: "a lighthouse".into(),
         width: side,
         height: side,
-        batch: if sampler.finds_its_sigmas() { 1 } else { 2 },
+        batch: if sampler.is_adaptive() { 1 } else { 2 },
         steps: STEPS,
         sampler,
         ..Recipe::default()
     }
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe) -> Generated {
-    pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture")
+/// A run from the beginning, and what it recorded.
+struct Whole {
+    latents: Latents,
+    run: RecordedRun,
 }
 
-/// Goes on from a film, and says which steps were told and how often the model was asked for them.
-fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut film: Film) -> (Generated, Film, Vec<usize>) {
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> Whole {
+    let mut run = RecordedRun::default();
+    let made = pipeline.generate_from(&mut run, recipe, &StopFlag::default(), &mut |_| ());
+    Whole { latents: made.expect("a picture").latents, run }
+}
+
+/// Goes on from a recorded, and says which steps were told and how often the model was asked for them.
+fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut run: RecordedRun) -> (Generated, RecordedRun, Vec<usize>) {
     let mut told = Vec::new();
-    let generated = pipeline.generate_on(recipe, &mut film, &StopFlag::default(), &mut |progress| {
+    let generated = pipeline.generate_from(&mut run, recipe, &StopFlag::default(), &mut |progress| {
         if let Progress::Step(frame) = progress {
             told.push(frame.step);
         }
     });
-    (generated.expect("a picture"), film, told)
+    (generated.expect("a picture"), run, told)
 }
 
 /// As it is after a stop at a step.
-fn cut(film: &Film, steps: usize) -> Film {
-    Film { steps: film.steps[..steps].to_vec(), ..film.clone() }
+fn cut(run: &RecordedRun, steps: usize) -> RecordedRun {
+    let mut run = run.clone();
+    run.trajectory.steps.truncate(steps);
+    run
 }
 
 #[test]
@@ -49,11 +59,11 @@ fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
     for sampler in Sampler::ALL {
         let recipe = recipe(&pipeline, sampler);
         let whole = run(&pipeline, &recipe);
-        for k in [1, 3, 5].into_iter().filter(|&k| k < whole.film.steps.len()) {
-            let (again, film, told) = go_on(&pipeline, &recipe, cut(&whole.film, k));
+        for k in [1, 3, 5].into_iter().filter(|&k| k < whole.run.trajectory.steps.len()) {
+            let (again, recorded, told) = go_on(&pipeline, &recipe, cut(&whole.run, k));
             assert_eq!(again.latents, whole.latents, "{} from step {k}", sampler.name());
-            assert_eq!(film, whole.film, "{} from step {k}", sampler.name());
-            assert!(told.iter().copied().eq(0..told.len()) && told.len() == film.steps.len());
+            assert_eq!(recorded, whole.run, "{} from step {k}", sampler.name());
+            assert!(told.iter().copied().eq(0..told.len()) && told.len() == recorded.trajectory.steps.len());
         }
     }
 }
@@ -63,17 +73,17 @@ fn a_run_that_was_stopped_between_two_answers_of_a_step_goes_on_to_the_same_pict
     let pipeline = pipeline(MODELS[1]);
     let recipe = recipe(&pipeline, Sampler::Heun);
     let whole = run(&pipeline, &recipe);
-    let mut film = cut(&whole.film, 3);
-    film.steps[2].later.clear();
-    assert_eq!(go_on(&pipeline, &recipe, film).0.latents, whole.latents);
+    let mut recorded = cut(&whole.run, 3);
+    recorded.trajectory.steps[2].later.clear();
+    assert_eq!(go_on(&pipeline, &recipe, recorded).0.latents, whole.latents);
 }
 
 #[test]
 fn a_stopped_run_leaves_the_steps_it_made() {
     let pipeline = pipeline(MODELS[1]);
     let recipe = recipe(&pipeline, Sampler::DpmPp2mSde);
-    let (stop, mut film) = (StopFlag::default(), Film::default());
-    let stopped = pipeline.generate_on(&recipe, &mut film, &stop, &mut |progress| {
+    let (stop, mut recorded) = (StopFlag::default(), RecordedRun::default());
+    let stopped = pipeline.generate_from(&mut recorded, &recipe, &stop, &mut |progress| {
         if let Progress::Step(frame) = progress
             && frame.step == 3
         {
@@ -81,8 +91,8 @@ fn a_stopped_run_leaves_the_steps_it_made() {
         }
     });
     assert!(matches!(stopped, Err(GenerateError::Stopped)));
-    assert_eq!(film.steps.len(), 4);
-    assert_eq!(go_on(&pipeline, &recipe, film).0.latents, run(&pipeline, &recipe).latents);
+    assert_eq!(recorded.trajectory.steps.len(), 4);
+    assert_eq!(go_on(&pipeline, &recipe, recorded).0.latents, run(&pipeline, &recipe).latents);
 }
 
 #[test]
@@ -99,17 +109,17 @@ fn a_branch_has_the_others_steps_and_then_its_own() {
     ];
     for changed in changes {
         let branch = changed.branching(&from, 3);
-        let (made, film, told) = go_on(&pipeline, &branch, whole.film.clone());
-        assert_eq!(film.steps[..3], whole.film.steps[..3]);
-        assert_eq!(film.steps[3].x, whole.film.steps[3].x, "x is kept exactly");
+        let (made, recorded, told) = go_on(&pipeline, &branch, whole.run.clone());
+        assert_eq!(recorded.trajectory.steps[..3], whole.run.trajectory.steps[..3]);
+        assert_eq!(recorded.trajectory.steps[3].x, whole.run.trajectory.steps[3].x, "x is kept exactly");
         assert_ne!(made.latents, whole.latents, "{branch:?}");
-        assert_eq!(film.sigmas.len(), film.steps.len() + 1);
-        assert!(told.iter().copied().eq(0..film.steps.len()));
+        assert_eq!(recorded.trajectory.sigmas.len(), recorded.trajectory.steps.len() + 1);
+        assert!(told.iter().copied().eq(0..recorded.trajectory.steps.len()));
 
-        // The recipe alone is the whole cause: without the film it is made once more.
-        let (alone, _, told) = go_on(&pipeline, &branch, Film::default());
+        // The recipe alone is the whole cause: without the recorded it is made once more.
+        let (alone, _, told) = go_on(&pipeline, &branch, RecordedRun::default());
         assert_eq!(alone.latents, made.latents);
-        assert!(told.iter().copied().eq(0..film.steps.len()), "each step is told once");
+        assert!(told.iter().copied().eq(0..recorded.trajectory.steps.len()), "each step is told once");
     }
 }
 
@@ -119,16 +129,19 @@ fn only_the_noise_to_come_is_of_the_new_seed() {
     let from = recipe(&pipeline, Sampler::EulerAncestral);
     let whole = run(&pipeline, &from);
     let reseeded = Recipe { seed: 7, ..from.clone() }.branching(&from, 2);
-    let (_, film, _) = go_on(&pipeline, &reseeded, whole.film.clone());
-    assert_eq!(film.steps[2], whole.film.steps[2], "the prediction is made before noise is added");
-    assert_ne!(film.steps[3].x, whole.film.steps[3].x);
+    let (_, recorded, _) = go_on(&pipeline, &reseeded, whole.run.clone());
+    assert_eq!(
+        recorded.trajectory.steps[2], whole.run.trajectory.steps[2],
+        "the prediction is made before noise is added"
+    );
+    assert_ne!(recorded.trajectory.steps[3].x, whole.run.trajectory.steps[3].x);
 
     // A branch of a branch, back to the first seed for its last steps.
     let back = Recipe { seed: from.seed, ..reseeded.clone() }.branching(&reseeded, 4);
-    let (made, again, _) = go_on(&pipeline, &back, film.clone());
-    assert_eq!(again.steps[4], film.steps[4]);
-    assert_ne!(again.steps[5].x, film.steps[5].x);
-    assert_eq!(go_on(&pipeline, &back, Film::default()).0.latents, made.latents);
+    let (made, again, _) = go_on(&pipeline, &back, recorded.clone());
+    assert_eq!(again.trajectory.steps[4], recorded.trajectory.steps[4]);
+    assert_ne!(again.trajectory.steps[5].x, recorded.trajectory.steps[5].x);
+    assert_eq!(go_on(&pipeline, &back, RecordedRun::default()).0.latents, made.latents);
 }
 
 #[test]
@@ -140,16 +153,16 @@ fn a_run_from_a_picture_is_branched_and_gone_on_with_like_any_other() {
     let start = Start::Image { path, strength: 0.5 };
     let from = Recipe { start, steps: 8, ..recipe(&pipeline, Sampler::EulerAncestral) };
     let whole = run(&pipeline, &from);
-    assert_eq!((whole.film.start_step, whole.film.steps.len()), (4, 4));
-    let again = go_on(&pipeline, &from, cut(&whole.film, 2)).0;
+    assert_eq!((whole.run.trajectory.start_step, whole.run.trajectory.steps.len()), (4, 4));
+    let again = go_on(&pipeline, &from, cut(&whole.run, 2)).0;
     assert_eq!(again.latents, whole.latents);
     for changed in [Recipe { steps: 30, ..from.clone() }, Recipe { seed: 9, ..from.clone() }] {
         let branch = changed.branching(&from, 6);
-        let (made, film, told) = go_on(&pipeline, &branch, whole.film.clone());
-        assert_eq!(film.steps[..2], whole.film.steps[..2]);
-        assert_eq!(film.steps[2].x, whole.film.steps[2].x);
-        assert_eq!(told, (4..film.sigmas.len() - 1).collect::<Vec<_>>());
-        assert_eq!(go_on(&pipeline, &branch, Film::default()).0.latents, made.latents);
+        let (made, recorded, told) = go_on(&pipeline, &branch, whole.run.clone());
+        assert_eq!(recorded.trajectory.steps[..2], whole.run.trajectory.steps[..2]);
+        assert_eq!(recorded.trajectory.steps[2].x, whole.run.trajectory.steps[2].x);
+        assert_eq!(told, (4..recorded.trajectory.sigmas.len() - 1).collect::<Vec<_>>());
+        assert_eq!(go_on(&pipeline, &branch, RecordedRun::default()).0.latents, made.latents);
     }
 }
 
@@ -214,12 +227,12 @@ fn what_cannot_be_branched_from_is_said() {
 fn a_film_of_another_size_of_model_is_refused() {
     let pipeline = pipeline(MODELS[1]);
     let from = recipe(&pipeline, Sampler::Euler);
-    let film = run(&pipeline, &from).film;
-    let mut other = film.clone();
-    for step in &mut other.steps {
+    let recorded = run(&pipeline, &from).run;
+    let mut other = recorded.clone();
+    for step in &mut other.trajectory.steps {
         step.x.shape = [2, 4, 16, 4];
     }
     let branch = Recipe { prompt: "a whale".into(), ..from.clone() }.branching(&from, 2);
-    let refused = pipeline.generate_on(&branch, &mut other, &StopFlag::default(), &mut |_| ());
+    let refused = pipeline.generate_from(&mut other, &branch, &StopFlag::default(), &mut |_| ());
     assert!(matches!(refused, Err(GenerateError::OtherLatents { found: [2, 4, 16, 4], .. })));
 }

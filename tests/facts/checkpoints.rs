@@ -7,11 +7,11 @@ mod kinds;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{TensorKind, WeightFile, WeightKind, kind_of};
+use engine::checkpoint::{TensorDtype, WeightFile, WeightKind, kind_of};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
 
 use crate::support::folders::folder;
 use crate::support::models::open;
@@ -31,8 +31,8 @@ fn fingerprint(pipeline: &Pipeline) -> (String, Vec<u32>) {
     let picture = pipeline.generate(&recipe, &never, &mut |_| ()).expect("a picture").image.data;
     let all: Vec<f32> = [text, eps, pixels, mean, picture].concat();
     assert!(all.iter().all(|value| value.is_finite()));
-    let card = pipeline.card();
-    let about = format!("{} {} {}", pipeline.digest().expect("a digest"), card.kind, card.native_side);
+    let info = pipeline.info();
+    let about = format!("{} {} {}", pipeline.digest().expect("a digest"), info.kind, info.native_side);
     (about, all.iter().map(|value| value.to_bits()).collect())
 }
 
@@ -138,7 +138,7 @@ fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
             assert_eq!(ours, numbers.read(name).expect("golden data").0, "{form} {name}");
         }
         let kinds = ["f32", "f16", "bf16", "position_ids"].map(|name| file.kind(name));
-        assert_eq!(kinds, [Some(TensorKind::F32), Some(TensorKind::F16), Some(TensorKind::BF16), None]);
+        assert_eq!(kinds, [Some(TensorDtype::F32), Some(TensorDtype::F16), Some(TensorDtype::BF16), None]);
         let error = file.read("position_ids").expect_err("whole numbers are no weights").to_string();
         assert!(error.contains("position_ids"), "{error}");
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use engine::concepts::{Concept, Concepts, read};
-use engine::text::{Meaning, Words};
+use engine::concepts::{Concept, ConceptSet, read};
+use engine::prompt::{MatchKind, PromptTokenizer};
 use serde_json::Value;
 
 use crate::support::cpu_time::assert_cpu_time_below;
@@ -11,12 +11,12 @@ use crate::support::models::concept;
 use crate::support::models::{model_info, pipeline};
 use crate::support::numbers::{Golden, assert_near, golden_folder, notes};
 
-fn words(concepts: impl IntoIterator<Item = Concept>) -> Words {
+fn words(concepts: impl IntoIterator<Item = Concept>) -> PromptTokenizer {
     model_info().words(&concepts.into_iter().collect())
 }
 
 /// `<birb-style>` of two vectors, `sea glass` of one, `EasyNegative` of three.
-fn three() -> Words {
+fn three() -> PromptTokenizer {
     words([
         concept("learned_embeds.bin", "<birb-style>", 2),
         concept("sea glass.pt", "sea glass", 1),
@@ -25,12 +25,12 @@ fn three() -> Words {
 }
 
 /// What the concepts of a prompt are written as, and their tokens.
-fn found<'a>(words: &Words, prompt: &'a str) -> Vec<(&'a str, String)> {
+fn found<'a>(words: &PromptTokenizer, prompt: &'a str) -> Vec<(&'a str, String)> {
     let said = |meaning| match meaning {
-        Meaning::Concept(concept) => concept.token.clone(),
-        Meaning::Misfit { .. } => "misfit".into(),
-        Meaning::Unknown { nearest: Some(nearest) } => format!("perhaps {nearest}"),
-        Meaning::Unknown { nearest: None } => "unknown".into(),
+        MatchKind::Concept(concept) => concept.token.clone(),
+        MatchKind::NotUsable { .. } => "misfit".into(),
+        MatchKind::Unknown { nearest: Some(nearest) } => format!("perhaps {nearest}"),
+        MatchKind::Unknown { nearest: None } => "unknown".into(),
     };
     words.marks(prompt).into_iter().map(|mark| (&prompt[mark.range], said(mark.meaning))).collect()
 }
@@ -129,8 +129,8 @@ fn one_of_another_models_is_read_as_plain_words_and_it_is_said_why() {
 fn of_two_with_one_token_the_later_one_stays() {
     let [first, again, later] = [("a.bin", 1), ("a.bin", 2), ("b.bin", 3)]
         .map(|(file, count)| concept(file, if count == 3 { "<FROST>" } else { "<frost>" }, count));
-    let mut concepts: Concepts = [first, again.clone(), later.clone()].into_iter().collect();
-    let counts = |concepts: &Concepts| concepts.iter().map(|concept| concept.count()).collect::<Vec<_>>();
+    let mut concepts: ConceptSet = [first, again.clone(), later.clone()].into_iter().collect();
+    let counts = |concepts: &ConceptSet| concepts.iter().map(|concept| concept.count()).collect::<Vec<_>>();
     assert_eq!(counts(&concepts), [2, 3], "a file that is read again counts once");
     assert_eq!(concepts.instead_of(&again).map(|concept| concept.count()), Some(3));
     assert_eq!(concepts.instead_of(&later), None);
@@ -141,7 +141,7 @@ fn of_two_with_one_token_the_later_one_stays() {
 
 #[test]
 fn a_picture_tells_which_of_its_concepts_is_missing() {
-    let concepts: Concepts = [concept("frost.bin", "<frost>", 1)].into_iter().collect();
+    let concepts: ConceptSet = [concept("frost.bin", "<frost>", 1)].into_iter().collect();
     let reference = concept("frost.bin", "<frost>", 1).reference();
     assert_eq!((reference.name.as_str(), reference.sha256.as_str()), ("frost", "0123456789ab"));
     assert!(concepts.missing(std::slice::from_ref(&reference)).is_empty());
@@ -157,7 +157,7 @@ fn two_vectors_change_exactly_two_embeddings_and_no_output_before_them() {
     let mut pipeline = pipeline("demo");
     let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     let prompt = "a fox and <frost> at night";
-    pipeline.know(&[frost.clone()].into_iter().collect());
+    pipeline.set_concepts(&[frost.clone()].into_iter().collect());
     let tokenized = pipeline.tokenize(prompt);
     let (place, _) = tokenized.concepts().next().expect("a concept");
     let placed = place.position..place.position + 2;
@@ -167,7 +167,7 @@ fn two_vectors_change_exactly_two_embeddings_and_no_output_before_them() {
     let with = pipeline.token_embeddings(prompt).expect("embeddings").data;
     let with_outputs = pipeline.text_embeddings(prompt).expect("outputs").data;
     let without = Concept { vectors: vec![0.0; 2 * width], ..frost.clone() };
-    pipeline.know(&[without].into_iter().collect());
+    pipeline.set_concepts(&[without].into_iter().collect());
     let zeros = pipeline.token_embeddings(prompt).expect("embeddings").data;
     let zeros_outputs = pipeline.text_embeddings(prompt).expect("outputs").data;
     let rows = |values: &[f32]| -> Vec<Vec<u32>> {
@@ -188,7 +188,7 @@ fn a_concept_reads_as_diffusers_reads_it() {
     let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     assert_eq!((frost.token.as_str(), &frost.vectors), ("<frost>", &numbers.get("vectors")));
     let mut pipeline = pipeline("demo");
-    pipeline.know(&[frost].into_iter().collect());
+    pipeline.set_concepts(&[frost].into_iter().collect());
     for (index, prompt) in notes["prompts"].as_array().expect("prompts").iter().enumerate() {
         let prompt = prompt.as_str().expect("a prompt");
         let of_text = &notes["tensors"][format!("text.{index}")];

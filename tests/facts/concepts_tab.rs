@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use app::command::{Command, Effect, News};
-use app::concept_watch::{ConceptNews, Look};
-use app::library::Catalogue;
-use app::panels::with_word;
-use app::settings::{Settings, Tab};
-use app::state::AppState;
+use app::features::command::{AppEvent, Command, Effect};
+use app::features::concepts::watch::{ConceptsRead, FolderScan};
+use app::features::prompt::prompt_words::with_word;
+use app::features::settings::{Settings, Tab};
+use app::features::state::AppState;
+use app::library::Library;
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
 use engine::concepts::Concept;
@@ -37,8 +37,8 @@ fn with_prompt(state: &mut AppState, prompt: &str) {
     state.handle(Command::Edit(Box::new(recipe)));
 }
 
-fn chosen(concepts: impl IntoIterator<Item = Concept>) -> News {
-    News::ConceptsChosen(ConceptNews { read: concepts.into_iter().collect(), ..ConceptNews::default() })
+fn chosen(concepts: impl IntoIterator<Item = Concept>) -> AppEvent {
+    AppEvent::ConceptsChosen(ConceptsRead { read: concepts.into_iter().collect(), ..ConceptsRead::default() })
 }
 
 fn golden_file(name: &str) -> PathBuf {
@@ -71,7 +71,7 @@ fn a_concept_survives_a_change_of_model_and_waits_where_it_does_not_fit() {
     let splices = |state: &AppState| state.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
     assert_eq!(splices(&state), Some(1));
     for (text_width, fits) in [(768, 0), (128, 1)] {
-        let other = engine::session::ModelCard { text_width, ..model_info() };
+        let other = engine::pipeline::ModelInfo { text_width, ..model_info() };
         state.receive(Event::Model(ModelEvent::Opened(Box::new(other))));
         assert_eq!((state.concepts.iter().len(), splices(&state)), (1, Some(fits)));
     }
@@ -83,14 +83,14 @@ fn chosen_files_are_remembered_and_files_of_watched_folders_are_not() {
     let mut watched = concept("a.bin", "<a>", 1);
     watched.source = "/watched/a.bin".into();
     state.receive(chosen([watched.clone(), concept("b.bin", "<b>", 1)]));
-    assert_eq!(state.to_remember().concept_files, [PathBuf::from("/concepts/b.bin")]);
-    let effects = AppState::new(state.to_remember()).begin();
+    assert_eq!(state.settings_to_save().concept_files, [PathBuf::from("/concepts/b.bin")]);
+    let effects = AppState::new(state.settings_to_save()).begin();
     let asks = |wanted: fn(&Effect) -> bool| effects.iter().any(wanted);
     assert!(asks(|effect| matches!(effect, Effect::ReadConcepts(files) if files.len() == 1)));
     assert!(asks(|effect| matches!(effect, Effect::WatchConcepts(folders) if folders.len() == 1)));
 
     let gone = vec![watched.source, "/concepts/b.bin".into()];
-    state.receive(News::Concepts(ConceptNews { gone, ..ConceptNews::default() }));
+    state.receive(AppEvent::Concepts(ConceptsRead { gone, ..ConceptsRead::default() }));
     let left: Vec<_> = state.concepts.iter().map(|concept| concept.token.as_str()).collect();
     assert_eq!(left, ["<b>"], "it was chosen by itself");
 }
@@ -98,32 +98,32 @@ fn chosen_files_are_remembered_and_files_of_watched_folders_are_not() {
 #[test]
 fn the_folders_of_other_programs_are_watched_with_ours() {
     let mut state = opened();
-    let catalogue = Catalogue { concept_folders: vec!["/webui/embeddings".into()], ..Catalogue::default() };
-    let effects = state.receive(News::Catalogue(catalogue.clone().into()));
+    let catalogue = Library { concept_folders: vec!["/webui/embeddings".into()], ..Library::default() };
+    let effects = state.receive(AppEvent::Library(catalogue.clone().into()));
     let both = ["/watched", "/webui/embeddings"].map(PathBuf::from);
     assert!(matches!(&effects[..], [Effect::WatchConcepts(folders)] if *folders == both), "{effects:?}");
-    assert!(state.receive(News::Catalogue(catalogue.into())).is_empty(), "nothing new");
+    assert!(state.receive(AppEvent::Library(catalogue.into())).is_empty(), "nothing new");
     let mut theirs = concept("a.bin", "<a>", 1);
     theirs.source = "/webui/embeddings/a.bin".into();
-    state.receive(News::Concepts(ConceptNews { read: vec![theirs], ..ConceptNews::default() }));
-    assert!(state.to_remember().concept_files.is_empty());
+    state.receive(AppEvent::Concepts(ConceptsRead { read: vec![theirs], ..ConceptsRead::default() }));
+    assert!(state.settings_to_save().concept_files.is_empty());
 }
 
 #[test]
 fn a_file_that_is_refused_says_why_until_it_is_dismissed_or_mended() {
     let mut state = opened();
     let file = PathBuf::from("/concepts/a.bin");
-    let refused = || ConceptNews {
+    let refused = || ConceptsRead {
         refused: vec![(file.clone(), "This is no concept: it is empty".into())],
-        ..ConceptNews::default()
+        ..ConceptsRead::default()
     };
-    state.receive(News::ConceptsChosen(refused()));
+    state.receive(AppEvent::ConceptsChosen(refused()));
     assert_eq!(state.refused_concepts.len(), 1);
     assert_eq!(state.settings.window.tab, Tab::Concepts, "what was asked for is shown");
-    assert!(state.to_remember().concept_files.is_empty());
+    assert!(state.settings_to_save().concept_files.is_empty());
     state.handle(Command::ForgetConcept(file.clone()));
     assert!(state.refused_concepts.is_empty());
-    state.receive(News::ConceptsChosen(refused()));
+    state.receive(AppEvent::ConceptsChosen(refused()));
     state.receive(chosen([concept("a.bin", "<a>", 1)]));
     assert!(state.refused_concepts.is_empty() && !state.concepts.is_empty());
 }
@@ -134,7 +134,7 @@ fn a_watched_folder_tells_what_came_changed_and_went() {
     let sub = place.path().join("birds/more");
     fs::create_dir_all(&sub).expect("makes folders");
     let folders = [place.path().to_owned(), place.path().join("nowhere")];
-    let mut look = Look::default();
+    let mut look = FolderScan::default();
     assert!(look.again(&folders).is_empty());
     let [frost, later] = [place.path().join("frost.bin"), sub.join("later.pt")];
     fs::copy(golden_file("frost.bin"), &frost).expect("copies");
@@ -281,7 +281,7 @@ fn a_watched_folder_is_read_by_the_window_itself() {
 #[test]
 fn with_a_thousand_concepts_a_letter_draws_only_those_in_sight() {
     let settings = Settings {
-        window: app::settings::WindowLayout { tab: Tab::Concepts, ..Default::default() },
+        window: app::features::settings::WindowLayout { tab: Tab::Concepts, ..Default::default() },
         ..Settings::default()
     };
     let mut window = TestWindow::opened(window_builder(), settings);

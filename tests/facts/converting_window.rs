@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use app::command::{Command, ConversionWish, Effect, News};
-use app::conversion::{Conversion, ConversionReport};
-use app::problems::Place;
-use app::settings::Settings;
-use app::state::AppState;
+use app::features::command::{AppEvent, Command, ConvertCommand, Effect};
+use app::features::convert::{Conversion, ConversionReport};
+use app::features::errors::ErrorSlot;
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::checkpoint::ModelSource;
@@ -25,8 +25,8 @@ fn opened(model: &Path) -> AppState {
     state
 }
 
-fn wish(state: &mut AppState, wish: ConversionWish) -> Vec<Effect> {
-    state.handle(Command::Convert(wish))
+fn command(state: &mut AppState, command: ConvertCommand) -> Vec<Effect> {
+    state.handle(Command::Convert(command))
 }
 
 #[test]
@@ -34,24 +34,24 @@ fn a_pickle_in_use_is_offered_to_be_converted_and_declining_is_remembered() {
     let pickle = PathBuf::from("/models/old.ckpt");
     let mut state = opened(&pickle);
     assert_eq!(state.offered_conversion(), Some(pickle.clone()));
-    wish(&mut state, ConversionWish::Decline);
+    command(&mut state, ConvertCommand::Decline);
     assert_eq!(state.offered_conversion(), None);
-    assert_eq!(state.to_remember().kept_pickles, [pickle]);
+    assert_eq!(state.settings_to_save().kept_pickles, [pickle]);
     assert_eq!(opened(Path::new("/models/new.safetensors")).offered_conversion(), None);
 }
 
 #[test]
 fn what_was_converted_can_be_used_at_once() {
     let mut state = opened(Path::new("/models/old.ckpt"));
-    let effects = wish(&mut state, ConversionWish::Start);
+    let effects = command(&mut state, ConvertCommand::Start);
     assert!(matches!(&effects[..], [Effect::Convert { file, .. }] if file.ends_with("old.ckpt")));
-    state.receive(News::Conversion(ConversionReport::Progress(0.4)));
+    state.receive(AppEvent::Conversion(ConversionReport::Progress(0.4)));
     assert!(matches!(state.conversion, Conversion::Running { fraction, .. } if fraction == 0.4));
     let file = PathBuf::from("/models/old.safetensors");
-    let effects = state.receive(News::Conversion(ConversionReport::Ended(Ok(file.clone()))));
+    let effects = state.receive(AppEvent::Conversion(ConversionReport::Ended(Ok(file.clone()))));
     assert!(matches!(&effects[..], [Effect::Library(_)]), "the list is made anew");
     assert_eq!(state.offered_conversion(), None);
-    let effects = wish(&mut state, ConversionWish::UseIt);
+    let effects = command(&mut state, ConvertCommand::UseIt);
     let asked = effects.iter().any(|effect| {
         matches!(effect, Effect::Send(Request::OpenModel { source: ModelSource::File(to_open), .. }) if *to_open == file)
     });
@@ -61,16 +61,16 @@ fn what_was_converted_can_be_used_at_once() {
 #[test]
 fn a_conversion_that_fails_says_why_and_one_that_is_cancelled_says_nothing() {
     let mut state = opened(Path::new("/models/old.ckpt"));
-    wish(&mut state, ConversionWish::Start);
-    state.receive(News::Conversion(ConversionReport::Ended(Err("No room".into()))));
-    assert_eq!(state.problem_at(Place::Model).as_deref(), Some("No room"));
+    command(&mut state, ConvertCommand::Start);
+    state.receive(AppEvent::Conversion(ConversionReport::Ended(Err("No room".into()))));
+    assert_eq!(state.error_at(ErrorSlot::Model).as_deref(), Some("No room"));
 
-    let effects = wish(&mut state, ConversionWish::Start);
-    assert_eq!(state.problem_at(Place::Model), None);
-    wish(&mut state, ConversionWish::Cancel);
+    let effects = command(&mut state, ConvertCommand::Start);
+    assert_eq!(state.error_at(ErrorSlot::Model), None);
+    command(&mut state, ConvertCommand::Cancel);
     assert!(matches!(&effects[..], [Effect::Convert { stop, .. }] if stop.is_raised()));
-    state.receive(News::Conversion(ConversionReport::Ended(Err("Stopped".into()))));
-    assert_eq!(state.problem_at(Place::Model), None);
+    state.receive(AppEvent::Conversion(ConversionReport::Ended(Err("Stopped".into()))));
+    assert_eq!(state.error_at(ErrorSlot::Model), None);
     assert!(state.offered_conversion().is_some(), "it can be asked for again");
 }
 

@@ -1,12 +1,13 @@
 //! The film as a file, made in the window: the card, the engine, the thread that writes.
 
-use app::command::{Command, ExportWish, News};
-use app::export::Phase;
-use app::settings::Settings;
+use app::features::command::{AppEvent, Command, ExportCommand};
+use app::features::export::ExportPhase;
+use app::features::settings::Settings;
 use egui_kittest::kittest::Queryable;
-use engine::cut::{Cut, View};
-use engine::images::{FilmFormat, Pane, Pixels, Playback, Provenance, Reel, read_recipe};
-use engine::session::{CutEvent, Event, JobId, Request, Session, StopFlag};
+use engine::images::{Animation, AnimationFormat, Panel, Pixels, Playback, Provenance, read_recipe};
+use engine::pipeline::StopFlag;
+use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
+use engine::session::{AnimationEvent, Event, JobId, Request, Session};
 
 use crate::support::folders::names;
 use crate::support::waiting::next;
@@ -25,23 +26,23 @@ fn test_window() -> TestWindow {
     window
 }
 
-fn receive(window: &mut TestWindow, news: News) {
+fn receive(window: &mut TestWindow, news: AppEvent) {
     window.harness.state_mut().receive(news);
     window.harness.step();
 }
 
-fn asked(window: &TestWindow) -> (JobId, Cut, StopFlag) {
+fn asked(window: &TestWindow) -> (JobId, AnimationOptions, StopFlag) {
     let cut = window.requests.try_iter().find_map(|request| match request {
-        Request::Cut { job, cut, stop, .. } => Some((job, cut, stop)),
+        Request::ExportAnimation { job, cut, stop, .. } => Some((job, cut, stop)),
         _ => None,
     });
     cut.expect("a film was asked for")
 }
 
-fn reel() -> Reel {
-    let pane = |grey: u8| Pane { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
+fn reel() -> Animation {
+    let pane = |grey: u8| Panel { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
     let shots = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
-    Reel { shots, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
+    Animation { shots, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
 }
 
 #[test]
@@ -49,15 +50,20 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
     let folder = tempfile::tempdir().expect("a folder");
     let mut window = test_window();
     window.harness.get_by_label("Save as…");
-    let cut = Cut { view: View::Both, has_captions: true, fps: 24, ..Cut::default() };
-    window.press(Command::Export(ExportWish::Choose(FilmFormat::Apng, cut)));
-    receive(&mut window, News::FilmPicked(folder.path().join("film")));
+    let cut = AnimationOptions {
+        view: AnimationLayout::Both,
+        has_captions: true,
+        fps: 24,
+        ..AnimationOptions::default()
+    };
+    window.press(Command::Export(ExportCommand::Choose(AnimationFormat::Apng, cut)));
+    receive(&mut window, AppEvent::FilmPicked(folder.path().join("film")));
     let (_, wanted, _) = asked(&window);
     assert_eq!(wanted, cut);
-    window.send(Event::Cut(CutEvent::Came { fraction: 0.5 }));
+    window.send(Event::Animation(AnimationEvent::Came { fraction: 0.5 }));
     window.harness.get_by_label("50 %");
-    window.send(Event::Cut(CutEvent::Done(Box::new(reel()))));
-    window.until("the written film", |app| matches!(app.state.export.phase, Phase::Done { .. }));
+    window.send(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
+    window.until("the written film", |app| matches!(app.state.export.phase, ExportPhase::Done { .. }));
     window.harness.run_steps(4);
     window.harness.get_by_label_contains("film.png");
     // The status bar has one too.
@@ -72,25 +78,26 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
 fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut window = test_window();
-    receive(&mut window, News::FilmPicked(folder.path().join("film.gif")));
+    receive(&mut window, AppEvent::FilmPicked(folder.path().join("film.gif")));
     let (_, _, stop) = asked(&window);
     // The card is another one now, at another place.
     window.harness.run_steps(4);
     window.harness.get_by_label("Cancel").click();
     window.harness.run_steps(4);
     assert!(stop.is_raised());
-    window.send(Event::Cut(CutEvent::Stopped));
+    window.send(Event::Animation(AnimationEvent::Stopped));
     window.harness.run_steps(4);
     window.harness.get_by_label("Save as…");
 
-    receive(&mut window, News::FilmPicked(folder.path().join("film.gif")));
-    window.send(Event::Cut(CutEvent::Failed { text: "The steps are gone. Make it again".into() }));
+    receive(&mut window, AppEvent::FilmPicked(folder.path().join("film.gif")));
+    window
+        .send(Event::Animation(AnimationEvent::Failed { text: "The steps are gone. Make it again".into() }));
     window.harness.run_steps(4);
     window.harness.get_by_label_contains("The steps are gone");
 
-    receive(&mut window, News::FilmPicked(folder.path().join("no/such/folder/film.gif")));
-    window.send(Event::Cut(CutEvent::Done(Box::new(reel()))));
-    window.until("the failure", |app| matches!(app.state.export.phase, Phase::Failed { .. }));
+    receive(&mut window, AppEvent::FilmPicked(folder.path().join("no/such/folder/film.gif")));
+    window.send(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
+    window.until("the failure", |app| matches!(app.state.export.phase, ExportPhase::Failed { .. }));
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
@@ -110,13 +117,18 @@ fn a_film_is_of_a_run_that_is_over() {
 #[test]
 fn the_engine_makes_the_film_that_was_asked_for() {
     let (mut harness, home) = window_with_engine(window_builder(), Settings::default());
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.model_info().is_some());
     harness.state_mut().press(Command::Generate);
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
-    let cut = Cut { view: View::Both, is_full: true, has_captions: true, ..Cut::default() };
-    harness.state_mut().press(Command::Export(ExportWish::Choose(FilmFormat::Sequence, cut)));
-    harness.state_mut().receive(News::FilmPicked(home.path().join("frames")));
-    until(&mut harness, "the film", |app| matches!(app.state.export.phase, Phase::Done { .. }));
+    let cut = AnimationOptions {
+        view: AnimationLayout::Both,
+        is_full: true,
+        has_captions: true,
+        ..AnimationOptions::default()
+    };
+    harness.state_mut().press(Command::Export(ExportCommand::Choose(AnimationFormat::Sequence, cut)));
+    harness.state_mut().receive(AppEvent::FilmPicked(home.path().join("frames")));
+    until(&mut harness, "the film", |app| matches!(app.state.export.phase, ExportPhase::Done { .. }));
     let frames = names(&home.path().join("frames"));
     assert_eq!((frames.len(), frames[0].as_str()), (21, "0001.png"));
     let (width, height) = image::image_dimensions(home.path().join("frames/0021.png")).expect("a picture");
@@ -126,10 +138,10 @@ fn the_engine_makes_the_film_that_was_asked_for() {
 #[test]
 fn a_film_of_steps_that_are_gone_says_so() {
     let session = Session::start(|| ());
-    let (cut, stop) = (Cut::default(), StopFlag::default());
-    session.send(Request::Cut { job: JobId(5), picture: 0, finished: None, cut, stop });
+    let (cut, stop) = (AnimationOptions::default(), StopFlag::default());
+    session.send(Request::ExportAnimation { job: JobId(5), picture: 0, finished: None, cut, stop });
     match next(session.events()) {
-        Event::Cut(CutEvent::Failed { .. }) => {}
+        Event::Animation(AnimationEvent::Failed { .. }) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use engine::cut::{Cut, View};
-use engine::generate::Pipeline;
+use engine::diffusion::Trajectory;
 use engine::images::{Pixels, read_recipe};
-use engine::recipe::Recipe;
-use engine::session::StopFlag;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
+use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
+use engine::recipe::{Recipe, RecordedRun};
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
 
@@ -103,9 +104,11 @@ fn what_no_film_can_be_is_said_before_anything_is_computed() {
     assert_eq!(names(folder.path()), ["full"]);
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe) -> (engine::generate::Film, std::sync::Arc<Pixels>) {
-    let mut made = pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
-    (made.film, made.pictures.swap_remove(1))
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> (Trajectory, std::sync::Arc<Pixels>) {
+    let mut run = RecordedRun::default();
+    let mut made =
+        pipeline.generate_from(&mut run, recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
+    (run.trajectory, made.pictures.swap_remove(1))
 }
 
 #[test]
@@ -114,10 +117,11 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     let recipe = Recipe { steps: 3, batch: 2, ..Recipe::default() };
     let (film, finished) = run(&pipeline, &recipe);
     let stop = StopFlag::default();
-    let cut = Cut { view: View::Both, has_captions: true, ..Cut::default() };
-    let quick = pipeline.cut(&film, 1, Some(&finished), &cut, &stop, &mut |_| ()).expect("a film");
-    let full = Cut { is_full: true, ..cut };
-    let full = pipeline.cut(&film, 1, Some(&finished), &full, &stop, &mut |_| ()).expect("a film");
+    let cut =
+        AnimationOptions { view: AnimationLayout::Both, has_captions: true, ..AnimationOptions::default() };
+    let quick = pipeline.animation(&film, 1, Some(&finished), &cut, &stop, &mut |_| ()).expect("a film");
+    let full = AnimationOptions { is_full: true, ..cut };
+    let full = pipeline.animation(&film, 1, Some(&finished), &full, &stop, &mut |_| ()).expect("a film");
     assert_eq!((quick.shots.len(), full.shots.len(), full.size), (4, 4, (recipe.width, recipe.height)));
     for step in 0..3 {
         let recorded = &film.steps[step];
@@ -125,7 +129,7 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
             let decoded = &pipeline.pictures(latents, &stop).expect("pictures")[1];
             assert_eq!(full.shots[step][pane].picture, *decoded, "step {step}, pane {pane}");
             let preview = &quick.shots[step][pane].picture;
-            assert_eq!(preview.width * pipeline.card().vae_factor, decoded.width);
+            assert_eq!(preview.width * pipeline.info().vae_factor, decoded.width);
         }
         let [number, sigma] = [format!("step {}", step + 1), format!("σ {:.3}", film.sigmas[step])];
         let texts = |pane: usize| quick.shots[step][pane].caption.clone().expect("a caption");
@@ -134,9 +138,10 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     assert_eq!(full.shots[3][0].picture, finished);
 
     // Of a run that was stopped there is no finished picture, and of a cut that is stopped no film.
-    let ended = pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).expect("a film");
+    let ended =
+        pipeline.animation(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).expect("a film");
     assert_eq!((ended.shots.len(), ended.shots[0].len()), (3, 1));
     assert!(ended.shots[0][0].caption.is_none());
     stop.raise();
-    assert!(pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).is_err());
+    assert!(pipeline.animation(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).is_err());
 }

@@ -3,27 +3,28 @@
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, StepView, TorchGenerator};
-use engine::generate::Pipeline;
 use engine::images::Pixels;
-use engine::session::{Event, JobId, Look, PictureAt, Request, Seen, Session, StopFlag};
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
+use engine::session::{Event, ImageSource, InspectRequest, InspectResult, JobId, Request, Session};
 
 use crate::support::waiting::next;
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 /// Asks of the built-in model.
-fn look(look: Look) -> Result<Seen, String> {
+fn look(look: InspectRequest) -> Result<InspectResult, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
     session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
-    session.send(Request::Look { id: 7, look });
+    session.send(Request::Inspect { id: 7, look });
     loop {
         let event = next(session.events());
-        if let Event::Looked { id, seen } = event {
+        if let Event::Inspected { id, seen } = event {
             assert_eq!(id, 7);
             return seen;
         }
@@ -35,13 +36,13 @@ fn pipeline() -> Pipeline {
 }
 
 /// A picture of soft colours, wider than high, so that its middle is used.
-fn picture() -> PictureAt {
+fn picture() -> ImageSource {
     let at = |index: u32| {
         let (x, y) = ((index % 96) as f32, (index / 96) as f32);
         [128.0 + 90.0 * (x / 17.0).sin(), 2.0 * y + 60.0, 255.0 - 2.0 * x].map(|value| value as u8)
     };
     let rgb = (0..96 * 64).flat_map(at).collect();
-    PictureAt { pixels: Arc::new(Pixels::new(96, 64, rgb)), width: 64, height: 64 }
+    ImageSource { pixels: Arc::new(Pixels::new(96, 64, rgb)), width: 64, height: 64 }
 }
 
 /// Section 3 of the lesson: `encoded + noise * sigma`, decoded.
@@ -54,15 +55,19 @@ fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
         let noise = TorchGenerator::new(32).randn(256);
         let data = x0.data.iter().zip(&noise).map(|(x0, noise)| x0 + sigma * noise).collect();
         let expected = pipeline.pictures(&Latents::new(x0.shape, data), &never).expect("a picture");
-        let seen = look(Look::AddNoise { to: picture(), seed: 32, sigma });
-        assert_eq!(seen, Ok(Seen::Noised(Arc::clone(&expected[0]))), "sigma {sigma}");
+        let seen = look(InspectRequest::AddNoise { to: picture(), seed: 32, sigma });
+        assert_eq!(seen, Ok(InspectResult::Noised(Arc::clone(&expected[0]))), "sigma {sigma}");
     }
 }
 
 #[test]
 fn the_way_there_and_back_is_that_of_no_noise_and_its_difference_is_told() {
-    let Ok(Seen::RoundTrip(trip)) = look(Look::RoundTrip(picture())) else { panic!("no round trip") };
-    let Ok(Seen::Noised(unharmed)) = look(Look::AddNoise { to: picture(), seed: 1, sigma: 0.0 }) else {
+    let Ok(InspectResult::RoundTrip(trip)) = look(InspectRequest::RoundTrip(picture())) else {
+        panic!("no round trip")
+    };
+    let Ok(InspectResult::Noised(unharmed)) =
+        look(InspectRequest::AddNoise { to: picture(), seed: 1, sigma: 0.0 })
+    else {
         panic!("no picture")
     };
     assert_eq!(trip.decoded, unharmed);
@@ -77,7 +82,9 @@ fn the_way_there_and_back_is_that_of_no_noise_and_its_difference_is_told() {
 #[test]
 fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
     let x0 = pipeline().encode(&picture().pixels, (64, 64), &StopFlag::default()).expect("latents");
-    let Ok(Seen::Channels(channels)) = look(Look::Channels(picture())) else { panic!("no channels") };
+    let Ok(InspectResult::Channels(channels)) = look(InspectRequest::Channels(picture())) else {
+        panic!("no channels")
+    };
     assert_eq!(channels.len(), 4);
     for (channel, plane) in channels.iter().zip(x0.data.chunks(64)) {
         let min = plane.iter().copied().reduce(f32::min);
@@ -96,15 +103,15 @@ fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
 
 #[test]
 fn what_cannot_be_seen_is_said() {
-    let step = Look::StepChannels { job: JobId(3), step: 1, view: StepView::Noisy, picture: 0 };
+    let step = InspectRequest::StepChannels { job: JobId(3), step: 1, view: StepView::Noisy, picture: 0 };
     look(step).expect_err("no such job");
-    let odd = PictureAt { width: 65, ..picture() };
-    for bad in [Look::Channels(odd.clone()), Look::RoundTrip(odd)] {
+    let odd = ImageSource { width: 65, ..picture() };
+    for bad in [InspectRequest::Channels(odd.clone()), InspectRequest::RoundTrip(odd)] {
         let text = look(bad).expect_err("no such size");
         assert!(text.contains("65"), "{text}");
     }
     let session = Session::start(|| ());
-    session.send(Request::Look { id: 1, look: Look::Channels(picture()) });
+    session.send(Request::Inspect { id: 1, look: InspectRequest::Channels(picture()) });
     let event = next(session.events());
-    assert!(matches!(event, Event::Looked { id: 1, seen: Err(text) } if text.contains("No model")));
+    assert!(matches!(event, Event::Inspected { id: 1, seen: Err(text) } if text.contains("No model")));
 }

@@ -2,32 +2,33 @@
 
 use std::path::PathBuf;
 
-use app::command::{Command, Effect, News, SheetWish};
-use app::lesson::{LessonWish, Stop, Trial};
-use app::run::Phase;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::sheet::Side;
-use app::state::AppState;
-use app::views::Views;
+use app::features::canvas::views::Views;
+use app::features::command::{AppEvent, Command, Effect, XyPlotCommand};
+use app::features::generate::run::RunPhase;
+use app::features::lesson::{Experiment, LessonCommand, LessonPage};
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::AppState;
+use app::features::xy_plot::AxisField;
 use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::diffusion::{Sampler, Schedule, StepView};
+use engine::pipeline::ModelInfo;
+use engine::prompt::{PromptTokenizer, Source, token_selection};
 use engine::recipe::{Recipe, Start};
-use engine::session::{Event, Look, ModelCard, ModelEvent, Request};
-use engine::text::{Source, Words, surgery};
+use engine::session::{Event, InspectRequest, ModelEvent, Request};
 
 use crate::support::app_state::{finished, generate, opened, receive, started, step};
 use crate::support::models::model_info;
 use crate::support::window_harness::{TestWindow, until, window_builder, window_with_engine};
 
-fn wish(state: &mut AppState, wish: LessonWish) -> Vec<Effect> {
-    state.handle(Command::Lesson(wish))
+fn command(state: &mut AppState, command: LessonCommand) -> Vec<Effect> {
+    state.handle(Command::Lesson(command))
 }
 
-fn set_up(state: &mut AppState, trial: Trial) -> Vec<Effect> {
-    wish(state, LessonWish::SetUp { trial, now: 0.0 })
+fn set_up(state: &mut AppState, experiment: Experiment) -> Vec<Effect> {
+    command(state, LessonCommand::SetUp { experiment, now: 0.0 })
 }
 
 /// With a finished and saved picture of some person's own.
@@ -39,7 +40,7 @@ fn used_window_state() -> AppState {
     started(&mut state, job);
     (0..20).for_each(|at| drop(step(&mut state, job, at)));
     finished(&mut state, job);
-    state.receive(News::Saved(vec![PathBuf::from("/out/00001-77.png")]));
+    state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00001-77.png")]));
     state
 }
 
@@ -53,12 +54,12 @@ fn made(effects: &[Effect]) -> Vec<&Recipe> {
 
 #[test]
 fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
-    for trial in Trial::ALL {
+    for experiment in Experiment::ALL {
         for mut state in [opened(), used_window_state()] {
-            set_up(&mut state, trial);
-            assert_eq!(state.recipe_error(), None, "{trial:?}");
-            assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{trial:?}");
-            assert_eq!(state.sheet_problem(), None, "{trial:?}");
+            set_up(&mut state, experiment);
+            assert_eq!(state.recipe_error(), None, "{experiment:?}");
+            assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{experiment:?}");
+            assert_eq!(state.sheet_problem(), None, "{experiment:?}");
             assert!(state.settings.seed_locked, "what is compared has one seed");
         }
     }
@@ -67,22 +68,25 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
     let words = model_info().words(&Default::default());
-    let is_one = |words: &Words, word: &str| words.tokenize(word).used() == 1;
+    let is_one = |words: &PromptTokenizer, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
-    for trial in Trial::ALL {
-        let Some(recipe) = trial.recipe(&opened()) else { continue };
+    for experiment in Experiment::ALL {
+        let Some(recipe) = experiment.recipe(&opened()) else { continue };
         for edit in &recipe.edits {
             edited += 1;
             let text = words.tokenize(&recipe.prompt);
-            assert!(surgery::find(&recipe.prompt, &text, &edit.at).is_some(), "{trial:?}: {edit}");
+            assert!(
+                token_selection::find(&recipe.prompt, &text, &edit.at).is_some(),
+                "{experiment:?}: {edit}"
+            );
             for term in &edit.becomes {
-                let Source::Word(word) = &term.of else { panic!("{trial:?} names an id") };
-                assert!(is_one(&words, word), "{trial:?}: {word}");
+                let Source::Word(word) = &term.of else { panic!("{experiment:?} names an id") };
+                assert!(is_one(&words, word), "{experiment:?}: {word}");
             }
         }
         let mixed = recipe.mix.with.iter().map(|mixed| mixed.prompt.as_str());
         for word in mixed.chain([recipe.prompt.as_str()]).flat_map(str::split_whitespace) {
-            assert!(is_one(&words, word), "{trial:?}: the model knows no {word}");
+            assert!(is_one(&words, word), "{experiment:?}: the model knows no {word}");
         }
     }
     assert!(edited >= 2);
@@ -91,56 +95,56 @@ fn edited_words_are_single_tokens_of_the_built_in_model() {
 #[test]
 fn the_first_experiment_is_the_lessons_recipe() {
     let mut state = opened();
-    let effects = set_up(&mut state, Trial::Loop);
+    let effects = set_up(&mut state, Experiment::Loop);
     let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
     let Recipe { prompt, seed, steps, sampler, schedule, guidance, .. } = recipe;
     assert_eq!(prompt, "a watercolor painting of an otter");
     assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 4.0), "the built-in model saturates at 7.5");
-    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Lesson));
+    assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Linspace));
     // A second time it is the same picture, not one of a fresh seed.
     let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
     started(&mut state, job);
     finished(&mut state, job);
-    let effects = set_up(&mut state, Trial::Loop);
+    let effects = set_up(&mut state, Experiment::Loop);
     assert_eq!(made(&effects)[0].seed, 32);
 }
 
 #[test]
 fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
     let mut state = opened();
-    let large = ModelCard { native_side: 512, ..model_info() };
+    let large = ModelInfo { native_side: 512, ..model_info() };
     state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
-    let sizes = |trial: Trial| {
-        let recipe = trial.recipe(&state).expect("a recipe");
+    let sizes = |experiment: Experiment| {
+        let recipe = experiment.recipe(&state).expect("a recipe");
         (recipe.width, recipe.height, recipe.guidance.cfg_scale)
     };
-    assert_eq!(sizes(Trial::Loop), (512, 512, 7.5));
-    assert_eq!(sizes(Trial::Film), (512, 512, 8.0));
+    assert_eq!(sizes(Experiment::Loop), (512, 512, 7.5));
+    assert_eq!(sizes(Experiment::Film), (512, 512, 8.0));
 }
 
 #[test]
 fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
     let mut state = used_window_state();
-    let effects = set_up(&mut state, Trial::AddNoise);
+    let effects = set_up(&mut state, Experiment::AddNoise);
     let (step, sigma) = state.noise_step();
     assert_eq!(step, 10);
     assert!((sigma - 0.7913).abs() < 1e-4, "{sigma}");
-    assert_eq!(state.settings.window.tab, Tab::Look);
-    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Look { .. })));
+    assert_eq!(state.settings.window.tab, Tab::Inspect);
+    let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Inspect { .. })));
     assert!(asked && made(&effects).is_empty(), "the picture that is there is looked into");
 }
 
 #[test]
 fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step() {
     let mut state = used_window_state();
-    let effects = set_up(&mut state, Trial::StartImage);
+    let effects = set_up(&mut state, Experiment::StartImage);
     let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
     let Start::Image { path, strength } = &recipe.start else { panic!("it begins with noise") };
     assert_eq!((path.as_path(), *strength), (PathBuf::from("/out/00001-77.png").as_path(), 0.6));
     assert_eq!((recipe.start_step(), recipe.steps), (12, 30), "as in the lesson's notebook");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
     let mut state = used_window_state();
-    state.receive(News::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
+    state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
     assert_eq!(state.picture_to_start_from(), None, "a sheet is nothing to begin with");
 }
 
@@ -150,7 +154,7 @@ fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
     {
         let mut state = used_window_state();
         state.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
-        set_up(&mut state, Trial::Film);
+        set_up(&mut state, Experiment::Film);
         assert_eq!(state.settings.views.shown(), [StepView::Noisy, StepView::Predicted]);
         assert!(state.film.play.is_some());
     }
@@ -158,33 +162,35 @@ fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
 
 #[test]
 fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
-    for (trial, count) in [(Trial::Scales, 4), (Trial::Samplers, 6), (Trial::Optimisers, 4)] {
+    for (experiment, count) in
+        [(Experiment::Scales, 4), (Experiment::Samplers, 6), (Experiment::Optimisers, 4)]
+    {
         let mut state = opened();
-        let effects = set_up(&mut state, trial);
-        assert_eq!(made(&effects).len(), 1, "{trial:?}: the first cell");
-        assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{trial:?}");
+        let effects = set_up(&mut state, experiment);
+        assert_eq!(made(&effects).len(), 1, "{experiment:?}: the first cell");
+        assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{experiment:?}");
         assert_eq!(state.settings.window.tab, Tab::Sheet);
         let mut state = opened();
         generate(&mut state);
-        assert!(made(&set_up(&mut state, trial)).is_empty(), "one thing at a time");
+        assert!(made(&set_up(&mut state, experiment)).is_empty(), "one thing at a time");
         assert_eq!(state.sheet.sheet(&state.recipe).map(|sheet| sheet.cells().count()), Ok(count));
     }
 }
 
 #[test]
 fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
-    for trial in Trial::ALL {
+    for experiment in Experiment::ALL {
         let mut state = used_window_state();
-        let side = Side { name: "seed", values: "7, 8".into() };
-        state.handle(Command::Sheet(SheetWish::Across(side.clone())));
+        let side = AxisField { name: "seed", values: "7, 8".into() };
+        state.handle(Command::Sheet(XyPlotCommand::Across(side.clone())));
         let (recipe, views) = (state.recipe.clone(), state.settings.views.clone());
-        set_up(&mut state, trial);
-        set_up(&mut state, Trial::Film);
-        wish(&mut state, LessonWish::PutBack);
-        assert_eq!((&state.recipe, &state.settings.views), (&recipe, &views), "{trial:?}");
-        assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{trial:?}");
-        assert!(!state.settings.seed_locked && state.settings.lesson.before.is_none());
-        assert!(wish(&mut state, LessonWish::PutBack).is_empty(), "there is nothing more to put back");
+        set_up(&mut state, experiment);
+        set_up(&mut state, Experiment::Film);
+        command(&mut state, LessonCommand::PutBack);
+        assert_eq!((&state.recipe, &state.settings.views), (&recipe, &views), "{experiment:?}");
+        assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{experiment:?}");
+        assert!(!state.settings.seed_locked && state.settings.lesson.previous.is_none());
+        assert!(command(&mut state, LessonCommand::PutBack).is_empty(), "there is nothing more to put back");
         state.handle(Command::Stop);
         let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
         receive(&mut state, job, engine::session::JobEvent::Stopped);
@@ -199,9 +205,9 @@ fn a_start_image_comes_back_with_the_desk() {
     let mut state = opened();
     let path = PathBuf::from("/pictures/beach.png");
     state.handle(Command::UseStartImage(path.clone()));
-    set_up(&mut state, Trial::Loop);
+    set_up(&mut state, Experiment::Loop);
     assert_eq!(state.recipe.start, Start::Noise);
-    let effects = wish(&mut state, LessonWish::PutBack);
+    let effects = command(&mut state, LessonCommand::PutBack);
     assert!(matches!(&effects[..], [Effect::ReadStartImage(read), ..] if *read == path));
     assert!(matches!(&state.recipe.start, Start::Image { path: start, .. } if *start == path));
 }
@@ -211,32 +217,34 @@ fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut state = used_window_state();
     let recipe = state.recipe.clone();
-    wish(&mut state, LessonWish::GoTo(Stop::Text));
-    set_up(&mut state, Trial::Blend);
-    state.to_remember().save(folder.path()).expect("saves");
+    command(&mut state, LessonCommand::GoTo(LessonPage::Text));
+    set_up(&mut state, Experiment::Blend);
+    state.settings_to_save().save(folder.path()).expect("saves");
     let (settings, note) = Settings::load(folder.path());
     assert_eq!(note, None);
     let mut state = AppState::new(settings);
-    assert_eq!(state.settings.lesson.stop, Stop::Text);
+    assert_eq!(state.settings.lesson.stop, LessonPage::Text);
     assert_eq!(state.recipe.edits.len(), 1);
-    wish(&mut state, LessonWish::PutBack);
+    command(&mut state, LessonCommand::PutBack);
     assert_eq!(state.recipe, recipe);
 }
 
 #[test]
 fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
-    for (stop, looks) in Stop::ALL.map(|stop| (stop, matches!(stop, Stop::Autoencoder | Stop::Noise))) {
+    for (stop, looks) in
+        LessonPage::ALL.map(|stop| (stop, matches!(stop, LessonPage::Autoencoder | LessonPage::Noise)))
+    {
         let mut state = used_window_state();
         state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
-        let effects = wish(&mut state, LessonWish::GoTo(stop));
+        let effects = command(&mut state, LessonCommand::GoTo(stop));
         let asked = effects.iter().any(|effect| {
-            matches!(effect, Effect::Send(Request::Look { look: Look::StepChannels { .. }, .. }))
+            matches!(effect, Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. }))
         });
         assert_eq!(asked, looks, "{stop:?}");
     }
 }
 
-fn at(stop: Stop) -> Settings {
+fn at(stop: LessonPage) -> Settings {
     let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..Settings::default() };
     settings.lesson.stop = stop;
@@ -246,15 +254,15 @@ fn at(stop: Stop) -> Settings {
 #[test]
 fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
     let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
-    let settings = Settings { last_recipe: recipe.clone(), ..at(Stop::Loop) };
+    let settings = Settings { last_recipe: recipe.clone(), ..at(LessonPage::Loop) };
     let (mut harness, _home) = window_with_engine(window_builder(), settings);
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.model_info().is_some());
     harness.step();
-    harness.get_by_label(Trial::Loop.label()).click();
+    harness.get_by_label(Experiment::Loop.label()).click();
     harness.step();
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let run = harness.state().state.run.as_ref().expect("a run");
-    assert_eq!((run.phase, run.frames.len(), run.recipe.seed), (Phase::Finished, 30, 32));
+    assert_eq!((run.phase, run.frames.len(), run.recipe.seed), (RunPhase::Finished, 30, 32));
     assert_eq!(run.recipe.prompt, "a watercolor painting of an otter");
     harness.run();
     harness.get_by_label("30 of 30");
@@ -266,26 +274,26 @@ fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
 
 #[test]
 fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
-    let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(Stop::Loop));
+    let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(LessonPage::Loop));
     let stop = |window: &TestWindow| window.harness.state().state.settings.lesson.stop;
     window.harness.get_by_role_and_label(Role::Button, "Next").click();
     window.harness.run();
-    assert_eq!(stop(&window), Stop::Autoencoder);
+    assert_eq!(stop(&window), LessonPage::Autoencoder);
     window.harness.get_by_label_contains("Stop 7,").click();
     window.harness.run();
-    assert_eq!(stop(&window), Stop::Guidance);
+    assert_eq!(stop(&window), LessonPage::Guidance);
     window.harness.get_by_label_contains("Stop 7,").focus();
     window.harness.step();
-    for (key, expected) in [(Key::ArrowRight, Stop::Samplers), (Key::ArrowLeft, Stop::Guidance)] {
+    for (key, expected) in [(Key::ArrowRight, LessonPage::Samplers), (Key::ArrowLeft, LessonPage::Guidance)] {
         window.harness.key_press(key);
         window.harness.run();
         assert_eq!(stop(&window), expected);
     }
     window.harness.get_by_role_and_label(Role::Button, "Back").click();
     window.harness.run();
-    assert_eq!(stop(&window), Stop::Prediction);
-    for stop in Stop::ALL {
-        window.press(Command::Lesson(LessonWish::GoTo(stop)));
+    assert_eq!(stop(&window), LessonPage::Prediction);
+    for stop in LessonPage::ALL {
+        window.press(Command::Lesson(LessonCommand::GoTo(stop)));
         window.harness.run();
         window.harness.get_by_label(stop.title());
     }
@@ -293,7 +301,8 @@ fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
 
 #[test]
 fn the_sliders_of_the_pages_are_those_of_the_desk() {
-    let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 1400.0]), at(Stop::StartImage));
+    let mut window =
+        TestWindow::opened(Harness::builder().with_size([1440.0, 1400.0]), at(LessonPage::StartImage));
     let key = |window: &mut TestWindow, slider: &str, key: Key| {
         window.harness.get_by_role_and_label(Role::Slider, slider).focus();
         window.harness.step();
@@ -312,14 +321,14 @@ fn the_sliders_of_the_pages_are_those_of_the_desk() {
     let start = window.harness.state().state.recipe.start.clone();
     assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
 
-    window.press(Command::Lesson(LessonWish::SetUp { trial: Trial::Blend, now: 0.0 }));
-    window.press(Command::Lesson(LessonWish::GoTo(Stop::Text)));
+    window.press(Command::Lesson(LessonCommand::SetUp { experiment: Experiment::Blend, now: 0.0 }));
+    window.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Text)));
     window.harness.run();
     key(&mut window, "Share", Key::ArrowRight);
     let edits: Vec<String> =
         window.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
     assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
-    window.press(Command::Lesson(LessonWish::GoTo(Stop::Samplers)));
+    window.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Samplers)));
     window.harness.run();
     window.harness.get_by_label_contains("Heun, order 2").click();
     window.harness.run();

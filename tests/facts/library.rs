@@ -8,8 +8,8 @@ mod tab;
 
 use std::fs;
 
-use app::library::{Notes, Shelves, scan};
-use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
+use app::library::{LibraryRoots, MetadataCache, scan};
+use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 
 use crate::support::folders::folder;
 use crate::support::library::{SD1, SDXL, VAE, entry, look, names, put};
@@ -31,14 +31,14 @@ fn an_entry_tells_kind_size_precision_and_whether_it_opens() {
 
     let whole = entry(&found, "whole");
     assert_eq!((whole.kind, whole.opens(), whole.is_vae()), (WeightKind::StableDiffusion1, true, false));
-    assert_eq!((whole.precision, whole.format.label()), (Some(TensorKind::F16), "safetensors"));
+    assert_eq!((whole.precision, whole.format.label()), (Some(TensorDtype::F16), "safetensors"));
     assert_eq!(whole.bytes, fs::metadata(place.path().join("whole.safetensors")).expect("it is there").len());
     assert_eq!(entry(&found, "old").format.label(), "pickle");
-    assert_eq!(entry(&found, "old").precision, Some(TensorKind::F16));
+    assert_eq!(entry(&found, "old").precision, Some(TensorDtype::F16));
 
     let parts = entry(&found, "folder");
     assert_eq!((parts.kind, parts.opens()), (WeightKind::StableDiffusion1, true));
-    assert_eq!((parts.precision, parts.format.label()), (Some(TensorKind::F16), "diffusers folder"));
+    assert_eq!((parts.precision, parts.format.label()), (Some(TensorDtype::F16), "diffusers folder"));
     assert!(matches!(&parts.source, ModelSource::Folder(path) if path.ends_with("folder")));
 
     assert!(entry(&found, "vae/mse").is_vae());
@@ -57,7 +57,7 @@ fn what_most_bytes_are_is_the_precision() {
     fs::write(&path, safetensors_of(header, 28)).expect("writes");
     assert_eq!(
         entry(&look(&[place.path()]), "mixed").precision,
-        Some(TensorKind::F32),
+        Some(TensorDtype::F32),
         "16 bytes against 12"
     );
 }
@@ -119,8 +119,8 @@ fn a_scan_can_be_ended() {
         put(place.path().join(format!("{at}.safetensors")), SD1);
     }
     let mut asked = 0;
-    let shelves = Shelves { folders: vec![place.path().to_owned()], hub: None };
-    let found = scan(&shelves, &mut Notes::default(), &mut |_| {
+    let shelves = LibraryRoots { folders: vec![place.path().to_owned()], hub: None };
+    let found = scan(&shelves, &mut MetadataCache::default(), &mut |_| {
         asked += 1;
         asked < 70
     });

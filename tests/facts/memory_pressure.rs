@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, NoiseStreams};
-use engine::generate::{GenerateError, Progress};
+use engine::memory::estimate::{MemoryEstimate, free_bytes};
+use engine::memory::low_memory::MemoryMode;
+use engine::pipeline::StopFlag;
+use engine::pipeline::{GenerateError, Progress};
 use engine::recipe::{Recipe, Start};
-use engine::room::{Room, free_bytes};
-use engine::session::StopFlag;
-use engine::thrift::Thrift;
 
 use crate::support::models::pipeline;
 
@@ -24,8 +24,8 @@ fn decoded_in_bands_a_picture_is_the_same() {
     let pipeline = pipeline("demo");
     let never = StopFlag::default();
     let check = |what: &str, latents: &Latents| {
-        let decode = |thrift| pipeline.decoder_with(thrift, latents, &never).expect("pixels");
-        let apart = apart(&decode(Thrift::Frugal), &decode(Thrift::Generous));
+        let decode = |mode| pipeline.decode_raw(mode, latents, &never).expect("pixels");
+        let apart = apart(&decode(MemoryMode::LowMemory), &decode(MemoryMode::Full));
         println!("{what}: {:.6}/255 apart", apart * 255.0);
         // Asked for are 2/255; bands see the whole picture's statistics, so only rounding is left.
         assert!(apart <= 0.02 / 255.0, "{what}: {} / 255 apart", apart * 255.0);
@@ -57,8 +57,8 @@ fn encoded_in_bands_a_picture_has_the_same_latents() {
     let never = StopFlag::default();
     for [height, width] in [[512, 512], [376, 808]] {
         let pixels = NoiseStreams::new(2, 1).draw([1, 3, height, width]);
-        let encode = |thrift| pipeline.moments_with(thrift, &pixels, &never).expect("moments");
-        let (frugal, generous) = (encode(Thrift::Frugal), encode(Thrift::Generous));
+        let encode = |mode| pipeline.encode_moments(mode, &pixels, &never).expect("moments");
+        let (frugal, generous) = (encode(MemoryMode::LowMemory), encode(MemoryMode::Full));
         for (frugal, generous) in [(frugal.0, generous.0), (frugal.1, generous.1)] {
             let apart = apart(&frugal, &generous);
             assert!(apart <= 1e-4, "{width} x {height}: {apart} apart");
@@ -68,24 +68,24 @@ fn encoded_in_bands_a_picture_has_the_same_latents() {
 
 #[test]
 fn the_room_decides_between_generous_frugal_and_a_refusal() {
-    let room = pipeline("demo").card().room;
+    let room = pipeline("demo").info().memory;
     let recipe = Recipe { width: 1024, height: 1024, ..Recipe::default() };
-    let bytes = |thrift| room.bytes(&recipe, thrift);
-    let (generous, frugal) = (bytes(Thrift::Generous), bytes(Thrift::Frugal));
+    let bytes = |mode| room.bytes(&recipe, mode);
+    let (generous, frugal) = (bytes(MemoryMode::Full), bytes(MemoryMode::LowMemory));
     assert!(3 * frugal < 2 * generous, "{frugal} of {generous}");
-    assert_eq!(room.thrift(&recipe, generous), Ok(Thrift::Generous));
-    assert_eq!(room.thrift(&recipe, generous - 1), Ok(Thrift::Frugal));
-    assert_eq!(room.thrift(&recipe, frugal - 1), Err(frugal));
+    assert_eq!(room.mode_for(&recipe, generous), Ok(MemoryMode::Full));
+    assert_eq!(room.mode_for(&recipe, generous - 1), Ok(MemoryMode::LowMemory));
+    assert_eq!(room.mode_for(&recipe, frugal - 1), Err(frugal));
     // Everything that makes more numbers needs more room.
     for more in [
         Recipe { width: 1032, ..recipe.clone() },
         Recipe { batch: 8, ..recipe.clone() },
         Recipe { steps: 1000, ..recipe.clone() },
     ] {
-        assert!(room.bytes(&more, Thrift::Generous) > generous, "{more:?}");
+        assert!(room.bytes(&more, MemoryMode::Full) > generous, "{more:?}");
     }
     assert!(free_bytes().is_some_and(|free| free > 1 << 20));
-    assert_eq!(Room::default().bytes(&Recipe::default(), Thrift::Frugal) >> 20, 0);
+    assert_eq!(MemoryEstimate::default().bytes(&Recipe::default(), MemoryMode::LowMemory) >> 20, 0);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn resident() -> [u64; 2] {
 #[test]
 #[ignore = "measures this process, so nothing else may run in it"]
 fn estimates_are_a_little_more_than_what_is_used() {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let check = |what: &str, estimate: u64, work: &dyn Fn()| {
         std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be forgotten");
         let ([before, _], started) = (resident(), Instant::now());
@@ -154,24 +154,24 @@ fn estimates_are_a_little_more_than_what_is_used() {
     let never = StopFlag::default();
     let models = [
         ("built-in", pipeline("demo"), vec![[256, 256], [512, 512], [768, 512], [1024, 1024]]),
-        ("SD 1.5", engine::bench::random_sd15(cpu).expect("random weights"), vec![[256, 256], [512, 512]]),
+        ("SD 1.5", engine::pipeline::random_sd15(cpu).expect("random weights"), vec![[256, 256], [512, 512]]),
     ];
     for (name, pipeline, sizes) in &models {
-        let room = pipeline.card().room;
+        let room = pipeline.info().memory;
         for &[width, height] in sizes {
             let pixels = (width * height) as u64;
             let what = |stage: &str| format!("{name}, {width} x {height}, {stage}");
             let noise = NoiseStreams::new(1, 1).draw([1, 4, height / 8, width / 8]);
-            check(&what("UNet"), room.pass_bytes(pixels), &|| {
+            check(&what("UNet"), room.unet_bytes(pixels), &|| {
                 pipeline.predict_eps(&noise, 500.0, &["an owl"]).expect("eps");
             });
             let image = NoiseStreams::new(1, 1).draw([1, 3, height, width]);
-            for thrift in [Thrift::Generous, Thrift::Frugal] {
-                check(&what(&format!("{thrift:?} decode")), room.decode_bytes(pixels, thrift), &|| {
-                    pipeline.decoder_with(thrift, &noise, &never).expect("pixels");
+            for mode in [MemoryMode::Full, MemoryMode::LowMemory] {
+                check(&what(&format!("{mode:?} decode")), room.decode_bytes(pixels, mode), &|| {
+                    pipeline.decode_raw(mode, &noise, &never).expect("pixels");
                 });
-                check(&what(&format!("{thrift:?} encode")), room.encode_bytes(pixels, thrift), &|| {
-                    pipeline.moments_with(thrift, &image, &never).expect("moments");
+                check(&what(&format!("{mode:?} encode")), room.encode_bytes(pixels, mode), &|| {
+                    pipeline.encode_moments(mode, &image, &never).expect("moments");
                 });
             }
         }

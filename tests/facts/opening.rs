@@ -2,13 +2,14 @@
 
 use std::fs;
 
-use app::command::{Command, Effect};
-use app::settings::Settings;
-use app::state::{AppState, Model};
+use app::features::command::{Command, Effect};
+use app::features::settings::Settings;
+use app::features::state::{AppState, Model};
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
-use engine::room::free_bytes;
-use engine::session::{Event, ModelEvent, Request, Session, StopFlag};
+use engine::device::{DeviceChoice, DeviceSelector};
+use engine::memory::estimate::free_bytes;
+use engine::pipeline::StopFlag;
+use engine::session::{Event, ModelEvent, Request, Session};
 
 use crate::support::folders::folder;
 use crate::support::models::model_info;
@@ -17,7 +18,7 @@ use crate::support::weight_files::{Small, save_safetensors};
 
 fn ask(session: &Session, source: &ModelSource) -> StopFlag {
     let stop = StopFlag::default();
-    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: source.clone(), vae: None, device, stop: stop.clone() });
     stop
 }
@@ -54,7 +55,7 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
     let session = Session::start(|| ());
     let stop = StopFlag::default();
     stop.raise();
-    let device = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     assert!(matches!(outcome(&session), (fractions, ModelEvent::Stopped) if fractions.is_empty()));
     open(&session, &ModelSource::BuiltIn);
@@ -122,7 +123,7 @@ fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
     state.receive(Event::Model(ModelEvent::Stopped));
     assert!(matches!(state.model, Model::Opening { .. }));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
-    assert!(state.card().is_some() && state.handle(Command::StopOpening).is_empty());
+    assert!(state.model_info().is_some() && state.handle(Command::StopOpening).is_empty());
 }
 
 #[test]

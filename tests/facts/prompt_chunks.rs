@@ -1,7 +1,7 @@
 //! Prompts in chunks, token by token, against the answers of A1111's and ComfyUI's own code.
 
 use engine::concepts::read;
-use engine::text::{Chunk, TextOptions, Weights, Words};
+use engine::prompt::{Chunk, PromptTokenizer, PromptWeights, TextOptions};
 use serde_json::{Value, json};
 
 use crate::support::models::{concept, model_info};
@@ -9,12 +9,12 @@ use crate::support::numbers::golden_folder;
 use crate::support::prompts::{READ_DIFFERENTLY, STEPS, rows, table};
 
 /// The built-in model's words with `<frost>` of two vectors and `mist` of nine.
-fn words() -> Words {
+fn words() -> PromptTokenizer {
     let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
     model_info().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
 }
 
-fn options(weights: Weights) -> TextOptions {
+fn options(weights: PromptWeights) -> TextOptions {
     TextOptions { weights, ..TextOptions::default() }
 }
 
@@ -54,7 +54,7 @@ fn a1111s_chunks_are_a1111s_own() {
         if READ_DIFFERENTLY.iter().any(|(odd, _)| *odd == prompt) {
             continue;
         }
-        let reading = words.read(prompt, &options(Weights::A1111), STEPS);
+        let reading = words.read(prompt, &options(PromptWeights::A1111), STEPS);
         for (part, theirs) in reading.parts.iter().zip(parts) {
             for row_of_schedule in theirs["schedule"].as_array().expect("a schedule") {
                 let last = row_of_schedule[0].as_u64().expect("a step") as usize;
@@ -71,7 +71,7 @@ fn comfys_chunks_are_comfys_own() {
     // Where a prompt names a concept otherwise than ComfyUI does, the table has none.
     let known = rows(&table).filter(|(_, row)| !row["comfy"]["chunks"].is_null());
     for (prompt, row) in known {
-        let reading = words.read(prompt, &options(Weights::Comfy), STEPS);
+        let reading = words.read(prompt, &options(PromptWeights::Comfy), STEPS);
         check(prompt, &reading.parts[0].at(0).chunks, &row["comfy"]["chunks"]);
     }
 }

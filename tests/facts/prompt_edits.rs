@@ -2,10 +2,10 @@
 //! `tests/golden/surgery.py`.
 
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::generate::Pipeline;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
+use engine::prompt::{EmbeddingEdit, Mix, MixMethod, Mixed, TextOptions, TokenPlace};
 use engine::recipe::Recipe;
-use engine::session::StopFlag;
-use engine::text::{EmbeddingEdit, Mix, MixWay, Mixed, TextOptions, TokenPlace};
 use serde_json::Value;
 
 use crate::support::models::pipeline;
@@ -76,9 +76,9 @@ fn mixes_equal_torchs_arithmetic_on_transformers_outputs() {
             Mixed { prompt, weight }
         };
         for (name, way, with) in [
-            ("mix.linear", MixWay::Linear, vec![mixed(0, 0.4)]),
-            ("mix.three", MixWay::Linear, vec![mixed(0, 0.7), mixed(1, -0.2)]),
-            ("mix.spherical", MixWay::Spherical, vec![mixed(0, 0.4)]),
+            ("mix.linear", MixMethod::Linear, vec![mixed(0, 0.4)]),
+            ("mix.three", MixMethod::Linear, vec![mixed(0, 0.7), mixed(1, -0.2)]),
+            ("mix.spherical", MixMethod::Spherical, vec![mixed(0, 0.4)]),
         ] {
             let ours = output(&pipeline, &Recipe { mix: Mix { with, way }, ..recipe(&notes) });
             assert_same(model, name, &ours);
@@ -92,7 +92,7 @@ fn the_ends_of_a_mix_are_its_prompts() {
     let main = recipe(&notes);
     let prompt = "a large leopard at night".to_owned();
     let other = output(&pipeline, &Recipe { prompt: prompt.clone(), ..main.clone() });
-    for way in MixWay::ALL {
+    for way in MixMethod::ALL {
         let mixed = |weight| {
             let with = vec![Mixed { prompt: prompt.clone(), weight }];
             output(&pipeline, &Recipe { mix: Mix { with, way }, ..main.clone() })
@@ -130,7 +130,7 @@ fn the_stages_of_a_word_are_what_the_encoder_adds_up() {
     let (pipeline, notes) = (pipeline("demo"), notes_of("demo"));
     let edited = Recipe { edits: edits(&notes)[..1].to_vec(), ..recipe(&notes) };
     let place = TokenPlace { chunk: 0, position: 5 };
-    let stages = pipeline.word_stages(&edited, 0, 0, place).expect("stages");
+    let stages = pipeline.token_trace(&edited, 0, 0, place).expect("stages");
     let [token, position, sum, output] = &stages.stages;
     assert_eq!(token.nearest[0].piece, "cat</w>");
     assert!((token.nearest[0].cosine - 1.0).abs() < 1e-5 && token.nearest[1].cosine < 0.999);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use app::command::{Command, Effect, WordsWish};
-use app::read_prompt::ReadPrompt;
-use app::settings::Tab;
-use app::state::AppState;
-use app::words_desk::{Stand, Standing};
+use app::features::command::{Command, Effect, WordsCommand};
+use app::features::prompt::read_prompt::ReadPrompt;
+use app::features::settings::Tab;
+use app::features::state::AppState;
+use app::features::words::{TokenRef, TokenStatus};
+use engine::prompt::{Mixed, TokenPlace};
 use engine::recipe::Recipe;
-use engine::session::{Event, Look, ModelEvent, Request};
-use engine::text::{Mixed, TokenPlace};
+use engine::session::{Event, InspectRequest, ModelEvent, Request};
 
 use crate::support::app_state::{generate, opened, started, step};
 use crate::support::models::model_info;
@@ -35,58 +35,58 @@ fn retype(state: &mut AppState, prompt: &str) {
     change(state, |recipe| recipe.prompt = prompt.into());
 }
 
-fn ask(state: &mut AppState, wish: WordsWish) {
-    state.handle(Command::Words(wish));
+fn ask(state: &mut AppState, command: WordsCommand) {
+    state.handle(Command::Words(command));
 }
 
 fn edits(state: &AppState) -> Vec<String> {
     state.recipe.edits.iter().map(ToString::to_string).collect()
 }
 
-fn at(position: usize) -> Standing {
-    Standing::At(Stand { part: 0, place: TokenPlace { chunk: 0, position } })
+fn at(position: usize) -> TokenStatus {
+    TokenStatus::At(TokenRef { part: 0, place: TokenPlace { chunk: 0, position } })
 }
 
 #[test]
 fn an_edit_and_the_choice_stay_at_their_word_while_somebody_types() {
     let mut state = state_with("a puppy", &["puppy=cat"]);
-    assert_eq!(state.words_desk.standings, [at(2)]);
-    ask(&mut state, WordsWish::Choose(Some(edit("puppy=").at)));
+    assert_eq!(state.words_state.standings, [at(2)]);
+    ask(&mut state, WordsCommand::Choose(Some(edit("puppy=").at)));
     for prompt in ["a small puppy", "a small puppy, a puppy", "one small puppy, a puppy"] {
         retype(&mut state, prompt);
-        assert_eq!(state.words_desk.chosen, Some(state.recipe.edits[0].at.clone()), "{prompt}");
+        assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].at.clone()), "{prompt}");
     }
     assert_eq!(edits(&state), ["puppy=cat"], "the second was typed behind it");
     retype(&mut state, "a puppy, one small puppy, a puppy");
     assert_eq!(edits(&state), ["puppy[1]=cat"], "and one before it");
-    assert_eq!(state.words_desk.chosen, Some(state.recipe.edits[0].at.clone()));
+    assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].at.clone()));
 }
 
 #[test]
 fn an_edit_whose_word_is_gone_says_so_until_it_is_written_again() {
     let mut state = state_with("a puppy in the snow", &["puppy=cat", "snow=sand"]);
     retype(&mut state, "a dog in the snow");
-    assert_eq!(state.words_desk.standings, [Standing::Gone, at(5)]);
+    assert_eq!(state.words_state.standings, [TokenStatus::Gone, at(5)]);
     assert_eq!(edits(&state).len(), 2, "it is kept");
     retype(&mut state, "a puppy in the snow");
-    assert_eq!(state.words_desk.standings, [at(2), at(5)]);
+    assert_eq!(state.words_state.standings, [at(2), at(5)]);
 }
 
 #[test]
 fn a_word_whose_turn_comes_later_is_not_gone() {
     let state = state_with("[cat:puppy:0.5]", &["puppy=skunk", "cat=dog", "owl=fox"]);
-    assert_eq!(state.words_desk.standings[0], Standing::Later);
-    assert!(matches!(state.words_desk.standings[1], Standing::At(_)));
-    assert_eq!(state.words_desk.standings[2], Standing::Gone);
+    assert_eq!(state.words_state.standings[0], TokenStatus::Later);
+    assert!(matches!(state.words_state.standings[1], TokenStatus::At(_)));
+    assert_eq!(state.words_state.standings[2], TokenStatus::Gone);
 }
 
 #[test]
 fn words_of_parts_and_later_chunks_are_found() {
     let state = state_with("a cat AND a puppy :0.5", &["puppy=skunk"]);
-    let stand = state.words_desk.stands().next().expect("found");
+    let stand = state.words_state.stands().next().expect("found");
     assert_eq!((stand.part, stand.place), (1, TokenPlace { chunk: 0, position: 2 }));
     let state = state_with("a cat BREAK a puppy", &["puppy=skunk"]);
-    let stand = state.words_desk.stands().next().expect("found");
+    let stand = state.words_state.stands().next().expect("found");
     assert_eq!(stand.place, TokenPlace { chunk: 1, position: 2 });
 }
 
@@ -94,38 +94,38 @@ fn words_of_parts_and_later_chunks_are_found() {
 fn every_change_is_undone_and_a_drag_is_one_of_them() {
     let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
-    ask(&mut state, WordsWish::LetGo);
+    ask(&mut state, WordsCommand::EndEdit);
     for scale in [1.1, 1.3, 1.6] {
         change(&mut state, |recipe| recipe.edits[0].scale = scale);
     }
-    ask(&mut state, WordsWish::LetGo);
+    ask(&mut state, WordsCommand::EndEdit);
     change(&mut state, |recipe| recipe.mix.with.push(Mixed { prompt: "a cat".into(), weight: 0.5 }));
-    ask(&mut state, WordsWish::Undo);
+    ask(&mut state, WordsCommand::Undo);
     assert!(state.recipe.mix.with.is_empty());
-    ask(&mut state, WordsWish::Undo);
+    ask(&mut state, WordsCommand::Undo);
     assert_eq!(edits(&state), ["puppy=cat"], "the drag went as a whole");
-    ask(&mut state, WordsWish::Undo);
-    assert!(state.recipe.edits.is_empty() && !state.words_desk.can_undo());
-    ask(&mut state, WordsWish::Undo);
+    ask(&mut state, WordsCommand::Undo);
+    assert!(state.recipe.edits.is_empty() && !state.words_state.can_undo());
+    ask(&mut state, WordsCommand::Undo);
     for _ in 0..3 {
-        ask(&mut state, WordsWish::Redo);
+        ask(&mut state, WordsCommand::Redo);
     }
     assert_eq!((edits(&state), state.recipe.mix.with.len()), (vec!["puppy=cat, scale 1.6".to_owned()], 1));
-    ask(&mut state, WordsWish::Undo);
+    ask(&mut state, WordsCommand::Undo);
     change(&mut state, |recipe| recipe.edits.clear());
-    assert!(!state.words_desk.can_redo(), "another way was taken");
+    assert!(!state.words_state.can_redo(), "another way was taken");
 }
 
 #[test]
 fn what_is_undone_stands_at_its_word_although_it_moved() {
     let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
-    ask(&mut state, WordsWish::LetGo);
+    ask(&mut state, WordsCommand::EndEdit);
     change(&mut state, |recipe| recipe.edits.clear());
     retype(&mut state, "one puppy and a puppy");
     let moved = "one puppy and a puppy";
-    ask(&mut state, WordsWish::Undo);
-    let stand = state.words_desk.stands().next().expect("it is there");
+    ask(&mut state, WordsCommand::Undo);
+    let stand = state.words_state.stands().next().expect("it is there");
     let token = state.token_at(stand).expect("a token");
     assert_eq!((&moved[token.range.clone()], state.recipe.edits[0].at.nth), ("puppy", 1));
 }
@@ -138,13 +138,13 @@ fn another_recipe_is_no_step_of_the_last_ones_edits() {
         *recipe = Recipe { prompt: "an owl".into(), edits: vec![edit("owl=fox")], ..Recipe::default() };
     });
     assert_eq!(edits(&state), ["owl=fox"]);
-    assert!(!state.words_desk.can_undo());
+    assert!(!state.words_state.can_undo());
 
     let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     change(&mut state, |recipe| recipe.edits.clear());
     change(&mut state, |recipe| (recipe.prompt, recipe.steps) = ("an owl".into(), 30));
-    assert!(!state.words_desk.can_undo(), "it is another recipe, although it edits no word either");
+    assert!(!state.words_state.can_undo(), "it is another recipe, although it edits no word either");
 }
 
 #[test]
@@ -160,21 +160,21 @@ fn and_is_a_word_of_the_negative_prompt() {
 #[test]
 fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model() {
     let save = |state: &mut AppState| {
-        let wish = WordsWish::Save { edits: state.recipe.edits.clone(), token: "<mine>".into() };
-        state.handle(Command::Words(wish))
+        let command = WordsCommand::Save { edits: state.recipe.edits.clone(), token: "<mine>".into() };
+        state.handle(Command::Words(command))
     };
     let is_sent = |effects: &[Effect]| {
-        matches!(effects, [.., Effect::Send(Request::Look { look: Look::Edited { .. }, .. })])
+        matches!(effects, [.., Effect::Send(Request::Inspect { look: InspectRequest::Edited { .. }, .. })])
     };
     let mut state = state_with("a puppy", &["puppy=cat"]);
     state.settings.window.tab = Tab::Concepts;
     state.settings.window.right_folded = true;
     assert!(is_sent(&save(&mut state)));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
-    assert_eq!(state.words_desk.saving, None, "its model is gone");
+    assert_eq!(state.words_state.saving, None, "its model is gone");
     assert!(is_sent(&save(&mut state)));
     state.receive(Event::Model(ModelEvent::Failed { text: "It is broken".into() }));
-    assert_eq!(state.words_desk.saving, None);
+    assert_eq!(state.words_state.saving, None);
 }
 
 #[test]
@@ -187,10 +187,10 @@ fn hostile_prompts_are_read_and_edited() {
         let mut state = state_with(&prompt, &["a=b", "👩=cat", "\"\u{0}\"=cat"]);
         let words = state.words.clone().expect("words");
         let read = state.prompt.clone().expect("read");
-        for piece in app::chips::pieces_of(&read, &words) {
-            let app::chips::Piece::Token(chip) = piece else { continue };
-            assert!(!chip.face.is_empty());
-            let stand = Stand { part: chip.part, place: chip.place };
+        for piece in app::features::prompt::chip::chip_parts(&read, &words) {
+            let app::features::prompt::chip::TokenChipPart::Token(chip) = piece else { continue };
+            assert!(!chip.label.is_empty());
+            let stand = TokenRef { part: chip.part, place: chip.place };
             if chip.place.position < 30 {
                 let anchor = state.anchor_at(stand).expect("an anchor");
                 assert_eq!(state.stand_of(&anchor).map(|it| it.part), Some(chip.part), "{anchor:?}");
@@ -208,7 +208,7 @@ fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
         read.parts[0].1.tokens().any(|(_, token)| &read.prompt[token.range.clone()] == word)
     };
     assert!(says(&state, "puppy") && !says(&state, "cat"));
-    assert_eq!(state.words_desk.standings, [Standing::Later]);
+    assert_eq!(state.words_state.standings, [TokenStatus::Later]);
     let (job, ..) = generate(&mut state);
     started(&mut state, job);
     // A1111 counts so that step 5, from 0, is the first one's still.
@@ -217,7 +217,7 @@ fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
         state.handle(Command::HoverStep(Some(step_shown)));
         assert!(says(&state, word), "{word} at step {step_shown}");
     }
-    assert_eq!(state.words_desk.standings, [at(2)]);
+    assert_eq!(state.words_state.standings, [at(2)]);
     let read = state.prompt.as_ref().expect("it is read");
     assert_eq!((read.steps.clone(), read.changes), (6..=19, true));
     state.handle(Command::HoverStep(None));

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use app::app::TidepoolApp;
-use app::command::{Command, Effect, WordsWish};
-use app::problems::Place;
-use app::settings::{Settings, Tab, WindowLayout};
+use app::features::command::{Command, Effect, WordsCommand};
+use app::features::errors::ErrorSlot;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::window::app::TidepoolApp;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder};
+use engine::prompt::{MixMethod, PromptOverflow, PromptWeights};
 use engine::recipe::Recipe;
-use engine::session::{Event, Look, Request, Seen};
-use engine::text::{LongPrompt, MixWay, Weights};
+use engine::session::{Event, InspectRequest, InspectResult, Request};
 
 use crate::support::app_state::opened;
 use crate::support::cpu_time::assert_cpu_time_below;
-use crate::support::fake_answers::word_stages;
+use crate::support::fake_answers::token_trace;
 use crate::support::prompts::{HOSTILE_PROMPTS, edit, long_prompt};
 use crate::support::window_harness::{TestWindow, last_look};
 
@@ -106,7 +106,7 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
 #[test]
 fn what_the_sliders_change_is_in_the_recipe() {
     let mut window = test_window("a puppy");
-    window.press(Command::Words(WordsWish::Choose(Some(edit("puppy=").at))));
+    window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
     window.harness.run();
     for (slider, presses, written) in
         [("Scale", 2, "puppy=, scale 1.1"), ("Noise", 4, "puppy=, scale 1.1, noise 0.2 seed 0")]
@@ -126,7 +126,7 @@ fn what_the_sliders_change_is_in_the_recipe() {
 #[test]
 fn a_word_that_is_no_token_is_told_before_the_run() {
     let mut window = test_window("a puppy");
-    window.press(Command::Words(WordsWish::Choose(Some(edit("puppy=").at))));
+    window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
     window.harness.run();
     put_in(&mut window, "#99999", "Replace");
     window.harness.get_by_label_contains("id 99999");
@@ -174,7 +174,7 @@ fn arrows_walk_from_chip_to_chip_and_enter_chooses() {
     }
     window.harness.key_press(Key::Enter);
     window.harness.run();
-    let chosen = window.harness.state().state.words_desk.chosen.clone();
+    let chosen = window.harness.state().state.words_state.chosen.clone();
     assert_eq!(chosen.map(|at| at.letters).as_deref(), Some("large"));
 }
 
@@ -212,7 +212,7 @@ fn how_prompts_are_read_is_chosen_at_the_top() {
     window.harness.get_by_role_and_label(Role::TextInput, "Clip skip").type_text("2");
     window.harness.run();
     let text = recipe(&window).text;
-    assert_eq!((text.weights, text.long, text.clip_skip), (Weights::Comfy, LongPrompt::Cut, 2));
+    assert_eq!((text.weights, text.long, text.clip_skip), (PromptWeights::Comfy, PromptOverflow::Cut, 2));
 }
 
 #[test]
@@ -230,21 +230,22 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
     let mix = &recipe(&window).mix;
     assert_eq!(
         (mix.with[0].prompt.as_str(), mix.with[0].weight, mix.way),
-        ("a house", 0.45, MixWay::Spherical)
+        ("a house", 0.45, MixMethod::Spherical)
     );
     click(&mut window, "Take mixed prompt 1 out");
-    assert_eq!(recipe(&window).mix, engine::text::Mix::default());
+    assert_eq!(recipe(&window).mix, engine::prompt::Mix::default());
 }
 
 #[test]
 fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     let mut window = test_window("a puppy");
     window.harness.run();
-    assert!(!window.requests.try_iter().any(|request| matches!(request, Request::Look { .. })));
+    assert!(!window.requests.try_iter().any(|request| matches!(request, Request::Inspect { .. })));
     click(&mut window, "puppy, token 2");
-    let is_word = |look: &Look| matches!(look, Look::Word { place, .. } if place.position == 2);
+    let is_word =
+        |look: &InspectRequest| matches!(look, InspectRequest::Word { place, .. } if place.position == 2);
     let id = last_look(&window, is_word);
-    window.send(Event::Looked { id, seen: Ok(Seen::Word(Box::new(word_stages()))) });
+    window.send(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(token_trace()))) });
     window.harness.run();
     window.harness.get_by_label("Output embedding");
     window.harness.get_by_label_contains("Token embedding: 128");
@@ -252,7 +253,7 @@ fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     window.harness.get_by_label_contains("moved");
     put_in(&mut window, "cat", "Replace");
     let id = last_look(&window, is_word);
-    window.send(Event::Looked { id, seen: Err("There is no such token".into()) });
+    window.send(Event::Inspected { id, seen: Err("There is no such token".into()) });
     window.harness.run();
     window.harness.get_by_label("There is no such token");
     click(&mut window, "a, token 1");
@@ -266,22 +267,24 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     let recipe = Recipe { prompt: "a puppy in the snow".into(), edits: edits.clone(), ..Recipe::default() };
     state.settings.window.tab = Tab::Words;
     state.handle(Command::Edit(Box::new(recipe)));
-    let save = || Command::Words(WordsWish::Save { edits: edits.clone(), token: "<mine>".into() });
+    let save = || Command::Words(WordsCommand::Save { edits: edits.clone(), token: "<mine>".into() });
     let asked = |effects: Vec<Effect>| match &effects[..] {
-        [Effect::Send(Request::Look { id, look: Look::Edited { recipe, .. } })] => (*id, recipe.edits.len()),
+        [Effect::Send(Request::Inspect { id, look: InspectRequest::Edited { recipe, .. } })] => {
+            (*id, recipe.edits.len())
+        }
         other => panic!("{other:?}"),
     };
     let (id, count) = asked(state.handle(save()));
     assert_eq!(count, 2);
     let vectors = vec![vec![0.5; 128]; 2];
-    let effects = state.receive(Event::Looked { id, seen: Ok(Seen::Edited(vectors.clone())) });
+    let effects = state.receive(Event::Inspected { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
     assert!(matches!(&effects[..], [Effect::SaveConcept { token, vectors: saved }]
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
-    state.receive(Event::Looked { id, seen: Err("Its word is not in the prompt".into()) });
-    assert_eq!(state.problem_at(Place::Words).as_deref(), Some("Its word is not in the prompt"));
+    state.receive(Event::Inspected { id, seen: Err("Its word is not in the prompt".into()) });
+    assert_eq!(state.error_at(ErrorSlot::Words).as_deref(), Some("Its word is not in the prompt"));
     asked(state.handle(save()));
-    assert_eq!(state.problem_at(Place::Words), None, "it is tried again");
+    assert_eq!(state.error_at(ErrorSlot::Words), None, "it is tried again");
 }
 
 #[test]

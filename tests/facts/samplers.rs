@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use engine::diffusion::{
     NoiseStreams, Sampler, SamplerOption, SamplerOptions, Schedule, denoise_mixture, measured_order, sample,
 };
-use engine::recipe::Recipe;
-use engine::session::StopFlag;
+use engine::pipeline::StopFlag;
+use engine::recipe::{Recipe, RecordedRun};
 
 use crate::support::models::pipeline;
 use crate::support::numbers::{Golden, assert_close, assert_near};
@@ -36,7 +36,7 @@ fn check(golden: &Golden, name: &str, sampler: Sampler, options: &SamplerOptions
     // ones are follows from it: k-diffusion's own end in f32 is 4e-3 from its end in f64.
     let loose = sampler == Sampler::DpmAdaptive && options.eta.is_none();
     let (tolerance, of_sigmas) = if loose { (5e-3, 1e-3) } else { (1e-4, 1e-4) };
-    if sampler.visits(sigmas) != sigmas || sampler.finds_its_sigmas() {
+    if sampler.visited_sigmas(sigmas) != sigmas || sampler.is_adaptive() {
         let theirs = golden.get(&format!("{name}.visited"));
         assert_close(&format!("{name}, visited"), &visited, &theirs, of_sigmas, 0.0);
     } else {
@@ -59,7 +59,7 @@ fn every_sampler_on_every_schedule_ends_where_its_reference_does() {
 #[test]
 fn every_sampler_takes_its_eta_and_its_order_as_the_reference_does() {
     let golden = Golden::open("options.safetensors");
-    for schedule in [Schedule::Lesson, Schedule::Karras] {
+    for schedule in [Schedule::Linspace, Schedule::Karras] {
         let sigmas = sigmas_of(schedule);
         for sampler in Sampler::ALL {
             let etas: &[f32] = match sampler.own(SamplerOption::Eta) {
@@ -95,7 +95,7 @@ fn optimisers_take_the_steps_of_torch_optim() {
         (Sampler::Sgd, "stop-below1", SamplerOptions { stop_below: Some(1.0), ..own }),
     ] {
         let name = format!("{}.lesson.{name}", sampler.name());
-        check(&golden, &name, sampler, &options, &sigmas_of(Schedule::Lesson));
+        check(&golden, &name, sampler, &options, &sigmas_of(Schedule::Linspace));
     }
 }
 
@@ -123,8 +123,10 @@ fn optimisers_make_the_picture_of_fifty_steps_in_fifteen_or_less() {
     let latents = |prompt: &str, sampler, steps, stop_below| {
         let sampler_options = SamplerOptions { stop_below, ..SamplerOptions::default() };
         let recipe = Recipe { prompt: prompt.into(), steps, sampler, sampler_options, ..Recipe::default() };
-        let made = pipeline.generate(&recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
-        (made.latents.data, made.film.steps.len())
+        let mut run = RecordedRun::default();
+        let made =
+            pipeline.generate_from(&mut run, &recipe, &StopFlag::default(), &mut |_| ()).expect("a picture");
+        (made.latents.data, run.trajectory.steps.len())
     };
     for prompt in ["an owl", "a red boat"] {
         let euler = |steps| latents(prompt, Sampler::Euler, steps, None).0;

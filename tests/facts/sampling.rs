@@ -80,9 +80,9 @@ fn nvidias_noise_is_that_of_philox_done_by_hand() {
 fn a_run_starts_where_the_reference_pipeline_starts() {
     let golden = Golden::open("demo-trajectories.safetensors");
     for (run, schedule, batch) in [
-        ("text2img.euler.lesson", Schedule::Lesson, 1),
+        ("text2img.euler.lesson", Schedule::Linspace, 1),
         ("text2img.euler.karras", Schedule::Karras, 1),
-        ("text2img.euler-a.lesson.batch2", Schedule::Lesson, 2),
+        ("text2img.euler-a.lesson.batch2", Schedule::Linspace, 2),
     ] {
         let sigma = schedule.sigmas(10, &stable_diffusion())[0];
         let ours = NoiseStreams::new(32, batch).draw([batch, 4, 16, 16]).scale(sigma);
@@ -101,7 +101,7 @@ fn training_sigmas_are_those_of_diffusers() {
 fn cosine_training_sigmas_are_those_of_diffusers() {
     let theirs = Golden::open("analytic.safetensors").get("cosine_train_sigmas");
     let ours = NoiseSchedule::new(BetaSchedule::Cosine, 0.0, 0.0, 1000);
-    assert!(ours.is_sound());
+    assert!(ours.is_finite_and_nonzero());
     assert_close("cosine_train_sigmas", &ours.training_sigmas, &theirs, 1e-5, 0.0);
 }
 
@@ -159,7 +159,7 @@ fn another_rho_gives_the_sigmas_of_k_diffusion() {
 fn schedules_visit_the_sigmas_and_timesteps_of_the_references() {
     let golden = Golden::open("schedules.safetensors");
     let noise = stable_diffusion();
-    for schedule in [Schedule::Lesson, Schedule::Karras] {
+    for schedule in [Schedule::Linspace, Schedule::Karras] {
         for steps in STEPS {
             let name = format!("{}.{steps}", schedule.name());
             let sigmas = golden.get(&format!("{name}.sigmas"));
@@ -167,7 +167,7 @@ fn schedules_visit_the_sigmas_and_timesteps_of_the_references() {
 
             let ours = schedule.timesteps(steps, &noise);
             assert_close(&name, &ours, &golden.get(&format!("{name}.timesteps")), 0.0, 2e-3);
-            if schedule == Schedule::Lesson {
+            if schedule == Schedule::Linspace {
                 let theirs = golden.get(&format!("{name}.diffusers_timesteps"));
                 assert_close(&name, &ours, &theirs, 0.0, 2e-3);
             }
@@ -184,7 +184,7 @@ fn every_schedule_is_that_of_its_double_precision_reference() {
             let name = format!("{}.{steps}", schedule.name());
             let sigmas = golden.get(&format!("{name}.sigmas"));
             assert_close(&name, &schedule.sigmas(steps, &noise), &sigmas, 1e-6, 0.0);
-            if schedule != Schedule::Lesson {
+            if schedule != Schedule::Linspace {
                 let timesteps = golden.get(&format!("{name}.timesteps"));
                 assert_close(&name, &schedule.timesteps(steps, &noise), &timesteps, 0.0, 2e-3);
             }
@@ -231,7 +231,7 @@ fn lms_coefficients(sigmas: &[f32]) -> Vec<f32> {
 #[test]
 fn lms_weighs_derivatives_as_k_diffusion_does() {
     let golden = Golden::open("schedules.safetensors");
-    for schedule in [Schedule::Lesson, Schedule::Karras] {
+    for schedule in [Schedule::Linspace, Schedule::Karras] {
         for steps in STEPS {
             let name = format!("{}.{steps}", schedule.name());
             let sigmas = golden.get(&format!("{name}.sigmas"));

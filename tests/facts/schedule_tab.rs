@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use app::command::{Command, LookWish, ViewWish};
-use app::film::Playing;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::state::{AppState, StartPicture};
-use app::views::Views;
+use app::features::canvas::views::Views;
+use app::features::command::{Command, InspectCommand, ViewCommand};
+use app::features::film::PlaybackSettings;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::{AppState, StartPicture};
 use egui::accesskit::Role;
 use egui::{Key, Pos2, Rect};
 use egui_kittest::kittest::{NodeT, Queryable};
 use engine::diffusion::{Schedule, StepView};
 use engine::images::Pixels;
-use engine::look::{Channel, RoundTrip};
+use engine::inspect::latents::{Channel, RoundTrip};
 use engine::recipe::{Recipe, Start, strength_of};
-use engine::session::{Event, JobEvent, JobId, Look, Request, Seen};
+use engine::session::{Event, InspectRequest, InspectResult, JobEvent, JobId, Request};
 
 use crate::support::window_harness::{TestWindow, window_builder};
 
@@ -135,7 +135,7 @@ fn the_plot_follows_the_run() {
 
 #[test]
 fn the_plot_says_what_the_lesson_says_of_its_schedule() {
-    let recipe = Recipe { steps: 15, schedule: Schedule::Lesson, ..Recipe::default() };
+    let recipe = Recipe { steps: 15, schedule: Schedule::Linspace, ..Recipe::default() };
     let mut window = TestWindow::opened(window_builder(), settings(Tab::Schedule, recipe));
     window.harness.run();
     window.harness.get_by_label("1 · σ 14.615 · t 999");
@@ -189,7 +189,7 @@ fn a_run_without_guidance_says_why_there_is_no_such_view() {
     window.run_steps(id, &recipe, 3);
     let run = window.harness.state_mut().state.run.as_mut().expect("a run");
     run.frames.iter_mut().for_each(|frame| frame.guidance.clear());
-    window.harness.state_mut().state.handle(Command::View(ViewWish::Choose(StepView::Guidance)));
+    window.harness.state_mut().state.handle(Command::View(ViewCommand::Choose(StepView::Guidance)));
     window.harness.run();
     assert!(state(&window).shown_of(StepView::Guidance).is_none());
     window.harness.get_by_role_and_label(Role::RadioButton, "View Predicted").click();
@@ -246,8 +246,8 @@ fn a_film_is_played_as_it_is_told() {
         assert_eq!(if name == "Loop" { how.loops } else { how.ping_pong }, is_on);
     }
     let state = &mut window.harness.state_mut().state;
-    let how = Playing { loops: false, ping_pong: false, fps: 10.0 };
-    state.handle(Command::View(ViewWish::Play { how, now: 0.0 }));
+    let how = PlaybackSettings { loops: false, ping_pong: false, fps: 10.0 };
+    state.handle(Command::View(ViewCommand::Play { how, now: 0.0 }));
     state.handle(Command::TogglePlay { now: 0.0 });
     state.handle(Command::Tick { now: 0.55 });
     assert_eq!(state.looked_at(), Some(5));
@@ -266,51 +266,56 @@ fn a_drag_over_the_film_runs_through_it() {
     assert_eq!(state(&window).film.pinned, Some(17));
 }
 
-fn looked(window: &TestWindow) -> Option<(u64, Look)> {
+fn looked(window: &TestWindow) -> Option<(u64, InspectRequest)> {
     window.requests.try_iter().find_map(|request| match request {
-        Request::Look { id, look } => Some((id, look)),
+        Request::Inspect { id, look } => Some((id, look)),
         _ => None,
     })
 }
 
 #[test]
 fn the_look_tab_asks_one_look_after_the_other_and_the_hand_gets_what_it_wants_last() {
-    let (mut window, _) = with_film(Tab::Look);
+    let (mut window, _) = with_film(Tab::Inspect);
     let grey = || Arc::new(Pixels::new(16, 16, vec![128; 768]));
     let (id, channels) = looked(&window).expect("the channels first");
-    assert!(matches!(channels, Look::StepChannels { step: 19, view: StepView::Predicted, picture: 0, .. }));
+    assert!(matches!(
+        channels,
+        InspectRequest::StepChannels { step: 19, view: StepView::Predicted, picture: 0, .. }
+    ));
     let four = (0..4u8).map(|n| Channel { picture: grey(), min: -3.5, max: f32::from(n) }).collect();
-    window.send(Event::Looked { id, seen: Ok(Seen::Channels(four)) });
+    window.send(Event::Inspected { id, seen: Ok(InspectResult::Channels(four)) });
     window.harness.get_by_label("−3.5…2.0");
 
     let (id, noised) = looked(&window).expect("then the noise");
-    let Look::AddNoise { sigma, seed: 32, .. } = noised else { panic!("{noised:?}") };
+    let InspectRequest::AddNoise { sigma, seed: 32, .. } = noised else { panic!("{noised:?}") };
     let schedule = state(&window).recipe.schedule;
-    let card = state(&window).card().expect("a model");
-    let noise = engine::diffusion::NoiseSchedule { training_sigmas: card.training_sigmas.to_vec() };
+    let info = state(&window).model_info().expect("a model");
+    let noise = engine::diffusion::NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
     assert_eq!(sigma, schedule.sigmas(20, &noise)[13], "two thirds of the way");
     for step in [3, 5, 8] {
-        window.harness.state_mut().press(Command::Look(LookWish::NoiseStep(step)));
+        window.harness.state_mut().press(Command::Inspect(InspectCommand::NoiseStep(step)));
     }
     assert!(looked(&window).is_none(), "one at a time");
-    window.send(Event::Looked { id, seen: Ok(Seen::Noised(grey())) });
+    window.send(Event::Inspected { id, seen: Ok(InspectResult::Noised(grey())) });
     let (id, noised) = looked(&window).expect("the latest wish");
-    assert!(matches!(noised, Look::AddNoise { sigma, .. } if sigma == schedule.sigmas(20, &noise)[8]));
-    window.send(Event::Looked { id, seen: Ok(Seen::Noised(grey())) });
+    assert!(
+        matches!(noised, InspectRequest::AddNoise { sigma, .. } if sigma == schedule.sigmas(20, &noise)[8])
+    );
+    window.send(Event::Inspected { id, seen: Ok(InspectResult::Noised(grey())) });
 
     let (id, trip) = looked(&window).expect("then there and back");
-    assert!(matches!(trip, Look::RoundTrip(_)));
+    assert!(matches!(trip, InspectRequest::RoundTrip(_)));
     let trip = RoundTrip::new(grey(), Arc::new(Pixels::new(16, 16, vec![130; 768])));
-    window.send(Event::Looked { id, seen: Ok(Seen::RoundTrip(trip)) });
+    window.send(Event::Inspected { id, seen: Ok(InspectResult::RoundTrip(trip)) });
     window.harness.get_by_label("differs by 2.00 / 255");
     assert!(looked(&window).is_none(), "all is seen");
 }
 
 #[test]
 fn what_cannot_be_looked_at_is_said_in_its_place() {
-    let (mut window, _) = with_film(Tab::Look);
+    let (mut window, _) = with_film(Tab::Inspect);
     let (id, _) = looked(&window).expect("a look");
-    window.send(Event::Looked { id, seen: Err("The numbers of this step are no longer kept".into()) });
+    window.send(Event::Inspected { id, seen: Err("The numbers of this step are no longer kept".into()) });
     window.harness.run();
     window.harness.get_by_label("The numbers of this step are no longer kept");
 }

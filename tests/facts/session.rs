@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
-use engine::concepts::Concepts;
-use engine::device::{DeviceChoice, Place};
+use engine::concepts::ConceptSet;
+use engine::device::{DeviceChoice, DeviceSelector};
+use engine::diffusion::RecordedStep;
 use engine::diffusion::{Sampler, StepView};
-use engine::generate::{Pipeline, RecordedStep};
 use engine::images::Pixels;
-use engine::recipe::{Recipe, Start};
-use engine::session::{Event, Frame, Job, JobEvent, JobId, ModelEvent, Request, Session, StopFlag};
+use engine::pipeline::Pipeline;
+use engine::pipeline::{Frame, StopFlag};
+use engine::recipe::{Recipe, RecordedRun, Start};
+use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session};
 
 use crate::support::waiting::next;
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 fn session_with(source: ModelSource) -> Session {
@@ -28,15 +30,15 @@ fn generate(session: &Session, id: u64, recipe: Recipe) -> StopFlag {
     go_on(session, id, recipe, None)
 }
 
-fn go_on(session: &Session, id: u64, recipe: Recipe, film_of: Option<JobId>) -> StopFlag {
+fn go_on(session: &Session, id: u64, recipe: Recipe, recorded_by: Option<JobId>) -> StopFlag {
     let stop = StopFlag::default();
     let job = Job { id: JobId(id), stop: stop.clone() };
     session.send(Request::Generate {
         job,
         recipe: Box::new(recipe),
-        concepts: Concepts::default(),
-        film_of,
-        keeps_film: true,
+        concepts: ConceptSet::default(),
+        recorded_by,
+        keeps_run: true,
     });
     stop
 }
@@ -179,8 +181,9 @@ fn what_a_step_has_no_picture_of_is_answered_with_none() {
 #[test]
 fn fifty_steps_at_512_pixels_take_less_than_40_mb() {
     let pipeline = Pipeline::open(&ModelSource::BuiltIn, cpu(), &mut |_| true).expect("the built-in model");
-    let made = pipeline.generate(&short(), &StopFlag::default(), &mut |_| ()).expect("a picture");
-    let steps = &made.film.steps;
+    let mut run = RecordedRun::default();
+    pipeline.generate_from(&mut run, &short(), &StopFlag::default(), &mut |_| ()).expect("a picture");
+    let steps = &run.trajectory.steps;
     let most = steps.iter().map(RecordedStep::bytes).max().expect("steps");
     // x, predicted x0 and what guidance added: 3 x 4 x 64 x 64 numbers of 4 bytes are 196,608 bytes a step.
     assert_eq!(most * (512 / 128) * (512 / 128) * 50, 9_830_400);

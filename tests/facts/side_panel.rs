@@ -1,6 +1,6 @@
 //! The right side of the window: a column where there is room, a drawer where there is not.
 
-use app::settings::Settings;
+use app::features::settings::Settings;
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;

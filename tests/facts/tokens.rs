@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use engine::text::Tokenizer;
+use engine::tokenizer::Tokenizer;
 use serde_json::Value;
 
 use crate::support::numbers::golden_folder;
@@ -46,7 +46,7 @@ fn ids_of_two_thousand_prompts_are_the_references() {
 fn a_long_prompt_says_what_was_cut() {
     let prompt = format!("{}a fox, a Frog and a whale", "a puppy ".repeat(37));
     let tokenized = tokenizer("demo/tokenizer").tokenize(&prompt);
-    assert_eq!((tokenized.used(), tokenized.room), (75, 75));
+    assert_eq!((tokenized.used(), tokenized.capacity), (75, 75));
     assert_eq!(tokenized.cut, "fox, a Frog and a whale");
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use engine::diffusion::{Sampler, Schedule};
-use engine::generate::{Generated, Pipeline};
-use engine::recipe::{Guidance, Recipe, Start, strength_of};
-use engine::session::StopFlag;
+use engine::diffusion::{Sampler, Schedule, Trajectory};
+use engine::pipeline::StopFlag;
+use engine::pipeline::{Generated, Pipeline};
+use engine::recipe::{Guidance, Recipe, RecordedRun, Start, strength_of};
 use serde_json::Value;
 
 use crate::support::models::{MODELS, pipeline};
@@ -27,8 +27,10 @@ fn write_start_picture(path: &Path, width: u32, height: u32) {
     picture.save(path).expect("a folder to write in");
 }
 
-fn run(pipeline: &Pipeline, recipe: &Recipe) -> Generated {
-    pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture")
+fn run(pipeline: &Pipeline, recipe: &Recipe) -> (Generated, Trajectory) {
+    let mut run = RecordedRun::default();
+    let made = pipeline.generate_from(&mut run, recipe, &StopFlag::default(), &mut |_| ());
+    (made.expect("a picture"), run.trajectory)
 }
 
 fn named<T: Copy>(all: &[T], name: &str, name_of: impl Fn(T) -> &'static str) -> T {
@@ -43,7 +45,7 @@ fn every_run_ends_in_the_references_latents() {
         let notes = notes(&format!("{model}-trajectories.json"));
         let number = |name: &str| notes[name].as_u64().expect(name) as u32;
         let pipeline = pipeline(model);
-        let factor = pipeline.card().vae_factor;
+        let factor = pipeline.info().vae_factor;
         let (width, height) = (number("latent_width") * factor, number("latent_height") * factor);
         let start = folder.path().join(format!("{model}.png"));
         write_start_picture(&start, width, height);
@@ -70,11 +72,11 @@ fn every_run_ends_in_the_references_latents() {
                 },
                 ..Recipe::default()
             };
-            let made = run(&pipeline, &recipe);
+            let (made, trajectory) = run(&pipeline, &recipe);
             let what = format!("{model} {name}");
             assert_near(&what, &made.latents.data, &golden.get(name), 1, TOLERANCE);
             // Every step on the way, not only its end.
-            let x: Vec<f32> = made.film.steps.iter().flat_map(|step| step.x.data.iter().copied()).collect();
+            let x: Vec<f32> = trajectory.steps.iter().flat_map(|step| step.x.data.iter().copied()).collect();
             assert_near(&what, &x, &golden.get(&name.replace(".latents", ".x")), 1, TOLERANCE);
             if name == "text2img.euler.lesson.latents" {
                 let picture = "text2img.euler.lesson.image";
@@ -91,9 +93,9 @@ fn every_run_ends_in_the_references_latents() {
 fn a_picture_of_a_batch_is_the_same_picture_alone() {
     let pipeline = pipeline("demo");
     let together = Recipe { batch: 3, steps: 4, sampler: Sampler::EulerAncestral, ..Recipe::default() };
-    let made = run(&pipeline, &together);
+    let (made, _) = run(&pipeline, &together);
     for index in 0..3 {
-        let alone = run(&pipeline, &together.of_picture(index));
+        let (alone, _) = run(&pipeline, &together.of_picture(index));
         let picture = made.latents.picture(index as usize);
         assert_near(&format!("picture {index}"), &alone.latents.data, picture, 1, 1e-5);
     }
@@ -103,18 +105,18 @@ fn a_picture_of_a_batch_is_the_same_picture_alone() {
 fn guidance_of_one_asks_the_model_for_the_prompt_alone() {
     let pipeline = pipeline("demo");
     let recipe = Recipe { steps: 3, guidance: Guidance { cfg_scale: 1.0 }, ..Recipe::default() };
-    let made = run(&pipeline, &recipe);
+    let (made, _) = run(&pipeline, &recipe);
     assert!(made.uncond.is_none());
     // A scale that differs from 1 by rounding takes the other way to the same latents.
     let nearly = Recipe { guidance: Guidance { cfg_scale: 1.000_000_1 }, ..recipe };
-    assert_near("latents", &run(&pipeline, &nearly).latents.data, &made.latents.data, 1, 1e-4);
+    assert_near("latents", &run(&pipeline, &nearly).0.latents.data, &made.latents.data, 1, 1e-4);
 }
 
 #[test]
 fn sides_that_are_no_power_of_two_work() {
     let pipeline = pipeline("demo");
     for (width, height) in [(72, 136), (8, 8), (200, 64)] {
-        let made = run(&pipeline, &Recipe { width, height, steps: 1, ..Recipe::default() });
+        let (made, _) = run(&pipeline, &Recipe { width, height, steps: 1, ..Recipe::default() });
         assert_eq!((made.pictures[0].width, made.pictures[0].height), (width, height));
     }
 }

@@ -1,8 +1,8 @@
 //! Output embeddings of weighted prompts against the answers of A1111's and ComfyUI's own code.
 
 use engine::concepts::{Concept, read};
+use engine::prompt::{PromptWeights, TextOptions};
 use engine::recipe::Recipe;
-use engine::text::{TextOptions, Weights};
 
 use crate::support::models::pipeline;
 use crate::support::numbers::{Golden, assert_near, golden_folder, notes};
@@ -18,11 +18,11 @@ fn weighted_embeddings_equal_those_of_a1111_and_comfyui() {
         ..frost.clone()
     };
     let mut pipeline = pipeline("demo");
-    pipeline.know(&[frost, mist].into_iter().collect());
+    pipeline.set_concepts(&[frost, mist].into_iter().collect());
     let mut checked = 0;
     for (name, note) in notes["tensors"].as_object().expect("tensors") {
         let [program, kind, index] = name.split('.').collect::<Vec<_>>()[..] else { continue };
-        let weights = if program == "a1111" { Weights::A1111 } else { Weights::Comfy };
+        let weights = if program == "a1111" { PromptWeights::A1111 } else { PromptWeights::Comfy };
         let clip_skip = if kind == "skipped" { 2 } else { 1 };
         let prompt = &notes[kind][index.parse::<usize>().expect("an index")];
         let prompt = prompt.as_str().expect("a prompt").to_owned();

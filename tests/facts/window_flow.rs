@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use app::run::Phase;
-use app::settings::{Settings, ThemeChoice};
+use app::features::generate::run::RunPhase;
+use app::features::settings::{Settings, ThemeChoice};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
@@ -27,7 +27,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     until(&mut harness, "a preview", |app| app.state.run.as_ref().is_some_and(|run| run.frames.len() >= 3));
     until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
     let run = harness.state().state.run.as_ref().expect("a run");
-    assert_eq!((run.phase, run.frames.len()), (Phase::Finished, 20));
+    assert_eq!((run.phase, run.frames.len()), (RunPhase::Finished, 20));
     let file = harness.state().state.saved[0].clone();
     assert!(file.starts_with(home.path()) && file.is_file());
     harness.step();
@@ -59,7 +59,7 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     let recipe = Recipe { prompt: "a tree".into(), steps: 500, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
     let (mut harness, _home) = window_with_engine(window_builder(), settings);
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.model_info().is_some());
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
@@ -67,14 +67,14 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     harness.key_press(Key::Escape);
     harness.step();
     until(&mut harness, "the stop", |app| app.state.live_run().is_none());
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(Phase::Stopped));
+    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
     let steps = Recipe { steps: 2, ..harness.state().state.recipe.clone() };
-    harness.state_mut().state.handle(app::command::Command::Edit(Box::new(steps)));
+    harness.state_mut().state.handle(app::features::command::Command::Edit(Box::new(steps)));
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
     until(&mut harness, "the next picture", |app| {
-        app.state.run.as_ref().is_some_and(|run| run.phase == Phase::Finished)
+        app.state.run.as_ref().is_some_and(|run| run.phase == RunPhase::Finished)
     });
 }
 
@@ -83,7 +83,7 @@ fn a_window_closed_in_mid_run_remembers_and_does_not_hang() {
     let recipe = Recipe { prompt: "a boat".into(), steps: 1000, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
     let (mut harness, home) = window_with_engine(window_builder(), settings);
-    until(&mut harness, "the model", |app| app.state.card().is_some());
+    until(&mut harness, "the model", |app| app.state.model_info().is_some());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
     eframe::App::on_exit(harness.state_mut());
@@ -200,7 +200,7 @@ fn the_theme_is_switched_and_remembered() {
     let mut window = TestWindow::opened(window_builder(), Settings::default());
     window.harness.get_by_label("Light theme").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.to_remember().theme, ThemeChoice::Light);
+    assert_eq!(window.harness.state().state.settings_to_save().theme, ThemeChoice::Light);
     window.harness.get_by_label("Dark theme");
 }
 
@@ -215,7 +215,7 @@ fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
     grey.save(&bare).expect("writes");
     drop_file(&mut window.harness, &notes);
     until(&mut window.harness, "the refusal", |app| {
-        app.state.problem_at(app::problems::Place::StartImage).is_some()
+        app.state.error_at(app::features::errors::ErrorSlot::StartImage).is_some()
     });
     drop_file(&mut window.harness, &bare);
     until(&mut window.harness, "the start image", |app| app.state.start_picture.is_some());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use engine::images::{Grid, Pixels, read_recipe};
-use engine::sheet::Vary;
+use engine::recipe::xy_plot::Axis;
 use image::RgbImage;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ fn a_sheet_knows_what_it_was_made_of() {
     let said = run(at, &format!("sheet fox {SMALL} --vary steps=1,3 --negative blurry"));
     assert_eq!((said.status, said.stdout.trim()), (Some(0), "tidepool-1.png"), "{}", said.stderr);
     let found = read_recipe(&at.join("tidepool-1.png")).expect("a PNG").expect("a recipe").provenance;
-    assert_eq!(found.vary, [Vary::Steps(vec![1, 3])]);
+    assert_eq!(found.vary, [Axis::Steps(vec![1, 3])]);
     assert_eq!((found.recipe.seed, found.recipe.prompt.as_str()), (9, "fox"));
     assert_eq!(found.recipe.negative_prompt, "blurry");
     let words = run(at, "inspect tidepool-1.png").stdout;

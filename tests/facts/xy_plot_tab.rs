@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{Command, Effect, ExportWish, News, SheetWish};
-use app::problems::Place;
-use app::settings::{Settings, Tab, WindowLayout};
-use app::sheet::{Phase, Side};
-use app::state::AppState;
+use app::features::command::{AppEvent, Command, Effect, ExportCommand, XyPlotCommand};
+use app::features::errors::ErrorSlot;
+use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::state::AppState;
+use app::features::xy_plot::{AxisField, XyPlotPhase};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use engine::cut::Cut;
-use engine::images::{FilmFormat, Pixels, read_recipe};
+use engine::images::{AnimationFormat, Pixels, read_recipe};
+use engine::pipeline::animation_export::AnimationOptions;
 use engine::recipe::Recipe;
 use engine::session::{JobEvent, JobId, Request};
 
@@ -19,12 +19,12 @@ use crate::support::app_state::{finished, generate, opened, receive, started, st
 use crate::support::fake_answers::gradient_image;
 use crate::support::window_harness::TestWindow;
 
-fn ask(state: &mut AppState, wish: SheetWish) -> Vec<Effect> {
-    state.handle(Command::Sheet(wish))
+fn ask(state: &mut AppState, command: XyPlotCommand) -> Vec<Effect> {
+    state.handle(Command::Sheet(command))
 }
 
 fn across(state: &mut AppState, name: &'static str, values: &str) {
-    ask(state, SheetWish::Across(Side { name, values: values.into() }));
+    ask(state, XyPlotCommand::Across(AxisField { name, values: values.into() }));
 }
 
 fn asked(effects: &[Effect]) -> Option<(JobId, Recipe)> {
@@ -44,8 +44,8 @@ fn finish(state: &mut AppState, id: JobId, grey: u8) -> Vec<Effect> {
 fn a_sheet_is_made_cell_by_cell_and_kept_whole() {
     let mut state = opened();
     across(&mut state, "cfg", "1, 9");
-    ask(&mut state, SheetWish::Down(Some(Side { name: "steps", values: "3, 5".into() })));
-    let mut effects = ask(&mut state, SheetWish::Make);
+    ask(&mut state, XyPlotCommand::Down(Some(AxisField { name: "steps", values: "3, 5".into() })));
+    let mut effects = ask(&mut state, XyPlotCommand::Make);
     let mut made = Vec::new();
     while let Some((id, recipe)) = asked(&effects) {
         made.push((recipe.guidance.cfg_scale, recipe.steps));
@@ -53,7 +53,7 @@ fn a_sheet_is_made_cell_by_cell_and_kept_whole() {
     }
     assert_eq!(made, [(1.0, 3), (9.0, 3), (1.0, 5), (9.0, 5)]);
     let [Effect::SaveSheet(sheet)] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!(sheet.made.phase, Phase::Finished);
+    assert_eq!(sheet.made.phase, XyPlotPhase::Finished);
     let whole = sheet.made.whole();
     assert!(whole.width > 256 && whole.height > 256, "two pictures each way, and their labels");
     let shown = state.shown().expect("the sheet");
@@ -75,10 +75,10 @@ fn what_cannot_be_made_is_said_and_nothing_is_sent() {
         across(&mut state, name, values);
         let problem = state.sheet_problem().unwrap_or_else(|| panic!("{name}={values} can be made"));
         assert!(problem.contains(words), "{problem}");
-        assert!(ask(&mut state, SheetWish::Make).is_empty());
+        assert!(ask(&mut state, XyPlotCommand::Make).is_empty());
     }
     across(&mut state, "cfg", "1, 2");
-    ask(&mut state, SheetWish::Down(Some(Side { name: "cfg", values: "3".into() })));
+    ask(&mut state, XyPlotCommand::Down(Some(AxisField { name: "cfg", values: "3".into() })));
     assert!(state.sheet_problem().is_some_and(|text| text.contains("at once")));
 }
 
@@ -86,7 +86,7 @@ fn what_cannot_be_made_is_said_and_nothing_is_sent() {
 fn a_run_waits_for_the_sheet_and_a_sheet_for_the_run() {
     let mut state = opened();
     across(&mut state, "seed", "1, 2");
-    let (cell, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
+    let (cell, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     assert!(asked(&state.handle(Command::Generate)).is_none(), "it is queued");
     let (second, _) = asked(&finish(&mut state, cell, 9)).expect("the second cell");
     let effects = finish(&mut state, second, 9);
@@ -94,46 +94,46 @@ fn a_run_waits_for_the_sheet_and_a_sheet_for_the_run() {
     assert_eq!(recipe.batch, 1);
     assert!(state.sheet.on_canvas().is_none(), "the run has the canvas");
     started(&mut state, run);
-    assert!(ask(&mut state, SheetWish::Make).is_empty(), "one thing at a time");
+    assert!(ask(&mut state, XyPlotCommand::Make).is_empty(), "one thing at a time");
 }
 
 #[test]
 fn a_cancelled_sheet_keeps_what_came_and_a_failure_is_told() {
     let mut state = opened();
     across(&mut state, "seed", "1, 2, 3");
-    let (first, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
+    let (first, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     let (second, _) = asked(&finish(&mut state, first, 9)).expect("the second cell");
-    ask(&mut state, SheetWish::Cancel);
+    ask(&mut state, XyPlotCommand::Cancel);
     assert!(state.sheet.making().is_some_and(|made| made.job.stop.is_raised()));
     let effects = receive(&mut state, second, JobEvent::Stopped);
     assert!(matches!(&effects[..], [Effect::SaveSheet(sheet)] if sheet.made.pictures.len() == 1));
-    assert_eq!(state.sheet.made.as_ref().map(|made| made.phase), Some(Phase::Stopped));
+    assert_eq!(state.sheet.made.as_ref().map(|made| made.phase), Some(XyPlotPhase::Stopped));
 
-    let (first, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
+    let (first, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     assert!(receive(&mut state, first, JobEvent::Failed { text: "Too large".into() }).is_empty());
-    assert_eq!(state.problem_at(Place::Run).as_deref(), Some("Too large"));
+    assert_eq!(state.error_at(ErrorSlot::Run).as_deref(), Some("Too large"));
 }
 
 #[test]
 fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     let mut state = opened();
     across(&mut state, "cfg", "1, 4, 9");
-    let mut effects = ask(&mut state, SheetWish::Make);
+    let mut effects = ask(&mut state, XyPlotCommand::Make);
     while let Some((id, _)) = asked(&effects) {
         assert!(state.sheet_to_export().is_none(), "it is not over");
         effects = finish(&mut state, id, 90);
     }
-    let export = |state: &mut AppState, wish| state.handle(Command::Export(wish));
-    export(&mut state, ExportWish::ShowOfSheet(true));
-    let cut = Cut { has_captions: true, fps: 3, ..Cut::default() };
-    export(&mut state, ExportWish::Choose(FilmFormat::Gif, cut));
-    let effects = export(&mut state, ExportWish::Start);
+    let export = |state: &mut AppState, command| state.handle(Command::Export(command));
+    export(&mut state, ExportCommand::ShowOfSheet(true));
+    let cut = AnimationOptions { has_captions: true, fps: 3, ..AnimationOptions::default() };
+    export(&mut state, ExportCommand::Choose(AnimationFormat::Gif, cut));
+    let effects = export(&mut state, ExportCommand::Start);
     assert!(
         matches!(&effects[..], [Effect::PickFilm { name, .. }] if name.ends_with("-sheet")),
         "{effects:?}"
     );
-    export(&mut state, ExportWish::Show(false));
-    let effects = state.receive(News::FilmPicked("/films/strip".into()));
+    export(&mut state, ExportCommand::Show(false));
+    let effects = state.receive(AppEvent::FilmPicked("/films/strip".into()));
     let [Effect::WriteFilm(order)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(
         (order.path.to_str(), order.reel.fps, order.reel.shots.len()),
@@ -142,8 +142,8 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     let said = order.reel.shots[1][0].caption.as_ref().map(|caption| caption[0].as_str());
     assert_eq!(said, Some("Guidance 4"));
     assert_eq!((order.reel.provenance.model.as_str(), order.reel.provenance.vary.len()), ("Built-in", 1));
-    export(&mut state, ExportWish::Show(true));
-    assert!(export(&mut state, ExportWish::Start).is_empty(), "there is no run");
+    export(&mut state, ExportCommand::Show(true));
+    assert!(export(&mut state, ExportCommand::Start).is_empty(), "there is no run");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_run_and_its_film_come_back_with_a_click() {
     step(&mut state, run, 0);
     finished(&mut state, run);
     across(&mut state, "seed", "1");
-    let (cell, _) = asked(&ask(&mut state, SheetWish::Make)).expect("a cell");
+    let (cell, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     finish(&mut state, cell, 9);
     assert!(state.sheet.on_canvas().is_some());
     state.handle(Command::HoverStep(Some(0)));
@@ -162,7 +162,7 @@ fn the_run_and_its_film_come_back_with_a_click() {
     state.handle(Command::HoverStep(None));
     state.handle(Command::PinStep(Some(0)));
     assert!(state.sheet.on_canvas().is_none());
-    ask(&mut state, SheetWish::Show(true));
+    ask(&mut state, XyPlotCommand::Show(true));
     assert!(state.sheet.on_canvas().is_some());
 }
 
@@ -173,7 +173,7 @@ fn the_tab_makes_a_sheet_that_says_how_it_was_made() {
         Harness::builder().with_size([1440.0, 900.0]),
         Settings { window, ..Settings::default() },
     );
-    window.press(Command::Sheet(SheetWish::Across(Side { name: "cfg", values: "1,9".into() })));
+    window.press(Command::Sheet(XyPlotCommand::Across(AxisField { name: "cfg", values: "1,9".into() })));
     window.harness.get_by_label("2 pictures");
     window.harness.get_by_label("Make the sheet").click();
     for at in 0..2 {

@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 use engine::checkpoint::{WeightFile, kind_of};
 use engine::concepts::{self, Concept};
 use engine::images::{Provenance, from_parameters, read_recipe};
-use engine::text::{EmbeddingEdit, LongPrompt, TextOptions, Tokenizer, Weights, Words, surgery};
+use engine::prompt::{EmbeddingEdit, PromptOverflow, TextOptions, PromptWeights, PromptTokenizer, token_selection};
+use engine::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 
 static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TARGET").expect("TARGET is set by run"));
@@ -105,7 +106,7 @@ fn png(data: &[u8]) {
 }
 
 /// The words of the built-in model with a concept of two vectors.
-static WORDS: LazyLock<Words> = LazyLock::new(|| {
+static WORDS: LazyLock<PromptTokenizer> = LazyLock::new(|| {
     let vocabulary = include_bytes!("../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../assets/demo/tokenizer/merges.txt");
     let tokenizer = Tokenizer::from_vocabulary(vocabulary, merges, 77).expect("a vocabulary");
@@ -116,7 +117,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
         source: "frost.bin".into(),
         sha256: String::new(),
     };
-    Words::new(Arc::new(tokenizer), 1, &[concept].into_iter().collect())
+    PromptTokenizer::new(Arc::new(tokenizer), 1, &[concept].into_iter().collect())
 });
 
 /// A prompt after a byte that says how it is read; or, after an `e`, an edit.
@@ -130,8 +131,8 @@ fn prompt(data: &[u8]) {
         return;
     }
     let options = TextOptions {
-        weights: Weights::ALL[usize::from(kind) % 3],
-        long: LongPrompt::ALL[usize::from(kind / 3) % 2],
+        weights: PromptWeights::ALL[usize::from(kind) % 3],
+        long: PromptOverflow::ALL[usize::from(kind / 3) % 2],
         clip_skip: 1,
     };
     for read in WORDS.read(&text, &options, 20).texts() {
@@ -139,8 +140,8 @@ fn prompt(data: &[u8]) {
         assert!(text.contains(&read.cut));
         for (place, token) in read.tokens().step_by(7).take(8) {
             assert!(text.get(token.range.clone()).is_some(), "a token is whole letters");
-            let anchor = surgery::anchor_at(&text, read, place).expect("a token has a name");
-            assert_eq!(surgery::find(&text, read, &anchor), Some(place), "{anchor}");
+            let anchor = token_selection::anchor_at(&text, read, place).expect("a token has a name");
+            assert_eq!(token_selection::find(&text, read, &anchor), Some(place), "{anchor}");
             let edit = EmbeddingEdit::of(anchor);
             assert_eq!(edit.to_string().parse(), Ok(edit));
         }

@@ -1,9 +1,9 @@
 //! TODO(doc)
 
 pub mod chip;
-pub(crate) mod panel;
-pub(crate) mod prompt_words;
+pub mod panel;
+pub mod prompt_words;
 pub mod read_prompt;
-pub(crate) mod text_field;
-pub(crate) mod token_chips;
+pub mod text_field;
+pub mod token_chips;
 pub mod weight_keys;

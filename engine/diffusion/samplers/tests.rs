@@ -134,9 +134,9 @@ fn a_break_stops_and_a_failure_is_passed_on() {
             sample(sampler, &OWN, model, start(5.0), &[5.0, 0.0], noise, observe)
         };
         let halt = run(&mut gaussian, &mut |_| ControlFlow::Break(()));
-        assert_eq!(halt, Err(crate::error::EngineError::Stopped));
+        assert_eq!(halt, Err(EngineError::Stopped));
 
-        let failure = crate::error::EngineError::Failed("The device was lost".into());
+        let failure = EngineError::Failed("The device was lost".into());
         let mut broken = |_: &Latents, _: f32| Err(failure.clone());
         let halt = run(&mut broken, &mut |_| ControlFlow::Continue(()));
         assert_eq!(halt, Err(failure));

@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, Place};
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::generate::Pipeline;
-use engine::session::StopFlag;
+use engine::pipeline::Pipeline;
+use engine::pipeline::StopFlag;
 
 use crate::support::folders::folder;
 use crate::support::models::open;
 use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let source = ModelSource::at(model.to_owned());
     let opened = Pipeline::open_with_vae(&source, Some(vae), cpu, &mut |_| true);
     opened.map_err(|error| error.to_string())
@@ -26,8 +26,8 @@ fn a_checkpoint_of_sd2_tells_what_it_predicts_by_its_biases_or_by_its_yaml() {
     let path = place.path().join("model.safetensors");
     let side = |path: &Path| {
         let pipeline = open(path).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(pipeline.card().kind, "Stable Diffusion 2.x");
-        pipeline.card().native_side
+        assert_eq!(pipeline.info().kind, "Stable Diffusion 2.x");
+        pipeline.info().native_side
     };
     // Of three levels, so that a latent pixel is 4 pixels wide.
     let (of_noise, of_v) = (64 * 4, 96 * 4);
@@ -130,13 +130,13 @@ fn a_vae_in_any_form_takes_the_place_of_the_models_own() {
     let latents = Latents::new([1, 4, 4, 4], TorchGenerator::new(5).randn(64));
     let decode = |pipeline: &Pipeline| pipeline.decoder(&latents, &StopFlag::default()).expect("pixels").data;
     let own = open(&one).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(own.card().vae, None);
+    assert_eq!(own.info().vae, None);
     let mut expected = None;
     for vae in &vaes {
         for model in &models {
             let pipeline = open_with(model, vae).unwrap_or_else(|error| panic!("{error}"));
             let name = vae.file_name().expect("a name").to_string_lossy();
-            assert_eq!(pipeline.card().vae.as_deref(), Some(&*name));
+            assert_eq!(pipeline.info().vae.as_deref(), Some(&*name));
             let (digest, pixels) = (pipeline.digest().expect("a digest"), decode(&pipeline));
             assert_ne!(pixels, decode(&own), "{name} is another VAE");
             let expected = expected.get_or_insert_with(|| (digest.clone(), pixels.clone()));

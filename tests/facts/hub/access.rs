@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use app::hub::{FetchError, Wish};
+use app::hub::{DownloadRequest, FetchError};
 
 use crate::support::fake_hub::{COMMIT, FakeHub, NAME, checkpoint, client, honest, plan};
 use crate::support::fake_server::{Reply, Server};
@@ -99,6 +99,7 @@ fn a_revision_is_one_part_of_the_address() {
     let server = Server::start(|seen, _| honest(&checkpoint(), seen));
     let hub = client(&server.address(), None);
     let name = NAME.parse().expect("a name");
-    hub.plan(&name, "refs/pr/1", &Wish::default(), &mut |_| ControlFlow::Continue(())).expect("a plan");
+    hub.plan(&name, "refs/pr/1", &DownloadRequest::default(), &mut |_| ControlFlow::Continue(()))
+        .expect("a plan");
     assert_eq!(server.seen()[0].path, format!("/api/models/{NAME}/revision/refs%2Fpr%2F1?blobs=true"));
 }

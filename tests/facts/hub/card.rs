@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use app::command::{Command, DownloadWish, Effect, News};
-use app::hub::{Digest, Errand, Form, Licence, Offer, Plan, Progress, Report, Unfinished, Wanted};
-use app::settings::Settings;
-use app::state::AppState;
-use app::state::download::Phase;
+use app::features::command::{AppEvent, Command, DownloadCommand, Effect};
+use app::features::download::DownloadPhase;
+use app::features::settings::Settings;
+use app::features::state::AppState;
+use app::hub::{
+    Checksum, DownloadOffer, HubCommand, HubEvent, Layout, Licence, Plan, PlannedFile, Progress, Unfinished,
+};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
@@ -19,12 +21,12 @@ fn plan() -> Plan {
         repository: app::hub::STABLE_DIFFUSION_1_5.parse().expect("a repository"),
         commit: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14".into(),
         licence: Licence { id: Some("creativeml-openrail-m".into()), link: None },
-        form: Form::Folder,
+        form: Layout::Folder,
         what: "A model in diffusers layout, f16".into(),
-        files: vec![Wanted {
+        files: vec![PlannedFile {
             path: "unet/diffusion_pytorch_model.fp16.safetensors".into(),
             bytes: 2 * GIGABYTE,
-            digest: Digest::Sha256("00".repeat(32)),
+            digest: Checksum::Sha256("00".repeat(32)),
         }],
     }
 }
@@ -33,9 +35,9 @@ fn folder() -> PathBuf {
     PathBuf::from("/models/stable-diffusion-v1-5--stable-diffusion-v1-5")
 }
 
-fn offer() -> Report {
+fn offer() -> HubEvent {
     let page = "https://hub.example/stable-diffusion-v1-5".into();
-    Report::Found(Box::new(Offer {
+    HubEvent::Found(Box::new(DownloadOffer {
         plan: plan(),
         folder: folder(),
         done: 0,
@@ -44,19 +46,19 @@ fn offer() -> Report {
     }))
 }
 
-fn came(done: u64) -> Report {
-    Report::Came(Progress { done, total: 2 * GIGABYTE, ..Progress::default() })
+fn came(done: u64) -> HubEvent {
+    HubEvent::Came(Progress { done, total: 2 * GIGABYTE, ..Progress::default() })
 }
 
-fn hear(state: &mut AppState, report: Report) -> Vec<Effect> {
-    state.receive(News::Hub(report))
+fn hear(state: &mut AppState, report: HubEvent) -> Vec<Effect> {
+    state.receive(AppEvent::Hub(report))
 }
 
-fn wish(state: &mut AppState, wish: DownloadWish) -> Vec<Effect> {
-    state.handle(Command::Download(wish))
+fn command(state: &mut AppState, command: DownloadCommand) -> Vec<Effect> {
+    state.handle(Command::Download(command))
 }
 
-fn errand(effects: &[Effect]) -> Option<&Errand> {
+fn errand(effects: &[Effect]) -> Option<&HubCommand> {
     effects.iter().find_map(|effect| match effect {
         Effect::Hub(errand) => Some(errand),
         _ => None,
@@ -66,62 +68,64 @@ fn errand(effects: &[Effect]) -> Option<&Errand> {
 #[test]
 fn nothing_is_fetched_before_licence_and_size_were_shown() {
     let mut state = AppState::new(Settings::default());
-    let effects = wish(&mut state, DownloadWish::LookUpStandard);
-    assert!(matches!(errand(&effects), Some(Errand::LookUp { .. })));
-    assert!(errand(&wish(&mut state, DownloadWish::Start)).is_none(), "there is no offer yet");
+    let effects = command(&mut state, DownloadCommand::LookUpStandard);
+    assert!(matches!(errand(&effects), Some(HubCommand::LookUp { .. })));
+    assert!(errand(&command(&mut state, DownloadCommand::Start)).is_none(), "there is no offer yet");
     assert!(hear(&mut state, offer()).is_empty());
-    let effects = wish(&mut state, DownloadWish::Start);
-    assert!(matches!(errand(&effects), Some(Errand::Fetch { plan: wanted, .. }) if *wanted == plan()));
+    let effects = command(&mut state, DownloadCommand::Start);
+    assert!(matches!(errand(&effects), Some(HubCommand::Fetch { plan: wanted, .. }) if *wanted == plan()));
 }
 
 #[test]
 fn a_paused_download_goes_on_and_one_cancelled_is_thrown_away() {
     let mut state = AppState::new(Settings::default());
-    wish(&mut state, DownloadWish::LookUpStandard);
+    command(&mut state, DownloadCommand::LookUpStandard);
     hear(&mut state, offer());
-    wish(&mut state, DownloadWish::Start);
+    command(&mut state, DownloadCommand::Start);
     hear(&mut state, came(GIGABYTE));
-    wish(&mut state, DownloadWish::Pause);
-    let Phase::Running(running) = &state.download.phase else { panic!("it runs until the line lets go") };
+    command(&mut state, DownloadCommand::Pause);
+    let DownloadPhase::Running(running) = &state.download.phase else {
+        panic!("it runs until the line lets go")
+    };
     assert!(running.stop.is_raised());
-    hear(&mut state, Report::Paused { done: GIGABYTE });
-    assert!(matches!(&state.download.phase, Phase::Paused(left) if left.done == GIGABYTE));
+    hear(&mut state, HubEvent::Paused { done: GIGABYTE });
+    assert!(matches!(&state.download.phase, DownloadPhase::Paused(left) if left.done == GIGABYTE));
 
-    let effects = wish(&mut state, DownloadWish::Start);
-    assert!(matches!(errand(&effects), Some(Errand::Fetch { .. })));
-    wish(&mut state, DownloadWish::Cancel);
-    let effects = hear(&mut state, Report::Paused { done: GIGABYTE });
-    assert!(matches!(errand(&effects), Some(Errand::Discard { folder: thrown }) if *thrown == folder()));
+    let effects = command(&mut state, DownloadCommand::Start);
+    assert!(matches!(errand(&effects), Some(HubCommand::Fetch { .. })));
+    command(&mut state, DownloadCommand::Cancel);
+    let effects = hear(&mut state, HubEvent::Paused { done: GIGABYTE });
+    assert!(matches!(errand(&effects), Some(HubCommand::Discard { folder: thrown }) if *thrown == folder()));
 }
 
 #[test]
 fn what_was_left_at_the_last_start_is_offered_again() {
     let mut state = AppState::new(Settings::default());
     let found = Unfinished { plan: plan(), folder: folder(), done: GIGABYTE / 2 };
-    hear(&mut state, Report::Unfinished(vec![found]));
-    assert!(matches!(&state.download.phase, Phase::Paused(left) if left.done == GIGABYTE / 2));
+    hear(&mut state, HubEvent::Unfinished(vec![found]));
+    assert!(matches!(&state.download.phase, DownloadPhase::Paused(left) if left.done == GIGABYTE / 2));
 }
 
 #[test]
 fn the_card_says_what_it_is_and_how_far() {
     let mut window = TestWindow::opened(Harness::builder().with_size([1440.0, 900.0]), Settings::default());
-    let tell = |window: &mut TestWindow, report: Report| {
-        window.harness.state_mut().state.receive(News::Hub(report));
+    let tell = |window: &mut TestWindow, report: HubEvent| {
+        window.harness.state_mut().state.receive(AppEvent::Hub(report));
         window.harness.run();
     };
     // Not by a click, which would ask the hub.
     window.harness.get_by_label("Get Stable Diffusion 1.5…");
-    window.harness.state_mut().state.handle(Command::Download(DownloadWish::LookUpStandard));
+    window.harness.state_mut().state.handle(Command::Download(DownloadCommand::LookUpStandard));
     tell(&mut window, offer());
     window.harness.get_by_label_contains("CreativeML Open RAIL-M");
     window.harness.get_by_label_contains(" in one file");
-    window.harness.state_mut().state.handle(Command::Download(DownloadWish::Start));
+    window.harness.state_mut().state.handle(Command::Download(DownloadCommand::Start));
     tell(&mut window, came(GIGABYTE / 2));
     window.harness.get_by_label("25 %");
-    tell(&mut window, Report::Failed { done: GIGABYTE / 2, text: "The hub does not answer".into() });
+    tell(&mut window, HubEvent::Failed { done: GIGABYTE / 2, text: "The hub does not answer".into() });
     window.harness.get_by_label("The hub does not answer");
     window.harness.get_by_label("Resume");
-    window.harness.state_mut().state.handle(Command::Download(DownloadWish::Start));
-    tell(&mut window, Report::Complete(folder()));
+    window.harness.state_mut().state.handle(Command::Download(DownloadCommand::Start));
+    tell(&mut window, HubEvent::Complete(folder()));
     window.harness.get_by_label("Open it");
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use app::hub::{Doing, FetchError, in_words};
+use app::hub::{FetchError, TransferStage, in_words};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -238,7 +238,7 @@ fn a_server_that_wants_a_pause_gets_it() {
     let fake_hub = FakeHub::open(checkpoint(), vec![busy(1)()]);
     let mut waited = Vec::new();
     let fetched = fake_hub.fetch_watched(|progress| {
-        if let Doing::Waiting { secs, .. } = progress.doing {
+        if let TransferStage::Waiting { secs, .. } = progress.doing {
             waited.push(secs);
         }
         ControlFlow::Continue(())

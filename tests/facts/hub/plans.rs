@@ -2,16 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use app::hub::{Digest, FetchError, Form, Plan, Wish};
+use app::hub::{Checksum, DownloadRequest, FetchError, Layout, Plan};
 
 use crate::support::fake_hub::{COMMIT, Files, NAME, client, demo, git_blob, honest, sha256};
 use crate::support::fake_server::{Reply, Server};
 
-fn plan(files: &Files, wish: &Wish) -> Result<Plan, FetchError> {
+fn plan(files: &Files, command: &DownloadRequest) -> Result<Plan, FetchError> {
     let files = files.clone();
     let server = Server::start(move |seen, _| honest(&files, seen));
     let repository = NAME.parse().expect("a name");
-    client(&server.address(), None).plan(&repository, "main", wish, &mut |_| ControlFlow::Continue(()))
+    client(&server.address(), None).plan(&repository, "main", command, &mut |_| ControlFlow::Continue(()))
 }
 
 fn paths(plan: &Plan) -> Vec<&str> {
@@ -20,8 +20,8 @@ fn paths(plan: &Plan) -> Vec<&str> {
     paths
 }
 
-fn full() -> Wish {
-    Wish { full: true, ..Wish::default() }
+fn full() -> DownloadRequest {
+    DownloadRequest { full: true, ..DownloadRequest::default() }
 }
 
 /// Names as `stable-diffusion-v1-5/stable-diffusion-v1-5` has them, each with its path as contents.
@@ -81,7 +81,7 @@ fn with_configs(weights: &[&'static str]) -> Vec<&'static str> {
 
 #[test]
 fn of_the_published_model_one_form_of_each_network_is_taken() {
-    let half = plan(&published(), &Wish::default()).expect("a plan");
+    let half = plan(&published(), &DownloadRequest::default()).expect("a plan");
     let weights = [
         "text_encoder/model.fp16.safetensors",
         "unet/diffusion_pytorch_model.fp16.safetensors",
@@ -96,7 +96,7 @@ fn of_the_published_model_one_form_of_each_network_is_taken() {
         "vae/diffusion_pytorch_model.safetensors",
     ];
     assert_eq!(paths(&whole), with_configs(&weights));
-    assert_eq!((whole.form, whole.commit.as_str()), (Form::Folder, COMMIT));
+    assert_eq!((whole.form, whole.commit.as_str()), (Layout::Folder, COMMIT));
     assert!(whole.licence.in_words().starts_with("CreativeML Open RAIL-M: "));
 }
 
@@ -104,7 +104,7 @@ fn of_the_published_model_one_form_of_each_network_is_taken() {
 fn pickles_are_taken_where_there_is_nothing_else() {
     let mut files = published();
     files.retain(|path, _| !path.starts_with("unet/") || !path.ends_with(".safetensors"));
-    let half = plan(&files, &Wish::default()).expect("a plan");
+    let half = plan(&files, &DownloadRequest::default()).expect("a plan");
     assert!(paths(&half).contains(&"unet/diffusion_pytorch_model.fp16.bin"));
     assert!(paths(&half).contains(&"vae/diffusion_pytorch_model.fp16.safetensors"), "each for itself");
 }
@@ -133,7 +133,7 @@ fn weights_in_shards_come_with_their_index_and_whole() {
                 format!("{stem}.{index}.json"),
             ];
             files.extend(names.clone().map(|name| (name, vec![7; 2000])));
-            let found = plan(&files, &Wish::default()).expect("a plan");
+            let found = plan(&files, &DownloadRequest::default()).expect("a plan");
             let mut unet: Vec<_> = paths(&found).into_iter().filter(|path| path.starts_with(stem)).collect();
             unet.sort_unstable();
             let mut wanted = names.clone();
@@ -141,7 +141,7 @@ fn weights_in_shards_come_with_their_index_and_whole() {
             assert_eq!(unet, wanted, "{variant}");
             // One shard short: that is no model, and the checkpoint beside it is.
             files.remove(&names[1]);
-            assert_eq!(plan(&files, &Wish::default()).expect("a plan").form, Form::File);
+            assert_eq!(plan(&files, &DownloadRequest::default()).expect("a plan").form, Layout::File);
         }
     }
 }
@@ -158,9 +158,9 @@ fn of_checkpoints_the_small_safetensors_is_taken_unless_another_is_named() {
         file("some-lora.safetensors", 1100),
         file("sub/other.safetensors", 1000),
     ]);
-    let chosen = |wish: &Wish| plan(&files, wish).map(|plan| plan.files[0].path.clone());
-    assert_eq!(chosen(&Wish::default()).expect("a plan"), "small.safetensors");
-    let named = |name: &str| Wish { file: Some(name.to_owned()), ..Wish::default() };
+    let chosen = |command: &DownloadRequest| plan(&files, command).map(|plan| plan.files[0].path.clone());
+    assert_eq!(chosen(&DownloadRequest::default()).expect("a plan"), "small.safetensors");
+    let named = |name: &str| DownloadRequest { file: Some(name.to_owned()), ..DownloadRequest::default() };
     assert_eq!(chosen(&named("tiny.ckpt")).expect("a plan"), "tiny.ckpt");
     assert!(matches!(chosen(&named("absent.ckpt")), Err(FetchError::NotFound(_))));
     assert!(matches!(chosen(&named("README.md")), Err(FetchError::NotAModel { .. })));
@@ -172,10 +172,10 @@ fn other_families_are_refused_by_name() {
     {
         let mut files = published();
         files.insert(extra.into(), b"{}".to_vec());
-        let error = plan(&files, &Wish::default()).expect_err("another family");
+        let error = plan(&files, &DownloadRequest::default()).expect_err("another family");
         assert!(error.to_string().contains(word), "{error}");
     }
-    let error = plan(&Files::from([("README.md".into(), b"hello".to_vec())]), &Wish::default());
+    let error = plan(&Files::from([("README.md".into(), b"hello".to_vec())]), &DownloadRequest::default());
     assert!(matches!(error, Err(FetchError::NotAModel { .. })));
 }
 
@@ -189,21 +189,21 @@ fn names_that_lead_elsewhere_are_never_chosen() {
         "../evil.safetensors",
     ] {
         let files = Files::from([(name.to_owned(), vec![1; 2000])]);
-        assert!(plan(&files, &Wish::default()).is_err(), "{name}");
-        let wish = Wish { file: Some(name.to_owned()), ..Wish::default() };
-        assert!(plan(&files, &wish).is_err(), "{name}");
+        assert!(plan(&files, &DownloadRequest::default()).is_err(), "{name}");
+        let command = DownloadRequest { file: Some(name.to_owned()), ..DownloadRequest::default() };
+        assert!(plan(&files, &command).is_err(), "{name}");
     }
 }
 
 #[test]
 fn each_file_is_known_by_its_checksum_beforehand() {
     let files = demo();
-    let plan = plan(&files, &Wish::default()).expect("a plan");
+    let plan = plan(&files, &DownloadRequest::default()).expect("a plan");
     for wanted in &plan.files {
         let contents = &files[&wanted.path];
         let digest = match contents.len() {
-            1000.. => Digest::Sha256(sha256(contents)),
-            _ => Digest::GitBlob(git_blob(contents)),
+            1000.. => Checksum::Sha256(sha256(contents)),
+            _ => Checksum::GitBlob(git_blob(contents)),
         };
         assert_eq!((wanted.bytes, &wanted.digest), (contents.len() as u64, &digest), "{}", wanted.path);
     }
@@ -226,7 +226,7 @@ fn a_mirror_that_tells_no_sizes_is_asked_for_each_file() {
     let plan = crate::support::fake_hub::plan(&hub).expect("a plan");
     assert!(server.seen().iter().skip(1).all(|seen| seen.method == "HEAD"));
     for wanted in &plan.files {
-        assert_eq!(wanted.digest, Digest::Sha256(sha256(&files[&wanted.path])), "from its headers");
+        assert_eq!(wanted.digest, Checksum::Sha256(sha256(&files[&wanted.path])), "from its headers");
     }
     let target = folder.path().join("model");
     assert_eq!(hub.fetch(&plan, &target, &mut |_| ControlFlow::Continue(())).expect("fetches"), target);

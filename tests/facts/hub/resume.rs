@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use app::hub::{Doing, FetchError, discard, unfinished};
+use app::hub::{FetchError, TransferStage, discard, unfinished};
 
 use crate::support::fake_hub::{FakeHub, checkpoint, demo, shared, twist};
 use crate::support::fake_server::{Mishap, Reply};
@@ -111,7 +111,7 @@ fn while_it_waits_for_a_server_it_says_so() {
     let fake_hub = FakeHub::open(checkpoint(), vec![busy]);
     let mut said = None;
     let paused = fake_hub.fetch_watched(|progress| match &progress.doing {
-        Doing::Waiting { cause, secs } => {
+        TransferStage::Waiting { cause, secs } => {
             said = Some((cause.clone(), *secs));
             ControlFlow::Break(())
         }

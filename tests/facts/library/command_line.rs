@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use app::settings::Settings;
+use app::features::settings::Settings;
 use serde_json::Value;
 
 use crate::support::cli::{CommandOutput, command};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use app::library::{Catalogue, Librarian, Notes, Order, Shelves, Work};
+use app::library::{Library, LibraryRoots, LibraryScanner, MetadataCache, ScanCommand, ScanStatus};
 use crossbeam_channel::{Receiver, unbounded};
 use engine::checkpoint::WeightKind;
 
@@ -17,7 +17,7 @@ use crate::support::waiting::next;
 #[test]
 fn hashes_are_those_that_the_standard_gives() {
     let place = folder();
-    let mut notes = Notes::open(place.path());
+    let mut notes = MetadataCache::open(place.path());
     let mut hash = |bytes: &[&[u8]]| {
         let files: Vec<_> =
             (0..bytes.len()).map(|at| place.path().join(format!("{at}-{}", bytes[at].len()))).collect();
@@ -37,13 +37,13 @@ fn a_hash_is_kept_until_its_file_changes() {
     let models = place.path().join("models");
     let file = put(models.join("a.safetensors"), SD1);
     let home = place.path().join("home");
-    let mut notes = Notes::open(&home);
+    let mut notes = MetadataCache::open(&home);
     let found = look_with(&[&models], None, &mut notes);
     assert_eq!(found.entries[0].sha256, None, "not hashed yet");
     let hash = notes.hash(&found.entries[0].hashed, &mut || true).expect("a hash");
     notes.save();
 
-    let mut notes = Notes::open(&home);
+    let mut notes = MetadataCache::open(&home);
     let found = look_with(&[&models], None, &mut notes);
     assert_eq!(found.entries[0].sha256.as_ref(), Some(&hash), "known at the next start");
     assert!(notes.hash(&found.entries[0].hashed, &mut || panic!("it is read again")).is_some());
@@ -64,7 +64,7 @@ fn notes_that_make_no_sense_are_made_anew() {
     put(models.join("a.safetensors"), SD1);
     for broken in ["", "{\"files\": 3}", "{\"program\":", "[]", "\0\0"] {
         fs::write(place.path().join("library.json"), broken).expect("writes");
-        let mut notes = Notes::open(place.path());
+        let mut notes = MetadataCache::open(place.path());
         let found = look_with(&[&models], None, &mut notes);
         assert!(notes.hash(&found.entries[0].hashed, &mut || true).is_some());
         notes.save();
@@ -79,7 +79,7 @@ fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
-    let mut notes = Notes::open(place.path());
+    let mut notes = MetadataCache::open(place.path());
     let found = look_with(&[&models], None, &mut notes);
     let hash = notes.hash(&found.entries[0].hashed, &mut || true);
     notes.save();
@@ -88,18 +88,18 @@ fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
     let newer = kept.replace("stable_diffusion1", "a_kind_to_come");
     assert_ne!(newer, kept);
     fs::write(&file, newer).expect("writes");
-    let found = look_with(&[&models], None, &mut Notes::open(place.path()));
+    let found = look_with(&[&models], None, &mut MetadataCache::open(place.path()));
     assert_eq!(found.entries[0].kind, WeightKind::StableDiffusion1);
     assert_eq!(found.entries[0].sha256, hash);
 }
 
 /// A librarian at work, and what it tells.
-fn librarian(home: &Path) -> (Librarian, Receiver<Arc<Catalogue>>) {
+fn librarian(home: &Path) -> (LibraryScanner, Receiver<Arc<Library>>) {
     let (tell, told) = unbounded();
-    (Librarian::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
+    (LibraryScanner::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
 }
 
-fn until(told: &Receiver<Arc<Catalogue>>, is_so: impl Fn(&Catalogue) -> bool) -> Arc<Catalogue> {
+fn until(told: &Receiver<Arc<Library>>, is_so: impl Fn(&Library) -> bool) -> Arc<Library> {
     loop {
         let catalogue = next(told);
         if is_so(&catalogue) {
@@ -116,22 +116,22 @@ fn the_librarian_lists_then_hashes_what_opens_and_rests_when_told() {
     put(models.join("b.safetensors"), VAE);
     put(models.join("c.safetensors"), SDXL);
     let (librarian, told) = librarian(place.path());
-    librarian.send(Order::Rest(true));
-    librarian.send(Order::Scan(Shelves { folders: vec![models.clone()], hub: None }));
-    let listed = until(&told, |news| news.work == Work::Hashing { left: 2 });
+    librarian.send(ScanCommand::Pause(true));
+    librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models.clone()], hub: None }));
+    let listed = until(&told, |news| news.work == ScanStatus::Hashing { left: 2 });
     assert!(listed.entries.len() == 3 && listed.entries.iter().all(|entry| entry.sha256.is_none()));
     // It answers a second scan without a hash: it has been resting.
-    librarian.send(Order::Scan(Shelves { folders: vec![models.clone()], hub: None }));
-    let again = until(&told, |news| news.work == Work::Hashing { left: 2 });
+    librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models.clone()], hub: None }));
+    let again = until(&told, |news| news.work == ScanStatus::Hashing { left: 2 });
     assert!(again.entries.iter().all(|entry| entry.sha256.is_none()));
-    librarian.send(Order::Rest(false));
-    let done = until(&told, |news| news.work == Work::Done && news.entries[0].sha256.is_some());
+    librarian.send(ScanCommand::Pause(false));
+    let done = until(&told, |news| news.work == ScanStatus::Done && news.entries[0].sha256.is_some());
     let hashed: Vec<_> = done.entries.iter().map(|entry| entry.sha256.is_some()).collect();
     assert_eq!(hashed, [true, true, false]);
     // What is asked next is seen to at once, hashing or not.
     put(models.join("d.safetensors"), SD1);
-    librarian.send(Order::Rest(true));
-    librarian.send(Order::Scan(Shelves { folders: vec![models], hub: None }));
+    librarian.send(ScanCommand::Pause(true));
+    librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models], hub: None }));
     let again = until(&told, |news| news.entries.len() == 4);
     assert_eq!(again.entries[0].sha256, done.entries[0].sha256);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use app::library::{Layout, Notes, concept_folders, hub_cache, layout_of};
+use app::library::{Layout, MetadataCache, concept_folders, hub_cache, layout_of};
 
 use crate::support::folders::folder;
 use crate::support::library::{CONCEPT, SD1, VAE, entry, look, look_with, names, put};
@@ -204,7 +204,7 @@ mod with_links {
             &[("dreams.safetensors", SD1), ("style.safetensors", &["lora_up"])],
         );
         repository(hub, "bert", "ddd", &[("model.safetensors", &["text_model.x"])]);
-        let found = look_with(&[], Some(hub), &mut Notes::default());
+        let found = look_with(&[], Some(hub), &mut MetadataCache::default());
         assert_eq!(names(&found), ["one/file/dreams", "runway/sd-v1-5", "stab/sd-vae"]);
         let model = entry(&found, "runway/sd-v1-5");
         assert!(
@@ -225,16 +225,16 @@ mod with_links {
         save_config(&both, "old");
         repository(hub, "a/b", "new", &PARTS);
         save_config(&both, "new");
-        let found = look_with(&[], Some(hub), &mut Notes::default());
+        let found = look_with(&[], Some(hub), &mut MetadataCache::default());
         assert!(entry(&found, "a/b").path().ends_with("snapshots/new"));
         // A download that was cut leaves a link to nowhere.
         fs::remove_file(both.join("blobs/new0")).expect("removes");
         fs::write(both.join("blobs/new0.incomplete"), "half").expect("writes");
-        assert_eq!(names(&look_with(&[], Some(hub), &mut Notes::default())), [""; 0]);
+        assert_eq!(names(&look_with(&[], Some(hub), &mut MetadataCache::default())), [""; 0]);
         // What stands in refs/main leads nowhere else.
         fs::write(both.join("refs/main"), "../../../../etc").expect("writes");
         fs::remove_dir_all(both.join("snapshots/new")).expect("removes");
-        let found = look_with(&[], Some(hub), &mut Notes::default());
+        let found = look_with(&[], Some(hub), &mut MetadataCache::default());
         assert!(entry(&found, "a/b").path().ends_with("snapshots/old"));
     }
 

@@ -1,6 +1,6 @@
 //! How entries are called, and how they are found by that.
 
-use app::library::{Found, Notes, find};
+use app::library::{MetadataCache, NameMatch, find};
 
 use crate::support::folders::folder;
 use crate::support::library::{SD1, entry, look, look_with, names, put};
@@ -37,11 +37,11 @@ fn an_entry_is_found_by_name_by_file_and_by_hash() {
         ("BEEF", day),
         (day.short_hash().expect("a hash"), day),
     ] {
-        assert_eq!(find(&found.entries, wanted), Found::One(expected), "{wanted}");
+        assert_eq!(find(&found.entries, wanted), NameMatch::One(expected), "{wanted}");
     }
-    assert_eq!(find(&found.entries, "cafe0"), Found::Several(vec![night, cafe]));
+    assert_eq!(find(&found.entries, "cafe0"), NameMatch::Several(vec![night, cafe]));
     for nothing in ["", "bee", "nowhere", "Anime", "beef04"] {
-        assert_eq!(find(&found.entries, nothing), Found::Nothing, "{nothing}");
+        assert_eq!(find(&found.entries, nothing), NameMatch::Nothing, "{nothing}");
     }
 }
 
@@ -54,7 +54,7 @@ fn a_name_that_is_no_text_is_shown_as_well_as_can_be() {
     let place = folder();
     let folder = place.path().join(OsStr::from_bytes(b"caf\xe9"));
     put(folder.join(OsStr::from_bytes(b"\xff.safetensors")), SD1);
-    let notes = &mut Notes::open(place.path());
+    let notes = &mut MetadataCache::open(place.path());
     let found = look_with(&[place.path()], None, notes);
     assert_eq!(names(&found), ["caf\u{fffd}/\u{fffd}"]);
     assert!(found.entries[0].path().is_file(), "the path itself is as it was");

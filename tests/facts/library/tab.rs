@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use app::command::{Command, Effect, LibraryWish, News};
-use app::library::{Catalogue, Entry, Folder, Format, Layout, Order, Shelves};
-use app::settings::Settings;
-use app::state::AppState;
+use app::features::command::{AppEvent, Command, Effect, LibraryCommand};
+use app::features::settings::Settings;
+use app::features::state::AppState;
+use app::library::{Entry, Folder, Format, Layout, Library, LibraryRoots, ScanCommand};
 use egui::accesskit::{Role, Toggled};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use engine::checkpoint::{ModelSource, TensorKind, WeightKind};
-use engine::session::{Event, JobEvent, ModelCard, ModelEvent, Request};
+use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
+use engine::pipeline::ModelInfo;
+use engine::session::{Event, JobEvent, ModelEvent, Request};
 
 use crate::support::folders::folder;
 use crate::support::library::{SD1, put};
@@ -20,14 +21,14 @@ use crate::support::waiting::next;
 use crate::support::window_harness::TestWindow;
 
 /// So many models of SD 1.x, and one that is not read.
-pub fn catalogue(count: usize) -> Catalogue {
+pub fn catalogue(count: usize) -> Library {
     let model = |at: usize| Entry {
         name: format!("anime/night-{at:04}"),
         source: ModelSource::File(format!("/models/anime/night-{at:04}.safetensors").into()),
         kind: WeightKind::StableDiffusion1,
         format: Format::Safetensors,
         bytes: 2_132_625_894,
-        precision: Some(TensorKind::F16),
+        precision: Some(TensorDtype::F16),
         sha256: Some(format!("{at:04x}{}", "c".repeat(60))),
         from: "/models".into(),
         refusal: None,
@@ -44,12 +45,12 @@ pub fn catalogue(count: usize) -> Catalogue {
     });
     let folder =
         Folder { path: "/models".into(), layout: Layout::Plain, count: entries.len(), problem: None };
-    Catalogue { entries, folders: vec![folder], ..Catalogue::default() }
+    Library { entries, folders: vec![folder], ..Library::default() }
 }
 
-fn scanned(effects: &[Effect]) -> Option<&Shelves> {
+fn scanned(effects: &[Effect]) -> Option<&LibraryRoots> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Library(Order::Scan(shelves)) => Some(shelves),
+        Effect::Library(ScanCommand::Scan(shelves)) => Some(shelves),
         _ => None,
     })
 }
@@ -57,28 +58,28 @@ fn scanned(effects: &[Effect]) -> Option<&Shelves> {
 #[test]
 fn folders_are_added_once_looked_through_and_remembered_until_removed() {
     let mut state = AppState::new(Settings { hub_cache_hidden: true, ..Settings::default() });
-    assert_eq!(scanned(&state.begin()), Some(&Shelves::default()), "as soon as the window opens");
-    let asked = state.handle(Command::Library(LibraryWish::AddFolder));
+    assert_eq!(scanned(&state.begin()), Some(&LibraryRoots::default()), "as soon as the window opens");
+    let asked = state.handle(Command::Library(LibraryCommand::AddFolder));
     assert!(matches!(asked[..], [Effect::PickLibraryFolder]));
     for _ in 0..2 {
-        let effects = state.receive(News::LibraryFolderPicked("/models".into()));
+        let effects = state.receive(AppEvent::LibraryFolderPicked("/models".into()));
         assert_eq!(scanned(&effects).expect("a scan").folders, [PathBuf::from("/models")]);
     }
-    assert_eq!(state.to_remember().model_folders, [PathBuf::from("/models")]);
-    assert!(scanned(&state.handle(Command::Library(LibraryWish::Rescan))).is_some());
-    let effects = state.handle(Command::Library(LibraryWish::RemoveFolder("/models".into())));
-    assert_eq!(scanned(&effects), Some(&Shelves::default()));
-    assert!(state.to_remember().model_folders.is_empty());
+    assert_eq!(state.settings_to_save().model_folders, [PathBuf::from("/models")]);
+    assert!(scanned(&state.handle(Command::Library(LibraryCommand::Rescan))).is_some());
+    let effects = state.handle(Command::Library(LibraryCommand::RemoveFolder("/models".into())));
+    assert_eq!(scanned(&effects), Some(&LibraryRoots::default()));
+    assert!(state.settings_to_save().model_folders.is_empty());
 }
 
 #[test]
 fn the_hugging_face_cache_can_be_left_out() {
     let mut state = AppState::new(Settings::default());
     let hub = scanned(&state.begin()).expect("a scan").hub.clone().expect("where it would be");
-    let effects = state.handle(Command::Library(LibraryWish::RemoveFolder(hub.clone())));
+    let effects = state.handle(Command::Library(LibraryCommand::RemoveFolder(hub.clone())));
     assert_eq!(scanned(&effects).expect("a scan").hub, None);
-    assert!(state.to_remember().hub_cache_hidden);
-    let effects = state.receive(News::LibraryFolderPicked(hub.clone()));
+    assert!(state.settings_to_save().hub_cache_hidden);
+    let effects = state.receive(AppEvent::LibraryFolderPicked(hub.clone()));
     assert_eq!(scanned(&effects).expect("a scan").hub, Some(hub), "added again it is itself");
 }
 
@@ -89,11 +90,11 @@ fn the_models_opened_last_are_remembered_the_latest_first() {
     for at in [1, 2, 3, 1] {
         state.handle(Command::OpenModel(file(at)));
     }
-    let settings = state.to_remember();
+    let settings = state.settings_to_save();
     assert_eq!(settings.model, file(1));
     assert_eq!(settings.recent_models[..3], [file(1), file(3), file(2)]);
     (0..100).for_each(|at| drop(state.handle(Command::OpenModel(file(at)))));
-    assert!(state.to_remember().recent_models.len() < 20);
+    assert!(state.settings_to_save().recent_models.len() < 20);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn nothing_is_hashed_while_a_model_opens_or_a_picture_is_made() {
     state.receive(Event::Job { id, event: JobEvent::Stopped });
     assert!(!state.is_busy());
     for paused in [true, false] {
-        state.handle(Command::Library(LibraryWish::PauseHashing(paused)));
+        state.handle(Command::Library(LibraryCommand::PauseHashing(paused)));
         assert_eq!(state.is_busy(), paused);
     }
 }
@@ -124,17 +125,17 @@ fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
         let mut state = AppState::new(Settings::default());
         let (tell, told) = crossbeam_channel::unbounded();
         let inspect = state.handle(Command::Drop(vec![path.clone()])).remove(0);
-        app::chores::run(inspect, move |news| drop(tell.send(news)));
+        app::window::tasks::run(inspect, move |news| drop(tell.send(news)));
         let news = next(&told);
         let effects = state.receive(news);
         assert_eq!(scanned(&effects).is_some_and(|shelves| shelves.folders == [path]), is_shelf, "{name}");
     }
 }
 
-fn test_window(catalogue: Catalogue) -> TestWindow {
+fn test_window(catalogue: Library) -> TestWindow {
     let builder = Harness::builder().with_size([1440.0, 900.0]);
     let mut window = TestWindow::opened(builder, Settings::default());
-    window.harness.state_mut().state.receive(News::Catalogue(Arc::new(catalogue)));
+    window.harness.state_mut().state.receive(AppEvent::Library(Arc::new(catalogue)));
     window.harness.run();
     window
 }
@@ -190,7 +191,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
         ("built", &["Built-in"]),
         ("nowhere", &[]),
     ] {
-        window.harness.state_mut().state.handle(Command::Library(LibraryWish::Search(search.into())));
+        window.harness.state_mut().state.handle(Command::Library(LibraryCommand::Search(search.into())));
         window.harness.run();
         let rows: Vec<_> = window
             .harness
@@ -214,7 +215,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
 fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
     let mut state = AppState::new(Settings::default());
     state.begin();
-    let built_in = ModelCard { name: ModelSource::BuiltIn.name(), ..model_info() };
+    let built_in = ModelInfo { name: ModelSource::BuiltIn.name(), ..model_info() };
     let opened = || Event::Model(ModelEvent::Opened(Box::new(built_in.clone())));
     state.receive(opened());
     state.handle(Command::UseVae(Some("/vae/sdxl.safetensors".into())));
@@ -224,7 +225,7 @@ fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
     assert!(again && state.settings.vae.is_none());
     state.receive(opened());
     assert_eq!(state.warning.as_deref(), Some("It has 8 channels"));
-    assert!(state.card().is_some());
+    assert!(state.model_info().is_some());
 }
 
 #[test]
@@ -254,6 +255,6 @@ fn a_vae_is_put_over_the_models_own_and_taken_off_again() {
             _ => None,
         });
         assert_eq!(asked, Some(vae.clone()));
-        assert_eq!(state.to_remember().vae, vae);
+        assert_eq!(state.settings_to_save().vae, vae);
     }
 }

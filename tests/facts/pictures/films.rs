@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use engine::images::{FilmFormat, Pane, Playback, Reel, SaveError, load, read_recipe, write_film};
+use engine::files::SaveError;
+use engine::images::{Animation, AnimationFormat, Panel, Playback, load, read_recipe, write_animation};
 use image::codecs::{gif::GifDecoder, png::PngDecoder};
 use image::metadata::LoopCount;
 use image::{AnimationDecoder, Frame, GenericImageView};
@@ -12,8 +13,8 @@ use image::{AnimationDecoder, Frame, GenericImageView};
 use crate::support::folders::{folder, names};
 use crate::support::pictures::{flat, gradient, prompt_of, reel};
 
-fn write(path: &Path, format: FilmFormat, reel: &Reel) {
-    write_film(path, format, reel, &mut |_| true).expect("written");
+fn write(path: &Path, format: AnimationFormat, reel: &Animation) {
+    write_animation(path, format, reel, &mut |_| true).expect("written");
 }
 
 /// The frames of a film, and whether it plays again and again.
@@ -40,7 +41,7 @@ fn milliseconds(frames: &[Frame]) -> Vec<f32> {
 #[test]
 fn a_film_holds_every_frame_at_its_size_and_pace() {
     let folder = folder();
-    for (name, format) in [("f.gif", FilmFormat::Gif), ("f.png", FilmFormat::Apng)] {
+    for (name, format) in [("f.gif", AnimationFormat::Gif), ("f.png", AnimationFormat::Apng)] {
         let path = folder.path().join(name);
         write(&path, format, &reel(5, (64, 48)));
         let (frames, is_endless) = read(&path);
@@ -58,10 +59,11 @@ fn a_film_holds_every_frame_at_its_size_and_pace() {
 fn an_apng_keeps_every_colour_and_the_recipe() {
     let folder = folder();
     let path = folder.path().join("f.png");
-    let pane = |picture| vec![Pane { picture, caption: None }];
+    let pane = |picture| vec![Panel { picture, caption: None }];
     let pictures = [gradient(31, 17).into(), flat(31, 17, [1, 2, 3]).into()];
-    let film = Reel { shots: pictures.into_iter().map(pane).collect(), size: (31, 17), ..reel(1, (2, 2)) };
-    write(&path, FilmFormat::Apng, &film);
+    let film =
+        Animation { shots: pictures.into_iter().map(pane).collect(), size: (31, 17), ..reel(1, (2, 2)) };
+    write(&path, AnimationFormat::Apng, &film);
     let (frames, _) = read(&path);
     let rgb = frames[0].buffer().pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
     assert!(rgb.eq(gradient(31, 17).rgb));
@@ -74,9 +76,11 @@ fn an_apng_keeps_every_colour_and_the_recipe() {
 fn a_film_of_any_pace_lasts_as_long_as_it_should() {
     let folder = folder();
     for fps in [1, 3, 7, 12, 24, 30, 50] {
-        for (name, format, close) in [("f.gif", FilmFormat::Gif, 5.0), ("f.png", FilmFormat::Apng, 0.5)] {
+        for (name, format, close) in
+            [("f.gif", AnimationFormat::Gif, 5.0), ("f.png", AnimationFormat::Apng, 0.5)]
+        {
             let path = folder.path().join(name);
-            write(&path, format, &Reel { fps, ..reel(5, (8, 8)) });
+            write(&path, format, &Animation { fps, ..reel(5, (8, 8)) });
             let times = milliseconds(&read(&path).0);
             let whole: f32 = times.iter().sum();
             assert!((whole - (4000.0 / fps as f32 + 2000.0)).abs() <= close, "{name} at {fps}: {times:?}");
@@ -88,14 +92,14 @@ fn a_film_of_any_pace_lasts_as_long_as_it_should() {
 #[test]
 fn a_film_plays_once_again_and_again_or_there_and_back() {
     let folder = folder();
-    for (name, format) in [("f.gif", FilmFormat::Gif), ("f.png", FilmFormat::Apng)] {
+    for (name, format) in [("f.gif", AnimationFormat::Gif), ("f.png", AnimationFormat::Apng)] {
         let path = folder.path().join(name);
-        write(&path, format, &Reel { playback: Playback::Once, ..reel(3, (8, 8)) });
+        write(&path, format, &Animation { playback: Playback::Once, ..reel(3, (8, 8)) });
         let (frames, is_endless) = read(&path);
         assert_eq!(frames.len(), 3);
         assert!(!is_endless, "{name}");
 
-        write(&path, format, &Reel { playback: Playback::PingPong, ..reel(4, (8, 8)) });
+        write(&path, format, &Animation { playback: Playback::PingPong, ..reel(4, (8, 8)) });
         let (frames, is_endless) = read(&path);
         let greys: Vec<u8> =
             frames.iter().map(|frame| (frame.buffer().get_pixel(4, 4)[0] + 20) / 40).collect();
@@ -109,18 +113,22 @@ fn a_film_plays_once_again_and_again_or_there_and_back() {
 fn a_sequence_is_a_folder_of_numbered_pictures_each_with_the_recipe() {
     let folder = folder();
     let frames = folder.path().join("frames/");
-    write(&frames, FilmFormat::Sequence, &Reel { playback: Playback::PingPong, ..reel(3, (16, 8)) });
+    write(
+        &frames,
+        AnimationFormat::Sequence,
+        &Animation { playback: Playback::PingPong, ..reel(3, (16, 8)) },
+    );
     assert_eq!(names(&frames), ["0001.png", "0002.png", "0003.png"]);
     for (name, grey) in [("0001.png", 0), ("0002.png", 40), ("0003.png", 80)] {
         assert_eq!(load(&frames.join(name)).expect("a picture").pixels, flat(16, 8, [grey; 3]));
         assert_eq!(prompt_of(&read_recipe(&frames.join(name)).expect("read")), "a film");
     }
-    let again = write_film(&frames, FilmFormat::Sequence, &reel(1, (8, 8)), &mut |_| true);
+    let again = write_animation(&frames, AnimationFormat::Sequence, &reel(1, (8, 8)), &mut |_| true);
     assert!(matches!(again, Err(SaveError::FolderInUse { .. })), "{again:?}");
     assert_eq!(names(&frames).len(), 3, "what is there is left alone");
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).expect("made");
-    write(&empty, FilmFormat::Sequence, &reel(2, (8, 8)));
+    write(&empty, AnimationFormat::Sequence, &reel(2, (8, 8)));
     assert_eq!(names(&empty).len(), 2);
 }
 
@@ -128,7 +136,7 @@ fn a_sequence_is_a_folder_of_numbered_pictures_each_with_the_recipe() {
 fn a_contact_sheet_shows_every_step_in_rows() {
     let folder = folder();
     let path = folder.path().join("sheet.png");
-    write(&path, FilmFormat::ContactSheet, &reel(6, (40, 60)));
+    write(&path, AnimationFormat::ContactSheet, &reel(6, (40, 60)));
     let sheet = image::open(&path).expect("a picture");
     // Three columns of two rows, with 8 pixels between and around.
     assert_eq!(sheet.dimensions(), (3 * 40 + 4 * 8, 2 * 60 + 3 * 8));
@@ -144,11 +152,11 @@ fn captions_stand_in_a_strip_of_their_own_and_cover_no_picture() {
     let folder = folder();
     let texts = |left: &str, right: &str| Some([left.to_owned(), right.to_owned()]);
     for (width, height) in [(512, 512), (128, 128), (64, 96), (24, 16)] {
-        let pane = |value: u8, caption| Pane { picture: flat(width, height, [value; 3]).into(), caption };
+        let pane = |value: u8, caption| Panel { picture: flat(width, height, [value; 3]).into(), caption };
         let both = vec![pane(40, texts("noisy", "σ 14.615")), pane(200, texts("predicted", "step 1"))];
-        let film = Reel { shots: vec![both.clone(), both], size: (width, height), ..reel(1, (8, 8)) };
+        let film = Animation { shots: vec![both.clone(), both], size: (width, height), ..reel(1, (8, 8)) };
         let frames = folder.path().join(format!("{width}"));
-        write(&frames, FilmFormat::Sequence, &film);
+        write(&frames, AnimationFormat::Sequence, &film);
         let frame = image::open(frames.join("0001.png")).expect("a picture").into_rgb8();
         let (wide, high) = frame.dimensions();
         assert_eq!(wide, 2 * width);
@@ -167,11 +175,11 @@ fn captions_stand_in_a_strip_of_their_own_and_cover_no_picture() {
 #[test]
 fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
     let folder = folder();
-    for format in FilmFormat::ALL {
+    for format in AnimationFormat::ALL {
         let path =
             folder.path().join(format.extension().map_or("frames".to_owned(), |end| format!("f.{end}")));
         let mut told = Vec::new();
-        let stopped = write_film(&path, format, &reel(6, (32, 32)), &mut |fraction| {
+        let stopped = write_animation(&path, format, &reel(6, (32, 32)), &mut |fraction| {
             told.push(fraction);
             told.len() < 4
         });
@@ -180,9 +188,9 @@ fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
         assert_eq!(names(folder.path()), [""; 0], "{format:?}");
     }
     let path = folder.path().join("f.gif");
-    write(&path, FilmFormat::Gif, &reel(2, (8, 8)));
+    write(&path, AnimationFormat::Gif, &reel(2, (8, 8)));
     let before = fs::read(&path).expect("read");
-    write_film(&path, FilmFormat::Gif, &reel(5, (8, 8)), &mut |_| false).expect_err("stopped");
+    write_animation(&path, AnimationFormat::Gif, &reel(5, (8, 8)), &mut |_| false).expect_err("stopped");
     assert_eq!(fs::read(&path).expect("read"), before);
     assert_eq!(names(folder.path()), ["f.gif"]);
 }
@@ -190,17 +198,17 @@ fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
 #[test]
 fn what_a_format_cannot_hold_is_said() {
     let folder = folder();
-    let large = |size| Reel { size, ..reel(1, (8, 8)) };
+    let large = |size| Animation { size, ..reel(1, (8, 8)) };
     let cases = [
-        (FilmFormat::Gif, large((65_544, 8)), "65544 x 8"),
-        (FilmFormat::Mp4, large((3848, 16)), "3840 x 2160"),
-        (FilmFormat::Mp4, large((2168, 2168)), "2168"),
-        (FilmFormat::Mp4, large((8, 8)), "16 a side"),
-        (FilmFormat::Apng, Reel { shots: Vec::new(), ..large((8, 8)) }, "no frames"),
+        (AnimationFormat::Gif, large((65_544, 8)), "65544 x 8"),
+        (AnimationFormat::Mp4, large((3848, 16)), "3840 x 2160"),
+        (AnimationFormat::Mp4, large((2168, 2168)), "2168"),
+        (AnimationFormat::Mp4, large((8, 8)), "16 a side"),
+        (AnimationFormat::Apng, Animation { shots: Vec::new(), ..large((8, 8)) }, "no frames"),
     ];
     for (format, reel, words) in cases {
         let refused =
-            write_film(&folder.path().join("f"), format, &reel, &mut |_| true).expect_err("refused");
+            write_animation(&folder.path().join("f"), format, &reel, &mut |_| true).expect_err("refused");
         assert!(refused.to_string().contains(words), "{refused}");
         assert!(refused.to_string().ends_with(&folder.path().join("f").display().to_string()), "{refused}");
     }
@@ -209,9 +217,9 @@ fn what_a_format_cannot_hold_is_said() {
 
 #[test]
 fn a_name_says_what_film_it_is() {
-    let of = |name: &str| FilmFormat::of_path(Path::new(name));
-    assert_eq!(of("a/b.GIF"), Some(FilmFormat::Gif));
-    assert_eq!((of("b.png"), of("b.apng")), (Some(FilmFormat::Apng), Some(FilmFormat::Apng)));
-    assert_eq!((of("b.mp4"), of("b.mp4/")), (Some(FilmFormat::Mp4), Some(FilmFormat::Sequence)));
+    let of = |name: &str| AnimationFormat::of_path(Path::new(name));
+    assert_eq!(of("a/b.GIF"), Some(AnimationFormat::Gif));
+    assert_eq!((of("b.png"), of("b.apng")), (Some(AnimationFormat::Apng), Some(AnimationFormat::Apng)));
+    assert_eq!((of("b.mp4"), of("b.mp4/")), (Some(AnimationFormat::Mp4), Some(AnimationFormat::Sequence)));
     assert_eq!((of("b"), of("b.webp"), of("")), (None, None, None));
 }

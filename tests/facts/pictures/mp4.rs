@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use engine::images::{FilmFormat, Pane, Playback, Reel, write_film};
+use engine::images::{Animation, AnimationFormat, Panel, Playback, write_animation};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 
@@ -149,8 +149,13 @@ fn an_mp4_holds_every_frame_at_one_pace_and_its_end_for_two_seconds() {
         (12, Playback::Once, (0..5).collect()),
         (30, Playback::PingPong, vec![0, 1, 2, 3, 4, 3, 2, 1]),
     ] {
-        write_film(&path, FilmFormat::Mp4, &Reel { fps, playback, ..reel(5, (64, 48)) }, &mut |_| true)
-            .expect("written");
+        write_animation(
+            &path,
+            AnimationFormat::Mp4,
+            &Animation { fps, playback, ..reel(5, (64, 48)) },
+            &mut |_| true,
+        )
+        .expect("written");
         let seen = read(&path);
         assert_eq!(seen.size, (64, 48));
         let held = 2 * fps as usize;
@@ -174,9 +179,9 @@ fn colours_come_back_and_odd_sides_are_made_even() {
     let folder = folder();
     let path = folder.path().join("f.mp4");
     let colours = [[230, 40, 40], [40, 200, 60], [30, 60, 220], [255, 255, 255], [0, 0, 0], [250, 200, 20]];
-    let pane = |colour| vec![Pane { picture: flat(33, 35, colour).into(), caption: None }];
-    let film = Reel { shots: colours.map(pane).to_vec(), size: (33, 35), ..reel(1, (8, 8)) };
-    write_film(&path, FilmFormat::Mp4, &film, &mut |_| true).expect("written");
+    let pane = |colour| vec![Panel { picture: flat(33, 35, colour).into(), caption: None }];
+    let film = Animation { shots: colours.map(pane).to_vec(), size: (33, 35), ..reel(1, (8, 8)) };
+    write_animation(&path, AnimationFormat::Mp4, &film, &mut |_| true).expect("written");
     let seen = read(&path);
     assert_eq!(seen.size, (34, 36));
     for ((width, _, rgb), colour) in decode(&seen).iter().zip(colours) {
@@ -200,20 +205,20 @@ fn ffprobe(path: &Path, entries: &str) -> Vec<String> {
 #[ignore = "needs ffprobe, which comes with ffmpeg"]
 fn ffmpeg_reads_every_film() {
     let folder = folder();
-    let noisy = vec![Pane { picture: gradient(96, 64).into(), caption: None }];
+    let noisy = vec![Panel { picture: gradient(96, 64).into(), caption: None }];
     let mut film = reel(5, (96, 64));
     film.shots.insert(0, noisy);
     for (name, format, codec, frames) in [
-        ("f.gif", FilmFormat::Gif, "gif", 6),
-        ("f.apng", FilmFormat::Apng, "apng", 6),
-        ("f.mp4", FilmFormat::Mp4, "h264", 25),
+        ("f.gif", AnimationFormat::Gif, "gif", 6),
+        ("f.apng", AnimationFormat::Apng, "apng", 6),
+        ("f.mp4", AnimationFormat::Mp4, "h264", 25),
     ] {
         let path = folder.path().join(name);
-        write_film(&path, format, &film, &mut |_| true).expect("written");
+        write_animation(&path, format, &film, &mut |_| true).expect("written");
         let said = ffprobe(&path, "stream=codec_name,width,height,nb_read_frames");
         assert_eq!(said, [codec, "96", "64", &frames.to_string()], "{name}");
         // ffmpeg gives an APNG no duration of its own.
-        if format != FilmFormat::Apng {
+        if format != AnimationFormat::Apng {
             let seconds: f64 = ffprobe(&path, "format=duration")[0].parse().expect("seconds");
             assert!((seconds - 2.5).abs() < 0.02, "{name}: {seconds}");
         }

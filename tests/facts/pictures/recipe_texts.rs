@@ -5,8 +5,8 @@ use std::time::Duration;
 use engine::concepts::ConceptRef;
 use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
 use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
+use engine::prompt::{PromptWeights, TextOptions};
 use engine::recipe::{Guidance, Recipe, Start};
-use engine::text::{TextOptions, Weights};
 use image::{DynamicImage, ImageFormat};
 
 use crate::support::cpu_time::assert_cpu_time_below;
@@ -59,7 +59,7 @@ fn the_parameters_text_alone_gives_the_recipe_back() {
             let text = to_parameters(&Provenance::new("m", recipe.clone()));
             let found = from_parameters(&text).expect("settings");
             // The lesson's schedule has no name in that text and comes back as the nearest.
-            let schedule = if schedule == Schedule::Lesson { Schedule::Normal } else { schedule };
+            let schedule = if schedule == Schedule::Linspace { Schedule::Normal } else { schedule };
             assert_eq!((found.provenance.recipe, found.notes), (Recipe { schedule, ..recipe }, vec![]));
         }
     }
@@ -261,7 +261,9 @@ fn long_hostile_texts_are_read_in_one_pass() {
 
 #[test]
 fn skipped_layers_and_missing_weights_are_told_in_a1111s_words_and_read_from_them() {
-    for (weights, clip_skip) in [(Weights::A1111, 1), (Weights::A1111, 2), (Weights::None, 12)] {
+    for (weights, clip_skip) in
+        [(PromptWeights::A1111, 1), (PromptWeights::A1111, 2), (PromptWeights::None, 12)]
+    {
         let text = TextOptions { weights, clip_skip, ..TextOptions::default() };
         let written = to_parameters(&Provenance::new("m", Recipe { text, ..Recipe::default() }));
         assert_eq!(written.contains(&format!("Clip skip: {clip_skip}")), clip_skip > 1, "{written}");

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use engine::files::{OpenError, SaveError};
 use engine::images::{
-    Array, FilmFormat, FoundFilm, ImageError, OpenError, Provenance, ReadError, RecipeOrigin, SaveError,
-    load, read_recipe, read_trace, replace_png, save_new, write_film, write_png, write_trace,
+    AnimationFormat, Array, ImageError, Provenance, ReadError, RecipeOrigin, TraceFile, load, read_recipe,
+    read_trace, replace_png, save_new, write_animation, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
@@ -72,8 +73,8 @@ fn names_need_not_be_utf8() {
     assert!(path.starts_with(&strange));
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "x");
     assert_eq!(load(&path).expect("a picture").pixels, gradient(8, 8));
-    for (name, format) in [("f.gif", FilmFormat::Gif), ("frames", FilmFormat::Sequence)] {
-        write_film(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
+    for (name, format) in [("f.gif", AnimationFormat::Gif), ("frames", AnimationFormat::Sequence)] {
+        write_animation(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
     }
 }
 
@@ -106,8 +107,10 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
         write_png(&inside, &gradient(8, 8), &provenance).expect_err("under a file"),
         save_new(&file, "1", &gradient(8, 8), &provenance).expect_err("under a file"),
         write_trace(&inside, &trace()).expect_err("under a file"),
-        write_film(&inside, FilmFormat::Gif, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
-        write_film(&inside, FilmFormat::Sequence, &reel(1, (8, 8)), &mut |_| true).expect_err("under a file"),
+        write_animation(&inside, AnimationFormat::Gif, &reel(1, (8, 8)), &mut |_| true)
+            .expect_err("under a file"),
+        write_animation(&inside, AnimationFormat::Sequence, &reel(1, (8, 8)), &mut |_| true)
+            .expect_err("under a file"),
     ];
     for error in errors {
         assert!(error.to_string().contains(": "), "{error}");
@@ -249,10 +252,10 @@ fn a_trace_holds_every_number_and_the_recipe() {
     assert_eq!((recipe, about["model"].as_str()), (trace.provenance.recipe.clone(), Some("m")));
 
     assert_eq!(tensor("later.0.0"), trace.later[0][0]);
-    let FoundFilm { film, model } = read_trace(&path).expect("a trace");
-    assert_eq!((film.recipe, model.as_str()), (trace.provenance.recipe.clone(), "m"));
-    assert_eq!((film.sigmas, film.steps.len()), (trace.sigmas.clone(), 2));
-    for (i, step) in film.steps.into_iter().enumerate() {
+    let TraceFile { run, model } = read_trace(&path).expect("a trace");
+    assert_eq!((run.recipe, model.as_str()), (trace.provenance.recipe.clone(), "m"));
+    assert_eq!((run.trajectory.sigmas, run.trajectory.steps.len()), (trace.sigmas.clone(), 2));
+    for (i, step) in run.trajectory.steps.into_iter().enumerate() {
         assert_eq!(step.sigma, trace.sigmas[i]);
         assert_eq!(Array::from(step.x), trace.x[i]);
         assert_eq!(Array::from(step.denoised), trace.denoised[i]);

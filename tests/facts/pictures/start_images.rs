@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use engine::files::OpenError;
 use engine::images::{
-    CropRect, FilmFormat, ImageError, OpenError, Pixels, ReadError, crop_and_resize, crop_to_fill, load,
-    read_recipe, to_signed_planes, write_film,
+    AnimationFormat, CropRect, ImageError, Pixels, ReadError, crop_and_resize, crop_to_fill, load,
+    read_recipe, to_signed_planes, write_animation,
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
 
@@ -129,12 +130,12 @@ fn all_eight_orientations_come_upright() {
 fn the_first_picture_of_an_animation_is_used_and_said_so() {
     let folder = folder();
     let path = folder.path().join("film.gif");
-    write_film(&path, FilmFormat::Gif, &reel(2, (32, 32)), &mut |_| true).expect("written");
+    write_animation(&path, AnimationFormat::Gif, &reel(2, (32, 32)), &mut |_| true).expect("written");
     let first = load(&path).expect("a picture");
     assert_eq!(first.pixels.rgb[..3], [0, 0, 0]);
     assert!(first.notes[0].contains("animation"));
 
-    write_film(&path, FilmFormat::Gif, &reel(1, (32, 32)), &mut |_| true).expect("written");
+    write_animation(&path, AnimationFormat::Gif, &reel(1, (32, 32)), &mut |_| true).expect("written");
     assert!(load(&path).expect("a picture").notes.is_empty());
 
     fs::write(&path, animated_webp()).expect("written");

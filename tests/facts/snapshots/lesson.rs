@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use app::command::Command;
-use app::lesson::{Before, Stop};
-use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::features::command::Command;
+use app::features::lesson::{LessonPage, SavedWorkspace};
+use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
 use engine::images::Pixels;
-use engine::look::{Channel, RoundTrip};
+use engine::inspect::latents::{Channel, RoundTrip};
+use engine::prompt::EmbeddingEdit;
 use engine::recipe::Recipe;
-use engine::session::{Event, Look, Request, Seen};
-use engine::text::EmbeddingEdit;
+use engine::session::{Event, InspectRequest, InspectResult, Request};
 
 use crate::support::fake_answers::gradient_image;
 use crate::support::painted_window::{painted_window, settings, snapshot};
 use crate::support::window_harness::TestWindow;
 
 /// A page beside a run that is over.
-fn page(stop: Stop, is_dark: bool, size: [f32; 2], recipe: Recipe) -> TestWindow {
+fn page(stop: LessonPage, is_dark: bool, size: [f32; 2], recipe: Recipe) -> TestWindow {
     let (theme, choice) = match is_dark {
         true => (egui::Theme::Dark, ThemeChoice::Dark),
         false => (egui::Theme::Light, ThemeChoice::Light),
@@ -43,15 +43,15 @@ fn answer_looks(window: &mut TestWindow) {
     window.harness.step();
     let asked: Vec<_> = window.requests.try_iter().collect();
     for request in asked {
-        let Request::Look { id, look } = request else { continue };
-        let seen = if matches!(look, Look::Channels(_) | Look::StepChannels { .. }) {
-            Seen::Channels((0..4).map(channel).collect())
-        } else if matches!(look, Look::AddNoise { .. }) {
-            Seen::Noised(gradient_image(128, 0.4, 0))
+        let Request::Inspect { id, look } = request else { continue };
+        let seen = if matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }) {
+            InspectResult::Channels((0..4).map(channel).collect())
+        } else if matches!(look, InspectRequest::AddNoise { .. }) {
+            InspectResult::Noised(gradient_image(128, 0.4, 0))
         } else {
-            Seen::RoundTrip(RoundTrip::new(gradient_image(128, 1.0, 0), gradient_image(128, 0.9, 0)))
+            InspectResult::RoundTrip(RoundTrip::new(gradient_image(128, 1.0, 0), gradient_image(128, 0.9, 0)))
         };
-        window.send(Event::Looked { id, seen: Ok(seen) });
+        window.send(Event::Inspected { id, seen: Ok(seen) });
     }
 }
 
@@ -66,7 +66,7 @@ fn sea(steps: u32) -> Recipe {
 
 #[test]
 fn the_loop_is_lit_in_mid_run() {
-    let mut window = page(Stop::Loop, true, [1280.0, 720.0], sea(30));
+    let mut window = page(LessonPage::Loop, true, [1280.0, 720.0], sea(30));
     let (job, recipe) = window.next_job();
     window.run_steps(job, &recipe, 9);
     snapshot(&mut window, "lesson_loop");
@@ -74,14 +74,14 @@ fn the_loop_is_lit_in_mid_run() {
 
 #[test]
 fn the_autoencoder_has_its_channels() {
-    let mut window = page(Stop::Autoencoder, false, [1280.0, 900.0], sea(20));
+    let mut window = page(LessonPage::Autoencoder, false, [1280.0, 900.0], sea(20));
     finished(&mut window);
     snapshot(&mut window, "lesson_autoencoder_light");
 }
 
 #[test]
 fn noise_lies_over_the_picture() {
-    let mut window = page(Stop::Noise, true, [1280.0, 900.0], sea(15));
+    let mut window = page(LessonPage::Noise, true, [1280.0, 900.0], sea(15));
     finished(&mut window);
     snapshot(&mut window, "lesson_noise");
 }
@@ -91,15 +91,15 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
     let edits: Vec<EmbeddingEdit> =
         ["puppy=0.5*puppy+0.5*skunk"].map(|edit| edit.parse().expect("an edit")).into();
     let recipe = Recipe { prompt: "a picture of a puppy in the snow".into(), edits, ..sea(20) };
-    let mut window = page(Stop::Text, false, [1280.0, 1000.0], recipe);
+    let mut window = page(LessonPage::Text, false, [1280.0, 1000.0], recipe);
     finished(&mut window);
-    window.harness.state_mut().state.settings.lesson.before = Some(Before::default());
+    window.harness.state_mut().state.settings.lesson.previous = Some(SavedWorkspace::default());
     snapshot(&mut window, "lesson_text_light");
 }
 
 #[test]
 fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
-    let mut window = page(Stop::Guidance, true, [960.0, 600.0], sea(20));
+    let mut window = page(LessonPage::Guidance, true, [960.0, 600.0], sea(20));
     finished(&mut window);
     window.press(Command::ShowTab { tab: Some(Tab::Lesson), drawer: true });
     snapshot(&mut window, "lesson_guidance_narrow");
@@ -107,7 +107,7 @@ fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
 
 #[test]
 fn every_sampler_has_its_row() {
-    let mut window = page(Stop::Samplers, true, [1280.0, 1000.0], sea(20));
+    let mut window = page(LessonPage::Samplers, true, [1280.0, 1000.0], sea(20));
     finished(&mut window);
     snapshot(&mut window, "lesson_samplers");
 }

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use app::app::TidepoolApp;
-use app::command::{BranchWish, Command, ExportWish, News, SheetWish, WordsWish};
-use app::concept_watch::ConceptNews;
-use app::settings::{Settings, Tab, ThemeChoice, WindowLayout};
-use app::sheet::Side;
-use app::views::Views;
+use app::features::canvas::views::Views;
+use app::features::command::{AppEvent, BranchCommand, Command, ExportCommand, WordsCommand, XyPlotCommand};
+use app::features::concepts::watch::ConceptsRead;
+use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::features::xy_plot::AxisField;
+use app::window::app::TidepoolApp;
 use egui_kittest::HarnessBuilder;
 use egui_kittest::kittest::Queryable;
 use engine::checkpoint::ModelSource;
+use engine::prompt::{Mix, Mixed};
 use engine::recipe::{Guidance, Recipe, Start};
-use engine::session::{Event, JobEvent, Look, Seen};
-use engine::text::{Mix, Mixed};
+use engine::session::{Event, InspectRequest, InspectResult, JobEvent};
 
-use crate::support::fake_answers::{gradient_image, word_stages};
+use crate::support::fake_answers::{gradient_image, token_trace};
 use crate::support::models::concept;
 use crate::support::painted_window::{painted_window, settings, snapshot};
 use crate::support::prompts::edit;
@@ -64,7 +64,7 @@ fn concepts_in_the_light() {
     let mut other = concept("brush.safetensors", "brush", 4);
     (other.width, other.vectors) = (1024, vec![0.0; 4096]);
     let refused = "This is no concept: it is a Git LFS pointer, not the file itself. Download the concept's file itself: /concepts/owl.bin";
-    let news = ConceptNews {
+    let news = ConceptsRead {
         read: vec![
             concept("learned_embeds.bin", "<birb-style>", 1),
             concept("frost.bin", "<frost>", 2),
@@ -73,9 +73,9 @@ fn concepts_in_the_light() {
             other,
         ],
         refused: vec![("/concepts/owl.bin".into(), refused.into())],
-        ..ConceptNews::default()
+        ..ConceptsRead::default()
     };
-    window.harness.state_mut().state.receive(News::Concepts(news));
+    window.harness.state_mut().state.receive(AppEvent::Concepts(news));
     snapshot(&mut window, "concepts_light");
 }
 
@@ -104,7 +104,7 @@ fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str)
         (2, None, 3.0),
     ];
     for (step, prompt, cfg_scale) in changes {
-        window.press(Command::Branch(BranchWish::Leave(Some(step))));
+        window.press(Command::Branch(BranchCommand::Leave(Some(step))));
         let state = &window.harness.state().state;
         let mut edited = Recipe { guidance: Guidance { cfg_scale }, ..state.recipe.clone() };
         edited.prompt = prompt.map_or(edited.prompt, str::to_owned);
@@ -116,7 +116,7 @@ fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str)
             window.send_job_event(job, JobEvent::Stopped);
         } else {
             window.finish(job, &recipe);
-            window.press(Command::Branch(BranchWish::Show(first)));
+            window.press(Command::Branch(BranchCommand::Show(first)));
         }
     }
     snapshot(&mut window, name);
@@ -151,7 +151,7 @@ fn the_schedule_beside_a_run() {
 fn four_views_of_a_step_in_the_light() {
     let builder = painted_window([1280.0, 720.0], egui::Theme::Light);
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
-    let window = WindowLayout { tab: Tab::Look, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::Inspect, ..WindowLayout::default() };
     let views = Views { side_by_side: true, ..Views::default() };
     let settings = Settings { window, views, ..settings(ThemeChoice::Light, recipe) };
     let mut window = TestWindow::opened(builder, settings);
@@ -169,8 +169,8 @@ fn a_sheet_that_is_being_made() {
     let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
-    let down = Side { name: "sampler", values: "euler, heun".into() };
-    window.press(Command::Sheet(SheetWish::Down(Some(down))));
+    let down = AxisField { name: "sampler", values: "euler, heun".into() };
+    window.press(Command::Sheet(XyPlotCommand::Down(Some(down))));
     window.harness.get_by_label("Make the sheet").click();
     for at in 0..5 {
         let (id, _) = window.next_job();
@@ -196,7 +196,7 @@ fn held(builder: HarnessBuilder<TidepoolApp>, choice: ThemeChoice) -> TestWindow
 fn a_step_to_branch_from_in_a_narrow_window() {
     let builder = painted_window([960.0, 600.0], egui::Theme::Dark);
     let mut window = held(builder, ThemeChoice::Dark);
-    window.press(Command::Branch(BranchWish::Leave(None)));
+    window.press(Command::Branch(BranchCommand::Leave(None)));
     snapshot(&mut window, "branching_narrow");
 }
 
@@ -204,7 +204,7 @@ fn a_step_to_branch_from_in_a_narrow_window() {
 fn the_film_to_be_exported() {
     let builder = painted_window([1280.0, 720.0], egui::Theme::Light);
     let mut window = held(builder, ThemeChoice::Light);
-    window.press(Command::Export(ExportWish::Show(true)));
+    window.press(Command::Export(ExportCommand::Show(true)));
     snapshot(&mut window, "export_light");
 }
 
@@ -229,12 +229,12 @@ fn two_runs_beside_one_another() {
     let builder = painted_window([1440.0, 900.0], egui::Theme::Dark);
     let mut window = held(builder, ThemeChoice::Dark);
     let first = window.harness.state().state.run.as_ref().map(|run| run.job.id).expect("a run");
-    window.press(Command::Branch(BranchWish::Leave(None)));
+    window.press(Command::Branch(BranchCommand::Leave(None)));
     window.harness.get_by_label("Branch").click();
     let (second, recipe) = window.next_job();
     window.run_steps(second, &recipe, 16);
     window.send_job_event(second, JobEvent::Stopped);
-    window.press(Command::Branch(BranchWish::Compare(first)));
+    window.press(Command::Branch(BranchCommand::Compare(first)));
     window.press(Command::ShowTab { tab: Some(Tab::Branches), drawer: false });
     snapshot(&mut window, "comparing_runs");
 }
@@ -266,12 +266,12 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
         Recipe { prompt: prompt.into(), negative_prompt: "blurry".into(), edits, mix, ..Recipe::default() };
     let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(choice, recipe) });
-    let news = ConceptNews { read: vec![concept("frost.bin", "<frost>", 2)], ..ConceptNews::default() };
-    window.harness.state_mut().state.receive(News::Concepts(news));
-    window.press(Command::Words(WordsWish::Choose(Some(chosen))));
+    let news = ConceptsRead { read: vec![concept("frost.bin", "<frost>", 2)], ..ConceptsRead::default() };
+    window.harness.state_mut().state.receive(AppEvent::Concepts(news));
+    window.press(Command::Words(WordsCommand::Choose(Some(chosen))));
     window.press(Command::ShowTab { tab: Some(Tab::Words), drawer: size[0] < 1100.0 });
-    let id = last_look(&window, |look| matches!(look, Look::Word { .. }));
-    window.send(Event::Looked { id, seen: Ok(Seen::Word(Box::new(word_stages()))) });
+    let id = last_look(&window, |look| matches!(look, InspectRequest::Word { .. }));
+    window.send(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(token_trace()))) });
     snapshot(&mut window, name);
 }
 

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::command::{Command, Effect};
-use app::settings::Settings;
-use app::state::AppState;
+use app::features::command::{Command, Effect};
+use app::features::settings::Settings;
+use app::features::state::AppState;
 use engine::images::Pixels;
+use engine::pipeline::{Frame, StopFlag};
 use engine::recipe::Recipe;
-use engine::session::{Event, Frame, JobEvent, JobId, ModelEvent, Request, StopFlag};
+use engine::session::{Event, JobEvent, JobId, ModelEvent, Request};
 
 use super::models::model_info;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::anatomy::{Near, Stage, WordStages};
 use engine::images::Pixels;
+use engine::inspect::token::{EncoderStage, Neighbour, TokenTrace};
 
 /// A sun over the sea, the clearer the larger `clear` is: the same on every machine.
 pub fn gradient_image(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
@@ -26,15 +26,15 @@ pub fn gradient_image(side: u32, clear: f32, picture: u32) -> Arc<Pixels> {
 }
 
 /// As an engine might answer; the same on every machine.
-pub fn word_stages() -> WordStages {
+pub fn token_trace() -> TokenTrace {
     let pieces = ["puppy</w>", "dog</w>", "kitten</w>", "cat</w>", "fox</w>", "owl</w>", "bear</w>", "ģ</w>"];
-    let nearest = pieces.iter().zip(1..).map(|(piece, at)| Near {
+    let nearest = pieces.iter().zip(1..).map(|(piece, at)| Neighbour {
         id: at,
         piece: (*piece).into(),
         cosine: 1.0 / (at as f32).sqrt(),
     });
     let names = ["Token embedding", "Position embedding", "Their sum", "Output embedding"];
-    let stage = |name| Stage {
+    let stage = |name| EncoderStage {
         name,
         vector: (0..128)
             .map(|at| (at as f32 * 0.7).sin() * (at as f32 * 0.11 + name.len() as f32).cos())
@@ -43,5 +43,5 @@ pub fn word_stages() -> WordStages {
         nearest: nearest.clone().collect(),
     };
     let moved = (0..77).map(|at| if at < 2 { 0.0 } else { 9.0 / (at - 1) as f32 });
-    WordStages { stages: names.map(stage), differences: moved.collect() }
+    TokenTrace { stages: names.map(stage), differences: moved.collect() }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use app::hub::{Access, FetchError, Hub, Patience, Plan, Progress, Wish};
+use app::hub::{Access, DownloadRequest, FetchError, Hub, Plan, Progress, RetryPolicy};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -122,8 +122,8 @@ pub fn client(endpoint: &str, token: Option<&str>) -> Hub {
 }
 
 /// Waits briefly before a retry, since the server is in this very process.
-fn hasty(stall: Duration) -> Patience {
-    Patience {
+fn hasty(stall: Duration) -> RetryPolicy {
+    RetryPolicy {
         connect: Duration::from_secs(20),
         stall,
         first_pause: Duration::from_millis(1),
@@ -135,7 +135,7 @@ fn hasty(stall: Duration) -> Patience {
 
 pub fn plan(client: &Hub) -> Result<Plan, FetchError> {
     let repository = NAME.parse().expect("a name");
-    client.plan(&repository, "main", &Wish::default(), &mut |_| ControlFlow::Continue(()))
+    client.plan(&repository, "main", &DownloadRequest::default(), &mut |_| ControlFlow::Continue(()))
 }
 
 pub fn twist(twist: impl Fn(&Seen, Reply) -> Reply + Send + Sync + 'static) -> Twist {
@@ -182,8 +182,8 @@ pub fn listing(files: &Files) -> String {
             file
         })
         .collect();
-    let card = serde_json::json!({ "license": "creativeml-openrail-m" });
-    serde_json::json!({ "sha": COMMIT, "gated": false, "cardData": card, "siblings": siblings }).to_string()
+    let info = serde_json::json!({ "license": "creativeml-openrail-m" });
+    serde_json::json!({ "sha": COMMIT, "gated": false, "cardData": info, "siblings": siblings }).to_string()
 }
 
 /// The built-in model's folder, as a repository: a real model, and small.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use app::library::{Catalogue, Entry, Notes, Shelves, scan};
+use app::library::{Entry, Library, LibraryRoots, MetadataCache, scan};
 
 use super::weight_files::{Given, save_safetensors};
 
@@ -24,20 +24,20 @@ pub fn put(path: impl AsRef<Path>, names: &[&str]) -> PathBuf {
     path.to_owned()
 }
 
-pub fn look(folders: &[&Path]) -> Catalogue {
-    look_with(folders, None, &mut Notes::default())
+pub fn look(folders: &[&Path]) -> Library {
+    look_with(folders, None, &mut MetadataCache::default())
 }
 
-pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut Notes) -> Catalogue {
+pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut MetadataCache) -> Library {
     let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
-    scan(&Shelves { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
+    scan(&LibraryRoots { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
 }
 
-pub fn names(catalogue: &Catalogue) -> Vec<&str> {
+pub fn names(catalogue: &Library) -> Vec<&str> {
     catalogue.entries.iter().map(|entry| entry.name.as_str()).collect()
 }
 
-pub fn entry<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Entry {
+pub fn entry<'a>(catalogue: &'a Library, name: &str) -> &'a Entry {
     let found = catalogue.entries.iter().find(|entry| entry.name == name);
     found.unwrap_or_else(|| panic!("no {name} in {:?}", names(catalogue)))
 }

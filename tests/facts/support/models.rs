@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::concepts::Concept;
-use engine::device::{DeviceCard, DeviceChoice, Place, Precision};
+use engine::device::{DeviceChoice, DeviceInfo, DeviceSelector, Precision};
 use engine::diffusion::NoiseSchedule;
-use engine::generate::Pipeline;
-use engine::room::Room;
-use engine::session::ModelCard;
-use engine::text::Tokenizer;
+use engine::memory::estimate::MemoryEstimate;
+use engine::pipeline::ModelInfo;
+use engine::pipeline::Pipeline;
+use engine::tokenizer::Tokenizer;
 
 use super::numbers::golden_folder;
 
 /// The built-in model's own words, so that counts are real.
-pub fn model_info() -> ModelCard {
+pub fn model_info() -> ModelInfo {
     let vocab = include_bytes!("../../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../../assets/demo/tokenizer/merges.txt");
-    ModelCard {
+    ModelInfo {
         name: "Built-in".into(),
         kind: "Stable Diffusion 1.x".into(),
         vae: None,
@@ -26,7 +26,7 @@ pub fn model_info() -> ModelCard {
         parameters: 11_000_000,
         native_side: 128,
         vae_factor: 8,
-        device: DeviceCard {
+        device: DeviceInfo {
             name: "CPU, 2 threads".into(),
             is_gpu: false,
             precision: Precision::F32,
@@ -36,7 +36,7 @@ pub fn model_info() -> ModelCard {
         text_width: 128,
         training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
         scheduler: SchedulerConfig::default(),
-        room: Room::default(),
+        memory: MemoryEstimate::default(),
     }
 }
 
@@ -60,12 +60,12 @@ pub fn pipeline(model: &str) -> Pipeline {
         "demo" => ModelSource::BuiltIn,
         _ => ModelSource::Folder(golden_folder().join("models").join(model)),
     };
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
 }
 
 /// A model from anywhere on the disk, on the CPU.
 pub fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
 }

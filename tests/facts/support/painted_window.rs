@@ -3,8 +3,8 @@
 //! Snapshots are regressions and not facts: they hold our own pixels, which nobody else vouches for.
 //! Every test that needs an adapter is in `tests/facts/snapshots`, so that its name begins with `snapshots::`.
 
-use app::app::TidepoolApp;
-use app::settings::{Settings, ThemeChoice};
+use app::features::settings::{Settings, ThemeChoice};
+use app::window::app::TidepoolApp;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use engine::recipe::Recipe;
 

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use engine::diffusion::{Sampler, Schedule};
 use engine::images::{
-    Array, FoundRecipe, Pane, Pixels, Playback, Provenance, ReadError, Reel, Trace, read_recipe,
+    Animation, Array, FoundRecipe, Panel, Pixels, Playback, Provenance, ReadError, Trace, read_recipe,
 };
 use engine::recipe::{Guidance, Recipe};
 use image::{DynamicImage, ImageFormat};
@@ -48,12 +48,12 @@ pub fn flat(width: u32, height: u32, colour: [u8; 3]) -> Pixels {
 }
 
 /// Ten shots a second without captions; shot i is grey of the value 40 i, and half as large as it will be.
-pub fn reel(shots: u8, size: (u32, u32)) -> Reel {
+pub fn reel(shots: u8, size: (u32, u32)) -> Animation {
     let grey = |shot: u8| flat(size.0 / 2, size.1 / 2, [40 * shot; 3]);
-    let pane = |shot| Pane { picture: grey(shot).into(), caption: None };
+    let pane = |shot| Panel { picture: grey(shot).into(), caption: None };
     let provenance = Provenance::new("m", recipe("a film"));
     let shots = (0..shots).map(|shot| vec![pane(shot)]).collect();
-    Reel { shots, size, fps: 10, playback: Playback::Loop, provenance }
+    Animation { shots, size, fps: 10, playback: Playback::Loop, provenance }
 }
 
 pub fn trace() -> Trace {

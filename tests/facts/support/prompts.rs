@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use engine::text::EmbeddingEdit;
+use engine::prompt::EmbeddingEdit;
 use serde_json::Value;
 
 use super::numbers::golden_folder;

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::app::{Engine, TidepoolApp};
-use app::command::Command;
-use app::library::Work;
-use app::settings::Settings;
+use app::features::command::Command;
+use app::features::settings::Settings;
+use app::library::ScanStatus;
+use app::window::app::{Engine, TidepoolApp};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder};
 use engine::diffusion::{NoiseSchedule, Schedule};
+use engine::pipeline::Frame;
 use engine::recipe::Recipe;
-use engine::session::{Event, Frame, JobEvent, JobId, Look, ModelEvent, Request, Session};
+use engine::session::{Event, InspectRequest, JobEvent, JobId, ModelEvent, Request, Session};
 
 use super::fake_answers::gradient_image;
 use super::models::model_info;
@@ -49,7 +50,7 @@ impl TestWindow {
         let (mut harness, home) =
             harness(builder, settings, move |_| Box::new(FakeEngine { requests, events: told }));
         // The library is scanned by a real thread. What a fact says of the library comes after its answer.
-        until(&mut harness, "the scan of the library", |app| app.state.library.work != Work::Looking);
+        until(&mut harness, "the scan of the library", |app| app.state.library.work != ScanStatus::Scanning);
         Self { harness, requests: asked, events, _home: home }
     }
 
@@ -161,7 +162,7 @@ fn harness(
 
 /// The lesson's schedule, over Stable Diffusion's own noise levels.
 fn sigmas(steps: usize) -> Vec<f32> {
-    Schedule::Lesson.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
+    Schedule::Linspace.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
 }
 
 /// A window of 1280 x 720.
@@ -205,9 +206,9 @@ pub fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
 }
 
 /// The number of the last look of a kind that was asked for.
-pub fn last_look(window: &TestWindow, is_meant: fn(&Look) -> bool) -> u64 {
+pub fn last_look(window: &TestWindow, is_meant: fn(&InspectRequest) -> bool) -> u64 {
     let looks = window.requests.try_iter().filter_map(|request| match request {
-        Request::Look { id, look } if is_meant(&look) => Some(id),
+        Request::Inspect { id, look } if is_meant(&look) => Some(id),
         _ => None,
     });
     looks.last().expect("a look was asked for")
