@@ -44,7 +44,7 @@ fn cut(film: &Film, steps: usize) -> Film {
 }
 
 #[test]
-fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
+fn resumed_unchanged_every_sampler_ends_in_the_same_latents() {
     let pipeline = pipeline(MODELS[1]);
     for sampler in Sampler::ALL {
         let recipe = recipe(&pipeline, sampler);
@@ -59,7 +59,7 @@ fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
 }
 
 #[test]
-fn a_run_that_was_stopped_between_two_answers_of_a_step_goes_on_to_the_same_picture() {
+fn a_run_that_was_stopped_between_two_answers_of_a_step_resumes_to_the_same_picture() {
     let pipeline = pipeline(MODELS[1]);
     let recipe = recipe(&pipeline, Sampler::Heun);
     let whole = run(&pipeline, &recipe);
@@ -132,7 +132,7 @@ fn only_the_noise_to_come_is_of_the_new_seed() {
 }
 
 #[test]
-fn a_run_from_a_picture_is_branched_and_gone_on_with_like_any_other() {
+fn a_run_from_a_picture_branches_and_resumes_like_any_other() {
     let pipeline = pipeline(MODELS[1]);
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("start.png");

@@ -124,7 +124,7 @@ fn the_engine_makes_the_film_that_was_asked_for() {
 }
 
 #[test]
-fn a_film_of_steps_that_are_gone_says_so() {
+fn exporting_steps_that_are_gone_fails() {
     let session = Session::start(|| ());
     let (cut, stop) = (Cut::default(), StopFlag::default());
     session.send(Request::Cut { job: JobId(5), picture: 0, finished: None, cut, stop });

@@ -74,7 +74,7 @@ fn every_kind_of_film_is_written_for_every_picture_of_a_batch() {
 }
 
 #[test]
-fn what_no_film_can_be_is_said_before_anything_is_computed() {
+fn impossible_animations_are_refused_before_anything_is_computed() {
     let folder = folder();
     fs::create_dir(folder.path().join("full")).expect("makes a folder");
     fs::write(folder.path().join("full/mine.txt"), "mine").expect("writes");

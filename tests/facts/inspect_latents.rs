@@ -60,7 +60,7 @@ fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
 }
 
 #[test]
-fn the_way_there_and_back_is_that_of_no_noise_and_its_difference_is_told() {
+fn the_round_trip_is_that_without_noise_and_its_difference_is_reported() {
     let Ok(Seen::RoundTrip(trip)) = look(Look::RoundTrip(picture())) else { panic!("no round trip") };
     let Ok(Seen::Noised(unharmed)) = look(Look::AddNoise { to: picture(), seed: 1, sigma: 0.0 }) else {
         panic!("no picture")

@@ -20,7 +20,7 @@ fn apart(a: &Latents, b: &Latents) -> f32 {
 }
 
 #[test]
-fn decoded_in_bands_a_picture_is_the_same() {
+fn a_picture_decoded_in_tiles_is_the_same() {
     let pipeline = pipeline("demo");
     let never = StopFlag::default();
     let check = |what: &str, latents: &Latents| {
@@ -52,7 +52,7 @@ fn decoded_in_bands_a_picture_is_the_same() {
 }
 
 #[test]
-fn encoded_in_bands_a_picture_has_the_same_latents() {
+fn a_picture_encoded_in_tiles_has_the_same_latents() {
     let pipeline = pipeline("demo");
     let never = StopFlag::default();
     for [height, width] in [[512, 512], [376, 808]] {
@@ -67,7 +67,7 @@ fn encoded_in_bands_a_picture_has_the_same_latents() {
 }
 
 #[test]
-fn the_room_decides_between_generous_frugal_and_a_refusal() {
+fn free_memory_decides_between_full_low_memory_and_a_refusal() {
     let room = pipeline("demo").card().room;
     let recipe = Recipe { width: 1024, height: 1024, ..Recipe::default() };
     let bytes = |thrift| room.bytes(&recipe, thrift);

@@ -61,7 +61,7 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
 }
 
 #[test]
-fn a_newer_opening_stops_the_one_before() {
+fn a_newer_opening_stops_the_previous_one() {
     let session = Session::start(|| ());
     let first = ask(&session, &ModelSource::BuiltIn);
     let second = ask(&session, &ModelSource::BuiltIn);
@@ -108,7 +108,7 @@ fn opening_of(effects: &[Effect]) -> (ModelSource, StopFlag) {
 }
 
 #[test]
-fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
+fn a_stopped_opening_goes_back_to_the_previous_model() {
     let mut state = AppState::new(Settings::default());
     state.begin();
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));

@@ -149,7 +149,7 @@ fn a_strip_along_a_mix_is_a_sheet_and_a_film() {
 }
 
 #[test]
-fn where_words_look_is_one_picture() {
+fn attention_maps_are_written_as_one_picture() {
     let folder = folder();
     let path = folder.path();
     pixels(path, &["a puppy on the grass", "--attention", "look.png"]);
@@ -158,7 +158,7 @@ fn where_words_look_is_one_picture() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_said() {
+fn impossible_arguments_are_refused() {
     let folder = folder();
     let refused = |args: &[&str]| {
         let run = tidepool(folder.path(), &[args, &["--device", "cpu"]].concat());

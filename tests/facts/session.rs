@@ -100,7 +100,7 @@ fn finished(session: &Session, id: u64) -> Vec<Arc<Pixels>> {
 }
 
 #[test]
-fn a_stopped_job_goes_on_where_it_was_and_ends_in_the_same_picture() {
+fn a_stopped_job_resumes_where_it_was_and_ends_in_the_same_picture() {
     let session = session_with(ModelSource::BuiltIn);
     let recipe = Recipe { steps: 30, sampler: Sampler::DpmPp2mSde, ..short() };
     generate(&session, 1, recipe.clone());
@@ -219,7 +219,7 @@ fn bad_recipes_fail_in_words_and_harm_nothing() {
 }
 
 #[test]
-fn a_folder_that_is_no_model_is_refused_by_name() {
+fn a_folder_that_is_not_a_model_is_refused_by_name() {
     let session = session_with(ModelSource::Folder(PathBuf::from("/no/such/model")));
     let text = loop {
         if let Event::Model(ModelEvent::Failed { text }) = next(session.events()) {

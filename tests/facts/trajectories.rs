@@ -111,7 +111,7 @@ fn guidance_of_one_asks_the_model_for_the_prompt_alone() {
 }
 
 #[test]
-fn sides_that_are_no_power_of_two_work() {
+fn sides_that_are_not_powers_of_two_work() {
     let pipeline = pipeline("demo");
     for (width, height) in [(72, 136), (8, 8), (200, 64)] {
         let made = run(&pipeline, &Recipe { width, height, steps: 1, ..Recipe::default() });

@@ -148,7 +148,7 @@ fn a_vae_in_any_form_takes_the_place_of_the_models_own() {
 }
 
 #[test]
-fn what_is_no_vae_or_does_not_fit_is_refused_in_words() {
+fn what_is_not_a_vae_or_does_not_fit_is_refused_in_words() {
     let place = folder();
     let small = Small::new();
     let vaes = save_vaes(&small, place.path());

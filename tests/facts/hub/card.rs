@@ -75,7 +75,7 @@ fn nothing_is_fetched_before_licence_and_size_were_shown() {
 }
 
 #[test]
-fn a_paused_download_goes_on_and_one_cancelled_is_thrown_away() {
+fn a_paused_download_resumes_and_a_cancelled_one_is_discarded() {
     let mut state = AppState::new(Settings::default());
     wish(&mut state, DownloadWish::LookUpStandard);
     hear(&mut state, offer());

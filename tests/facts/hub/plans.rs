@@ -210,7 +210,7 @@ fn each_file_is_known_by_its_checksum_beforehand() {
 }
 
 #[test]
-fn a_mirror_that_tells_no_sizes_is_asked_for_each_file() {
+fn a_mirror_that_lists_no_sizes_is_asked_for_each_file() {
     let files = demo();
     let served = files.clone();
     let server = Server::start(move |seen, _| {

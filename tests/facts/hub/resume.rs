@@ -21,7 +21,7 @@ fn pause_after(fake_hub: &FakeHub, bytes: u64) {
 }
 
 #[test]
-fn a_paused_download_goes_on_where_it_was() {
+fn a_paused_download_resumes_where_it_was() {
     let fake_hub = FakeHub::open(checkpoint(), Vec::new());
     pause_after(&fake_hub, 400_000);
     let kept = fs::metadata(fake_hub.part().join("model.safetensors.part")).expect("a part").len();
@@ -40,7 +40,7 @@ fn a_paused_download_goes_on_where_it_was() {
 }
 
 #[test]
-fn of_many_files_those_that_are_there_stay() {
+fn of_many_files_those_that_are_complete_stay() {
     let fake_hub = FakeHub::open(demo(), Vec::new());
     let total = fake_hub.plan().expect("a plan").bytes();
     pause_after(&fake_hub, total / 2);
@@ -67,7 +67,7 @@ fn a_part_that_was_spoilt_on_the_disk_is_found_out() {
 }
 
 #[test]
-fn a_part_longer_than_the_file_is_begun_anew() {
+fn a_part_longer_than_the_file_is_downloaded_again() {
     let fake_hub = FakeHub::open(checkpoint(), Vec::new());
     pause_after(&fake_hub, 400_000);
     fs::write(fake_hub.part().join("model.safetensors.part"), vec![0; 1_300_000]).expect("spoils");
@@ -122,7 +122,7 @@ fn while_it_waits_for_a_server_it_says_so() {
 }
 
 #[test]
-fn giving_up_leaves_nothing() {
+fn discarding_leaves_nothing() {
     let fake_hub = FakeHub::open(demo(), Vec::new());
     pause_after(&fake_hub, 1000);
     discard(&fake_hub.target()).expect("throws away");

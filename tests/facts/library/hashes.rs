@@ -58,7 +58,7 @@ fn a_hash_is_kept_until_its_file_changes() {
 }
 
 #[test]
-fn notes_that_make_no_sense_are_made_anew() {
+fn a_damaged_cache_is_rebuilt() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
@@ -75,7 +75,7 @@ fn notes_that_make_no_sense_are_made_anew() {
 }
 
 #[test]
-fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
+fn metadata_of_another_version_is_read_again_and_its_hashes_are_kept() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
@@ -109,7 +109,7 @@ fn until(told: &Receiver<Arc<Catalogue>>, is_so: impl Fn(&Catalogue) -> bool) ->
 }
 
 #[test]
-fn the_librarian_lists_then_hashes_what_opens_and_rests_when_told() {
+fn the_scanner_lists_then_hashes_what_opens_and_pauses_when_told() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
