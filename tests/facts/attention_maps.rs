@@ -31,7 +31,7 @@ fn after_a_run(recipe: Recipe) -> Session {
     session
 }
 
-/// How the maps came along: the fractions told, and the last event.
+/// The fractions that were reported, and the last event.
 fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttendEvent) {
     session.send(Request::Attend { job: JobId(job), picture: 0, part: 0, stop });
     let mut fractions = Vec::new();

@@ -1,4 +1,4 @@
-//! What cannot be done is said in a sentence, with cause and remedy, and nothing is lost by it.
+//! What cannot be done is reported in a sentence with cause and remedy, and nothing is lost.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Runs that grow out of one another, in the window.
+//! Branches of runs, in the window.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use engine::session::{JobEvent, JobId, Request};
 use crate::support::app_state::{finished, generate, opened, receive, started, step};
 use crate::support::window_harness::TestWindow;
 
-/// A run of 20 steps that is over.
+/// A finished run of 20 steps.
 fn run(state: &mut AppState) -> JobId {
     let (id, _, _) = generate(state);
     started(state, id);
@@ -34,7 +34,7 @@ fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
     state.handle(Command::Edit(Box::new(recipe)));
 }
 
-/// What was asked of the engine: the recipe, and whose film it goes on with.
+/// What was asked of the engine: the recipe, and the job whose steps it resumes.
 fn asked(effects: &[Effect]) -> Option<(Recipe, Option<JobId>)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Send(Request::Generate { recipe, film_of, .. }) => Some((Recipe::clone(recipe), *film_of)),

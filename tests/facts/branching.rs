@@ -1,4 +1,4 @@
-//! Going on from a step of a film: unchanged it is the same run, changed it is a branch.
+//! Resuming from a recorded step: with an unchanged recipe it is the same run, with a changed one a branch.
 
 use engine::diffusion::Sampler;
 use engine::generate::{Film, GenerateError, Generated, Pipeline, Progress};
@@ -27,7 +27,7 @@ fn run(pipeline: &Pipeline, recipe: &Recipe) -> Generated {
     pipeline.generate(recipe, &StopFlag::default(), &mut |_| ()).expect("a picture")
 }
 
-/// Goes on from a film, and says which steps were told and how often the model was asked for them.
+/// Resumes recorded steps, and returns the steps that were reported.
 fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut film: Film) -> (Generated, Film, Vec<usize>) {
     let mut told = Vec::new();
     let generated = pipeline.generate_on(recipe, &mut film, &StopFlag::default(), &mut |progress| {
@@ -38,7 +38,7 @@ fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut film: Film) -> (Generated, Fi
     (generated.expect("a picture"), film, told)
 }
 
-/// As it is after a stop at a step.
+/// What a run has recorded when it was stopped after `steps` steps.
 fn cut(film: &Film, steps: usize) -> Film {
     Film { steps: film.steps[..steps].to_vec(), ..film.clone() }
 }
@@ -106,7 +106,7 @@ fn a_branch_has_the_others_steps_and_then_its_own() {
         assert_eq!(film.sigmas.len(), film.steps.len() + 1);
         assert!(told.iter().copied().eq(0..film.steps.len()));
 
-        // The recipe alone is the whole cause: without the film it is made once more.
+        // The recipe alone determines the picture: without the recorded steps it is made once more.
         let (alone, _, told) = go_on(&pipeline, &branch, Film::default());
         assert_eq!(alone.latents, made.latents);
         assert!(told.iter().copied().eq(0..film.steps.len()), "each step is told once");

@@ -1,4 +1,4 @@
-//! Going on from a trace on the command line.
+//! Resuming from a trace on the command line.
 
 use std::fs;
 use std::path::Path;

@@ -234,7 +234,7 @@ fn ctrl_c_ends_a_run_and_leaves_no_half_file() {
     let args = ["render", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--film", "a.gif"];
     let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
-    // The remark on the empty prompt comes when the model is open and the run begins.
+    // The warning about the empty prompt comes when the model is open and the run begins.
     lines.next().expect("a remark").expect("UTF-8");
     wait_until_busy(&run);
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();

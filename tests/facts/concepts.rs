@@ -1,4 +1,4 @@
-//! Concepts in every form, and what is offered as one and is none.
+//! Concepts in every format, and files that are not concepts.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Concepts in prompts: which words are concepts, the places they take, and what they do.
+//! Concepts in prompts: which words are concepts, which tokens they take, and what they change.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn three() -> Words {
     ])
 }
 
-/// What the concepts of a prompt are written as, and their tokens.
+/// The words of a prompt that are concepts, and what each means.
 fn found<'a>(words: &Words, prompt: &'a str) -> Vec<(&'a str, String)> {
     let said = |meaning| match meaning {
         Meaning::Concept(concept) => concept.token.clone(),

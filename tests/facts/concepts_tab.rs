@@ -1,4 +1,4 @@
-//! Concepts in the window: how they come, what a click does, what is said of the others.
+//! Concepts in the window: how they are loaded, what a click does, and what is reported about unusable ones.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The film as a file, made in the window: the card, the engine, the thread that writes.
+//! Exporting an animation from the window: the card, the engine, and the thread that writes.
 
 use app::command::{Command, ExportWish, News};
 use app::export::Phase;
@@ -74,7 +74,7 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     let mut window = test_window();
     receive(&mut window, News::FilmPicked(folder.path().join("film.gif")));
     let (_, _, stop) = asked(&window);
-    // The card is another one now, at another place.
+    // The card now shows progress, and its buttons are elsewhere.
     window.harness.run_steps(4);
     window.harness.get_by_label("Cancel").click();
     window.harness.run_steps(4);

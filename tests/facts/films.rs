@@ -1,4 +1,4 @@
-//! Films on the command line: what is asked for is in the file, and the cut shows what the run recorded.
+//! Animations on the command line: the file holds what was asked for and shows what the run recorded.
 
 use std::fs;
 use std::path::Path;
@@ -133,7 +133,7 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     }
     assert_eq!(full.shots[3][0].picture, finished);
 
-    // Of a run that was stopped there is no finished picture, and of a cut that is stopped no film.
+    // A stopped run has no finished picture, and a stopped export no animation.
     let ended = pipeline.cut(&film, 0, None, &Cut::default(), &stop, &mut |_| ()).expect("a film");
     assert_eq!((ended.shots.len(), ended.shots[0].len()), (3, 1));
     assert!(ended.shots[0][0].caption.is_none());

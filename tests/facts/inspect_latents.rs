@@ -15,7 +15,7 @@ fn cpu() -> DeviceChoice {
     DeviceChoice { place: Place::Cpu, ..DeviceChoice::default() }
 }
 
-/// Asks of the built-in model.
+/// Inspects with the built-in model.
 fn look(look: Look) -> Result<Seen, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
@@ -44,7 +44,7 @@ fn picture() -> PictureAt {
     PictureAt { pixels: Arc::new(Pixels::new(96, 64, rgb)), width: 64, height: 64 }
 }
 
-/// Section 3 of the lesson: `encoded + noise * sigma`, decoded.
+/// `encoded + noise * sigma`, decoded.
 #[test]
 fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
     let (pipeline, never) = (pipeline(), StopFlag::default());

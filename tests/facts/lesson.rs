@@ -30,7 +30,7 @@ fn set_up(state: &mut AppState, trial: Trial) -> Vec<Effect> {
     wish(state, LessonWish::SetUp { trial, now: 0.0 })
 }
 
-/// With a finished and saved picture of some person's own.
+/// With a finished and saved picture.
 fn used_window_state() -> AppState {
     let mut state = opened();
     let recipe = Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.recipe.clone() };

@@ -1,4 +1,4 @@
-//! Too little memory, answers that are none, and jobs that end early.
+//! Too little memory, invalid numbers, and jobs that end early.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -27,7 +27,7 @@ fn a_picture_decoded_in_tiles_is_the_same() {
         let decode = |thrift| pipeline.decoder_with(thrift, latents, &never).expect("pixels");
         let apart = apart(&decode(Thrift::Frugal), &decode(Thrift::Generous));
         println!("{what}: {:.6}/255 apart", apart * 255.0);
-        // Asked for are 2/255; bands see the whole picture's statistics, so only rounding is left.
+        // 2/255 would be good enough. Tiles use the statistics of the whole picture, so only rounding differs.
         assert!(apart <= 0.02 / 255.0, "{what}: {} / 255 apart", apart * 255.0);
     };
     let scaled_back = |latents: Latents| latents.scale(1.0 / 0.467_031);
@@ -76,7 +76,7 @@ fn free_memory_decides_between_full_low_memory_and_a_refusal() {
     assert_eq!(room.thrift(&recipe, generous), Ok(Thrift::Generous));
     assert_eq!(room.thrift(&recipe, generous - 1), Ok(Thrift::Frugal));
     assert_eq!(room.thrift(&recipe, frugal - 1), Err(frugal));
-    // Everything that makes more numbers needs more room.
+    // Everything that makes more numbers needs more memory.
     for more in [
         Recipe { width: 1032, ..recipe.clone() },
         Recipe { batch: 8, ..recipe.clone() },
@@ -124,7 +124,7 @@ fn whatever_ends_a_job_early_leaves_the_next_one_unharmed() {
     assert!(before.notes.is_empty());
 }
 
-/// Bytes that this process has and had at most since it was asked last, as Linux counts them.
+/// The resident bytes of this process, and their peak since it was last reset, as Linux counts them.
 #[cfg(target_os = "linux")]
 fn resident() -> [u64; 2] {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");

@@ -79,7 +79,7 @@ fn what_is_not_read_is_told_of_every_prompt_as_the_engine_reads_it() {
     };
     let mixed = remarks(&["--mix", &format!("{long} <frost>:0.5")]);
     assert!(mixed.contains("mixed prompt") && mixed.contains("<frost>"), "{mixed}");
-    // AND would give each half room of its own.
+    // AND would give each half a chunk of its own.
     let half = "a fox, ".repeat(20);
     let negative = remarks(&["--negative", &format!("{half} AND {half}")]);
     assert!(negative.contains("negative prompt"), "{negative}");

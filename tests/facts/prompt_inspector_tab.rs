@@ -20,7 +20,7 @@ use crate::support::fake_answers::word_stages;
 use crate::support::prompts::{HOSTILE_PROMPTS, edit, long_prompt};
 use crate::support::window_harness::{TestWindow, last_look};
 
-/// Tall enough for the whole tab, and with tofu where this machine has no letters.
+/// Tall enough for the whole tab, and with placeholder boxes where this machine lacks glyphs.
 fn builder() -> HarnessBuilder<TidepoolApp> {
     Harness::builder().with_size([1280.0, 1500.0]).allow_missing_glyphs()
 }

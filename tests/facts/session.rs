@@ -1,4 +1,4 @@
-//! The engine behind its channels: one thread, answers in order, and no way to take it down.
+//! The engine behind its channels: one thread, answers in order, and nothing that takes it down.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn go_on(session: &Session, id: u64, recipe: Recipe, film_of: Option<JobId>) -> 
     stop
 }
 
-/// The events of a job, to the one that ends it.
+/// The events of a job, up to the one that ends it.
 fn events_of(session: &Session, id: u64) -> Vec<JobEvent> {
     let mut events = Vec::new();
     loop {
@@ -175,7 +175,7 @@ fn what_a_step_has_no_picture_of_is_answered_with_none() {
     assert!(!decoded(&session, 1, 1, StepView::Noise).is_empty());
 }
 
-/// Latents are as large as the picture's area says, so the film of a small run tells of a large one.
+/// The size of latents is proportional to the picture's area, so a small run shows what a large one keeps.
 #[test]
 fn fifty_steps_at_512_pixels_take_less_than_40_mb() {
     let pipeline = Pipeline::open(&ModelSource::BuiltIn, cpu(), &mut |_| true).expect("the built-in model");

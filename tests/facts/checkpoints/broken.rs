@@ -1,4 +1,4 @@
-//! Files that are broken, cut or something else. Each is refused with its cause.
+//! Files that are damaged, truncated or something else. Each is refused with its cause.
 
 use std::fs;
 use std::path::Path;

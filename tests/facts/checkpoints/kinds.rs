@@ -81,7 +81,7 @@ fn a_text_encoder_of_sd2_accounts_for_every_weight() {
     assert!(error.contains(spare), "{error}");
 }
 
-/// Another VAE for the small model, in every form: its own numbers, turned about.
+/// Another VAE for the small model, in every format: its own numbers in reverse.
 fn save_vaes(small: &Small, place: &Path) -> Vec<PathBuf> {
     let change = |given: &Given| {
         let mut data = given.data.clone();

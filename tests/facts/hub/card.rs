@@ -1,4 +1,4 @@
-//! The card in the window's Models tab: licence and size before anything is fetched, then how it comes.
+//! The download card in the window's Models tab: licence and size before the download, then its progress.
 
 use std::path::PathBuf;
 

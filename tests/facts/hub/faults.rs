@@ -1,4 +1,4 @@
-//! Whatever the line and the server do: the right bytes, or a sentence and no folder.
+//! Whatever the connection and the server do, the result is the right bytes, or an error and no folder.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -44,7 +44,7 @@ fn survives_with(what: &str, twists: Vec<Twist>, stall: Duration) -> FakeHub {
     fake_hub
 }
 
-/// It goes wrong for good: a sentence, and nothing under the final name.
+/// It fails for good: an error, and nothing under the final name.
 #[track_caller]
 fn fails(what: &str, always: impl Fn() -> Twist) -> (FetchError, FakeHub) {
     let fake_hub = FakeHub::open(checkpoint(), (0..20).map(|_| always()).collect());
@@ -215,7 +215,7 @@ fn what_was_compressed_on_the_way_is_unpacked() {
     survives("a zipped rest", vec![mishap(Mishap::Cut(1000)), zipped()]);
     let (error, _) = fails("brotli", || twist(|_, reply| reply.with("Content-Encoding", "br")));
     assert!(matches!(error, FetchError::Nonsense(..)), "{error}");
-    // 4 GB of zeros, packed: read no further than the file is long.
+    // 64 MiB of zeros, packed: read no further than the file is long.
     let bomb = || {
         twist(|_, reply| {
             Reply { body: gzipped(&vec![0; 64 << 20]), ..reply }.with("Content-Encoding", "gzip")

@@ -9,7 +9,7 @@ use app::hub::{Doing, FetchError, discard, unfinished};
 use crate::support::fake_hub::{FakeHub, checkpoint, demo, shared, twist};
 use crate::support::fake_server::{Mishap, Reply};
 
-/// Fetches until more than `bytes` have come, then pauses.
+/// Downloads more than `bytes` bytes, then pauses.
 fn pause_after(fake_hub: &FakeHub, bytes: u64) {
     let paused = fake_hub.fetch_watched(|progress| match progress.done > bytes {
         true => ControlFlow::Break(()),
@@ -29,7 +29,7 @@ fn a_paused_download_resumes_where_it_was() {
     let left = unfinished(fake_hub.folder.path());
     assert_eq!((left.len(), left[0].done, &left[0].folder), (1, kept, &fake_hub.target()));
     assert_eq!(left[0].plan, fake_hub.plan().expect("a plan"), "all that is needed to go on");
-    // Another process would do just this.
+    // Another process would do the same.
     fake_hub
         .client
         .fetch(&left[0].plan, &left[0].folder, &mut |_| ControlFlow::Continue(()))

@@ -1,4 +1,4 @@
-//! Hashes, and the notes that keep them.
+//! Hashes, and the cache that keeps them.
 
 use std::fs;
 use std::path::Path;
@@ -93,7 +93,7 @@ fn metadata_of_another_version_is_read_again_and_its_hashes_are_kept() {
     assert_eq!(found.entries[0].sha256, hash);
 }
 
-/// A librarian at work, and what it tells.
+/// A running scanner, and what it reports.
 fn librarian(home: &Path) -> (Librarian, Receiver<Arc<Catalogue>>) {
     let (tell, told) = unbounded();
     (Librarian::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
@@ -128,7 +128,7 @@ fn the_scanner_lists_then_hashes_what_opens_and_pauses_when_told() {
     let done = until(&told, |news| news.work == Work::Done && news.entries[0].sha256.is_some());
     let hashed: Vec<_> = done.entries.iter().map(|entry| entry.sha256.is_some()).collect();
     assert_eq!(hashed, [true, true, false]);
-    // What is asked next is seen to at once, hashing or not.
+    // The next order is carried out at once, hashing or not.
     put(models.join("d.safetensors"), SD1);
     librarian.send(Order::Rest(true));
     librarian.send(Order::Scan(Shelves { folders: vec![models], hub: None }));

@@ -1,4 +1,4 @@
-//! How entries are called, and how they are found by that.
+//! The names of entries, and how entries are found by name.
 
 use app::library::{Found, Notes, find};
 

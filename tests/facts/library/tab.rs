@@ -19,7 +19,7 @@ use crate::support::models::model_info;
 use crate::support::waiting::next;
 use crate::support::window_harness::TestWindow;
 
-/// So many models of SD 1.x, and one that is not read.
+/// `count` models of SD 1.x, and one that Tidepool cannot open.
 pub fn catalogue(count: usize) -> Catalogue {
     let model = |at: usize| Entry {
         name: format!("anime/night-{at:04}"),
