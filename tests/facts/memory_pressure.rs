@@ -27,7 +27,7 @@ fn a_picture_decoded_in_tiles_is_the_same() {
         let decode = |thrift| pipeline.decoder_with(thrift, latents, &never).expect("pixels");
         let apart = apart(&decode(Thrift::Frugal), &decode(Thrift::Generous));
         println!("{what}: {:.6}/255 apart", apart * 255.0);
-        // 2/255 would be good enough. Tiles use the statistics of the whole picture, so only rounding differs.
+        // 2/255 would do. Tiles use the statistics of the whole picture, so only rounding differs.
         assert!(apart <= 0.02 / 255.0, "{what}: {} / 255 apart", apart * 255.0);
     };
     let scaled_back = |latents: Latents| latents.scale(1.0 / 0.467_031);
