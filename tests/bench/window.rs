@@ -99,13 +99,13 @@ impl Waits {
     }
 }
 
-/// The time that so many percent are below.
+/// The time that `percent` of the times are below.
 fn at(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     times[(times.len() * percent / 100).min(times.len() - 1)]
 }
 
-/// Presses Generate and lives through the run at about sixty frames a second.
+/// Presses Generate and draws the run at about sixty frames a second.
 fn generate(harness: &mut Harness<'static, TidepoolApp>) -> Times {
     let saved_before = harness.state().state.saved.clone();
     let begun = Instant::now();

@@ -78,7 +78,7 @@ fn stop_raises_the_flag_and_forgets_the_queue() {
 }
 
 #[test]
-fn what_is_heard_of_another_job_changes_nothing() {
+fn events_of_another_job_change_nothing() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
     started(&mut state, id);
@@ -116,7 +116,7 @@ fn decoded(state: &mut AppState, id: JobId, step: usize) -> Option<usize> {
 }
 
 #[test]
-fn a_finished_film_is_developed_step_by_step_and_the_held_step_comes_first() {
+fn a_finished_film_is_decoded_step_by_step_and_the_selected_step_comes_first() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
     started(&mut state, id);
@@ -300,7 +300,7 @@ fn a_dropped_picture_with_a_recipe_is_asked_about() {
 }
 
 #[test]
-fn a_file_that_is_no_picture_is_refused_where_pictures_are_put() {
+fn a_file_that_is_not_a_picture_is_refused_where_pictures_are_dropped() {
     let mut state = opened();
     let contents = FileContents::Unusable("This is no picture: notes.txt".into());
     state.receive(AppEvent::Inspected(vec![Dropped { path: "notes.txt".into(), contents }]));
@@ -309,7 +309,7 @@ fn a_file_that_is_no_picture_is_refused_where_pictures_are_put() {
 }
 
 #[test]
-fn a_start_image_that_is_gone_at_the_next_start_is_let_go_with_a_sentence() {
+fn a_start_image_that_is_gone_at_the_next_start_is_dropped_and_reported() {
     let start = Start::Image { path: "gone.png".into(), strength: 0.5 };
     let last_recipe = Recipe { start, ..Recipe::default() };
     let mut state = AppState::new(Settings { last_recipe, ..Settings::default() });
@@ -335,7 +335,7 @@ fn a_folder_that_cannot_be_written_is_told_and_another_can_be_chosen() {
 }
 
 #[test]
-fn what_was_on_the_desk_is_remembered() {
+fn the_workspace_is_remembered() {
     let mut state = opened();
     let recipe = Recipe { prompt: "a whale".into(), ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe)));

@@ -32,7 +32,7 @@ fn after_a_run(recipe: Recipe) -> Session {
     session
 }
 
-/// How the maps came along: the fractions told, and the last event.
+/// The fractions that were reported, and the last event.
 fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttentionEvent) {
     session.send(Request::ComputeAttentionMaps { job: JobId(job), picture: 0, part: 0, stop });
     let mut fractions = Vec::new();
@@ -64,7 +64,7 @@ fn at_every_place_the_tokens_of_a_run_share_all_of_the_attention() {
 }
 
 #[test]
-fn who_asks_too_late_or_stops_is_told_so() {
+fn a_late_or_stopped_request_for_attention_maps_says_so() {
     let recipe = Recipe { prompt: "a fox".into(), width: 64, height: 64, steps: 2, ..Recipe::default() };
     let session = after_a_run(recipe);
     let (_, last) = attend(&session, 9, StopFlag::default());
@@ -111,7 +111,7 @@ fn finish(state: &mut AppState, job: JobId) {
 }
 
 #[test]
-fn a_light_lies_on_the_picture_for_the_word_at_hand_and_goes_with_the_next_run() {
+fn the_attention_overlay_shows_the_selected_word_and_ends_with_the_next_run() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
     let effects = state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
@@ -135,7 +135,7 @@ fn a_light_lies_on_the_picture_for_the_word_at_hand_and_goes_with_the_next_run()
 }
 
 #[test]
-fn a_word_that_the_picture_was_made_without_has_no_light() {
+fn a_word_that_the_picture_was_made_without_has_no_overlay() {
     let (mut state, _) = with_picture();
     choose(&mut state, "fox");
     assert!(state.reader().is_none());
@@ -144,7 +144,7 @@ fn a_word_that_the_picture_was_made_without_has_no_light() {
 }
 
 #[test]
-fn a_picture_is_lit_by_the_words_that_it_was_made_of_whatever_they_mean_by_now() {
+fn the_overlay_shows_the_words_that_the_picture_was_made_of_whatever_they_mean_now() {
     let mut state = opened();
     let frost = || concept("frost.bin", "<frost>", 1);
     state.receive(AppEvent::Concepts(ConceptsRead { read: vec![frost()], ..ConceptsRead::default() }));
@@ -162,7 +162,7 @@ fn a_picture_is_lit_by_the_words_that_it_was_made_of_whatever_they_mean_by_now()
 }
 
 #[test]
-fn the_light_goes_with_its_model() {
+fn the_overlay_ends_with_its_model() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
     let done = |state: &mut AppState| {
@@ -192,7 +192,7 @@ fn a_run_that_waits_for_its_model_is_read_by_it() {
 }
 
 #[test]
-fn where_nothing_came_no_light_is_on() {
+fn without_maps_there_is_no_overlay() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
     state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));

@@ -1,4 +1,4 @@
-//! What cannot be done is said in a sentence, with cause and remedy, and nothing is lost by it.
+//! What cannot be done is reported in a sentence with cause and remedy, and nothing is lost.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn check_said(line: &str, said: &CommandOutput, status: i32, sentence: &[&str]) 
 }
 
 #[test]
-fn what_cannot_be_meant_is_a_usage_error() {
+fn impossible_values_are_usage_errors() {
     let folder = folder();
     let cases: [(&str, &[&str]); 30] = [
         ("render", &["<PROMPT>"]),
@@ -113,7 +113,7 @@ fn a_pipe_is_not_waited_for() {
 
 #[cfg(unix)]
 #[test]
-fn names_that_are_no_text_are_names_all_the_same() {
+fn names_that_are_not_utf8_still_work() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 

@@ -1,4 +1,4 @@
-//! Runs that grow out of one another, in the window.
+//! Branches of runs, in the window.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use engine::session::{JobEvent, JobId, Request};
 use crate::support::app_state::{finished, generate, opened, receive, started, step};
 use crate::support::window_harness::TestWindow;
 
-/// A run of 20 steps that is over.
+/// A finished run of 20 steps.
 fn run(state: &mut AppState) -> JobId {
     let (id, _, _) = generate(state);
     started(state, id);
@@ -34,7 +34,7 @@ fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
     state.handle(Command::Edit(Box::new(recipe)));
 }
 
-/// What was asked of the engine: the recipe, and whose film it goes on with.
+/// What was asked of the engine: the recipe, and the job whose steps it resumes.
 fn asked(effects: &[Effect]) -> Option<(Recipe, Option<JobId>)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Send(Request::Generate { recipe, recorded_by, .. }) => {
@@ -49,7 +49,7 @@ fn titles(state: &AppState) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn a_branch_leaves_the_step_that_is_held_and_says_so_in_its_recipe() {
+fn a_branch_starts_at_the_selected_step_and_its_recipe_says_so() {
     let mut state = opened();
     edit(&mut state, |recipe| recipe.prompt = "a fox".into());
     let first = run(&mut state);
@@ -91,7 +91,7 @@ fn a_branch_takes_size_number_start_and_seed_from_its_run() {
 }
 
 #[test]
-fn a_step_that_was_not_made_cannot_be_left_and_staying_is_always_possible() {
+fn only_a_step_that_was_made_can_be_branched_from_and_a_branch_can_be_cancelled() {
     let mut state = opened();
     branch(&mut state, BranchCommand::Leave(None));
     assert_eq!(state.branches.branch_from, None, "there is no run");
@@ -169,7 +169,7 @@ fn two_runs_are_compared_behind_a_divider() {
 }
 
 #[test]
-fn a_run_goes_on_in_the_background_and_a_queued_branch_waits_for_it() {
+fn a_run_continues_in_the_background_and_a_queued_branch_waits_for_it() {
     let mut state = opened();
     let first = run(&mut state);
     let (second, _, _) = generate(&mut state);
@@ -188,7 +188,7 @@ fn a_run_goes_on_in_the_background_and_a_queued_branch_waits_for_it() {
 }
 
 #[test]
-fn a_stopped_run_goes_on_as_the_same_run() {
+fn a_stopped_run_resumes_as_the_same_run() {
     let mut state = opened();
     let (id, _, recipe) = generate(&mut state);
     started(&mut state, id);

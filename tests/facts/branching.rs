@@ -1,4 +1,4 @@
-//! Going on from a step of a recorded: unchanged it is the same run, changed it is a branch.
+//! Resuming from a recorded step: with an unchanged recipe it is the same run, with a changed one a branch.
 
 use engine::diffusion::{Latents, Sampler};
 use engine::images::Provenance;
@@ -35,7 +35,7 @@ fn run(pipeline: &Pipeline, recipe: &Recipe) -> Whole {
     Whole { latents: made.expect("a picture").latents, run }
 }
 
-/// Goes on from a recorded, and says which steps were told and how often the model was asked for them.
+/// Resumes recorded steps, and returns the steps that were reported.
 fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut run: RecordedRun) -> (Generated, RecordedRun, Vec<usize>) {
     let mut told = Vec::new();
     let generated = pipeline.generate_from(&mut run, recipe, &StopFlag::default(), &mut |progress| {
@@ -46,7 +46,7 @@ fn go_on(pipeline: &Pipeline, recipe: &Recipe, mut run: RecordedRun) -> (Generat
     (generated.expect("a picture"), run, told)
 }
 
-/// As it is after a stop at a step.
+/// What a run has recorded when it was stopped after `steps` steps.
 fn cut(run: &RecordedRun, steps: usize) -> RecordedRun {
     let mut run = run.clone();
     run.trajectory.steps.truncate(steps);
@@ -54,7 +54,7 @@ fn cut(run: &RecordedRun, steps: usize) -> RecordedRun {
 }
 
 #[test]
-fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
+fn resumed_unchanged_every_sampler_ends_in_the_same_latents() {
     let pipeline = pipeline(MODELS[1]);
     for sampler in Sampler::ALL {
         let recipe = recipe(&pipeline, sampler);
@@ -69,7 +69,7 @@ fn gone_on_with_unchanged_every_sampler_ends_in_the_same_latents() {
 }
 
 #[test]
-fn a_run_that_was_stopped_between_two_answers_of_a_step_goes_on_to_the_same_picture() {
+fn a_run_that_was_stopped_between_two_answers_of_a_step_resumes_to_the_same_picture() {
     let pipeline = pipeline(MODELS[1]);
     let recipe = recipe(&pipeline, Sampler::Heun);
     let whole = run(&pipeline, &recipe);
@@ -116,7 +116,7 @@ fn a_branch_has_the_others_steps_and_then_its_own() {
         assert_eq!(recorded.trajectory.sigmas.len(), recorded.trajectory.steps.len() + 1);
         assert!(told.iter().copied().eq(0..recorded.trajectory.steps.len()));
 
-        // The recipe alone is the whole cause: without the recorded it is made once more.
+        // The recipe alone determines the picture: without the recorded steps it is made once more.
         let (alone, _, told) = go_on(&pipeline, &branch, RecordedRun::default());
         assert_eq!(alone.latents, made.latents);
         assert!(told.iter().copied().eq(0..recorded.trajectory.steps.len()), "each step is told once");
@@ -145,7 +145,7 @@ fn only_the_noise_to_come_is_of_the_new_seed() {
 }
 
 #[test]
-fn a_run_from_a_picture_is_branched_and_gone_on_with_like_any_other() {
+fn a_run_from_a_picture_branches_and_resumes_like_any_other() {
     let pipeline = pipeline(MODELS[1]);
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("start.png");

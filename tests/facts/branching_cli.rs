@@ -1,4 +1,4 @@
-//! Going on from a trace on the command line.
+//! Resuming from a trace on the command line.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn tensor(path: &Path, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_trace_gone_on_with_unchanged_gives_the_identical_picture_and_recipe() {
+fn a_trace_resumed_unchanged_gives_the_identical_picture_and_recipe() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     for sampler in ["lms", "heun", "dpmpp-2m-sde"] {
@@ -69,7 +69,7 @@ fn a_branch_keeps_x_and_its_picture_says_where_it_came_from() {
 }
 
 #[test]
-fn what_cannot_be_gone_on_from_is_said() {
+fn what_cannot_be_resumed_is_reported() {
     let folder = folder();
     done(
         folder.path(),

@@ -1,4 +1,4 @@
-//! Models in every form that programs write them in, and files that are none.
+//! Models in every format that programs write, and files that are not models.
 
 mod broken;
 mod hostile;

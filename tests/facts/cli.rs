@@ -214,7 +214,7 @@ fn without_a_display_the_way_to_render_is_shown() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_succeed() {
     for args in [&["--help"][..], &["render", "--help"], &["bench", "--help"], &["--version"]] {
         let said = tidepool(folder().path(), args);
         assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""), "{args:?}");
@@ -234,7 +234,7 @@ fn ctrl_c_ends_a_run_and_leaves_no_half_file() {
     let args = ["render", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--film", "a.gif"];
     let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
-    // The remark on the empty prompt comes when the model is open and the run begins.
+    // The warning about the empty prompt comes when the model is open and the run begins.
     lines.next().expect("a remark").expect("UTF-8");
     wait_until_busy(&run);
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
@@ -273,7 +273,7 @@ fn every_option_of_sampling_is_taken_and_kept_with_the_picture() {
 }
 
 #[test]
-fn options_that_cannot_be_meant_get_sentences() {
+fn impossible_options_are_refused_with_a_reason() {
     let folder = folder();
     let cases: [(&str, &[&str]); 15] = [
         ("--eta -1", &["eta", "-1", "0 to 1"]),
@@ -305,7 +305,7 @@ fn options_that_cannot_be_meant_get_sentences() {
 }
 
 #[test]
-fn the_bench_says_the_orders_of_the_samplers() {
+fn the_bench_measures_the_orders_of_the_samplers() {
     let folder = folder();
     let said = tidepool(folder.path(), &["bench", "--orders", "--json"]);
     assert_eq!(said.status, Some(0), "{}", said.stderr);

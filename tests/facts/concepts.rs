@@ -1,4 +1,4 @@
-//! Concepts in every form, and what is offered as one and is none.
+//! Concepts in every format, and files that are not concepts.
 
 use std::fs;
 use std::path::Path;
@@ -66,7 +66,7 @@ fn a_width_that_does_not_fit_is_said() {
 }
 
 #[test]
-fn what_is_no_concept_is_named() {
+fn what_is_not_a_concept_is_named() {
     let place = folder();
     let path = place.path().join("concept.bin");
     let tensors = |given: &[(&str, &[usize])]| -> Box<dyn Fn(&Path)> {

@@ -1,4 +1,4 @@
-//! Concepts in prompts: which words are concepts, the places they take, and what they do.
+//! Concepts in prompts: which words are concepts, which tokens they take, and what they change.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn three() -> PromptTokenizer {
     ])
 }
 
-/// What the concepts of a prompt are written as, and their tokens.
+/// The words of a prompt that are concepts, and what each means.
 fn found<'a>(words: &PromptTokenizer, prompt: &'a str) -> Vec<(&'a str, String)> {
     let said = |meaning| match meaning {
         MatchKind::Concept(concept) => concept.token.clone(),
@@ -102,7 +102,7 @@ fn a_concept_takes_as_many_places_as_it_has_vectors_and_leaves_the_other_words_a
 }
 
 #[test]
-fn a_concept_at_the_end_of_the_room_goes_in_whole_or_not_at_all() {
+fn a_concept_at_the_end_of_a_chunk_fits_whole_or_not_at_all() {
     let words = three();
     let of_tokens = |count: usize| "a ".repeat(count);
     let whole = words.tokenize(&format!("{}easynegative", of_tokens(72)));
@@ -114,7 +114,7 @@ fn a_concept_at_the_end_of_the_room_goes_in_whole_or_not_at_all() {
 }
 
 #[test]
-fn one_of_another_models_is_read_as_plain_words_and_it_is_said_why() {
+fn a_concept_of_another_width_is_read_as_plain_words_with_a_warning() {
     let wide = read(&golden_folder().join("data/checkpoints/wide.bin")).expect("a concept");
     let prompt = format!("a {} fox", wide.token);
     let words = words([wide.clone()]);

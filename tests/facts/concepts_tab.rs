@@ -1,4 +1,4 @@
-//! Concepts in the window: how they come, what a click does, what is said of the others.
+//! Concepts in the window: how they are loaded, what a click does, and what is reported about unusable ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -129,7 +129,7 @@ fn a_file_that_is_refused_says_why_until_it_is_dismissed_or_mended() {
 }
 
 #[test]
-fn a_watched_folder_tells_what_came_changed_and_went() {
+fn a_watched_folder_reports_new_changed_and_removed_files() {
     let place = folder();
     let sub = place.path().join("birds/more");
     fs::create_dir_all(&sub).expect("makes folders");
@@ -253,7 +253,7 @@ fn a_click_writes_the_word_where_the_cursor_was_and_the_next_letter_follows_it()
 }
 
 #[test]
-fn a_word_that_is_nearly_a_concept_can_be_mended_by_a_click() {
+fn a_word_that_is_nearly_a_concept_can_be_corrected_by_a_click() {
     let mut window = TestWindow::opened(window_builder(), Settings::default());
     drop_files(&mut window.harness, &[&golden_file("frost.bin")]);
     until(&mut window.harness, "the concept", |app| !app.state.concepts.is_empty());

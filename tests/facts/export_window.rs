@@ -1,4 +1,4 @@
-//! The film as a file, made in the window: the card, the engine, the thread that writes.
+//! Exporting an animation from the window: the card, the engine, and the thread that writes.
 
 use app::features::command::{AppEvent, Command, ExportCommand};
 use app::features::export::ExportPhase;
@@ -80,7 +80,7 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     let mut window = test_window();
     receive(&mut window, AppEvent::FilmPicked(folder.path().join("film.gif")));
     let (_, _, stop) = asked(&window);
-    // The card is another one now, at another place.
+    // The card now shows progress, and its buttons are elsewhere.
     window.harness.run_steps(4);
     window.harness.get_by_label("Cancel").click();
     window.harness.run_steps(4);
@@ -136,7 +136,7 @@ fn the_engine_makes_the_film_that_was_asked_for() {
 }
 
 #[test]
-fn a_film_of_steps_that_are_gone_says_so() {
+fn exporting_steps_that_are_gone_fails() {
     let session = Session::start(|| ());
     let (cut, stop) = (AnimationOptions::default(), StopFlag::default());
     session.send(Request::ExportAnimation { job: JobId(5), picture: 0, finished: None, cut, stop });

@@ -1,4 +1,4 @@
-//! Films on the command line: what is asked for is in the file, and the cut shows what the run recorded.
+//! Animations on the command line: the file holds what was asked for and shows what the run recorded.
 
 use std::fs;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn every_kind_of_film_is_written_for_every_picture_of_a_batch() {
 }
 
 #[test]
-fn what_no_film_can_be_is_said_before_anything_is_computed() {
+fn impossible_animations_are_refused_before_anything_is_computed() {
     let folder = folder();
     fs::create_dir(folder.path().join("full")).expect("makes a folder");
     fs::write(folder.path().join("full/mine.txt"), "mine").expect("writes");
@@ -137,7 +137,7 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     }
     assert_eq!(full.shots[3][0].picture, finished);
 
-    // Of a run that was stopped there is no finished picture, and of a cut that is stopped no film.
+    // A stopped run has no finished picture, and a stopped export no animation.
     let ended =
         pipeline.animation(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).expect("a film");
     assert_eq!((ended.shots.len(), ended.shots[0].len()), (3, 1));

@@ -1,5 +1,5 @@
-//! Getting a model from a hub, against a server on this machine that does everything that servers
-//! and the lines to them do wrong.
+//! Downloading a model from a hub. A server on this machine fails in every way that servers and connections
+//! fail.
 
 mod access;
 mod card;

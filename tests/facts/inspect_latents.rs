@@ -16,7 +16,7 @@ fn cpu() -> DeviceChoice {
     DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
-/// Asks of the built-in model.
+/// Inspects with the built-in model.
 fn look(look: InspectRequest) -> Result<InspectResult, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
@@ -45,7 +45,7 @@ fn picture() -> ImageSource {
     ImageSource { pixels: Arc::new(Pixels::new(96, 64, rgb)), width: 64, height: 64 }
 }
 
-/// Section 3 of the lesson: `encoded + noise * sigma`, decoded.
+/// `encoded + noise * sigma`, decoded.
 #[test]
 fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
     let (pipeline, never) = (pipeline(), StopFlag::default());
@@ -61,7 +61,7 @@ fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
 }
 
 #[test]
-fn the_way_there_and_back_is_that_of_no_noise_and_its_difference_is_told() {
+fn the_round_trip_is_that_without_noise_and_its_difference_is_reported() {
     let Ok(InspectResult::RoundTrip(trip)) = look(InspectRequest::RoundTrip(picture())) else {
         panic!("no round trip")
     };

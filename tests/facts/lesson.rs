@@ -31,7 +31,7 @@ fn set_up(state: &mut AppState, experiment: Experiment) -> Vec<Effect> {
     command(state, LessonCommand::SetUp { experiment, now: 0.0 })
 }
 
-/// With a finished and saved picture of some person's own.
+/// With a finished and saved picture.
 fn used_window_state() -> AppState {
     let mut state = opened();
     let recipe = Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.recipe.clone() };
@@ -178,7 +178,7 @@ fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
 }
 
 #[test]
-fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
+fn the_workspace_is_restored_to_what_it_was_before_the_first_experiment() {
     for experiment in Experiment::ALL {
         let mut state = used_window_state();
         let side = AxisField { name: "seed", values: "7, 8".into() };
@@ -201,7 +201,7 @@ fn the_desk_is_put_back_as_it_was_before_the_first_experiment() {
 }
 
 #[test]
-fn a_start_image_comes_back_with_the_desk() {
+fn a_start_image_is_restored_with_the_workspace() {
     let mut state = opened();
     let path = PathBuf::from("/pictures/beach.png");
     state.handle(Command::UseStartImage(path.clone()));
@@ -213,7 +213,7 @@ fn a_start_image_comes_back_with_the_desk() {
 }
 
 #[test]
-fn the_lesson_goes_on_where_it_was_left_and_can_still_be_undone() {
+fn the_lesson_continues_where_it_was_left_and_can_still_be_undone() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut state = used_window_state();
     let recipe = state.recipe.clone();
@@ -252,7 +252,7 @@ fn at(stop: LessonPage) -> Settings {
 }
 
 #[test]
-fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
+fn the_button_of_the_first_page_makes_the_otter_and_the_workspace_can_be_restored() {
     let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe.clone(), ..at(LessonPage::Loop) };
     let (mut harness, _home) = window_with_engine(window_builder(), settings);
@@ -273,7 +273,7 @@ fn the_button_of_the_first_stop_makes_the_otter_and_the_desk_comes_back() {
 }
 
 #[test]
-fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
+fn the_pages_are_turned_by_buttons_by_dots_and_by_arrow_keys() {
     let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(LessonPage::Loop));
     let stop = |window: &TestWindow| window.harness.state().state.settings.lesson.stop;
     window.harness.get_by_role_and_label(Role::Button, "Next").click();
@@ -300,7 +300,7 @@ fn the_walk_goes_by_buttons_by_dots_and_by_arrow_keys() {
 }
 
 #[test]
-fn the_sliders_of_the_pages_are_those_of_the_desk() {
+fn the_sliders_of_the_pages_are_those_of_the_window() {
     let mut window =
         TestWindow::opened(Harness::builder().with_size([1440.0, 1400.0]), at(LessonPage::StartImage));
     let key = |window: &mut TestWindow, slider: &str, key: Key| {

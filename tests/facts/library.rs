@@ -1,4 +1,4 @@
-//! The library of models: what is found where, and what is said of it.
+//! The library of models: what is found where, and what is reported about it.
 
 mod command_line;
 mod hashes;

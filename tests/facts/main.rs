@@ -1,4 +1,4 @@
-//! Facts about the whole program, one file a subject.
+//! Facts about the whole program, one file per subject.
 
 mod app_state;
 mod attention_maps;

@@ -1,4 +1,4 @@
-//! Too little memory, answers that are none, and jobs that end early.
+//! Too little memory, invalid numbers, and jobs that end early.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -20,14 +20,14 @@ fn apart(a: &Latents, b: &Latents) -> f32 {
 }
 
 #[test]
-fn decoded_in_bands_a_picture_is_the_same() {
+fn a_picture_decoded_in_tiles_is_the_same() {
     let pipeline = pipeline("demo");
     let never = StopFlag::default();
     let check = |what: &str, latents: &Latents| {
         let decode = |mode| pipeline.decode_raw(mode, latents, &never).expect("pixels");
         let apart = apart(&decode(MemoryMode::LowMemory), &decode(MemoryMode::Full));
         println!("{what}: {:.6}/255 apart", apart * 255.0);
-        // Asked for are 2/255; bands see the whole picture's statistics, so only rounding is left.
+        // 2/255 would do. Tiles use the statistics of the whole picture, so only rounding differs.
         assert!(apart <= 0.02 / 255.0, "{what}: {} / 255 apart", apart * 255.0);
     };
     let scaled_back = |latents: Latents| latents.scale(1.0 / 0.467_031);
@@ -52,7 +52,7 @@ fn decoded_in_bands_a_picture_is_the_same() {
 }
 
 #[test]
-fn encoded_in_bands_a_picture_has_the_same_latents() {
+fn a_picture_encoded_in_tiles_has_the_same_latents() {
     let pipeline = pipeline("demo");
     let never = StopFlag::default();
     for [height, width] in [[512, 512], [376, 808]] {
@@ -67,7 +67,7 @@ fn encoded_in_bands_a_picture_has_the_same_latents() {
 }
 
 #[test]
-fn the_room_decides_between_generous_frugal_and_a_refusal() {
+fn free_memory_decides_between_full_low_memory_and_a_refusal() {
     let room = pipeline("demo").info().memory;
     let recipe = Recipe { width: 1024, height: 1024, ..Recipe::default() };
     let bytes = |mode| room.bytes(&recipe, mode);
@@ -76,7 +76,7 @@ fn the_room_decides_between_generous_frugal_and_a_refusal() {
     assert_eq!(room.mode_for(&recipe, generous), Ok(MemoryMode::Full));
     assert_eq!(room.mode_for(&recipe, generous - 1), Ok(MemoryMode::LowMemory));
     assert_eq!(room.mode_for(&recipe, frugal - 1), Err(frugal));
-    // Everything that makes more numbers needs more room.
+    // Everything that makes more numbers needs more memory.
     for more in [
         Recipe { width: 1032, ..recipe.clone() },
         Recipe { batch: 8, ..recipe.clone() },
@@ -124,7 +124,7 @@ fn whatever_ends_a_job_early_leaves_the_next_one_unharmed() {
     assert!(before.notes.is_empty());
 }
 
-/// Bytes that this process has and had at most since it was asked last, as Linux counts them.
+/// The resident bytes of this process, and their peak since it was last reset, as Linux counts them.
 #[cfg(target_os = "linux")]
 fn resident() -> [u64; 2] {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::models::{MODELS, pipeline};
 use crate::support::numbers::{Golden, assert_near, notes};
 
-/// Ours are within 2e-6 of the largest value as measured; a wrong epsilon or activation is not.
+/// Measured: within 2e-6 of the largest value. A wrong epsilon or activation is further off.
 const TOLERANCE: f32 = 1e-4;
 
 fn input(note: &Value) -> Latents {

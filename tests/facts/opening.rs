@@ -23,7 +23,7 @@ fn ask(session: &Session, source: &ModelSource) -> StopFlag {
     stop
 }
 
-/// The fractions that an opening told, and its end.
+/// The fractions that an opening reported, and its end.
 fn outcome(session: &Session) -> (Vec<f32>, ModelEvent) {
     let mut fractions = Vec::new();
     loop {
@@ -62,12 +62,12 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
 }
 
 #[test]
-fn a_newer_opening_stops_the_one_before() {
+fn a_newer_opening_stops_the_previous_one() {
     let session = Session::start(|| ());
     let first = ask(&session, &ModelSource::BuiltIn);
     let second = ask(&session, &ModelSource::BuiltIn);
     assert!(first.is_raised() && !second.is_raised());
-    // The first may have been through before it was told.
+    // The first may have ended before it was stopped.
     let (_, end) = outcome(&session);
     assert!(matches!(end, ModelEvent::Stopped | ModelEvent::Opened(_)));
     assert!(matches!(outcome(&session), (_, ModelEvent::Opened(_))));
@@ -109,7 +109,7 @@ fn opening_of(effects: &[Effect]) -> (ModelSource, StopFlag) {
 }
 
 #[test]
-fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
+fn a_stopped_opening_goes_back_to_the_previous_model() {
     let mut state = AppState::new(Settings::default());
     state.begin();
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
@@ -119,7 +119,7 @@ fn the_desk_goes_back_to_the_model_before_when_an_opening_is_stopped() {
     let (source, next) = opening_of(&state.handle(Command::StopOpening));
     assert!(stop.is_raised() && !next.is_raised());
     assert_eq!((source, &state.settings.model), (ModelSource::BuiltIn, &ModelSource::BuiltIn));
-    // The end of the one that was stopped is no end of this.
+    // The stopped opening ends late, and that does not end this one.
     state.receive(Event::Model(ModelEvent::Stopped));
     assert!(matches!(state.model, Model::Opening { .. }));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
@@ -132,7 +132,7 @@ fn the_first_opening_can_be_stopped_too_and_leaves_no_model() {
     let effects = state.begin();
     let (_, stop) = opening_of(&effects);
     assert!(state.handle(Command::StopOpening).is_empty() && stop.is_raised());
-    // What it still had to say comes late.
+    // Its last events come late.
     state.receive(Event::Model(ModelEvent::Opening { name: "Built-in".into(), fraction: 0.5 }));
     state.receive(Event::Model(ModelEvent::Stopped));
     assert!(matches!(state.model, Model::Missing));

@@ -68,7 +68,7 @@ fn a1111s_chunks_are_a1111s_own() {
 #[test]
 fn comfys_chunks_are_comfys_own() {
     let (table, words) = (table(), words());
-    // Where a prompt names a concept otherwise than ComfyUI does, the table has none.
+    // The table has no chunks for a prompt that names a concept in a way that ComfyUI does not know.
     let known = rows(&table).filter(|(_, row)| !row["comfy"]["chunks"].is_null());
     for (prompt, row) in known {
         let reading = words.read(prompt, &options(PromptWeights::Comfy), STEPS);

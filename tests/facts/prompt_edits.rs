@@ -158,7 +158,7 @@ fn attention_maps_equal_those_of_diffusers() {
 }
 
 #[test]
-fn an_edit_whose_word_is_gone_is_left_out_and_told() {
+fn an_edit_whose_word_is_gone_is_left_out_and_reported() {
     let pipeline = pipeline("demo");
     let lost = |prompt: &str| {
         let edits = vec!["puppy=cat".parse().expect("an edit")];

@@ -131,7 +131,7 @@ fn what_is_undone_stands_at_its_word_although_it_moved() {
 }
 
 #[test]
-fn another_recipe_is_no_step_of_the_last_ones_edits() {
+fn another_recipe_starts_a_new_edit_history() {
     let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     change(&mut state, |recipe| {
@@ -158,7 +158,7 @@ fn and_is_a_word_of_the_negative_prompt() {
 }
 
 #[test]
-fn what_is_to_be_saved_goes_on_its_way_from_any_tab_and_not_on_to_another_model() {
+fn a_concept_is_saved_from_any_tab_and_not_with_another_model() {
     let save = |state: &mut AppState| {
         let command = WordsCommand::Save { edits: state.recipe.edits.clone(), token: "<mine>".into() };
         state.handle(Command::Words(command))

@@ -79,7 +79,7 @@ fn what_is_not_read_is_told_of_every_prompt_as_the_engine_reads_it() {
     };
     let mixed = remarks(&["--mix", &format!("{long} <frost>:0.5")]);
     assert!(mixed.contains("mixed prompt") && mixed.contains("<frost>"), "{mixed}");
-    // AND would give each half room of its own.
+    // AND would give each half a chunk of its own.
     let half = "a fox, ".repeat(20);
     let negative = remarks(&["--negative", &format!("{half} AND {half}")]);
     assert!(negative.contains("negative prompt"), "{negative}");
@@ -149,7 +149,7 @@ fn a_strip_along_a_mix_is_a_sheet_and_a_film() {
 }
 
 #[test]
-fn where_words_look_is_one_picture() {
+fn attention_maps_are_written_as_one_picture() {
     let folder = folder();
     let path = folder.path();
     pixels(path, &["a puppy on the grass", "--attention", "look.png"]);
@@ -158,7 +158,7 @@ fn where_words_look_is_one_picture() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_said() {
+fn impossible_arguments_are_refused() {
     let folder = folder();
     let refused = |args: &[&str]| {
         let run = tidepool(folder.path(), &[args, &["--device", "cpu"]].concat());

@@ -20,7 +20,7 @@ use crate::support::fake_answers::token_trace;
 use crate::support::prompts::{HOSTILE_PROMPTS, edit, long_prompt};
 use crate::support::window_harness::{TestWindow, last_look};
 
-/// Tall enough for the whole tab, and with tofu where this machine has no letters.
+/// Tall enough for the whole tab, and with placeholder boxes where this machine lacks glyphs.
 fn builder() -> HarnessBuilder<TidepoolApp> {
     Harness::builder().with_size([1280.0, 1500.0]).allow_missing_glyphs()
 }
@@ -124,7 +124,7 @@ fn what_the_sliders_change_is_in_the_recipe() {
 }
 
 #[test]
-fn a_word_that_is_no_token_is_told_before_the_run() {
+fn an_unknown_token_is_reported_before_the_run() {
     let mut window = test_window("a puppy");
     window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
     window.harness.run();
@@ -163,7 +163,7 @@ fn the_chips_follow_the_cursor_in_a_long_prompt() {
 }
 
 #[test]
-fn arrows_walk_from_chip_to_chip_and_enter_chooses() {
+fn arrow_keys_move_from_chip_to_chip_and_enter_selects() {
     let mut window = test_window("a large fox in the snow");
     window.harness.run();
     window.harness.get_by_label("a, token 1").focus();

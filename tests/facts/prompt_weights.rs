@@ -1,4 +1,4 @@
-//! How prompts are taken apart, against the answers of A1111's and ComfyUI's own code.
+//! How prompts are parsed, against the answers of A1111's and ComfyUI's own code.
 
 use std::time::Duration;
 

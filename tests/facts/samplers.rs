@@ -32,8 +32,8 @@ fn sigmas_of(schedule: Schedule) -> Vec<f32> {
 #[track_caller]
 fn check(golden: &Golden, name: &str, sampler: Sampler, options: &SamplerOptions, sigmas: &[f32]) {
     let (end, visited) = run(sampler, options, sigmas);
-    // Without fresh noise its first steps' error is a difference of all but equal numbers, and how long the next
-    // ones are follows from it: k-diffusion's own end in f32 is 4e-3 from its end in f64.
+    // Without fresh noise the error of its first steps is the difference of nearly equal numbers, and it
+    // determines the length of the next ones: k-diffusion itself ends 4e-3 apart in f32 and f64.
     let loose = sampler == Sampler::DpmAdaptive && options.eta.is_none();
     let (tolerance, of_sigmas) = if loose { (5e-3, 1e-3) } else { (1e-4, 1e-4) };
     if sampler.visited_sigmas(sigmas) != sigmas || sampler.is_adaptive() {

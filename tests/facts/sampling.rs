@@ -130,7 +130,7 @@ fn other_betas_give_the_training_sigmas_of_diffusers() {
 }
 
 #[test]
-fn options_that_are_as_usual_leave_files_as_they_were() {
+fn default_options_leave_files_as_they_were() {
     let json = serde_json::to_value(Recipe::default()).expect("a recipe is JSON");
     for field in ["sampler_options", "schedule_options", "noise"] {
         assert!(json.get(field).is_none(), "{field}");

@@ -103,7 +103,7 @@ fn the_coral_mark_on_the_plot_is_the_strength_slider() {
 }
 
 #[test]
-fn a_click_on_the_plot_holds_that_step_of_the_film_and_arrows_go_on() {
+fn a_click_on_the_plot_selects_that_step_and_arrow_keys_move_on() {
     let (mut window, _) = with_film(Tab::Schedule);
     let plot = place_of(&window, Role::Slider, PLOT);
     window.harness.hover_at(plot.left_center());
@@ -237,7 +237,7 @@ fn two_steps_are_compared_with_a_divider_between_them() {
 }
 
 #[test]
-fn a_film_is_played_as_it_is_told() {
+fn a_film_plays_as_it_is_set() {
     let (mut window, _) = with_film(Tab::Models);
     for (name, is_on) in [("Loop", false), ("To and fro", true)] {
         window.harness.get_by_role_and_label(Role::CheckBox, name).click();
@@ -274,7 +274,7 @@ fn looked(window: &TestWindow) -> Option<(u64, InspectRequest)> {
 }
 
 #[test]
-fn the_look_tab_asks_one_look_after_the_other_and_the_hand_gets_what_it_wants_last() {
+fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
     let (mut window, _) = with_film(Tab::Inspect);
     let grey = || Arc::new(Pixels::new(16, 16, vec![128; 768]));
     let (id, channels) = looked(&window).expect("the channels first");
@@ -321,7 +321,7 @@ fn what_cannot_be_looked_at_is_said_in_its_place() {
 }
 
 #[test]
-fn a_closed_look_tab_asks_for_nothing() {
+fn a_closed_inspect_tab_requests_nothing() {
     let (window, _) = with_film(Tab::Models);
     assert!(looked(&window).is_none());
     assert!(Views::default().shown() == [StepView::Predicted]);

@@ -1,4 +1,4 @@
-//! The engine behind its channels: one thread, answers in order, and no way to take it down.
+//! The engine behind its channels: one thread, answers in order, and nothing that takes it down.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn go_on(session: &Session, id: u64, recipe: Recipe, recorded_by: Option<JobId>)
     stop
 }
 
-/// The events of a job, to the one that ends it.
+/// The events of a job, up to the one that ends it.
 fn events_of(session: &Session, id: u64) -> Vec<JobEvent> {
     let mut events = Vec::new();
     loop {
@@ -102,7 +102,7 @@ fn finished(session: &Session, id: u64) -> Vec<Arc<Pixels>> {
 }
 
 #[test]
-fn a_stopped_job_goes_on_where_it_was_and_ends_in_the_same_picture() {
+fn a_stopped_job_resumes_where_it_was_and_ends_in_the_same_picture() {
     let session = session_with(ModelSource::BuiltIn);
     let recipe = Recipe { steps: 30, sampler: Sampler::DpmPp2mSde, ..short() };
     generate(&session, 1, recipe.clone());
@@ -177,7 +177,7 @@ fn what_a_step_has_no_picture_of_is_answered_with_none() {
     assert!(!decoded(&session, 1, 1, StepView::Noise).is_empty());
 }
 
-/// Latents are as large as the picture's area says, so the film of a small run tells of a large one.
+/// The size of latents is proportional to the picture's area, so a small run shows what a large one keeps.
 #[test]
 fn fifty_steps_at_512_pixels_take_less_than_40_mb() {
     let pipeline = Pipeline::open(&ModelSource::BuiltIn, cpu(), &mut |_| true).expect("the built-in model");
@@ -222,7 +222,7 @@ fn bad_recipes_fail_in_words_and_harm_nothing() {
 }
 
 #[test]
-fn a_folder_that_is_no_model_is_refused_by_name() {
+fn a_folder_that_is_not_a_model_is_refused_by_name() {
     let session = session_with(ModelSource::Folder(PathBuf::from("/no/such/model")));
     let text = loop {
         if let Event::Model(ModelEvent::Failed { text }) = next(session.events()) {

@@ -33,7 +33,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     harness.step();
     harness.get_by_label("Generate");
 
-    // The film: every step is there, and a click holds it and fetches it in full.
+    // The filmstrip: every step is there, and a click selects it and decodes it in full.
     harness.get_by_label_contains("Step 20, sigma").click();
     harness.step();
     harness.key_press(Key::ArrowLeft);

@@ -1,4 +1,4 @@
-//! Comparison sheets: every combination is the picture that it would be alone, under its name.
+//! X/Y plots: each picture is the one that its recipe makes alone, under its label.
 
 use std::path::Path;
 use std::process::Command;
@@ -133,7 +133,7 @@ fn ctrl_c_ends_a_sheet_and_leaves_nothing() {
     let args = ["sheet", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--vary", "cfg=1,2"];
     let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
-    // The remark on the empty prompt comes when the model is open and the run begins.
+    // The warning about the empty prompt comes when the model is open and the run begins.
     lines.next().expect("a remark").expect("UTF-8");
     wait_until_busy(&run);
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();

@@ -1,4 +1,4 @@
-//! The comparison sheet in the window: asked for, made picture by picture, kept.
+//! The X/Y plot in the window: set up, made picture by picture, saved.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What is fuzzed: the readers of files and prompts that strangers made. One program, whose target is named
-//! by the environment variable `TARGET`.
+//! The fuzz targets: readers of files and prompts from strangers. One program; the environment variable
+//! `TARGET` names the target.
 #![no_main]
 
 use std::fs;

@@ -69,7 +69,7 @@ def make() -> None:
         for shape in SHAPES:
             add(f"seed{seed}.{shape_name(shape)}", torch.randn(shape, generator=torch.Generator().manual_seed(seed)), seed=seed)
 
-    # One generator, draw after draw. 3x4x9x13 = 1404 is no multiple of 16: its last 16 values are drawn afresh.
+    # One generator, draw after draw. 3x4x9x13 = 1404 is not a multiple of 16: its last 16 values are drawn again.
     generator = torch.Generator().manual_seed(32)
     for draw, shape in enumerate([(1, 4, 16, 16), (3, 4, 9, 13), (1, 4, 16, 16)]):
         add(f"continued.{draw}", torch.randn(shape, generator=generator), seed=32, draw=draw)

@@ -1,4 +1,4 @@
-//! Files that are broken, cut or something else. Each is refused with its cause.
+//! Files that are damaged, truncated or something else. Each is refused with its cause.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn a_safetensors_file_that_is_wrong_is_refused() {
 }
 
 #[test]
-fn what_is_no_weight_file_is_named() {
+fn what_is_not_a_weight_file_is_named() {
     let mut tar = vec![b'a'; 512];
     tar[257..262].copy_from_slice(b"ustar");
     check_refused(&[

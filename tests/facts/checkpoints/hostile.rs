@@ -1,4 +1,4 @@
-//! Files of PyTorch's that are wrong or mean harm. Each is refused with its cause, soon, and runs nothing.
+//! Malformed and malicious PyTorch files. Each is refused with its cause, soon, and runs nothing.
 
 use std::fs;
 

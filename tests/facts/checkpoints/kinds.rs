@@ -81,7 +81,7 @@ fn a_text_encoder_of_sd2_accounts_for_every_weight() {
     assert!(error.contains(spare), "{error}");
 }
 
-/// Another VAE for the small model, in every form: its own numbers, turned about.
+/// Another VAE for the small model, in every format: its own numbers in reverse.
 fn save_vaes(small: &Small, place: &Path) -> Vec<PathBuf> {
     let change = |given: &Given| {
         let mut data = given.data.clone();
@@ -148,7 +148,7 @@ fn a_vae_in_any_form_takes_the_place_of_the_models_own() {
 }
 
 #[test]
-fn what_is_no_vae_or_does_not_fit_is_refused_in_words() {
+fn what_is_not_a_vae_or_does_not_fit_is_refused_in_words() {
     let place = folder();
     let small = Small::new();
     let vaes = save_vaes(&small, place.path());

@@ -1,4 +1,4 @@
-//! The card in the window's Models tab: licence and size before anything is fetched, then how it comes.
+//! The download card in the window's Models tab: licence and size before the download, then its progress.
 
 use std::path::PathBuf;
 
@@ -77,7 +77,7 @@ fn nothing_is_fetched_before_licence_and_size_were_shown() {
 }
 
 #[test]
-fn a_paused_download_goes_on_and_one_cancelled_is_thrown_away() {
+fn a_paused_download_resumes_and_a_cancelled_one_is_discarded() {
     let mut state = AppState::new(Settings::default());
     command(&mut state, DownloadCommand::LookUpStandard);
     hear(&mut state, offer());

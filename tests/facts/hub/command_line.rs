@@ -34,7 +34,7 @@ fn get(server: &Server, folder: &Path, args: &[&str]) -> CommandOutput {
 }
 
 #[test]
-fn a_model_is_got_and_makes_a_picture() {
+fn a_model_is_downloaded_and_makes_a_picture() {
     let server = Server::start(|seen, _| honest(&demo(), seen));
     let folder = folder();
     let said = get(&server, folder.path(), &[NAME, "--into", "models", "--yes"]);
@@ -90,7 +90,7 @@ fn json_tells_what_came_in_one_object() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_a_mistake_of_the_command_line() {
+fn wrong_arguments_are_usage_errors() {
     let server = Server::start(|seen, _| honest(&demo(), seen));
     let folder = folder();
     assert_eq!(get(&server, folder.path(), &["no-owner", "--yes"]).status, Some(2));

@@ -1,4 +1,4 @@
-//! Whatever the line and the server do: the right bytes, or a sentence and no folder.
+//! Whatever the connection and the server do, the result is the right bytes, or an error and no folder.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -44,7 +44,7 @@ fn survives_with(what: &str, twists: Vec<Twist>, stall: Duration) -> FakeHub {
     fake_hub
 }
 
-/// It goes wrong for good: a sentence, and nothing under the final name.
+/// It fails for good: an error, and nothing under the final name.
 #[track_caller]
 fn fails(what: &str, always: impl Fn() -> Twist) -> (FetchError, FakeHub) {
     let fake_hub = FakeHub::open(checkpoint(), (0..20).map(|_| always()).collect());
@@ -64,7 +64,7 @@ fn a_whole_model_comes_and_nothing_else_of_its_repository() {
 }
 
 #[test]
-fn a_cut_line_is_taken_up_where_it_was_cut() {
+fn a_broken_connection_is_resumed_where_it_broke() {
     for after in [0, 1, 1000, 700_001, 1_199_999] {
         let fake_hub = survives("cut", vec![mishap(Mishap::Cut(after))]);
         let second = fake_hub.asked()[1].from().unwrap_or(0);
@@ -74,12 +74,12 @@ fn a_cut_line_is_taken_up_where_it_was_cut() {
 }
 
 #[test]
-fn many_cuts_are_no_reason_to_give_up_while_something_comes() {
+fn many_broken_connections_do_not_end_a_download_that_makes_progress() {
     survives("thirty cuts", (0..30).map(|_| mishap(Mishap::Cut(30_000))).collect());
 }
 
 #[test]
-fn a_stalled_line_is_asked_anew() {
+fn a_stalled_connection_is_retried() {
     let twists = vec![mishap(Mishap::Stall(500)), mishap(Mishap::Stall(0))];
     let fake_hub = survives_with("stall", twists, Duration::from_secs(3));
     assert_eq!(fake_hub.asked()[1].from(), Some(500));
@@ -94,7 +94,7 @@ fn a_slow_body_is_waited_for() {
 }
 
 #[test]
-fn a_server_without_ranges_begins_anew() {
+fn a_server_without_ranges_starts_over() {
     let cut = mishap(Mishap::Cut(900_000));
     let deaf = twist(|_, reply| {
         let whole = checkpoint().remove("model.safetensors").expect("the file");
@@ -123,7 +123,7 @@ fn a_range_from_elsewhere_is_not_appended() {
 }
 
 #[test]
-fn a_refused_range_begins_anew() {
+fn a_refused_range_starts_over() {
     survives("416", vec![mishap(Mishap::Cut(1000)), status(416)]);
 }
 
@@ -215,7 +215,7 @@ fn what_was_compressed_on_the_way_is_unpacked() {
     survives("a zipped rest", vec![mishap(Mishap::Cut(1000)), zipped()]);
     let (error, _) = fails("brotli", || twist(|_, reply| reply.with("Content-Encoding", "br")));
     assert!(matches!(error, FetchError::Nonsense(..)), "{error}");
-    // 4 GB of zeros, packed: read no further than the file is long.
+    // 64 MiB of zeros, packed: read no further than the file is long.
     let bomb = || {
         twist(|_, reply| {
             Reply { body: gzipped(&vec![0; 64 << 20]), ..reply }.with("Content-Encoding", "gzip")
@@ -225,7 +225,7 @@ fn what_was_compressed_on_the_way_is_unpacked() {
 }
 
 #[test]
-fn a_server_in_trouble_is_asked_again_and_given_up_in_the_end() {
+fn a_failing_server_is_retried_and_finally_given_up() {
     survives("500, 503, 408", vec![status(500), status(503), status(408)]);
     let (error, fake_hub) = fails("502", || status(502));
     assert_eq!(fake_hub.asked().len(), 4, "as often as patience says");
@@ -263,7 +263,7 @@ fn each_refusal_has_its_sentence() {
 }
 
 #[test]
-fn a_server_that_speaks_no_http_is_given_up() {
+fn a_server_that_is_gone_is_given_up() {
     let gone = Server::start(|_, _| Reply::new(200, ""));
     let address = gone.address();
     drop(gone);

@@ -1,4 +1,4 @@
-//! What of a repository is fetched: a whole model in one form, and nothing else.
+//! Which files of a repository are downloaded: a whole model in one format, and nothing else.
 
 use std::ops::ControlFlow;
 
@@ -139,7 +139,7 @@ fn weights_in_shards_come_with_their_index_and_whole() {
             let mut wanted = names.clone();
             wanted.sort();
             assert_eq!(unet, wanted, "{variant}");
-            // One shard short: that is no model, and the checkpoint beside it is.
+            // One shard short, that is not a model. The checkpoint beside it is one.
             files.remove(&names[1]);
             assert_eq!(plan(&files, &DownloadRequest::default()).expect("a plan").form, Layout::File);
         }
@@ -210,7 +210,7 @@ fn each_file_is_known_by_its_checksum_beforehand() {
 }
 
 #[test]
-fn a_mirror_that_tells_no_sizes_is_asked_for_each_file() {
+fn a_mirror_that_lists_no_sizes_is_asked_for_each_file() {
     let files = demo();
     let served = files.clone();
     let server = Server::start(move |seen, _| {

@@ -9,7 +9,7 @@ use app::hub::{FetchError, TransferStage, discard, unfinished};
 use crate::support::fake_hub::{FakeHub, checkpoint, demo, shared, twist};
 use crate::support::fake_server::{Mishap, Reply};
 
-/// Fetches until more than `bytes` have come, then pauses.
+/// Downloads more than `bytes` bytes, then pauses.
 fn pause_after(fake_hub: &FakeHub, bytes: u64) {
     let paused = fake_hub.fetch_watched(|progress| match progress.done > bytes {
         true => ControlFlow::Break(()),
@@ -21,7 +21,7 @@ fn pause_after(fake_hub: &FakeHub, bytes: u64) {
 }
 
 #[test]
-fn a_paused_download_goes_on_where_it_was() {
+fn a_paused_download_resumes_where_it_was() {
     let fake_hub = FakeHub::open(checkpoint(), Vec::new());
     pause_after(&fake_hub, 400_000);
     let kept = fs::metadata(fake_hub.part().join("model.safetensors.part")).expect("a part").len();
@@ -29,7 +29,7 @@ fn a_paused_download_goes_on_where_it_was() {
     let left = unfinished(fake_hub.folder.path());
     assert_eq!((left.len(), left[0].done, &left[0].folder), (1, kept, &fake_hub.target()));
     assert_eq!(left[0].plan, fake_hub.plan().expect("a plan"), "all that is needed to go on");
-    // Another process would do just this.
+    // Another process would do the same.
     fake_hub
         .client
         .fetch(&left[0].plan, &left[0].folder, &mut |_| ControlFlow::Continue(()))
@@ -40,7 +40,7 @@ fn a_paused_download_goes_on_where_it_was() {
 }
 
 #[test]
-fn of_many_files_those_that_are_there_stay() {
+fn of_many_files_those_that_are_complete_stay() {
     let fake_hub = FakeHub::open(demo(), Vec::new());
     let total = fake_hub.plan().expect("a plan").bytes();
     pause_after(&fake_hub, total / 2);
@@ -67,7 +67,7 @@ fn a_part_that_was_spoilt_on_the_disk_is_found_out() {
 }
 
 #[test]
-fn a_part_longer_than_the_file_is_begun_anew() {
+fn a_part_longer_than_the_file_is_downloaded_again() {
     let fake_hub = FakeHub::open(checkpoint(), Vec::new());
     pause_after(&fake_hub, 400_000);
     fs::write(fake_hub.part().join("model.safetensors.part"), vec![0; 1_300_000]).expect("spoils");
@@ -122,7 +122,7 @@ fn while_it_waits_for_a_server_it_says_so() {
 }
 
 #[test]
-fn giving_up_leaves_nothing() {
+fn discarding_leaves_nothing() {
     let fake_hub = FakeHub::open(demo(), Vec::new());
     pause_after(&fake_hub, 1000);
     discard(&fake_hub.target()).expect("throws away");

@@ -1,4 +1,4 @@
-//! Hashes, and the notes that keep them.
+//! Hashes, and the cache that keeps them.
 
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn a_hash_is_kept_until_its_file_changes() {
 }
 
 #[test]
-fn notes_that_make_no_sense_are_made_anew() {
+fn a_damaged_cache_is_rebuilt() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
@@ -75,7 +75,7 @@ fn notes_that_make_no_sense_are_made_anew() {
 }
 
 #[test]
-fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
+fn metadata_of_another_version_is_read_again_and_its_hashes_are_kept() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
@@ -93,7 +93,7 @@ fn facts_of_another_version_are_read_again_and_its_hashes_kept() {
     assert_eq!(found.entries[0].sha256, hash);
 }
 
-/// A librarian at work, and what it tells.
+/// A running scanner, and what it reports.
 fn librarian(home: &Path) -> (LibraryScanner, Receiver<Arc<Library>>) {
     let (tell, told) = unbounded();
     (LibraryScanner::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
@@ -109,7 +109,7 @@ fn until(told: &Receiver<Arc<Library>>, is_so: impl Fn(&Library) -> bool) -> Arc
 }
 
 #[test]
-fn the_librarian_lists_then_hashes_what_opens_and_rests_when_told() {
+fn the_scanner_lists_then_hashes_what_opens_and_pauses_when_told() {
     let place = folder();
     let models = place.path().join("models");
     put(models.join("a.safetensors"), SD1);
@@ -128,7 +128,7 @@ fn the_librarian_lists_then_hashes_what_opens_and_rests_when_told() {
     let done = until(&told, |news| news.work == ScanStatus::Done && news.entries[0].sha256.is_some());
     let hashed: Vec<_> = done.entries.iter().map(|entry| entry.sha256.is_some()).collect();
     assert_eq!(hashed, [true, true, false]);
-    // What is asked next is seen to at once, hashing or not.
+    // The next order is carried out at once, hashing or not.
     put(models.join("d.safetensors"), SD1);
     librarian.send(ScanCommand::Pause(true));
     librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models], hub: None }));

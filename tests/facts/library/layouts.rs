@@ -80,7 +80,7 @@ fn a_model_folder_may_be_added_itself() {
     });
     assert_eq!(layout_of(&model), Layout::Diffusers);
     assert_eq!(names(&look(&[&model])), ["dreams"]);
-    // A checkpoint beside its parts is one more model; its parts are none.
+    // A checkpoint beside its parts is one more model. Its parts are not models.
     put(model.join("pruned.safetensors"), SD1);
     assert_eq!(names(&look(&[&model])), ["dreams", "pruned"]);
 }
@@ -231,7 +231,7 @@ mod with_links {
         fs::remove_file(both.join("blobs/new0")).expect("removes");
         fs::write(both.join("blobs/new0.incomplete"), "half").expect("writes");
         assert_eq!(names(&look_with(&[], Some(hub), &mut MetadataCache::default())), [""; 0]);
-        // What stands in refs/main leads nowhere else.
+        // refs/main cannot lead elsewhere.
         fs::write(both.join("refs/main"), "../../../../etc").expect("writes");
         fs::remove_dir_all(both.join("snapshots/new")).expect("removes");
         let found = look_with(&[], Some(hub), &mut MetadataCache::default());

@@ -1,4 +1,4 @@
-//! How entries are called, and how they are found by that.
+//! The names of entries, and how entries are found by name.
 
 use app::library::{MetadataCache, NameMatch, find};
 
@@ -47,7 +47,7 @@ fn an_entry_is_found_by_name_by_file_and_by_hash() {
 
 #[cfg(unix)]
 #[test]
-fn a_name_that_is_no_text_is_shown_as_well_as_can_be() {
+fn a_name_that_is_not_utf8_is_shown_as_well_as_possible() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 

@@ -20,7 +20,7 @@ use crate::support::models::model_info;
 use crate::support::waiting::next;
 use crate::support::window_harness::TestWindow;
 
-/// So many models of SD 1.x, and one that is not read.
+/// `count` models of SD 1.x, and one that Tidepool cannot open.
 pub fn catalogue(count: usize) -> Library {
     let model = |at: usize| Entry {
         name: format!("anime/night-{at:04}"),
@@ -212,7 +212,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
 }
 
 #[test]
-fn a_vae_that_does_not_fit_is_taken_off_again_and_the_model_stays() {
+fn a_vae_that_does_not_fit_is_removed_again_and_the_model_stays() {
     let mut state = AppState::new(Settings::default());
     state.begin();
     let built_in = ModelInfo { name: ModelSource::BuiltIn.name(), ..model_info() };
@@ -245,7 +245,7 @@ fn a_window_finds_the_models_of_its_folders_by_itself() {
 }
 
 #[test]
-fn a_vae_is_put_over_the_models_own_and_taken_off_again() {
+fn a_vae_replaces_the_models_own_and_is_removed_again() {
     let mut state = AppState::new(Settings::default());
     let path = PathBuf::from("/models/VAE/sharp.safetensors");
     for vae in [Some(path), None] {

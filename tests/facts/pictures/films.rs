@@ -1,4 +1,4 @@
-//! Films: every frame is there, at its size and for its time, as other decoders see it.
+//! Animations: every frame is there, at its size and for its time, as other decoders see it.
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -68,7 +68,7 @@ fn an_apng_keeps_every_colour_and_the_recipe() {
     let rgb = frames[0].buffer().pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
     assert!(rgb.eq(gradient(31, 17).rgb));
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "a film");
-    // A program that knows no animation sees the first frame.
+    // A program that cannot show animations shows the first frame.
     assert_eq!(load(&path).expect("a picture").pixels, gradient(31, 17));
 }
 

@@ -1,4 +1,4 @@
-//! Recipes inside pictures: our JSON, A1111's text, other programs' kinds, and chunks made to harm.
+//! Recipes inside pictures: our JSON, A1111's text, other programs' formats, and malicious chunks.
 
 use std::time::Duration;
 
@@ -58,14 +58,14 @@ fn the_parameters_text_alone_gives_the_recipe_back() {
             let recipe = Recipe { sampler, schedule, ..recipe("a cat, \"on\" a mat:\nred") };
             let text = to_parameters(&Provenance::new("m", recipe.clone()));
             let found = from_parameters(&text).expect("settings");
-            // The lesson's schedule has no name in that text and comes back as the nearest.
+            // diffusers' linspace schedule has no name in that text and comes back as the nearest one.
             let schedule = if schedule == Schedule::Linspace { Schedule::Normal } else { schedule };
             assert_eq!((found.provenance.recipe, found.notes), (Recipe { schedule, ..recipe }, vec![]));
         }
     }
 }
 
-/// What a text must give: sampler, schedule, and words that the notes hold, in order.
+/// What a text must give: sampler, schedule, and a word of each note, in order.
 type Told = (Sampler, Schedule, &'static [&'static str]);
 
 #[test]
@@ -281,7 +281,7 @@ fn skipped_layers_and_missing_weights_are_told_in_a1111s_words_and_read_from_the
 fn json_of_older_and_newer_programs_is_read() {
     let read = |json: &str| Provenance::from_json(json).expect("a recipe");
     let found = read(r#"{"recipe":{"prompt":"x"}}"#);
-    // Before there was a choice, prompts were read as they stand.
+    // Before there was a choice, prompts were read without weights.
     let text = TextOptions::PLAIN;
     assert_eq!(found.provenance.recipe, Recipe { prompt: "x".into(), text, ..Recipe::default() });
     assert!(found.notes.is_empty());

@@ -1,4 +1,4 @@
-//! Saving: what is written comes back, nothing is written over, nothing is left half.
+//! Saving: what is written reads back, nothing is overwritten, nothing is left half-written.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

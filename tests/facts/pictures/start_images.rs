@@ -1,4 +1,4 @@
-//! Start images: every format, depth and orientation, and files that are none.
+//! Start images: every format, depth and orientation, and files that are not pictures.
 
 use std::fs;
 use std::time::Duration;

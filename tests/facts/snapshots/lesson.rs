@@ -15,7 +15,7 @@ use crate::support::fake_answers::gradient_image;
 use crate::support::painted_window::{painted_window, settings, snapshot};
 use crate::support::window_harness::TestWindow;
 
-/// A page beside a run that is over.
+/// A page beside a finished run.
 fn page(stop: LessonPage, is_dark: bool, size: [f32; 2], recipe: Recipe) -> TestWindow {
     let (theme, choice) = match is_dark {
         true => (egui::Theme::Dark, ThemeChoice::Dark),

@@ -180,7 +180,7 @@ fn a_sheet_that_is_being_made() {
     snapshot(&mut window, "sheet");
 }
 
-/// A finished run with a step held.
+/// A finished run with a selected step.
 fn held(builder: HarnessBuilder<TidepoolApp>, choice: ThemeChoice) -> TestWindow {
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
     let mut window = TestWindow::opened(builder, settings(choice, recipe));

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output};
 
 use super::waiting::wait_until;
 
-/// What a command said and how it ended.
+/// What a command printed and how it ended.
 pub struct CommandOutput {
     pub status: Option<i32>,
     pub stdout: String,

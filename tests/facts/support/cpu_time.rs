@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// What some work takes of the processor on this thread.
+/// The time that some work computes on this thread.
 pub fn cpu_time(work: impl FnOnce()) -> Duration {
     let before = thread_time();
     work();

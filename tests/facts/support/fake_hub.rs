@@ -1,5 +1,5 @@
-//! A hub with one repository on a [`Server`], which answers as the Hugging Face Hub does unless a
-//! test has it answer otherwise.
+//! A hub with one repository on a [`Server`]. It answers like the Hugging Face Hub, unless a fact makes it
+//! answer something else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::fake_server::{Reply, Seen, Server};
 pub const NAME: &str = "tidal/small-sd";
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// In a repository, and no part of what Tidepool opens.
+/// Files of a repository that Tidepool does not need.
 pub const UNWANTED: [&str; 4] = [
     "README.md",
     "safety_checker/model.safetensors",
@@ -29,7 +29,7 @@ pub const UNWANTED: [&str; 4] = [
 /// The files of a repository. Those from a thousand bytes on are large: kept by their sha256.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Answers in place of the honest answer, or sees to it that it goes wrong.
+/// Replaces the honest answer, or makes it fail.
 pub type Twist = Box<dyn Fn(&Seen, Reply) -> Reply + Send + Sync>;
 
 pub struct FakeHub {
@@ -39,7 +39,7 @@ pub struct FakeHub {
     pub client: Hub,
 }
 
-/// One after another to requests for files; when they are used up the hub is honest.
+/// Used one after another by requests for files. When they are used up, the hub is honest.
 #[derive(Default)]
 pub struct Twists(Mutex<std::collections::VecDeque<Twist>>);
 
@@ -101,7 +101,7 @@ impl FakeHub {
         assert!(!self.part().exists(), "nothing stays behind");
     }
 
-    /// Requests for files, in their order.
+    /// The requests for files, in order.
     pub fn asked(&self) -> Vec<Seen> {
         self.server.seen().into_iter().filter(|seen| seen.path.contains("/resolve/")).collect()
     }
@@ -223,7 +223,7 @@ pub fn git_blob(bytes: &[u8]) -> String {
     Sha1::digest(named).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Shared between a test and a server's thread.
+/// Shared between a fact and a server's thread.
 pub fn shared<T>(value: T) -> Arc<Mutex<T>> {
     Arc::new(Mutex::new(value))
 }

@@ -1,4 +1,4 @@
-//! A web server on this machine, as honest or as wicked as a test wants it.
+//! A web server on this machine, as honest or as wicked as a fact wants it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -32,7 +32,7 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// What the header says, if not the body's own length; `None` inside says nothing.
+    /// The `Content-Length`, if it is not the body's own; `Some(None)` sends none.
     pub length: Option<Option<usize>>,
     pub mishap: Mishap,
 }
@@ -46,7 +46,7 @@ pub enum Mishap {
     Stall(usize),
     /// A few bytes at a time, with pauses.
     Slow(Duration),
-    /// The body again and again, until nobody listens.
+    /// The body again and again, until the client is gone.
     Endless,
 }
 
@@ -79,7 +79,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `answer` is told how many requests came before.
+    /// `answer` gets the request and the number of requests before it.
     pub fn start(answer: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -99,7 +99,7 @@ impl Server {
                         seen.push(request.clone());
                         seen.len() - 1
                     };
-                    // Whoever asked may be gone by now, on purpose.
+                    // The client may be gone by now, on purpose.
                     let _ = send(stream, &request, &answer(&request, before), &is_over);
                 });
             }

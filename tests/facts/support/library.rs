@@ -15,7 +15,7 @@ pub const VAE: &[&str] = &["decoder.conv_in.weight", "encoder.conv_in.weight"];
 
 pub const CONCEPT: &[&str] = &["emb_params"];
 
-/// Writes a file of a few tensors by which its kind is told.
+/// Writes a file with these tensors, by which its kind is detected.
 pub fn put(path: impl AsRef<Path>, names: &[&str]) -> PathBuf {
     let path = path.as_ref();
     fs::create_dir_all(path.parent().expect("a folder")).expect("makes it");

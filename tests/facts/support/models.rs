@@ -14,7 +14,7 @@ use engine::tokenizer::Tokenizer;
 
 use super::numbers::golden_folder;
 
-/// The built-in model's own words, so that counts are real.
+/// With the built-in model's own tokenizer, so that token counts are real.
 pub fn model_info() -> ModelInfo {
     let vocab = include_bytes!("../../../assets/demo/tokenizer/vocab.json");
     let merges = include_bytes!("../../../assets/demo/tokenizer/merges.txt");
@@ -40,7 +40,7 @@ pub fn model_info() -> ModelInfo {
     }
 }
 
-/// Of the built-in model's width.
+/// A concept of the built-in model's width.
 pub fn concept(file: &str, token: &str, count: usize) -> Concept {
     Concept {
         token: token.into(),

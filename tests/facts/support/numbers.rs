@@ -1,4 +1,4 @@
-//! Reference numbers under `tests/golden/data`, written down by `tests/golden/make.py`.
+//! Reference numbers of `tests/golden/data`, and comparisons with them.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ impl Golden {
     }
 }
 
-/// What stands beside a file of tensors: how each was made.
+/// The notes beside a file of tensors: how each was made.
 pub fn notes(name: &str) -> serde_json::Value {
     let path = golden_folder().join("data").join(name);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{error}: {}", path.display()));
@@ -33,7 +33,7 @@ pub fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// Compares the values kept of a tensor, every `stride`-th, within `tolerance` of its largest.
+/// Compares every `stride`-th value with the reference, within `tolerance` times the largest reference value.
 #[track_caller]
 pub fn assert_near(what: &str, ours: &[f32], theirs: &[f32], stride: usize, tolerance: f32) {
     let ours: Vec<f32> = ours.iter().copied().step_by(stride).collect();

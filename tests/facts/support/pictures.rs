@@ -1,4 +1,4 @@
-//! What the facts about pictures are told with: pictures, folders, and files made byte by byte.
+//! Pictures, recipes and traces for the facts about files, and PNG files made byte by byte.
 
 use std::fs;
 use std::io::Cursor;
@@ -47,7 +47,7 @@ pub fn flat(width: u32, height: u32, colour: [u8; 3]) -> Pixels {
     Pixels::new(width, height, colour.repeat((width * height) as usize))
 }
 
-/// Ten shots a second without captions; shot i is grey of the value 40 i, and half as large as it will be.
+/// Ten frames a second without captions. Frame i is grey of the value 40 i, and half as large as it will be.
 pub fn reel(shots: u8, size: (u32, u32)) -> Animation {
     let grey = |shot: u8| flat(size.0 / 2, size.1 / 2, [40 * shot; 3]);
     let pane = |shot| Panel { picture: grey(shot).into(), caption: None };

@@ -46,6 +46,6 @@ pub fn rows(table: &Value) -> impl Iterator<Item = (&str, &Value)> {
     rows.iter().map(|row| (row["prompt"].as_str().expect("a prompt"), row))
 }
 
-/// Where Tidepool reads a prompt otherwise on purpose, and why.
+/// The prompts that Tidepool reads differently on purpose, and why.
 pub const READ_DIFFERENTLY: &[(&str, &str)] =
     &[("a fox :٣ AND a boat", "only the digits 0 to 9 make a weight, here as in brackets")];

@@ -1,4 +1,4 @@
-//! Weight files made byte by byte, sound ones and others.
+//! Weight files made byte by byte: sound, malformed and malicious ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,7 +54,7 @@ pub fn save_safetensors(path: &Path, tensors: &[Given]) {
     fs::write(path, safetensors::serialize(views, None).expect("serializes")).expect("writes");
 }
 
-/// A safetensors file of this header and so many bytes of data.
+/// A safetensors file with this header and `data_len` bytes of data.
 pub fn safetensors_of(header: &str, data_len: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; data_len]].concat()
 }
@@ -145,7 +145,7 @@ pub fn legacy(object: &[u8], storages: &[(String, usize, Vec<u8>)]) -> Vec<u8> {
     file
 }
 
-/// How an entry of an archive is described, where that is not the plain truth.
+/// An entry of an archive, with a description that may be false.
 #[derive(Clone, Default)]
 pub struct Packed {
     pub name: String,

@@ -160,7 +160,7 @@ fn harness(
     (harness, home)
 }
 
-/// The lesson's schedule, over Stable Diffusion's own noise levels.
+/// diffusers' linspace schedule over Stable Diffusion's noise levels.
 fn sigmas(steps: usize) -> Vec<f32> {
     Schedule::Linspace.sigmas(steps, &NoiseSchedule::scaled_linear(0.00085, 0.012, 1000))
 }
