@@ -3,11 +3,11 @@
 mod atomic_file;
 mod atomic_folder;
 mod regular_file;
-mod signature;
+mod kind;
 
 pub use atomic_file::SaveError;
 pub(crate) use atomic_file::{IfExists, PartFile, write_whole};
 pub(crate) use atomic_folder::write_whole_folder;
 pub use regular_file::OpenError;
 pub(crate) use regular_file::open;
-pub(crate) use signature::FileSignature;
+pub(crate) use kind::FileSignature;
