@@ -252,7 +252,7 @@ impl Recipe {
     /// If betas were set that do not go together with each other or with the model's.
     pub fn noise_schedule(&self, trained: &SchedulerConfig) -> Result<NoiseSchedule, RecipeError> {
         self.check_schedule()?;
-        let trained = trained.with(&self.schedule_options);
+        let trained = trained.with_options(&self.schedule_options);
         let (start, end) = (trained.beta_start, trained.beta_end);
         if trained.beta_schedule != BetaSchedule::Cosine && start > end {
             return Err(RecipeError::BetasFall { start, end });
