@@ -27,7 +27,6 @@ const ENGINE: [&str; 16] = [
 const APP: [&str; 6] = ["ui", "hub", "library", "features", "window", "cli"];
 
 #[test]
-#[ignore = "the engine's new folders are not there yet"]
 fn no_import_of_the_engine_climbs() {
     check("engine", &ENGINE);
 }
