@@ -16,7 +16,8 @@ use super::args::InspectArgs;
 use super::weight_info;
 use super::weight_info::{ConceptFacts, ModelFolder, Weights};
 use super::{Failure, print, recipe_json, render};
-use crate::window::tasks::is_model_file;
+
+use crate::library::is_model_file;
 
 /// What a path turned out to be.
 enum Found {

@@ -9,7 +9,7 @@ use super::args::ModelsArgs;
 use super::{Failure, print};
 use crate::features::settings::{Settings, config_folder};
 use crate::library::{Entry, Library, LibraryRoots, MetadataCache, NameMatch, find, hub_cache, scan};
-use crate::window::top_bar::size_in_words;
+use crate::ui::format::size_in_words;
 
 pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
     let (mut notes, mut catalogue) = look(args.folder.as_deref());

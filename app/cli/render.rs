@@ -13,7 +13,7 @@ use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::{GenerateError, Generated, Pipeline, Progress, Timings};
 use engine::pipeline::{ModelInfo, StopFlag};
 use engine::prompt::Mixed;
-use engine::recipe::{Recipe, RecipeError, RecordedRun, Start, strength_of};
+use engine::recipe::{DEFAULT_STRENGTH, Recipe, RecipeError, RecordedRun, Start, random_seed, strength_of};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -25,9 +25,6 @@ use super::output_files::{Files, check_writable};
 use super::sampling_args::ignored_options;
 use super::{Failure, attention, print, progress, recipe_json};
 use crate::ui::format::ellipsize;
-
-/// Strength of image to image when none is given: changes much, keeps the composition.
-const DEFAULT_STRENGTH: f32 = 0.75;
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let (mut recipe, mut recorded, recorded_by) = match &args.continue_from {
@@ -171,13 +168,6 @@ fn strength(args: &RenderArgs, steps: u32) -> Result<f32, Failure> {
         )));
     }
     Ok(strength_of(start_step, steps))
-}
-
-/// Ten digits at most, which are easily said and typed.
-pub fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    // The standard library's only source of randomness: each state has fresh keys.
-    u64::from(RandomState::new().hash_one(Instant::now()) as u32)
 }
 
 /// What the user should know and that stops nothing.

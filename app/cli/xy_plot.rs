@@ -8,8 +8,8 @@ use engine::images::{Grid, Pixels, Provenance};
 use engine::pipeline::StopFlag;
 use engine::pipeline::animation_export::AnimationLayout;
 use engine::pipeline::{Pipeline, Progress};
-use engine::recipe::Recipe;
 use engine::recipe::xy_plot::{Axis, XyPlot};
+use engine::recipe::{Recipe, random_seed};
 use serde_json::json;
 
 use super::args::RenderArgs;
@@ -17,7 +17,7 @@ use super::concept_args::LoadedConcepts;
 use super::film_args::write_films;
 use super::models::source_of;
 use super::output_files::Files;
-use super::render::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, warnings};
+use super::render::{failure, open, raise_on_ctrl_c, recipe_of, warnings};
 use super::{Failure, print, progress, recipe_json};
 use crate::features::xy_plot::strip;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::hub_cache;
-use crate::window::tasks::is_model_file;
+
+use crate::library::is_model_file;
 
 /// Folders within folders; programs sort models three or four deep.
 const MAX_DEPTH: usize = 12;

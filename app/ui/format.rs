@@ -1,4 +1,4 @@
-//! Texts of any length, where there is room for a few letters.
+//! Texts and numbers as panels write them.
 
 /// The first letters of a text, and an ellipsis if there are more.
 pub fn ellipsize(text: &str, letters: usize) -> String {
@@ -6,6 +6,12 @@ pub fn ellipsize(text: &str, letters: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// "24 MB", "4.3 GB".
+pub fn size_in_words(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
 }
 
 #[cfg(test)]

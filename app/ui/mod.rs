@@ -2,6 +2,8 @@
 
 pub mod fonts;
 pub mod format;
+pub mod keys;
+pub mod section;
 pub mod textures;
 pub mod theme;
 pub mod widgets;

@@ -2,8 +2,9 @@
 
 use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
-use crate::features::command::{Command, DownloadCommand};
-use crate::features::download::{DownloadPhase, Ending, Left, Running};
+use crate::features::command::Command;
+use crate::features::download::{DownloadCommand, DownloadPhase, Ending, Left, Running};
+use crate::features::models::ModelCommand;
 use crate::features::state::AppState;
 use crate::hub::{DownloadOffer, TransferStage, in_words};
 use crate::ui::theme;
@@ -32,7 +33,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
                 note_ui(ui, "It is here, and every file was checked.", theme::small(), tokens.dim);
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Open it", true).clicked() {
-                        commands.push(Command::OpenModel(source.clone()));
+                        commands.push(Command::Model(ModelCommand::Open(source.clone())));
                         wishes.push(DownloadCommand::Cancel);
                     }
                     if outlined_button_ui(ui, "Close", false).clicked() {

@@ -7,14 +7,15 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
-use crate::features::command::{Command, FileContents};
+use crate::features::command::Command;
+use crate::features::drop::{DropCommand, FileContents};
 use crate::features::state::AppState;
+use crate::library::{is_model_file, may_be_concept};
 use crate::ui::format::ellipsize;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, dashed_rect, note_ui, outlined_button_ui};
-use crate::window::tasks::{is_model_file, may_be_concept};
 
 pub fn drop_overlay_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let hovering = ui.input(|input| input.raw.hovered_files.clone());
@@ -128,19 +129,19 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                 ui.add_space(theme::EDGE);
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Use its settings", true).clicked() {
-                        commands.push(Command::UseDroppedSettings);
+                        commands.push(Command::Drop(DropCommand::UseSettings));
                     }
                     if outlined_button_ui(ui, "Use as the start image", false).clicked() {
-                        commands.push(Command::UseDroppedAsStart);
+                        commands.push(Command::Drop(DropCommand::UseAsStart));
                     }
                     if outlined_button_ui(ui, "Cancel", false).clicked() {
-                        commands.push(Command::DismissDropped);
+                        commands.push(Command::Drop(DropCommand::Dismiss));
                     }
                 });
             });
     });
     if behind.inner.clicked() || ui.input(|input| input.key_pressed(Key::Escape)) {
-        commands.push(Command::DismissDropped);
+        commands.push(Command::Drop(DropCommand::Dismiss));
     }
 }
 
