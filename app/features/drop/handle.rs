@@ -48,7 +48,7 @@ impl AppState {
         }
         if others.len() > 1 {
             let name = others[0].path.file_name().unwrap_or_default().to_string_lossy();
-            self.warning = Some(format!("Of the {} files dropped together, {name} is used", others.len()));
+            self.warning = Some(format!("{} files were dropped together; {name} is used", others.len()));
         }
         others.into_iter().next().map_or_else(Vec::new, |first| self.receive_dropped(first))
     }
