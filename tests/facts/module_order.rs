@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's top modules from bottom to top.
-const ENGINE: [&str; 16] = [
+const ENGINE: [&str; 17] = [
+    "choice",
     "error",
     "files",
     "cpu",
