@@ -313,7 +313,8 @@ pub fn one_of_or<T: Copy + PartialEq + Send + Sync + 'static, const N: usize>(
     });
     PossibleValuesParser::new(names).try_map(move |given| {
         let named = choices.iter().find(|(name, ..)| *name == given).map(|(.., value)| *value);
-        let value = named.or_else(|| aliases.iter().find(|(alias, _)| *alias == given).map(|(_, value)| *value));
+        let value =
+            named.or_else(|| aliases.iter().find(|(alias, _)| *alias == given).map(|(_, value)| *value));
         value.ok_or("the parser lets only these names through")
     })
 }

@@ -83,9 +83,8 @@ impl SamplingArgs {
 /// What was set and changes nothing.
 pub fn ignored_options(recipe: &Recipe) -> Vec<String> {
     let sampler = recipe.sampler;
-    let ignored_options = |option: &SamplerOption| {
-        recipe.sampler_options.get(*option).is_some() && !sampler.accepts(*option)
-    };
+    let ignored_options =
+        |option: &SamplerOption| recipe.sampler_options.get(*option).is_some() && !sampler.accepts(*option);
     let options = SamplerOption::ALL.into_iter().filter(ignored_options);
     let mut warnings: Vec<String> = options
         .map(|option| {

@@ -38,7 +38,7 @@ fn about_memory(state: &AppState) -> String {
         return "Memory of this program".to_owned();
     };
     let needed = size_in_words(info.memory.bytes(&state.recipe, MemoryMode::Full));
-    format!("Memory of this program. The next run takes about {needed} more, or less in smaller pieces")
+    format!("Memory of this program. The next run needs about {needed} more, or less in low-memory mode")
 }
 
 fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
@@ -82,12 +82,12 @@ fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = match state.saved.len() {
             1 => format!("Saved {name}"),
-            count => format!("Saved {count} pictures from {name} on"),
+            count => format!("Saved {count} pictures, starting with {name}"),
         };
         truncated_ui(ui, &text, tokens.dim).on_hover_text(file.display().to_string());
     } else {
         open_folder(ui, commands);
-        truncated_ui(ui, "Pictures save themselves", tokens.dim);
+        truncated_ui(ui, "Images are saved automatically", tokens.dim);
     }
 }
 

@@ -30,7 +30,7 @@ pub fn run(effect: Effect, tell: impl Fn(AppEvent) + Send + 'static) {
     if cfg!(target_os = "macos") {
         task();
     } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(task) {
-        tracing::error!("no thread for an errand: {error}");
+        tracing::error!("a background task could not start: {error}");
     }
 }
 
@@ -115,14 +115,16 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
 }
 
 fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathBuf> {
-    let dialog = rfd::FileDialog::new().set_title("Export the film").set_directory(folder);
+    let dialog = rfd::FileDialog::new().set_title("Export the steps").set_directory(folder);
     match format.extension() {
         Some(ending) => {
             let name = format!("{name}.{ending}");
             dialog.set_file_name(name).add_filter(format.label(), &[ending]).save_file()
         }
         // A folder that is there may hold anything, so the pictures get one of their own in it.
-        None => Some(dialog.set_title("Choose where the folder of pictures goes").pick_folder()?.join(name)),
+        None => {
+            Some(dialog.set_title("Choose where to put the folder of pictures").pick_folder()?.join(name))
+        }
     }
 }
 
@@ -201,9 +203,9 @@ pub fn may_be_concept(path: &Path) -> bool {
 fn paste() -> Result<PathBuf, String> {
     let unusable = |error: arboard::Error| match error {
         arboard::Error::ContentNotAvailable => {
-            "There is no picture on the clipboard: copy one first, then paste".to_owned()
+            "The clipboard has no picture. Copy one first, then paste".to_owned()
         }
-        error => format!("The clipboard cannot be read ({error}): drop or choose a file instead"),
+        error => format!("The clipboard cannot be read ({error}). Drop or choose a file instead"),
     };
     let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
     let image = clipboard.get_image().map_err(unusable)?;
@@ -214,7 +216,7 @@ fn paste() -> Result<PathBuf, String> {
         .join("pasted");
     let file = folder.join(format!("pasted-{:016x}.png", fingerprint(&pixels)));
     std::fs::create_dir_all(&folder)
-        .map_err(|error| format!("The pasted picture cannot be kept ({error}): {}", folder.display()))?;
+        .map_err(|error| format!("The pasted picture could not be saved ({error}): {}", folder.display()))?;
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
     Ok(file)
@@ -241,7 +243,7 @@ fn copy(pixels: &Pixels) -> Result<(), String> {
     };
     let mut clipboard = arboard::Clipboard::new().map_err(|error| error.to_string())?;
     put(&mut clipboard, image)
-        .map_err(|error| format!("The picture could not be copied ({error}): it is in the output folder"))
+        .map_err(|error| format!("The picture could not be copied ({error}). It is in the output folder"))
 }
 
 /// On Linux a copied picture is served by whoever copied it, so the thread stays until something

@@ -21,7 +21,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);
     if matches!(state.model, Model::Opening { .. }) {
-        let sentence = "Ends the opening and goes back to the model before.";
+        let sentence = "Stops opening and goes back to the previous model.";
         if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::StopOpening);
         }
@@ -32,7 +32,9 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         } else {
             ("Dark theme", ThemeChoice::Dark)
         };
-        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare).clicked() {
+        if icon_button_ui(ui, Icon::Theme, name, None, "Switches between dark and light.", Tool::Bare)
+            .clicked()
+        {
             commands.push(Command::SetTheme(other));
         }
         ui.add_space(theme::GAP_M);
@@ -67,14 +69,14 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         |info| {
             let millions = info.parameters as f64 / 1e6;
             let side = info.native_side;
-            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", info.kind)
+            format!("{}, {millions:.0} million parameters, native size {side} x {side}.", info.kind)
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
         let is_built_in = state.settings.model == ModelSource::BuiltIn;
         let built_in = SelectItem {
             label: "Built-in",
-            hint: "The small model inside this program: 128 x 128 pixels, at once, anywhere.",
+            hint: "The small model inside this program: 128 x 128 pixels, no download.",
             chosen: is_built_in,
         };
         if menu_item_ui(ui, built_in) {
@@ -98,7 +100,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         }
         let open = SelectItem {
             label: "Open a model file…",
-            hint: "One .safetensors or .ckpt file, as other programs keep them. Pickles are read as data: nothing in them is run.",
+            hint: "A single .safetensors or .ckpt file. Pickles are read as data: nothing in them is run.",
             chosen: false,
         };
         if menu_item_ui(ui, open) {

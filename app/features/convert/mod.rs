@@ -56,7 +56,8 @@ fn check_size(pickle: &Path, free: Option<u64>) -> Result<(), String> {
     let needed = pickle.metadata().map_or(0, |about| about.len());
     match free {
         Some(free) if free < needed => Err(format!(
-            "The converted file needs {} and {} are free on its disk. Make room there first: {}",
+            "The converted file needs {}, and {} are free on its disk. Free some space there \
+                first: {}",
             in_words(needed),
             in_words(free),
             pickle.display()

@@ -78,7 +78,7 @@ impl ThemeChoice {
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
-            Self::System => "Like the system",
+            Self::System => "System",
             Self::Dark => "Dark",
             Self::Light => "Light",
         }
@@ -123,20 +123,23 @@ impl Settings {
         let why = match read(&file) {
             Ok(settings) => return (settings, None),
             Err(ReadError::Absent) if !backup_of(&file).exists() => return (Self::default(), None),
-            Err(ReadError::Absent) => "The settings file is gone".to_owned(),
+            Err(ReadError::Absent) => "The settings file is missing".to_owned(),
             Err(ReadError::Unreadable(cause)) => {
                 format!("The settings file could not be read ({cause}), so it was left as it is")
             }
             Err(ReadError::Broken(cause)) => match set_aside(&file) {
                 Ok(kept) => {
-                    format!("The settings file made no sense ({cause}); it is kept as {}", kept.display())
+                    format!(
+                        "The settings file could not be read ({cause}). It was renamed to {}",
+                        kept.display()
+                    )
                 }
-                Err(_) => format!("The settings file made no sense ({cause})"),
+                Err(_) => format!("The settings file could not be read ({cause})"),
             },
         };
         match read(&backup_of(&file)) {
-            Ok(settings) => (settings, Some(format!("{why}. The settings before it are in use."))),
-            Err(_) => (Self::default(), Some(format!("{why}. The settings start afresh."))),
+            Ok(settings) => (settings, Some(format!("{why}. The previous settings are in use."))),
+            Err(_) => (Self::default(), Some(format!("{why}. The default settings are in use."))),
         }
     }
 
@@ -195,7 +198,7 @@ impl Settings {
 /// The settings could not be kept; everything else goes on.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "The settings could not be saved ({cause}): make room or allow writing there: {}",
+    "The settings could not be saved ({cause}). Free some space or allow writing there: {}",
     file.display()
 )]
 pub struct SaveError {

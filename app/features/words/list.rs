@@ -24,7 +24,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
         let standing = state.words_state.standings.get(index).copied();
         if standing == Some(TokenStatus::Gone) {
             let text =
-                format!("\"{}\" is no longer in what is read: {edit} has no effect.", edit.selector.text);
+                format!("\"{}\" is no longer in the prompt: {edit} has no effect.", edit.selector.text);
             note_ui(ui, text, theme::small(), tokens.amber_text);
             if link_ui(ui, "Forget", theme::small(), tokens.amber_text, true).clicked() {
                 forgotten = Some(index);
@@ -45,7 +45,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
             });
         });
         if standing == Some(TokenStatus::Later) {
-            note_ui(ui, "Its turn comes later in the run.", theme::small(), tokens.dim);
+            note_ui(ui, "It applies later in the run.", theme::small(), tokens.dim);
         }
     }
     if let Some(index) = forgotten {
