@@ -24,7 +24,7 @@ use super::models::source_of;
 use super::output_files::{Files, check_writable};
 use super::sampling_args::ignored_options;
 use super::{Failure, attention, print, progress, recipe_json};
-use crate::ui::format::ellipsize;
+use engine::format::ellipsize;
 
 /// Strength of image to image when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts;
-use engine::concepts::{CONCEPT_FILES, ConceptError, is_concept_file};
+use engine::concepts::ConceptError;
+use engine::files::{CONCEPT_EXTENSIONS, FileKind, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, classify};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
@@ -38,7 +39,7 @@ fn run_task(effect: Effect) -> Option<AppEvent> {
     match effect {
         Effect::PickPicture => rfd::FileDialog::new()
             .set_title("Choose a start image")
-            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
+            .add_filter("Pictures", &PICTURE_EXTENSIONS)
             .pick_file()
             .map(AppEvent::StartImagePicked),
         Effect::PickModelFolder => rfd::FileDialog::new()
@@ -47,12 +48,12 @@ fn run_task(effect: Effect) -> Option<AppEvent> {
             .map(|folder| AppEvent::ModelPicked(ModelSource::Folder(folder))),
         Effect::PickModelFile => rfd::FileDialog::new()
             .set_title("Choose a model file")
-            .add_filter("Models", &MODEL_FILES)
+            .add_filter("Models", &MODEL_EXTENSIONS)
             .pick_file()
             .map(|file| AppEvent::ModelPicked(ModelSource::File(file))),
         Effect::PickConcepts => rfd::FileDialog::new()
             .set_title("Choose concepts")
-            .add_filter("Concepts", &CONCEPT_FILES)
+            .add_filter("Concepts", &CONCEPT_EXTENSIONS)
             .pick_files()
             .map(|files| AppEvent::ConceptsChosen(ConceptsRead::of(files))),
         Effect::PickConceptFolder => rfd::FileDialog::new()
@@ -106,7 +107,7 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
     let file = rfd::FileDialog::new()
         .set_title("Save the concept")
         .set_file_name(format!("{name}.safetensors"))
-        .add_filter("Concepts", &["safetensors", "bin", "pt"])
+        .add_filter("Concepts", &CONCEPT_EXTENSIONS)
         .save_file()?;
     Some(match concepts::save(&file, token, vectors) {
         Ok(()) => AppEvent::ConceptsChosen(ConceptsRead::of(vec![file])),
@@ -128,15 +129,6 @@ fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathB
     }
 }
 
-/// How the names of weight files end.
-const MODEL_FILES: [&str; 4] = ["safetensors", "ckpt", "pt", "bin"];
-
-/// True for names that weights have; what is inside is found out by opening it.
-pub fn is_model_file(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default();
-    MODEL_FILES.iter().any(|known| ending.eq_ignore_ascii_case(known))
-}
-
 /// What a file is that was let go over the window.
 fn inspect(path: PathBuf) -> Dropped {
     let is_shelf = path.is_dir()
@@ -156,7 +148,7 @@ fn inspect(path: PathBuf) -> Dropped {
         let contents = FileContents::Model(ModelSource::Folder(path.clone()));
         return Dropped { path, contents };
     }
-    if is_model_file(&path) {
+    if matches!(classify(&path), FileKind::Concept | FileKind::Model) {
         let contents = concept_or_model(&path);
         return Dropped { path, contents };
     }
@@ -176,7 +168,7 @@ fn inspect(path: PathBuf) -> Dropped {
 fn holds_concepts_alone(folder: &Path) -> bool {
     let files = concepts::concept_files_in(folder);
     layout_of(folder) == Layout::Plain
-        && files.iter().all(|file| may_be_concept(file))
+        && files.iter().all(|file| classify(file) == FileKind::Concept)
         && files.iter().any(|file| concepts::read(file).is_ok())
 }
 
@@ -187,16 +179,9 @@ fn concept_or_model(path: &Path) -> FileContents {
     match concepts::read(path) {
         Ok(concept) => FileContents::Concept(Box::new(concept)),
         Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model(),
-        Err(_) if !may_be_concept(path) => model(),
+        Err(_) if classify(path) != FileKind::Concept => model(),
         Err(error) => FileContents::InvalidConcept(error.to_string()),
     }
-}
-
-/// True for names and sizes that concepts have; models are larger by far.
-pub fn may_be_concept(path: &Path) -> bool {
-    const MAX_CONCEPT: u64 = 16 << 20;
-    let is_small = |path| std::fs::metadata(path).is_ok_and(|about| about.len() <= MAX_CONCEPT);
-    is_concept_file(path) && is_small(path)
 }
 
 /// Keeps the clipboard's picture as a file, since a recipe names its start image by its path.
@@ -209,8 +194,7 @@ fn paste() -> Result<PathBuf, String> {
     };
     let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
     let image = clipboard.get_image().map_err(unusable)?;
-    let rgb = image.bytes.chunks_exact(4).flat_map(over_white).collect();
-    let pixels = Pixels::new(image.width as u32, image.height as u32, rgb);
+    let pixels = Pixels::from_rgba(image.width as u32, image.height as u32, &image.bytes);
     let folder = directories::ProjectDirs::from("", "", "Tidepool")
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
         .join("pasted");
@@ -220,11 +204,6 @@ fn paste() -> Result<PathBuf, String> {
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
     Ok(file)
-}
-
-fn over_white(rgba: &[u8]) -> [u8; 3] {
-    let alpha = u32::from(rgba[3]);
-    [0, 1, 2].map(|at| ((u32::from(rgba[at]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 fn fingerprint(pixels: &Pixels) -> u64 {

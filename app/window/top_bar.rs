@@ -2,6 +2,7 @@
 
 use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
 use engine::checkpoint::ModelSource;
+use engine::format::human_size;
 
 use super::side_panel::tabs_ui;
 use crate::features::command::Command;
@@ -56,7 +57,7 @@ fn problem_line_ui(ui: &mut Ui, state: &AppState) {
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let (name, facts) = match &state.model {
         Model::Open(info) => {
-            (info.name.clone(), format!("{} px · {}", info.native_side, size_in_words(info.file_bytes)))
+            (info.name.clone(), format!("{} px · {}", info.native_side, human_size(info.file_bytes)))
         }
         Model::Opening { name, fraction } if *fraction > 0.0 => {
             (name.clone(), format!("opening, {:.0} %", fraction * 100.0))
@@ -120,10 +121,4 @@ const MAX_RECENT: usize = 6;
 fn name_of(state: &AppState, source: &ModelSource) -> String {
     let known = state.library.entries.iter().find(|entry| entry.source == *source);
     known.map_or_else(|| source.name(), |entry| entry.name.clone())
-}
-
-/// "24 MB", "4.3 GB".
-pub fn size_in_words(bytes: u64) -> String {
-    let megabytes = bytes as f64 / 1e6;
-    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
 }

@@ -15,11 +15,11 @@ use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Tab;
 use crate::features::state::AppState;
 use crate::features::words::TokenRef;
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{label_ui, note_ui};
 use crate::window::side_panel::open_tab;
+use engine::format::ellipsize;
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);

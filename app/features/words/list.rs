@@ -8,10 +8,10 @@ use super::save::save_ui;
 use crate::features::command::{Command, WordsCommand};
 use crate::features::state::AppState;
 use crate::features::words::TokenStatus;
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{close_ui, link_ui, note_ui, text_button_ui};
+use engine::format::ellipsize;
 
 pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);

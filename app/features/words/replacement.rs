@@ -4,12 +4,12 @@ use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
 use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term};
 
 use crate::features::words::edit_terms::{add_word, note_of, subtract_word, sum_of};
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
     SliderRow, close_ui, field_frame, label_ui, note_ui, outlined_button_ui, slider_row_ui,
 };
+use engine::format::ellipsize;
 
 /// The weighted sum that takes the token's place.
 pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit, own: Source) {
