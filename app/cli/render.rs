@@ -196,7 +196,7 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
         ("prompt", prompt, words.read(prompt, options, steps)),
         ("negative prompt", negative_prompt, whole(negative_prompt)),
     ];
-    readings.extend(mix.with.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, whole(prompt))));
+    readings.extend(mix.prompts.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, whole(prompt))));
     for (what, text, reading) in readings {
         if let (cut, Some(read)) = (reading.cut(), reading.texts().next())
             && !cut.is_empty()
