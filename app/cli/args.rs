@@ -296,16 +296,26 @@ impl std::str::FromStr for Seed {
 }
 
 /// Takes a name, shows the hints in the long help, gives the value.
-pub fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+pub fn one_of<T: Copy + PartialEq + Send + Sync + 'static, const N: usize>(
     choices: [(&'static str, &'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {
-    let names = choices.map(|(name, hint, _)| PossibleValue::new(name).help(hint));
+    one_of_or(choices, &[])
+}
+
+/// [`one_of`], and hidden names that earlier versions had.
+pub fn one_of_or<T: Copy + PartialEq + Send + Sync + 'static, const N: usize>(
+    choices: [(&'static str, &'static str, T); N],
+    aliases: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let names = choices.map(|(name, hint, value)| {
+        let old = aliases.iter().filter(move |(_, of)| *of == value).map(|(alias, _)| *alias);
+        PossibleValue::new(name).help(hint).aliases(old)
+    });
     PossibleValuesParser::new(names).try_map(move |given| {
-        choices
-            .iter()
-            .find(|(name, ..)| *name == given)
-            .map(|(.., value)| *value)
-            .ok_or("the parser lets only these names through")
+        let named = choices.iter().find(|(name, ..)| *name == given).map(|(.., value)| *value);
+        let value =
+            named.or_else(|| aliases.iter().find(|(alias, _)| *alias == given).map(|(_, value)| *value));
+        value.ok_or("the parser lets only these names through")
     })
 }
 

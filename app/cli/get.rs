@@ -4,15 +4,14 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use engine::format::human_size;
 use engine::pipeline::StopFlag;
 use serde_json::{Value, json};
 
 use super::args::GetArgs;
 use super::{Failure, print, progress, render};
 use crate::features::settings::models_folder;
-use crate::hub::{
-    Access, Checksum, DownloadRequest, FetchError, Hub, Plan, RetryPolicy, TransferStage, in_words,
-};
+use crate::hub::{Access, Checksum, DownloadRequest, FetchError, Hub, Plan, RetryPolicy, TransferStage};
 
 pub fn get(args: &GetArgs) -> Result<(), Failure> {
     let repository = args.model.parse().map_err(Failure::usage)?;
@@ -67,9 +66,9 @@ fn describe(hub: &Hub, plan: &Plan, target: &Path, needed: u64, free: Option<u64
     eprintln!("  page     {}", hub.page(&plan.repository));
     eprintln!("  licence  {}", plan.licence.in_words());
     let came = plan.bytes().saturating_sub(needed);
-    let already = if came > 0 { format!(", of which {} are here", in_words(came)) } else { String::new() };
-    eprintln!("  size     {} in {} files{already}", in_words(plan.bytes()), plan.files.len());
-    let free = free.map_or_else(String::new, |free| format!(", with {} free", in_words(free)));
+    let already = if came > 0 { format!(", of which {} are here", human_size(came)) } else { String::new() };
+    eprintln!("  size     {} in {} files{already}", human_size(plan.bytes()), plan.files.len());
+    let free = free.map_or_else(String::new, |free| format!(", with {} free", human_size(free)));
     eprintln!("  into     {}{free}", target.display());
 }
 

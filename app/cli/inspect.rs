@@ -1,12 +1,13 @@
 //! `tidepool inspect`: what a file is; for a picture, its recipe.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptRef;
 use engine::device::{DeviceChoice, DeviceSelector};
+use engine::files::{FileSignature, MODEL_EXTENSIONS, has_extension};
 use engine::images::{self, FoundRecipe, RecipeOrigin};
 use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
@@ -16,8 +17,6 @@ use super::args::InspectArgs;
 use super::weight_info;
 use super::weight_info::{ConceptFacts, ModelFolder, Weights};
 use super::{Failure, print, recipe_json, render};
-
-use crate::library::is_model_file;
 
 /// What a path turned out to be.
 enum Found {
@@ -31,7 +30,7 @@ enum Found {
     },
     Weights(Weights),
     Model(ModelFolder),
-    /// Known by its looks alone; a sentence.
+    /// A file that Tidepool cannot use; why, as a clause.
     Other(&'static str),
 }
 
@@ -71,38 +70,28 @@ fn look_at(path: &Path) -> Result<Found, Failure> {
     if about.len() == 0 {
         return Err(refused("The file is empty: fetch it or save it again".to_owned()));
     }
-    let start = beginning_of(path)
+    let signature = FileSignature::of(path)
         .map_err(|error| refused(format!("It cannot be read ({error}): check its permissions")))?;
-    if let Ok(format) = image::guess_format(&start) {
-        return picture(path, format).map_err(refused);
+    match (signature, signature.unreadable_reason()) {
+        (FileSignature::Picture, _) => picture(path).map_err(refused),
+        (_, Some(reason)) => Ok(Found::Other(reason)),
+        (FileSignature::Unknown, _) if !has_extension(path, &MODEL_EXTENSIONS) => Err(refused(
+            "This is not a picture, a weight file or a model folder: choose one of those".to_owned(),
+        )),
+        _ => weight_info::look_into(path).map(Found::Weights).map_err(Failure::failed),
     }
-    if let Some(what) = other(&start) {
-        return Ok(Found::Other(what));
-    }
-    // Eight bytes of length, then JSON; a zip archive; a pickle.
-    let is_weights = start.get(8) == Some(&b'{') || start.starts_with(b"PK") || start.starts_with(b"\x80");
-    if is_weights || is_model_file(path) {
-        return weight_info::look_into(path).map(Found::Weights).map_err(Failure::failed);
-    }
-    Err(refused("Tidepool knows pictures, weight files and model folders, and this is none".to_owned()))
 }
 
-fn beginning_of(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    File::open(path)?.take(512).read_to_end(&mut start)?;
-    Ok(start)
-}
-
-fn picture(path: &Path, format: ImageFormat) -> Result<Found, String> {
-    let name = format!("{format:?}").to_uppercase();
-    let (width, height) = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(ImageError::from)
-        .and_then(ImageReader::into_dimensions)
-        .map_err(|error| format!("A {name} picture, damaged beyond its first bytes ({error})"))?;
+fn picture(path: &Path) -> Result<Found, String> {
+    let damaged = |error: ImageError| format!("A damaged picture ({error}): copy it again");
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let reader = reader.map_err(|error| damaged(error.into()))?;
+    let format = reader.format();
+    let name = format.map_or_else(String::new, |format| format!("{format:?}").to_uppercase());
+    let (width, height) = reader.into_dimensions().map_err(damaged)?;
     let mut notes = Vec::new();
     let recipe = match format {
-        ImageFormat::Png => images::read_recipe(path).unwrap_or_else(|error| {
+        Some(ImageFormat::Png) => images::read_recipe(path).unwrap_or_else(|error| {
             notes.push(error.to_string());
             None
         }),
@@ -113,20 +102,6 @@ fn picture(path: &Path, format: ImageFormat) -> Result<Found, String> {
     }
     notes.dedup();
     Ok(Found::Picture { format: name, width, height, recipe: recipe.map(Box::new), notes })
-}
-
-/// Files that people take for weights, by how they begin.
-fn other(start: &[u8]) -> Option<&'static str> {
-    const BEGINNINGS: [(&[u8], &str); 3] = [
-        (
-            b"version https://git-lfs",
-            "A pointer to large-file storage, not the file itself: fetch the file it points to",
-        ),
-        (b"GGUF", "A GGUF model, for other programs"),
-        (b"<", "A web page or XML, not a model: it may be a sign-in page saved in a model's place"),
-    ];
-    let (_, what) = BEGINNINGS.iter().find(|(ellipsize, _)| start.starts_with(ellipsize))?;
-    Some(what)
 }
 
 fn to_json(found: &Found) -> Value {
@@ -209,7 +184,7 @@ fn in_words(found: &Found, shapes: bool) -> String {
             }
             text
         }
-        Found::Other(what) => format!("{what}\n"),
+        Found::Other(what) => format!("Tidepool cannot use this file: {what}\n"),
     }
 }
 

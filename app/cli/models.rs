@@ -9,7 +9,7 @@ use super::args::ModelsArgs;
 use super::{Failure, print};
 use crate::features::settings::{Settings, config_folder};
 use crate::library::{Entry, Library, LibraryRoots, MetadataCache, NameMatch, find, hub_cache, scan};
-use crate::ui::format::size_in_words;
+use engine::format::human_size;
 
 pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
     let (mut notes, mut catalogue) = look(args.folder.as_deref());
@@ -97,7 +97,7 @@ fn in_words(entries: &[Entry]) -> String {
         format!(
             "{:width$}  {kind:<22}{:>8}  {:<5} {:<10}  {}\n",
             entry.name,
-            size_in_words(entry.bytes),
+            human_size(entry.bytes),
             entry.precision_label(),
             entry.short_hash().unwrap_or("-"),
             entry.path().display(),

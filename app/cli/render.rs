@@ -24,7 +24,7 @@ use super::models::source_of;
 use super::output_files::{Files, check_writable};
 use super::sampling_args::ignored_options;
 use super::{Failure, attention, print, progress, recipe_json};
-use crate::ui::format::ellipsize;
+use engine::format::ellipsize;
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let (mut recipe, mut recorded, recorded_by) = match &args.continue_from {
@@ -186,7 +186,7 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
         ("prompt", prompt, words.read(prompt, options, steps)),
         ("negative prompt", negative_prompt, whole(negative_prompt)),
     ];
-    readings.extend(mix.with.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, whole(prompt))));
+    readings.extend(mix.prompts.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, whole(prompt))));
     for (what, text, reading) in readings {
         if let (cut, Some(read)) = (reading.cut(), reading.texts().next())
             && !cut.is_empty()

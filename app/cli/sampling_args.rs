@@ -6,15 +6,15 @@ use engine::diffusion::{
 };
 use engine::recipe::Recipe;
 
-use super::args::one_of;
+use super::args::{one_of, one_of_or};
 
 #[derive(Debug, ClapArgs)]
 pub struct SamplingArgs {
     /// How to walk from noise to picture [default: euler]
     #[arg(long, value_name = "NAME", value_parser = one_of(Sampler::ALL.map(|it| (it.name(), it.hint(), it))))]
     pub sampler: Option<Sampler>,
-    /// Which noise levels to visit on the way [default: lesson]
-    #[arg(long, value_name = "NAME", value_parser = one_of(Schedule::ALL.map(|it| (it.name(), it.hint(), it))))]
+    /// Which noise levels to visit on the way [default: linspace]
+    #[arg(long, value_name = "NAME", value_parser = one_of_or(Schedule::ALL.map(|it| (it.name(), it.hint(), it)), Schedule::ALIASES))]
     pub schedule: Option<Schedule>,
     /// How much of the noise is drawn anew at every step, 0 (none) to 1 [default: the sampler's own]
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
@@ -83,9 +83,8 @@ impl SamplingArgs {
 /// What was set and changes nothing.
 pub fn ignored_options(recipe: &Recipe) -> Vec<String> {
     let sampler = recipe.sampler;
-    let ignored_options = |option: &SamplerOption| {
-        recipe.sampler_options.get(*option).is_some() && sampler.own(*option).is_none()
-    };
+    let ignored_options =
+        |option: &SamplerOption| recipe.sampler_options.get(*option).is_some() && !sampler.accepts(*option);
     let options = SamplerOption::ALL.into_iter().filter(ignored_options);
     let mut warnings: Vec<String> = options
         .map(|option| {
@@ -93,7 +92,7 @@ pub fn ignored_options(recipe: &Recipe) -> Vec<String> {
             format!("{} does not listen to {option}, so that it changes nothing", sampler.label())
         })
         .collect();
-    if recipe.schedule_options.rho.is_some() && recipe.schedule.own_rho().is_none() {
+    if recipe.schedule_options.rho.is_some() && recipe.schedule.default_rho().is_none() {
         let schedule = recipe.schedule.label();
         warnings.push(format!("{schedule} does not listen to rho, so that it changes nothing"));
     }

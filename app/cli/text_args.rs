@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use engine::prompt::{EmbeddingEdit, MixMethod, Mixed, PromptOverflow, PromptWeights};
 use engine::recipe::Recipe;
 
-use super::args::one_of;
+use super::args::{one_of, one_of_or};
 
 #[derive(Debug, ClapArgs)]
 pub struct TextArgs {
@@ -28,8 +28,8 @@ pub struct ReadingArgs {
     /// Whose weights a prompt is written with [default: a1111]
     #[arg(long, value_name = "WHOSE", value_parser = one_of(PromptWeights::ALL.map(|it| (it.name(), it.hint(), it))))]
     pub weights: Option<PromptWeights>,
-    /// What becomes of a prompt that is too long for the text encoder [default: chunks]
-    #[arg(long, value_name = "HOW", value_parser = one_of(PromptOverflow::ALL.map(|it| (it.name(), it.hint(), it))))]
+    /// What becomes of a prompt that is too long for the text encoder [default: chunk]
+    #[arg(long, value_name = "HOW", value_parser = one_of_or(PromptOverflow::ALL.map(|it| (it.name(), it.hint(), it)), PromptOverflow::ALIASES))]
     pub long: Option<PromptOverflow>,
     /// Use the output of the text encoder's layer that is the Nth from its end [default: 1]
     #[arg(long, value_name = "N")]
@@ -44,9 +44,9 @@ impl TextArgs {
             recipe.edits.clone_from(&self.edits);
         }
         if !self.mix.is_empty() {
-            recipe.mix.with.clone_from(&self.mix);
+            recipe.mix.prompts.clone_from(&self.mix);
         }
-        recipe.mix.way = self.mix_way.unwrap_or(recipe.mix.way);
+        recipe.mix.method = self.mix_way.unwrap_or(recipe.mix.method);
     }
 }
 
@@ -54,7 +54,7 @@ impl ReadingArgs {
     pub fn write_into(&self, recipe: &mut Recipe) {
         let text = &mut recipe.text;
         text.weights = self.weights.unwrap_or(text.weights);
-        text.long = self.long.unwrap_or(text.long);
+        text.overflow = self.long.unwrap_or(text.overflow);
         text.clip_skip = self.clip_skip.unwrap_or(text.clip_skip);
     }
 }

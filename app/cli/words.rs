@@ -99,7 +99,7 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
 fn edited_words(pipeline: &Pipeline, args: &WordsArgs) -> Vec<String> {
     let text = pipeline.tokenize(&args.word);
     let place = |edit: &EmbeddingEdit| {
-        Some((token_selection::find(&args.word, &text, &edit.at)?, edit.at.to_string()))
+        Some((token_selection::find(&args.word, &text, &edit.selector)?, edit.selector.to_string()))
     };
     let places: BTreeMap<_, _> = args.edits.iter().filter_map(place).collect();
     places.into_values().collect()

@@ -16,7 +16,6 @@ pub(crate) mod scanner;
 mod comfy_paths;
 mod entry;
 mod scan;
-mod weight_file;
 
 use std::path::PathBuf;
 
@@ -28,7 +27,6 @@ pub use layout::{Layout, concept_folders, layout_of};
 pub use metadata_cache::MetadataCache;
 pub use scan::scan;
 pub use scanner::{LibraryScanner, ScanCommand};
-pub use weight_file::{MODEL_FILES, is_model_file, may_be_concept};
 
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! TODO(doc)
 
 pub mod fonts;
-pub mod format;
 pub mod keys;
 pub mod section;
 pub mod textures;

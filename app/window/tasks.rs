@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts;
-use engine::concepts::CONCEPT_FILES;
+use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, replace_png};
 use engine::recipe::Recipe;
 
@@ -15,7 +15,6 @@ use crate::features::convert;
 use crate::features::drop::DroppedFiles;
 use crate::features::effect::Task;
 use crate::features::event::AppEvent;
-use crate::library::MODEL_FILES;
 
 /// Does what is asked and tells of the outcome.
 pub fn run(task: Task, tell: impl Fn(AppEvent) + Send + 'static) {
@@ -36,7 +35,7 @@ fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
     match task {
         Task::PickPicture => rfd::FileDialog::new()
             .set_title("Choose a start image")
-            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
+            .add_filter("Pictures", &PICTURE_EXTENSIONS)
             .pick_file()
             .map(AppEvent::StartImagePicked),
         Task::PickModelFolder => rfd::FileDialog::new()
@@ -45,12 +44,12 @@ fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
             .map(|folder| AppEvent::ModelPicked(ModelSource::Folder(folder))),
         Task::PickModelFile => rfd::FileDialog::new()
             .set_title("Choose a model file")
-            .add_filter("Models", &MODEL_FILES)
+            .add_filter("Models", &MODEL_EXTENSIONS)
             .pick_file()
             .map(|file| AppEvent::ModelPicked(ModelSource::File(file))),
         Task::PickConcepts => rfd::FileDialog::new()
             .set_title("Choose concepts")
-            .add_filter("Concepts", &CONCEPT_FILES)
+            .add_filter("Concepts", &CONCEPT_EXTENSIONS)
             .pick_files()
             .map(|files| AppEvent::ConceptsChosen(ConceptsRead::of(files))),
         Task::PickConceptFolder => rfd::FileDialog::new()
@@ -100,7 +99,7 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
     let file = rfd::FileDialog::new()
         .set_title("Save the concept")
         .set_file_name(format!("{name}.safetensors"))
-        .add_filter("Concepts", &["safetensors", "bin", "pt"])
+        .add_filter("Concepts", &CONCEPT_EXTENSIONS)
         .save_file()?;
     Some(match concepts::save(&file, token, vectors) {
         Ok(()) => AppEvent::ConceptsChosen(ConceptsRead::of(vec![file])),
@@ -132,8 +131,7 @@ fn paste() -> Result<PathBuf, String> {
     };
     let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
     let image = clipboard.get_image().map_err(unusable)?;
-    let rgb = image.bytes.chunks_exact(4).flat_map(over_white).collect();
-    let pixels = Pixels::new(image.width as u32, image.height as u32, rgb);
+    let pixels = Pixels::from_rgba(image.width as u32, image.height as u32, &image.bytes);
     let folder = directories::ProjectDirs::from("", "", "Tidepool")
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
         .join("pasted");
@@ -143,11 +141,6 @@ fn paste() -> Result<PathBuf, String> {
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
     Ok(file)
-}
-
-fn over_white(rgba: &[u8]) -> [u8; 3] {
-    let alpha = u32::from(rgba[3]);
-    [0, 1, 2].map(|at| ((u32::from(rgba[at]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 fn fingerprint(pixels: &Pixels) -> u64 {

@@ -2,6 +2,7 @@
 
 use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
 use engine::checkpoint::ModelSource;
+use engine::format::human_size;
 
 use super::side_panel::tabs_ui;
 use crate::features::command::Command;
@@ -9,7 +10,6 @@ use crate::features::errors::ErrorSlot;
 use crate::features::models::ModelCommand;
 use crate::features::settings::{SettingsCommand, ThemeChoice};
 use crate::features::state::{AppState, Model};
-use crate::ui::format::size_in_words;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo_ui, menu_item_ui, note_ui};
@@ -58,7 +58,7 @@ fn problem_line_ui(ui: &mut Ui, state: &AppState) {
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let (name, facts) = match &state.model {
         Model::Open(info) => {
-            (info.name.clone(), format!("{} px · {}", info.native_side, size_in_words(info.file_bytes)))
+            (info.name.clone(), format!("{} px · {}", info.native_side, human_size(info.file_bytes)))
         }
         Model::Opening { name, fraction } if *fraction > 0.0 => {
             (name.clone(), format!("opening, {:.0} %", fraction * 100.0))

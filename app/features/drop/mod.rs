@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::{self, ConceptError};
+use engine::files::{FileKind, classify};
 use engine::images::{FoundRecipe, Pixels, load, read_recipe};
 
 use crate::features::concepts::watch::ConceptsRead;
-use crate::library::{Layout, is_model_file, layout_of, may_be_concept};
+use crate::library::{Layout, layout_of};
 
 /// A wish about files that were let go over the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,32 +57,31 @@ impl DroppedFiles {
     pub fn of(paths: Vec<PathBuf>) -> Self {
         let mut dropped = Self::default();
         for path in paths {
-            let contents = if path.is_dir() {
-                contents_of_folder(&path)
-            } else if !is_model_file(&path) {
-                contents_of_picture(&path)
-            } else {
-                // What is broken beyond telling is taken for what its name and size say.
-                let is_small = may_be_concept(&path);
-                match concepts::read(&path) {
+            let contents = match classify(&path) {
+                FileKind::Folder => contents_of_folder(&path),
+                FileKind::Png | FileKind::Other => contents_of_picture(&path),
+                kind @ (FileKind::Concept | FileKind::Model) => match concepts::read(&path) {
                     Ok(concept) => {
                         dropped.concepts.read.push(concept);
                         continue;
                     }
-                    Err(error)
-                        if is_small
-                            && !matches!(error, ConceptError::Model(..) | ConceptError::OtherKind(..)) =>
-                    {
+                    Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model_file(&path),
+                    // What is broken beyond telling is taken for what its name and size say.
+                    Err(_) if kind == FileKind::Model => model_file(&path),
+                    Err(error) => {
                         dropped.concepts.refused.push((path, error.to_string()));
                         continue;
                     }
-                    Err(_) => FileContents::Model(ModelSource::File(path.clone())),
-                }
+                },
             };
             dropped.others.push(Dropped { path, contents });
         }
         dropped
     }
+}
+
+fn model_file(path: &Path) -> FileContents {
+    FileContents::Model(ModelSource::File(path.to_owned()))
 }
 
 fn contents_of_folder(path: &Path) -> FileContents {
@@ -102,7 +102,7 @@ fn contents_of_folder(path: &Path) -> FileContents {
 fn holds_concepts_alone(folder: &Path) -> bool {
     let files = concepts::concept_files_in(folder);
     layout_of(folder) == Layout::Plain
-        && files.iter().all(|file| may_be_concept(file))
+        && files.iter().all(|file| classify(file) == FileKind::Concept)
         && files.iter().any(|file| concepts::read(file).is_ok())
 }
 

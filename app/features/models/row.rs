@@ -11,10 +11,10 @@ use crate::features::command::Command;
 use crate::features::models::ModelCommand;
 use crate::features::state::{AppState, Model};
 use crate::library::Entry;
-use crate::ui::format::size_in_words;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, close_ui, focus_ring, note_ui};
+use engine::format::human_size;
 
 /// What a row shows.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +162,7 @@ fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, mark: Mark) {
 }
 
 fn short_facts(entry: &Entry) -> String {
-    let size = size_in_words(entry.bytes);
+    let size = human_size(entry.bytes);
     [entry.kind.label(), &size, entry.precision_label()]
         .into_iter()
         .filter(|part| !part.is_empty())

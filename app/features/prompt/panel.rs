@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use egui::{Align, Layout, Response, RichText, Ui};
+use engine::format::ellipsize;
 use engine::prompt::{ConceptMatch, MatchKind, PromptWeights};
 use engine::recipe::Recipe;
 
@@ -16,7 +17,6 @@ use crate::features::settings::Tab;
 use crate::features::settings::tab::open_tab;
 use crate::features::state::AppState;
 use crate::features::words::{TokenRef, WordsCommand};
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{label_ui, note_ui};
@@ -96,7 +96,7 @@ fn written_ui(
             shown.mark(&range, tokens.line_strong.gamma_multiply(0.7));
         }
         if let Some(stand) = chips.clicked {
-            commands.push(Command::Words(WordsCommand::Choose(state.anchor_at(stand))));
+            commands.push(Command::Words(WordsCommand::Choose(state.selector_at(stand))));
             commands.push(open_tab(ui, Tab::Words));
         }
         steps_ui(ui, read);
