@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use engine::format::human_size;
 use engine::images::{Grid, Pixels, Provenance, replace_png};
 use engine::inspect::attention_maps::mask_by_map;
 use engine::pipeline::{Pipeline, StopFlag};
@@ -23,7 +24,7 @@ pub fn write(
 ) -> Result<(), Failure> {
     let recipe = &run.recipe;
     let bytes = pipeline.attention_bytes(recipe);
-    eprintln!("The attention maps take {:.1} MB of memory", bytes as f64 / 1e6);
+    eprintln!("The attention maps take {} of memory", human_size(bytes));
     let bar = progress::attention_bar();
     let maps = pipeline.attention(run, 0, 0, stop, &mut |fraction| {
         progress::set_fraction(&bar, fraction);

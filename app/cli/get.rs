@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use engine::format::human_size;
 use engine::pipeline::StopFlag;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::{Failure, print, progress};
 use crate::features::settings::models_folder;
 use crate::hub::{
     Access, Checksum, DownloadRequest, FetchError, Hub, MAIN, Plan, RetryPolicy, STABLE_DIFFUSION_1_5,
-    TransferStage, in_words,
+    TransferStage,
 };
 
 #[derive(Debug, Args)]
@@ -94,9 +95,9 @@ fn describe(hub: &Hub, plan: &Plan, target: &Path, needed: u64, free: Option<u64
     eprintln!("  page     {}", hub.page(&plan.repository));
     eprintln!("  licence  {}", plan.licence.in_words());
     let done = plan.bytes().saturating_sub(needed);
-    let already = if done > 0 { format!(", {} of it already here", in_words(done)) } else { String::new() };
-    eprintln!("  size     {} in {} files{already}", in_words(plan.bytes()), plan.files.len());
-    let free = free.map_or_else(String::new, |free| format!(", with {} free", in_words(free)));
+    let already = if done > 0 { format!(", {} of it already here", human_size(done)) } else { String::new() };
+    eprintln!("  size     {} in {} files{already}", human_size(plan.bytes()), plan.files.len());
+    let free = free.map_or_else(String::new, |free| format!(", with {} free", human_size(free)));
     eprintln!("  into     {}{free}", target.display());
 }
 

@@ -1,13 +1,14 @@
 //! `tidepool inspect`: what a file is; for a picture, its recipe.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptRef;
 use engine::device::{DeviceChoice, DeviceSelector};
+use engine::files::{FileSignature, MODEL_EXTENSIONS, has_extension};
 use engine::images::{self, FoundRecipe, RecipeOrigin};
 use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use super::run::open;
 use super::weight_info::{self, ConceptInfo, ModelFolder, Weights};
 use super::{Failure, print, recipe_json};
-use crate::window::tasks::is_model_file;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -47,7 +47,7 @@ enum Found {
     },
     Weights(Weights),
     Model(ModelFolder),
-    /// A file that Tidepool recognises and cannot use; a sentence.
+    /// A file that Tidepool cannot use; why, as a clause.
     Other(&'static str),
 }
 
@@ -87,40 +87,28 @@ fn classify(path: &Path) -> Result<Found, Failure> {
     if metadata.len() == 0 {
         return Err(refused("The file is empty: download it or save it again".to_owned()));
     }
-    let start = first_bytes(path)
+    let signature = FileSignature::of(path)
         .map_err(|error| refused(format!("This file cannot be read ({error}): check its permissions")))?;
-    if let Ok(format) = image::guess_format(&start) {
-        return picture(path, format).map_err(refused);
+    match (signature, signature.unreadable_reason()) {
+        (FileSignature::Picture, _) => picture(path).map_err(refused),
+        (_, Some(reason)) => Ok(Found::Other(reason)),
+        (FileSignature::Unknown, _) if !has_extension(path, &MODEL_EXTENSIONS) => Err(refused(
+            "This is not a picture, a weight file or a model folder: choose one of those".to_owned(),
+        )),
+        _ => weight_info::read_weights(path).map(Found::Weights).map_err(Failure::failed),
     }
-    if let Some(description) = unusable_kind(&start) {
-        return Ok(Found::Other(description));
-    }
-    // Safetensors (eight bytes of length, then JSON), a zip archive, a pickle.
-    let is_weights = start.get(8) == Some(&b'{') || start.starts_with(b"PK") || start.starts_with(b"\x80");
-    if is_weights || is_model_file(path) {
-        return weight_info::read_weights(path).map(Found::Weights).map_err(Failure::failed);
-    }
-    Err(refused(
-        "This is not a picture, a weight file or a model folder, which are what Tidepool reads".to_owned(),
-    ))
 }
 
-fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    File::open(path)?.take(512).read_to_end(&mut start)?;
-    Ok(start)
-}
-
-fn picture(path: &Path, format: ImageFormat) -> Result<Found, String> {
-    let name = format!("{format:?}").to_uppercase();
-    let (width, height) = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(ImageError::from)
-        .and_then(ImageReader::into_dimensions)
-        .map_err(|error| format!("This {name} picture is damaged after its first bytes ({error})"))?;
+fn picture(path: &Path) -> Result<Found, String> {
+    let damaged = |error: ImageError| format!("A damaged picture ({error}): copy it again");
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let reader = reader.map_err(|error| damaged(error.into()))?;
+    let format = reader.format();
+    let name = format.map_or_else(String::new, |format| format!("{format:?}").to_uppercase());
+    let (width, height) = reader.into_dimensions().map_err(damaged)?;
     let mut notes = Vec::new();
     let recipe = match format {
-        ImageFormat::Png => images::read_recipe(path).unwrap_or_else(|error| {
+        Some(ImageFormat::Png) => images::read_recipe(path).unwrap_or_else(|error| {
             notes.push(error.to_string());
             None
         }),
@@ -131,20 +119,6 @@ fn picture(path: &Path, format: ImageFormat) -> Result<Found, String> {
     }
     notes.dedup();
     Ok(Found::Picture { format: name, width, height, recipe: recipe.map(Box::new), notes })
-}
-
-/// Describes files that are often mistaken for weights, recognised by their first bytes.
-fn unusable_kind(start: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(&[u8], &str); 3] = [
-        (
-            b"version https://git-lfs",
-            "A Git LFS pointer, not the file itself: download the file it points to",
-        ),
-        (b"GGUF", "A GGUF model, for other programs"),
-        (b"<", "A web page or XML, not a model: it may be a sign-in page saved in place of a model"),
-    ];
-    let (_, description) = SIGNATURES.iter().find(|(signature, _)| start.starts_with(signature))?;
-    Some(description)
 }
 
 fn to_json(found: &Found) -> Value {
@@ -168,7 +142,7 @@ fn to_json(found: &Found) -> Value {
         }
         Found::Weights(file) => json!(file),
         Found::Model(folder) => with_kind("model_folder", json!(folder)),
-        Found::Other(description) => json!({ "kind": "other", "what": description }),
+        Found::Other(reason) => json!({ "kind": "other", "what": reason }),
     }
 }
 
@@ -222,7 +196,7 @@ fn to_text(found: &Found, shapes: bool) -> String {
             }
             text
         }
-        Found::Other(description) => format!("{description}\n"),
+        Found::Other(reason) => format!("Tidepool cannot use this file: {reason}\n"),
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engine::checkpoint::ModelSource;
+use engine::format::human_size;
 use serde_json::{Value, json};
 
 use super::{Failure, print};
 use crate::features::settings::{Settings, config_folder};
 use crate::library::{Entry, Library, LibraryRoots, MetadataCache, NameMatch, find, hub_cache, scan};
-use crate::window::top_bar::size_in_words;
 
 #[derive(Debug, Args)]
 pub struct ModelsArgs {
@@ -110,7 +110,7 @@ fn to_text(entries: &[Entry]) -> String {
         format!(
             "{:width$}  {kind:<22}{:>8}  {:<5} {:<10}  {}\n",
             entry.name,
-            size_in_words(entry.bytes),
+            human_size(entry.bytes),
             entry.precision_label(),
             entry.short_hash().unwrap_or("-"),
             entry.path().display(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
+use engine::format::ellipsize;
 use engine::images::{TraceFile, read_trace};
 use engine::pipeline::{GenerateError, Pipeline, StopFlag};
 use engine::prompt::Mixed;
@@ -20,7 +21,6 @@ use super::render_args::RenderArgs;
 use super::sampling_args::ignored_options;
 use super::shared_args::{Seed, Size};
 use super::{Failure, progress};
-use crate::ui::format::ellipsize;
 
 /// Image-to-image strength when none is given: changes much, keeps the composition.
 const DEFAULT_STRENGTH: f32 = 0.75;

@@ -163,7 +163,7 @@ impl AppState {
         }
         if rest.len() > 1 {
             let name = rest[0].path.file_name().unwrap_or_default().to_string_lossy();
-            self.warning = Some(format!("Of the {} files dropped together, {name} is used", rest.len()));
+            self.warning = Some(format!("{} files were dropped together; {name} is used", rest.len()));
         }
         rest.into_iter().next().map_or_else(Vec::new, |first| self.receive_dropped(first))
     }

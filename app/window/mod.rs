@@ -66,7 +66,7 @@ fn viewport(window: &WindowLayout) -> ViewportBuilder {
         .with_drag_and_drop(true);
     match eframe::icon_data::from_png_bytes(ICON) {
         Ok(icon) => viewport = viewport.with_icon(icon),
-        Err(error) => tracing::error!("the program's icon is broken: {error}"),
+        Err(error) => tracing::error!("the window icon could not be read: {error}"),
     }
     if let Some(position) = window.position {
         viewport = viewport.with_position(position);

@@ -62,7 +62,7 @@ impl SaveQueue {
     fn hand_over(&self, work: SaveTask) {
         let is_sent = self.work.as_ref().is_some_and(|sender| sender.send(work).is_ok());
         if !is_sent {
-            tracing::error!("the saver is gone: something was not saved");
+            tracing::error!("the save queue has ended: something was not saved");
         }
     }
 }
@@ -71,7 +71,7 @@ impl Drop for SaveQueue {
     fn drop(&mut self) {
         self.work = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the saver panicked");
+            tracing::error!("the save queue panicked");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{link_ui, tip};
 
-use super::top_bar::size_in_words;
+use engine::format::human_size;
 
 /// `memory` is the program's, in bytes, if it is known.
 pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
@@ -27,7 +27,7 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
         ui.add_space(theme::GAP_L);
     }
     if let Some(memory) = memory {
-        word_ui(ui, &size_in_words(memory), tokens.dim).on_hover_text(about_memory(state));
+        word_ui(ui, &human_size(memory), tokens.dim).on_hover_text(about_memory(state));
         ui.add_space(theme::GAP_L);
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, state, commands));
@@ -37,8 +37,8 @@ fn about_memory(state: &AppState) -> String {
     let Some(info) = state.model_info() else {
         return "Memory of this program".to_owned();
     };
-    let needed = size_in_words(info.memory.bytes(&state.recipe, MemoryMode::Full));
-    format!("Memory of this program. The next run takes about {needed} more, or less in smaller pieces")
+    let needed = human_size(info.memory.bytes(&state.recipe, MemoryMode::Full));
+    format!("Memory of this program. The next run needs about {needed} more, or less in low-memory mode")
 }
 
 fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
@@ -82,12 +82,12 @@ fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = match state.saved.len() {
             1 => format!("Saved {name}"),
-            count => format!("Saved {count} pictures from {name} on"),
+            count => format!("Saved {count} pictures, starting with {name}"),
         };
         truncated_ui(ui, &text, tokens.dim).on_hover_text(file.display().to_string());
     } else {
         open_folder(ui, commands);
-        truncated_ui(ui, "Pictures save themselves", tokens.dim);
+        truncated_ui(ui, "Images are saved automatically", tokens.dim);
     }
 }
 

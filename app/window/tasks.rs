@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts;
-use engine::concepts::{CONCEPT_FILES, ConceptError, is_concept_file};
+use engine::concepts::ConceptError;
+use engine::files::{CONCEPT_EXTENSIONS, FileKind, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, classify};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, read_recipe, replace_png};
 use engine::recipe::Recipe;
 
@@ -30,7 +31,7 @@ pub fn run(effect: Effect, tell: impl Fn(AppEvent) + Send + 'static) {
     if cfg!(target_os = "macos") {
         task();
     } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(task) {
-        tracing::error!("no thread for an errand: {error}");
+        tracing::error!("a background task could not start: {error}");
     }
 }
 
@@ -38,7 +39,7 @@ fn run_task(effect: Effect) -> Option<AppEvent> {
     match effect {
         Effect::PickPicture => rfd::FileDialog::new()
             .set_title("Choose a start image")
-            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"])
+            .add_filter("Pictures", &PICTURE_EXTENSIONS)
             .pick_file()
             .map(AppEvent::StartImagePicked),
         Effect::PickModelFolder => rfd::FileDialog::new()
@@ -47,12 +48,12 @@ fn run_task(effect: Effect) -> Option<AppEvent> {
             .map(|folder| AppEvent::ModelPicked(ModelSource::Folder(folder))),
         Effect::PickModelFile => rfd::FileDialog::new()
             .set_title("Choose a model file")
-            .add_filter("Models", &MODEL_FILES)
+            .add_filter("Models", &MODEL_EXTENSIONS)
             .pick_file()
             .map(|file| AppEvent::ModelPicked(ModelSource::File(file))),
         Effect::PickConcepts => rfd::FileDialog::new()
             .set_title("Choose concepts")
-            .add_filter("Concepts", &CONCEPT_FILES)
+            .add_filter("Concepts", &CONCEPT_EXTENSIONS)
             .pick_files()
             .map(|files| AppEvent::ConceptsChosen(ConceptsRead::of(files))),
         Effect::PickConceptFolder => rfd::FileDialog::new()
@@ -106,7 +107,7 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
     let file = rfd::FileDialog::new()
         .set_title("Save the concept")
         .set_file_name(format!("{name}.safetensors"))
-        .add_filter("Concepts", &["safetensors", "bin", "pt"])
+        .add_filter("Concepts", &CONCEPT_EXTENSIONS)
         .save_file()?;
     Some(match concepts::save(&file, token, vectors) {
         Ok(()) => AppEvent::ConceptsChosen(ConceptsRead::of(vec![file])),
@@ -115,24 +116,17 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
 }
 
 fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathBuf> {
-    let dialog = rfd::FileDialog::new().set_title("Export the film").set_directory(folder);
+    let dialog = rfd::FileDialog::new().set_title("Export the steps").set_directory(folder);
     match format.extension() {
         Some(ending) => {
             let name = format!("{name}.{ending}");
             dialog.set_file_name(name).add_filter(format.label(), &[ending]).save_file()
         }
         // A folder that is there may hold anything, so the pictures get one of their own in it.
-        None => Some(dialog.set_title("Choose where the folder of pictures goes").pick_folder()?.join(name)),
+        None => {
+            Some(dialog.set_title("Choose where to put the folder of pictures").pick_folder()?.join(name))
+        }
     }
-}
-
-/// How the names of weight files end.
-const MODEL_FILES: [&str; 4] = ["safetensors", "ckpt", "pt", "bin"];
-
-/// True for names that weights have; what is inside is found out by opening it.
-pub fn is_model_file(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default();
-    MODEL_FILES.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// What a file is that was let go over the window.
@@ -154,7 +148,7 @@ fn inspect(path: PathBuf) -> Dropped {
         let contents = FileContents::Model(ModelSource::Folder(path.clone()));
         return Dropped { path, contents };
     }
-    if is_model_file(&path) {
+    if matches!(classify(&path), FileKind::Concept | FileKind::Model) {
         let contents = concept_or_model(&path);
         return Dropped { path, contents };
     }
@@ -174,7 +168,7 @@ fn inspect(path: PathBuf) -> Dropped {
 fn holds_concepts_alone(folder: &Path) -> bool {
     let files = concepts::concept_files_in(folder);
     layout_of(folder) == Layout::Plain
-        && files.iter().all(|file| may_be_concept(file))
+        && files.iter().all(|file| classify(file) == FileKind::Concept)
         && files.iter().any(|file| concepts::read(file).is_ok())
 }
 
@@ -185,44 +179,31 @@ fn concept_or_model(path: &Path) -> FileContents {
     match concepts::read(path) {
         Ok(concept) => FileContents::Concept(Box::new(concept)),
         Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model(),
-        Err(_) if !may_be_concept(path) => model(),
+        Err(_) if classify(path) != FileKind::Concept => model(),
         Err(error) => FileContents::InvalidConcept(error.to_string()),
     }
-}
-
-/// True for names and sizes that concepts have; models are larger by far.
-pub fn may_be_concept(path: &Path) -> bool {
-    const MAX_CONCEPT: u64 = 16 << 20;
-    let is_small = |path| std::fs::metadata(path).is_ok_and(|about| about.len() <= MAX_CONCEPT);
-    is_concept_file(path) && is_small(path)
 }
 
 /// Keeps the clipboard's picture as a file, since a recipe names its start image by its path.
 fn paste() -> Result<PathBuf, String> {
     let unusable = |error: arboard::Error| match error {
         arboard::Error::ContentNotAvailable => {
-            "There is no picture on the clipboard: copy one first, then paste".to_owned()
+            "The clipboard has no picture. Copy one first, then paste".to_owned()
         }
-        error => format!("The clipboard cannot be read ({error}): drop or choose a file instead"),
+        error => format!("The clipboard cannot be read ({error}). Drop or choose a file instead"),
     };
     let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
     let image = clipboard.get_image().map_err(unusable)?;
-    let rgb = image.bytes.chunks_exact(4).flat_map(over_white).collect();
-    let pixels = Pixels::new(image.width as u32, image.height as u32, rgb);
+    let pixels = Pixels::from_rgba(image.width as u32, image.height as u32, &image.bytes);
     let folder = directories::ProjectDirs::from("", "", "Tidepool")
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
         .join("pasted");
     let file = folder.join(format!("pasted-{:016x}.png", fingerprint(&pixels)));
     std::fs::create_dir_all(&folder)
-        .map_err(|error| format!("The pasted picture cannot be kept ({error}): {}", folder.display()))?;
+        .map_err(|error| format!("The pasted picture could not be saved ({error}): {}", folder.display()))?;
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
     Ok(file)
-}
-
-fn over_white(rgba: &[u8]) -> [u8; 3] {
-    let alpha = u32::from(rgba[3]);
-    [0, 1, 2].map(|at| ((u32::from(rgba[at]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 fn fingerprint(pixels: &Pixels) -> u64 {
@@ -241,7 +222,7 @@ fn copy(pixels: &Pixels) -> Result<(), String> {
     };
     let mut clipboard = arboard::Clipboard::new().map_err(|error| error.to_string())?;
     put(&mut clipboard, image)
-        .map_err(|error| format!("The picture could not be copied ({error}): it is in the output folder"))
+        .map_err(|error| format!("The picture could not be copied ({error}). It is in the output folder"))
 }
 
 /// On Linux a copied picture is served by whoever copied it, so the thread stays until something

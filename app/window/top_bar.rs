@@ -2,6 +2,7 @@
 
 use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
 use engine::checkpoint::ModelSource;
+use engine::format::human_size;
 
 use super::side_panel::tabs_ui;
 use crate::features::command::Command;
@@ -21,7 +22,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);
     if matches!(state.model, Model::Opening { .. }) {
-        let sentence = "Ends the opening and goes back to the model before.";
+        let sentence = "Stops opening and goes back to the previous model.";
         if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::StopOpening);
         }
@@ -32,7 +33,9 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         } else {
             ("Dark theme", ThemeChoice::Dark)
         };
-        if icon_button_ui(ui, Icon::Theme, name, None, "Switches how the desk looks.", Tool::Bare).clicked() {
+        if icon_button_ui(ui, Icon::Theme, name, None, "Switches between dark and light.", Tool::Bare)
+            .clicked()
+        {
             commands.push(Command::SetTheme(other));
         }
         ui.add_space(theme::GAP_M);
@@ -54,7 +57,7 @@ fn problem_line_ui(ui: &mut Ui, state: &AppState) {
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let (name, facts) = match &state.model {
         Model::Open(info) => {
-            (info.name.clone(), format!("{} px · {}", info.native_side, size_in_words(info.file_bytes)))
+            (info.name.clone(), format!("{} px · {}", info.native_side, human_size(info.file_bytes)))
         }
         Model::Opening { name, fraction } if *fraction > 0.0 => {
             (name.clone(), format!("opening, {:.0} %", fraction * 100.0))
@@ -67,14 +70,14 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         |info| {
             let millions = info.parameters as f64 / 1e6;
             let side = info.native_side;
-            format!("{}, {millions:.0} million parameters, at home at {side} x {side} pixels.", info.kind)
+            format!("{}, {millions:.0} million parameters, native size {side} x {side}.", info.kind)
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
         let is_built_in = state.settings.model == ModelSource::BuiltIn;
         let built_in = SelectItem {
             label: "Built-in",
-            hint: "The small model inside this program: 128 x 128 pixels, at once, anywhere.",
+            hint: "The small model inside this program: 128 x 128 pixels, no download.",
             chosen: is_built_in,
         };
         if menu_item_ui(ui, built_in) {
@@ -98,7 +101,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         }
         let open = SelectItem {
             label: "Open a model file…",
-            hint: "One .safetensors or .ckpt file, as other programs keep them. Pickles are read as data: nothing in them is run.",
+            hint: "A single .safetensors or .ckpt file. Pickles are read as data: nothing in them is run.",
             chosen: false,
         };
         if menu_item_ui(ui, open) {
@@ -118,10 +121,4 @@ const MAX_RECENT: usize = 6;
 fn name_of(state: &AppState, source: &ModelSource) -> String {
     let known = state.library.entries.iter().find(|entry| entry.source == *source);
     known.map_or_else(|| source.name(), |entry| entry.name.clone())
-}
-
-/// "24 MB", "4.3 GB".
-pub fn size_in_words(bytes: u64) -> String {
-    let megabytes = bytes as f64 / 1e6;
-    if megabytes < 1000.0 { format!("{megabytes:.0} MB") } else { format!("{:.1} GB", megabytes / 1000.0) }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::diffusion::{Latents, Trajectory};
+use crate::format::human_size;
 use crate::images::{Animation, AnimationFrame, FPS, Panel, Pixels, Playback, Provenance};
 use crate::pipeline::StopFlag;
 use crate::pipeline::{GenerateError, Pipeline};
@@ -74,10 +75,10 @@ pub enum AnimationError {
     #[error("A film of {0} frames a second cannot be made: choose 1 to 50")]
     Pace(u32),
     #[error(
-        "{steps} steps decoded in full would take {:.1} GB of memory, and a film may take {:.1}: take \
+        "{steps} steps decoded in full would take {} of memory, and an animation may take {}: choose \
          the previews, or fewer steps",
-        *.bytes as f64 / 1e9,
-        MAX_BYTES as f64 / 1e9
+        human_size(*.bytes),
+        human_size(MAX_BYTES)
     )]
     TooLarge { steps: usize, bytes: u64 },
     #[error(transparent)]

@@ -246,7 +246,7 @@ fn a_click_writes_the_word_where_the_cursor_was_and_the_next_letter_follows_it()
     window.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text(", at night");
     window.harness.run();
     assert_eq!(window.harness.state().state.recipe.prompt, "a fox <frost>, at night");
-    type_into(&mut window, "Avoid", "fog");
+    type_into(&mut window, "Negative prompt", "fog");
     window.harness.get_by_label("Insert <frost>").click();
     window.harness.run();
     assert_eq!(window.harness.state().state.recipe.negative_prompt, "fog <frost>");

@@ -59,7 +59,7 @@ fn type_into(window: &mut TestWindow, role: Role, name: &str, text: &str) {
 }
 
 fn put_in(window: &mut TestWindow, text: &str, how: &str) {
-    type_into(window, Role::TextInput, "Words to put in", text);
+    type_into(window, Role::TextInput, "Words to insert", text);
     click(window, how);
 }
 
@@ -80,7 +80,7 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
     assert_eq!(edits(&window), ["puppy=0.33*cat+0.33*skunk"]);
     put_in(&mut window, "king - man + woman", "Replace");
     assert_eq!(edits(&window), ["puppy=king-man+woman"]);
-    type_into(&mut window, Role::TextInput, "Words to put in", "10*cat");
+    type_into(&mut window, Role::TextInput, "Words to insert", "10*cat");
     window.harness.get_by_label_contains("\"puppy=10*cat\" cannot be used");
     click(&mut window, "Replace");
     assert_eq!(edits(&window), ["puppy=king-man+woman"], "the button is not to be pressed");

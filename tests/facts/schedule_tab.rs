@@ -75,7 +75,7 @@ fn drag(window: &mut TestWindow, from: Pos2, to: Pos2) {
     window.harness.run();
 }
 
-const PLOT: &str = "Step of the film, on the plot";
+const PLOT: &str = "Step of the run, on the plot";
 const START: &str = "Start step, on the plot";
 
 #[test]
@@ -141,7 +141,7 @@ fn the_plot_says_what_the_lesson_says_of_its_schedule() {
     window.harness.get_by_label("1 · σ 14.615 · t 999");
     window.harness.get_by_label("Scale Linear").click();
     window.harness.run();
-    window.harness.get_by_role_and_label(Role::CheckBox, "Others behind").click();
+    window.harness.get_by_role_and_label(Role::CheckBox, "Show others").click();
     window.harness.run();
     let plot = state(&window).settings.schedule_plot;
     assert!(plot.is_linear && !plot.with_others);
@@ -239,7 +239,7 @@ fn two_steps_are_compared_with_a_divider_between_them() {
 #[test]
 fn a_film_plays_as_it_is_set() {
     let (mut window, _) = with_film(Tab::Models);
-    for (name, is_on) in [("Loop", false), ("To and fro", true)] {
+    for (name, is_on) in [("Loop", false), ("Back and forth", true)] {
         window.harness.get_by_role_and_label(Role::CheckBox, name).click();
         window.harness.run();
         let how = state(&window).settings.playing;

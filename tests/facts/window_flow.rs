@@ -47,7 +47,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     drop_file(&mut harness, &file);
     until(&mut harness, "the question", |app| app.state.dropped.is_some());
     harness.step();
-    harness.get_by_label("Use as the start image").click();
+    harness.get_by_label("Use as start image").click();
     harness.step();
     harness.step();
     assert!(matches!(&harness.state().state.recipe.start, Start::Image { path, .. } if *path == file));

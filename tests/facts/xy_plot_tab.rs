@@ -175,7 +175,7 @@ fn the_tab_makes_a_sheet_that_says_how_it_was_made() {
     );
     window.press(Command::Sheet(XyPlotCommand::Across(AxisField { name: "cfg", values: "1,9".into() })));
     window.harness.get_by_label("2 pictures");
-    window.harness.get_by_label("Make the sheet").click();
+    window.harness.get_by_label("Make the plot").click();
     for at in 0..2 {
         let (id, _) = window.next_job();
         let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));

@@ -15,7 +15,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let is_of_other_model = state.run.as_ref().is_some_and(|run| !run.pictures.is_empty());
         let text = match is_of_other_model {
             true => "The model that made the picture is no longer open.",
-            false => "Make a picture: then a light on it can show where this word looks.",
+            false => "Make a picture first. An overlay can then show where this word looks.",
         };
         note_ui(ui, text, theme::small(), tokens.dim);
         return;
@@ -34,15 +34,15 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
     if state.attention.maps.as_ref().is_some_and(|known| known.of == reader) {
         let mut is_highlighted = state.attention.is_highlighted;
-        let sentence = "Bright is where the picture read this word most, over all heads, layers and steps.";
-        if check_ui(ui, "A light on the picture", sentence, &mut is_highlighted).changed() {
+        let sentence = "Bright places read this word most, averaged over all heads, layers and steps.";
+        if check_ui(ui, "Overlay on the picture", sentence, &mut is_highlighted).changed() {
             commands.push(Command::ComputeAttentionMaps(AttentionCommand::Overlay(is_highlighted)));
         }
         return;
     }
     let megabytes = state.attention_bytes().unwrap_or_default() as f64 / 1e6;
     let text = format!(
-        "It takes a pass of the model for each of {} steps, and {megabytes:.0} MB of memory.",
+        "This takes one pass of the model for each of {} steps, and {megabytes:.0} MB of memory.",
         run.frames.len()
     );
     note_ui(ui, text, theme::small(), tokens.dim);

@@ -119,7 +119,7 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
     for option in SamplerOption::ALL {
         let value = to.sampler_options.get(option);
         if value != from.sampler_options.get(option) {
-            let value = value.map_or_else(|| "as usual".to_owned(), |value| value.to_string());
+            let value = value.map_or_else(|| "as before".to_owned(), |value| value.to_string());
             changes.push(format!("{} {value}", option.label().to_lowercase()));
         }
     }
@@ -127,7 +127,7 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
         changes.push(to.schedule.label().to_owned());
     }
     if to.schedule_options != from.schedule_options {
-        changes.push("other rho or betas".to_owned());
+        changes.push("different rho or betas".to_owned());
     }
     if to.noise != from.noise {
         changes.push(format!("noise of {}", to.noise.label()));

@@ -55,10 +55,10 @@ fn empty_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
     let key = shortcuts::BRANCH_KEY;
     for paragraph in [
-        "Every run of this session appears here, and what grew out of it.".to_owned(),
+        "Every run of this session appears here, with its branches.".to_owned(),
         format!(
-            "Hold a step of the film and press {key}: the next run keeps the picture as it is there and goes on \
-         with another prompt, guidance, sampler or seed."
+            "Select a step in the filmstrip and press {key} to branch: the next run starts from \
+                exactly that noisy latent, with any other prompt, guidance, sampler or seed."
         ),
     ] {
         note_ui(ui, paragraph, theme::small(), tokens.dim);
@@ -87,12 +87,12 @@ fn at_hand_ui(ui: &mut Ui, run: &Run, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         if run.can_go_on() {
-            let sentence = "Goes on from the step it came to, as if it had never been stopped.";
-            if tip(outlined_button_ui(ui, "Go on", true), "Go on", None, sentence).clicked() {
+            let sentence = "Resumes from its last step, as if it had never stopped.";
+            if tip(outlined_button_ui(ui, "Resume", true), "Resume", None, sentence).clicked() {
                 commands.push(Command::Branch(BranchCommand::GoOn));
             }
         }
-        let sentence = "Sets the desk to what made this run.";
+        let sentence = "Restores the settings of this run.";
         if tip(outlined_button_ui(ui, "Use its settings", false), "Use its settings", None, sentence)
             .clicked()
         {
@@ -142,7 +142,7 @@ fn row_ui(
     }
     focus_ring(ui, &response, theme::CORNER_FIELD);
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
-    let sentence = format!("Click: shows this run and its film.\n{}", run.recipe.prompt);
+    let sentence = format!("Click to show this run and its steps.\n{}", run.recipe.prompt);
     if tip(response, &title, None, &sentence).clicked() && !is_at_hand {
         commands.push(Command::Branch(BranchCommand::Show(run.job.id)));
     }
@@ -150,7 +150,7 @@ fn row_ui(
         let place = Rect::from_center_size(pos2(press.right() + 11.0, info.center().y), Vec2::splat(22.0));
         let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
         let name = format!("Compare with run: {title}");
-        let sentence = "Holds its picture beside the one on the canvas, behind a divider.";
+        let sentence = "Shows its picture beside the one on the canvas, with a divider between them.";
         if icon_button_ui(&mut corner, Icon::Compare, &name, None, sentence, Tool::Bare).clicked() {
             commands.push(Command::Branch(BranchCommand::Compare(run.job.id)));
         }
@@ -158,8 +158,8 @@ fn row_ui(
     if !run.is_live() {
         let place = Rect::from_center_size(pos2(info.right() - 15.0, info.center().y), Vec2::splat(16.0));
         let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
-        let sentence = "Takes it out of this list. Saved pictures stay where they are.";
-        let response = close_ui(&mut corner, &format!("Forget run: {title}"));
+        let sentence = "Removes it from this list. Saved pictures stay where they are.";
+        let response = close_ui(&mut corner, &format!("Remove run: {title}"));
         if tip(response, "Forget", None, sentence).clicked() {
             commands.push(Command::Branch(BranchCommand::Forget(run.job.id)));
         }

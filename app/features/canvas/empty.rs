@@ -25,7 +25,7 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let text = match &state.model {
             Model::Opening { .. } => "Opening the model",
             _ if run.sigmas.is_empty() => "Reading the prompt",
-            _ => "The first step is under way",
+            _ => "Sampling the first step",
         };
         ui.painter().text(area.center(), Align2::CENTER_CENTER, text, theme::body(), tokens.dim);
         return;
@@ -39,11 +39,11 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.painter().text(
         pos2(x, block.top() + 58.0),
         Align2::CENTER_TOP,
-        "What shall come out of the noise?",
+        "What would you like to make?",
         theme::title(),
         tokens.text,
     );
-    let line = format!("Type a prompt and press {}, or begin with one of these.", shortcuts::GENERATE_KEY);
+    let line = format!("Type a prompt and press {}, or start with one of these.", shortcuts::GENERATE_KEY);
     ui.painter().text(pos2(x, block.top() + 92.0), Align2::CENTER_TOP, line, theme::body(), tokens.dim);
     for (index, prompt) in SUGGESTIONS.into_iter().enumerate() {
         let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);

@@ -240,12 +240,12 @@ fn tools_ui(ui: &mut Ui, state: &AppState, view: &mut CanvasView, commands: &mut
             }
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let sentence = "Puts the picture on the clipboard.";
+            let sentence = "Copies the picture to the clipboard.";
             if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS).clicked() {
                 commands.push(Command::CopyPicture);
             }
             if !view.fits() {
-                let sentence = "Shows the whole picture again; a double click does the same.";
+                let sentence = "Shows the whole picture. Double-clicking does the same.";
                 if icon_button_ui(ui, Icon::Fit, "Fit", None, sentence, Tool::CANVAS).clicked() {
                     view.fit();
                 }

@@ -69,8 +69,8 @@ pub fn title_ui(ui: &Ui, view: StepView, rect: Rect) {
 pub fn nothing_ui(ui: &Ui, view: StepView, rect: Rect) {
     let tokens = Tokens::of(ui);
     let text = match view {
-        StepView::Guidance => "Guidance is 1, so the prediction\nwithout the prompt is not made.",
-        _ => "Nothing to see of this step.",
+        StepView::Guidance => "Guidance is 1, so there is no\nunconditional prediction.",
+        _ => "This step has no such view.",
     };
     let line = Stroke::new(1.0, tokens.line_strong);
     ui.painter().extend(crate::ui::widgets::dashed_rect(rect.shrink(0.5), 4.0, line));
@@ -108,9 +108,9 @@ pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Ve
             commands.push(Command::View(ViewCommand::Choose(Views::ORDER[index])));
         }
         let (icon, name, sentence) = if views.side_by_side {
-            (Icon::Picture, "One view", "Shows one view of the step, as large as it can be.")
+            (Icon::Picture, "One view", "Shows one view of the step, as large as possible.")
         } else {
-            (Icon::Panes, "Side by side", "Shows several views of the step side by side; each can be hidden.")
+            (Icon::Panes, "Side by side", "Shows several views of the step side by side. Each can be hidden.")
         };
         if icon_button_ui(ui, icon, name, None, sentence, Tool::CANVAS).clicked() {
             commands.push(Command::View(ViewCommand::SideBySide(!views.side_by_side)));
@@ -169,7 +169,7 @@ pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: 
     }
     let divider = divider.on_hover_cursor(CursorIcon::ResizeHorizontal);
     if !divider.dragged() {
-        tip(divider, "Divider", None, "Left of it lies the step that is held, right of it the other.");
+        tip(divider, "Divider", None, "The selected step is on the left, the other one on the right.");
     }
 }
 

@@ -66,11 +66,11 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn empty_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
     let paragraphs = [
-        "A concept is a word that somebody taught a model: a style, or a thing. It lies in a small file such as \
-         learned_embeds.bin, birb-style.pt or easynegative.safetensors.",
+        "A concept is a word that someone taught a model: a style or an object. It comes as a \
+            small file such as learned_embeds.bin, birb-style.pt or easynegative.safetensors.",
         "Put such files into a watched folder, drop them on this window, or load them with the button above.",
-        "In the prompt a concept is written as <birb-style>, by its file's name, or as embedding:birb-style; a \
-         click on it here does the same.",
+        "In the prompt, write a concept as <birb-style>, by its file name, or as \
+            embedding:birb-style. Clicking it here does the same.",
     ];
     for paragraph in paragraphs {
         note_ui(ui, paragraph, theme::small(), tokens.dim);
@@ -87,7 +87,7 @@ fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
     let more = state.refused_concepts.len().saturating_sub(MAX_REFUSED);
     if more > 0 {
-        let text = format!("and {more} more that are no concepts");
+        let text = format!("and {more} more that are not concepts");
         note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
         ui.add_space(theme::GAP_M);
     }
@@ -102,7 +102,7 @@ fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Comma
         .collect();
     concepts.sort_by(|(a, _), (b, _)| a.cmp(b));
     if concepts.is_empty() {
-        note_ui(ui, "No concept is called so.", theme::small(), Tokens::of(ui).dim);
+        note_ui(ui, "No concept matches.", theme::small(), Tokens::of(ui).dim);
     }
     ui.spacing_mut().item_spacing.y = 2.0;
     for (_, concept) in concepts {
@@ -135,8 +135,7 @@ fn search_ui(ui: &mut Ui) -> String {
 /// Why a concept is not used as it stands, if so: in short, and as a sentence.
 fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, String)> {
     if let Some(other) = state.concepts.instead_of(concept) {
-        let sentence =
-            format!("Another file has the same word and is used instead: {}", other.source.display());
+        let sentence = format!("Another file with the same word is used instead: {}", other.source.display());
         return Some((format!("not used: {} has the same word", other.name()), sentence));
     }
     let error = concept.check_width(state.model_info()?.text_width).err()?;
@@ -182,7 +181,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     focus_ring(ui, &response, theme::CORNER_FIELD);
 
     let sentence = match &unreadable_reason {
-        None => "Click: writes it where the cursor is.",
+        None => "Click to insert it at the cursor.",
         Some((_, sentence)) => sentence,
     };
     let facts = match concept.count() {
@@ -211,17 +210,17 @@ fn file_name(path: &Path) -> String {
 /// Where concepts come from by themselves.
 fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    label_ui(ui, "Watched folders").on_hover_text("Concepts put there are known here a moment later.");
+    label_ui(ui, "Watched folders").on_hover_text("Concepts in these folders are loaded automatically.");
     let own = state.settings.concept_folders();
     for folder in state.watched_folders() {
         ui.horizontal(|ui| {
             let name = folder.display().to_string();
-            let sentence = "Shows the folder; files put there are known a moment later.";
+            let sentence = "Opens the folder. Files that you put there are loaded automatically.";
             if icon_button_ui(ui, Icon::Folder, "Show the folder", None, sentence, Tool::Bare).clicked() {
                 commands.push(Command::OpenFolder(folder.clone()));
             }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let sentence = "Looks there no longer; the files stay where they are.";
+                let sentence = "Stops watching this folder. The files stay where they are.";
                 // The others come from the folders of models.
                 if own.contains(&folder)
                     && icon_button_ui(ui, Icon::Close, "Stop watching", None, sentence, Tool::Bare).clicked()

@@ -63,7 +63,7 @@ impl ConceptWatch {
             }
         };
         if let Err(error) = std::thread::Builder::new().name("concepts".into()).spawn(look) {
-            tracing::error!("no thread to watch the concepts: {error}");
+            tracing::error!("the thread that watches concept folders could not start: {error}");
         }
         Self { folders }
     }

@@ -32,26 +32,32 @@ fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             let text = format!("Converting {}", name_of(file));
             note_ui(ui, text, theme::heading(), tokens.text);
             bar_ui(ui, *fraction, tokens.accent);
-            button(ui, "Cancel", false, "Leaves nothing behind.", ConvertCommand::Cancel);
+            button(ui, "Cancel", false, "Cancels and removes the partial file.", ConvertCommand::Cancel);
         }
         Conversion::Done(file) => {
             note_ui(ui, format!("{} is there", name_of(file)), theme::heading(), tokens.text);
-            note_ui(ui, "The pickle lies beside it as before.", theme::small(), tokens.dim);
+            note_ui(ui, "The original file is still beside it.", theme::small(), tokens.dim);
             ui.horizontal(|ui| {
-                let sentence = "Opens the new file; the pickle is needed no more.";
+                let sentence = "Opens the new file. The original is no longer needed.";
                 button(ui, "Use it", true, sentence, ConvertCommand::UseIt);
-                button(ui, "Close", false, "Stays with the pickle.", ConvertCommand::Close);
+                button(ui, "Close", false, "Keeps using the original file.", ConvertCommand::Close);
             });
         }
         Conversion::Idle => {
-            note_ui(ui, "This model is a pickle", theme::heading(), tokens.text);
-            let text = "Other programs run what is inside such files; Tidepool only reads it. As .safetensors the \
-                        same numbers are safe everywhere.";
+            note_ui(ui, "This model is a pickle file", theme::heading(), tokens.text);
+            let text = "Other programs run code that is inside such files. Tidepool only reads the \
+                numbers. As .safetensors, the same numbers are safe everywhere.";
             note_ui(ui, text, theme::small(), tokens.dim);
             ui.horizontal(|ui| {
-                let sentence = "Writes a .safetensors file beside it; the pickle stays as it is.";
+                let sentence = "Writes a .safetensors file beside it. The original stays as it is.";
                 button(ui, "Convert", true, sentence, ConvertCommand::Start);
-                button(ui, "Not this one", false, "Asks no more for this model.", ConvertCommand::Decline);
+                button(
+                    ui,
+                    "Don't ask again",
+                    false,
+                    "Don't ask again for this model.",
+                    ConvertCommand::Decline,
+                );
             });
         }
     }

@@ -5,7 +5,9 @@ use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 use crate::features::command::{Command, DownloadCommand};
 use crate::features::download::{DownloadPhase, Ending, Left, Running};
 use crate::features::state::AppState;
-use crate::hub::{DownloadOffer, TransferStage, in_words};
+use engine::format::human_size;
+
+use crate::hub::{DownloadOffer, TransferStage};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -21,15 +23,20 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
             DownloadPhase::Idle => wish_ui(ui, &download.name, &mut wishes),
             DownloadPhase::Asking { name, .. } => {
                 name_ui(ui, name);
-                note_ui(ui, "Asking the hub what it is…", theme::small(), tokens.dim);
-                buttons_ui(ui, None, Some(("Cancel", "Asks no more.", DownloadCommand::Cancel)), &mut wishes);
+                note_ui(ui, "Asking the hub about it…", theme::small(), tokens.dim);
+                buttons_ui(ui, None, Some(("Cancel", "Dismiss.", DownloadCommand::Cancel)), &mut wishes);
             }
             DownloadPhase::Offered(offer) => offer_ui(ui, offer, &mut wishes),
             DownloadPhase::Running(running) => running_ui(ui, running, &mut wishes),
             DownloadPhase::Paused(left) => paused_ui(ui, left, &mut wishes),
             DownloadPhase::Complete { name, source } => {
                 name_ui(ui, name);
-                note_ui(ui, "It is here, and every file was checked.", theme::small(), tokens.dim);
+                note_ui(
+                    ui,
+                    "The download is complete, and every file was verified.",
+                    theme::small(),
+                    tokens.dim,
+                );
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Open it", true).clicked() {
                         commands.push(Command::OpenModel(source.clone()));
@@ -53,7 +60,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
 /// Nothing is asked for yet.
 fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
-    let sentence = "Shows what it is, its licence and its size first; about 2 GB.";
+    let sentence = "Shows the model, its licence and its size (about 2 GB) before anything is downloaded.";
     let button = outlined_button_ui(ui, "Get Stable Diffusion 1.5…", false);
     if tip(button, "Get Stable Diffusion 1.5", None, sentence).clicked() {
         wishes.push(DownloadCommand::LookUpStandard);
@@ -90,17 +97,18 @@ fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, wishes: &mut Vec<DownloadCommand
     name_ui(ui, &plan.repository.to_string());
     note_ui(ui, format!("{}.", plan.what), theme::small(), tokens.dim);
     note_ui(ui, format!("{}.", plan.licence.in_words()), theme::small(), tokens.text);
-    let came = if *done > 0 { format!(", of which {} are here", in_words(*done)) } else { String::new() };
-    let room = free.map_or_else(String::new, |free| format!("; {} free", in_words(free)));
+    let came =
+        if *done > 0 { format!(", of which {} are downloaded", human_size(*done)) } else { String::new() };
+    let room = free.map_or_else(String::new, |free| format!("; {} free", human_size(free)));
     let files =
         if plan.files.len() == 1 { "one file".to_owned() } else { format!("{} files", plan.files.len()) };
-    let size = format!("{} in {files}{came}{room}", in_words(plan.bytes()));
+    let size = format!("{} in {files}{came}{room}", human_size(plan.bytes()));
     note_ui(ui, size, theme::small(), tokens.dim);
-    if link_ui(ui, "Its page, with the whole licence", theme::small(), tokens.dim, true).clicked() {
+    if link_ui(ui, "Model page and full licence", theme::small(), tokens.dim, true).clicked() {
         ui.ctx().open_url(OpenUrl::new_tab(page));
     }
-    let start = ("Start", "Fetches it under this licence.", DownloadCommand::Start);
-    let cancel = ("Cancel", "Fetches nothing.", DownloadCommand::Cancel);
+    let start = ("Start", "Downloads it under this licence.", DownloadCommand::Start);
+    let cancel = ("Cancel", "Dismiss.", DownloadCommand::Cancel);
     buttons_ui(ui, Some(start), Some(cancel), wishes);
 }
 
@@ -109,20 +117,21 @@ fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadCommand>)
     name_ui(ui, &running.left.plan.repository.to_string());
     bar_ui(ui, running.fraction(), tokens.accent);
     let progress = &running.progress;
-    let amount = format!("{} of {}", in_words(progress.done), in_words(progress.total));
-    let pace = running.pace.bytes_per_sec().map(|pace| format!(" · {}/s", in_words(pace as u64)));
+    let amount = format!("{} of {}", human_size(progress.done), human_size(progress.total));
+    let pace = running.pace.bytes_per_sec().map(|pace| format!(" · {}/s", human_size(pace as u64)));
     let left = running.secs_left().map(|secs| format!(" · {} left", time_in_words(secs)));
     let line = match (&progress.doing, running.ending) {
         (_, Some(Ending::Pause)) => "Pausing…".to_owned(),
         (_, Some(Ending::Cancel)) => "Cancelling…".to_owned(),
-        (TransferStage::Checking, _) => format!("{amount} · checking what came before"),
+        (TransferStage::Checking, _) => format!("{amount} · checking the part that is here"),
         (TransferStage::Waiting { cause, secs }, _) => {
-            format!("{amount} · {cause}; trying again in {secs} s")
+            format!("{amount} · {cause}; retrying in {secs} s")
         }
         (TransferStage::Fetching, _) => [amount, pace.unwrap_or_default(), left.unwrap_or_default()].concat(),
     };
     note_ui(ui, line, theme::small(), tokens.dim);
-    let pause = ("Pause", "Keeps what has come, also when the window is closed.", DownloadCommand::Pause);
+    let pause =
+        ("Pause", "Keeps the downloaded part, even when the window is closed.", DownloadCommand::Pause);
     buttons_ui(ui, Some(pause), Some(CANCEL), wishes);
 }
 
@@ -131,13 +140,13 @@ fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadCommand>) {
     let total = left.plan.bytes();
     name_ui(ui, &left.plan.repository.to_string());
     bar_ui(ui, (left.done as f64 / total.max(1) as f64) as f32, tokens.dim);
-    let line = format!("Paused · {} of {} are here", in_words(left.done), in_words(total));
+    let line = format!("Paused · {} of {}", human_size(left.done), human_size(total));
     note_ui(ui, line, theme::small(), tokens.dim);
-    let resume = ("Resume", "Goes on where it was.", DownloadCommand::Start);
+    let resume = ("Resume", "Resumes the download.", DownloadCommand::Start);
     buttons_ui(ui, Some(resume), Some(CANCEL), wishes);
 }
 
-const CANCEL: Choice = ("Cancel", "Throws away what has come of it.", DownloadCommand::Cancel);
+const CANCEL: Choice = ("Cancel", "Deletes the downloaded part.", DownloadCommand::Cancel);
 
 /// Name, sentence for the tooltip, and what it asks for.
 type Choice = (&'static str, &'static str, DownloadCommand);

@@ -9,12 +9,12 @@ use egui::{
 
 use crate::features::command::{Command, FileContents};
 use crate::features::state::AppState;
-use crate::ui::format::ellipsize;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, dashed_rect, note_ui, outlined_button_ui};
-use crate::window::tasks::{is_model_file, may_be_concept};
+use engine::files::{FileKind, classify};
+use engine::format::ellipsize;
 
 pub fn drop_overlay_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let hovering = ui.input(|input| input.raw.hovered_files.clone());
@@ -36,22 +36,18 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     painter.rect_filled(frame, 14.0, tokens.coral.gamma_multiply(0.08));
     painter.extend(dashed_rect(frame, 14.0, Stroke::new(2.0, tokens.coral)));
 
-    let (icon, what, sentence) = match path {
-        Some(path) if path.is_dir() => {
-            (Icon::Folder, "Models", "Let go to open the model in this folder, or to list the models in it.")
+    let (icon, what, sentence) = match path.map(classify) {
+        Some(FileKind::Folder) => {
+            (Icon::Folder, "Models", "Drop to open the model in this folder, or to list the models in it.")
         }
-        Some(path) if may_be_concept(path) => {
-            (Icon::Words, "Concept", "Let go to have this word at hand for the prompt.")
-        }
-        Some(path) if is_model_file(path) => {
-            (Icon::Folder, "Model", "Let go to open this file as the model.")
-        }
-        Some(path) if is_png(path) => (
+        Some(FileKind::Concept) => (Icon::Words, "Concept", "Drop to load this concept."),
+        Some(FileKind::Model) => (Icon::Folder, "Model", "Drop to open this file as the model."),
+        Some(FileKind::Png) => (
             Icon::Picture,
             "Start image or settings",
-            "Let go to start from this picture, or to use the settings inside it.",
+            "Drop to start from this picture, or to use the settings inside it.",
         ),
-        _ => (Icon::Picture, "Start image", "Let go to start from this picture instead of from noise."),
+        _ => (Icon::Picture, "Start image", "Drop to start from this picture instead of noise."),
     };
     let middle = window.center();
     let disc = Rect::from_center_size(middle - vec2(0.0, 54.0), Vec2::splat(72.0));
@@ -64,10 +60,6 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
         let name = format!("{}{more}", name.to_string_lossy());
         painter.text(middle + vec2(0.0, 60.0), Align2::CENTER_TOP, name, theme::mono(), tokens.dim);
     }
-}
-
-fn is_png(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
 }
 
 /// A picture with a recipe inside can be either.
@@ -107,7 +99,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                     ui.painter().rect_stroke(rect, corner, Stroke::new(1.0, tokens.line), StrokeKind::Inside);
                     ui.add_space(theme::GAP_M);
                     ui.vertical(|ui| {
-                        let heading = "This picture tells how it was made";
+                        let heading = "This picture contains its settings";
                         ui.label(RichText::new(heading).font(theme::heading()).color(tokens.text));
                         let recipe = &found.provenance.recipe;
                         let prompt = ellipsize(&recipe.prompt, MAX_LETTERS);
@@ -130,7 +122,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                     if outlined_button_ui(ui, "Use its settings", true).clicked() {
                         commands.push(Command::UseDroppedSettings);
                     }
-                    if outlined_button_ui(ui, "Use as the start image", false).clicked() {
+                    if outlined_button_ui(ui, "Use as start image", false).clicked() {
                         commands.push(Command::UseDroppedAsStart);
                     }
                     if outlined_button_ui(ui, "Cancel", false).clicked() {

@@ -96,7 +96,7 @@ pub fn write(order: ExportOrder, tell: impl Fn(ExportEvent) + Send + 'static) {
         });
     };
     if let Err(error) = std::thread::Builder::new().name("film".into()).spawn(work) {
-        tracing::error!("no thread for a film: {error}");
+        tracing::error!("the export thread could not start: {error}");
     }
 }
 

@@ -19,7 +19,7 @@ const WIDTH: f32 = 300.0;
 /// The button in the film's head, and the card over it.
 pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if state.run_to_export().is_some() || state.export.phase.stop().is_some() {
-        let sentence = "Makes a GIF, a video or pictures of the film.";
+        let sentence = "Exports the steps as a GIF, a video or pictures.";
         opener_ui(text_button_ui(ui, None, "Export…", None), sentence, false, state, commands);
     }
 }
@@ -27,8 +27,8 @@ pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 /// The same for a sheet: its pictures one after the other.
 pub fn export_sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if state.sheet_to_export().is_some() {
-        let sentence = "Makes a GIF, a video or numbered files of its pictures, one after the other.";
-        opener_ui(outlined_button_ui(ui, "As a film…", false), sentence, true, state, commands);
+        let sentence = "Exports its pictures one after the other as a GIF, a video or numbered files.";
+        opener_ui(outlined_button_ui(ui, "Export animation…", false), sentence, true, state, commands);
     }
 }
 
@@ -64,7 +64,7 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
             ui.set_width(WIDTH);
             ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
             let is_sheet = state.export.is_of_sheet;
-            let head = if is_sheet { "The sheet as a film" } else { "Export the film" };
+            let head = if is_sheet { "Export the X/Y plot" } else { "Export the steps" };
             ui.label(RichText::new(head).font(theme::heading()).color(Tokens::of(ui).text));
             match state.export.phase.stop() {
                 Some(_) => progress_ui(ui, &state.export.phase, &mut wishes),
@@ -80,7 +80,7 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
 fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, wishes: &mut Vec<ExportCommand>) {
     let (mut format, mut cut) = (export.format, export.cut);
     row_ui(ui, "Format", |ui, width| {
-        select_ui(ui, "Film format", format.label(), format.hint(), width, |ui| {
+        select_ui(ui, "Animation format", format.label(), format.hint(), width, |ui| {
             for one in AnimationFormat::ALL {
                 let item = SelectItem { label: one.label(), hint: one.hint(), chosen: one == format };
                 if menu_item_ui(ui, item) {
@@ -95,7 +95,7 @@ fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, wishes: &mut Ve
     }
     choice_ui(ui, "Captions", if is_sheet { &SHEET_CAPTIONS } else { &CAPTIONS }, &mut cut.has_captions);
     if matches!(format, AnimationFormat::Gif | AnimationFormat::Apng | AnimationFormat::Mp4) {
-        pace_ui(ui, if is_sheet { "pictures a second" } else { "steps a second" }, &mut cut);
+        pace_ui(ui, if is_sheet { "pictures per second" } else { "steps per second" }, &mut cut);
         choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
     }
     if (format, cut) != (export.format, export.cut) {
@@ -106,14 +106,16 @@ fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, wishes: &mut Ve
             problem_ui(ui, text, false);
         }
         ExportPhase::Done { path } => {
-            let text = format!("Written: {}", path.display());
+            let text = format!("Saved: {}", path.display());
             note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
         }
         _ => {}
     }
     ui.horizontal(|ui| {
         let save = outlined_button_ui(ui, "Save as…", true);
-        if tip(save, "Save as", None, "Asks where to, then makes the file while you go on.").clicked() {
+        if tip(save, "Save as", None, "Asks for a file name, then writes the file while you keep working.")
+            .clicked()
+        {
             wishes.push(ExportCommand::Start);
         }
         if matches!(export.phase, ExportPhase::Done { .. })
@@ -128,21 +130,19 @@ fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, wishes: &mut Ve
 }
 
 const STEPS: [(bool, &str, &str); 2] = [
-    (false, "As previews", "Quick, and a little soft."),
-    (true, "Decoded", "Each step as sharp as the picture; takes a decode for each."),
+    (false, "As previews", "Quick, and a little blurry."),
+    (true, "Decoded", "Every step as sharp as the final picture. Decoding takes time."),
 ];
 const CAPTIONS: [(bool, &str, &str); 2] = [
-    (false, "None", "Pictures alone."),
-    (true, "Step and σ", "Under each picture, in a strip of their own."),
+    (false, "None", "Pictures without captions."),
+    (true, "Step and σ", "A caption strip under each picture."),
 ];
-const SHEET_CAPTIONS: [(bool, &str, &str); 2] = [
-    (false, "None", "Pictures alone."),
-    (true, "What differs", "Under each picture, in a strip of their own."),
-];
+const SHEET_CAPTIONS: [(bool, &str, &str); 2] =
+    [(false, "None", "Pictures without captions."), (true, "Values", "A caption strip under each picture.")];
 
 fn progress_ui(ui: &mut Ui, phase: &ExportPhase, wishes: &mut Vec<ExportCommand>) {
     let (doing, fraction) = match phase {
-        ExportPhase::Cutting { fraction, .. } => ("Looking at every step…", *fraction),
+        ExportPhase::Cutting { fraction, .. } => ("Rendering every step…", *fraction),
         ExportPhase::Writing { fraction, .. } => ("Writing the file…", *fraction),
         _ => return,
     };
@@ -150,7 +150,7 @@ fn progress_ui(ui: &mut Ui, phase: &ExportPhase, wishes: &mut Vec<ExportCommand>
     bar_ui(ui, fraction, tokens.accent);
     note_ui(ui, doing, theme::small(), tokens.dim);
     let cancel = outlined_button_ui(ui, "Cancel", false);
-    if tip(cancel, "Cancel", None, "Leaves no file behind.").clicked() {
+    if tip(cancel, "Cancel", None, "Cancels and removes the partial file.").clicked() {
         wishes.push(ExportCommand::Cancel);
     }
 }
@@ -159,7 +159,7 @@ fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut AnimationOptions) {
     row_ui(ui, "Speed", |ui, _| {
         let limits = f64::from(*FPS.start())..=f64::from(*FPS.end());
         let number =
-            Number { name: "Steps a second", limits, decimals: 0, step: 1.0, look: NumberLook::default() };
+            Number { name: "Steps per second", limits, decimals: 0, step: 1.0, look: NumberLook::default() };
         let mut value = f64::from(cut.fps);
         number_ui(ui, &number, &mut value);
         cut.fps = value as u32;

@@ -15,22 +15,23 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
     let key = Some(shortcuts::PLAY_KEY);
     let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
-    let sentence = "Shows the steps one after another. Arrow keys go step by step; a drag over the film runs through it.";
+    let sentence = "Plays the steps one after another. Arrow keys move step by step; drag along the filmstrip \
+        to scrub.";
     if tip(response, name, key, sentence).clicked() {
         commands.push(Command::TogglePlay { now });
     }
     let mut how = state.settings.playing;
-    toggle_ui(ui, Icon::Loop, "Loop", "Begins the film anew when it is over.", &mut how.loops);
-    toggle_ui(ui, Icon::PingPong, "To and fro", "Plays the film back the way it came.", &mut how.ping_pong);
+    toggle_ui(ui, Icon::Loop, "Loop", "Starts again at the end.", &mut how.loops);
+    toggle_ui(ui, Icon::PingPong, "Back and forth", "Plays forwards, then backwards.", &mut how.ping_pong);
     let number = Number {
-        name: "Steps a second",
+        name: "Steps per second",
         limits: PlaybackSettings::FPS,
         decimals: 0,
         step: 1.0,
         look: NumberLook { size: vec2(32.0, 20.0), ..NumberLook::default() },
     };
     let response = number_ui(ui, &number, &mut how.fps);
-    tip(response, "Steps a second", None, "How fast the film is played: 1 to 30.");
+    tip(response, "Steps per second", None, "Playback speed: 1 to 30 steps per second.");
     ui.add_space(-2.0);
     ui.label(RichText::new("/s").font(theme::mono()).color(Tokens::of(ui).faint));
     if how != state.settings.playing {
@@ -64,24 +65,24 @@ fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bo
 pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if state.film.compared.is_some() {
         let key = Some(shortcuts::STOP_KEY).filter(|_| !is_tight);
-        let response = text_button_ui(ui, Some(Icon::Compare), "End comparing", key);
+        let response = text_button_ui(ui, Some(Icon::Compare), "Stop comparing", key);
         if response.clicked() {
             commands.push(Command::PinStep(None));
         }
         return;
     }
     let key = Some(shortcuts::COMPARE_KEY);
-    let sentence = "Puts another step beside the one at hand, with a divider between them to drag. Then click the other step.";
+    let sentence = "Compares two steps with a draggable divider. Then click the other step.";
     let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key.filter(|_| !is_tight));
     if tip(response, "Compare", key, sentence).clicked() {
         commands.push(Command::View(ViewCommand::Compare(state.other_step())));
     }
     if let Some(step) = state.film.pinned {
-        let name = format!("Let go of step {}", step + 1);
-        let text = if is_tight { "Let go" } else { &name };
+        let name = format!("Release step {}", step + 1);
+        let text = if is_tight { "Release" } else { &name };
         let key = Some(shortcuts::STOP_KEY);
         let response = text_button_ui(ui, None, text, key.filter(|_| !is_tight));
-        if tip(response, &name, key, "The canvas shows the newest again.").clicked() {
+        if tip(response, &name, key, "The canvas follows the run again.").clicked() {
             commands.push(Command::PinStep(None));
         }
     }

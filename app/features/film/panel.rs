@@ -127,7 +127,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 /// Where the next run leaves this one, or the button that says so.
 fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if let Some(step) = state.branches.branch_from {
-        let begin = if is_tight { "Branching at" } else { "The next run goes on from" };
+        let begin = if is_tight { "Branching at" } else { "The next run starts from" };
         let text = format!("{begin} step {}", step + 1);
         let tokens = Tokens::of(ui);
         ui.label(egui::RichText::new(text).font(theme::label()).color(tokens.accent));
@@ -138,8 +138,8 @@ fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Co
     }
     let key = Some(shortcuts::BRANCH_KEY);
     let response = text_button_ui(ui, Some(Icon::Branch), "Branch", key.filter(|_| !is_tight));
-    let sentence = "The next run keeps the noisy picture of this step and goes on with another prompt, guidance, \
-                    sampler or seed.";
+    let sentence = "The next run starts from exactly this step's noisy latent, with any other prompt, \
+        guidance, sampler or seed.";
     if tip(response, "Branch from here", key, sentence).clicked() {
         commands.push(Command::Branch(BranchCommand::Leave(None)));
     }
@@ -244,7 +244,7 @@ fn empty_ui(ui: &mut Ui) {
     ui.painter().text(
         pos2(rect.left() + RING, rect.top() + RING + TILE_HEIGHT + 6.0),
         Align2::LEFT_TOP,
-        "Every step of a run appears here: point at one to see it, click to hold it.",
+        "Every step of a run appears here. Point at one to see it; click to select it.",
         theme::small(),
         tokens.faint,
     );

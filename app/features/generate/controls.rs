@@ -61,7 +61,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
 
     let steps = SliderRow {
         name: "Steps",
-        sentence: "How many steps the picture takes out of the noise. 20 suits most samplers.",
+        sentence: "Number of sampling steps. 20 suits most samplers.",
         track: 1.0..=50.0,
         limits: in_f64(&Recipe::STEPS),
         default: defaults.steps.into(),
@@ -74,8 +74,8 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
 
     let guidance = SliderRow {
         name: "Guidance",
-        sentence: "How strictly the picture follows the prompt. 7.5 suits most models; at 1 the \
-                   prompt alone decides and each step takes half the time.",
+        sentence: "How strictly the picture follows the prompt (CFG scale). 7.5 suits most models. At 1 \
+            there is no guidance, and each step takes half the time.",
         track: 1.0..=15.0,
         limits: f64::from(*Recipe::CFG_SCALE.start())..=f64::from(*Recipe::CFG_SCALE.end()),
         default: Guidance::default().cfg_scale.into(),
@@ -94,7 +94,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
 
     let pictures = SliderRow {
         name: "Pictures",
-        sentence: "How many pictures are made at once, each from the next seed.",
+        sentence: "Number of pictures per run, each from the next seed.",
         track: in_f64(&Recipe::BATCH),
         limits: in_f64(&Recipe::BATCH),
         default: 1.0,
@@ -111,7 +111,7 @@ fn strength_ui(ui: &mut Ui, steps: u32, strength: &mut f32) {
     let tokens = Tokens::of(ui);
     let row = SliderRow {
         name: "Strength",
-        sentence: "How much of the start image is forgotten: at 0 it stays as it is, at 1 nothing of it is left.",
+        sentence: "How much the start image changes: at 0 it stays as it is, at 1 nothing of it is left.",
         track: 0.0..=1.0,
         limits: 0.0..=1.0,
         default: DEFAULT_STRENGTH.into(),

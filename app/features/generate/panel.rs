@@ -63,8 +63,8 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
     let sentence = match (ready, state.branches.branch_from) {
-        (false, _) => "Something above needs attention first.",
-        (_, Some(_)) => "Goes on from the step that is held, with the settings as they are now.",
+        (false, _) => "A setting above needs attention first.",
+        (_, Some(_)) => "Continues from the selected step with the current settings.",
         _ => "Makes the picture.",
     };
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
@@ -96,7 +96,7 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
         let ring = Stroke::new(1.5, tokens.accent);
         ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
-    let sentence = "Ends this run within a step, and forgets the queued one.";
+    let sentence = "Stops this run within a step and removes the queued one.";
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     if tip(response, "Stop", Some(shortcuts::STOP_KEY), sentence).clicked() {
         commands.push(Command::Stop);
@@ -106,9 +106,9 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
 /// Beside Stop: the same settings again, after this.
 fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let sentence = if state.queued.is_some() {
-        "Replaces the queued run by one with the settings as they are now."
+        "Replaces the queued run with one that uses the current settings."
     } else {
-        "Makes another picture after this one, with the settings as they are now."
+        "Makes another picture after this one with the current settings."
     };
     let tool = Tool::Framed { side: theme::BUTTON_HEIGHT, corner: theme::CORNER_CARD };
     let key = Some(shortcuts::GENERATE_KEY);
@@ -133,7 +133,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
         if state.queued.is_some() {
             ui.label(RichText::new("·").font(theme::label()).color(tokens.faint));
             let response = link_ui(ui, "1 queued", theme::label(), tokens.accent, false);
-            let sentence = "Click to take it out of the queue.";
+            let sentence = "Click to remove it from the queue.";
             if tip(response, "Queued", None, sentence).clicked() {
                 commands.push(Command::ForgetQueued);
             }
@@ -160,9 +160,9 @@ fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         };
         ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
         if run.can_go_on() {
-            let response = link_ui(ui, "Go on", theme::label(), tokens.accent, false);
-            let sentence = "Goes on from the step it came to, as if it had never been stopped.";
-            if tip(response, "Go on", None, sentence).clicked() {
+            let response = link_ui(ui, "Resume", theme::label(), tokens.accent, false);
+            let sentence = "Resumes from its last step, as if it had never stopped.";
+            if tip(response, "Resume", None, sentence).clicked() {
                 commands.push(Command::Branch(BranchCommand::GoOn));
             }
         }

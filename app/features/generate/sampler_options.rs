@@ -30,7 +30,7 @@ pub fn sampler_options_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
     if let Some(words) = unusual(state, recipe) {
         note_ui(ui, words, theme::small(), Tokens::of(ui).dim);
         let tokens = Tokens::of(ui);
-        if link_ui(ui, "Back to the usual", theme::small(), tokens.accent, true).clicked() {
+        if link_ui(ui, "Reset to default", theme::small(), tokens.accent, true).clicked() {
             recipe.noise = NoiseSource::default();
             let rho = recipe.schedule_options.rho;
             recipe.schedule_options = ScheduleOptions { rho, ..ScheduleOptions::default() };
@@ -66,7 +66,7 @@ fn rho_row_ui(ui: &mut Ui, own: f32, rho: &mut Option<f32>) {
     let range = ScheduleOptions::RHO;
     let row = SliderRow {
         name: "Rho",
-        sentence: "How the steps are spread: a higher rho takes more of them where the noise is low.",
+        sentence: "How the steps are spread. A higher rho takes more of them at low noise.",
         track: 0.5..=12.0,
         limits: f64::from(*range.start())..=f64::from(*range.end()),
         default: own.into(),
@@ -112,14 +112,14 @@ fn trained(state: &AppState) -> SchedulerConfig {
 /// The end of the list of schedules.
 pub fn noise_and_betas_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
     ui.separator();
-    label_ui(ui, "Noise of a seed");
+    label_ui(ui, "Noise source");
     let noises = NoiseSource::ALL.map(|noise| noise.label().to_owned());
     let at = NoiseSource::ALL.iter().position(|noise| *noise == recipe.noise);
     let hint = |index: usize| NoiseSource::ALL[index].hint().to_owned();
     if let Some(chosen) = segmented_ui(ui, "Noise", &noises, at.unwrap_or_default(), hint) {
         recipe.noise = NoiseSource::ALL[chosen];
     }
-    label_ui(ui, "Betas that the model is taken to be trained with");
+    label_ui(ui, "Training noise schedule (betas)");
     let trained = trained(state);
     let options = &mut recipe.schedule_options;
     let kind = options.beta_kind.unwrap_or(trained.beta_schedule);

@@ -16,7 +16,7 @@ pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
     label_row_ui(ui, "Size", |_| {});
     let native = state.model_info().map_or(512, |info| info.native_side);
     let shown = in_words(recipe.width, recipe.height);
-    let sentence = "Pixels across and down. Models are at their best near the size they learned.";
+    let sentence = "Width and height in pixels. Models work best near their native size.";
     select_ui(ui, "Size", &shown, sentence, width, |ui| {
         for (name, (wide, high)) in presets(native) {
             let item = SelectItem {
@@ -45,7 +45,7 @@ fn custom_ui(ui: &mut Ui, recipe: &mut Recipe) {
                 Icon::Swap,
                 "Swap sides",
                 None,
-                "Portrait to landscape and back.",
+                "Swaps portrait and landscape.",
                 Tool::Bare,
             );
             side_ui(ui, "Height", &mut recipe.height);
@@ -76,7 +76,7 @@ fn side_ui(ui: &mut Ui, name: &str, side: &mut u32) {
 fn presets(native: u32) -> [(&'static str, (u32, u32)); 5] {
     let part = |of: u32, per: u32| (native * of / per).next_multiple_of(8);
     [
-        ("Square, as the model learned", (native, native)),
+        ("Square, the native size", (native, native)),
         ("Portrait, 2 to 3", (native, part(3, 2))),
         ("Landscape, 3 to 2", (part(3, 2), native)),
         ("Wide, 2 to 1", (part(2, 1), native)),
@@ -99,15 +99,15 @@ pub fn seed_field_ui(
     label_row_ui(ui, "Seed", |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (icon, name, sentence) = if is_locked {
-            (Icon::Locked, "Unlock seed", "The seed stays from picture to picture.")
+            (Icon::Locked, "Unlock seed", "The seed stays the same for every picture.")
         } else {
-            (Icon::Unlocked, "Lock seed", "Every picture gets a fresh seed; the lock keeps this one.")
+            (Icon::Unlocked, "Lock seed", "Every picture gets a new seed. Lock to keep this one.")
         };
         if icon_button_ui(ui, icon, name, None, sentence, Tool::Bare).clicked() {
             commands.push(Command::ToggleSeedLock);
         }
-        let sentence = "A seed nobody chose.";
-        if icon_button_ui(ui, Icon::Die, "Roll seed", None, sentence, Tool::Bare).clicked() {
+        let sentence = "New random seed.";
+        if icon_button_ui(ui, Icon::Die, "Random seed", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::RollSeed);
         }
     });

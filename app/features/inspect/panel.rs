@@ -22,7 +22,7 @@ const ENLARGED: f32 = 288.0;
 pub fn look_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("look").auto_shrink([false, false]).show(ui, |ui| {
         if state.live_run().is_some() {
-            note_ui(ui, "Looks wait until the run is over.", theme::small(), Tokens::of(ui).dim);
+            note_ui(ui, "Inspection resumes after this run.", theme::small(), Tokens::of(ui).dim);
             ui.add_space(theme::GAP_M);
         }
         channels_ui(ui, state, textures);
@@ -64,7 +64,8 @@ fn channels_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
             return;
         }
         None => {
-            let text = "The picture that the model works on has channels that no eye has: here each is grey. Make a picture, or choose a start image.";
+            let text = "The model works on latents with four channels, shown here in grey. Make a picture, \
+                or choose a start image.";
             note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
             return;
         }
@@ -93,7 +94,7 @@ fn subject_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
     let names = ["Finished picture".to_owned(), "Start image".to_owned()];
     let at = usize::from(state.subject().is_some_and(|subject| subject.is_start_image));
-    if let Some(index) = segmented_ui(ui, "Look into", &names, at, |_| String::new()) {
+    if let Some(index) = segmented_ui(ui, "Inspect", &names, at, |_| String::new()) {
         commands.push(Command::Inspect(InspectCommand::AtStartImage(index == 1)));
     }
     ui.add_space(theme::GAP_M);
@@ -103,7 +104,8 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
     let (step, sigma) = state.noise_step();
     heading_ui(ui, "Add noise", &format!("x0 + noise × {sigma:.3}"));
     let Some(subject) = state.subject() else {
-        let text = "Shows a picture under the noise of any step of the schedule. Make a picture, or choose a start image.";
+        let text = "Shows a picture with the noise of any step of the schedule. Make a picture, or choose \
+            a start image.";
         note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
         return;
     };
@@ -139,22 +141,24 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
 fn round_trip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
     let trip = match state.looking.round_trip() {
         Some(Err(text)) => {
-            heading_ui(ui, "There and back", "");
+            heading_ui(ui, "Encode and decode", "");
             problem_ui(ui, text, false);
             return;
         }
         trip => trip.and_then(Result::ok).filter(|_| state.subject().is_some()),
     };
-    let facts = trip.map_or(String::new(), |trip| format!("differs by {:.2} / 255", trip.mean_difference));
-    heading_ui(ui, "There and back", &facts);
+    let facts =
+        trip.map_or(String::new(), |trip| format!("mean difference {:.2} / 255", trip.mean_difference));
+    heading_ui(ui, "Encode and decode", &facts);
     let about = format!(
-        "The picture, the same encoded and decoded again, and their difference, {} times as strong.",
+        "The picture, the same picture after encoding and decoding, and their difference, \
+            amplified {} times.",
         RoundTrip::DIFFERENCE_GAIN
     );
     note_ui(ui, about, theme::small(), Tokens::of(ui).dim);
     let Some(trip) = trip else { return };
     ui.add_space(theme::GAP_S);
-    let names = ["The picture", "Decoded again", "Their difference"].map(str::to_owned);
+    let names = ["The picture", "Round trip", "Difference"].map(str::to_owned);
     let pictures = [&trip.original, &trip.decoded, &trip.difference].map(Some);
     row_ui(ui, 3, pictures.into_iter(), &names, Use::Canvas, textures);
 }

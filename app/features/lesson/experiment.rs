@@ -87,12 +87,12 @@ impl Experiment {
             Self::Latents => "Look at its channels",
             Self::AddNoise => "Add noise to a picture",
             Self::Schedules => "Compare all schedules",
-            Self::StartImage => "Begin with this picture",
+            Self::StartImage => "Start from this picture",
             Self::Puppy => "A puppy, as it is",
             Self::Replace => "Puppy becomes cat",
             Self::Blend => "Half puppy, half skunk",
             Self::Mix => "A mouse and a leopard",
-            Self::Film => "Watch both, side by side",
+            Self::Film => "Watch both side by side",
             Self::Scales => "Guidance 1, 3, 7.5 and 15",
             Self::Samplers => "Six samplers, eight steps",
             Self::Optimisers => "Let optimisers do it",
@@ -106,25 +106,25 @@ impl Experiment {
                 "A watercolor painting of an otter: 30 steps of LMS, seed 32, guidance 7.5, or 4 for the built-in model."
             }
             Self::Latents => {
-                "Opens the Look tab on the finished picture; without one, makes the otter first."
+                "Opens the Inspect tab on the finished picture. Without one, it makes the otter \
+                    first."
             }
             Self::AddNoise => {
-                "Opens the Look tab with the noise of step 11 of 15; without a picture, makes the otter first."
+                "Opens the Inspect tab with the noise of step 11 of 15. Without a picture, it \
+                    makes the otter first."
             }
-            Self::Schedules => "Opens the Schedule tab with 15 steps, all schedules behind one another.",
+            Self::Schedules => "Opens the Schedule tab with 15 steps and all schedules.",
             Self::StartImage => {
                 "The finished picture becomes the start image, and the prompt asks for a lion in the snow."
             }
-            Self::Puppy => "A picture of a puppy, seed 32: what the others are to be compared with.",
-            Self::Replace => "The same prompt, with the row of cat slipped in where puppy's stands.",
-            Self::Blend => "The same prompt, with half of puppy's row and half of skunk's.",
-            Self::Mix => "Two prompts, each through the text encoder, then half of either.",
-            Self::Film => {
-                "Shows noisy and predicted beside each other and plays the film at hand, or makes one."
-            }
-            Self::Scales => "Opens the Sheet tab and makes four pictures of one seed.",
-            Self::Samplers => "Opens the Sheet tab and makes a picture with each, from one seed.",
-            Self::Optimisers => "Opens the Sheet tab: Euler, SGD, Adam and AdamW, 15 steps at most.",
+            Self::Puppy => "A picture of a puppy, seed 32, to compare the others with.",
+            Self::Replace => "The same prompt, with cat's embedding in place of puppy's.",
+            Self::Blend => "The same prompt, with half of puppy's embedding and half of skunk's.",
+            Self::Mix => "Two prompts, each encoded separately, then mixed half and half.",
+            Self::Film => "Shows noisy and predicted side by side and plays the current run, or makes one.",
+            Self::Scales => "Opens the X/Y plot tab and makes four pictures from one seed.",
+            Self::Samplers => "Opens the X/Y plot tab and makes a picture with each, from one seed.",
+            Self::Optimisers => "Opens the X/Y plot tab: Euler, SGD, Adam and AdamW, at most 15 steps.",
         }
     }
 

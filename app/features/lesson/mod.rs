@@ -52,7 +52,7 @@ impl LessonPage {
             Self::Loop => "Out of noise, in six lines",
             Self::Autoencoder => "A smaller picture to work on",
             Self::Noise => "How much noise, and when",
-            Self::StartImage => "Beginning in the middle",
+            Self::StartImage => "Starting in the middle",
             Self::Text => "What a prompt becomes",
             Self::Prediction => "The picture it expects",
             Self::Guidance => "Past the prompt",

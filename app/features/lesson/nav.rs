@@ -54,7 +54,7 @@ fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, wishes: &mut Vec<Les
 fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, wishes: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let (cell, response) = ui.allocate_exact_size(CELL, Sense::click());
-    let name = format!("Stop {}, {}", stop.number(), stop.subject());
+    let name = format!("Page {}, {}", stop.number(), stop.subject());
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), stop == at, &name));
     let center = cell.center();
     if stop == at {
@@ -83,15 +83,16 @@ fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, wishes: &mut Vec<Lesson
 
 fn put_back_ui(ui: &mut Ui, wishes: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
-    let words = "The desk is set up for an experiment.";
+    let words = "The window is set up for an experiment.";
     ui.horizontal(|ui| {
         ui.vertical(|ui| {
             ui.set_width(ui.available_width() - BUTTON);
             note_ui(ui, words, theme::small(), tokens.dim);
         });
-        let sentence = "Prompt, settings, views and sheet as they were before the first experiment.";
-        let button = outlined_button_ui(ui, "Put my desk back", false);
-        if tip(button, "Put my desk back", None, sentence).clicked() {
+        let sentence =
+            "Restores prompt, settings, views and X/Y plot to what they were before the first experiment.";
+        let button = outlined_button_ui(ui, "Restore my settings", false);
+        if tip(button, "Restore my settings", None, sentence).clicked() {
             wishes.push(LessonCommand::PutBack);
         }
     });

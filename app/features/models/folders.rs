@@ -32,12 +32,12 @@ pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
         ui.label(RichText::new("Folders").font(theme::label()).color(tokens.dim));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = theme::GAP_S;
-            let add = "Models in it are listed and opened where they lie; nothing is copied.";
+            let add = "Lists and opens the models in it where they are. Nothing is copied.";
             if icon_button_ui(ui, Icon::Plus, "Add a folder…", None, add, Tool::Bare).clicked() {
                 commands.push(Command::Library(LibraryCommand::AddFolder));
             }
-            let again = "Finds what was added or removed since.";
-            if icon_button_ui(ui, Icon::Refresh, "Look again", None, again, Tool::Bare).clicked() {
+            let again = "Finds models that were added or removed.";
+            if icon_button_ui(ui, Icon::Refresh, "Rescan", None, again, Tool::Bare).clicked() {
                 commands.push(Command::Library(LibraryCommand::Rescan));
             }
         });
@@ -96,19 +96,20 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let paused = state.settings.hashing_paused;
     let text = match state.library.work {
         ScanStatus::Done => return,
-        ScanStatus::Scanning => "Looking through the folders".to_owned(),
+        ScanStatus::Scanning => "Scanning folders".to_owned(),
         ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
         ScanStatus::Hashing { left } => format!("Hashing, {left} to go"),
     };
     ui.horizontal(|ui| {
         let label = note_ui(ui, text, theme::small(), tokens.faint);
-        let sentence = "A hash is the name that other programs give to a model. It is made once, while nothing else is done.";
+        let sentence = "Other programs identify a model by its hash. It is computed once, while nothing else \
+            is running.";
         tip(label, "Hashing", None, sentence);
         if state.library.work == ScanStatus::Scanning {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let word = if paused { "Go on" } else { "Pause" };
+            let word = if paused { "Resume" } else { "Pause" };
             if link_ui(ui, word, theme::small(), tokens.dim, true).clicked() {
                 commands.push(Command::Library(LibraryCommand::PauseHashing(!paused)));
             }

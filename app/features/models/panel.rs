@@ -44,7 +44,7 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         });
     ui.spacing_mut().item_spacing.y = theme::GAP_S;
     if found.is_empty() {
-        note_ui(ui, "No model is called so.", theme::small(), Tokens::of(ui).dim);
+        note_ui(ui, "No model matches.", theme::small(), Tokens::of(ui).dim);
     } else if library.entries.is_empty() && library.work == ScanStatus::Done {
         lesson_ui(ui, commands);
     }
@@ -100,12 +100,13 @@ fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.add_space(theme::GAP_M);
-    ui.label(egui::RichText::new("Have you models already?").font(theme::heading()).color(tokens.text));
+    ui.label(egui::RichText::new("Do you already have models?").font(theme::heading()).color(tokens.text));
     for text in [
-        "Tidepool opens Stable Diffusion 1.x and 2.x where they lie; nothing is copied or moved.",
+        "Tidepool opens Stable Diffusion 1.x and 2.x models where they are. Nothing is copied \
+            or moved.",
         "Add the folder of A1111 or Forge (stable-diffusion-webui), of ComfyUI or SwarmUI, or any folder \
          with files such as v1-5-pruned-emaonly.safetensors or dreams.ckpt.",
-        "What diffusers has downloaded, in the Hugging Face cache, is found by itself.",
+        "Models in the Hugging Face cache are found automatically.",
     ] {
         note_ui(ui, text, theme::small(), tokens.dim);
         ui.add_space(theme::GAP_S);

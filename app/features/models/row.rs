@@ -13,7 +13,7 @@ use crate::library::Entry;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, close_ui, focus_ring, note_ui};
-use crate::window::top_bar::size_in_words;
+use engine::format::human_size;
 
 /// What a row shows.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,7 @@ fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, mark: Mark) {
 }
 
 fn short_facts(entry: &Entry) -> String {
-    let size = size_in_words(entry.bytes);
+    let size = human_size(entry.bytes);
     [entry.kind.label(), &size, entry.precision_label()]
         .into_iter()
         .filter(|part| !part.is_empty())
@@ -199,14 +199,14 @@ fn facts_ui(ui: &mut Ui, row: Row<'_>) {
     let tokens = Tokens::of(ui);
     ui.label(RichText::new(name_of(row)).font(theme::heading()).color(tokens.text));
     let Row::Entry(entry) = row else {
-        let sentence = "The small model inside this program: 128 x 128 pixels, at once, anywhere.";
+        let sentence = "The small model inside this program: 128 x 128 pixels, no download.";
         note_ui(ui, sentence, theme::small(), tokens.dim);
         return;
     };
     if let Some(refusal) = &entry.refusal {
         note_ui(ui, refusal, theme::small(), tokens.amber_text);
     } else if entry.is_vae() {
-        let sentence = "An autoencoder: a click puts it over the model's own, another takes it off again.";
+        let sentence = "A VAE. Click to use it in place of the model's own; click again to remove it.";
         note_ui(ui, sentence, theme::small(), tokens.dim);
     }
     let facts = format!("{} · {}", short_facts(entry), entry.format.label());

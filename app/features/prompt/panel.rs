@@ -15,11 +15,11 @@ use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Tab;
 use crate::features::state::AppState;
 use crate::features::words::TokenRef;
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{label_ui, note_ui};
 use crate::window::side_panel::open_tab;
+use engine::format::ellipsize;
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
@@ -33,14 +33,19 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
 
     ui.add_space(theme::GAP_M);
     let counted = state.negative_prompt.as_deref();
-    let label = heading_ui(ui, "Avoid", counted.filter(|_| !recipe.negative_prompt.is_empty()));
-    let avoid =
-        PromptField { id: avoid_id(), name: "Avoid", hint: "What should not be there", rows: 1, is_weighed };
+    let label = heading_ui(ui, "Negative prompt", counted.filter(|_| !recipe.negative_prompt.is_empty()));
+    let avoid = PromptField {
+        id: avoid_id(),
+        name: "Negative prompt",
+        hint: "What you do not want in the picture",
+        rows: 1,
+        is_weighed,
+    };
     let stands = state.negative_prompt.as_ref().map(|read| (read, &[][..]));
     let response = written_ui(ui, state, &avoid, &mut recipe.negative_prompt, stands, commands);
-    response.labelled_by(label.id).on_hover_text("The negative prompt: guidance leads away from it.");
+    response.labelled_by(label.id).on_hover_text("Guidance steers the picture away from it.");
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
-        note_ui(ui, "At guidance 1 this has no effect.", theme::small(), tokens.amber_text);
+        note_ui(ui, "This has no effect at guidance 1.", theme::small(), tokens.amber_text);
     }
 }
 
@@ -109,7 +114,7 @@ fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
     let (first, last) = (read.steps.start() + 1, read.steps.end() + 1);
     let steps =
         if first == last { format!("At step {first}.") } else { format!("At steps {first} to {last}.") };
-    let text = format!("{steps} For others, point at them in the film.");
+    let text = format!("{steps} Point at other steps in the filmstrip to see theirs.");
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
 
@@ -161,7 +166,8 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         let text = format!("{} / {}", read.used(), read.capacity());
         ui.label(RichText::new(text).font(theme::mono()).color(ink)).on_hover_text(
-            "Tokens: pieces of words, and the vectors of concepts. The model reads as many as there is room for, and no more.",
+            "Tokens are parts of words and the vectors of concepts. The model reads only as \
+                many as fit.",
         );
     });
 }

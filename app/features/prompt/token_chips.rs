@@ -170,7 +170,7 @@ fn faces(piece: &TokenChipPart) -> (String, String) {
         TokenChipPart::Part { is_first: true, weight } => (number(*weight), String::new()),
         TokenChipPart::Part { weight: 1.0, .. } => ("AND".to_owned(), String::new()),
         TokenChipPart::Part { weight, .. } => (format!("AND {}", number(*weight)), String::new()),
-        TokenChipPart::Cut => ("cut here".to_owned(), String::new()),
+        TokenChipPart::Cut => ("truncated here".to_owned(), String::new()),
     }
 }
 
@@ -208,7 +208,7 @@ fn chip_ui(
     };
     let response = ui.interact(place, chip_id(chips.id, index), sense);
     let is_chosen = chips.chosen.is_some_and(|at| chip.still_matches(at.part, at.place));
-    let name = if chips.can_choose { chip.name() } else { format!("{}, to avoid", chip.name()) };
+    let name = if chips.can_choose { chip.name() } else { format!("{}, negative prompt", chip.name()) };
     let role = if chips.can_choose { Role::Button } else { Role::Label };
     response.widget_info(|| WidgetInfo::selected(role, ui.is_enabled(), is_chosen, &name));
     let is_edited = chips.edited.iter().any(|at| chip.still_matches(at.part, at.place));
@@ -283,8 +283,8 @@ fn tooltip(response: Response, chips: &TokenChips<'_>, chip: &Chip, is_edited: b
     let weight = if chip.weight == 1.0 { String::new() } else { format!(", weight {:.3}", chip.weight) };
     let edited = if is_edited { ", edited" } else { "" };
     let click = match chips.can_choose {
-        true => "Click: shows what it becomes, and changes it.",
-        false => "Words to avoid cannot be edited.",
+        true => "Click to inspect or edit it.",
+        false => "Words of the negative prompt cannot be edited.",
     };
     let sentence = format!("{positions}{chunk}{weight}{edited}. {click}");
     let response =

@@ -59,9 +59,9 @@ pub fn schedule_ui(
             read = read.or(pointed);
         }
         ui.horizontal(|ui| {
-            let sentence =
-                "Draws the other schedules faintly behind the chosen one. Point at one to read its name.";
-            check_ui(ui, "Others behind", sentence, &mut look.with_others);
+            let sentence = "Draws the other schedules faintly behind the selected one. Point at one to see \
+                    its name.";
+            check_ui(ui, "Show others", sentence, &mut look.with_others);
             let reading = read.unwrap_or_else(|| at_rest(state, recipe, curves));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(RichText::new(reading).font(theme::mono()).color(Tokens::of(ui).dim));
@@ -199,7 +199,7 @@ fn start_ui(ui: &Ui, recipe: &mut Recipe, curves: &ScheduleCurves, drawn: &Drawn
     }
     let handle = handle.on_hover_cursor(CursorIcon::ResizeHorizontal);
     if !handle.dragged() {
-        let sentence = "Where image to image begins. Drag it: it is the strength slider.";
+        let sentence = "The image-to-image start step, the same value as the strength slider. Drag it.";
         tip(handle, "Start step", None, sentence);
     }
 }
@@ -210,7 +210,7 @@ fn film_keys(ui: &Ui, state: &AppState, plot: &Response, senses_keys: bool, comm
         return;
     }
     let current = state.current_step();
-    let name = "Step of the film, on the plot";
+    let name = "Step of the run, on the plot";
     plot.widget_info(|| match current {
         Some(step) => WidgetInfo::slider(ui.is_enabled(), (step + 1) as f64, name),
         None => WidgetInfo::labeled(Role::Image, true, "Sigma against step"),

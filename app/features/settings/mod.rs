@@ -6,13 +6,14 @@
 
 pub mod tab;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use directories::{ProjectDirs, UserDirs};
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
+use engine::files::replace_file;
 use engine::recipe::{Recipe, Start};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -78,7 +79,7 @@ impl ThemeChoice {
     /// Name in the window.
     pub fn label(self) -> &'static str {
         match self {
-            Self::System => "Like the system",
+            Self::System => "System",
             Self::Dark => "Dark",
             Self::Light => "Light",
         }
@@ -123,20 +124,23 @@ impl Settings {
         let why = match read(&file) {
             Ok(settings) => return (settings, None),
             Err(ReadError::Absent) if !backup_of(&file).exists() => return (Self::default(), None),
-            Err(ReadError::Absent) => "The settings file is gone".to_owned(),
+            Err(ReadError::Absent) => "The settings file is missing".to_owned(),
             Err(ReadError::Unreadable(cause)) => {
                 format!("The settings file could not be read ({cause}), so it was left as it is")
             }
             Err(ReadError::Broken(cause)) => match set_aside(&file) {
                 Ok(kept) => {
-                    format!("The settings file made no sense ({cause}); it is kept as {}", kept.display())
+                    format!(
+                        "The settings file could not be read ({cause}). It was renamed to {}",
+                        kept.display()
+                    )
                 }
-                Err(_) => format!("The settings file made no sense ({cause})"),
+                Err(_) => format!("The settings file could not be read ({cause})"),
             },
         };
         match read(&backup_of(&file)) {
-            Ok(settings) => (settings, Some(format!("{why}. The settings before it are in use."))),
-            Err(_) => (Self::default(), Some(format!("{why}. The settings start afresh."))),
+            Ok(settings) => (settings, Some(format!("{why}. The previous settings are in use."))),
+            Err(_) => (Self::default(), Some(format!("{why}. The default settings are in use."))),
         }
     }
 
@@ -145,7 +149,7 @@ impl Settings {
         let file = folder.join(FILE_NAME);
         self.to_json()
             .map_err(io::Error::from)
-            .and_then(|json| write_whole(&file, &json))
+            .and_then(|json| replace_with_backup(&file, &json))
             .map_err(|error| SaveError { cause: error.to_string(), file })
     }
 
@@ -195,7 +199,7 @@ impl Settings {
 /// The settings could not be kept; everything else goes on.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "The settings could not be saved ({cause}): make room or allow writing there: {}",
+    "The settings could not be saved ({cause}). Free some space or allow writing there: {}",
     file.display()
 )]
 pub struct SaveError {
@@ -280,36 +284,16 @@ fn backup_of(file: &Path) -> PathBuf {
     file.with_file_name(format!("{FILE_NAME}.bak"))
 }
 
-/// Writes beside `file` and renames, keeping what was there as the backup.
-///
-/// At every moment either the file or its backup is whole.
-fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = file.parent().expect("the settings file has a folder");
-    fs::create_dir_all(folder)?;
-    // Two windows may save at once; each has its own draft.
-    let draft = file.with_file_name(format!("{FILE_NAME}.{}.part", std::process::id()));
-    let written = (|| {
-        let mut out = File::create(&draft)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        // A file broken meanwhile must not push the last good one out of the backup.
-        match read(file) {
-            Ok(_) => fs::rename(file, backup_of(file))?,
-            Err(ReadError::Broken(_)) => drop(set_aside(file)?),
-            Err(ReadError::Absent | ReadError::Unreadable(_)) => {}
-        }
-        fs::rename(&draft, file)
-    })();
-    if written.is_err() {
-        // Best effort: the error that matters is the one being returned.
-        let _ = fs::remove_file(&draft);
+/// Replaces `file`, keeping a copy of what was there as the backup. At every moment the file is whole.
+fn replace_with_backup(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(file.parent().expect("the settings file has a folder"))?;
+    // A file broken meanwhile must not push the last good one out of the backup.
+    match read(file) {
+        Ok(_) => drop(fs::copy(file, backup_of(file))?),
+        Err(ReadError::Broken(_)) => drop(set_aside(file)?),
+        Err(ReadError::Absent | ReadError::Unreadable(_)) => {}
     }
-    #[cfg(unix)]
-    if written.is_ok() {
-        // The rename itself is on disk only when the folder is.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
-    written
+    replace_file(file, bytes)
 }
 
 #[cfg(test)]

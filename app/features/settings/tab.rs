@@ -35,7 +35,7 @@ impl Tab {
             Self::Schedule => "Schedule",
             Self::Inspect => "Inspect",
             Self::Branches => "Branches",
-            Self::Sheet => "Sheet",
+            Self::Sheet => "X/Y plot",
             Self::Words => "Words",
             Self::Concepts => "Concepts",
             Self::Models => "Models",
@@ -45,14 +45,14 @@ impl Tab {
 
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Schedule => "How much noise is left at each step.",
-            Self::Inspect => "Looks into latent space: channels, noise, and the way there and back.",
-            Self::Branches => "The runs of this session, and which grew out of which.",
-            Self::Sheet => "One recipe over lists of values: a labelled sheet to compare.",
-            Self::Words => "What the words of the prompt become, and how they are changed.",
+            Self::Schedule => "The noise level at each step.",
+            Self::Inspect => "Inspects latents: channels, added noise, and the autoencoder's round trip.",
+            Self::Branches => "The runs of this session and their branches.",
+            Self::Sheet => "Compares one recipe over lists of values, in one labelled picture.",
+            Self::Words => "Inspects and edits the words of the prompt.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",
             Self::Models => "The models on this machine.",
-            Self::Lesson => "How it all works, in nine stops, each with something to try.",
+            Self::Lesson => "How it all works, in nine pages, each with something to try.",
         }
     }
 }

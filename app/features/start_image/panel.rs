@@ -80,7 +80,7 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
             (
                 Command::ChooseStartImage,
                 shortcuts::CHOOSE_IMAGE_KEY,
-                "Starts from a picture instead of from noise.",
+                "Starts from a picture instead of noise.",
             )
         };
         if tip(response, "Start image", Some(key), sentence).clicked() {
@@ -107,7 +107,7 @@ fn chosen_ui(
             let texture = textures.get(ui.ctx(), &picture.pixels, Use::Thumbnail);
             thumbnail_ui(ui, frame, picture, &state.recipe, texture.id());
         }
-        if tip(response, "Start image", None, "Click to choose another one.").clicked() {
+        if tip(response, "Start image", None, "Click to choose another.").clicked() {
             commands.push(Command::ChooseStartImage);
         }
         ui.vertical(|ui| {
@@ -169,5 +169,5 @@ fn facts_of(picture: &StartPicture, recipe: &Recipe) -> String {
     if (crop.width, crop.height) == (width, height) {
         return format!("{width} × {height}, whole picture");
     }
-    format!("{width} × {height}, the middle {} × {}", crop.width, crop.height)
+    format!("{width} × {height}, cropped to {} × {}", crop.width, crop.height)
 }

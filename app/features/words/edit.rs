@@ -36,13 +36,13 @@ pub fn word_ui(
         let name = chip_label(piece.as_deref(), &at.letters);
         ui.label(RichText::new(name).font(theme::title()).color(tokens.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if close_ui(ui, "Choose no word").clicked() {
+            if close_ui(ui, "Deselect the word").clicked() {
                 commands.push(Command::Words(WordsCommand::Choose(None)));
             }
         });
     });
     let (Some(stand), Some(token), Some(words)) = (stand, token, &state.words) else {
-        let text = format!("\"{}\" is not in what is read of the prompt.", at.letters);
+        let text = format!("\"{}\" is not in the part of the prompt that is read.", at.letters);
         note_ui(ui, text, theme::small(), tokens.amber_text);
         return;
     };
@@ -91,7 +91,7 @@ fn part_ui(ui: &mut Ui, state: &AppState, at: &TokenSelector, commands: &mut Vec
     let last = count as f64;
     let row = SliderRow {
         name: "Vector",
-        sentence: "These letters are several tokens: which of them is looked at.",
+        sentence: "This text is several tokens. Choose which one to inspect.",
         track: 1.0..=last,
         limits: 1.0..=last,
         default: 1.0,
@@ -122,13 +122,13 @@ fn changes_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {
         decimals: 2,
         hue,
     };
-    let sentence = "Makes the embedding so many times as long.";
+    let sentence = "Scales the length of the embedding.";
     let scale = row("Scale", sentence, 0.0..=2.0, EmbeddingEdit::SCALE, 1.0);
     let mut value = tenth_places(edit.scale);
     if slider_row_ui(ui, &scale, &mut value).changed() {
         edit.scale = value as f32;
     }
-    let sentence = "Adds noise, measured against the size of the embedding itself.";
+    let sentence = "Adds noise, relative to the size of the embedding.";
     let noise = row("Noise", sentence, 0.0..=2.0, EmbeddingEdit::NOISE, 0.0);
     let mut value = tenth_places(edit.noise.map_or(0.0, |noise| noise.amount));
     if slider_row_ui(ui, &noise, &mut value).changed() {
@@ -144,7 +144,7 @@ fn changes_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {
             });
         });
     }
-    let sentence = "Whether the model learns where in the prompt this word stands.";
+    let sentence = "Whether the model is told the position of this word in the prompt.";
     check_ui(ui, "Position embedding", sentence, &mut edit.has_position);
 }
 
@@ -158,7 +158,7 @@ fn written_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {
     let written = edit.to_string();
     ui.horizontal_top(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
-            let sentence = "Copies it for --edit on the command line.";
+            let sentence = "Copies it in the form that --edit takes on the command line.";
             if icon_button_ui(ui, Icon::Copy, "Copy this edit", None, sentence, Tool::Bare).clicked() {
                 ui.ctx().copy_text(written.clone());
             }

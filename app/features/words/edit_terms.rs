@@ -17,7 +17,7 @@ pub fn sum_of(at: &TokenSelector, written: &str) -> Option<Result<Vec<Term>, Str
         {
             Ok(edit.becomes)
         }
-        Ok(_) => Err("Only words go here: the scale and the noise have their sliders below".to_owned()),
+        Ok(_) => Err("Only words go here. Use the sliders below for scale and noise".to_owned()),
         Err(_) if is_name => Ok(vec![Term { weight: 1.0, of: Source::Word(written.to_owned()) }]),
         Err(error) => Err(error),
     })
@@ -63,19 +63,19 @@ pub fn subtract_word(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
 pub fn note_of(words: &PromptTokenizer, source: &Source) -> Option<(String, bool)> {
     match source {
         Source::Id(id) => match words.piece(*id) {
-            None => Some((format!("There is no token of the id {id} here"), true)),
+            None => Some((format!("This model has no token with the id {id}"), true)),
             Some(piece) => Some((format!("#{id} is \"{}\"", piece.trim_end_matches("</w>")), false)),
         },
         Source::Word(word) => {
             let text = words.tokenize(word);
             let is_concept = text.concepts().next().is_some();
             match text.used() {
-                0 => Some((format!("\"{word}\" is no word here"), true)),
+                0 => Some((format!("\"{word}\" is not a word of this model"), true)),
                 1 => None,
                 count if is_concept => {
-                    Some((format!("{word} has {count} vectors: their mean is used"), false))
+                    Some((format!("{word} has {count} vectors. Their mean is used"), false))
                 }
-                count => Some((format!("{word} is {count} tokens here: their mean is used"), false)),
+                count => Some((format!("{word} is {count} tokens. Their mean is used"), false)),
             }
         }
     }

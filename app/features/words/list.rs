@@ -8,10 +8,10 @@ use super::save::save_ui;
 use crate::features::command::{Command, WordsCommand};
 use crate::features::state::AppState;
 use crate::features::words::TokenStatus;
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{close_ui, link_ui, note_ui, text_button_ui};
+use engine::format::ellipsize;
 
 pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
@@ -23,7 +23,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
         // A recipe that this frame has changed is not yet known to the state.
         let standing = state.words_state.standings.get(index).copied();
         if standing == Some(TokenStatus::Gone) {
-            let text = format!("\"{}\" is no longer in what is read: {edit} has no effect.", edit.at.letters);
+            let text = format!("\"{}\" is no longer in the prompt: {edit} has no effect.", edit.at.letters);
             note_ui(ui, text, theme::small(), tokens.amber_text);
             if link_ui(ui, "Forget", theme::small(), tokens.amber_text, true).clicked() {
                 forgotten = Some(index);
@@ -44,7 +44,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
             });
         });
         if standing == Some(TokenStatus::Later) {
-            note_ui(ui, "Its turn comes later in the run.", theme::small(), tokens.dim);
+            note_ui(ui, "It applies later in the run.", theme::small(), tokens.dim);
         }
     }
     if let Some(index) = forgotten {

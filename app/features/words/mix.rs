@@ -22,7 +22,7 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
         if mix.with.is_empty() { String::new() } else { format!("this prompt {:.2}", mix.main_weight()) };
     heading_ui(ui, "Mix prompts", &main.replace('-', "−"));
     if mix.with.is_empty() {
-        let text = "A second prompt can be mixed in: the picture then lies between the two.";
+        let text = "Mix in a second prompt for a picture between the two.";
         note_ui(ui, text, theme::small(), tokens.dim);
     }
     ui.add_space(theme::GAP_S);
@@ -58,7 +58,7 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
         }
         if !mix.with.is_empty() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let sentence = "A sheet of pictures along the mix, all of one seed.";
+                let sentence = "An X/Y plot along the mix, with one seed.";
                 if text_button_ui(ui, None, "Strip", None).on_hover_text(sentence).clicked() {
                     commands.push(Command::Sheet(XyPlotCommand::Vary { down: false, name: "mix" }));
                     commands.push(Command::Sheet(XyPlotCommand::Down(None)));
@@ -83,7 +83,7 @@ fn mixed_ui(ui: &mut Ui, index: usize, mixed: &mut Mixed) -> bool {
     });
     let row = SliderRow {
         name: "Share",
-        sentence: "How much of this prompt is in the mix. The main prompt has what is left of 1.",
+        sentence: "The share of this prompt in the mix. The main prompt has the rest.",
         track: 0.0..=1.0,
         limits: f64::from(*Mix::WEIGHT.start())..=f64::from(*Mix::WEIGHT.end()),
         default: 0.5,
@@ -94,7 +94,7 @@ fn mixed_ui(ui: &mut Ui, index: usize, mixed: &mut Mixed) -> bool {
     let mut is_dropped = false;
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            is_dropped = close_ui(ui, &format!("Take mixed prompt {} out", index + 1)).clicked();
+            is_dropped = close_ui(ui, &format!("Remove mixed prompt {}", index + 1)).clicked();
             let mut weight = tenth_places(mixed.weight);
             if slider_row_ui(ui, &row, &mut weight).changed() {
                 mixed.weight = weight as f32;

@@ -74,7 +74,7 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
     });
     let long = PromptOverflow::ALL.map(|long| long.label().to_owned());
     let chosen = PromptOverflow::ALL.iter().position(|&long| long == text.long).unwrap_or_default();
-    option_ui(ui, "Long ones", |ui| {
+    option_ui(ui, "Long prompts", |ui| {
         let hint = |index: usize| PromptOverflow::ALL[index].hint().to_owned();
         if let Some(index) = segmented_ui(ui, "Long prompts", &long, chosen, hint) {
             text.long = PromptOverflow::ALL[index];
@@ -89,7 +89,8 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
             look: NumberLook { size: vec2(52.0, theme::TOOL_SIDE), ..NumberLook::default() },
         };
         let mut skip = f64::from(text.clip_skip);
-        let sentence = "Which layer of the text encoder is used, counted from the last, 1. 2 suits models that were trained so.";
+        let sentence = "Which layer of the text encoder is used, counted from the last (1). Use 2 for models \
+            that were trained with it.";
         if number_ui(ui, &number, &mut skip).on_hover_text(sentence).changed() {
             text.clip_skip = skip as u32;
         }
@@ -112,15 +113,16 @@ fn help_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
     heading_ui(ui, "A word of the prompt", "");
     ui.add_space(theme::GAP_S);
-    let text = "Click a word under the prompt: here it can become another one, a blend, or a sum of words. The prompt stays as it is written; the picture is made from what the word becomes.";
+    let text = "Click a word under the prompt to replace it with another word, a blend, or a sum of words. \
+        The prompt stays as you wrote it; only the embeddings change.";
     note_ui(ui, text, theme::small(), tokens.dim);
     ui.add_space(theme::GAP_M);
     for (written, meaning) in [
         ("cat", "another word in its place"),
         ("0.5*puppy + 0.5*skunk", "half of each"),
         ("king - man + woman", "a sum: a queen, nearly"),
-        ("<birb-style>", "a concept at hand"),
-        ("#2368", "a word by its number"),
+        ("<birb-style>", "a loaded concept"),
+        ("#2368", "a token by its id"),
     ] {
         ui.horizontal(|ui| {
             ui.label(RichText::new(written).font(theme::mono()).color(tokens.violet));

@@ -4,12 +4,12 @@ use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
 use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term};
 
 use crate::features::words::edit_terms::{add_word, note_of, subtract_word, sum_of};
-use crate::ui::format::ellipsize;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
     SliderRow, close_ui, field_frame, label_ui, note_ui, outlined_button_ui, slider_row_ui,
 };
+use engine::format::ellipsize;
 
 /// The weighted sum that takes the token's place.
 pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit, own: Source) {
@@ -47,7 +47,7 @@ fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     let name = term.of.to_string();
     let row = SliderRow {
         name: &ellipsize(&name, MAX),
-        sentence: "How much of this word is in it. Below 0 it is taken away.",
+        sentence: "The weight of this word. Negative weights subtract it.",
         track: -1.0..=1.0,
         limits: f64::from(*EmbeddingEdit::WEIGHT.start())..=f64::from(*EmbeddingEdit::WEIGHT.end()),
         default: 1.0,
@@ -58,7 +58,7 @@ fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     let mut is_dropped = false;
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            is_dropped = close_ui(ui, &format!("Take {name} out")).clicked();
+            is_dropped = close_ui(ui, &format!("Remove {name}")).clicked();
             let mut weight = tenth_places(term.weight);
             if slider_row_ui(ui, &row, &mut weight).changed() {
                 term.weight = weight as f32;
@@ -94,7 +94,7 @@ fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
         let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
         let response = ui.add(field.frame(inset).desired_width(ui.available_width()));
         is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-        response.accessible_name("Words to put in");
+        response.accessible_name("Words to insert");
     });
     let mut way = is_entered.then_some(if edit.becomes.is_empty() { Way::Replace } else { Way::Blend });
     let (terms, trouble) = match sum_of(&edit.at, &written) {
@@ -108,9 +108,9 @@ fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
     ui.add_enabled_ui(terms.is_some(), |ui| {
         ui.horizontal(|ui| {
             for (name, sentence, this) in [
-                ("Replace", "It becomes this instead.", Way::Replace),
-                ("Blend in", "It becomes a blend of what it is and this.", Way::Blend),
-                ("Subtract", "This is taken away from what it is.", Way::Subtract),
+                ("Replace", "Replaces the word with this.", Way::Replace),
+                ("Blend in", "Blends the word with this.", Way::Blend),
+                ("Subtract", "Subtracts this from the word.", Way::Subtract),
             ] {
                 if outlined_button_ui(ui, name, false).on_hover_text(sentence).clicked() {
                     way = Some(this);

@@ -29,7 +29,7 @@ pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: TokenRef) {
         }
         Some(Err(text)) => drop(problem_ui(ui, text, false)),
         None if state.live_run().is_some() => {
-            note_ui(ui, "Its stages are shown once the run is over.", theme::small(), tokens.dim);
+            note_ui(ui, "Its stages appear after the run.", theme::small(), tokens.dim);
         }
         None => {}
     }
@@ -92,9 +92,9 @@ fn differences_ui(ui: &mut Ui, stages: &TokenTrace, chosen: usize) {
         return;
     }
     let tokens = Tokens::of(ui);
-    heading_ui(ui, "Moved by the edits", &format!("at most {most:.2}"));
+    heading_ui(ui, "Changed by the edits", &format!("at most {most:.2}"));
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), BARS), Sense::hover());
-    let name = "How far the output of each position moved";
+    let name = "How far the output of each position changed";
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name));
     ui.painter().rect_filled(rect, f32::from(theme::CORNER_FIELD), tokens.field);
     let count = stages.differences.len().max(1);
@@ -111,8 +111,8 @@ fn differences_ui(ui: &mut Ui, stages: &TokenTrace, chosen: usize) {
     ui.painter().add(Shape::mesh(mesh));
     let pointed = response.hover_pos().map(|at| ((at.x - rect.left()) / pitch) as usize);
     if let Some((at, moved)) = pointed.and_then(|at| Some((at, stages.differences.get(at)?))) {
-        response.on_hover_text(format!("Position {at}: moved by {moved:.3}"));
+        response.on_hover_text(format!("Position {at}: changed by {moved:.3}"));
     }
-    let text = "No token looks ahead: what stands before an edited word stays as it was.";
+    let text = "Tokens attend only to earlier ones, so everything before an edited word is unchanged.";
     note_ui(ui, text, theme::small(), tokens.dim);
 }

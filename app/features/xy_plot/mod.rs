@@ -71,7 +71,7 @@ impl AxisField {
 fn usual_values(name: &str, recipe: &Recipe) -> String {
     match name {
         "sampler" => "euler, heun, dpmpp-2m".to_owned(),
-        "schedule" => "lesson, karras, exponential".to_owned(),
+        "schedule" => "linspace, karras, exponential".to_owned(),
         "steps" => "5, 10, 20, 40".to_owned(),
         "seed" => {
             let seeds = (0..4).map(|more| recipe.seed.wrapping_add(more).to_string());

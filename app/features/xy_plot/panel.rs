@@ -16,13 +16,13 @@ use crate::ui::widgets::{
 
 pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let mut wishes = Vec::new();
-    let text = "One recipe over one or two lists: every combination is a picture, and all of them together a \
-                labelled sheet.";
+    let text = "Varies one recipe over one or two lists. Every combination becomes a picture in one \
+        labelled grid.";
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
     ui.add_space(theme::GAP_L);
-    side_ui(ui, "Across", false, Some(&state.sheet.across), &mut wishes);
+    side_ui(ui, "X axis", false, Some(&state.sheet.across), &mut wishes);
     ui.add_space(theme::GAP_M);
-    side_ui(ui, "Down", true, state.sheet.down.as_ref(), &mut wishes);
+    side_ui(ui, "Y axis", true, state.sheet.down.as_ref(), &mut wishes);
     ui.add_space(theme::GAP_L);
     match state.sheet.making() {
         Some(made) => making_ui(ui, made, &mut wishes),
@@ -40,8 +40,8 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, wishes: &mut Vec<XyPlotCommand>) {
     label_ui(ui, name);
     let shown = side.map_or("Nothing", |side| label_of(side.name));
-    let sentence = if down { "What differs from row to row." } else { "What differs from column to column." };
-    let chooser = if down { "Differs down" } else { "Differs across" };
+    let sentence = if down { "What varies from row to row." } else { "What varies from column to column." };
+    let chooser = if down { "Y axis varies" } else { "X axis varies" };
     select_ui(ui, chooser, shown, sentence, ui.available_width(), |ui| {
         if down
             && menu_item_ui(
@@ -65,11 +65,11 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, wishes
     let focused = ui.memory(|memory| memory.has_focus(id));
     let tokens = Tokens::of(ui);
     field_frame(tokens, focused).show(ui, |ui| {
-        let hint = RichText::new("Values, with commas between").font(theme::body()).color(tokens.faint);
+        let hint = RichText::new("Values, separated by commas").font(theme::body()).color(tokens.faint);
         let field = TextEdit::singleline(&mut values).id(id).hint_text(hint).font(theme::body());
         let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
         let response = ui.add(field.frame(inset).desired_width(f32::INFINITY));
-        response.accessible_name(if down { "Values down" } else { "Values across" });
+        response.accessible_name(if down { "Y axis values" } else { "X axis values" });
     });
     if values != side.values {
         let side = AxisField { values, ..side.clone() };
@@ -98,8 +98,9 @@ fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<XyPlotCommand>) {
     }
     let count = state.sheet.sheet(&state.recipe).map_or(0, |sheet| sheet.cells().count());
     let is_busy = state.live_run().is_some();
-    let name = "Make the sheet";
-    let sentence = if is_busy { "After the run at hand." } else { "Makes its pictures one after another." };
+    let name = "Make the plot";
+    let sentence =
+        if is_busy { "Starts after the current run." } else { "Makes its pictures one after another." };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = theme::GAP_M;
         let button = ui.add_enabled_ui(!is_busy, |ui| outlined_button_ui(ui, name, true)).inner;
@@ -119,8 +120,8 @@ fn making_ui(ui: &mut Ui, made: &XyPlotRun, wishes: &mut Vec<XyPlotCommand>) {
     ui.add_space(theme::GAP_S);
     bar_ui(ui, done as f32 / all.max(1) as f32, tokens.accent);
     ui.add_space(theme::GAP_M);
-    let sentence = "Ends it within a step; the pictures that came stay on the sheet.";
-    if tip(outlined_button_ui(ui, "Cancel the sheet", false), "Cancel", None, sentence).clicked() {
+    let sentence = "Stops within a step. Finished pictures stay in the plot.";
+    if tip(outlined_button_ui(ui, "Cancel the plot", false), "Cancel", None, sentence).clicked() {
         wishes.push(XyPlotCommand::Cancel);
     }
 }
@@ -129,11 +130,11 @@ fn made_ui(ui: &mut Ui, made: &XyPlotRun, wishes: &mut Vec<XyPlotCommand>) {
     ui.add_space(theme::GAP_L);
     let (done, all) = (made.pictures.len(), made.cells.len());
     if made.phase == XyPlotPhase::Stopped {
-        let text = format!("Ended after {done} of {all} pictures.");
+        let text = format!("Stopped after {done} of {all} pictures.");
         note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
         ui.add_space(theme::GAP_S);
     }
-    let name = if made.is_shown { "Back to the picture" } else { "Show the sheet" };
+    let name = if made.is_shown { "Back to the picture" } else { "Show the plot" };
     if outlined_button_ui(ui, name, false).clicked() {
         wishes.push(XyPlotCommand::Show(!made.is_shown));
     }

@@ -171,7 +171,7 @@ fn a_sheet_that_is_being_made() {
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
     let down = AxisField { name: "sampler", values: "euler, heun".into() };
     window.press(Command::Sheet(XyPlotCommand::Down(Some(down))));
-    window.harness.get_by_label("Make the sheet").click();
+    window.harness.get_by_label("Make the plot").click();
     for at in 0..5 {
         let (id, _) = window.next_job();
         let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));
@@ -214,13 +214,13 @@ fn a_sheet_as_a_film() {
     let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Light, recipe) });
-    window.harness.get_by_label("Make the sheet").click();
+    window.harness.get_by_label("Make the plot").click();
     for at in 0..4 {
         let (id, _) = window.next_job();
         let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));
         window.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
-    window.harness.get_by_label("As a film…").click();
+    window.harness.get_by_label("Export animation…").click();
     snapshot(&mut window, "sheet_film_light");
 }
 

@@ -13,22 +13,24 @@ use crate::ui::textures::Use;
 pub fn autoencoder_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "The model never paints pixels. An autoencoder first folds a picture into latents: a much smaller one \
-         with four channels, where each place stands for a whole square of the picture.",
+        "The model never paints pixels. An autoencoder first compresses a picture into latents: \
+            a much smaller picture with four channels, in which each place stands for a whole \
+            square of pixels.",
     );
     live_ui(ui, |ui| sizes_ui(ui, context));
     paragraph(
         ui,
-        "Nobody decided what the channels should mean: training did. Drawn in grey they still let you see what \
-         the picture is of.",
+        "Nobody decided what the channels mean: training did. Drawn in grey, they still show \
+            what the picture is of.",
     );
     live_ui(ui, |ui| channels_ui(ui, context));
     experiment_ui(ui, context, Experiment::Latents, true);
     formula_ui(ui, &["latents = scale · encode(picture)", "picture = decode(latents / scale)"]);
     paragraph(
         ui,
-        "Folding loses a little: thin lines, small letters. Whatever happens later, no picture comes out finer \
-         than this way there and back. The scale only makes latents about as strong as the noise they meet.",
+        "Compression loses a little: thin lines, small letters. Whatever happens later, no \
+            picture can be finer than this round trip. The scale makes latents about as strong as \
+            the noise that is added to them.",
     );
     live_ui(ui, |ui| round_trip_ui(ui, context));
 }
@@ -57,21 +59,22 @@ fn channels_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
             captions_ui(ui, &ranges.iter().map(String::as_str).collect::<Vec<_>>());
         }
         Some(Err(text)) => note(ui, text),
-        None => note(ui, "They appear here when there is a picture."),
+        None => note(ui, "They appear here once there is a picture."),
     }
 }
 
 fn round_trip_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let trip =
         context.state.looking.round_trip().and_then(Result::ok).filter(|_| context.state.subject().is_some());
-    let facts = trip.map_or(String::new(), |trip| format!("differs by {:.2} / 255", trip.mean_difference));
-    heading_ui(ui, "There and back", &facts);
+    let facts =
+        trip.map_or(String::new(), |trip| format!("mean difference {:.2} / 255", trip.mean_difference));
+    heading_ui(ui, "Encode and decode", &facts);
     let Some(trip) = trip else {
-        note(ui, "With a picture on the context, its loss is measured here.");
+        note(ui, "Once there is a picture on the canvas, its loss is measured here.");
         return;
     };
-    let names = ["The picture", "Decoded again", "Their difference"].map(str::to_owned);
+    let names = ["The picture", "Round trip", "Difference"].map(str::to_owned);
     let pictures = [&trip.original, &trip.decoded, &trip.difference].map(Some);
     row_ui(ui, 3, pictures.into_iter(), &names, Use::Canvas, context.textures);
-    captions_ui(ui, &["picture", "there and back", "difference"]);
+    captions_ui(ui, &["picture", "encode and decode", "difference"]);
 }

@@ -18,17 +18,18 @@ use crate::ui::widgets::{SliderRow, slider_row_ui};
 pub fn guidance_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "At every step the model is asked twice: once with your prompt, c, and once with an empty one, u (or \
-         with what stands under Avoid). What differs between the answers is what your words are about.",
+        "At every step the model predicts twice: once with your prompt, c, and once with an \
+            empty one, u (or with your negative prompt). The difference between the two is what \
+            your words add.",
     );
     formula_ui(ui, &["ε = u + g · (c − u)"]);
     live_ui(ui, |ui| arrows_ui(ui, context));
     experiment_ui(ui, context, Experiment::Scales, true);
     paragraph(
         ui,
-        "At 1 the answer is the prompt's own: often a fine picture, loosely about what you asked. Above it the \
-         step goes past the prompt, where no single answer pointed. It obeys better, varies less, and in the \
-         end burns its colours.",
+        "At 1 you get the prompt's own prediction: often a fine picture, loosely about what you \
+            asked for. Above 1 the step goes further than either prediction. The picture follows \
+            the prompt better, varies less, and in the end its colours burn out.",
     );
     live_ui(ui, |ui| difference_ui(ui, context));
 }
@@ -37,7 +38,7 @@ fn arrows_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     drawing_ui(ui, context.recipe.guidance.cfg_scale);
     let row = SliderRow {
         name: "Guidance",
-        sentence: "The desk's own: how strictly the picture follows the prompt.",
+        sentence: "The same slider as on the left: how strictly the picture follows the prompt.",
         track: 0.0..=15.0,
         limits: 0.0..=100.0,
         default: Guidance::default().cfg_scale.into(),
@@ -52,7 +53,7 @@ fn arrows_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     }
     let calls = context.recipe.sampler.model_calls(context.recipe.steps as usize);
     let asked = if context.recipe.guidance.cfg_scale == 1.0 { calls } else { 2 * calls };
-    fact_ui(ui, "Questions to the model, a picture", &asked.to_string());
+    fact_ui(ui, "Model calls per picture", &asked.to_string());
 }
 
 /// Two answers from one point, and where guidance goes on the line through both.
@@ -102,12 +103,12 @@ fn arrow(painter: &Painter, from: Pos2, to: Pos2, ink: Color32, width: f32) {
 fn difference_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "What the words add", "");
-        note(ui, "It appears here with the first step of a run.");
+        note(ui, "This appears with the first step of a run.");
         return;
     };
     heading_ui(ui, "What the words add", &format!("step {}", step + 1));
     if run.recipe.guidance.cfg_scale == 1.0 {
-        note(ui, "This run had a guidance of 1, so the model was never asked without the prompt.");
+        note(ui, "This run had a guidance of 1, so there was no prediction without the prompt.");
         return;
     }
     views_ui(ui, context, &[(StepView::Guidance, "c − u"), (StepView::Predicted, "predicted picture")]);

@@ -14,21 +14,23 @@ const BLUE: f32 = 0.9;
 pub fn losses_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "Words are one way to steer. Another: anything you can measure on a picture, if the measure has a \
-         slope. Take blue. Measure how far the blue of the picture it expects is from 0.9; ask how each latent \
-         would have to change for that to fall; go so far, then take the ordinary step.",
+        "Words are one way to steer. Anything that you can measure on a picture is another, as \
+            long as the measure has a gradient. Take blue. Measure how far the blue of the \
+            predicted picture is from 0.9, find how each latent must change for that to fall, move \
+            the latents that way, then take the ordinary step.",
     );
     formula_ui(ui, &["x0 = x − σ · ε", "loss = k · mean |blue(x0) − 0.9|", "x = x − σ² · ∂loss/∂x"]);
     live_ui(ui, |ui| measure_ui(ui, context));
     paragraph(
         ui,
-        "The lesson does so at every fifth step. A larger k gives a bluer picture, and in the end nothing \
-         but blue. A palette works as well, or a classifier, or how near a picture is to a sentence.",
+        "The original lesson does this at every fifth step. A larger k gives a bluer picture, \
+            and in the end nothing but blue. A palette works as well, or a classifier, or how well \
+            a picture matches a sentence.",
     );
     paragraph(
         ui,
-        "Tidepool can measure, but it does not steer by measures yet: that comes with the Guides tab, and then \
-         this page will have something to try. This is the end of the walk; the tabs above are yours.",
+        "Tidepool can measure, but it does not steer by measures yet. When it does, this page \
+            will have something to try. This is the last page; the tabs above are yours.",
     );
 }
 
@@ -43,7 +45,7 @@ fn blue_loss(picture: &Pixels) -> f32 {
 fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
     let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "Far from blue", "");
-        note(ui, "With a run on the context, the measure of every step is drawn here.");
+        note(ui, "Once there is a run, the measure of every step is drawn here.");
         return;
     };
     let index = context.state.film.picture.unwrap_or(0);
@@ -57,7 +59,7 @@ fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
     if let Some(here) = losses.get(at).filter(|loss| loss.is_finite()) {
         fact_ui(ui, "mean |blue − 0.9|", &format!("{here:.3}"));
     }
-    note(ui, "Of your film, with nobody steering.");
+    note(ui, "Your run, without steering.");
 }
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ const HEIGHT: f32 = 112.0;
 pub fn noise_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "To teach the model, clean pictures were drowned in noise of a thousand strengths, and it had to say \
-         which part was the noise. The strengths are numbered: those numbers are the timesteps. Sigma says how \
-         much noise each of them is.",
+        "To train the model, noise of a thousand strengths was added to clean pictures, and it \
+            had to say which part was the noise. The strengths are numbered: those numbers are the \
+            timesteps. Sigma says how much noise each of them is.",
     );
     paragraph(
         ui,
-        "Nobody wants to take a thousand steps. A schedule chooses the strengths that a run visits, in large \
-         leaps or small ones. Move along it:",
+        "Nobody wants to take a thousand steps. A schedule chooses the strengths that a run \
+            visits. Move along it:",
     );
     live_ui(ui, |ui| schedule_ui(ui, context));
     formula_ui(ui, &["noisy = x0 + σ · noise"]);
@@ -34,8 +34,8 @@ pub fn noise_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     experiment_ui(ui, context, Experiment::AddNoise, true);
     paragraph(
         ui,
-        "At the left end nothing of the picture is to be made out, at the right end nothing of the noise. Most \
-         of what you would call the picture is decided in between.",
+        "At the left end you cannot make out the picture, at the right end you cannot make out \
+            the noise. Most of what you would call the picture is decided in between.",
     );
     experiment_ui(ui, context, Experiment::Schedules, false);
 }
@@ -51,7 +51,7 @@ fn schedule_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let steps = f64::from(context.recipe.steps.max(1));
     let row = SliderRow {
         name: "Step",
-        sentence: "The step whose noise is shown; the Look tab has the same one.",
+        sentence: "The step whose noise is shown. The Inspect tab has the same slider.",
         track: 1.0..=steps,
         limits: 1.0..=steps,
         default: (steps * 2.0 / 3.0).floor() + 1.0,
@@ -72,7 +72,7 @@ fn schedule_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 fn noised_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let Some(subject) = context.state.subject() else {
-        note(ui, "With a picture on the context, you see it here under the noise of that step.");
+        note(ui, "Once there is a picture on the canvas, it appears here with the noise of that step.");
         return;
     };
     let (step, sigma) = context.state.noise_step();
@@ -82,6 +82,6 @@ fn noised_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     captions_ui(ui, &["x0", &format!("x0 + {sigma:.2} · noise")]);
     if context.state.live_run().is_some() {
         ui.add_space(theme::GAP_S);
-        note(ui, "Looks wait until the run is over.");
+        note(ui, "Inspection resumes after this run.");
     }
 }

@@ -15,21 +15,22 @@ use crate::ui::widgets::{SliderRow, slider_row_ui};
 pub fn prediction_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "The UNet is given three things: noisy latents, how noisy they are, and what the prompt became. It \
-         answers with the noise alone. Take all of that away at once, and there is the picture it expects:",
+        "The UNet is given three things: noisy latents, their noise level, and the encoded \
+            prompt. It predicts the noise alone. Subtract all of that at once, and you have the \
+            picture it expects:",
     );
     formula_ui(ui, &["x0 = x − σ · ε"]);
     live_ui(ui, |ui| equation_ui(ui, context));
     experiment_ui(ui, context, Experiment::Film, true);
     paragraph(
         ui,
-        "Early on x0 is a blur. That is no mistake: behind so much noise there could be a thousand pictures, \
-         and the best answer is the middle of them all. With each step fewer are left.",
+        "Early on, x0 is a blur. That is not a mistake: behind so much noise there could be a \
+            thousand pictures, and the best guess is the mean of them all. With each step, fewer \
+            are left.",
     );
     paragraph(
         ui,
-        "That is why the loop never believes it at once. It goes a little of the way towards x0, then looks \
-         again.",
+        "That is why the loop never jumps to x0. It moves a little towards it, then predicts again.",
     );
 }
 
@@ -37,7 +38,7 @@ pub fn prediction_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "The formula in pictures", "");
-        note(ui, "It appears here with the first step of a run.");
+        note(ui, "This appears with the first step of a run.");
         return;
     };
     let sigma = run.frame(step).map_or(0.0, |frame| frame.sigma);
@@ -50,7 +51,7 @@ fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     );
     let row = SliderRow {
         name: "Step",
-        sentence: "Holds a step of the film on the canvas.",
+        sentence: "Selects a step of the run.",
         track: first as f64..=last as f64,
         limits: first as f64..=last as f64,
         default: last as f64,

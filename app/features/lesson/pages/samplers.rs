@@ -19,21 +19,23 @@ const NOISE: f32 = 104.0;
 pub fn samplers_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "Think of each prediction as a slope that points down to the picture. A sampler walks down, and since \
-         slopes change on the way, there are as many ways to walk as there are to solve a differential \
-         equation in steps.",
+        "Think of each prediction as a slope that points down to the picture. A sampler walks \
+            down, and since the slope changes on the way, there are as many ways to walk as there \
+            are to solve a differential equation in steps.",
     );
     paragraph(
         ui,
-        "First order: take the slope where you stand. Second order: look ahead, come back, use both; twice the \
-         questions, longer strides. Multistep: remember the last slopes, which costs nothing. Ancestral and \
-         SDE ones throw in fresh noise, so they never settle on one picture.",
+        "First order: use the slope where you are. Second order: look ahead, come back and use \
+            both, which takes twice the model calls but allows longer steps. Multistep: remember \
+            the last slopes, which costs nothing. Ancestral and SDE samplers add fresh noise, so \
+            they never settle on one picture.",
     );
     live_ui(ui, |ui| table_ui(ui, context));
     paragraph(
         ui,
-        "Or forget about equations. Call the predicted noise a gradient and hand it to an optimiser, as one \
-         does to train a network: no schedule, and it stops by itself when hardly any noise is predicted.",
+        "Or forget about equations. Call the predicted noise a gradient and hand it to an \
+            optimiser, as in training a network. There is no schedule, and it stops when hardly \
+            any noise is predicted.",
     );
     experiment_ui(ui, context, Experiment::Samplers, true);
     experiment_ui(ui, context, Experiment::Optimisers, false);
@@ -41,7 +43,7 @@ pub fn samplers_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 fn table_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let steps = context.recipe.steps as usize;
-    heading_ui(ui, "Their order and their price", &format!("{steps} steps"));
+    heading_ui(ui, "Order and cost", &format!("{steps} steps"));
     head_ui(ui);
     ui.spacing_mut().item_spacing.y = 1.0;
     let most = Sampler::ALL.map(|sampler| sampler.model_calls(steps)).into_iter().max().unwrap_or(1).max(1);
@@ -51,7 +53,7 @@ fn table_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
         }
     }
     ui.add_space(theme::GAP_S);
-    note(ui, "A click takes one for the context. A dot in the order: theory has nothing to say about it.");
+    note(ui, "Click one to use it. A dot means that theory gives no order.");
 }
 
 fn head_ui(ui: &mut Ui) {

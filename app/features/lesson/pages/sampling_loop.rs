@@ -27,28 +27,31 @@ const ROW: f32 = 20.0;
 pub fn sampling_loop_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "A picture begins as nothing but noise. Again and again the model looks at it and says which part of \
-         it is noise; a little of that is taken away, and what is left after the last step is a picture.",
+        "A picture starts as pure noise. Step by step the model looks at it and says which part \
+            is noise. A little of that is removed each time, and what is left after the last step \
+            is a picture.",
     );
-    paragraph(ui, "The whole of it is six lines. The four in the middle are done once a step:");
+    paragraph(ui, "The whole loop is six lines. The four in the middle run once per step:");
     live_ui(ui, |ui| {
         let numbers = numbers(context);
         lines_ui(ui, &numbers, lit(context.state));
         ui.add_space(theme::GAP_S);
         match step_at_hand(context.state) {
             Some((run, step)) => step_facts_ui(ui, run, step),
-            None => note(ui, "Make a picture, and the lines light up as they are reached."),
+            None => note(ui, "Make a picture, and each line lights up as it runs."),
         }
     });
     experiment_ui(ui, context, Experiment::Loop, true);
     paragraph(
         ui,
-        "Sigma is how strong the noise still is. The model was taught on pictures of one strength only, so \
-         line two brings x down to it; the timestep t tells how much noise to look for.",
+        "Sigma is the strength of the remaining noise. The model was trained on inputs of one \
+            strength only, so line two scales x down to it. The timestep t says how much noise to \
+            look for.",
     );
     paragraph(
         ui,
-        "The prompt and an empty one are both put to the model, and line four plays them off against each other. Stop 7 is about that.",
+        "The model predicts with the prompt and with an empty one, and line four combines the \
+            two. Page 7 is about that.",
     );
 }
 

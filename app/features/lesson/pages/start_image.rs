@@ -14,27 +14,25 @@ use crate::ui::widgets::{SliderRow, slider_row_ui};
 pub fn start_image_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "Nothing says that a run has to begin at its first step. Take a picture, put on it the noise of a later \
-         one, and the model goes on as if it had come so far by itself, with whatever prompt you give it.",
+        "A run does not have to start at its first step. Take a picture, add the noise of a \
+            later step, and the model continues as if it had come that far by itself, with \
+            whatever prompt you give it.",
     );
     paragraph(
         ui,
-        "Beginning early leaves little of the picture but where light and colour were. Beginning late keeps \
-         its shapes, and the prompt can change only their skin.",
+        "Starting early keeps little more than where light and colour were. Starting late keeps \
+            the shapes, and the prompt can change only their surface.",
     );
-    paragraph(
-        ui,
-        "How much is forgotten is called strength. It is the start step, seen from the other side:",
-    );
+    paragraph(ui, "How much is replaced is called strength. It is another way to set the start step:");
     live_ui(ui, |ui| sliders_ui(ui, context));
     if context.state.picture_to_start_from().is_some() {
         experiment_ui(ui, context, Experiment::StartImage, true);
     } else {
-        note(ui, "There is no picture to begin with yet: make one, or drop one on the window.");
+        note(ui, "There is no picture to start from yet. Make one, or drop one on the window.");
         ui.add_space(crate::ui::theme::GAP_M);
         experiment_ui(ui, context, Experiment::Loop, true);
     }
-    paragraph(ui, "A strength of 0.6 over 30 steps begins at step 12, as in the lesson.");
+    paragraph(ui, "A strength of 0.6 over 30 steps starts at step 12, as in the original lesson.");
     formula_ui(ui, &["x = encode(picture) + σ · noise", "start = n − floor(n × strength)"]);
 }
 
@@ -45,7 +43,7 @@ fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let before = strength;
     let row = SliderRow {
         name: "Strength",
-        sentence: "How much of the picture is forgotten: at 0 it stays as it is, at 1 nothing of it is left.",
+        sentence: "How much the picture changes: at 0 it stays as it is, at 1 nothing of it is left.",
         track: 0.0..=1.0,
         limits: 0.0..=1.0,
         default: DEFAULT_STRENGTH.into(),
@@ -61,7 +59,7 @@ fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let last = f64::from(steps - 1);
     let row = SliderRow {
         name: "Start step",
-        sentence: "The steps before it are left out; their noise is added to the picture at once.",
+        sentence: "Earlier steps are skipped. The noise of this step is added to the picture at once.",
         track: 0.0..=last,
         limits: 0.0..=last,
         default: f64::from(start_step_of(DEFAULT_STRENGTH, steps)),
@@ -82,9 +80,9 @@ fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     steps_ui(ui, start as u32, steps);
     let curve = context.curves.of(context.recipe.schedule);
     let sigma = curve.and_then(|curve| curve.sigmas.get(start as usize)).copied().unwrap_or_default();
-    fact_ui(ui, "Left out", &format!("{} of {steps} steps", start as u32));
+    fact_ui(ui, "Skipped", &format!("{} of {steps} steps", start as u32));
     fact_ui(ui, "Run", &format!("{} steps", steps - start as u32));
-    fact_ui(ui, "Noise put on the picture", &format!("σ {sigma:.3}"));
+    fact_ui(ui, "Noise added to the picture", &format!("σ {sigma:.3}"));
 }
 
 /// The run as a bar: what is left out, and what is run.
@@ -93,7 +91,7 @@ fn steps_ui(ui: &mut Ui, start: u32, steps: u32) {
     const GAP: f32 = 2.0;
     let tokens = Tokens::of(ui);
     let (area, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::hover());
-    let said = format!("{start} of {steps} steps are left out");
+    let said = format!("{start} of {steps} steps are skipped");
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &said));
     let width = area.width() / steps as f32;
     // Steps too thin for gaps are drawn as two bars.

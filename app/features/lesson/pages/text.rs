@@ -22,9 +22,9 @@ const MAX_CHIPS: usize = 40;
 pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(
         ui,
-        "A prompt is cut into tokens, which are words or pieces of words, and each has a number. The number is \
-         a row in a table; what stands there is the token's embedding. To it is added another row, for the \
-         place where the token stands.",
+        "A prompt is split into tokens, which are words or parts of words, each with a number. \
+            The number is a row in a table: the token's embedding. Another row is added to it, for \
+            the token's position.",
     );
     live_ui(ui, |ui| tokens_ui(ui, context));
     let link = link_ui(ui, "Change any word in the Words tab", theme::body(), Tokens::of(ui).accent, true);
@@ -35,13 +35,14 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     ui.add_space(theme::GAP_M);
     paragraph(
         ui,
-        "Then come layers in which each token looks at itself and at those before it, never at those behind. So \
-         a change to one word leaves all that stands before it untouched, and moves everything from there on.",
+        "Then come layers in which each token attends to itself and to the tokens before it, \
+            never to those after it. A change to one word therefore leaves everything before it \
+            untouched and moves everything after it.",
     );
     paragraph(
         ui,
-        "Between table and layers you may put in what you like: another word's row, or half of one and half of \
-         another, a word that no language has.",
+        "Between the table and the layers you can put in what you like: another word's row, or \
+            half of one and half of another, a word that no language has.",
     );
     formula_ui(ui, &["e = 0.5 · e(puppy) + 0.5 · e(skunk)"]);
     for (experiment, is_strong) in
@@ -49,10 +50,7 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     {
         experiment_ui(ui, context, experiment, is_strong);
     }
-    paragraph(
-        ui,
-        "Or let two prompts go through all the layers and mix what comes out, position by position:",
-    );
+    paragraph(ui, "Or send two prompts through all the layers and mix the outputs, position by position:");
     formula_ui(ui, &["E = (1 − m) · E₁ + m · E₂"]);
     experiment_ui(ui, context, Experiment::Mix, false);
     live_ui(ui, |ui| share_ui(ui, context));
@@ -103,12 +101,12 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
     }
     changes_ui(ui, context.recipe);
     if !edited.is_empty() {
-        let words = "Edited: filled. What that moves: with a line under it. The rest stays as it was.";
+        let words = "Filled: edited. Underlined: changed by an edit. The rest is unchanged.";
         note(ui, words);
     }
     if let Some(info) = context.state.model_info() {
         let (rows, width) = (thousands(info.tokenizer.vocabulary_len()), info.text_width);
-        fact_ui(ui, "Table of embeddings", &format!("{rows} × {width}"));
+        fact_ui(ui, "Embedding table", &format!("{rows} × {width}"));
         let positions = (info.tokenizer.capacity() + 2) * text.chunks.len();
         fact_ui(ui, "What the UNet gets", &format!("{positions} × {width}"));
     }
@@ -157,9 +155,9 @@ fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
     }
     response.on_hover_ui(|ui| {
         let text = match chip {
-            Chip::Plain => "Its outputs are those of the plain prompt.",
+            Chip::Plain => "Its outputs are unchanged.",
             Chip::Edited => "Its embedding was changed.",
-            Chip::Moved => "It sees a changed token before it, so its outputs change too.",
+            Chip::Moved => "It attends to a changed token before it, so its outputs change too.",
         };
         ui.label(format!("{piece}: {text}"));
     });
@@ -167,14 +165,14 @@ fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
 
 /// The weights of the blend or of the mix that is on the context.
 fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
-    heading_ui(ui, "The share of the second", "");
+    heading_ui(ui, "Share of the second", "");
     let Some((name, share)) = share_of(context.recipe) else {
-        note(ui, "Set up a blend or a mix above, and its share can be moved here.");
+        note(ui, "Set up a blend or a mix above to change its share here.");
         return;
     };
     let row = SliderRow {
         name: "Share",
-        sentence: "Of the second word or prompt; the first has the rest.",
+        sentence: "The share of the second word or prompt. The first has the rest.",
         track: 0.0..=1.0,
         limits: 0.0..=1.0,
         default: 0.5,
@@ -187,7 +185,7 @@ fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
         set_share(context.recipe, edited as f32);
     }
     note(ui, &name);
-    note(ui, "Generate makes it from the same seed again.");
+    note(ui, "Generate makes it again from the same seed.");
 }
 
 /// Of what is mixed on the context, the second's share; nothing if nothing is.
