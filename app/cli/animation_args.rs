@@ -61,7 +61,7 @@ impl AnimationArgs {
     pub fn check_size(&self, pictures: usize, size: (u32, u32)) -> Result<(), Failure> {
         if let Some(path) = &self.film {
             let format = AnimationFormat::of_path(path).expect("OutputFiles::plan has checked the name");
-            let frame = (size.0 * self.film_view.panes() as u32, size.1);
+            let frame = (size.0 * self.film_view.panels() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
         self.options().check_size(pictures, size).map_err(Failure::usage)

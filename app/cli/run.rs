@@ -117,7 +117,7 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
         ("prompt", prompt, words.read(prompt, options, steps)),
         ("negative prompt", negative_prompt, read_whole(negative_prompt)),
     ];
-    texts.extend(mix.with.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, read_whole(prompt))));
+    texts.extend(mix.prompts.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, read_whole(prompt))));
     for (name, text, parsed) in texts {
         if let (cut, Some(read)) = (parsed.cut(), parsed.texts().next())
             && !cut.is_empty()

@@ -14,7 +14,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "NAME", value_parser = one_of(Sampler::ALL, Sampler::name, Sampler::hint, &[]))]
     pub sampler: Option<Sampler>,
     /// The noise schedule: which noise levels the steps are at [default: linspace]
-    #[arg(long, value_name = "NAME", value_parser = one_of(Schedule::ALL, Schedule::name, Schedule::hint, &[("lesson", Schedule::Linspace)]))]
+    #[arg(long, value_name = "NAME", value_parser = one_of(Schedule::ALL, Schedule::name, Schedule::hint, Schedule::ALIASES))]
     pub schedule: Option<Schedule>,
     /// How much fresh noise is added at every step, 0 (none) to 1 [default: the sampler's own]
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
@@ -83,14 +83,13 @@ impl SamplingArgs {
 /// A warning for each option that was set and that the sampler or the schedule ignores.
 pub fn ignored_options(recipe: &Recipe) -> Vec<String> {
     let sampler = recipe.sampler;
-    let is_ignored = |option: &SamplerOption| {
-        recipe.sampler_options.get(*option).is_some() && sampler.own(*option).is_none()
-    };
+    let is_ignored =
+        |option: &SamplerOption| recipe.sampler_options.get(*option).is_some() && !sampler.accepts(*option);
     let options = SamplerOption::ALL.into_iter().filter(is_ignored);
     let mut warnings: Vec<String> = options
         .map(|option| format!("{} ignores {}", sampler.label(), option.label().to_lowercase()))
         .collect();
-    if recipe.schedule_options.rho.is_some() && recipe.schedule.own_rho().is_none() {
+    if recipe.schedule_options.rho.is_some() && recipe.schedule.default_rho().is_none() {
         warnings.push(format!("{} ignores rho", recipe.schedule.label()));
     }
     warnings

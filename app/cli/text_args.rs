@@ -28,9 +28,9 @@ pub struct PromptOptionArgs {
     /// Whose syntax for weights the prompt uses [default: a1111]
     #[arg(long, value_name = "WHOSE", value_parser = one_of(PromptWeights::ALL, PromptWeights::name, PromptWeights::hint, &[]))]
     pub weights: Option<PromptWeights>,
-    /// What to do with a prompt that is too long for the text encoder [default: chunks]
-    #[arg(long, value_name = "HOW", value_parser = one_of(PromptOverflow::ALL, PromptOverflow::name, PromptOverflow::hint, &[]))]
-    pub long: Option<PromptOverflow>,
+    /// What to do with a prompt that is too long for the text encoder [default: chunk]
+    #[arg(long, alias = "long", value_name = "HOW", value_parser = one_of(PromptOverflow::ALL, PromptOverflow::name, PromptOverflow::hint, PromptOverflow::ALIASES))]
+    pub overflow: Option<PromptOverflow>,
     /// Clip skip: use the output of the text encoder's Nth layer from the end [default: 1]
     #[arg(long, value_name = "N")]
     pub clip_skip: Option<u32>,
@@ -44,9 +44,9 @@ impl TextArgs {
             recipe.edits.clone_from(&self.edits);
         }
         if !self.mix.is_empty() {
-            recipe.mix.with.clone_from(&self.mix);
+            recipe.mix.prompts.clone_from(&self.mix);
         }
-        recipe.mix.way = self.mix_method.unwrap_or(recipe.mix.way);
+        recipe.mix.method = self.mix_method.unwrap_or(recipe.mix.method);
     }
 }
 
@@ -54,7 +54,7 @@ impl PromptOptionArgs {
     pub fn write_into(&self, recipe: &mut Recipe) {
         let text = &mut recipe.text;
         text.weights = self.weights.unwrap_or(text.weights);
-        text.long = self.long.unwrap_or(text.long);
+        text.overflow = self.overflow.unwrap_or(text.overflow);
         text.clip_skip = self.clip_skip.unwrap_or(text.clip_skip);
     }
 }

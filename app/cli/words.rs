@@ -100,7 +100,7 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
 fn edited_words(pipeline: &Pipeline, args: &WordsArgs) -> Vec<String> {
     let text = pipeline.tokenize(&args.word);
     let position = |edit: &EmbeddingEdit| {
-        Some((token_selection::find(&args.word, &text, &edit.at)?, edit.at.to_string()))
+        Some((token_selection::find(&args.word, &text, &edit.selector)?, edit.selector.to_string()))
     };
     let by_position: BTreeMap<_, _> = args.edits.iter().filter_map(position).collect();
     by_position.into_values().collect()

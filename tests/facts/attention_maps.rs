@@ -88,7 +88,7 @@ fn halves() -> Arc<AttentionMaps> {
 
 fn choose(state: &mut AppState, word: &str) {
     let edit: EmbeddingEdit = format!("{word}=").parse().expect("an edit");
-    state.handle(Command::Words(WordsCommand::Choose(Some(edit.at))));
+    state.handle(Command::Words(WordsCommand::Choose(Some(edit.selector))));
 }
 
 fn with_picture() -> (AppState, JobId) {

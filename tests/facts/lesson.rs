@@ -76,15 +76,15 @@ fn edited_words_are_single_tokens_of_the_built_in_model() {
             edited += 1;
             let text = words.tokenize(&recipe.prompt);
             assert!(
-                token_selection::find(&recipe.prompt, &text, &edit.at).is_some(),
+                token_selection::find(&recipe.prompt, &text, &edit.selector).is_some(),
                 "{experiment:?}: {edit}"
             );
-            for term in &edit.becomes {
-                let Source::Word(word) = &term.of else { panic!("{experiment:?} names an id") };
+            for term in &edit.replacement {
+                let Source::Word(word) = &term.word else { panic!("{experiment:?} names an id") };
                 assert!(is_one(&words, word), "{experiment:?}: {word}");
             }
         }
-        let mixed = recipe.mix.with.iter().map(|mixed| mixed.prompt.as_str());
+        let mixed = recipe.mix.prompts.iter().map(|mixed| mixed.prompt.as_str());
         for word in mixed.chain([recipe.prompt.as_str()]).flat_map(str::split_whitespace) {
             assert!(is_one(&words, word), "{experiment:?}: the model knows no {word}");
         }
@@ -150,12 +150,15 @@ fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step()
 
 #[test]
 fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
-    for hidden in [vec![], vec![StepView::Noisy], vec![StepView::Predicted, StepView::Noisy, StepView::Noise]]
-    {
+    for hidden in [
+        vec![],
+        vec![StepView::NoisyLatents],
+        vec![StepView::Predicted, StepView::NoisyLatents, StepView::PredictedNoise],
+    ] {
         let mut state = used_window_state();
         state.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
         set_up(&mut state, Experiment::Film);
-        assert_eq!(state.settings.views.shown(), [StepView::Noisy, StepView::Predicted]);
+        assert_eq!(state.settings.views.shown(), [StepView::NoisyLatents, StepView::Predicted]);
         assert!(state.film.play.is_some());
     }
 }

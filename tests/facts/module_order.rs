@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's top modules from bottom to top.
-const ENGINE: [&str; 17] = [
+const ENGINE: [&str; 18] = [
+    "choice",
     "error",
     "format",
     "files",

@@ -163,12 +163,15 @@ fn one_view_or_several_of_a_step_are_on_the_canvas_and_each_can_be_hidden() {
     let first = asked(&window).expect("the film is developed");
     window.harness.get_by_role_and_label(Role::RadioButton, "View Noisy").click();
     window.harness.run();
-    assert_eq!(state(&window).shown_of(StepView::Noisy).map(|shown| shown.pictures[0].width), Some(16));
+    assert_eq!(
+        state(&window).shown_of(StepView::NoisyLatents).map(|shown| shown.pictures[0].width),
+        Some(16)
+    );
     answer(&mut window, first);
     let noisy = asked(&window).expect("what is looked at comes first");
-    assert_eq!(noisy, (19, StepView::Noisy), "at rest that is the last step");
+    assert_eq!(noisy, (19, StepView::NoisyLatents), "at rest that is the last step");
     answer(&mut window, noisy);
-    assert!(state(&window).shown_of(StepView::Noisy).is_some_and(|shown| shown.is_full));
+    assert!(state(&window).shown_of(StepView::NoisyLatents).is_some_and(|shown| shown.is_full));
 
     window.harness.get_by_label("Side by side").click();
     window.harness.run();
@@ -178,7 +181,7 @@ fn one_view_or_several_of_a_step_are_on_the_canvas_and_each_can_be_hidden() {
     assert!(window.harness.query_by_label("Show Guidance alone").is_none());
     window.harness.get_by_label("Show Noise alone").click();
     window.harness.run();
-    assert_eq!(state(&window).settings.views.shown(), [StepView::Noise]);
+    assert_eq!(state(&window).settings.views.shown(), [StepView::PredictedNoise]);
 }
 
 #[test]

@@ -170,7 +170,10 @@ impl Experiment {
             }
             Self::Mix => {
                 let with = vec![Mixed { prompt: "a picture of a leopard".into(), weight: 0.5 }];
-                Some(Recipe { mix: Mix { with, ..Mix::default() }, ..of_words("a picture of a mouse") })
+                Some(Recipe {
+                    mix: Mix { prompts: with, ..Mix::default() },
+                    ..of_words("a picture of a mouse")
+                })
             }
             Self::Film => {
                 let guidance = guidance_for(desk, 8.0);
@@ -250,9 +253,9 @@ fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
 
 /// The puppy of the prompt, as a sum of other words.
 fn becomes(terms: &[(f32, &str)]) -> EmbeddingEdit {
-    let puppy = TokenSelector { letters: "puppy".into(), ..TokenSelector::default() };
-    let term = |&(weight, word): &(f32, &str)| Term { weight, of: Source::Word(word.into()) };
-    EmbeddingEdit { becomes: terms.iter().map(term).collect(), ..EmbeddingEdit::of(puppy) }
+    let puppy = TokenSelector { text: "puppy".into(), ..TokenSelector::default() };
+    let term = |&(weight, word): &(f32, &str)| Term { weight, word: Source::Word(word.into()) };
+    EmbeddingEdit { replacement: terms.iter().map(term).collect(), ..EmbeddingEdit::new(puppy) }
 }
 
 fn has_film(desk: &AppState) -> bool {
@@ -261,7 +264,7 @@ fn has_film(desk: &AppState) -> bool {
 
 /// What is to be seen is shown before the rest is hidden, since the last view cannot be.
 fn noisy_and_predicted(views: &Views) -> Vec<Command> {
-    let is_wanted = |view: StepView| matches!(view, StepView::Noisy | StepView::Predicted);
+    let is_wanted = |view: StepView| matches!(view, StepView::NoisyLatents | StepView::Predicted);
     let hidden = |view: StepView| views.hidden.contains(&view);
     let show = StepView::ALL.into_iter().filter(|&view| is_wanted(view) && hidden(view));
     let hide = StepView::ALL.into_iter().filter(|&view| !is_wanted(view) && !hidden(view));

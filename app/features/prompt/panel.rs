@@ -96,7 +96,7 @@ fn written_ui(
             shown.mark(&range, tokens.line_strong.gamma_multiply(0.7));
         }
         if let Some(stand) = chips.clicked {
-            commands.push(Command::Words(WordsCommand::Choose(state.anchor_at(stand))));
+            commands.push(Command::Words(WordsCommand::Choose(state.selector_at(stand))));
             commands.push(open_tab(ui, Tab::Words));
         }
         steps_ui(ui, read);

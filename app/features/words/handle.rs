@@ -91,7 +91,7 @@ impl AppState {
             (None, Some(words)) if !is_read_later(words, at) => TokenStatus::Gone,
             (None, _) => TokenStatus::Later,
         };
-        self.words_state.standings = self.recipe.edits.iter().map(|edit| standing(&edit.at)).collect();
+        self.words_state.standings = self.recipe.edits.iter().map(|edit| standing(&edit.selector)).collect();
     }
 
     /// Where a token stands in what is read of the prompt.
@@ -109,8 +109,8 @@ impl AppState {
     }
 
     /// What the token at a place is called.
-    pub fn anchor_at(&self, stand: TokenRef) -> Option<TokenSelector> {
-        token_selection::anchor_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
+    pub fn selector_at(&self, stand: TokenRef) -> Option<TokenSelector> {
+        token_selection::selector_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
     }
 
     pub(crate) fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {

@@ -73,11 +73,11 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
         }
     });
     let long = PromptOverflow::ALL.map(|long| long.label().to_owned());
-    let chosen = PromptOverflow::ALL.iter().position(|&long| long == text.long).unwrap_or_default();
+    let chosen = PromptOverflow::ALL.iter().position(|&long| long == text.overflow).unwrap_or_default();
     option_ui(ui, "Long prompts", |ui| {
         let hint = |index: usize| PromptOverflow::ALL[index].hint().to_owned();
         if let Some(index) = segmented_ui(ui, "Long prompts", &long, chosen, hint) {
-            text.long = PromptOverflow::ALL[index];
+            text.overflow = PromptOverflow::ALL[index];
         }
     });
     option_ui(ui, "Clip skip", |ui| {

@@ -260,8 +260,8 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
         "a puppy in the style of <frost>, (golden:1.2) light BREAK a skunk in the snow AND an owl :0.5";
     let edits = ["puppy=0.5*puppy+0.5*skunk, scale 1.2", "owl=cat", "whale=fox"];
     let edits: Vec<_> = edits.iter().map(|written| edit(written)).collect();
-    let mix = Mix { with: vec![Mixed { prompt: "a leopard".into(), weight: 0.4 }], ..Mix::default() };
-    let chosen = edits[0].at.clone();
+    let mix = Mix { prompts: vec![Mixed { prompt: "a leopard".into(), weight: 0.4 }], ..Mix::default() };
+    let chosen = edits[0].selector.clone();
     let recipe =
         Recipe { prompt: prompt.into(), negative_prompt: "blurry".into(), edits, mix, ..Recipe::default() };
     let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };

@@ -47,7 +47,11 @@ fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     views_ui(
         ui,
         context,
-        &[(StepView::Noisy, "x"), (StepView::Noise, "− σ · ε"), (StepView::Predicted, "= x0")],
+        &[
+            (StepView::NoisyLatents, "x"),
+            (StepView::PredictedNoise, "− σ · ε"),
+            (StepView::Predicted, "= x0"),
+        ],
     );
     let row = SliderRow {
         name: "Step",

@@ -116,7 +116,7 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
 fn changes_ui(ui: &mut Ui, recipe: &Recipe) {
     let violet = Tokens::of(ui).violet;
     let edits = recipe.edits.iter().map(ToString::to_string);
-    let mixes = recipe.mix.with.iter().map(|mixed| format!("+ {} × {}", mixed.weight, mixed.prompt));
+    let mixes = recipe.mix.prompts.iter().map(|mixed| format!("+ {} × {}", mixed.weight, mixed.prompt));
     for change in edits.chain(mixes) {
         note_ui(ui, change, theme::mono(), violet);
     }
@@ -190,20 +190,20 @@ fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 /// Of what is mixed on the context, the second's share; nothing if nothing is.
 fn share_of(recipe: &Recipe) -> Option<(String, f32)> {
-    if let [mixed] = &recipe.mix.with[..] {
+    if let [mixed] = &recipe.mix.prompts[..] {
         return Some((format!("\"{}\" beside \"{}\"", mixed.prompt, recipe.prompt), mixed.weight));
     }
-    let edit = recipe.edits.iter().find(|edit| edit.becomes.len() == 2)?;
-    Some((edit.to_string(), edit.becomes[1].weight))
+    let edit = recipe.edits.iter().find(|edit| edit.replacement.len() == 2)?;
+    Some((edit.to_string(), edit.replacement[1].weight))
 }
 
 fn set_share(recipe: &mut Recipe, share: f32) {
     // Through hundredths, so that 0.45 and its rest are written as such.
     let rest = ((1.0 - share) * 100.0).round() / 100.0;
-    if let [mixed] = &mut recipe.mix.with[..] {
+    if let [mixed] = &mut recipe.mix.prompts[..] {
         mixed.weight = share;
-    } else if let Some(edit) = recipe.edits.iter_mut().find(|edit| edit.becomes.len() == 2) {
-        edit.becomes[0].weight = rest;
-        edit.becomes[1].weight = share;
+    } else if let Some(edit) = recipe.edits.iter_mut().find(|edit| edit.replacement.len() == 2) {
+        edit.replacement[0].weight = rest;
+        edit.replacement[1].weight = share;
     }
 }
