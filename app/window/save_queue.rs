@@ -82,9 +82,8 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
     let kept = |(index, pixels): (u32, &std::sync::Arc<engine::images::Pixels>)| {
         let recipe = batch.recipe.of_picture(index);
         let stem = recipe.seed.to_string();
-        let concepts = batch.concepts.clone();
-        let vae = batch.vae.clone();
-        let provenance = Provenance { concepts, vae, ..Provenance::new(batch.model.as_str(), recipe) };
+        let (vae, concepts) = (batch.vae.clone(), batch.concepts.clone());
+        let provenance = Provenance::of_run(batch.model.as_str(), vae, recipe, concepts);
         save_new(&batch.folder, &stem, pixels, &provenance).map_err(|error| error.to_string())
     };
     (0..).zip(&batch.pictures).map(kept).collect()

@@ -134,7 +134,7 @@ impl AppState {
         let Some(run) = &self.run else { return Provenance::default() };
         let recipe = run.recipe.of_picture(self.film.picture.unwrap_or(0) as u32);
         let (model, vae) = self.names_of_model();
-        Provenance { vae, ..Provenance::new(model.as_str(), recipe) }
+        Provenance::of_run(model, vae, recipe, Vec::new())
     }
 
     /// The model that is open and the VAE over it.

@@ -142,8 +142,8 @@ impl XyPlotRun {
     /// What is told of it in a file, but for the model.
     pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
         let vary = self.sheet.sides().cloned().collect();
-        let (concepts, vae) = (self.concepts.clone(), vae.map(str::to_owned));
-        Provenance { vae, concepts, vary, ..Provenance::new(model, self.sheet.recipe.clone()) }
+        let (recipe, concepts) = (self.sheet.recipe.clone(), self.concepts.clone());
+        Provenance { vary, ..Provenance::of_run(model, vae.map(str::to_owned), recipe, concepts) }
     }
 
     /// As far as it is filled, at a size for the canvas.
