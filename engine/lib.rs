@@ -3,8 +3,8 @@
 //! Read [`pipeline::generate`] first: from a prompt to pixels on one page. The modules in their order, from
 //! the floor up; none imports a later one:
 //!
-//! - [`error`], [`files`], [`tokenizer`] and `cpu`: why work ends early, files on a disk, byte pairs, and
-//!   kernels for machines without a GPU.
+//! - [`error`], [`format`], [`files`], [`tokenizer`] and `cpu`: why work ends early, sizes and texts for
+//!   sentences, files on a disk, byte pairs, and kernels for machines without a GPU.
 //! - [`diffusion`]: the mathematics of sampling.
 //! - [`device`]: which GPU, or the CPU. [`models`]: the networks, which know no files.
 //! - [`checkpoint`]: weight files into networks. [`concepts`]: textual-inversion embeddings.
@@ -17,12 +17,14 @@
 //! tensor.
 
 pub mod checkpoint;
+mod choice;
 pub mod concepts;
 mod cpu;
 pub mod device;
 pub mod diffusion;
 pub mod error;
 pub mod files;
+pub mod format;
 pub mod images;
 pub mod inspect;
 pub mod memory;

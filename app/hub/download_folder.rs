@@ -4,8 +4,10 @@
 //! a lock, so that two windows do not write the same file. It gets its name when everything is there.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use engine::files::replace_file;
 
 use super::partial_file::{bytes_downloaded, forget, with_ending};
 use super::{FetchError, Plan};
@@ -54,11 +56,7 @@ impl DownloadFolder {
             }
         }
         let note = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
-        let draft = folder.join("download.json.new");
-        File::create(&draft)
-            .and_then(|mut file| file.write_all(&note).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&draft, folder.join(NOTE)))
-            .map_err(disk)?;
+        replace_file(&folder.join(NOTE), &note).map_err(disk)?;
         Ok(Self { target: target.to_owned(), folder, lock })
     }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use engine::format::human_size;
+
 use super::download_folder::{DownloadFolder, done, is_complete};
 use super::http::{Head, Hub, Request, ResponseBody};
 use super::listing::Listing;
@@ -98,8 +100,8 @@ impl Hub {
     fn check_size(&self, plan: &Plan, target: &Path) -> Result<(), FetchError> {
         match self.disk_space(plan, target) {
             (needed, Some(free)) if free < needed.saturating_add(SPARE) => Err(FetchError::NoRoom {
-                needed: in_words(needed.saturating_add(SPARE)),
-                free: in_words(free),
+                needed: human_size(needed.saturating_add(SPARE)),
+                free: human_size(free),
                 path: target.to_owned(),
             }),
             _ => Ok(()),
@@ -311,15 +313,5 @@ fn lasting(trouble: TransferError, place: &Path) -> FetchError {
         TransferError::Passing(cause, _) => {
             FetchError::Unreachable { tries: 1, cause, place: place.display().to_string() }
         }
-    }
-}
-
-/// A size as people say it: `2.13 GB`.
-pub fn in_words(bytes: u64) -> String {
-    let bytes = bytes as f64;
-    match bytes {
-        0.0..1e6 => format!("{:.0} kB", (bytes / 1e3).ceil()),
-        1e6..1e9 => format!("{:.0} MB", bytes / 1e6),
-        _ => format!("{:.2} GB", bytes / 1e9),
     }
 }

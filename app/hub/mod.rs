@@ -30,7 +30,6 @@ mod repository;
 pub use access::Access;
 pub use download_folder::{Unfinished, discard, unfinished};
 pub use error::FetchError;
-pub use fetch::in_words;
 pub use http::Hub;
 pub use job::{DownloadOffer, HubCommand, HubEvent, run};
 pub use licence::Licence;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use engine::format::hex;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -127,8 +128,8 @@ impl Hash {
 
     fn is(self, digest: &Checksum) -> bool {
         match (self, digest) {
-            (Self::Sha256(hash), Checksum::Sha256(hex)) => in_hex(&hash.finalize()) == *hex,
-            (Self::GitBlob(hash), Checksum::GitBlob(hex)) => in_hex(&hash.finalize()) == *hex,
+            (Self::Sha256(hash), Checksum::Sha256(digits)) => hex(&hash.finalize()) == *digits,
+            (Self::GitBlob(hash), Checksum::GitBlob(digits)) => hex(&hash.finalize()) == *digits,
             (Self::None, Checksum::Unknown) => true,
             _ => false,
         }
@@ -162,8 +163,4 @@ fn tag_file(part: &Path) -> PathBuf {
 
 fn absent_is_fine(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,6 +3,9 @@
 //! Repositories hold the same weights in up to a dozen forms. Of each network one is taken:
 //! safetensors before pickles, half precision before full unless the full is wished for.
 
+use std::path::Path;
+
+use engine::files::{MODEL_EXTENSIONS, has_extension};
 use serde::{Deserialize, Serialize};
 
 use super::listing::{Listed, Listing};
@@ -111,7 +114,7 @@ pub(crate) fn choose(
     let not_a_model = |why: &str| FetchError::NotAModel { why: why.to_owned(), name: repository.to_string() };
     if let Some(name) = &command.file {
         let file = listing.find(name).ok_or_else(|| FetchError::NotFound(format!("{repository}: {name}")))?;
-        if !is_file_name(name) || !has_ending(name, &["safetensors", "ckpt", "pt", "bin"]) {
+        if !is_file_name(name) || !has_extension(Path::new(name), &MODEL_EXTENSIONS) {
             return Err(not_a_model("the file is no checkpoint"));
         }
         return Ok((Layout::File, "One checkpoint".into(), vec![file.clone()]));
@@ -201,7 +204,7 @@ fn checkpoint<'a>(listing: &'a Listing, command: &DownloadRequest) -> Option<&'a
     let whole = |file: &&Listed| {
         let name = file.path.to_ascii_lowercase();
         is_file_name(&file.path)
-            && has_ending(&name, &["safetensors", "ckpt", "pt"])
+            && has_extension(Path::new(&name), &["safetensors", "ckpt", "pt"])
             && !NOT_WHOLE_MODELS.iter().any(|partial| name.contains(partial))
     };
     listing.files.iter().filter(whole).min_by_key(|file| {
@@ -210,11 +213,6 @@ fn checkpoint<'a>(listing: &'a Listing, command: &DownloadRequest) -> Option<&'a
         let bytes = file.bytes.unwrap_or(u64::MAX);
         (!name.ends_with(".safetensors"), is_half == command.full, bytes, name)
     })
-}
-
-fn has_ending(name: &str, endings: &[&str]) -> bool {
-    name.rsplit_once('.')
-        .is_some_and(|(_, ending)| endings.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
 /// One name, which no system reads as more than that.

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use engine::files::{MODEL_EXTENSIONS, has_extension};
 use walkdir::WalkDir;
 
 use super::hub_cache;
-use crate::window::tasks::is_model_file;
 
 /// Folders within folders; programs sort models three or four deep.
 const MAX_DEPTH: usize = 12;
@@ -92,7 +92,7 @@ fn is_whole(path: &Path) -> bool {
     let is_shard = stem.rsplit_once("-of-").is_some_and(|(before, count)| {
         is_number(count) && before.rsplit_once('-').is_some_and(|(_, number)| is_number(number))
     });
-    is_model_file(path) && !is_shard
+    has_extension(path, &MODEL_EXTENSIONS) && !is_shard
 }
 
 /// What of an error the user should know: not of a circle, nor of a link to nowhere.

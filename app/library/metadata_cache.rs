@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use engine::checkpoint::OpenError;
+use engine::files::replace_file;
+use engine::format::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -88,16 +90,11 @@ impl MetadataCache {
             return;
         }
         self.saved = Some(Instant::now());
-        let draft = self.path.with_extension(format!("json.{}.part", std::process::id()));
         let written = (|| {
             fs::create_dir_all(self.path.parent().unwrap_or(Path::new("")))?;
-            let mut out = File::create(&draft)?;
-            out.write_all(&serde_json::to_vec(self)?)?;
-            out.sync_all()?;
-            fs::rename(&draft, &self.path)
+            replace_file(&self.path, &serde_json::to_vec(self)?)
         })();
         if let Err(error) = written {
-            let _ = fs::remove_file(&draft);
             tracing::warn!("the library's notes could not be kept: {error}");
         }
     }
@@ -175,7 +172,7 @@ fn sha256_of(files: &[PathBuf], go_on: &mut dyn FnMut() -> bool) -> io::Result<O
             }
         }
     }
-    Ok(Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Some(hex(&hasher.finalize())))
 }
 
 /// Of several files: all their bytes, and the latest time.

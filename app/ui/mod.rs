@@ -1,7 +1,8 @@
 //! TODO(doc)
 
 pub mod fonts;
-pub mod format;
+pub mod keys;
+pub mod section;
 pub mod textures;
 pub mod theme;
 pub mod widgets;

@@ -5,12 +5,13 @@ use engine::memory::low_memory::MemoryMode;
 
 use crate::features::command::Command;
 use crate::features::generate::run::RunPhase;
+use crate::features::settings::SettingsCommand;
 use crate::features::state::{AppState, Model};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{link_ui, tip};
 
-use super::top_bar::size_in_words;
+use engine::format::human_size;
 
 /// `memory` is the program's, in bytes, if it is known.
 pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
@@ -27,7 +28,7 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
         ui.add_space(theme::GAP_L);
     }
     if let Some(memory) = memory {
-        word_ui(ui, &size_in_words(memory), tokens.dim).on_hover_text(about_memory(state));
+        word_ui(ui, &human_size(memory), tokens.dim).on_hover_text(about_memory(state));
         ui.add_space(theme::GAP_L);
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, state, commands));
@@ -37,7 +38,7 @@ fn about_memory(state: &AppState) -> String {
     let Some(info) = state.model_info() else {
         return "Memory of this program".to_owned();
     };
-    let needed = size_in_words(info.memory.bytes(&state.recipe, MemoryMode::Full));
+    let needed = human_size(info.memory.bytes(&state.recipe, MemoryMode::Full));
     format!("Memory of this program. The next run needs about {needed} more, or less in low-memory mode")
 }
 
@@ -66,13 +67,13 @@ fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let response = link_ui(ui, "Open folder", theme::small(), tokens.dim, true);
         let folder = state.settings.output_folder().display().to_string();
         if tip(response, "Open folder", None, &folder).clicked() {
-            commands.push(Command::OpenOutputFolder);
+            commands.push(Command::Settings(SettingsCommand::OpenOutputFolder));
         }
     };
     if let Some(text) = state.error_at(crate::features::errors::ErrorSlot::Output) {
         let response = link_ui(ui, "Choose a folder…", theme::small(), tokens.coral_text, true);
         if response.clicked() {
-            commands.push(Command::ChooseOutputFolder);
+            commands.push(Command::Settings(SettingsCommand::ChooseOutputFolder));
         }
         truncated_ui(ui, &text, tokens.coral_text);
     } else if let Some(text) = &state.warning {

@@ -13,7 +13,7 @@ use super::formats::safetensors::MAX_HEADER;
 use super::formats::torch::{Tensor, TorchFile};
 use super::weight_file::WeightFile;
 use crate::files::SaveError;
-use crate::files::{IfExists, write_whole};
+use crate::files::{IfExists, write_atomically};
 
 /// The name that programs give to a concept that is a tensor and nothing else.
 const NAME_OF_BARE: &str = "emb_params";
@@ -75,7 +75,7 @@ pub fn convert(path: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<Pat
 
     let mut unreadable = None;
     let mut tell = |written: u64| progress((written as f64 / total.max(1) as f64) as f32);
-    let saved = write_whole(&target, IfExists::Refuse, |out| {
+    let saved = write_atomically(&target, IfExists::Refuse, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         let copied = copy_all(file, &order, out, &mut tell);

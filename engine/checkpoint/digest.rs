@@ -6,6 +6,7 @@ use burn::tensor::{FloatDType, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::OpenedModel;
+use crate::format::hex;
 
 impl OpenedModel {
     /// The SHA-256 of every weight as it was loaded: its name in our networks, its shape, and its
@@ -24,7 +25,7 @@ impl OpenedModel {
         of("vae", &|hasher| self.vae.visit(hasher));
         match hasher.error {
             Some(error) => Err(format!("The weights cannot be read back from the device ({error})")),
-            None => Ok(hasher.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            None => Ok(hex(&hasher.hash.finalize())),
         }
     }
 }

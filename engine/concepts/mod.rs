@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use folders::{concept_files_in, is_concept_file};
+pub use folders::concept_files_in;
 pub use save::{SaveConceptError, save};
 pub use set::ConceptSet;
 
 use crate::checkpoint::weight_file::CONCEPT_OF_A1111;
 use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
 use crate::files::FileSignature;
+use crate::format::hex;
 
 /// More vectors than a prompt has places are of no use.
 const MAX_VECTORS: usize = 75;
@@ -56,9 +57,6 @@ pub struct ConceptRef {
     /// The first 12 hexadecimal digits of the SHA-256 of its file; empty if it is not known.
     pub sha256: String,
 }
-
-/// How the names of concept files end.
-pub const CONCEPT_FILES: [&str; 3] = ["safetensors", "pt", "bin"];
 
 /// Why a file is not taken as a concept: what, why, what to do, the path last.
 #[derive(Debug, thiserror::Error)]
@@ -211,7 +209,7 @@ fn from_open(error: OpenError, path: &Path) -> ConceptError {
 fn sha256_of(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
 
 fn stem(path: &Path) -> String {

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::MAX_VECTORS;
 use crate::files::SaveError;
-use crate::files::{IfExists, write_whole};
+use crate::files::{IfExists, write_atomically};
 
 /// Why a concept was not saved.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub fn save(path: &Path, token: &str, vectors: &[Vec<f32>]) -> Result<(), SaveCo
     };
     let failed = |source| SaveError::Write { source, path: path.to_owned() };
     let bytes = bytes.map_err(failed)?;
-    Ok(write_whole(path, IfExists::Replace, |out| out.write_all(&bytes))?)
+    Ok(write_atomically(path, IfExists::Replace, |out| out.write_all(&bytes))?)
 }
 
 fn little_endian(vectors: &[Vec<f32>]) -> Vec<u8> {

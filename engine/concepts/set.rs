@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Concept, ConceptRef};
+use crate::format::ellipsize;
 
 /// Concepts in the order they came, one a file. Of two with one token the later one is meant, and
 /// the other waits. A clone costs nothing and stays as it is, so that a run keeps what it was asked
@@ -78,9 +79,9 @@ fn is_same(a: &str, b: &str) -> bool {
     a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
 }
 
-/// Enough letters of somebody else's text.
+/// At most 60 letters of a text from a file, for a sentence.
 fn short(text: &str) -> String {
-    text.chars().take(60).collect()
+    ellipsize(text, 60)
 }
 
 impl FromIterator<Concept> for ConceptSet {

@@ -1,14 +1,14 @@
-//! Files that appear under their name whole or not at all.
+//! Atomic writes: a file appears under its name complete or not at all.
 //!
-//! The bytes go to a part file in the same folder, are pushed to the disk, and only then get their
-//! name. A crash, a full disk or a power cut leaves at worst a part file, never half a picture.
+//! The bytes go to a part file in the same folder, are synced to the disk, and the part file is then
+//! renamed. A crash, a full disk or a power cut leaves at worst a part file, never half a picture.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What becomes of a file that already has the name.
+/// What to do if a file of the name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfExists {
     Refuse,
@@ -19,13 +19,12 @@ pub(crate) enum IfExists {
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     #[error(
-        "There already is a file of this name, and it was left alone: choose another name: {}",
+        "A file of this name exists already and was left unchanged: choose another name: {}",
         path.display()
     )]
     Exists { path: PathBuf },
     #[error(
-        "This name belongs to a folder or a device and cannot be written over: choose another \
-         name: {}",
+        "This name belongs to a folder or a device and cannot be overwritten: choose another name: {}",
         path.display()
     )]
     NotAFile { path: PathBuf },
@@ -41,13 +40,12 @@ pub enum SaveError {
     )]
     Write { source: io::Error, path: PathBuf },
     #[error(
-        "The prompts are too long to be stored in a picture: keep them below a million letters: \
-         {}",
+        "The prompts are too long to be stored in a picture: keep them below a million characters: {}",
         path.display()
     )]
     LongText { path: PathBuf },
     #[error(
-        "There are no frames to make a film of: record at least one step: {}",
+        "There are no frames to animate: record at least one step: {}",
         path.display()
     )]
     NoFrames { path: PathBuf },
@@ -57,17 +55,17 @@ pub enum SaveError {
     )]
     FrameSize { width: u32, height: u32, remedy: &'static str, path: PathBuf },
     #[error(
-        "The folder has something in it, which was left alone: choose another name: {}",
+        "The folder is not empty and was left unchanged: choose another name: {}",
         path.display()
     )]
     FolderInUse { path: PathBuf },
-    #[error("Stopped; nothing was written: {}", path.display())]
+    #[error("Stopped. Nothing was written: {}", path.display())]
     Stopped { path: PathBuf },
 }
 
 impl SaveError {
-    /// Of what came up while `path` was written. `Interrupted` is never the system's word for it here,
-    /// since writing tries that again: it stands for somebody who wanted no more.
+    /// The error of writing `path`. `Interrupted` never comes from the system, because writing retries it:
+    /// here it means that the caller stopped the work.
     pub(crate) fn of(source: io::Error, path: &Path) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -77,8 +75,15 @@ impl SaveError {
     }
 }
 
+/// Replaces a file, or makes it, with these bytes.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = PartFile::beside(path)?;
+    part.fill(|out| out.write_all(bytes))?;
+    part.replace(path)
+}
+
 /// Writes a file by way of a part file beside it.
-pub(crate) fn write_whole(
+pub(crate) fn write_atomically(
     path: &Path,
     if_exists: IfExists,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
@@ -103,7 +108,7 @@ pub(crate) fn write_whole(
     }
 }
 
-/// A file without its name yet. It is removed when dropped.
+/// A file that does not have its name yet. It is removed when dropped.
 pub(crate) struct PartFile {
     path: PathBuf,
     file: File,
@@ -111,7 +116,7 @@ pub(crate) struct PartFile {
 }
 
 impl PartFile {
-    /// A part file of a name that nobody uses, in the folder of `target`.
+    /// A part file with an unused name, in the folder of `target`.
     fn beside(target: &Path) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let folder = folder_of(target);
@@ -119,15 +124,15 @@ impl PartFile {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let name = format!(".tidepool-{}-{number}.part", std::process::id());
             match Self::create(folder.join(name)) {
-                // Left by a killed process that had our number.
+                // Left by a killed process of the same id.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made_or_failed => return made_or_failed,
+                result => return result,
             }
         }
     }
 
     /// # Errors
-    /// `AlreadyExists` if anything has this name.
+    /// `AlreadyExists` if the name is taken.
     pub fn create(path: PathBuf) -> io::Result<Self> {
         let file = File::create_new(&path)?;
         Ok(Self { path, file, moved: false })
@@ -140,7 +145,7 @@ impl PartFile {
         self.file.sync_all()
     }
 
-    /// Gives the file its name, in place of the file that had it.
+    /// Renames the file to `target`, replacing what is there.
     fn replace(mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.moved = true;
@@ -148,20 +153,20 @@ impl PartFile {
         Ok(())
     }
 
-    /// Gives the file its name if nobody has it, however many try at once.
+    /// Renames the file to `target` if that name is free, also when several processes try at once.
     ///
     /// # Errors
-    /// `AlreadyExists` if somebody has it.
+    /// `AlreadyExists` if the name is taken.
     pub fn claim(mut self, target: &Path) -> io::Result<()> {
         match fs::hard_link(&self.path, target) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-            // FAT and some network folders know no hard links: there an empty file takes the name
-            // first, and is all that a kill in this very instant leaves.
+            // FAT and some network file systems lack hard links. There an empty file reserves the name
+            // first, and is all that is left if the process is killed at this moment.
             Err(_) => {
                 File::create_new(target)?;
                 if let Err(error) = fs::rename(&self.path, target) {
-                    // Best effort: the error that is passed on matters more.
+                    // Best effort: the returned error matters more.
                     fs::remove_file(target).ok();
                     return Err(error);
                 }
@@ -176,7 +181,7 @@ impl PartFile {
 impl Drop for PartFile {
     fn drop(&mut self) {
         if !self.moved {
-            // A part file that stays behind does no harm.
+            // A part file that is left behind does no harm.
             fs::remove_file(&self.path).ok();
         }
     }
@@ -189,7 +194,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Pushes the name itself to the disk. Windows has no such thing, and needs none.
+/// Syncs the folder, so that the new name is on the disk too. Windows does not need it.
 pub(crate) fn sync_folder(path: &Path) {
     if let Ok(folder) = File::open(folder_of(path)) {
         folder.sync_all().ok();

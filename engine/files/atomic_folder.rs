@@ -1,5 +1,4 @@
-//! Folders that appear under their name with all their files or not at all: [`super::atomic_file`] of
-//! more than one file.
+//! Atomic writes of several files: a folder appears under its name with all its files or not at all.
 
 use std::fs;
 use std::io;
@@ -9,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::SaveError;
 use super::atomic_file::{folder_of, sync_folder};
 
-/// Makes a folder of the files that `fill` writes into the one it is given. A folder of the name that
-/// is empty is taken for it, any other is refused.
-pub(crate) fn write_whole_folder(
+/// Makes a folder of the files that `fill` writes into a temporary one. An existing folder of that name is
+/// replaced if it is empty and refused otherwise.
+pub(crate) fn write_folder_atomically(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
-    // `frames/` is the folder that `frames` is.
+    // `frames/` and `frames` are the same folder.
     let path = &path.components().collect::<PathBuf>();
     let failed = |source| SaveError::of(source, path);
     match fs::read_dir(path).map(|mut inside| inside.next().is_some()) {
@@ -30,7 +29,7 @@ pub(crate) fn write_whole_folder(
     part.rename(path).map_err(failed)
 }
 
-/// A folder without its name yet. It is removed, with what is in it, when dropped.
+/// A folder that does not have its name yet. It is removed with its contents when dropped.
 struct PartFolder {
     path: PathBuf,
     moved: bool,
@@ -45,7 +44,7 @@ impl PartFolder {
             let path = folder_of(target).join(name);
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path, moved: false }),
-                // Left by a killed process that had our number.
+                // Left by a killed process of the same id.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -53,7 +52,7 @@ impl PartFolder {
     }
 
     fn rename(mut self, target: &Path) -> io::Result<()> {
-        // Windows renames a folder over none, not even over an empty one; this removes only that.
+        // Windows cannot rename a folder over an existing one; this removes it only if it is empty.
         match fs::remove_dir(target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -68,7 +67,7 @@ impl PartFolder {
 impl Drop for PartFolder {
     fn drop(&mut self) {
         if !self.moved {
-            // What stays behind does no harm.
+            // A folder that is left behind does no harm.
             fs::remove_dir_all(&self.path).ok();
         }
     }

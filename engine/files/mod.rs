@@ -1,13 +1,17 @@
-//! Files as they lie on a disk: opened with care, told apart by their first bytes, written whole or not at all.
+//! Files on a disk: opened with care, told apart by name and first bytes, written atomically.
 
 mod atomic_file;
 mod atomic_folder;
+mod kind;
 mod regular_file;
-mod signature;
 
-pub use atomic_file::SaveError;
-pub(crate) use atomic_file::{IfExists, PartFile, write_whole};
-pub(crate) use atomic_folder::write_whole_folder;
+pub(crate) use atomic_file::{IfExists, PartFile, write_atomically};
+pub use atomic_file::{SaveError, replace_file};
+pub(crate) use atomic_folder::write_folder_atomically;
+pub(crate) use kind::is_hidden;
+pub use kind::{
+    CONCEPT_EXTENSIONS, FileKind, FileSignature, MODEL_EXTENSIONS, PICKLE_EXTENSIONS, PICTURE_EXTENSIONS,
+    classify, has_extension, is_concept_file,
+};
 pub use regular_file::OpenError;
 pub(crate) use regular_file::open;
-pub(crate) use signature::FileSignature;

@@ -1,16 +1,16 @@
-//! Opening what somebody pointed at: a file with something in it, and nothing else.
+//! Opens a file that the user named, if it is a regular file and not empty.
 //!
-//! A pipe would block for ever and a folder gives strange errors, so the kind is looked at first.
+//! Opening a pipe would block for ever, and a folder gives obscure errors, so both are checked first.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a path could not even be opened.
+/// Why a path could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "There is no such file: it may have been moved or renamed, so choose it again: {}",
+        "The file does not exist: it may have been moved or renamed, so choose it again: {}",
         path.display()
     )]
     Missing { path: PathBuf },
@@ -36,7 +36,7 @@ pub enum OpenError {
     Unreadable { source: io::Error, path: PathBuf },
 }
 
-/// The open file and its length in bytes.
+/// Opens a file and tells its length in bytes.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), OpenError> {
     let owned = || path.to_owned();
     let refused = |source: io::Error| match source.kind() {

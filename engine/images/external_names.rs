@@ -1,6 +1,7 @@
 //! What other programs call things, and the nearest that we have.
 
 use crate::diffusion::{Sampler, Schedule};
+use crate::format::ellipsize;
 
 /// Our schedule in A1111's words. Its Uniform is k-diffusion's normal; the lesson's, which differs from
 /// that by less than a picture shows, has no name there.
@@ -188,11 +189,7 @@ pub(super) fn without_extra_networks(prompt: &str, notes: &mut Vec<String>) -> S
     kept.trim().to_owned()
 }
 
-/// At most 60 letters of somebody else's text, for a sentence.
+/// At most 60 letters of a text from a file, for a sentence.
 pub(super) fn short(text: &str) -> String {
-    const LETTERS: usize = 60;
-    match text.char_indices().nth(LETTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    ellipsize(text, 60)
 }

@@ -19,6 +19,15 @@ impl Pixels {
         Self { width, height, rgb }
     }
 
+    /// From 8-bit RGBA, laid on white.
+    pub fn from_rgba(width: u32, height: u32, rgba: &[u8]) -> Self {
+        let over_white = |pixel: &[u8; 4]| {
+            let [red, green, blue, alpha] = pixel.map(u32::from);
+            [red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+        };
+        Self::new(width, height, rgba.as_chunks().0.iter().flat_map(over_white).collect())
+    }
+
     /// From `[3, height, width]` in 0..1, clamped and rounded.
     pub fn from_unit_range(width: u32, height: u32, planes: &[f32]) -> Self {
         let area = width as usize * height as usize;

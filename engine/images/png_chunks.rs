@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::Pixels;
 use super::metadata::{FoundRecipe, Provenance};
 use super::parameters::{from_parameters, to_parameters};
-use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::{IfExists, SaveError, write_atomically};
 use crate::files::{OpenError, open};
 
 const OUR_KEYWORD: &str = "tidepool";
@@ -57,13 +57,13 @@ pub enum ReadError {
 /// Saves a picture with its recipe under a name that nothing has yet.
 pub fn write_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
     let texts = Texts::of(provenance, path)?;
-    write_whole(path, IfExists::Refuse, |out| encode(out, pixels, &texts))
+    write_atomically(path, IfExists::Refuse, |out| encode(out, pixels, &texts))
 }
 
 /// As [`write_png`], over a file that may have the name: for a user who has agreed to that.
 pub fn replace_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
     let texts = Texts::of(provenance, path)?;
-    write_whole(path, IfExists::Replace, |out| encode(out, pixels, &texts))
+    write_atomically(path, IfExists::Replace, |out| encode(out, pixels, &texts))
 }
 
 /// The recipe inside a PNG: ours if it is there, else A1111's text. `Ok(None)` if there is none.

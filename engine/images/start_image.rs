@@ -189,15 +189,8 @@ fn on_white(picture: DynamicImage) -> (Pixels, bool) {
         return (Pixels::new(width, height, picture.into_rgb8().into_raw()), false);
     }
     let rgba = picture.into_rgba8();
-    let mut rgb = Vec::with_capacity(rgba.len() / 4 * 3);
-    let mut had_alpha = false;
-    for pixel in rgba.pixels() {
-        let [red, green, blue, alpha] = pixel.0.map(u32::from);
-        had_alpha |= alpha < 255;
-        let over_white = |value: u32| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
-        rgb.extend([red, green, blue].map(over_white));
-    }
-    (Pixels::new(width, height, rgb), had_alpha)
+    let had_alpha = rgba.pixels().any(|pixel| pixel.0[3] < 255);
+    (Pixels::from_rgba(width, height, &rgba), had_alpha)
 }
 
 impl ImageError {

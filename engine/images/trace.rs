@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::metadata::Provenance;
 use crate::diffusion::{Latents, RecordedStep, Trajectory};
-use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::{IfExists, SaveError, write_atomically};
 use crate::recipe::{Recipe, RecordedRun};
 
 /// Everything that a run computed, step by step.
@@ -83,7 +83,7 @@ pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
         ("program".to_owned(), program.clone()),
         ("model".to_owned(), model.clone()),
     ]);
-    write_whole(path, IfExists::Replace, |out| {
+    write_atomically(path, IfExists::Replace, |out| {
         let bytes = safetensors::serialize(tensors, Some(about)).map_err(io::Error::other)?;
         out.write_all(&bytes)
     })

@@ -1,6 +1,7 @@
 //! Why there is no picture.
 
 use crate::error::EngineError;
+use crate::format::human_size;
 use crate::images::ImageError;
 use crate::recipe::RecipeError;
 
@@ -29,8 +30,8 @@ pub enum GenerateError {
     NoSuchWord { letters: String, word: String },
     #[error(
         "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
-        gigabytes(*.needed),
-        gigabytes(*.free)
+        human_size(*.needed),
+        human_size(*.free)
     )]
     TooLarge { width: u32, height: u32, needed: u64, free: u64 },
     #[error(
@@ -51,8 +52,4 @@ impl From<EngineError> for GenerateError {
             EngineError::Failed(text) => Self::Device(text),
         }
     }
-}
-
-fn gigabytes(bytes: u64) -> String {
-    format!("{:.1} GB", bytes as f64 / 1e9)
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::concepts::{CONCEPT_FILES, Concept, ConceptSet};
+use crate::concepts::{Concept, ConceptSet};
+use crate::files::CONCEPT_EXTENSIONS;
 
 /// A stretch of the prompt that is a concept, or looks like one.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,6 +256,6 @@ fn without_brackets(word: &str) -> &str {
 fn ending_len(text: &str) -> usize {
     let Some(after) = text.strip_prefix('.') else { return 0 };
     let ending = first_piece(after);
-    let is_known = CONCEPT_FILES.iter().any(|known| known.eq_ignore_ascii_case(ending));
+    let is_known = CONCEPT_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(ending));
     if is_known { 1 + ending.len() } else { 0 }
 }

@@ -85,7 +85,7 @@ impl Axis {
                 }
             }
             Self::Mix(weights) => {
-                if let Some(mixed) = recipe.mix.with.first_mut() {
+                if let Some(mixed) = recipe.mix.prompts.first_mut() {
                     mixed.weight = weights[index];
                 }
             }
@@ -182,7 +182,7 @@ impl FromStr for Axis {
 
 /// The terms of the first edit that has two.
 fn blended(recipe: &mut Recipe) -> Option<&mut [Term; 2]> {
-    recipe.edits.iter_mut().find_map(|edit| edit.becomes.as_mut_slice().try_into().ok())
+    recipe.edits.iter_mut().find_map(|edit| edit.replacement.as_mut_slice().try_into().ok())
 }
 
 fn number<T: FromStr>(value: &str) -> Option<T> {
@@ -259,7 +259,7 @@ impl XyPlot {
         if self.sides().any(is_strength) && self.recipe.start == Start::Noise {
             return Err(XyPlotError::NoStartImage);
         }
-        if self.sides().any(|vary| matches!(vary, Axis::Mix(_))) && self.recipe.mix.with.is_empty() {
+        if self.sides().any(|vary| matches!(vary, Axis::Mix(_))) && self.recipe.mix.prompts.is_empty() {
             return Err(XyPlotError::NothingMixed);
         }
         let is_blend = |vary: &Axis| matches!(vary, Axis::Blend(_));
@@ -385,12 +385,12 @@ mod tests {
                 "fox=, scale 2".parse().expect("an edit"),
                 "puppy=puppy+skunk".parse().expect("an edit"),
             ],
-            mix: Mix { with: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
+            mix: Mix { prompts: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
             ..Recipe::default()
         };
         let sheet = XyPlot::new(recipe, vec![vary("mix=0,0.25"), vary("blend=0,0.75")]).expect("a sheet");
         let seen = |cell: PlotCell| {
-            let terms = cell.recipe.edits[1].becomes.iter().map(|term| term.weight);
+            let terms = cell.recipe.edits[1].replacement.iter().map(|term| term.weight);
             (cell.recipe.mix.main_weight(), terms.collect::<Vec<_>>())
         };
         let seen: Vec<_> = sheet.cells().map(seen).collect();

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's top modules from bottom to top.
-const ENGINE: [&str; 16] = [
+const ENGINE: [&str; 18] = [
+    "choice",
     "error",
+    "format",
     "files",
     "cpu",
     "diffusion",

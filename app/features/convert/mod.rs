@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use engine::checkpoint;
 use engine::checkpoint::ModelSource;
+use engine::files::{PICKLE_EXTENSIONS, has_extension};
+use engine::format::human_size;
 use engine::pipeline::StopFlag;
-
-use crate::hub::in_words;
 
 /// How far the conversion of a model's file has come.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,19 @@ pub enum Conversion {
     Done(PathBuf),
 }
 
+/// A wish about the model at hand, which lies in a pickle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConvertCommand {
+    /// Write it as safetensors.
+    Start,
+    Cancel,
+    /// It is to stay a pickle.
+    Decline,
+    /// Open what was written.
+    UseIt,
+    Close,
+}
+
 /// What is heard of it.
 #[derive(Clone, Debug)]
 pub enum ConversionReport {
@@ -38,9 +51,7 @@ pub enum ConversionReport {
 /// The pickle that a model lies in, if it has no safetensors file beside it yet.
 pub fn pickle_of(source: &ModelSource) -> Option<&Path> {
     let ModelSource::File(file) = source else { return None };
-    let ending = file.extension()?;
-    let is_pickle = ["ckpt", "pt", "pth", "bin"].iter().any(|known| ending.eq_ignore_ascii_case(known));
-    is_pickle.then_some(file.as_path())
+    has_extension(file, &PICKLE_EXTENSIONS).then_some(file.as_path())
 }
 
 /// Converts a pickle, once it is known that there is room for it, and says where.
@@ -58,8 +69,8 @@ fn check_size(pickle: &Path, free: Option<u64>) -> Result<(), String> {
         Some(free) if free < needed => Err(format!(
             "The converted file needs {}, and {} are free on its disk. Free some space there \
                 first: {}",
-            in_words(needed),
-            in_words(free),
+            human_size(needed),
+            human_size(free),
             pickle.display()
         )),
         _ => Ok(()),

@@ -2,10 +2,13 @@
 
 use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
-use crate::features::command::{Command, DownloadCommand};
-use crate::features::download::{DownloadPhase, Ending, Left, Running};
+use crate::features::command::Command;
+use crate::features::download::{DownloadCommand, DownloadPhase, Ending, Left, Running};
+use crate::features::models::ModelCommand;
 use crate::features::state::AppState;
-use crate::hub::{DownloadOffer, TransferStage, in_words};
+use engine::format::human_size;
+
+use crate::hub::{DownloadOffer, TransferStage};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -37,7 +40,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
                 );
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Open it", true).clicked() {
-                        commands.push(Command::OpenModel(source.clone()));
+                        commands.push(Command::Model(ModelCommand::Open(source.clone())));
                         wishes.push(DownloadCommand::Cancel);
                     }
                     if outlined_button_ui(ui, "Close", false).clicked() {
@@ -96,11 +99,11 @@ fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, wishes: &mut Vec<DownloadCommand
     note_ui(ui, format!("{}.", plan.what), theme::small(), tokens.dim);
     note_ui(ui, format!("{}.", plan.licence.in_words()), theme::small(), tokens.text);
     let came =
-        if *done > 0 { format!(", of which {} are downloaded", in_words(*done)) } else { String::new() };
-    let room = free.map_or_else(String::new, |free| format!("; {} free", in_words(free)));
+        if *done > 0 { format!(", of which {} are downloaded", human_size(*done)) } else { String::new() };
+    let room = free.map_or_else(String::new, |free| format!("; {} free", human_size(free)));
     let files =
         if plan.files.len() == 1 { "one file".to_owned() } else { format!("{} files", plan.files.len()) };
-    let size = format!("{} in {files}{came}{room}", in_words(plan.bytes()));
+    let size = format!("{} in {files}{came}{room}", human_size(plan.bytes()));
     note_ui(ui, size, theme::small(), tokens.dim);
     if link_ui(ui, "Model page and full licence", theme::small(), tokens.dim, true).clicked() {
         ui.ctx().open_url(OpenUrl::new_tab(page));
@@ -115,8 +118,8 @@ fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadCommand>)
     name_ui(ui, &running.left.plan.repository.to_string());
     bar_ui(ui, running.fraction(), tokens.accent);
     let progress = &running.progress;
-    let amount = format!("{} of {}", in_words(progress.done), in_words(progress.total));
-    let pace = running.pace.bytes_per_sec().map(|pace| format!(" · {}/s", in_words(pace as u64)));
+    let amount = format!("{} of {}", human_size(progress.done), human_size(progress.total));
+    let pace = running.pace.bytes_per_sec().map(|pace| format!(" · {}/s", human_size(pace as u64)));
     let left = running.secs_left().map(|secs| format!(" · {} left", time_in_words(secs)));
     let line = match (&progress.doing, running.ending) {
         (_, Some(Ending::Pause)) => "Pausing…".to_owned(),
@@ -138,7 +141,7 @@ fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadCommand>) {
     let total = left.plan.bytes();
     name_ui(ui, &left.plan.repository.to_string());
     bar_ui(ui, (left.done as f64 / total.max(1) as f64) as f32, tokens.dim);
-    let line = format!("Paused · {} of {}", in_words(left.done), in_words(total));
+    let line = format!("Paused · {} of {}", human_size(left.done), human_size(total));
     note_ui(ui, line, theme::small(), tokens.dim);
     let resume = ("Resume", "Resumes the download.", DownloadCommand::Start);
     buttons_ui(ui, Some(resume), Some(CANCEL), wishes);

@@ -7,14 +7,15 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
-use crate::features::command::{Command, FileContents};
+use crate::features::command::Command;
+use crate::features::drop::{DropCommand, FileContents};
 use crate::features::state::AppState;
-use crate::ui::format::ellipsize;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, dashed_rect, note_ui, outlined_button_ui};
-use crate::window::tasks::{is_model_file, may_be_concept};
+use engine::files::{FileKind, classify};
+use engine::format::ellipsize;
 
 pub fn drop_overlay_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let hovering = ui.input(|input| input.raw.hovered_files.clone());
@@ -36,13 +37,13 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     painter.rect_filled(frame, 14.0, tokens.coral.gamma_multiply(0.08));
     painter.extend(dashed_rect(frame, 14.0, Stroke::new(2.0, tokens.coral)));
 
-    let (icon, what, sentence) = match path {
-        Some(path) if path.is_dir() => {
+    let (icon, what, sentence) = match path.map(classify) {
+        Some(FileKind::Folder) => {
             (Icon::Folder, "Models", "Drop to open the model in this folder, or to list the models in it.")
         }
-        Some(path) if may_be_concept(path) => (Icon::Words, "Concept", "Drop to load this concept."),
-        Some(path) if is_model_file(path) => (Icon::Folder, "Model", "Drop to open this file as the model."),
-        Some(path) if is_png(path) => (
+        Some(FileKind::Concept) => (Icon::Words, "Concept", "Drop to load this concept."),
+        Some(FileKind::Model) => (Icon::Folder, "Model", "Drop to open this file as the model."),
+        Some(FileKind::Png) => (
             Icon::Picture,
             "Start image or settings",
             "Drop to start from this picture, or to use the settings inside it.",
@@ -60,10 +61,6 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
         let name = format!("{}{more}", name.to_string_lossy());
         painter.text(middle + vec2(0.0, 60.0), Align2::CENTER_TOP, name, theme::mono(), tokens.dim);
     }
-}
-
-fn is_png(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
 }
 
 /// A picture with a recipe inside can be either.
@@ -124,19 +121,19 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                 ui.add_space(theme::EDGE);
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Use its settings", true).clicked() {
-                        commands.push(Command::UseDroppedSettings);
+                        commands.push(Command::Drop(DropCommand::UseSettings));
                     }
                     if outlined_button_ui(ui, "Use as start image", false).clicked() {
-                        commands.push(Command::UseDroppedAsStart);
+                        commands.push(Command::Drop(DropCommand::UseAsStart));
                     }
                     if outlined_button_ui(ui, "Cancel", false).clicked() {
-                        commands.push(Command::DismissDropped);
+                        commands.push(Command::Drop(DropCommand::Dismiss));
                     }
                 });
             });
     });
     if behind.inner.clicked() || ui.input(|input| input.key_pressed(Key::Escape)) {
-        commands.push(Command::DismissDropped);
+        commands.push(Command::Drop(DropCommand::Dismiss));
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use engine::prompt::{PromptTokenizer, Token, TokenPlace};
 
 use crate::features::prompt::read_prompt::ReadPrompt;
-use crate::ui::format::ellipsize;
+use engine::format::ellipsize;
 
 /// What stands in the row.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,15 +4,17 @@
 //! that a crash or a full disk leaves the old one; the one before it stays as `settings.json.bak`;
 //! and a file that cannot be read is set aside under another name, never overwritten.
 
+pub(crate) mod handle;
 pub mod tab;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use directories::{ProjectDirs, UserDirs};
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
+use engine::files::replace_file;
 use engine::recipe::{Recipe, Start};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -62,6 +64,25 @@ pub struct Settings {
     pub unknown: Map<String, Value>,
 }
 
+/// A wish about what is the same at the next start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettingsCommand {
+    SetTheme(ThemeChoice),
+    ShowSchedule(SchedulePlot),
+    /// Opens the right side at a tab, or closes it; on a narrow window it is a drawer.
+    ShowTab {
+        tab: Option<Tab>,
+        drawer: bool,
+    },
+    /// F: all for the picture, or everything back.
+    FoldPanels,
+    /// The window was moved or resized.
+    KeepWindow(WindowLayout),
+    OpenOutputFolder,
+    OpenFolder(PathBuf),
+    ChooseOutputFolder,
+}
+
 /// Dark or light, or what the system says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +102,15 @@ impl ThemeChoice {
             Self::System => "System",
             Self::Dark => "Dark",
             Self::Light => "Light",
+        }
+    }
+
+    /// The choice in egui's terms.
+    pub(crate) fn preference(self) -> egui::ThemePreference {
+        match self {
+            Self::System => egui::ThemePreference::System,
+            Self::Dark => egui::ThemePreference::Dark,
+            Self::Light => egui::ThemePreference::Light,
         }
     }
 }
@@ -148,7 +178,7 @@ impl Settings {
         let file = folder.join(FILE_NAME);
         self.to_json()
             .map_err(io::Error::from)
-            .and_then(|json| write_whole(&file, &json))
+            .and_then(|json| replace_with_backup(&file, &json))
             .map_err(|error| SaveError { cause: error.to_string(), file })
     }
 
@@ -283,36 +313,16 @@ fn backup_of(file: &Path) -> PathBuf {
     file.with_file_name(format!("{FILE_NAME}.bak"))
 }
 
-/// Writes beside `file` and renames, keeping what was there as the backup.
-///
-/// At every moment either the file or its backup is whole.
-fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = file.parent().expect("the settings file has a folder");
-    fs::create_dir_all(folder)?;
-    // Two windows may save at once; each has its own draft.
-    let draft = file.with_file_name(format!("{FILE_NAME}.{}.part", std::process::id()));
-    let written = (|| {
-        let mut out = File::create(&draft)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        // A file broken meanwhile must not push the last good one out of the backup.
-        match read(file) {
-            Ok(_) => fs::rename(file, backup_of(file))?,
-            Err(ReadError::Broken(_)) => drop(set_aside(file)?),
-            Err(ReadError::Absent | ReadError::Unreadable(_)) => {}
-        }
-        fs::rename(&draft, file)
-    })();
-    if written.is_err() {
-        // Best effort: the error that matters is the one being returned.
-        let _ = fs::remove_file(&draft);
+/// Replaces `file`, keeping a copy of what was there as the backup. At every moment the file is whole.
+fn replace_with_backup(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(file.parent().expect("the settings file has a folder"))?;
+    // A file broken meanwhile must not push the last good one out of the backup.
+    match read(file) {
+        Ok(_) => drop(fs::copy(file, backup_of(file))?),
+        Err(ReadError::Broken(_)) => drop(set_aside(file)?),
+        Err(ReadError::Absent | ReadError::Unreadable(_)) => {}
     }
-    #[cfg(unix)]
-    if written.is_ok() {
-        // The rename itself is on disk only when the folder is.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
-    written
+    replace_file(file, bytes)
 }
 
 #[cfg(test)]

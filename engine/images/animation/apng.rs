@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::frame_renderer::FrameRenderer;
 use super::{Animation, Playback, go_on};
-use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::{IfExists, SaveError, write_atomically};
 use crate::images::png_chunks::{Texts, encoder, plain};
 
 pub(super) fn write(
@@ -16,7 +16,7 @@ pub(super) fn write(
     let texts = Texts::of(&reel.provenance, path)?;
     let frame_timings = reel.frame_timings();
     let times = if reel.playback == Playback::Once { 1 } else { 0 };
-    write_whole(path, IfExists::Replace, |out| {
+    write_atomically(path, IfExists::Replace, |out| {
         let mut film = encoder(out, composer.size(), &texts)?;
         film.set_animated(frame_timings.len() as u32, times).map_err(plain)?;
         let mut film = film.write_header().map_err(plain)?;

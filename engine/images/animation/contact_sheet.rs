@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::frame_renderer::{FrameRenderer, lay};
 use super::{Animation, go_on};
-use crate::files::write_whole_folder;
-use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::write_folder_atomically;
+use crate::files::{IfExists, SaveError, write_atomically};
 use crate::images::Pixels;
 use crate::images::grid::{GAP, cell_that_fits};
 use crate::images::png_chunks::{Texts, encode};
@@ -20,11 +20,11 @@ pub(super) fn write_sequence(
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
     let texts = Texts::of(&reel.provenance, path)?;
-    write_whole_folder(path, |folder| {
+    write_folder_atomically(path, |folder| {
         for (index, shot) in reel.shots.iter().enumerate() {
             go_on(progress, index, reel.shots.len()).map_err(|error| SaveError::of(error, path))?;
             let file = folder.join(format!("{:04}.png", index + 1));
-            write_whole(&file, IfExists::Refuse, |out| encode(out, &composer.frame(shot), &texts))?;
+            write_atomically(&file, IfExists::Refuse, |out| encode(out, &composer.frame(shot), &texts))?;
         }
         Ok(())
     })
@@ -45,7 +45,7 @@ pub(super) fn write_contact_sheet(
     let composer = FrameRenderer::with_panes_of(reel, (smaller(reel.size.0), smaller(reel.size.1)));
     let (width, height) = composer.size();
     let (across, down) = (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
-    write_whole(path, IfExists::Replace, |out| {
+    write_atomically(path, IfExists::Replace, |out| {
         let mut sheet = Pixels::new(across, down, SHEET_BACKGROUND.repeat(across as usize * down as usize));
         for (index, shot) in (0..).zip(&reel.shots) {
             go_on(progress, index as usize, reel.shots.len())?;

@@ -8,7 +8,7 @@ use image::{Delay, Frame, RgbaImage};
 
 use super::frame_renderer::FrameRenderer;
 use super::{Animation, Playback, go_on};
-use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::{IfExists, SaveError, write_atomically};
 
 /// NeuQuant's own trade: it looks at every tenth pixel for a palette.
 const SPEED: i32 = 10;
@@ -20,7 +20,7 @@ pub(super) fn write(
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
     let frame_timings = reel.frame_timings();
-    write_whole(path, IfExists::Replace, |out| {
+    write_atomically(path, IfExists::Replace, |out| {
         let mut film = GifEncoder::new_with_speed(out, SPEED);
         if reel.playback != Playback::Once {
             film.set_repeat(Repeat::Infinite).map_err(plain)?;

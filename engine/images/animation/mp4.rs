@@ -24,7 +24,7 @@ use shiguredo_mp4::mux::{Mp4FileMuxer, Mp4FileMuxerOptions, Sample, estimate_max
 
 use super::frame_renderer::FrameRenderer;
 use super::{Animation, go_on};
-use crate::files::{IfExists, SaveError, write_whole};
+use crate::files::{IfExists, SaveError, write_atomically};
 use crate::images::Pixels;
 
 pub(super) fn write(
@@ -35,7 +35,7 @@ pub(super) fn write(
 ) -> Result<(), SaveError> {
     let frame_timings = reel.frame_timings();
     let all: usize = frame_timings.iter().map(|showing| showing.ticks as usize).sum();
-    write_whole(path, IfExists::Replace, |out| {
+    write_atomically(path, IfExists::Replace, |out| {
         let mut film = Film::begin(out, reel.pace(), all)?;
         let mut done = 0;
         for showing in &frame_timings {

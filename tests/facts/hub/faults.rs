@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use app::hub::{FetchError, TransferStage, in_words};
+use app::hub::{FetchError, TransferStage};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -280,13 +280,4 @@ fn a_full_disk_is_seen_beforehand() {
     let error = fake_hub.fetch().expect_err("no room");
     assert!(matches!(error, FetchError::NoRoom { .. }), "{error}");
     assert!(!fake_hub.part().exists() && fake_hub.asked().is_empty(), "nothing was begun");
-}
-
-#[test]
-fn sizes_are_said_as_people_say_them() {
-    for (bytes, words) in
-        [(0, "0 kB"), (1, "1 kB"), (999_000, "999 kB"), (52_000_000, "52 MB"), (2_132_000_000, "2.13 GB")]
-    {
-        assert_eq!(in_words(bytes), words);
-    }
 }
