@@ -17,6 +17,7 @@
 //! tensor.
 
 pub mod checkpoint;
+mod choice;
 pub mod concepts;
 mod cpu;
 pub mod device;

@@ -195,7 +195,7 @@ impl ModelConfig {
             Some(_) => {}
         }
         let is_bounded = (2..=100_000).contains(&scheduler.num_train_timesteps);
-        if !is_bounded || !scheduler.noise_schedule().is_finite_and_nonzero() {
+        if !is_bounded || !scheduler.noise_schedule().is_valid() {
             return Err(OpenError::BadConfig(
                 "betas or training steps out of range".into(),
                 files.path(file),

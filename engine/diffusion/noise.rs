@@ -5,48 +5,29 @@
 
 use std::f32::consts::TAU;
 
-use serde::{Deserialize, Serialize};
-
 use super::Latents;
 use super::cephes;
 use super::mersenne_twister::MersenneTwister;
 use super::nvidia::NvidiaGenerator;
+use crate::choice::{impl_choice, impl_serde_by_name};
 
-/// Whose noise a seed stands for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The generator whose noise a seed gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum NoiseSource {
     #[default]
     Torch,
     Nvidia,
 }
 
+impl_choice!(NoiseSource);
+impl_serde_by_name!(NoiseSource);
+
 impl NoiseSource {
-    pub const ALL: [Self; 2] = [Self::Torch, Self::Nvidia];
-
-    /// Name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Torch => "torch",
-            Self::Nvidia => "nvidia",
-        }
-    }
-
-    /// Name in the window.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Torch => "PyTorch on a CPU",
-            Self::Nvidia => "NVIDIA card",
-        }
-    }
-
-    /// One sentence for a tooltip.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Torch => "The noise of the lesson, diffusers, ComfyUI and Invoke: Mersenne Twister",
-            Self::Nvidia => "The noise of A1111 and Forge on NVIDIA cards: Philox",
-        }
-    }
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 2] = [
+        (Self::Torch, "torch", "PyTorch on a CPU", "The noise of diffusers, ComfyUI, Invoke and the lesson: Mersenne Twister"),
+        (Self::Nvidia, "nvidia", "NVIDIA card", "The noise of A1111 and Forge on NVIDIA cards: Philox"),
+    ];
 }
 
 /// Where a sampler's noise comes from.

@@ -1,83 +1,59 @@
-//! The faces of a step: what the samplers and the guidance had at hand, as latents to be looked at.
+//! The views of a step: the latents that the sampler and the guidance computed with.
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Latents, RecordedStep};
+use crate::choice::{impl_choice, impl_serde_by_name};
 
-/// What can be looked at of a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The latents of a step that can be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StepView {
     #[default]
     Predicted,
-    Noisy,
-    Noise,
+    NoisyLatents,
+    PredictedNoise,
     Guidance,
 }
 
+impl_choice!(StepView);
+impl_serde_by_name!(StepView);
+
 impl StepView {
-    pub const ALL: [Self; 4] = [Self::Predicted, Self::Noisy, Self::Noise, Self::Guidance];
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 4] = [
+        (Self::Predicted, "predicted", "Predicted", "The final picture as the model predicts it at this step"),
+        (Self::NoisyLatents, "noisy", "Noisy", "The input of the step: the picture so far with the remaining noise"),
+        (Self::PredictedNoise, "noise", "Noise", "The noise that the model predicts: (noisy x - predicted x0) / sigma"),
+        (Self::Guidance, "guidance", "Guidance", "What the prompt adds: the prediction with it minus the one without, normalised"),
+    ];
 
-    /// Name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Predicted => "predicted",
-            Self::Noisy => "noisy",
-            Self::Noise => "noise",
-            Self::Guidance => "guidance",
-        }
-    }
-
-    /// Name in the window.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Predicted => "Predicted",
-            Self::Noisy => "Noisy",
-            Self::Noise => "Noise",
-            Self::Guidance => "Guidance",
-        }
-    }
-
-    /// As it stands in a formula.
-    pub fn symbol(self) -> &'static str {
+    /// As in a formula.
+    pub const fn symbol(self) -> &'static str {
         match self {
             Self::Predicted => "x0",
-            Self::Noisy => "x",
-            Self::Noise => "ε",
+            Self::NoisyLatents => "x",
+            Self::PredictedNoise => "ε",
             Self::Guidance => "cond − uncond",
         }
     }
 
-    /// One sentence for a tooltip.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Predicted => "The picture that the model expects at the end, as it sees it from this step",
-            Self::Noisy => "What enters the step: the picture so far under the noise that is left",
-            Self::Noise => "The noise that the model finds in it: (noisy x - predicted x0) / sigma",
-            Self::Guidance => {
-                "What the prompt adds: the prediction with it minus the one without, brought to one strength"
-            }
-        }
-    }
-
-    /// Scaled as the UNet sees them. `None` of guidance where there was none, its scale being 1.
+    /// The latents of this view, scaled as the UNet sees them; `None` for [`StepView::Guidance`] when the
+    /// guidance scale is 1.
     ///
-    /// What guidance adds grows and shrinks a hundredfold along the way, so each picture of it is
-    /// divided by its root mean square.
+    /// The contribution of guidance varies a hundredfold over a run, so each picture of it is divided by its
+    /// root mean square.
     pub fn latents(self, step: &RecordedStep) -> Option<Cow<'_, Latents>> {
         let RecordedStep { sigma, x, denoised, guidance, .. } = step;
         Some(match self {
             Self::Predicted => Cow::Borrowed(denoised),
-            Self::Noisy => Cow::Borrowed(x),
-            Self::Noise => Cow::Owned(x.zip_with(denoised, |x, denoised| (x - denoised) / sigma)),
-            Self::Guidance => Cow::Owned(of_one_strength(guidance.clone()?)),
+            Self::NoisyLatents => Cow::Borrowed(x),
+            Self::PredictedNoise => Cow::Owned(x.zip_with(denoised, |x, denoised| (x - denoised) / sigma)),
+            Self::Guidance => Cow::Owned(normalised(guidance.clone()?)),
         })
     }
 }
 
-fn of_one_strength(mut latents: Latents) -> Latents {
+fn normalised(mut latents: Latents) -> Latents {
     let len = latents.data.len() / latents.batch();
     for picture in latents.data.chunks_exact_mut(len) {
         let mean_square = picture.iter().map(|value| value * value).sum::<f32>() / len as f32;
@@ -105,8 +81,11 @@ mod tests {
             let step =
                 RecordedStep { sigma, x, denoised: x0.clone(), guidance: guidance_seen, later: Vec::new() };
             let seen = |view: StepView| view.latents(&step).expect("a view").into_owned();
-            assert_eq!((seen(StepView::Predicted), seen(StepView::Noisy)), (x0.clone(), step.x.clone()));
-            for (ours, noise) in seen(StepView::Noise).data.iter().zip(&noise.data) {
+            assert_eq!(
+                (seen(StepView::Predicted), seen(StepView::NoisyLatents)),
+                (x0.clone(), step.x.clone())
+            );
+            for (ours, noise) in seen(StepView::PredictedNoise).data.iter().zip(&noise.data) {
                 assert!(
                     (ours - noise).abs() < 2e-5 * (1.0 + 1.0 / sigma),
                     "{ours} is not {noise} at {sigma}"
@@ -122,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_guidance_to_see_where_there_was_none_and_nothing_of_nothing() {
+    fn a_step_without_guidance_has_no_view_of_it_and_zeros_stay_zeros() {
         let zeros = Latents::zeros([1, 4, 2, 2]);
         let (x, denoised) = (zeros.clone(), zeros.clone());
         let step = RecordedStep { sigma: 1.0, x, denoised, guidance: None, later: Vec::new() };

@@ -78,14 +78,14 @@ fn eta_elsewhere(sampler: Sampler) -> f32 {
 
 /// Said only if it is another than A1111 would take.
 fn eta_to_say(recipe: &Recipe) -> Option<f32> {
-    let own = recipe.sampler.own(SamplerOption::Eta)?;
+    let own = recipe.sampler.default_of(SamplerOption::Eta)?;
     let eta = recipe.sampler_options.eta.unwrap_or(own);
     (eta != eta_elsewhere(recipe.sampler)).then_some(eta)
 }
 
 /// Said only if it is another than the schedule's own.
 fn set_rho(recipe: &Recipe) -> Option<f32> {
-    let own = recipe.schedule.own_rho()?;
+    let own = recipe.schedule.default_rho()?;
     recipe.schedule_options.rho.filter(|&rho| rho != own)
 }
 
@@ -118,12 +118,12 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
         ..defaults
     };
     recipe.guidance.cfg_scale = number(&pairs, "CFG scale", recipe.guidance.cfg_scale, &mut notes);
-    if let Some(own) = recipe.sampler.own(SamplerOption::Eta) {
+    if let Some(own) = recipe.sampler.default_of(SamplerOption::Eta) {
         let said = number_if_said(&pairs, eta_key(recipe.sampler), &mut notes);
         let eta = said.unwrap_or(eta_elsewhere(recipe.sampler));
         recipe.sampler_options.eta = (eta != own).then_some(eta);
     }
-    if recipe.schedule.own_rho().is_some() {
+    if recipe.schedule.default_rho().is_some() {
         recipe.schedule_options.rho = number_if_said(&pairs, "Schedule rho", &mut notes);
     }
     recipe.text.clip_skip = number_if_said(&pairs, "Clip skip", &mut notes).unwrap_or(1);
@@ -296,7 +296,8 @@ fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
 
     let mut rest = Vec::new();
     for (key, value) in &pairs.0 {
-        let is_read = (key == eta_key(recipe.sampler) && recipe.sampler.own(SamplerOption::Eta).is_some())
+        let is_read = (key == eta_key(recipe.sampler)
+            && recipe.sampler.default_of(SamplerOption::Eta).is_some())
             || (key == "Schedule rho" && recipe.schedule_options.rho.is_some());
         if SETTLED.contains(&key.as_str()) || is_read {
             continue;

@@ -108,12 +108,12 @@ impl Pipeline {
         let reading = self.words.read(&recipe.prompt, &recipe.text, recipe.steps as usize);
         let find = |edit: &EmbeddingEdit| {
             let mut texts = reading.texts();
-            texts.find_map(|text| text.at(token_selection::find(&recipe.prompt, text, &edit.at)?))
+            texts.find_map(|text| text.at(token_selection::find(&recipe.prompt, text, &edit.selector)?))
         };
         let mut vectors = Vec::new();
         for edit in edits {
-            let token = find(edit).ok_or_else(|| GenerateError::NoSuchEdited(edit.at.letters.clone()))?;
-            vectors.push(((token.range.start, edit.at.part), self.edited(edit, token)?));
+            let token = find(edit).ok_or_else(|| GenerateError::NoSuchEdited(edit.selector.text.clone()))?;
+            vectors.push(((token.range.start, edit.selector.part), self.edited(edit, token)?));
         }
         vectors.sort_by_key(|(at, _)| *at);
         Ok(vectors.into_iter().map(|(_, vector)| vector).collect())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::choice::impl_choice;
 use crate::diffusion::{Latents, Trajectory};
 use crate::format::human_size;
 use crate::images::{Animation, AnimationFrame, FPS, Panel, Pixels, Playback, Provenance};
@@ -29,35 +30,20 @@ pub enum AnimationLayout {
     Both,
 }
 
-impl AnimationLayout {
-    pub const ALL: [Self; 2] = [Self::Predicted, Self::Both];
+impl_choice!(AnimationLayout);
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Predicted => "predicted",
-            Self::Both => "both",
-        }
-    }
+impl AnimationLayout {
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 2] = [
+        (Self::Predicted, "predicted", "Predicted", "The final picture as each step predicts it."),
+        (Self::Both, "both", "Noisy | predicted", "The noisy latents and the prediction side by side, as in the lesson."),
+    ];
 
     /// Pictures side by side.
-    pub const fn panes(self) -> u64 {
+    pub const fn panels(self) -> u64 {
         match self {
             Self::Predicted => 1,
             Self::Both => 2,
-        }
-    }
-
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Predicted => "Predicted",
-            Self::Both => "Noisy | predicted",
-        }
-    }
-
-    pub const fn hint(self) -> &'static str {
-        match self {
-            Self::Predicted => "The picture that each step sees coming.",
-            Self::Both => "The noisy latents beside it, side by side as in the lesson.",
         }
     }
 }
@@ -96,7 +82,7 @@ impl AnimationOptions {
 
     /// Says that a film of `steps` steps of `size` (width, height) would be too large.
     pub fn check_size(&self, steps: usize, size: (u32, u32)) -> Result<(), AnimationError> {
-        let bytes = steps as u64 * self.view.panes() * u64::from(size.0) * u64::from(size.1) * 3;
+        let bytes = steps as u64 * self.view.panels() * u64::from(size.0) * u64::from(size.1) * 3;
         match self.is_full && bytes > MAX_BYTES {
             true => Err(AnimationError::TooLarge { steps, bytes }),
             false => Ok(()),

@@ -82,7 +82,7 @@ impl Pipeline {
         let guided = recipe.guidance.cfg_scale != 1.0 || !is_simple;
         let read = |prompt: &str| self.words.read_whole(prompt, options, steps);
         let negative = guided.then(|| read(&recipe.negative_prompt));
-        let mixed = recipe.mix.with.iter().map(|mixed| read(&mixed.prompt)).collect();
+        let mixed = recipe.mix.prompts.iter().map(|mixed| read(&mixed.prompt)).collect();
         Prompts { prompt, negative, mixed }
     }
 
@@ -95,9 +95,9 @@ impl Pipeline {
         let prompts = self.prompts(recipe);
         for edit in &recipe.edits {
             let is_there =
-                |text: &Arc<Tokenized>| token_selection::find(&recipe.prompt, text, &edit.at).is_some();
+                |text: &Arc<Tokenized>| token_selection::find(&recipe.prompt, text, &edit.selector).is_some();
             if !prompts.prompt.texts().any(is_there) {
-                let letters = &edit.at.letters;
+                let letters = &edit.selector.text;
                 memory
                     .note(&format!("The edit of \"{letters}\" was left out: its word is not in the prompt"));
             }
@@ -121,8 +121,8 @@ impl Pipeline {
     /// The concepts that a recipe uses, each once.
     pub fn concepts_in(&self, recipe: &Recipe) -> Vec<ConceptRef> {
         let prompts = self.prompts(recipe);
-        let terms = recipe.edits.iter().flat_map(|edit| &edit.becomes);
-        let edits = terms.filter_map(|term| match &term.of {
+        let terms = recipe.edits.iter().flat_map(|edit| &edit.replacement);
+        let edits = terms.filter_map(|term| match &term.word {
             Source::Word(word) => Some(Arc::new(self.tokenize(word))),
             Source::Id(_) => None,
         });
@@ -224,7 +224,7 @@ impl ConditioningBuilder<'_> {
 
     fn mixture(&mut self, texts: &[&Arc<Tokenized>], mix: &Mix) -> Result<Tensor<3>, EngineError> {
         let main = self.text(texts[0])?;
-        if mix.with.is_empty() {
+        if mix.prompts.is_empty() {
             return Ok(main);
         }
         let others = texts[1..].iter().map(|text| self.text(text));
@@ -237,7 +237,7 @@ impl ConditioningBuilder<'_> {
             let missing = (longest - text.dims()[1]) / empty.dims()[1];
             Tensor::cat([text].into_iter().chain(vec![empty.clone(); missing]).collect(), 1)
         };
-        let others = others.into_iter().zip(&mix.with).map(|(text, it)| (it.weight, lengthen(text)));
+        let others = others.into_iter().zip(&mix.prompts).map(|(text, it)| (it.weight, lengthen(text)));
         Ok(mixed(mix, lengthen(main), others))
     }
 

@@ -58,8 +58,9 @@ impl Pipeline {
         text: &Tokenized,
         edits: &[EmbeddingEdit],
     ) -> Result<Vec<ResolvedEdit>, GenerateError> {
-        let found =
-            edits.iter().filter_map(|edit| Some((edit, token_selection::find(prompt, text, &edit.at)?)));
+        let found = edits
+            .iter()
+            .filter_map(|edit| Some((edit, token_selection::find(prompt, text, &edit.selector)?)));
         found
             .map(|(edit, place)| {
                 let token = text.at(place).expect("a token was found there");
@@ -71,12 +72,12 @@ impl Pipeline {
 
     /// The vector that an edit puts in a token's place.
     pub(crate) fn edited(&self, edit: &EmbeddingEdit, token: &Token) -> Result<Vec<f32>, GenerateError> {
-        let mut vector = if edit.becomes.is_empty() {
+        let mut vector = if edit.replacement.is_empty() {
             self.vector_of(token)?
         } else {
             let mut sum = vec![0.0; self.info.text_width];
-            for term in &edit.becomes {
-                add_scaled(&mut sum, term.weight, &self.vector_of_source(&term.of, &edit.at.letters)?);
+            for term in &edit.replacement {
+                add_scaled(&mut sum, term.weight, &self.vector_of_source(&term.word, &edit.selector.text)?);
             }
             sum
         };

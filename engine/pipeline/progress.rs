@@ -28,8 +28,8 @@ impl Frame {
     pub fn preview(&self, view: StepView) -> &[Arc<Pixels>] {
         match view {
             StepView::Predicted => &self.predicted,
-            StepView::Noisy => &self.noisy,
-            StepView::Noise => &self.noise,
+            StepView::NoisyLatents => &self.noisy,
+            StepView::PredictedNoise => &self.noise,
             StepView::Guidance => &self.guidance,
         }
     }

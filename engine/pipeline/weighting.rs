@@ -50,7 +50,7 @@ pub(crate) fn weighted(
 /// - all: `[1, tokens, width]`
 pub(crate) fn mixed(mix: &Mix, main: Tensor<3>, others: impl Iterator<Item = (f32, Tensor<3>)>) -> Tensor<3> {
     let mut share = mix.main_weight();
-    match mix.way {
+    match mix.method {
         MixMethod::Linear => others.fold(main * share, |sum, (weight, text)| sum + text * weight),
         // One after the other: each has its share of those before it and itself.
         MixMethod::Spherical => others.fold(main, |sum, (weight, text)| {

@@ -245,8 +245,8 @@ const LONG_WORD: usize = 8;
 
 impl ChunkPacker<'_> {
     fn put(&mut self, group: Group) -> Result<(), DoesNotFit> {
-        match (self.options.long, self.options.weights) {
-            (PromptOverflow::Cut, _) => self.put_while_there_is_room(group),
+        match (self.options.overflow, self.options.weights) {
+            (PromptOverflow::Truncate, _) => self.put_while_there_is_room(group),
             (PromptOverflow::Chunk, PromptWeights::Comfy) => {
                 self.put_word(group.tokens);
                 Ok(())
@@ -306,7 +306,7 @@ impl ChunkPacker<'_> {
     }
 
     fn break_here(&mut self) {
-        if self.options.long == PromptOverflow::Chunk {
+        if self.options.overflow == PromptOverflow::Chunk {
             self.end_chunk();
         }
     }

@@ -1,66 +1,79 @@
-//! Edits of token embeddings, as they are written down: on which word, and what it becomes.
+//! Edits of token embeddings as data: which token, and what replaces its embedding.
 //!
-//! A recipe holds them and a picture remembers them, so they are made of words and numbers alone; the
-//! vectors are looked up in the model when a prompt is read.
+//! Recipes and pictures store them, so they consist of words and numbers alone; the vectors are looked up in
+//! the model when a prompt is read.
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-/// What becomes of one token of the prompt, between the table of embeddings and the text encoder.
+/// An edit of the embedding of one token of the prompt, before the text encoder adds positions.
+///
+/// It is written `WORD=SUM, CHANGE, ...`:
+///
+/// ```
+/// use engine::prompt::EmbeddingEdit;
+///
+/// let edit: EmbeddingEdit = "puppy=0.5*puppy+0.5*skunk, scale 1.2".parse()?;
+/// assert_eq!((edit.selector.text.as_str(), edit.replacement.len(), edit.scale), ("puppy", 2, 1.2));
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EmbeddingEdit {
-    pub at: TokenSelector,
-    /// The weighted sum that takes the embedding's place; empty: it stays.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub becomes: Vec<Term>,
-    /// Then it is made so many times as long, -4 to 4.
+    #[serde(alias = "at")]
+    pub selector: TokenSelector,
+    /// The weighted sum that replaces the embedding; empty to keep it.
+    #[serde(alias = "becomes", skip_serializing_if = "Vec::is_empty")]
+    pub replacement: Vec<Term>,
+    /// Then the vector is multiplied by this, -4 to 4.
     pub scale: f32,
     /// Then noise is added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<EditNoise>,
-    /// Whether the encoder learns where in the prompt it stands.
+    /// Whether the encoder adds the position embedding.
     pub has_position: bool,
 }
 
-/// A token by its letters, since places move while somebody types.
+/// Selects a token by its text, since positions change while the prompt is edited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenSelector {
-    /// As they stand in the prompt, in lower case.
-    pub letters: String,
-    /// Whether a word goes on to their left and to their right, as around a piece of a word.
+    /// As in the prompt, in lower case.
+    #[serde(alias = "letters")]
+    pub text: String,
+    /// Whether a letter or digit precedes and follows the text, as for a piece of a word.
     #[serde(skip_serializing_if = "is_alone")]
     pub joined: [bool; 2],
-    /// Which of the places where they stand so, from 0.
+    /// Which of the occurrences, from 0.
     pub nth: usize,
-    /// Which token of several that these letters are, such as a concept's vectors, from 0.
+    /// Which token, from 0, if the text is several, such as the vectors of a concept.
     #[serde(skip_serializing_if = "is_zero")]
     pub part: usize,
 }
 
-/// A word with a weight: 0.5 of a puppy.
+/// A word with a weight, such as `0.5*puppy`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Term {
     pub weight: f32,
-    pub of: Source,
+    #[serde(alias = "of")]
+    pub word: Source,
 }
 
 /// Where a vector comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// A word, or a concept by any of its names. Of one that is several tokens the mean is meant.
+    /// A word, or a concept by any of its names; the mean of its tokens if it has several.
     Word(String),
-    /// A row of the table.
+    /// A row of the embedding table.
     Id(u32),
 }
 
 /// Normal noise on an embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EditNoise {
-    /// Its standard deviation in units of the embedding's own root mean square, 0 to 4.
+    /// Standard deviation in units of the embedding's root mean square, 0 to 4.
     pub amount: f32,
     pub seed: u64,
 }
@@ -77,31 +90,32 @@ impl EmbeddingEdit {
     pub const WEIGHT: RangeInclusive<f32> = -4.0..=4.0;
     pub const SCALE: RangeInclusive<f32> = -4.0..=4.0;
     pub const NOISE: RangeInclusive<f32> = 0.0..=4.0;
-    /// As many as a prompt has tokens; terms of a sum likewise.
+    /// Edits of a prompt, and terms of a sum: as many as a prompt has tokens.
     pub const MAX: usize = 75;
 
     /// An edit that changes nothing yet.
-    pub fn of(at: TokenSelector) -> Self {
-        Self { at, ..Self::default() }
+    pub fn new(selector: TokenSelector) -> Self {
+        Self { selector, ..Self::default() }
     }
 
-    /// True if the token stays as it is.
+    /// Whether the edit changes nothing.
     pub fn is_idle(&self) -> bool {
-        *self == Self::of(self.at.clone())
+        *self == Self::new(self.selector.clone())
     }
 
-    /// Half a sentence about the first number that cannot be used.
+    /// # Errors
+    /// The first value that is out of range, as the end of a sentence that begins with "The edit has".
     pub fn check(&self) -> Result<(), String> {
-        if self.becomes.len() > Self::MAX {
-            return Err(format!("a sum of {} words: choose at most {}", self.becomes.len(), Self::MAX));
+        if self.replacement.len() > Self::MAX {
+            return Err(format!("a sum of {} words: choose at most {}", self.replacement.len(), Self::MAX));
         }
-        let weights = self.becomes.iter().map(|term| ("a weight", term.weight, Self::WEIGHT));
-        let rest = [
+        let weights = self.replacement.iter().map(|term| ("a weight", term.weight, Self::WEIGHT));
+        let others = [
             ("a scale", self.scale, Self::SCALE),
-            ("a noise", self.noise.map_or(0.0, |it| it.amount), Self::NOISE),
+            ("a noise", self.noise.map_or(0.0, |noise| noise.amount), Self::NOISE),
         ];
-        let wrong = weights.chain(rest).find(|(_, value, range)| !range.contains(value));
-        match wrong {
+        let invalid = weights.chain(others).find(|(_, value, range)| !range.contains(value));
+        match invalid {
             None => Ok(()),
             Some((name, value, range)) => {
                 Err(format!("{name} of {value}: choose {} to {}", range.start(), range.end()))
@@ -113,8 +127,8 @@ impl EmbeddingEdit {
 impl Default for EmbeddingEdit {
     fn default() -> Self {
         Self {
-            at: TokenSelector::default(),
-            becomes: Vec::new(),
+            selector: TokenSelector::default(),
+            replacement: Vec::new(),
             scale: 1.0,
             noise: None,
             has_position: true,

@@ -1,4 +1,4 @@
-//! Edits as people write them: `puppy=0.5*puppy+0.5*skunk`.
+//! The syntax of edits: `puppy=0.5*puppy+0.5*skunk`.
 //!
 //! ```text
 //! EDIT   = [ "~" ] WORD [ "~" ] [ "[" NTH [ "." PART ] "]" ] "=" [ SUM ] { "," CHANGE }
@@ -6,8 +6,8 @@
 //! TERM   = [ NUMBER "*" ] ( WORD | "#" ID )
 //! CHANGE = "scale" NUMBER | "noise" NUMBER [ "seed" NUMBER ] | "no position"
 //! ```
-//! A tilde stands where a word goes on: `~girl` is that of `1girl`. A word may stand in quotes, and has
-//! to if it holds one of `+-*=,#[~`; in them a quote is written twice. A concept may be written
+//! A tilde marks a side where the word continues: `~girl` is the piece of `1girl`. A word may be quoted, and
+//! must be if it contains one of `+-*=,#[~`; within quotes, a quote is doubled. A concept may be written
 //! `<birb-style>`.
 
 use std::fmt;
@@ -18,8 +18,8 @@ use super::token_selection::lower_case;
 
 impl fmt::Display for EmbeddingEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=", self.at)?;
-        for (index, Term { weight, of }) in self.becomes.iter().enumerate() {
+        write!(f, "{}=", self.selector)?;
+        for (index, Term { weight, word }) in self.replacement.iter().enumerate() {
             let sign = match (index, *weight < 0.0) {
                 (_, true) => "-",
                 (0, false) => "",
@@ -29,7 +29,7 @@ impl fmt::Display for EmbeddingEdit {
             if weight.abs() != 1.0 {
                 write!(f, "{}*", weight.abs())?;
             }
-            write!(f, "{of}")?;
+            write!(f, "{word}")?;
         }
         if self.scale != 1.0 {
             write!(f, ", scale {}", self.scale)?;
@@ -47,7 +47,7 @@ impl fmt::Display for EmbeddingEdit {
 impl fmt::Display for TokenSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [left, right] = self.joined.map(|joined| if joined { "~" } else { "" });
-        write!(f, "{left}{}{right}", quoted(&self.letters))?;
+        write!(f, "{left}{}{right}", quoted(&self.text))?;
         match (self.nth, self.part) {
             (0, 0) => Ok(()),
             (nth, 0) => write!(f, "[{nth}]"),
@@ -65,16 +65,16 @@ impl fmt::Display for Source {
     }
 }
 
-/// Signs that end a word.
-const SIGNS: &str = "+-*=,#[~\"";
+/// Characters that end a word.
+const DELIMITERS: &str = "+-*=,#[~\"";
 
 fn quoted(word: &str) -> String {
     let inside = word.strip_prefix('<').and_then(|word| word.strip_suffix('>'));
     let is_bracketed = inside.is_some_and(|inside| !inside.contains(['<', '>', '"']));
     let is_plain = !word.is_empty()
         && !word.starts_with('<')
-        && !word.contains(|c: char| c.is_whitespace() || SIGNS.contains(c));
-    // A word that reads like a number would be taken for a weight.
+        && !word.contains(|c: char| c.is_whitespace() || DELIMITERS.contains(c));
+    // Without quotes, a word that looks like a number would be read as a weight.
     if is_bracketed || is_plain && word.parse::<f32>().is_err() {
         word.to_owned()
     } else {
@@ -86,12 +86,12 @@ impl FromStr for EmbeddingEdit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut pen = EditParser { rest: text };
-        let edit = pen.edit().map_err(|expected| {
-            let at = text.len() - pen.rest.len();
-            let seen = if pen.rest.trim().is_empty() { "its end" } else { pen.rest.trim() };
+        let mut parser = EditParser { rest: text };
+        let edit = parser.edit().map_err(|expected| {
+            let at = text.len() - parser.rest.len();
+            let found = if parser.rest.trim().is_empty() { "the end" } else { parser.rest.trim() };
             format!(
-                "{text:?} is no edit: {expected} is missing at {seen:?} (byte {at}). Write it as puppy=0.5*puppy+0.5*skunk"
+                "{text:?} is not an edit: expected {expected} at {found:?} (byte {at}). Write it as puppy=0.5*puppy+0.5*skunk"
             )
         })?;
         edit.check().map_err(|why| format!("{text:?} cannot be used: {why}"))?;
@@ -99,7 +99,7 @@ impl FromStr for EmbeddingEdit {
     }
 }
 
-/// Reads from left to right; on failure it says what it expected, as half a sentence.
+/// Reads from left to right. Its errors say what was expected.
 struct EditParser<'a> {
     rest: &'a str,
 }
@@ -107,7 +107,7 @@ struct EditParser<'a> {
 impl EditParser<'_> {
     fn edit(&mut self) -> Result<EmbeddingEdit, &'static str> {
         let left = self.take("~");
-        let letters = lower_case(&self.word()?);
+        let text = lower_case(&self.word()?);
         let joined = [left, self.take("~")];
         let (mut nth, mut part) = (0, 0);
         if self.take("[") {
@@ -118,13 +118,13 @@ impl EditParser<'_> {
             self.expect("]", "]")?;
         }
         self.expect("=", "=")?;
-        let mut edit = EmbeddingEdit::of(TokenSelector { letters, joined, nth, part });
+        let mut edit = EmbeddingEdit::new(TokenSelector { text, joined, nth, part });
         let mut sign = if self.take("-") { -1.0 } else { 1.0 };
-        while edit.becomes.is_empty() && !self.at_end_of_sum()
-            || !edit.becomes.is_empty() && self.sign(&mut sign)
+        while edit.replacement.is_empty() && !self.at_end_of_sum()
+            || !edit.replacement.is_empty() && self.sign(&mut sign)
         {
-            let Term { weight, of } = self.term()?;
-            edit.becomes.push(Term { weight: sign * weight, of });
+            let Term { weight, word } = self.term()?;
+            edit.replacement.push(Term { weight: sign * weight, word });
         }
         while self.take(",") {
             self.change(&mut edit)?;
@@ -159,8 +159,8 @@ impl EditParser<'_> {
                 1.0
             }
         };
-        let of = if self.take("#") { Source::Id(self.whole("an id")?) } else { Source::Word(self.word()?) };
-        Ok(Term { weight, of })
+        let word = if self.take("#") { Source::Id(self.whole("an id")?) } else { Source::Word(self.word()?) };
+        Ok(Term { weight, word })
     }
 
     fn change(&mut self, edit: &mut EmbeddingEdit) -> Result<(), &'static str> {
@@ -182,7 +182,7 @@ impl EditParser<'_> {
         Ok(())
     }
 
-    /// In quotes, in angle brackets, or up to a space or a sign.
+    /// In quotes, in angle brackets, or up to white space or a delimiter.
     fn word(&mut self) -> Result<String, &'static str> {
         let rest = self.rest.trim_start();
         if let Some(inside) = rest.strip_prefix('"') {
@@ -193,7 +193,9 @@ impl EditParser<'_> {
         {
             rest.split_at(end + 1)
         } else {
-            rest.split_at(rest.find(|c: char| c.is_whitespace() || SIGNS.contains(c)).unwrap_or(rest.len()))
+            rest.split_at(
+                rest.find(|c: char| c.is_whitespace() || DELIMITERS.contains(c)).unwrap_or(rest.len()),
+            )
         };
         if word.is_empty() {
             return Err("a word");
@@ -202,12 +204,12 @@ impl EditParser<'_> {
         Ok(word.to_owned())
     }
 
-    /// What stands in quotes, after the first one.
+    /// The rest of a quoted word, after the opening quote.
     fn quoted(&mut self, inside: &str) -> Result<String, &'static str> {
         let mut word = String::new();
-        let mut letters = inside.char_indices().peekable();
-        while let Some((at, c)) = letters.next() {
-            if c == '"' && letters.next_if(|(_, next)| *next == '"').is_none() {
+        let mut chars = inside.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            if c == '"' && chars.next_if(|(_, next)| *next == '"').is_none() {
                 self.rest = &self.rest[self.rest.len() - (inside.len() - at - 1)..];
                 return if word.is_empty() { Err("a word") } else { Ok(word) };
             }
@@ -257,21 +259,20 @@ mod tests {
     use super::*;
 
     fn word(weight: f32, word: &str) -> Term {
-        Term { weight, of: Source::Word(word.into()) }
+        Term { weight, word: Source::Word(word.into()) }
     }
 
     #[test]
     fn edits_are_read_as_they_are_written() {
-        let at =
-            |letters: &str, nth| TokenSelector { letters: letters.into(), nth, ..TokenSelector::default() };
-        let of = |at, becomes| EmbeddingEdit { becomes, ..EmbeddingEdit::of(at) };
+        let at = |letters: &str, nth| TokenSelector { text: letters.into(), nth, ..TokenSelector::default() };
+        let of = |selector, replacement| EmbeddingEdit { replacement, ..EmbeddingEdit::new(selector) };
         let table = [
             ("puppy=cat", of(at("puppy", 0), vec![word(1.0, "cat")])),
             (
                 "puppy = 0.5*puppy + 0.5 * skunk",
                 of(at("puppy", 0), vec![word(0.5, "puppy"), word(0.5, "skunk")]),
             ),
-            ("Puppy[2]=#2368", of(at("puppy", 2), vec![Term { weight: 1.0, of: Source::Id(2368) }])),
+            ("Puppy[2]=#2368", of(at("puppy", 2), vec![Term { weight: 1.0, word: Source::Id(2368) }])),
             ("<frost>[1.2]=cat", of(TokenSelector { part: 2, ..at("<frost>", 1) }, vec![word(1.0, "cat")])),
             (
                 "~girl[1]=cat",
@@ -286,15 +287,15 @@ mod tests {
             ("puppy=-2*\"t-shirt\"", of(at("puppy", 0), vec![word(-2.0, "t-shirt")])),
             ("puppy=<birb-style>", of(at("puppy", 0), vec![word(1.0, "<birb-style>")])),
             ("a=\"1\"", of(at("a", 0), vec![word(1.0, "1")])),
-            ("puppy=, scale 1.5", EmbeddingEdit { scale: 1.5, ..EmbeddingEdit::of(at("puppy", 0)) }),
+            ("puppy=, scale 1.5", EmbeddingEdit { scale: 1.5, ..EmbeddingEdit::new(at("puppy", 0)) }),
             (
                 "puppy=cat, scale -1, noise 0.25 seed 7, no position",
                 EmbeddingEdit {
-                    becomes: vec![word(1.0, "cat")],
+                    replacement: vec![word(1.0, "cat")],
                     scale: -1.0,
                     noise: Some(EditNoise { amount: 0.25, seed: 7 }),
                     has_position: false,
-                    ..EmbeddingEdit::of(at("puppy", 0))
+                    ..EmbeddingEdit::new(at("puppy", 0))
                 },
             ),
         ];
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_edit_is_refused_with_a_sentence() {
+    fn text_that_is_not_an_edit_is_refused_with_a_sentence() {
         let broken = [
             "",
             "=",

@@ -1,11 +1,13 @@
-//! A recipe is the whole cause of a picture.
+//! A recipe determines a picture completely, given a model.
 //!
 //! Panels edit it, the engine runs it, the PNG stores it, history replays it. Whatever changes the
-//! picture is a field here; whatever does not (which window, which folder) is not.
+//! picture is a field here; nothing else is.
 
+mod error;
 mod recorded_run;
 pub mod xy_plot;
 
+pub use error::RecipeError;
 pub use recorded_run::RecordedRun;
 
 use std::ops::RangeInclusive;
@@ -20,26 +22,26 @@ use crate::diffusion::{
 };
 use crate::prompt::{EmbeddingEdit, Mix, MixMethod, TextOptions};
 
-/// Everything that decides what picture comes out, given a model.
+/// Everything that determines a picture, given a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Recipe {
     pub prompt: String,
     pub negative_prompt: String,
-    /// How both are read. A file that does not say was made when there was one way.
+    /// How both prompts are read. Files from before this option existed used [`TextOptions::PLAIN`].
     #[serde(default = "TextOptions::plain")]
     pub text: TextOptions,
-    /// Changes to the token embeddings of the prompt.
+    /// Edits of the prompt's token embeddings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<EmbeddingEdit>,
-    /// Further prompts, mixed into this one.
+    /// Prompts that are mixed into the main prompt.
     #[serde(skip_serializing_if = "is_default")]
     pub mix: Mix,
     /// Pixels, a multiple of 8.
     pub width: u32,
     /// Pixels, a multiple of 8.
     pub height: u32,
-    /// Picture `i` of a batch is made from `seed + i`, and is the same picture alone.
+    /// Picture `i` of a batch has the seed `seed + i`, and is the same picture when made alone.
     pub seed: u64,
     /// Pictures made at once, 1 to 8.
     pub batch: u32,
@@ -55,21 +57,21 @@ pub struct Recipe {
     pub noise: NoiseSource,
     pub guidance: Guidance,
     pub start: Start,
-    /// The run that this one leaves, if it does not go its own way from the start.
+    /// The run this one branches from, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<Branch>,
 }
 
-/// Where a run leaves another: it has the other's steps up to that one, and goes on from its noisy
-/// latents with its own prompt, guidance, sampler and noise.
+/// A branch point: the run shares the steps of `from` before `step`, and continues from the noisy latents there
+/// with its own prompt, guidance, sampler and noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
     pub from: Box<Recipe>,
-    /// The first step that is its own, in the other's schedule.
+    /// The first step of the branch, as an index into the schedule of `from`.
     pub step: u32,
 }
 
-/// What is as usual is not said in files, so that they stay as they were.
+/// Default values are omitted, so that files written before an option existed stay byte-identical.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -78,7 +80,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Guidance {
-    /// Classifier-free guidance scale. At 1 the unconditional prediction is not made at all.
+    /// Classifier-free guidance scale. At 1 the unconditional prediction is skipped.
     pub cfg_scale: f32,
 }
 
@@ -88,13 +90,23 @@ pub struct Guidance {
 pub enum Start {
     #[default]
     Noise,
-    /// Image to image: the picture, noised to the level of a later step.
+    /// Image to image: the picture with the noise of a later step.
     Image {
         path: PathBuf,
-        /// 0 keeps the picture, 1 forgets it. The same number as the start step, see
-        /// [`Recipe::start_step`].
+        /// 0 keeps the picture, 1 ignores it. It determines [`Recipe::start_step`].
         strength: f32,
     },
+}
+
+/// How much of a start image is forgotten unless said otherwise.
+pub const DEFAULT_STRENGTH: f32 = 0.75;
+
+/// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it, and ten digits are easily
+/// said and typed.
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    // The standard library's only source of randomness: each state has fresh keys.
+    RandomState::new().build_hasher().finish() & 0xffff_ffff
 }
 
 impl Recipe {
@@ -102,11 +114,11 @@ impl Recipe {
     pub const BATCH: RangeInclusive<u32> = 1..=8;
     pub const SIDE: RangeInclusive<u32> = 8..=2048;
     pub const CFG_SCALE: RangeInclusive<f32> = 0.0..=100.0;
-    /// Runs that leave runs that leave runs.
+    /// Maximum depth of nested branches.
     const MAX_BRANCH_DEPTH: usize = 48;
 
-    /// The first step that runs: 0 from noise, and for a start image
-    /// `steps - floor(steps * strength)`, as in the lesson and in diffusers.
+    /// The first step that is sampled: 0 from noise, and `steps - floor(steps * strength)` from a start image, as
+    /// in diffusers.
     pub fn start_step(&self) -> u32 {
         match &self.start {
             Start::Noise => 0,
@@ -114,7 +126,8 @@ impl Recipe {
         }
     }
 
-    /// Says the first value that cannot be run, with its remedy.
+    /// # Errors
+    /// The first value that is out of range or does not fit the others.
     pub fn check(&self) -> Result<(), RecipeError> {
         if !Self::STEPS.contains(&self.steps) {
             return Err(RecipeError::Steps(self.steps));
@@ -163,17 +176,17 @@ impl Recipe {
             return Err(RecipeError::TooManyEdits(self.edits.len()));
         }
         for edit in &self.edits {
-            edit.check().map_err(|why| RecipeError::Edit { letters: edit.at.letters.clone(), why })?;
+            edit.check().map_err(|why| RecipeError::Edit { text: edit.selector.text.clone(), why })?;
         }
-        if self.mix.with.len() > Mix::MAX {
-            return Err(RecipeError::TooManyMixed(self.mix.with.len()));
+        if self.mix.prompts.len() > Mix::MAX {
+            return Err(RecipeError::TooManyMixed(self.mix.prompts.len()));
         }
-        let weights = self.mix.with.iter().map(|mixed| mixed.weight);
+        let weights = self.mix.prompts.iter().map(|mixed| mixed.weight);
         if let Some(weight) = weights.clone().find(|weight| !Mix::WEIGHT.contains(weight)) {
             return Err(RecipeError::MixWeight(weight));
         }
         let least = weights.chain([self.mix.main_weight()]).fold(0.0, f32::min);
-        if self.mix.way == MixMethod::Spherical && least < -1e-6 {
+        if self.mix.method == MixMethod::Spherical && least < -1e-6 {
             return Err(RecipeError::MixArc);
         }
         Ok(())
@@ -200,24 +213,24 @@ impl Recipe {
         Ok(())
     }
 
-    /// The last step there may be.
+    /// The highest index that a step can have.
     fn last_step(&self) -> u32 {
         match self.sampler {
-            Sampler::DpmAdaptive => self.start_step() + Self::STEPS.end(), // as many as it needs
+            Sampler::DpmAdaptive => self.start_step() + Self::STEPS.end(), // it chooses how many
             _ => self.steps - 1,
         }
     }
 
-    /// The run that this one leaves, the one that that one leaves, and so on.
+    /// The run that this one branches from, the one that run branches from, and so on.
     pub fn ancestors(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(self.left(), |recipe| recipe.left())
+        std::iter::successors(self.parent(), |recipe| recipe.parent())
     }
 
-    fn left(&self) -> Option<&Self> {
+    fn parent(&self) -> Option<&Self> {
         Some(&self.branch.as_ref()?.from)
     }
 
-    /// This recipe, as a run that goes on from a step of `from`. With nothing changed it is `from` itself.
+    /// This recipe as a branch of `from` at a step. If nothing differs it is `from` itself.
     pub fn branching(mut self, from: &Self, step: u32) -> Self {
         (self.width, self.height, self.batch) = (from.width, from.height, from.batch);
         self.start.clone_from(&from.start);
@@ -246,10 +259,10 @@ impl Recipe {
         }
     }
 
-    /// The noise that a model of this configuration was trained at, or is taken to be.
+    /// The noise schedule of a model with this configuration, with the recipe's own betas if it has any.
     ///
     /// # Errors
-    /// If betas were set that do not go together with each other or with the model's.
+    /// If the betas that were set fit neither each other nor the model's.
     pub fn noise_schedule(&self, trained: &SchedulerConfig) -> Result<NoiseSchedule, RecipeError> {
         self.check_schedule()?;
         let trained = trained.with_options(&self.schedule_options);
@@ -258,11 +271,7 @@ impl Recipe {
             return Err(RecipeError::BetasFall { start, end });
         }
         let noise = trained.noise_schedule();
-        if noise.is_finite_and_nonzero() {
-            Ok(noise)
-        } else {
-            Err(RecipeError::NothingLeft(trained.num_train_timesteps))
-        }
+        if noise.is_valid() { Ok(noise) } else { Err(RecipeError::NothingLeft(trained.num_train_timesteps)) }
     }
 
     /// The noise levels of its schedule, `steps + 1` of them; the sampler may
@@ -280,7 +289,7 @@ impl Recipe {
         }
     }
 
-    /// The recipe of one picture of the batch, alone.
+    /// The recipe of one picture of the batch, made alone.
     pub fn of_picture(&self, index: u32) -> Self {
         let branch = self
             .branch
@@ -290,15 +299,15 @@ impl Recipe {
     }
 }
 
-/// The start step that a strength means.
+/// The start step of a strength.
 pub fn start_step_of(strength: f32, steps: u32) -> u32 {
-    // A strength made from a start step, (steps - k) / steps, must come back as k although the
-    // quotient was rounded.
+    // The strength of start step k, (steps - k) / steps, must give k again although the quotient was
+    // rounded.
     let run = (f64::from(strength) * f64::from(steps) + 1e-3).floor();
     steps.saturating_sub(run.clamp(0.0, f64::from(steps)) as u32)
 }
 
-/// The strength that a start step means.
+/// The strength of a start step.
 pub fn strength_of(start_step: u32, steps: u32) -> f32 {
     if steps == 0 {
         return 0.0;
@@ -339,83 +348,4 @@ impl Default for Guidance {
     fn default() -> Self {
         Self { cfg_scale: 7.5 }
     }
-}
-
-/// A value that no picture can be made from.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RecipeError {
-    #[error("{0} steps cannot be run: choose 1 to 1000")]
-    Steps(u32),
-    #[error("A batch of {0} cannot be made: choose 1 to 8 pictures")]
-    Batch(u32),
-    #[error(
-        "The {side} of {pixels} pixels does not fit: choose a multiple of 8 from 8 to 2048, such as {nearest}"
-    )]
-    Side { side: &'static str, pixels: u32, nearest: u32 },
-    #[error(
-        "{} looks at its picture to choose its steps, so it makes one at a time: set the pictures to 1, or choose another sampler",
-        .0.label()
-    )]
-    OneAtATime(Sampler),
-    #[error(
-        "{} of {value} cannot be used: choose {} to {}",
-        option.with_article(),
-        option.range().start(),
-        option.range().end()
-    )]
-    SamplerOption { option: SamplerOption, value: f32 },
-    #[error("A rho of {0} cannot be used: choose 0.1 to 100 (7 suits Karras, 1 polyexponential)")]
-    Rho(f32),
-    #[error(
-        "At a rho of {rho} some of the {steps} steps share a noise level: choose a rho that is less extreme, or fewer steps"
-    )]
-    StepsCoincide { rho: f32, steps: u32 },
-    #[error(
-        "A beta of {0} cannot be used: choose 0.000001 to 0.999 (Stable Diffusion's rise from 0.00085 to 0.012)"
-    )]
-    Beta(f64),
-    #[error(
-        "The betas fall from {start} to {end}: let the last one be the larger, or leave both to the model"
-    )]
-    BetasFall { start: f64, end: f64 },
-    #[error("{0} training steps cannot be used: choose 2 to 100000 (Stable Diffusion has 1000)")]
-    TrainSteps(u32),
-    #[error(
-        "With these betas nothing of a picture is left after {0} training steps: choose smaller betas, or fewer steps"
-    )]
-    NothingLeft(usize),
-    #[error("A guidance scale of {0} cannot be used: choose 0 to 100 (7.5 suits most models)")]
-    CfgScale(f32),
-    #[error("A clip skip of {0} cannot be used: choose 1 (the last layer) to 24")]
-    ClipSkip(u32),
-    #[error("{0} edits of words are more than a prompt has: choose at most 75")]
-    TooManyEdits(usize),
-    #[error("The edit of \"{letters}\" has {why}")]
-    Edit { letters: String, why: String },
-    #[error("{0} prompts cannot be mixed: choose at most 16")]
-    TooManyMixed(usize),
-    #[error("A prompt cannot be mixed in with a weight of {0}: choose -2 to 2")]
-    MixWeight(f32),
-    #[error(
-        "A spherical mix needs weights that are not below 0 and together not above 1: change them, or mix linearly"
-    )]
-    MixArc,
-    #[error("A strength of {0} cannot be used: choose 0 (keeps the picture) to 1 (forgets it)")]
-    Strength(f32),
-    #[error(
-        "A strength of {strength} leaves none of the {steps} steps to run: raise the strength or the steps"
-    )]
-    NothingToRun { strength: f32, steps: u32 },
-    #[error("Step {step} cannot be branched from: that run has steps {first} to {last}")]
-    BranchStep { step: u32, first: u32, last: u32 },
-    #[error(
-        "A branch goes on with what is there: {batch} of {width} x {height} pixels. Choose that size and number, or start anew"
-    )]
-    BranchSize { width: u32, height: u32, batch: u32 },
-    #[error("A branch begins as the run that it leaves: keep its start image and strength, or start anew")]
-    BranchStart,
-    #[error("The run that this one leaves cannot be made, so start anew: {0}")]
-    BranchFrom(Box<Self>),
-    #[error("Too many branches grow out of one another: start anew with the settings of this one")]
-    TooManyBranches,
 }

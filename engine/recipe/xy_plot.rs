@@ -85,7 +85,7 @@ impl Axis {
                 }
             }
             Self::Mix(weights) => {
-                if let Some(mixed) = recipe.mix.with.first_mut() {
+                if let Some(mixed) = recipe.mix.prompts.first_mut() {
                     mixed.weight = weights[index];
                 }
             }
@@ -182,7 +182,7 @@ impl FromStr for Axis {
 
 /// The terms of the first edit that has two.
 fn blended(recipe: &mut Recipe) -> Option<&mut [Term; 2]> {
-    recipe.edits.iter_mut().find_map(|edit| edit.becomes.as_mut_slice().try_into().ok())
+    recipe.edits.iter_mut().find_map(|edit| edit.replacement.as_mut_slice().try_into().ok())
 }
 
 fn number<T: FromStr>(value: &str) -> Option<T> {
@@ -259,7 +259,7 @@ impl XyPlot {
         if self.sides().any(is_strength) && self.recipe.start == Start::Noise {
             return Err(XyPlotError::NoStartImage);
         }
-        if self.sides().any(|vary| matches!(vary, Axis::Mix(_))) && self.recipe.mix.with.is_empty() {
+        if self.sides().any(|vary| matches!(vary, Axis::Mix(_))) && self.recipe.mix.prompts.is_empty() {
             return Err(XyPlotError::NothingMixed);
         }
         let is_blend = |vary: &Axis| matches!(vary, Axis::Blend(_));
@@ -385,12 +385,12 @@ mod tests {
                 "fox=, scale 2".parse().expect("an edit"),
                 "puppy=puppy+skunk".parse().expect("an edit"),
             ],
-            mix: Mix { with: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
+            mix: Mix { prompts: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
             ..Recipe::default()
         };
         let sheet = XyPlot::new(recipe, vec![vary("mix=0,0.25"), vary("blend=0,0.75")]).expect("a sheet");
         let seen = |cell: PlotCell| {
-            let terms = cell.recipe.edits[1].becomes.iter().map(|term| term.weight);
+            let terms = cell.recipe.edits[1].replacement.iter().map(|term| term.weight);
             (cell.recipe.mix.main_weight(), terms.collect::<Vec<_>>())
         };
         let seen: Vec<_> = sheet.cells().map(seen).collect();
@@ -402,17 +402,20 @@ mod tests {
     fn a_sheet_that_cannot_be_made_says_why() {
         let refused = |recipe: &Recipe, sides: &[&str]| {
             let sides = sides.iter().map(|side| vary(side)).collect();
-            XyPlot::new(recipe.clone(), sides).expect_err("no sheet").to_string()
+            XyPlot::new(recipe.clone(), sides).expect_err("it cannot be made")
         };
         let recipe = Recipe::default();
-        assert!(refused(&recipe, &[]).contains("say what differs"));
-        assert!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]).contains("several sheets"));
-        assert!(refused(&recipe, &["cfg=1,2", "cfg=3"]).contains("cfg"));
-        assert!(refused(&recipe, &["strength=0.5"]).contains("start image"));
-        assert!(refused(&recipe, &["mix=0,1"]).contains("second prompt"));
-        assert!(refused(&recipe, &["blend=0,1"]).contains("puppy=puppy+skunk"));
-        assert!(refused(&Recipe { batch: 2, ..recipe.clone() }, &["cfg=1"]).contains("batch of 2"));
-        let said = refused(&recipe, &["cfg=1,-4", "steps=3,4"]);
-        assert!(said.contains("Guidance -4, 3 steps: A guidance scale of -4"), "{said}");
+        assert_eq!(refused(&recipe, &[]), XyPlotError::NothingVaries);
+        assert_eq!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]), XyPlotError::TooManySides(3));
+        assert!(matches!(refused(&recipe, &["cfg=1,2", "cfg=3"]), XyPlotError::SameTwice(_)));
+        assert_eq!(refused(&recipe, &["strength=0.5"]), XyPlotError::NoStartImage);
+        assert_eq!(refused(&recipe, &["mix=0,1"]), XyPlotError::NothingMixed);
+        assert_eq!(refused(&recipe, &["blend=0,1"]), XyPlotError::NothingBlended);
+        let batch = Recipe { batch: 2, ..recipe.clone() };
+        assert_eq!(refused(&batch, &["cfg=1"]), XyPlotError::Batch(2));
+        let XyPlotError::Recipe { label, error } = refused(&recipe, &["cfg=1,-4", "steps=3,4"]) else {
+            panic!("a guidance scale of -4")
+        };
+        assert_eq!((label.as_str(), error), ("Guidance -4, 3 steps", RecipeError::CfgScale(-4.0)));
     }
 }

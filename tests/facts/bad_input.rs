@@ -49,7 +49,7 @@ fn impossible_values_are_usage_errors() {
         ("render x --seed -2", &["whole number", "random"]),
         ("render x --seed 18446744073709551616", &["whole number"]),
         ("render x --sampler best", &["euler-a", "dpmpp-2m"]),
-        ("render x --schedule best", &["lesson", "karras"]),
+        ("render x --schedule best", &["linspace", "karras"]),
         ("render x --strength 0.5", &["--init"]),
         ("render x --init a.png --strength 1.5", &["strength of 1.5", "0 (keeps"]),
         ("render x --init a.png --strength nan", &["strength of NaN"]),

@@ -103,7 +103,8 @@ fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
 
 #[test]
 fn what_cannot_be_seen_is_said() {
-    let step = InspectRequest::StepChannels { job: JobId(3), step: 1, view: StepView::Noisy, picture: 0 };
+    let step =
+        InspectRequest::StepChannels { job: JobId(3), step: 1, view: StepView::NoisyLatents, picture: 0 };
     look(step).expect_err("no such job");
     let odd = ImageSource { width: 65, ..picture() };
     for bad in [InspectRequest::Channels(odd.clone()), InspectRequest::RoundTrip(odd)] {

@@ -80,7 +80,8 @@ fn mixes_equal_torchs_arithmetic_on_transformers_outputs() {
             ("mix.three", MixMethod::Linear, vec![mixed(0, 0.7), mixed(1, -0.2)]),
             ("mix.spherical", MixMethod::Spherical, vec![mixed(0, 0.4)]),
         ] {
-            let ours = output(&pipeline, &Recipe { mix: Mix { with, way }, ..recipe(&notes) });
+            let ours =
+                output(&pipeline, &Recipe { mix: Mix { prompts: with, method: way }, ..recipe(&notes) });
             assert_same(model, name, &ours);
         }
     }
@@ -95,7 +96,7 @@ fn the_ends_of_a_mix_are_its_prompts() {
     for way in MixMethod::ALL {
         let mixed = |weight| {
             let with = vec![Mixed { prompt: prompt.clone(), weight }];
-            output(&pipeline, &Recipe { mix: Mix { with, way }, ..main.clone() })
+            output(&pipeline, &Recipe { mix: Mix { prompts: with, method: way }, ..main.clone() })
         };
         assert_near("all of the main prompt", &mixed(0.0), &output(&pipeline, &main), 1, 1e-6);
         assert_near("all of the other", &mixed(1.0), &other, 1, 1e-6);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use app::features::command::{Command, Effect, WordsCommand};
+use app::features::command::Command;
+use app::features::effect::Effect;
+use app::features::film::FilmCommand;
 use app::features::prompt::read_prompt::ReadPrompt;
 use app::features::settings::Tab;
 use app::features::state::AppState;
-use app::features::words::{TokenRef, TokenStatus};
+use app::features::words::{TokenRef, TokenStatus, WordsCommand};
 use engine::prompt::{Mixed, TokenPlace};
 use engine::recipe::Recipe;
 use engine::session::{Event, InspectRequest, ModelEvent, Request};
@@ -51,15 +53,15 @@ fn at(position: usize) -> TokenStatus {
 fn an_edit_and_the_choice_stay_at_their_word_while_somebody_types() {
     let mut state = state_with("a puppy", &["puppy=cat"]);
     assert_eq!(state.words_state.standings, [at(2)]);
-    ask(&mut state, WordsCommand::Choose(Some(edit("puppy=").at)));
+    ask(&mut state, WordsCommand::Choose(Some(edit("puppy=").selector)));
     for prompt in ["a small puppy", "a small puppy, a puppy", "one small puppy, a puppy"] {
         retype(&mut state, prompt);
-        assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].at.clone()), "{prompt}");
+        assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].selector.clone()), "{prompt}");
     }
     assert_eq!(edits(&state), ["puppy=cat"], "the second was typed behind it");
     retype(&mut state, "a puppy, one small puppy, a puppy");
     assert_eq!(edits(&state), ["puppy[1]=cat"], "and one before it");
-    assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].at.clone()));
+    assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].selector.clone()));
 }
 
 #[test]
@@ -99,9 +101,9 @@ fn every_change_is_undone_and_a_drag_is_one_of_them() {
         change(&mut state, |recipe| recipe.edits[0].scale = scale);
     }
     ask(&mut state, WordsCommand::EndEdit);
-    change(&mut state, |recipe| recipe.mix.with.push(Mixed { prompt: "a cat".into(), weight: 0.5 }));
+    change(&mut state, |recipe| recipe.mix.prompts.push(Mixed { prompt: "a cat".into(), weight: 0.5 }));
     ask(&mut state, WordsCommand::Undo);
-    assert!(state.recipe.mix.with.is_empty());
+    assert!(state.recipe.mix.prompts.is_empty());
     ask(&mut state, WordsCommand::Undo);
     assert_eq!(edits(&state), ["puppy=cat"], "the drag went as a whole");
     ask(&mut state, WordsCommand::Undo);
@@ -110,7 +112,7 @@ fn every_change_is_undone_and_a_drag_is_one_of_them() {
     for _ in 0..3 {
         ask(&mut state, WordsCommand::Redo);
     }
-    assert_eq!((edits(&state), state.recipe.mix.with.len()), (vec!["puppy=cat, scale 1.6".to_owned()], 1));
+    assert_eq!((edits(&state), state.recipe.mix.prompts.len()), (vec!["puppy=cat, scale 1.6".to_owned()], 1));
     ask(&mut state, WordsCommand::Undo);
     change(&mut state, |recipe| recipe.edits.clear());
     assert!(!state.words_state.can_redo(), "another way was taken");
@@ -127,7 +129,7 @@ fn what_is_undone_stands_at_its_word_although_it_moved() {
     ask(&mut state, WordsCommand::Undo);
     let stand = state.words_state.stands().next().expect("it is there");
     let token = state.token_at(stand).expect("a token");
-    assert_eq!((&moved[token.range.clone()], state.recipe.edits[0].at.nth), ("puppy", 1));
+    assert_eq!((&moved[token.range.clone()], state.recipe.edits[0].selector.nth), ("puppy", 1));
 }
 
 #[test]
@@ -192,7 +194,7 @@ fn hostile_prompts_are_read_and_edited() {
             assert!(!chip.label.is_empty());
             let stand = TokenRef { part: chip.part, place: chip.place };
             if chip.place.position < 30 {
-                let anchor = state.anchor_at(stand).expect("an anchor");
+                let anchor = state.selector_at(stand).expect("an anchor");
                 assert_eq!(state.stand_of(&anchor).map(|it| it.part), Some(chip.part), "{anchor:?}");
             }
         }
@@ -214,13 +216,13 @@ fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
     // A1111 counts so that step 5, from 0, is the first one's still.
     for (step_shown, word) in [(5, "puppy"), (6, "cat"), (19, "cat")] {
         step(&mut state, job, step_shown);
-        state.handle(Command::HoverStep(Some(step_shown)));
+        state.handle(Command::Film(FilmCommand::Hover(Some(step_shown))));
         assert!(says(&state, word), "{word} at step {step_shown}");
     }
     assert_eq!(state.words_state.standings, [at(2)]);
     let read = state.prompt.as_ref().expect("it is read");
     assert_eq!((read.steps.clone(), read.changes), (6..=19, true));
-    state.handle(Command::HoverStep(None));
+    state.handle(Command::Film(FilmCommand::Hover(None)));
     assert!(says(&state, "puppy"));
     retype(&mut state, "a [puppy]");
     assert!(!state.prompt.as_ref().expect("it is read").changes, "brackets that only weigh");

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use app::features::command::{Command, Effect, WordsCommand};
+use app::features::command::Command;
+use app::features::effect::{Effect, Task};
 use app::features::errors::ErrorSlot;
 use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::words::WordsCommand;
 use app::window::app::TidepoolApp;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
@@ -106,7 +108,7 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
 #[test]
 fn what_the_sliders_change_is_in_the_recipe() {
     let mut window = test_window("a puppy");
-    window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
+    window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").selector))));
     window.harness.run();
     for (slider, presses, written) in
         [("Scale", 2, "puppy=, scale 1.1"), ("Noise", 4, "puppy=, scale 1.1, noise 0.2 seed 0")]
@@ -126,7 +128,7 @@ fn what_the_sliders_change_is_in_the_recipe() {
 #[test]
 fn an_unknown_token_is_reported_before_the_run() {
     let mut window = test_window("a puppy");
-    window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").at))));
+    window.press(Command::Words(WordsCommand::Choose(Some(edit("puppy=").selector))));
     window.harness.run();
     put_in(&mut window, "#99999", "Replace");
     window.harness.get_by_label_contains("id 99999");
@@ -175,7 +177,7 @@ fn arrow_keys_move_from_chip_to_chip_and_enter_selects() {
     window.harness.key_press(Key::Enter);
     window.harness.run();
     let chosen = window.harness.state().state.words_state.chosen.clone();
-    assert_eq!(chosen.map(|at| at.letters).as_deref(), Some("large"));
+    assert_eq!(chosen.map(|at| at.text).as_deref(), Some("large"));
 }
 
 #[test]
@@ -212,7 +214,10 @@ fn how_prompts_are_read_is_chosen_at_the_top() {
     window.harness.get_by_role_and_label(Role::TextInput, "Clip skip").type_text("2");
     window.harness.run();
     let text = recipe(&window).text;
-    assert_eq!((text.weights, text.long, text.clip_skip), (PromptWeights::Comfy, PromptOverflow::Cut, 2));
+    assert_eq!(
+        (text.weights, text.overflow, text.clip_skip),
+        (PromptWeights::Comfy, PromptOverflow::Truncate, 2)
+    );
 }
 
 #[test]
@@ -229,7 +234,7 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
     click(&mut window, "Mix Spherical");
     let mix = &recipe(&window).mix;
     assert_eq!(
-        (mix.with[0].prompt.as_str(), mix.with[0].weight, mix.way),
+        (mix.prompts[0].prompt.as_str(), mix.prompts[0].weight, mix.method),
         ("a house", 0.45, MixMethod::Spherical)
     );
     click(&mut window, "Take mixed prompt 1 out");
@@ -278,7 +283,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     assert_eq!(count, 2);
     let vectors = vec![vec![0.5; 128]; 2];
     let effects = state.receive(Event::Inspected { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
-    assert!(matches!(&effects[..], [Effect::SaveConcept { token, vectors: saved }]
+    assert!(matches!(&effects[..], [Effect::Task(Task::SaveConcept { token, vectors: saved })]
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
     state.receive(Event::Inspected { id, seen: Err("Its word is not in the prompt".into()) });

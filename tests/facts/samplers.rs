@@ -62,7 +62,7 @@ fn every_sampler_takes_its_eta_and_its_order_as_the_reference_does() {
     for schedule in [Schedule::Linspace, Schedule::Karras] {
         let sigmas = sigmas_of(schedule);
         for sampler in Sampler::ALL {
-            let etas: &[f32] = match sampler.own(SamplerOption::Eta) {
+            let etas: &[f32] = match sampler.default_of(SamplerOption::Eta) {
                 Some(1.0) => &[0.0, 0.5],
                 Some(_) => &[0.5, 1.0],
                 None => &[],

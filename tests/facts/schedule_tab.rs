@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use app::features::canvas::ViewCommand;
 use app::features::canvas::views::Views;
-use app::features::command::{Command, InspectCommand, ViewCommand};
-use app::features::film::PlaybackSettings;
+use app::features::command::Command;
+use app::features::film::{FilmCommand, PlaybackSettings};
+use app::features::inspect::InspectCommand;
 use app::features::settings::{Settings, Tab, WindowLayout};
-use app::features::state::{AppState, StartPicture};
+use app::features::start_image::StartPicture;
+use app::features::state::AppState;
 use egui::accesskit::Role;
 use egui::{Key, Pos2, Rect};
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -163,12 +166,15 @@ fn one_view_or_several_of_a_step_are_on_the_canvas_and_each_can_be_hidden() {
     let first = asked(&window).expect("the film is developed");
     window.harness.get_by_role_and_label(Role::RadioButton, "View Noisy").click();
     window.harness.run();
-    assert_eq!(state(&window).shown_of(StepView::Noisy).map(|shown| shown.pictures[0].width), Some(16));
+    assert_eq!(
+        state(&window).shown_of(StepView::NoisyLatents).map(|shown| shown.pictures[0].width),
+        Some(16)
+    );
     answer(&mut window, first);
     let noisy = asked(&window).expect("what is looked at comes first");
-    assert_eq!(noisy, (19, StepView::Noisy), "at rest that is the last step");
+    assert_eq!(noisy, (19, StepView::NoisyLatents), "at rest that is the last step");
     answer(&mut window, noisy);
-    assert!(state(&window).shown_of(StepView::Noisy).is_some_and(|shown| shown.is_full));
+    assert!(state(&window).shown_of(StepView::NoisyLatents).is_some_and(|shown| shown.is_full));
 
     window.harness.get_by_label("Side by side").click();
     window.harness.run();
@@ -178,7 +184,7 @@ fn one_view_or_several_of_a_step_are_on_the_canvas_and_each_can_be_hidden() {
     assert!(window.harness.query_by_label("Show Guidance alone").is_none());
     window.harness.get_by_label("Show Noise alone").click();
     window.harness.run();
-    assert_eq!(state(&window).settings.views.shown(), [StepView::Noise]);
+    assert_eq!(state(&window).settings.views.shown(), [StepView::PredictedNoise]);
 }
 
 #[test]
@@ -248,10 +254,10 @@ fn a_film_plays_as_it_is_set() {
     let state = &mut window.harness.state_mut().state;
     let how = PlaybackSettings { loops: false, ping_pong: false, fps: 10.0 };
     state.handle(Command::View(ViewCommand::Play { how, now: 0.0 }));
-    state.handle(Command::TogglePlay { now: 0.0 });
-    state.handle(Command::Tick { now: 0.55 });
+    state.handle(Command::Film(FilmCommand::TogglePlay { now: 0.0 }));
+    state.handle(Command::Film(FilmCommand::Tick { now: 0.55 }));
     assert_eq!(state.looked_at(), Some(5));
-    state.handle(Command::Tick { now: 9.0 });
+    state.handle(Command::Film(FilmCommand::Tick { now: 9.0 }));
     assert!(state.film.play.is_none() && state.film.pinned == Some(19), "it ends and stays where it ended");
 }
 

@@ -173,8 +173,8 @@ fn what_a_step_has_no_picture_of_is_answered_with_none() {
     assert!(events.iter().all(|event| !matches!(event, JobEvent::Step(frame) if !frame.guidance.is_empty())));
     assert!(decoded(&session, 1, 1, StepView::Guidance).is_empty(), "no guidance at a scale of 1");
     assert!(decoded(&session, 1, 9, StepView::Predicted).is_empty(), "no such step");
-    assert!(decoded(&session, 7, 1, StepView::Noisy).is_empty(), "no such job");
-    assert!(!decoded(&session, 1, 1, StepView::Noise).is_empty());
+    assert!(decoded(&session, 7, 1, StepView::NoisyLatents).is_empty(), "no such job");
+    assert!(!decoded(&session, 1, 1, StepView::PredictedNoise).is_empty());
 }
 
 /// The size of latents is proportional to the picture's area, so a small run shows what a large one keeps.

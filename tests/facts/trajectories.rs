@@ -33,10 +33,6 @@ fn run(pipeline: &Pipeline, recipe: &Recipe) -> (Generated, Trajectory) {
     (made.expect("a picture"), run.trajectory)
 }
 
-fn named<T: Copy>(all: &[T], name: &str, name_of: impl Fn(T) -> &'static str) -> T {
-    all.iter().copied().find(|&item| name_of(item) == name).unwrap_or_else(|| panic!("no {name}"))
-}
-
 #[test]
 fn every_run_ends_in_the_references_latents() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -61,8 +57,8 @@ fn every_run_ends_in_the_references_latents() {
                 seed: 32,
                 batch: if parts.contains(&"batch2") { 2 } else { 1 },
                 steps: 10,
-                sampler: named(&Sampler::ALL, sampler, Sampler::name),
-                schedule: named(&Schedule::ALL, schedule, Schedule::name),
+                sampler: Sampler::from_name(sampler).expect("a sampler"),
+                schedule: Schedule::from_name(schedule).expect("a schedule"),
                 guidance: Guidance { cfg_scale: 7.5 },
                 start: match mode {
                     "img2img" => {

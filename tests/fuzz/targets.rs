@@ -132,7 +132,7 @@ fn prompt(data: &[u8]) {
     }
     let options = TextOptions {
         weights: PromptWeights::ALL[usize::from(kind) % 3],
-        long: PromptOverflow::ALL[usize::from(kind / 3) % 2],
+        overflow: PromptOverflow::ALL[usize::from(kind / 3) % 2],
         clip_skip: 1,
     };
     for read in WORDS.read(&text, &options, 20).texts() {
@@ -140,9 +140,9 @@ fn prompt(data: &[u8]) {
         assert!(text.contains(&read.cut));
         for (place, token) in read.tokens().step_by(7).take(8) {
             assert!(text.get(token.range.clone()).is_some(), "a token is whole letters");
-            let anchor = token_selection::anchor_at(&text, read, place).expect("a token has a name");
+            let anchor = token_selection::selector_at(&text, read, place).expect("a token has a name");
             assert_eq!(token_selection::find(&text, read, &anchor), Some(place), "{anchor}");
-            let edit = EmbeddingEdit::of(anchor);
+            let edit = EmbeddingEdit::new(anchor);
             assert_eq!(edit.to_string().parse(), Ok(edit));
         }
     }

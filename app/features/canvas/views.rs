@@ -19,7 +19,7 @@ pub struct Views {
 impl Views {
     /// As the lesson lays them out: noisy left, predicted right.
     pub const ORDER: [StepView; 4] =
-        [StepView::Noisy, StepView::Predicted, StepView::Noise, StepView::Guidance];
+        [StepView::NoisyLatents, StepView::Predicted, StepView::PredictedNoise, StepView::Guidance];
 
     /// At least one.
     pub fn shown(&self) -> Vec<StepView> {
@@ -53,17 +53,17 @@ mod tests {
     fn alone_a_view_takes_the_place_of_the_one_before() {
         let mut views = Views::default();
         assert_eq!(views.shown(), [StepView::Predicted]);
-        views.choose(StepView::Noise);
-        assert_eq!(views.shown(), [StepView::Noise]);
+        views.choose(StepView::PredictedNoise);
+        assert_eq!(views.shown(), [StepView::PredictedNoise]);
     }
 
     #[test]
     fn side_by_side_any_view_can_be_hidden_but_the_last() {
         let mut views = Views { side_by_side: true, ..Views::default() };
         assert_eq!(views.shown(), Views::ORDER);
-        views.choose(StepView::Noise);
-        assert_eq!(views.shown(), [StepView::Noisy, StepView::Predicted, StepView::Guidance]);
-        views.choose(StepView::Noise);
+        views.choose(StepView::PredictedNoise);
+        assert_eq!(views.shown(), [StepView::NoisyLatents, StepView::Predicted, StepView::Guidance]);
+        views.choose(StepView::PredictedNoise);
         assert_eq!(views.shown(), Views::ORDER);
         Views::ORDER.into_iter().for_each(|view| views.choose(view));
         assert_eq!(views.shown(), [StepView::Guidance]);

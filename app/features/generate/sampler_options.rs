@@ -19,12 +19,12 @@ use crate::ui::widgets::{
 
 pub fn sampler_options_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
     for option in SamplerOption::ALL {
-        if let Some(own) = recipe.sampler.own(option) {
+        if let Some(own) = recipe.sampler.default_of(option) {
             sampler_row_ui(ui, option, own, recipe.sampler_options.get_mut(option));
         }
     }
     place_ui(ui, state, ErrorSlot::Sampler);
-    if let Some(own) = recipe.schedule.own_rho() {
+    if let Some(own) = recipe.schedule.default_rho() {
         rho_row_ui(ui, own, &mut recipe.schedule_options.rho);
     }
     if let Some(words) = unusual(state, recipe) {

@@ -1,4 +1,4 @@
-//! What one token of the prompt becomes: its facts, and the edit that changes it.
+//! What one token of the prompt replacement: its facts, and the edit that changes it.
 
 use egui::{Align, Layout, RichText, Ui, vec2};
 use engine::prompt::{EditNoise, EmbeddingEdit, TokenSelector};
@@ -8,9 +8,10 @@ use super::replacement::{becomes_ui, tenth_places};
 use super::save::save_ui;
 use super::stages::stages_ui;
 use crate::features::attention::panel::light_ui;
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::prompt::chip::chip_label;
 use crate::features::state::AppState;
+use crate::features::words::WordsCommand;
 use crate::features::words::edit_terms::own_source;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -33,7 +34,7 @@ pub fn word_ui(
     ui.horizontal(|ui| {
         let piece = token.filter(|token| token.vector.is_none());
         let piece = piece.and_then(|token| state.words.as_ref()?.piece(token.id));
-        let name = chip_label(piece.as_deref(), &at.letters);
+        let name = chip_label(piece.as_deref(), &at.text);
         ui.label(RichText::new(name).font(theme::title()).color(tokens.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if close_ui(ui, "Deselect the word").clicked() {
@@ -42,7 +43,7 @@ pub fn word_ui(
         });
     });
     let (Some(stand), Some(token), Some(words)) = (stand, token, &state.words) else {
-        let text = format!("\"{}\" is not in the part of the prompt that is read.", at.letters);
+        let text = format!("\"{}\" is not in the part of the prompt that is read.", at.text);
         note_ui(ui, text, theme::small(), tokens.amber_text);
         return;
     };
@@ -56,8 +57,8 @@ pub fn word_ui(
     part_ui(ui, state, at, commands);
     ui.add_space(theme::GAP_M);
 
-    let index = recipe.edits.iter().position(|edit| edit.at == *at);
-    let mut edit = index.map_or_else(|| EmbeddingEdit::of(at.clone()), |index| recipe.edits[index].clone());
+    let index = recipe.edits.iter().position(|edit| edit.selector == *at);
+    let mut edit = index.map_or_else(|| EmbeddingEdit::new(at.clone()), |index| recipe.edits[index].clone());
     ui.push_id(("edit", at), |ui| becomes_ui(ui, words, &mut edit, own_source(words, token, at)));
     ui.add_space(theme::GAP_S);
     changes_ui(ui, &mut edit);
@@ -168,6 +169,6 @@ fn written_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {
         });
     });
     if text_button_ui(ui, None, "Reset this word", None).clicked() {
-        *edit = EmbeddingEdit::of(edit.at.clone());
+        *edit = EmbeddingEdit::new(edit.selector.clone());
     }
 }

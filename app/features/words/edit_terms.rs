@@ -13,12 +13,16 @@ pub fn sum_of(at: &TokenSelector, written: &str) -> Option<Result<Vec<Term>, Str
     let is_name = !written.contains(['+', '*', '#', '=', ',']) && !format!(" {written} ").contains(" - ");
     Some(match format!("{at}={written}").parse::<EmbeddingEdit>() {
         Ok(edit)
-            if edit == (EmbeddingEdit { becomes: edit.becomes.clone(), ..EmbeddingEdit::of(at.clone()) }) =>
+            if edit
+                == (EmbeddingEdit {
+                    replacement: edit.replacement.clone(),
+                    ..EmbeddingEdit::new(at.clone())
+                }) =>
         {
-            Ok(edit.becomes)
+            Ok(edit.replacement)
         }
         Ok(_) => Err("Only words go here. Use the sliders below for scale and noise".to_owned()),
-        Err(_) if is_name => Ok(vec![Term { weight: 1.0, of: Source::Word(written.to_owned()) }]),
+        Err(_) if is_name => Ok(vec![Term { weight: 1.0, word: Source::Word(written.to_owned()) }]),
         Err(error) => Err(error),
     })
 }
@@ -28,35 +32,35 @@ pub fn own_source(words: &PromptTokenizer, token: &Token, at: &TokenSelector) ->
     if let Some((concept, _)) = &token.vector {
         return Source::Word(concept.token.clone());
     }
-    let alone = words.tokenize(&at.letters);
+    let alone = words.tokenize(&at.text);
     let mut tokens = alone.tokens().map(|(_, token)| token.id);
     match (tokens.next(), tokens.next()) {
-        (Some(id), None) if id == token.id => Source::Word(at.letters.clone()),
+        (Some(id), None) if id == token.id => Source::Word(at.text.clone()),
         _ => Source::Id(token.id),
     }
 }
 
 /// Blends terms with what is there, or with the token itself. Equal shares stay equal.
-pub fn add_word(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
-    if becomes.is_empty() {
-        becomes.push(Term { weight: 1.0, of: own });
+pub fn add_word(replacement: &mut Vec<Term>, own: Source, new: Vec<Term>) {
+    if replacement.is_empty() {
+        replacement.push(Term { weight: 1.0, word: own });
     }
-    let share = 1.0 / becomes.len() as f32;
-    let is_even = becomes.iter().all(|term| (term.weight - share).abs() < 0.01)
+    let share = 1.0 / replacement.len() as f32;
+    let is_even = replacement.iter().all(|term| (term.weight - share).abs() < 0.01)
         && new.iter().all(|term| term.weight == 1.0);
-    becomes.extend(new);
+    replacement.extend(new);
     if is_even {
-        let share = (100.0 / becomes.len() as f32).round() / 100.0;
-        becomes.iter_mut().for_each(|term| term.weight = share);
+        let share = (100.0 / replacement.len() as f32).round() / 100.0;
+        replacement.iter_mut().for_each(|term| term.weight = share);
     }
 }
 
 /// Takes terms away from what is there, or from the token itself.
-pub fn subtract_word(becomes: &mut Vec<Term>, own: Source, new: Vec<Term>) {
-    if becomes.is_empty() {
-        becomes.push(Term { weight: 1.0, of: own });
+pub fn subtract_word(replacement: &mut Vec<Term>, own: Source, new: Vec<Term>) {
+    if replacement.is_empty() {
+        replacement.push(Term { weight: 1.0, word: own });
     }
-    becomes.extend(new.into_iter().map(|term| Term { weight: -term.weight, ..term }));
+    replacement.extend(new.into_iter().map(|term| Term { weight: -term.weight, ..term }));
 }
 
 /// What is to be known of a source before it is used, and whether it cannot be.
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     fn term(weight: f32, word: &str) -> Term {
-        Term { weight, of: Source::Word(word.into()) }
+        Term { weight, word: Source::Word(word.into()) }
     }
 
     #[test]
@@ -97,7 +101,7 @@ mod tests {
         assert_eq!(sum("red fox"), Some(vec![term(1.0, "red fox")]), "no sum, so it is a name");
         let queen = vec![term(1.0, "king"), term(-1.0, "man"), term(1.0, "woman")];
         assert_eq!(sum("king - man + woman"), Some(queen));
-        assert_eq!(sum("#5"), Some(vec![Term { weight: 1.0, of: Source::Id(5) }]));
+        assert_eq!(sum("#5"), Some(vec![Term { weight: 1.0, word: Source::Id(5) }]));
     }
 
     #[test]
@@ -113,23 +117,23 @@ mod tests {
     }
 
     fn puppy() -> TokenSelector {
-        TokenSelector { letters: "puppy".into(), ..TokenSelector::default() }
+        TokenSelector { text: "puppy".into(), ..TokenSelector::default() }
     }
 
     #[test]
     fn equal_shares_stay_equal_and_others_as_they_were() {
         let own = || Source::Word("puppy".into());
-        let mut becomes = Vec::new();
-        add_word(&mut becomes, own(), vec![term(1.0, "skunk")]);
-        assert_eq!(becomes, [term(0.5, "puppy"), term(0.5, "skunk")]);
-        add_word(&mut becomes, own(), vec![term(1.0, "cat")]);
-        assert_eq!(becomes, [term(0.33, "puppy"), term(0.33, "skunk"), term(0.33, "cat")]);
-        becomes[0].weight = 0.8;
-        add_word(&mut becomes, own(), vec![term(0.2, "owl")]);
-        assert_eq!(becomes[3], term(0.2, "owl"));
-        assert_eq!(becomes[0].weight, 0.8);
-        let mut becomes = Vec::new();
-        subtract_word(&mut becomes, own(), vec![term(1.0, "dog")]);
-        assert_eq!(becomes, [term(1.0, "puppy"), term(-1.0, "dog")]);
+        let mut replacement = Vec::new();
+        add_word(&mut replacement, own(), vec![term(1.0, "skunk")]);
+        assert_eq!(replacement, [term(0.5, "puppy"), term(0.5, "skunk")]);
+        add_word(&mut replacement, own(), vec![term(1.0, "cat")]);
+        assert_eq!(replacement, [term(0.33, "puppy"), term(0.33, "skunk"), term(0.33, "cat")]);
+        replacement[0].weight = 0.8;
+        add_word(&mut replacement, own(), vec![term(0.2, "owl")]);
+        assert_eq!(replacement[3], term(0.2, "owl"));
+        assert_eq!(replacement[0].weight, 0.8);
+        let mut replacement = Vec::new();
+        subtract_word(&mut replacement, own(), vec![term(1.0, "dog")]);
+        assert_eq!(replacement, [term(1.0, "puppy"), term(-1.0, "dog")]);
     }
 }

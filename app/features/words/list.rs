@@ -3,11 +3,11 @@
 use egui::{Align, Layout, Ui};
 use engine::recipe::Recipe;
 
-use super::panel::heading_ui;
 use super::save::save_ui;
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::state::AppState;
-use crate::features::words::TokenStatus;
+use crate::features::words::{TokenStatus, WordsCommand};
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{close_ui, link_ui, note_ui, text_button_ui};
@@ -23,7 +23,8 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
         // A recipe that this frame has changed is not yet known to the state.
         let standing = state.words_state.standings.get(index).copied();
         if standing == Some(TokenStatus::Gone) {
-            let text = format!("\"{}\" is no longer in the prompt: {edit} has no effect.", edit.at.letters);
+            let text =
+                format!("\"{}\" is no longer in the prompt: {edit} has no effect.", edit.selector.text);
             note_ui(ui, text, theme::small(), tokens.amber_text);
             if link_ui(ui, "Forget", theme::small(), tokens.amber_text, true).clicked() {
                 forgotten = Some(index);
@@ -38,7 +39,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     let name = ellipsize(&edit.to_string(), MAX_LETTERS);
                     if link_ui(ui, &name, theme::mono(), tokens.violet, false).clicked() {
-                        commands.push(Command::Words(WordsCommand::Choose(Some(edit.at.clone()))));
+                        commands.push(Command::Words(WordsCommand::Choose(Some(edit.selector.clone()))));
                     }
                 });
             });

@@ -4,30 +4,31 @@ use egui::{Align, Frame, Layout, Margin, RichText, TextEdit, Ui};
 use engine::prompt::{Mix, MixMethod, Mixed};
 use engine::recipe::Recipe;
 
-use super::panel::heading_ui;
 use super::replacement::tenth_places;
-use crate::features::command::{Command, XyPlotCommand};
+use crate::features::command::Command;
 use crate::features::settings::Tab;
+use crate::features::settings::tab::open_tab;
+use crate::features::xy_plot::XyPlotCommand;
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
     Icon, SliderRow, close_ui, field_frame, note_ui, segmented_ui, slider_row_ui, text_button_ui,
 };
-use crate::window::side_panel::open_tab;
 
 pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let mix = &mut recipe.mix;
     let main =
-        if mix.with.is_empty() { String::new() } else { format!("this prompt {:.2}", mix.main_weight()) };
+        if mix.prompts.is_empty() { String::new() } else { format!("this prompt {:.2}", mix.main_weight()) };
     heading_ui(ui, "Mix prompts", &main.replace('-', "−"));
-    if mix.with.is_empty() {
+    if mix.prompts.is_empty() {
         let text = "Mix in a second prompt for a picture between the two.";
         note_ui(ui, text, theme::small(), tokens.dim);
     }
     ui.add_space(theme::GAP_S);
     let mut dropped = None;
-    for (index, mixed) in mix.with.iter_mut().enumerate() {
+    for (index, mixed) in mix.prompts.iter_mut().enumerate() {
         ui.push_id(index, |ui| {
             if mixed_ui(ui, index, mixed) {
                 dropped = Some(index);
@@ -36,33 +37,35 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
         ui.add_space(theme::GAP_M);
     }
     if let Some(index) = dropped {
-        mix.with.remove(index);
-        if mix.with.is_empty() {
-            mix.way = MixMethod::default();
+        mix.prompts.remove(index);
+        if mix.prompts.is_empty() {
+            mix.method = MixMethod::default();
         }
     }
-    if !mix.with.is_empty() {
+    if !mix.prompts.is_empty() {
         let ways = MixMethod::ALL.map(|way| way.label().to_owned());
-        let chosen = MixMethod::ALL.iter().position(|&way| way == mix.way).unwrap_or_default();
+        let chosen = MixMethod::ALL.iter().position(|&way| way == mix.method).unwrap_or_default();
         let hint = |index: usize| MixMethod::ALL[index].hint().to_owned();
         if let Some(index) = segmented_ui(ui, "Mix", &ways, chosen, hint) {
-            mix.way = MixMethod::ALL[index];
+            mix.method = MixMethod::ALL[index];
         }
         ui.add_space(theme::GAP_S);
     }
     ui.horizontal(|ui| {
-        if mix.with.len() < Mix::MAX && text_button_ui(ui, Some(Icon::Plus), "Add a prompt", None).clicked() {
+        if mix.prompts.len() < Mix::MAX
+            && text_button_ui(ui, Some(Icon::Plus), "Add a prompt", None).clicked()
+        {
             // What the main prompt has is shared with the new one.
             let weight = (50.0 * mix.main_weight()).round() / 100.0;
-            mix.with.push(Mixed { prompt: String::new(), weight: weight.max(0.0) });
+            mix.prompts.push(Mixed { prompt: String::new(), weight: weight.max(0.0) });
         }
-        if !mix.with.is_empty() {
+        if !mix.prompts.is_empty() {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "An X/Y plot along the mix, with one seed.";
                 if text_button_ui(ui, None, "Strip", None).on_hover_text(sentence).clicked() {
-                    commands.push(Command::Sheet(XyPlotCommand::Vary { down: false, name: "mix" }));
-                    commands.push(Command::Sheet(XyPlotCommand::Down(None)));
-                    commands.push(open_tab(ui, Tab::Sheet));
+                    commands.push(Command::XyPlot(XyPlotCommand::Vary { down: false, name: "mix" }));
+                    commands.push(Command::XyPlot(XyPlotCommand::Down(None)));
+                    commands.push(open_tab(ui, Tab::XyPlot));
                 }
             });
         }

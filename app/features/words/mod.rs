@@ -144,11 +144,11 @@ impl WordsState {
     pub(crate) fn follow(&mut self, before: &str, after: &str) {
         let kept = self.done.iter_mut().chain(&mut self.undone).flat_map(|step| &mut step.edits);
         let anchors: Vec<&mut TokenSelector> =
-            kept.map(|edit| &mut edit.at).chain(&mut self.chosen).collect();
+            kept.map(|edit| &mut edit.selector).chain(&mut self.chosen).collect();
         let mut moved: Vec<(TokenSelector, EmbeddingEdit)> = Vec::new();
         for anchor in &anchors {
             if !moved.iter().any(|(old, _)| old == *anchor) {
-                moved.push(((*anchor).clone(), EmbeddingEdit::of((*anchor).clone())));
+                moved.push(((*anchor).clone(), EmbeddingEdit::new((*anchor).clone())));
             }
         }
         self.at_hand = None;
@@ -156,26 +156,42 @@ impl WordsState {
         token_selection::follow(&mut new, before, after);
         for anchor in anchors {
             if let Some(index) = old.iter().position(|old| old == anchor) {
-                anchor.clone_from(&new[index].at);
+                anchor.clone_from(&new[index].selector);
             }
         }
     }
 }
 
 fn touched(was: &EditHistory, is: &EditHistory) -> EditTarget {
-    let at_of = |edits: &[EmbeddingEdit]| edits.iter().map(|edit| edit.at.clone()).collect::<Vec<_>>();
+    let at_of = |edits: &[EmbeddingEdit]| edits.iter().map(|edit| edit.selector.clone()).collect::<Vec<_>>();
     let other = |edit: &&EmbeddingEdit, edits: &[EmbeddingEdit]| !edits.contains(edit);
     let gone = was.edits.iter().filter(|edit| other(edit, &is.edits)).cloned().collect::<Vec<_>>();
     let come = is.edits.iter().filter(|edit| other(edit, &was.edits)).cloned().collect::<Vec<_>>();
     let mut edits = at_of(&gone);
     edits.extend(at_of(&come));
     edits.dedup();
-    let same_mixes = was.mix.with.len() == is.mix.with.len() && was.mix.way == is.mix.way;
-    let pairs = was.mix.with.iter().zip(&is.mix.with).enumerate();
+    let same_mixes = was.mix.prompts.len() == is.mix.prompts.len() && was.mix.method == is.mix.method;
+    let pairs = was.mix.prompts.iter().zip(&is.mix.prompts).enumerate();
     let mixed: Vec<usize> = pairs.filter(|(_, (was, is))| was != is).map(|(index, _)| index).collect();
     match (&edits[..], &mixed[..]) {
         ([at], []) if same_mixes => EditTarget::Edit(at.clone()),
         ([], [index]) if same_mixes => EditTarget::Mix(*index),
         _ => EditTarget::More,
     }
+}
+
+/// A wish about single words of the prompt; their edits are the recipe's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WordsCommand {
+    /// The token that is looked at, if any.
+    Choose(Option<TokenSelector>),
+    /// A slider or a field is let go: what comes next is undone by itself.
+    EndEdit,
+    /// What edits put in the place of their words, as a concept.
+    Save {
+        edits: Vec<EmbeddingEdit>,
+        token: String,
+    },
+    Undo,
+    Redo,
 }

@@ -14,37 +14,37 @@ use engine::format::ellipsize;
 /// The weighted sum that takes the token's place.
 pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit, own: Source) {
     let tokens = Tokens::of(ui);
-    if !edit.becomes.is_empty() {
+    if !edit.replacement.is_empty() {
         label_ui(ui, "Becomes");
     }
     let mut dropped = None;
-    for (index, term) in edit.becomes.iter_mut().enumerate() {
+    for (index, term) in edit.replacement.iter_mut().enumerate() {
         ui.push_id(index, |ui| {
             if term_ui(ui, term) {
                 dropped = Some(index);
             }
         });
-        if let Some((note, is_wrong)) = note_of(words, &term.of) {
+        if let Some((note, is_wrong)) = note_of(words, &term.word) {
             let ink = if is_wrong { tokens.amber_text } else { tokens.dim };
             note_ui(ui, note, theme::small(), ink);
         }
     }
     if let Some(index) = dropped {
-        edit.becomes.remove(index);
+        edit.replacement.remove(index);
     }
     let Some((terms, how)) = new_words_ui(ui, edit) else { return };
     match how {
-        Way::Replace => edit.becomes = terms,
-        Way::Blend => add_word(&mut edit.becomes, own, terms),
-        Way::Subtract => subtract_word(&mut edit.becomes, own, terms),
+        Way::Replace => edit.replacement = terms,
+        Way::Blend => add_word(&mut edit.replacement, own, terms),
+        Way::Subtract => subtract_word(&mut edit.replacement, own, terms),
     }
-    edit.becomes.truncate(EmbeddingEdit::MAX);
+    edit.replacement.truncate(EmbeddingEdit::MAX);
 }
 
 /// A word with its weight. True when it is taken out.
 fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     const MAX: usize = 14;
-    let name = term.of.to_string();
+    let name = term.word.to_string();
     let row = SliderRow {
         name: &ellipsize(&name, MAX),
         sentence: "The weight of this word. Negative weights subtract it.",
@@ -96,8 +96,8 @@ fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
         is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         response.accessible_name("Words to insert");
     });
-    let mut way = is_entered.then_some(if edit.becomes.is_empty() { Way::Replace } else { Way::Blend });
-    let (terms, trouble) = match sum_of(&edit.at, &written) {
+    let mut way = is_entered.then_some(if edit.replacement.is_empty() { Way::Replace } else { Way::Blend });
+    let (terms, trouble) = match sum_of(&edit.selector, &written) {
         Some(Ok(terms)) => (Some(terms), None),
         Some(Err(text)) => (None, Some(text)),
         None => (None, None),

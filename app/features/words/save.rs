@@ -3,8 +3,9 @@
 use egui::{Frame, Margin, TextEdit, Ui};
 use engine::prompt::EmbeddingEdit;
 
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::state::AppState;
+use crate::features::words::WordsCommand;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{field_frame, label_ui, outlined_button_ui};
@@ -12,7 +13,7 @@ use crate::ui::widgets::{field_frame, label_ui, outlined_button_ui};
 /// Keeps what edits make of their words as a concept.
 pub fn save_ui(ui: &mut Ui, state: &AppState, edits: &[EmbeddingEdit], commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let letters = edits.first().map_or("", |edit| edit.at.letters.as_str());
+    let letters = edits.first().map_or("", |edit| edit.selector.text.as_str());
     let id = ui.scope_id().with(("concept's word", edits.len(), letters));
     let plain: String = letters.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
     let usual = || format!("<my-{}>", if plain.is_empty() { "word" } else { &plain });

@@ -54,8 +54,8 @@ pub fn sample(
 ) -> Sampled {
     let falling = sigmas.is_sorted_by(|sigma, next| sigma > next && *next >= 0.0);
     assert!(falling, "sigmas fall to 0, unlike {sigmas:?}");
-    let eta = || options.of(sampler, SamplerOption::Eta);
-    let order = || options.of(sampler, SamplerOption::Order) as usize;
+    let eta = || options.value(sampler, SamplerOption::Eta);
+    let order = || options.value(sampler, SamplerOption::Order) as usize;
     match sampler {
         Sampler::Euler => euler(model, x, sigmas, observe),
         Sampler::EulerAncestral => euler_ancestral(model, x, sigmas, eta(), noise, observe),

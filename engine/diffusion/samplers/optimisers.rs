@@ -20,7 +20,7 @@ pub(super) fn optimise(
     observe: &mut Observer<'_>,
 ) -> Sampled {
     let [learning_rate, stop_below] =
-        [SamplerOption::LearningRate, SamplerOption::StopBelow].map(|option| options.of(sampler, option));
+        [SamplerOption::LearningRate, SamplerOption::StopBelow].map(|option| options.value(sampler, option));
     let mut optimiser = Optimiser::new(sampler, options, x.shape);
     let mut sigma = sigmas[0];
     let last = sigmas.len() - 1;
@@ -73,8 +73,8 @@ impl Optimiser {
                 Sampler::AdamW => Rule::AdamW,
                 _ => Rule::Sgd,
             },
-            momentum: options.of(sampler, SamplerOption::Momentum),
-            weight_decay: options.of(sampler, SamplerOption::WeightDecay),
+            momentum: options.value(sampler, SamplerOption::Momentum),
+            weight_decay: options.value(sampler, SamplerOption::WeightDecay),
             mean: Latents::zeros(shape),
             square: Latents::zeros(shape),
             steps: 0,

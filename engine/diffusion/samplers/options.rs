@@ -1,12 +1,13 @@
-//! What can be set of a sampler beside its steps.
+//! The options of the samplers.
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::Sampler;
+use crate::choice::impl_choice;
 
-/// What was set; whatever was not is the sampler's [own](Sampler::own).
+/// The options that were set. Others have the sampler's [default](Sampler::default_of).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamplerOptions {
@@ -24,64 +25,34 @@ pub struct SamplerOptions {
     pub stop_below: Option<f32>,
 }
 
-/// One of them.
+/// An option of a sampler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SamplerOption {
-    /// How much of the noise is drawn anew at every step.
+    /// The share of the noise that each step draws anew.
     Eta,
-    /// How many predictions a multistep sampler looks back on.
+    /// How many predictions a multistep sampler uses.
     Order,
     LearningRate,
     Momentum,
     WeightDecay,
-    /// The predicted noise at which an optimiser has finished.
+    /// The level of predicted noise at which an optimiser stops.
     StopBelow,
 }
 
+impl_choice!(SamplerOption);
+
 impl SamplerOption {
-    pub const ALL: [Self; 6] =
-        [Self::Eta, Self::Order, Self::LearningRate, Self::Momentum, Self::WeightDecay, Self::StopBelow];
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 6] = [
+        (Self::Eta, "eta", "Eta", "The share of the noise that each step draws anew: none at 0, as much as possible at 1."),
+        (Self::Order, "order", "Order", "How many of the last predictions a step uses: 1 is Euler, the lesson uses 4."),
+        (Self::LearningRate, "learning-rate", "Learning rate", "The share of the predicted noise that a step removes."),
+        (Self::Momentum, "momentum", "Momentum", "How much of the previous steps' direction the next step keeps."),
+        (Self::WeightDecay, "weight-decay", "Weight decay", "How strongly the latents are pulled towards 0, which is grey."),
+        (Self::StopBelow, "stop-below", "Stop below", "Stops early when the predicted noise is below this level; a picture's own level is about 1."),
+    ];
 
-    /// Name in the window.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Eta => "Eta",
-            Self::Order => "Order",
-            Self::LearningRate => "Learning rate",
-            Self::Momentum => "Momentum",
-            Self::WeightDecay => "Weight decay",
-            Self::StopBelow => "Stop below",
-        }
-    }
-
-    pub fn with_article(self) -> &'static str {
-        match self {
-            Self::Eta => "An eta",
-            Self::Order => "An order",
-            Self::LearningRate => "A learning rate",
-            Self::Momentum => "A momentum",
-            Self::WeightDecay => "A weight decay",
-            Self::StopBelow => "A noise to stop below",
-        }
-    }
-
-    /// One sentence for a tooltip.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Eta => {
-                "How much of the noise is drawn anew at every step: none at 0, all that can be at 1."
-            }
-            Self::Order => "How many of the last predictions make a step: 1 is Euler, 4 the lesson's.",
-            Self::LearningRate => "The part of the predicted noise that a step takes away.",
-            Self::Momentum => "How much of the last steps' direction is kept in the next one.",
-            Self::WeightDecay => "How strongly the latents are drawn to 0, which is grey.",
-            Self::StopBelow => {
-                "Stops early when no more noise than this is predicted; the picture has about 1."
-            }
-        }
-    }
-
-    /// The values that make sense.
+    /// The values that can be used.
     pub fn range(self) -> RangeInclusive<f32> {
         match self {
             Self::Eta | Self::WeightDecay => 0.0..=1.0,
@@ -114,12 +85,12 @@ impl SamplerOptions {
         }
     }
 
-    /// The value that counts: what was set, or the sampler's own.
+    /// The value that was set, or else the sampler's default.
     ///
     /// # Panics
-    /// If the sampler does not listen to this option.
-    pub(super) fn of(&self, sampler: Sampler, option: SamplerOption) -> f32 {
-        let own = sampler.own(option).expect("a sampler asks for options that it listens to");
-        self.get(option).unwrap_or(own)
+    /// If the sampler does not accept this option.
+    pub(super) fn value(&self, sampler: Sampler, option: SamplerOption) -> f32 {
+        let default = sampler.default_of(option).expect("a sampler reads only options that it accepts");
+        self.get(option).unwrap_or(default)
     }
 }

@@ -86,7 +86,7 @@ fn every_sampler_finds_the_picture_or_by_fresh_noise_or_long_steps_another_of_it
     let picture = exact(&start(10.0), 10.0, 0.0);
     for sampler in Sampler::ALL {
         let ours = run(sampler, &sigmas);
-        if sampler.is_stochastic() || sampler.own(SamplerOption::LearningRate).is_some() {
+        if sampler.is_stochastic() || sampler.default_of(SamplerOption::LearningRate).is_some() {
             assert!(largest_difference(&ours, &picture) > 0.1, "{sampler:?}");
             assert!(ours.data.iter().all(|value| (value - MEAN).abs() < 4.0 * STD));
         } else if sampler.is_adaptive() {

@@ -1,19 +1,19 @@
-//! Schedules: which noise levels the steps visit.
+//! Schedules: the noise levels that the steps visit.
 
 mod beta_quantile;
 mod options;
 mod training;
 
-use serde::{Deserialize, Serialize};
-
 use beta_quantile::beta_quantile;
 pub use options::ScheduleOptions;
 pub use training::{BetaSchedule, NoiseSchedule};
 
+use crate::choice::{impl_choice, impl_serde_by_name};
+
 /// The schedules that users know by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Schedule {
+    /// The timesteps of `numpy.linspace`: the default of CompVis' code and of diffusers.
     #[default]
     Linspace,
     Normal,
@@ -26,68 +26,26 @@ pub enum Schedule {
     Beta,
 }
 
+// "lesson" is what recipes of earlier versions call `Linspace`.
+impl_choice!(Schedule, "lesson" => Linspace);
+impl_serde_by_name!(Schedule);
+
 impl Schedule {
-    pub const ALL: [Self; 9] = [
-        Self::Linspace,
-        Self::Normal,
-        Self::Karras,
-        Self::Exponential,
-        Self::Polyexponential,
-        Self::SgmUniform,
-        Self::Simple,
-        Self::DdimUniform,
-        Self::Beta,
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 9] = [
+        (Self::Linspace, "linspace", "Default (linspace)", "Evenly spaced timesteps over the training schedule, as in diffusers and the fast.ai lesson"),
+        (Self::Normal, "normal", "Normal", "Evenly spaced timesteps, with sigmas interpolated by their logarithms, as in k-diffusion"),
+        (Self::Karras, "karras", "Karras", "Spends more steps where the noise is low (Karras et al., 2022)"),
+        (Self::Exponential, "exponential", "Exponential", "Each step divides the noise by the same factor"),
+        (Self::Polyexponential, "polyexponential", "Polyexponential", "A power of the exponential schedule; the same as it at rho 1"),
+        (Self::SgmUniform, "sgm-uniform", "SGM uniform", "Evenly spaced timesteps that stop one short of the lowest noise, as in Stability's code"),
+        (Self::Simple, "simple", "Simple", "Whole timesteps counted down from the highest, as in ComfyUI"),
+        (Self::DdimUniform, "ddim-uniform", "DDIM uniform", "Whole timesteps counted up from the lowest, as in DDIM (Song et al., 2020)"),
+        (Self::Beta, "beta", "Beta", "Spends more steps at the highest and the lowest noise (Lee et al., 2024)"),
     ];
 
-    /// Name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Linspace => "lesson",
-            Self::Normal => "normal",
-            Self::Karras => "karras",
-            Self::Exponential => "exponential",
-            Self::Polyexponential => "polyexponential",
-            Self::SgmUniform => "sgm-uniform",
-            Self::Simple => "simple",
-            Self::DdimUniform => "ddim-uniform",
-            Self::Beta => "beta",
-        }
-    }
-
-    /// Name in the window.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Linspace => "Lesson",
-            Self::Normal => "Normal",
-            Self::Karras => "Karras",
-            Self::Exponential => "Exponential",
-            Self::Polyexponential => "Polyexponential",
-            Self::SgmUniform => "SGM uniform",
-            Self::Simple => "Simple",
-            Self::DdimUniform => "DDIM uniform",
-            Self::Beta => "Beta",
-        }
-    }
-
-    /// One sentence for a tooltip.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Linspace => "Even timesteps over the training schedule, as in the fast.ai lesson",
-            Self::Normal => "Even timesteps, sigmas between them by their logarithms, as in k-diffusion",
-            Self::Karras => "Spends its steps where the noise is low (Karras et al., 2022)",
-            Self::Exponential => "Every step divides the noise by the same number",
-            Self::Polyexponential => "A power of the exponential schedule; of power 1, the same as it",
-            Self::SgmUniform => {
-                "Even timesteps that stop one short of the lowest noise, as in Stability's code"
-            }
-            Self::Simple => "Whole timesteps counted down from the highest, as in ComfyUI",
-            Self::DdimUniform => "Whole timesteps counted up from the lowest, as in DDIM (Song et al., 2020)",
-            Self::Beta => "Dwells on the highest and the lowest noise (Lee et al., 2024)",
-        }
-    }
-
-    /// The rho that it has when none is given, as in k-diffusion; `None` if it has no such number.
-    pub fn own_rho(self) -> Option<f32> {
+    /// The default rho, as in k-diffusion, or `None` if this schedule has no rho.
+    pub fn default_rho(self) -> Option<f32> {
         match self {
             Self::Karras => Some(7.0),
             Self::Polyexponential => Some(1.0),
@@ -97,19 +55,28 @@ impl Schedule {
 
     /// The noise levels that `steps` steps visit: `steps + 1` of them, falling, the last one 0.
     ///
-    /// A single step starts at the highest noise, as in k-diffusion, but for lesson and DDIM uniform,
-    /// which start it at the lowest, as in diffusers.
+    /// A single step starts at the highest noise, as in k-diffusion, except for [`Schedule::Linspace`] and
+    /// [`Schedule::DdimUniform`], which start it at the lowest, as in diffusers.
+    ///
+    /// ```
+    /// use engine::diffusion::{NoiseSchedule, Schedule};
+    ///
+    /// let stable_diffusion = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+    /// let sigmas = Schedule::Karras.sigmas(10, &stable_diffusion);
+    /// assert_eq!((sigmas.len(), sigmas[10]), (11, 0.0));
+    /// assert!((sigmas[0] - 14.6146).abs() < 1e-4);
+    /// ```
     pub fn sigmas(self, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
         self.sigmas_with_rho(None, steps, noise)
     }
 
-    /// The same with another rho than its own, if it [has one](Schedule::own_rho). An extreme one may put
-    /// several steps at one noise level.
+    /// [`Schedule::sigmas`] with another rho than the [default](Schedule::default_rho); schedules without a rho
+    /// ignore it. An extreme rho may put several steps at one noise level.
     pub fn sigmas_with_rho(self, rho: Option<f32>, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
-        let rho = f64::from(rho.or(self.own_rho()).unwrap_or(1.0));
+        let rho = f64::from(rho.or(self.default_rho()).unwrap_or(1.0));
         let [min, max] = [noise.sigma_min(), noise.sigma_max()].map(f64::from);
         match self {
-            Self::Linspace => lesson(steps, noise),
+            Self::Linspace => linspace(steps, noise),
             Self::Normal => normal(steps, noise),
             Self::Karras => karras(steps, min, max, rho),
             Self::Exponential => polyexponential(steps, min, max, 1.0),
@@ -121,11 +88,11 @@ impl Schedule {
         }
     }
 
-    /// The training timestep of a noise level, 0 to `train_steps - 1` with a fraction: what the
-    /// model is told. Levels beyond the trained ones get the nearest.
+    /// The training timestep of a noise level, fractional, 0 to `train_steps - 1`: the UNet's input. Levels
+    /// outside the trained range get the nearest timestep.
     ///
-    /// The lesson's schedule takes sigmas as linear between two timesteps, so this is the exact inverse
-    /// of [`Schedule::sigmas`]; for all others it is their logarithms, as in k-diffusion's `sigma_to_t`.
+    /// [`Schedule::Linspace`] interpolates sigmas linearly between two timesteps, so this is the exact inverse
+    /// of [`Schedule::sigmas`]; the others interpolate their logarithms, as k-diffusion's `sigma_to_t` does.
     pub fn timestep(self, sigma: f32, noise: &NoiseSchedule) -> f32 {
         match self {
             Self::Linspace => noise.timestep_of(sigma, f64::from),
@@ -133,8 +100,7 @@ impl Schedule {
         }
     }
 
-    /// The timestep of every step, falling: [`Schedule::sigmas`] as the model is told them, without
-    /// the final 0.
+    /// The timestep of each step, falling: [`Schedule::sigmas`] as timesteps, without the final 0.
     pub fn timesteps(self, steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
         let sigmas = self.sigmas(steps, noise);
         sigmas[..steps].iter().map(|&sigma| self.timestep(sigma, noise)).collect()
@@ -145,7 +111,7 @@ impl Schedule {
 const BETA_SHAPE: f64 = 0.6;
 
 /// The sigmas of evenly spaced timesteps, the last training step first and step 0 last.
-fn lesson(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
+fn linspace(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     // diffusers rounds a timestep to f32 before it interpolates.
     let timestep = |i| (noise.highest_timestep() * ramp(i, steps)) as f32;
     ending_in_zero((0..steps).rev().map(|i| noise.sigma_at(f64::from(timestep(i)))))
@@ -157,8 +123,8 @@ fn normal(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     ending_in_zero((0..steps).map(|i| noise.log_sigma_at(timestep(i))))
 }
 
-/// [`normal`] with a step more, of which the lowest noise is left out: the last step to 0 is then
-/// not shorter than the others.
+/// [`normal`] with one more step, without its lowest noise level: the last step to 0 is then as long as the
+/// others.
 fn sgm_uniform(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     let timestep = |i| noise.highest_timestep() * (1.0 - ramp(i, steps + 1));
     ending_in_zero((0..steps).map(|i| noise.log_sigma_at(timestep(i))))
@@ -170,7 +136,7 @@ fn karras(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32> {
     ending_in_zero((0..steps).map(|i| (max + ramp(i, steps) * (min - max)).powf(rho) as f32))
 }
 
-/// Evenly spaced in ln(sigma) at a `rho` of 1; a larger one dwells on low noise.
+/// Evenly spaced in ln(sigma) at a `rho` of 1; a larger rho spends more steps at low noise.
 fn polyexponential(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32> {
     let [min, max] = [sigma_min, sigma_max].map(f64::ln);
     ending_in_zero((0..steps).map(|i| (min + (1.0 - ramp(i, steps)).powf(rho) * (max - min)).exp() as f32))
@@ -180,9 +146,9 @@ fn polyexponential(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Ve
 fn simple(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     let trained = &noise.training_sigmas;
     if steps > trained.len() {
-        return normal(steps, noise); // there are too few for each step to have its own
+        return normal(steps, noise); // there are not enough for each step to have its own
     }
-    // Rounded as there: in whole numbers one place of 38 steps would be another.
+    // Rounded as in ComfyUI: integer division would give another sigma in one place of 38 steps.
     let every = trained.len() as f64 / steps as f64;
     ending_in_zero((0..steps).map(|i| trained[trained.len() - 1 - (i as f64 * every) as usize]))
 }
@@ -200,8 +166,8 @@ fn ddim_uniform(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     ending_in_zero((0..steps).rev().map(|i| trained[offset + i * every]))
 }
 
-/// ComfyUI's `beta`: the quantiles of a beta distribution, as whole timesteps; where so many steps
-/// are asked for that two would share one, with their fractions.
+/// ComfyUI's `beta`: the quantiles of a beta distribution, as whole timesteps. If there are so many steps that
+/// two would share a timestep, the timesteps keep their fractions.
 fn beta(steps: usize, noise: &NoiseSchedule) -> Vec<f32> {
     let quantile = |i| beta_quantile(BETA_SHAPE, 1.0 - i as f64 / steps as f64);
     let timesteps: Vec<f64> = (0..steps).map(|i| noise.highest_timestep() * quantile(i)).collect();
@@ -236,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn fifteen_steps_are_the_lessons() {
-        let (noise, lesson) = (stable_diffusion(), Schedule::Linspace);
+    fn fifteen_linspace_steps_are_those_of_the_lesson() {
+        let (noise, linspace) = (stable_diffusion(), Schedule::Linspace);
         let sigmas = [
             14.6146, 9.6826, 6.6780, 4.7746, 3.5221, 2.6666, 2.0606, 1.6156, 1.2768, 1.0097, 0.7913, 0.6056,
             0.4397, 0.2780, 0.0292, 0.0,
         ];
-        assert_close(&lesson.sigmas(15, &noise), &sigmas, 6e-5);
-        let timesteps = lesson.timesteps(15, &noise);
+        assert_close(&linspace.sigmas(15, &noise), &sigmas, 6e-5);
+        let timesteps = linspace.timesteps(15, &noise);
         assert_close(&timesteps[..3], &[999.0, 927.6429, 856.2857], 1e-3);
         assert_close(&timesteps[13..], &[71.3571, 0.0], 1e-3);
     }
@@ -289,6 +255,15 @@ mod tests {
                 assert!(sigmas.is_sorted_by(|a, b| a > b), "{schedule:?} in {steps} steps");
             }
         }
+    }
+
+    #[test]
+    fn earlier_versions_called_linspace_lesson() {
+        let read = |name: &str| serde_json::from_value::<Schedule>(name.into()).ok();
+        assert_eq!(
+            [read("lesson"), read("linspace"), read("best")],
+            [Some(Schedule::Linspace), Some(Schedule::Linspace), None]
+        );
     }
 
     #[test]

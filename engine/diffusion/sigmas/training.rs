@@ -2,53 +2,32 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the betas rise from the first training step to the last; the names are those of diffusers'
-/// `scheduler_config.json`.
+use crate::choice::impl_choice;
+
+/// How the betas rise from the first training step to the last. In files it has the names of diffusers'
+/// `scheduler_config.json`; [`BetaSchedule::name`] is for the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BetaSchedule {
-    /// Their square roots rise evenly: Stable Diffusion.
+    /// Their square roots rise linearly: Stable Diffusion.
     #[default]
     ScaledLinear,
-    /// They rise evenly: Ho et al. (2020).
+    /// They rise linearly: Ho et al. (2020).
     Linear,
-    /// The signal falls as a squared cosine: Nichol and Dhariwal (2021). It has no first and last beta.
+    /// The signal falls as a squared cosine: Nichol and Dhariwal (2021). It ignores the first and the last beta.
     #[serde(rename = "squaredcos_cap_v2")]
     Cosine,
 }
 
+impl_choice!(BetaSchedule);
+
 impl BetaSchedule {
-    pub const ALL: [Self; 3] = [Self::ScaledLinear, Self::Linear, Self::Cosine];
-
-    /// Name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ScaledLinear => "scaled-linear",
-            Self::Linear => "linear",
-            Self::Cosine => "cosine",
-        }
-    }
-
-    /// Name in the window.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::ScaledLinear => "Scaled linear",
-            Self::Linear => "Linear",
-            Self::Cosine => "Cosine",
-        }
-    }
-
-    /// One sentence for a tooltip.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::ScaledLinear => "Their square roots rise evenly: Stable Diffusion",
-            Self::Linear => "They rise evenly (Ho et al., 2020)",
-            Self::Cosine => {
-                "The signal falls as a squared cosine, whatever the first and last beta (Nichol and Dhariwal, \
-                 2021)"
-            }
-        }
-    }
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 3] = [
+        (Self::ScaledLinear, "scaled-linear", "Scaled linear", "The square roots of the betas rise linearly: Stable Diffusion"),
+        (Self::Linear, "linear", "Linear", "The betas rise linearly (Ho et al., 2020)"),
+        (Self::Cosine, "cosine", "Cosine", "The signal falls as a squared cosine, regardless of the first and last beta (Nichol and Dhariwal, 2021)"),
+    ];
 
     fn betas(self, start: f64, end: f64, len: usize) -> Vec<f32> {
         match self {
@@ -75,7 +54,7 @@ impl NoiseSchedule {
         Self::of_abar(&products(&rise.betas(beta_start, beta_end, train_steps)))
     }
 
-    /// The same, moved and stretched so that nothing is left of the picture in the last step:
+    /// [`NoiseSchedule::new`], shifted and stretched so that the last step keeps nothing of the picture:
     /// Algorithm 1 of Lin et al. (2024). A sigma there would be infinite; diffusers stops at an abar of
     /// 2^-24, the smallest number of f16.
     pub fn with_zero_terminal_snr(
@@ -115,9 +94,9 @@ impl NoiseSchedule {
         Self::new(BetaSchedule::Linear, beta_start, beta_end, train_steps)
     }
 
-    /// Whether the sigmas are finite, above 0 and rising, on which schedules and samplers rely.
-    /// Betas that come from a file may make others.
-    pub fn is_finite_and_nonzero(&self) -> bool {
+    /// Whether the sigmas are finite, above 0 and rising, as schedules and samplers require. Betas from a file
+    /// may give others.
+    pub fn is_valid(&self) -> bool {
         let sigmas = &self.training_sigmas;
         !sigmas.is_empty()
             && sigmas[0] > 0.0
@@ -215,7 +194,7 @@ mod tests {
     #[test]
     fn training_sigmas_span_what_diffusers_says() {
         let noise = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
-        assert!(noise.is_finite_and_nonzero());
+        assert!(noise.is_valid());
         for (ours, theirs) in [(noise.sigma_min(), 0.029_167_533), (noise.sigma_max(), 14.614_647)] {
             assert!((ours - theirs).abs() <= 1e-6, "{ours} is not {theirs}");
         }
@@ -225,7 +204,7 @@ mod tests {
     #[test]
     fn zero_terminal_snr_is_where_diffusers_puts_it() {
         let noise = NoiseSchedule::with_zero_terminal_snr(BetaSchedule::ScaledLinear, 0.00085, 0.012, 1000);
-        assert!(noise.is_finite_and_nonzero());
+        assert!(noise.is_valid());
         let theirs = [
             (0, 0.029_167_535),
             (1, 0.042_066_958),
@@ -237,19 +216,16 @@ mod tests {
         ];
         for (step, theirs) in theirs {
             let ours = noise.training_sigmas[step];
-            let guidance_delta = (ours - theirs).abs() / theirs;
-            assert!(
-                guidance_delta < if step > 900 { 1e-4 } else { 1e-5 },
-                "{ours} is not {theirs} at {step}"
-            );
+            let error = (ours - theirs).abs() / theirs;
+            assert!(error < if step > 900 { 1e-4 } else { 1e-5 }, "{ours} is not {theirs} at {step}");
         }
     }
 
     #[test]
-    fn betas_without_noise_are_unsound() {
-        assert!(!NoiseSchedule::linear(0.0, 0.0, 10).is_finite_and_nonzero());
-        assert!(!NoiseSchedule::linear(0.1, 1.5, 10).is_finite_and_nonzero());
-        assert!(!NoiseSchedule::linear(0.1, 0.2, 0).is_finite_and_nonzero());
-        assert!(NoiseSchedule::linear(1e-4, 0.02, 1).is_finite_and_nonzero());
+    fn betas_without_noise_are_invalid() {
+        assert!(!NoiseSchedule::linear(0.0, 0.0, 10).is_valid());
+        assert!(!NoiseSchedule::linear(0.1, 1.5, 10).is_valid());
+        assert!(!NoiseSchedule::linear(0.1, 0.2, 0).is_valid());
+        assert!(NoiseSchedule::linear(1e-4, 0.02, 1).is_valid());
     }
 }

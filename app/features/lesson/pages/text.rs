@@ -7,11 +7,13 @@ use engine::recipe::Recipe;
 use crate::features::command::Command;
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
-    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
+    experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph, thousands,
 };
 use crate::features::lesson::panel::PageContext;
+use crate::features::settings::SettingsCommand;
 use crate::features::settings::tab::Tab;
 use crate::features::words::{TokenRef, TokenStatus};
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
@@ -30,7 +32,7 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let link = link_ui(ui, "Change any word in the Words tab", theme::body(), Tokens::of(ui).accent, true);
     if link.clicked() {
         let (tab, drawer) = (Some(Tab::Words), context.state.drawer_open);
-        context.commands.push(Command::ShowTab { tab, drawer });
+        context.commands.push(Command::Settings(SettingsCommand::ShowTab { tab, drawer }));
     }
     ui.add_space(theme::GAP_M);
     paragraph(
@@ -116,7 +118,7 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
 fn changes_ui(ui: &mut Ui, recipe: &Recipe) {
     let violet = Tokens::of(ui).violet;
     let edits = recipe.edits.iter().map(ToString::to_string);
-    let mixes = recipe.mix.with.iter().map(|mixed| format!("+ {} × {}", mixed.weight, mixed.prompt));
+    let mixes = recipe.mix.prompts.iter().map(|mixed| format!("+ {} × {}", mixed.weight, mixed.prompt));
     for change in edits.chain(mixes) {
         note_ui(ui, change, theme::mono(), violet);
     }
@@ -190,20 +192,20 @@ fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 /// Of what is mixed on the context, the second's share; nothing if nothing is.
 fn share_of(recipe: &Recipe) -> Option<(String, f32)> {
-    if let [mixed] = &recipe.mix.with[..] {
+    if let [mixed] = &recipe.mix.prompts[..] {
         return Some((format!("\"{}\" beside \"{}\"", mixed.prompt, recipe.prompt), mixed.weight));
     }
-    let edit = recipe.edits.iter().find(|edit| edit.becomes.len() == 2)?;
-    Some((edit.to_string(), edit.becomes[1].weight))
+    let edit = recipe.edits.iter().find(|edit| edit.replacement.len() == 2)?;
+    Some((edit.to_string(), edit.replacement[1].weight))
 }
 
 fn set_share(recipe: &mut Recipe, share: f32) {
     // Through hundredths, so that 0.45 and its rest are written as such.
     let rest = ((1.0 - share) * 100.0).round() / 100.0;
-    if let [mixed] = &mut recipe.mix.with[..] {
+    if let [mixed] = &mut recipe.mix.prompts[..] {
         mixed.weight = share;
-    } else if let Some(edit) = recipe.edits.iter_mut().find(|edit| edit.becomes.len() == 2) {
-        edit.becomes[0].weight = rest;
-        edit.becomes[1].weight = share;
+    } else if let Some(edit) = recipe.edits.iter_mut().find(|edit| edit.replacement.len() == 2) {
+        edit.replacement[0].weight = rest;
+        edit.replacement[1].weight = share;
     }
 }
