@@ -1,47 +1,78 @@
-//! `tidepool bench`: how fast this machine makes pictures, in medians after a warm-up.
+//! `tidepool bench`: how fast this machine makes pictures, as medians after a warm-up.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::pipeline::StopFlag;
-use engine::pipeline::random_sd15;
-use engine::pipeline::{GenerateError, Pipeline, Progress};
+use clap::Args;
+use engine::pipeline::{GenerateError, Pipeline, Progress, StopFlag, Timings, random_sd15};
 use engine::prompt::Source;
 use engine::recipe::Recipe;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::BenchArgs;
 use super::bench_load::bench_load;
 use super::bench_orders::bench_orders;
-use super::{Failure, peak_memory, print, progress, render};
+use super::models::source_of;
+use super::run::{failure, open};
+use super::shared_args::{DeviceArgs, Size};
+use super::{Failure, peak_memory, print, progress};
 
-/// Asks for Stable Diffusion 1.5 in shape, with random weights.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// `sd15-random` has the architecture of Stable Diffusion 1.5 and random weights: nothing to download
+    #[arg(long, value_name = "DIR|demo|sd15-random", default_value = "demo")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Width and height in pixels [default: the model's native size; 256x256 for sd15-random]
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<Size>,
+    /// Steps per picture [default: 20; 3 for sd15-random]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u32>,
+    /// Measure instead how long the model takes to open and how much memory it needs, compared with
+    /// reading the same bytes from the disk
+    #[arg(long, conflicts_with_all = ["size", "steps"])]
+    pub load: bool,
+    /// Measure instead how fast each sampler's error falls with the number of steps, on a denoiser with a
+    /// known solution
+    #[arg(long, conflicts_with_all = ["size", "steps", "load", "model"])]
+    pub orders: bool,
+    /// Pictures to time, after one to warm up; with --load, how often to open the model
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The `--model` with the architecture of Stable Diffusion 1.5 and random weights.
 const SD15_RANDOM: &str = "sd15-random";
 
 const PROMPT: &str = "a red fox in the snow";
 
-/// Medians in seconds, and what they were measured on.
+/// Medians in seconds, and what was measured.
 #[derive(Debug, Serialize)]
-struct Figures {
-    /// The prompts through the text encoder.
+struct Measurements {
+    /// Encoding the prompts.
     text_encode_secs: f64,
-    /// The ten words of the vocabulary that are nearest to one.
+    /// Finding the ten nearest words to one word.
     nearest_words_secs: f64,
     /// One guided step.
     step_secs: f64,
-    /// Of all steps together, the part in which they are recorded and shown.
+    /// The share of the steps' time that goes into recording them and making previews.
     film_share: f64,
     decode_secs: f64,
-    /// From the recipe to the pixels.
+    /// From recipe to pixels.
     generate_secs: f64,
-    /// From the recipe to the first preview.
+    /// From recipe to first preview.
     first_preview_secs: f64,
-    /// From the stop flag, raised in mid-step, to the answer.
+    /// From raising the stop flag in the middle of a step to the end of the run.
     stop_secs: f64,
     load_secs: f64,
-    /// Most memory that the process ever had; null where the system does not tell.
+    /// Peak memory of the process; null where the system does not count it.
     peak_memory_bytes: Option<u64>,
     model: String,
     device: String,
@@ -72,20 +103,25 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let pipeline = if is_random {
         random_sd15(choice).map_err(Failure::failed)?
     } else {
-        render::open(&super::models::source_of(&args.model)?, None, choice)?
+        open(&source_of(&args.model)?, None, choice)?
     };
     let load_secs = started.elapsed().as_secs_f64();
     if args.size.is_none() {
-        // A step at SD's own 512 x 512 is for GPUs; everybody can wait for a quarter of it.
+        // A step at the native 512 x 512 is slow on a CPU; 256 x 256 takes a quarter of the time.
         let side = if is_random { 256 } else { pipeline.info().native_side };
         (recipe.width, recipe.height) = (side, side);
     }
 
-    let figures = measure(&pipeline, &recipe, args.repeat, load_secs)?;
-    if args.json { print(json!(figures)) } else { print(in_words(&figures)) }
+    let measurements = measure(&pipeline, &recipe, args.repeat, load_secs)?;
+    if args.json { print(json!(measurements)) } else { print(to_text(&measurements)) }
 }
 
-fn measure(pipeline: &Pipeline, recipe: &Recipe, repeat: u32, load_secs: f64) -> Result<Figures, Failure> {
+fn measure(
+    pipeline: &Pipeline,
+    recipe: &Recipe,
+    repeat: u32,
+    load_secs: f64,
+) -> Result<Measurements, Failure> {
     let bar = progress::bench_bar(u64::from(2 * repeat + 1));
     let result = measure_with(&bar, pipeline, recipe, repeat, load_secs);
     bar.finish_and_clear();
@@ -98,8 +134,8 @@ fn measure_with(
     recipe: &Recipe,
     repeat: u32,
     load_secs: f64,
-) -> Result<Figures, Failure> {
-    // Kernels are compiled and memory is found the first time.
+) -> Result<Measurements, Failure> {
+    // The first run compiles kernels and allocates memory.
     let warm_up = Recipe { steps: recipe.steps.min(2), ..recipe.clone() };
     time_picture(pipeline, &warm_up)?;
     bar.inc(1);
@@ -130,7 +166,7 @@ fn measure_with(
         bar.inc(1);
     }
     let info = pipeline.info();
-    Ok(Figures {
+    Ok(Measurements {
         text_encode_secs: median(text_encode),
         nearest_words_secs: median(nearest_words),
         step_secs,
@@ -158,7 +194,7 @@ fn time_nearest(pipeline: &Pipeline) -> Result<f64, Failure> {
 }
 
 struct TimedPicture {
-    timings: engine::pipeline::Timings,
+    timings: Timings,
     generate_secs: f64,
     first_preview_secs: f64,
 }
@@ -172,7 +208,7 @@ fn time_picture(pipeline: &Pipeline, recipe: &Recipe) -> Result<TimedPicture, Fa
                 first_preview.get_or_insert_with(|| started.elapsed());
             }
         })
-        .map_err(render::failure)?;
+        .map_err(failure)?;
     Ok(TimedPicture {
         timings: generated.timings,
         generate_secs: started.elapsed().as_secs_f64(),
@@ -180,35 +216,35 @@ fn time_picture(pipeline: &Pipeline, recipe: &Recipe) -> Result<TimedPicture, Fa
     })
 }
 
-/// Raises the flag `into_step` after the first step was seen, and times the answer.
-fn time_stop(pipeline: &Pipeline, recipe: &Recipe, into_step: Duration) -> Result<f64, Failure> {
-    // Enough steps that the run is not over first.
+/// Raises the stop flag `delay` after the first step, and times how long the run takes to end.
+fn time_stop(pipeline: &Pipeline, recipe: &Recipe, delay: Duration) -> Result<f64, Failure> {
+    // Enough steps that the run does not finish first.
     let recipe = Recipe { steps: recipe.steps.max(4), ..recipe.clone() };
     let stop = StopFlag::default();
-    let mut finger = None;
+    let mut raiser = None;
     let generated = pipeline.generate(&recipe, &stop, &mut |progress| {
         if let Progress::Step(_) = progress
-            && finger.is_none()
+            && raiser.is_none()
         {
             let stop = stop.clone();
-            finger = Some(thread::spawn(move || {
-                thread::sleep(into_step);
+            raiser = Some(thread::spawn(move || {
+                thread::sleep(delay);
                 stop.raise();
                 Instant::now()
             }));
         }
     });
-    let answered = Instant::now();
+    let ended = Instant::now();
     match generated {
         Err(GenerateError::Stopped) => {}
-        Err(error) => return Err(render::failure(error)),
-        Ok(_) => return Err(Failure::failed("The run did not stop when it was asked to")),
+        Err(error) => return Err(failure(error)),
+        Ok(_) => return Err(Failure::failed("The run ignored the stop flag")),
     }
-    let raised = finger.expect("only this stops the run").join().expect("sleeping cannot fail");
-    Ok(answered.saturating_duration_since(raised).as_secs_f64())
+    let raised = raiser.expect("only this thread stops the run").join().expect("sleeping cannot fail");
+    Ok(ended.saturating_duration_since(raised).as_secs_f64())
 }
 
-/// The middle one, or the mean of the middle two; 0 of nothing.
+/// The middle value, or the mean of the middle two; 0 for an empty list.
 pub fn median(mut secs: Vec<f64>) -> f64 {
     secs.sort_by(f64::total_cmp);
     match secs.len() {
@@ -218,23 +254,27 @@ pub fn median(mut secs: Vec<f64>) -> f64 {
     }
 }
 
-fn in_words(figures: &Figures) -> String {
-    let Figures { model, device, size: [width, height], steps, repeat, .. } = figures;
+fn to_text(measurements: &Measurements) -> String {
+    let Measurements { model, device, size: [width, height], steps, repeat, .. } = measurements;
     let rows = [
-        ("load", figures.load_secs),
-        ("encode the text", figures.text_encode_secs),
-        ("ten nearest words", figures.nearest_words_secs),
-        ("one step", figures.step_secs),
-        ("decode", figures.decode_secs),
-        ("whole picture", figures.generate_secs),
-        ("to the first preview", figures.first_preview_secs),
-        ("to stop", figures.stop_secs),
+        ("load", measurements.load_secs),
+        ("encode the prompts", measurements.text_encode_secs),
+        ("ten nearest words", measurements.nearest_words_secs),
+        ("one step", measurements.step_secs),
+        ("decode", measurements.decode_secs),
+        ("picture in total", measurements.generate_secs),
+        ("until first preview", measurements.first_preview_secs),
+        ("until stopped", measurements.stop_secs),
     ];
     let mut lines =
         vec![format!("{model} on {device}, {width} x {height}, {steps} steps, medians of {repeat}")];
-    lines.extend(rows.iter().map(|(what, secs)| format!("{what:<22}{secs:>10.4} s")));
-    lines.push(format!("{:<22}{:>10.4} % of the steps", "film and previews", 100.0 * figures.film_share));
-    if let Some(bytes) = figures.peak_memory_bytes {
+    lines.extend(rows.iter().map(|(name, secs)| format!("{name:<22}{secs:>10.4} s")));
+    lines.push(format!(
+        "{:<22}{:>10.4} % of the steps",
+        "recording, previews",
+        100.0 * measurements.film_share
+    ));
+    if let Some(bytes) = measurements.peak_memory_bytes {
         let mebibytes = bytes as f64 / f64::from(1 << 20);
         lines.push(format!("{:<22}{mebibytes:>10.1} MiB", "peak memory"));
     }
@@ -246,7 +286,7 @@ mod tests {
     use super::median;
 
     #[test]
-    fn a_median_is_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(Vec::new()), 0.0);

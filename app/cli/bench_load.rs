@@ -1,5 +1,5 @@
-//! `tidepool bench --load`: how long a model takes to open and how much memory, beside the time that
-//! the disk takes to read the same bytes.
+//! `tidepool bench --load`: how long a model takes to open and how much memory it needs, compared with
+//! reading the same bytes from the disk.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,25 +11,25 @@ use engine::pipeline::Pipeline;
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::BenchArgs;
-use super::bench::median;
+use super::bench::{BenchArgs, median};
 use super::models::source_of;
-use super::{Failure, peak_memory, print, render};
+use super::run::open;
+use super::{Failure, peak_memory, print};
 
-/// Medians, and what they were measured on.
+/// Medians, and what was measured.
 #[derive(Debug, Serialize)]
-struct Figures {
-    /// With the files out of the system's cache; null where it cannot be emptied.
+struct Measurements {
+    /// With the files evicted from the page cache; null where that is not possible.
     cold: Option<Times>,
-    /// With the files in the cache, or as much of them as fits.
+    /// With the files in the page cache, as far as they fit.
     warm: Times,
-    /// Bytes of the weight files.
+    /// Size of the weight files.
     file_bytes: u64,
-    /// Bytes of the weights on the device.
+    /// Size of the weights on the device.
     held_bytes: u64,
-    /// Most memory that the process ever had; null where the system does not tell.
+    /// Peak memory of the process; null where the system does not count it.
     peak_memory_bytes: Option<u64>,
-    /// Of that, to `held_bytes`.
+    /// `peak_memory_bytes` divided by `held_bytes`.
     peak_ratio: Option<f64>,
     model: String,
     device: String,
@@ -38,41 +38,41 @@ struct Figures {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Times {
-    /// To read the files from front to back and do nothing with them.
+    /// Reading the files from start to end without using them.
     read_secs: f64,
     open_secs: f64,
-    /// Of `open_secs` to `read_secs`.
+    /// `open_secs` divided by `read_secs`.
     ratio: f64,
 }
 
 pub fn bench_load(args: &BenchArgs) -> Result<(), Failure> {
     let source = source_of(&args.model)?;
-    let open = || render::open(&source, None, args.device.choice());
-    let first = open()?;
+    let open_model = || open(&source, None, args.device.choice());
+    let first = open_model()?;
     let files = first.weight_files().to_vec();
     if source == ModelSource::BuiltIn {
         return Err(Failure::usage(
-            "The built-in model is part of the program and has no file: name another with --model",
+            "The built-in model is part of the program and has no files: choose another with --model",
         ));
     }
     let file_bytes = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
     let (held_bytes, info) = (first.held_bytes(), first.info().clone());
-    // The peak is to be that of one opening.
+    // Read it now, so that it is the peak of opening the model once.
     let peak_memory_bytes = peak_memory::peak_bytes();
     drop(first);
 
-    // In turn, so that both have the same neighbours.
+    // Alternately, so that other load on the machine affects both alike.
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     for _ in 0..args.repeat {
-        if forget(&files) {
+        if evict(&files) {
             let read_secs = read_through(&files)?;
-            forget(&files);
-            cold.push((read_secs, time(open)?));
+            evict(&files);
+            cold.push((read_secs, time(open_model)?));
         }
-        // The last opening has brought the files back.
-        warm.push((read_through(&files)?, time(open)?));
+        // Opening the model has put the files back into the page cache.
+        warm.push((read_through(&files)?, time(open_model)?));
     }
-    let figures = Figures {
+    let measurements = Measurements {
         cold: (!cold.is_empty()).then(|| Times::medians(&cold)),
         warm: Times::medians(&warm),
         file_bytes,
@@ -83,7 +83,7 @@ pub fn bench_load(args: &BenchArgs) -> Result<(), Failure> {
         device: info.device.name,
         repeat: args.repeat,
     };
-    if args.json { print(json!(figures)) } else { print(in_words(&figures)) }
+    if args.json { print(json!(measurements)) } else { print(to_text(&measurements)) }
 }
 
 impl Times {
@@ -112,32 +112,35 @@ fn read_through(files: &[PathBuf]) -> Result<f64, Failure> {
             Ok(())
         };
         read().map_err(|error| {
-            Failure::failed(format!("The file cannot be read ({error}): {}", path.display()))
+            Failure::failed(format!(
+                "This file cannot be read ({error}): check its permissions: {}",
+                path.display()
+            ))
         })?;
     }
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Takes the files out of the system's cache; false where that cannot be asked for.
+/// Evicts the files from the page cache; false where that is not possible.
 #[cfg(target_os = "linux")]
-fn forget(files: &[PathBuf]) -> bool {
+fn evict(files: &[PathBuf]) -> bool {
     use rustix::fs::{Advice, fadvise};
-    let forget = |path: &PathBuf| {
+    let evict_file = |path: &PathBuf| {
         let file = File::open(path)?;
-        // Only what is on the disk can be forgotten.
+        // Only pages that have reached the disk can be evicted.
         file.sync_all()?;
         fadvise(&file, 0, None, Advice::DontNeed).map_err(io::Error::from)
     };
-    files.iter().all(|path| forget(path).is_ok())
+    files.iter().all(|path| evict_file(path).is_ok())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn forget(_files: &[PathBuf]) -> bool {
+fn evict(_files: &[PathBuf]) -> bool {
     false
 }
 
-fn in_words(figures: &Figures) -> String {
-    let Figures { cold, warm, file_bytes, held_bytes, model, device, repeat, .. } = figures;
+fn to_text(measurements: &Measurements) -> String {
+    let Measurements { cold, warm, file_bytes, held_bytes, model, device, repeat, .. } = measurements;
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let mut lines = vec![format!(
         "{model} on {device}: {:.2} GB of files, {:.2} GB of weights, medians of {repeat}",
@@ -147,11 +150,11 @@ fn in_words(figures: &Figures) -> String {
     for (state, times) in [("from the disk", *cold), ("from the cache", Some(*warm))] {
         if let Some(Times { read_secs, open_secs, ratio }) = times {
             lines.push(format!(
-                "{state:<16}{open_secs:>8.3} s to open, {read_secs:.3} s to read: {ratio:.2} times as long"
+                "{state:<16}{open_secs:>8.3} s to open, {read_secs:.3} s to read, ratio {ratio:.2}"
             ));
         }
     }
-    if let (Some(peak), Some(ratio)) = (figures.peak_memory_bytes, figures.peak_ratio) {
+    if let (Some(peak), Some(ratio)) = (measurements.peak_memory_bytes, measurements.peak_ratio) {
         let peak = gigabytes(peak);
         lines.push(format!("{:<16}{peak:>8.2} GB, {ratio:.2} times the weights", "peak memory"));
     }

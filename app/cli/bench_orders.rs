@@ -1,12 +1,13 @@
-//! `tidepool bench --orders`: the order of convergence of each sampler, measured on a denoiser in closed form.
+//! `tidepool bench --orders`: the order of convergence of each sampler, measured on a denoiser with a
+//! closed-form solution.
 
 use engine::diffusion::{Sampler, SamplerOptions, measured_order};
 use serde_json::{Value, json};
 
-use super::args::BenchArgs;
+use super::bench::BenchArgs;
 use super::{Failure, print};
 
-/// A sampler, the order it has by theory, and the one that shows.
+/// A sampler with its theoretical and its measured order.
 struct Row {
     name: String,
     theory: f32,
@@ -21,11 +22,11 @@ pub fn bench_orders(args: &BenchArgs) -> Result<(), Failure> {
     }
     let mut lines = vec![format!("{:<16}{:>8}{:>10}", "sampler", "order", "measured")];
     lines.extend(rows.iter().map(|row| format!("{:<16}{:>8}{:>10.2}", row.name, row.theory, row.measured)));
-    lines.push("An order of n: twice the steps divide the error by two to the n.".to_owned());
+    lines.push("Order n: doubling the number of steps divides the error by 2^n.".to_owned());
     print(lines.join("\n"))
 }
 
-/// One row, or one for each order that can be set, or none.
+/// One row; for LMS one for each order it can be set to; none for a sampler without an order.
 fn rows_of(sampler: Sampler) -> Vec<Row> {
     let orders: &[f32] = if sampler == Sampler::Lms { &[1.0, 2.0, 3.0, 4.0] } else { &[1.0] };
     let row = |&order: &f32| {

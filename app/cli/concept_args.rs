@@ -1,4 +1,4 @@
-//! `--concept`: files, and folders of files, that a prompt may name.
+//! `--concept`: concepts that prompts can use, from files and folders.
 
 use std::path::PathBuf;
 
@@ -11,51 +11,51 @@ use super::Failure;
 
 #[derive(Debug, Args)]
 pub struct ConceptArgs {
-    /// A concept (textual inversion) that the prompt may name, or a folder of them; may be repeated
+    /// A concept (textual inversion) that the prompt can use, or a folder of them. Can be repeated
     #[arg(long = "concept", value_name = "FILE")]
     pub concepts: Vec<PathBuf>,
 }
 
-/// The concepts of a command line.
+/// The concepts given on the command line.
 pub struct LoadedConcepts {
     pub all: ConceptSet,
-    /// Those that were named one by one, so that they are meant to be used.
+    /// Those given as single files, which the user surely means to use.
     single: Vec<Concept>,
     pub warnings: Vec<String>,
 }
 
 impl LoadedConcepts {
-    /// Reads them, so that a broken one is known before a model is opened.
+    /// Reads them before a model is opened, so that a broken file is reported at once.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
-        let mut given = Self { all: ConceptSet::default(), single: Vec::new(), warnings: Vec::new() };
+        let mut loaded = Self { all: ConceptSet::default(), single: Vec::new(), warnings: Vec::new() };
         for path in paths {
             if !path.is_dir() {
                 let concept = read(path).map_err(Failure::failed)?;
-                given.single.push(concept.clone());
-                given.all.add(concept);
+                loaded.single.push(concept.clone());
+                loaded.all.add(concept);
                 continue;
             }
             let files = concept_files_in(path);
             if files.is_empty() {
-                given.warnings.push(format!("There are no concepts in this folder: {}", path.display()));
+                loaded.warnings.push(format!("This folder contains no concepts: {}", path.display()));
             }
             for file in files {
                 match read(&file) {
-                    Ok(concept) => given.all.add(concept),
-                    Err(error) => given.warnings.push(error.to_string()),
+                    Ok(concept) => loaded.all.add(concept),
+                    Err(error) => loaded.warnings.push(error.to_string()),
                 }
             }
         }
-        let replaced = given.all.iter().filter(|concept| given.all.instead_of(concept).is_some());
-        given.warnings.extend(replaced.map(|concept| {
+        let replaced = loaded.all.iter().filter(|concept| loaded.all.instead_of(concept).is_some());
+        loaded.warnings.extend(replaced.map(|concept| {
             let Concept { token, source, .. } = &**concept;
-            format!("Two concepts are called {token}, so this one is not used: {}", source.display())
+            format!("Another concept is also named {token}, so this one is not used: {}", source.display())
         }));
-        Ok(given)
+        Ok(loaded)
     }
 
-    /// Makes them known to a model; one that was given by itself must fit.
-    pub fn join(&self, pipeline: &mut Pipeline) -> Result<(), Failure> {
+    /// Adds them to a model. One given as a single file must fit it.
+    pub fn add_to(&self, pipeline: &mut Pipeline) -> Result<(), Failure> {
         for concept in &self.single {
             concept.check_width(pipeline.info().text_width).map_err(Failure::failed)?;
         }
@@ -63,13 +63,13 @@ impl LoadedConcepts {
         Ok(())
     }
 
-    /// What to say of those that no prompt uses.
+    /// A warning for each concept that was given as a single file and that no prompt uses.
     pub fn unused(&self, pipeline: &Pipeline, recipe: &Recipe) -> Vec<String> {
         let used = pipeline.concepts_in(recipe);
         let is_unused = |concept: &&Concept| !used.contains(&concept.reference());
-        let remark = |Concept { token, source, .. }: &Concept| {
-            format!("The concept {token} is not used, since nothing names it: {}", source.display())
+        let warning = |Concept { token, source, .. }: &Concept| {
+            format!("No prompt uses the concept {token}: {}", source.display())
         };
-        self.single.iter().filter(is_unused).map(remark).collect()
+        self.single.iter().filter(is_unused).map(warning).collect()
     }
 }

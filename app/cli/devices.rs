@@ -1,11 +1,24 @@
-//! `tidepool devices`: the adapters, what each can do, which one is used and why.
+//! `tidepool devices`: the graphics adapters, what each supports, which one is used and why.
 
+use clap::Args;
 use engine::device::{AdapterInfo, AdapterKind, DeviceChoice, DeviceInfo, adapters, choose};
 use engine::inspect::device_check::{Comparison, check};
 use serde_json::json;
 
-use super::args::DevicesArgs;
+use super::shared_args::DeviceArgs;
 use super::{Failure, print};
+
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Compare the device with the CPU: every network of the built-in model and one gradient
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     let adapters = adapters();
@@ -14,54 +27,54 @@ pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
         return print(json!({ "adapters": adapters, "used": used }));
     }
     if args.json {
-        let findings = check(args.device.choice(), &mut |_| {}).map_err(Failure::failed)?;
-        print(json!({ "adapters": adapters, "used": used, "findings": findings }))?;
-        return verdict(&used, &findings);
+        let comparisons = check(args.device.choice(), &mut |_| {}).map_err(Failure::failed)?;
+        print(json!({ "adapters": adapters, "used": used, "findings": comparisons }))?;
+        return verdict(&used, &comparisons);
     }
     if adapters.is_empty() {
-        print("No graphics adapter was found")?;
+        print("No graphics adapter found")?;
     }
     for adapter in &adapters {
         print(line(adapter))?;
     }
-    print(format!("Used: {} in {}. {}", used.name, used.precision.name(), used.why))?;
+    print(format!("Used: {} with {}. {}", used.name, used.precision.name(), used.why))?;
     if !args.check {
         return Ok(());
     }
     if !used.is_gpu {
-        return print("There is nothing to check: pictures are made on the CPU");
+        return print("Nothing to check: pictures are made on the CPU");
     }
-    check_in_words(args.device.choice(), &used)
+    print_check(args.device.choice(), &used)
 }
 
-/// A row as soon as it is known.
-fn check_in_words(choice: DeviceChoice, used: &DeviceInfo) -> Result<(), Failure> {
-    print(format!("\nTidepool {}, {} against the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
-    print(format!("{:<20}{:<6}{:>12}{:>10}{:>10}", "part", "in", "difference", "limit", "seconds"))?;
+/// Prints each row as soon as it is measured.
+fn print_check(choice: DeviceChoice, used: &DeviceInfo) -> Result<(), Failure> {
+    print(format!("\nTidepool {}, {} compared with the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
+    print(format!("{:<20}{:<6}{:>12}{:>10}{:>10}", "part", "type", "difference", "limit", "seconds"))?;
     let mut printed = Ok(());
-    let findings = check(choice, &mut |finding| {
+    let comparisons = check(choice, &mut |comparison| {
         if printed.is_ok() {
-            printed = print(row(finding));
+            printed = print(row(comparison));
         }
     })
     .map_err(Failure::failed)?;
     printed?;
-    verdict(used, &findings)
+    verdict(used, &comparisons)
 }
 
-fn row(finding: &Comparison) -> String {
-    let Comparison { part, precision, difference, limit, secs } = finding;
-    let wrong = if finding.is_right() { "" } else { "  wrong" };
+fn row(comparison: &Comparison) -> String {
+    let Comparison { part, precision, difference, limit, secs } = comparison;
+    let wrong = if comparison.is_right() { "" } else { "  wrong" };
     let (part, precision) = (part.name(), precision.name());
     format!("{part:<20}{precision:<6}{difference:>12.1e}{limit:>10.0e}{secs:>10.1}{wrong}")
 }
 
-fn verdict(used: &DeviceInfo, findings: &[Comparison]) -> Result<(), Failure> {
-    match findings.iter().filter(|finding| !finding.is_right()).count() {
+fn verdict(used: &DeviceInfo, comparisons: &[Comparison]) -> Result<(), Failure> {
+    match comparisons.iter().filter(|comparison| !comparison.is_right()).count() {
         0 => Ok(()),
         _ => Err(Failure::failed(format!(
-            "{} computes something else than the CPU: its pictures would be wrong. Use the CPU, try a newer \
-             driver, and please report these lines",
+            "{} does not compute what the CPU computes, so its pictures would be wrong. Use the CPU, try a \
+             newer driver, and please report these lines",
             used.name
         ))),
     }
@@ -73,14 +86,14 @@ fn line(adapter: &AdapterInfo) -> String {
         AdapterKind::Discrete => "discrete",
         AdapterKind::Integrated => "integrated",
         AdapterKind::Virtual => "virtual",
-        AdapterKind::Software => "software, slower than the CPU itself",
-        AdapterKind::Other => "of a kind unknown to Tidepool",
+        AdapterKind::Software => "software, slower than the CPU backend",
+        AdapterKind::Other => "of unknown kind",
     };
     let precision = if adapter.f16 { "f16 and f32" } else { "f32" };
     let mebibytes = adapter.largest_buffer >> 20;
-    let trouble = adapter.trouble.as_ref().map_or_else(String::new, |trouble| format!("\n       {trouble}"));
+    let problem = adapter.trouble.as_ref().map_or_else(String::new, |problem| format!("\n       {problem}"));
     format!(
-        "{number:<7}{}\n       {kind}; {}, driver {}; computes in {precision}; buffers up to {mebibytes} MiB{trouble}",
+        "{number:<7}{}\n       {kind}; {}, driver {}; supports {precision}; buffers up to {mebibytes} MiB{problem}",
         adapter.name, adapter.backend, adapter.driver
     )
 }
@@ -90,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_adapter_says_how_it_is_asked_for() {
+    fn an_adapter_is_listed_with_the_name_that_selects_it() {
         let mut adapter = AdapterInfo {
             number: Some(1),
             name: "Tide 9000".to_owned(),
@@ -101,14 +114,14 @@ mod tests {
             largest_buffer: 2 << 30,
             trouble: None,
         };
-        let said = line(&adapter);
-        assert!(said.starts_with("gpu:1  Tide 9000\n"), "{said}");
-        assert!(said.contains("f16 and f32; buffers up to 2048 MiB"), "{said}");
+        let text = line(&adapter);
+        assert!(text.starts_with("gpu:1  Tide 9000\n"), "{text}");
+        assert!(text.contains("f16") && text.contains("2048 MiB"), "{text}");
         adapter.number = None;
         adapter.kind = AdapterKind::Software;
         adapter.trouble = Some("Its driver is too old".to_owned());
-        let said = line(&adapter);
-        assert!(said.starts_with("-      Tide 9000\n       software"), "{said}");
-        assert!(said.ends_with("\n       Its driver is too old"), "{said}");
+        let text = line(&adapter);
+        assert!(text.starts_with("-      Tide 9000\n"), "{text}");
+        assert!(text.ends_with("\n       Its driver is too old"), "{text}");
     }
 }

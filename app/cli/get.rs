@@ -1,53 +1,82 @@
-//! `tidepool get`: a model from the Hugging Face Hub.
+//! `tidepool get`: downloads a model from the Hugging Face Hub.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use engine::format::human_size;
 use engine::pipeline::StopFlag;
 use serde_json::{Value, json};
 
-use super::args::GetArgs;
-use super::{Failure, print, progress, render};
+use super::run::raise_on_ctrl_c;
+use super::{Failure, print, progress};
 use crate::features::settings::models_folder;
-use crate::hub::{Access, Checksum, DownloadRequest, FetchError, Hub, Plan, RetryPolicy, TransferStage};
+use crate::hub::{
+    Access, Checksum, DownloadRequest, FetchError, Hub, MAIN, Plan, RetryPolicy, STABLE_DIFFUSION_1_5,
+    TransferStage,
+};
+
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// The model's name on the hub
+    #[arg(value_name = "OWNER/NAME", default_value = STABLE_DIFFUSION_1_5)]
+    pub model: String,
+    /// A branch, a tag or a commit
+    #[arg(long, value_name = "R", default_value = MAIN)]
+    pub revision: String,
+    /// Full-precision weights if there are any, at twice the size; a GPU uses half precision anyway
+    #[arg(long)]
+    pub full: bool,
+    /// Only this checkpoint of the repository
+    #[arg(long, value_name = "NAME", conflicts_with = "full")]
+    pub file: Option<String>,
+    /// The folder that gets a subfolder for the model [default: Tidepool's models folder]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Accept the licence and the size without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Print one JSON object instead of the path
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn get(args: &GetArgs) -> Result<(), Failure> {
     let repository = args.model.parse().map_err(Failure::usage)?;
     let access = Access::of_environment(|name| std::env::var_os(name)).map_err(Failure::usage)?;
     let hub = Hub::new(access, RetryPolicy::default());
     let stop = StopFlag::default();
-    render::raise_on_ctrl_c(stop.clone());
-    let go_on = || if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    raise_on_ctrl_c(stop.clone());
+    let control = || if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
 
-    let command = DownloadRequest { full: args.full, file: args.file.clone() };
+    let request = DownloadRequest { full: args.full, file: args.file.clone() };
     let plan =
-        hub.plan(&repository, &args.revision, &command, &mut |_| go_on()).map_err(|error| match error {
-            FetchError::Paused { .. } => Failure::failed("Stopped; nothing was fetched"),
+        hub.plan(&repository, &args.revision, &request, &mut |_| control()).map_err(|error| match error {
+            FetchError::Paused { .. } => Failure::failed("Stopped; nothing was downloaded"),
             error => Failure::failed(error),
         })?;
     let target = args.into.clone().unwrap_or_else(models_folder).join(repository.folder_name());
     let (needed, free) = hub.disk_space(&plan, &target);
     describe(&hub, &plan, &target, needed, free);
-    if !args.yes && !consents()? {
-        return Err(Failure::failed("Nothing was fetched"));
+    if !args.yes && !ask_consent()? {
+        return Err(Failure::failed("Nothing was downloaded"));
     }
 
-    let bar = progress::fetching_bar(plan.bytes());
-    let fetched = hub.fetch(&plan, &target, &mut |progress| {
+    let bar = progress::download_bar(plan.bytes());
+    let downloaded = hub.fetch(&plan, &target, &mut |progress| {
         bar.set_position(progress.done);
         bar.set_message(match &progress.doing {
             TransferStage::Fetching => progress.file.clone(),
-            TransferStage::Checking => format!("{}, checking what came before", progress.file),
+            TransferStage::Checking => format!("{}, verifying the part that is already here", progress.file),
             TransferStage::Waiting { cause, secs } => format!("{cause}; trying again in {secs} s"),
         });
-        go_on()
+        control()
     });
     bar.finish_and_clear();
-    let path = fetched.map_err(|error| match error {
+    let path = downloaded.map_err(|error| match error {
         FetchError::Paused { path } => Failure::failed(format!(
-            "Paused; what has come is kept, and the same command goes on from there: {}",
+            "Paused; the part that is already here is kept, and the same command resumes the download: {}",
             path.display()
         )),
         error => Failure::failed(error),
@@ -55,31 +84,29 @@ pub fn get(args: &GetArgs) -> Result<(), Failure> {
     if args.json {
         print(report(&plan, &path))
     } else {
-        eprintln!("Use it with --model, or open it in the window:");
+        eprintln!("Use this path with --model, or open the model in the window:");
         print(path.display())
     }
 }
 
-/// What it is, under which licence, how large, and where it goes.
+/// Shows what the model is, its licence, its size, and where it will be.
 fn describe(hub: &Hub, plan: &Plan, target: &Path, needed: u64, free: Option<u64>) {
     eprintln!("{}: {}", plan.repository, plan.what);
     eprintln!("  page     {}", hub.page(&plan.repository));
     eprintln!("  licence  {}", plan.licence.in_words());
-    let came = plan.bytes().saturating_sub(needed);
-    let already = if came > 0 { format!(", of which {} are here", human_size(came)) } else { String::new() };
+    let done = plan.bytes().saturating_sub(needed);
+    let already = if done > 0 { format!(", {} of it already here", human_size(done)) } else { String::new() };
     eprintln!("  size     {} in {} files{already}", human_size(plan.bytes()), plan.files.len());
     let free = free.map_or_else(String::new, |free| format!(", with {} free", human_size(free)));
     eprintln!("  into     {}{free}", target.display());
 }
 
-/// Asks on a terminal. A script has to say it beforehand.
-fn consents() -> Result<bool, Failure> {
+/// Asks on a terminal. A script has to pass `--yes`.
+fn ask_consent() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "Nothing was fetched: if the licence and the size are fine, say so with --yes",
-        ));
+        return Err(Failure::usage("Nothing was downloaded: to accept the licence and the size, add --yes"));
     }
-    eprint!("Fetch it under this licence? [y/N] ");
+    eprint!("Download it under this licence? [y/N] ");
     let mut answer = String::new();
     let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
     read.map_err(|error| Failure::failed(format!("The answer could not be read ({error})")))?;

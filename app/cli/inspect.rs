@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptRef;
 use engine::device::{DeviceChoice, DeviceSelector};
@@ -13,19 +14,35 @@ use engine::recipe::Start;
 use image::{ImageError, ImageFormat, ImageReader};
 use serde_json::{Value, json};
 
-use super::args::InspectArgs;
-use super::weight_info;
-use super::weight_info::{ConceptFacts, ModelFolder, Weights};
-use super::{Failure, print, recipe_json, render};
+use super::run::open;
+use super::weight_info::{self, ConceptInfo, ModelFolder, Weights};
+use super::{Failure, print, recipe_json};
 
-/// What a path turned out to be.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A picture, a weight file or a model folder
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// List every tensor of a weight file or model with its name, shape and type
+    #[arg(long)]
+    pub shapes: bool,
+    /// Also open the model and print a SHA-256 of all its weights as they are loaded. Models with the same
+    /// weights have the same digest, whatever their file format
+    #[arg(long)]
+    pub digest: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a path leads to.
 enum Found {
     Picture {
         format: String,
         width: u32,
         height: u32,
         recipe: Option<Box<FoundRecipe>>,
-        /// Sentences: why it has no recipe, why it cannot be a start image.
+        /// Sentences: why its recipe cannot be read, why it cannot be a start image.
         notes: Vec<String>,
     },
     Weights(Weights),
@@ -35,7 +52,7 @@ enum Found {
 }
 
 pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let found = look_at(&args.file)?;
+    let found = classify(&args.file)?;
     let digest = if args.digest { Some(digest_of(&args.file)?) } else { None };
     if args.json {
         let mut json = to_json(&found);
@@ -44,41 +61,41 @@ pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         }
         return print(json);
     }
-    let digest = digest.map_or_else(String::new, |digest| format!("Digest of its weights: {digest}\n"));
-    print((in_words(&found, args.shapes) + &digest).trim_end())
+    let digest = digest.map_or_else(String::new, |digest| format!("Digest of the weights: {digest}\n"));
+    print((to_text(&found, args.shapes) + &digest).trim_end())
 }
 
-/// Read back from the CPU, where every weight is f32.
+/// Loaded on the CPU, where every weight is f32.
 fn digest_of(model: &Path) -> Result<String, Failure> {
     let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
-    let pipeline = render::open(&ModelSource::at(model.to_owned()), None, cpu)?;
+    let pipeline = open(&ModelSource::at(model.to_owned()), None, cpu)?;
     pipeline.digest().map_err(Failure::failed)
 }
 
-fn look_at(path: &Path) -> Result<Found, Failure> {
+fn classify(path: &Path) -> Result<Found, Failure> {
     let refused = |cause: String| Failure::failed(format!("{cause}: {}", path.display()));
-    let about = fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => refused("There is no such file: look at its spelling".to_owned()),
-        _ => refused(format!("It cannot be looked at ({error}): check its permissions")),
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => refused("There is no such file: check the spelling".to_owned()),
+        _ => refused(format!("This cannot be read ({error}): check its permissions")),
     })?;
-    if about.is_dir() {
+    if metadata.is_dir() {
         return weight_info::read_model_folder(path).map(Found::Model).map_err(refused);
     }
-    if !about.is_file() {
-        return Err(refused("This is a pipe or a device: save what it gives as a file first".to_owned()));
+    if !metadata.is_file() {
+        return Err(refused("This is a pipe or a device: save its contents as a file first".to_owned()));
     }
-    if about.len() == 0 {
-        return Err(refused("The file is empty: fetch it or save it again".to_owned()));
+    if metadata.len() == 0 {
+        return Err(refused("The file is empty: download it or save it again".to_owned()));
     }
     let signature = FileSignature::of(path)
-        .map_err(|error| refused(format!("It cannot be read ({error}): check its permissions")))?;
+        .map_err(|error| refused(format!("This file cannot be read ({error}): check its permissions")))?;
     match (signature, signature.unreadable_reason()) {
         (FileSignature::Picture, _) => picture(path).map_err(refused),
         (_, Some(reason)) => Ok(Found::Other(reason)),
         (FileSignature::Unknown, _) if !has_extension(path, &MODEL_EXTENSIONS) => Err(refused(
             "This is not a picture, a weight file or a model folder: choose one of those".to_owned(),
         )),
-        _ => weight_info::look_into(path).map(Found::Weights).map_err(Failure::failed),
+        _ => weight_info::read_weights(path).map(Found::Weights).map_err(Failure::failed),
     }
 }
 
@@ -108,7 +125,7 @@ fn to_json(found: &Found) -> Value {
     match found {
         Found::Picture { format, width, height, recipe, notes } => {
             let found = recipe.as_deref();
-            let of_recipe = found.map_or(&[][..], |found| &found.notes);
+            let recipe_notes = found.map_or(&[][..], |found| &found.notes);
             json!({
                 "kind": "picture",
                 "format": format,
@@ -120,12 +137,12 @@ fn to_json(found: &Found) -> Value {
                 "concepts": found.map(|found| &found.provenance.concepts),
                 "program": found.map(|found| &found.provenance.program),
                 "origin": found.map(|found| origin_name(found.origin)),
-                "notes": ([of_recipe, notes].concat()),
+                "notes": ([recipe_notes, notes].concat()),
             })
         }
         Found::Weights(file) => json!(file),
         Found::Model(folder) => with_kind("model_folder", json!(folder)),
-        Found::Other(what) => json!({ "kind": "other", "what": what }),
+        Found::Other(reason) => json!({ "kind": "other", "what": reason }),
     }
 }
 
@@ -141,41 +158,36 @@ fn origin_name(origin: RecipeOrigin) -> &'static str {
     }
 }
 
-fn in_words(found: &Found, shapes: bool) -> String {
+fn to_text(found: &Found, shapes: bool) -> String {
     match found {
         Found::Picture { format, width, height, recipe, notes } => {
             let mut text = format!("A {format} picture, {width} x {height}");
             match recipe {
                 None => text += ", without a recipe\n",
-                Some(recipe) => text += &format!("\n{}", recipe_in_words(recipe)),
+                Some(recipe) => text += &format!("\n{}", recipe_text(recipe)),
             }
             text.extend(notes.iter().map(|note| format!("Note: {note}\n")));
             text
         }
         Found::Weights(file) => {
-            let mut text = format!(
-                "A {} file: {}\n{}, {} bytes\n",
-                file.kind,
-                file.still_matches,
-                counts_of(file),
-                file.bytes
-            );
-            text.extend(file.concept.as_ref().map(concept_in_words));
+            let mut text =
+                format!("A {} file: {}\n{}, {} bytes\n", file.kind, file.holds, counts_of(file), file.bytes);
+            text.extend(file.concept.as_ref().map(concept_text));
             text.extend(file.notes.iter().map(|note| format!("Note: {note}\n")));
             text.extend(shapes.then(|| rows_of(file)));
             text
         }
         Found::Model(folder) => {
             let mut text =
-                format!("A model folder in diffusers layout: {} ({})\n", folder.still_matches, folder.class);
+                format!("A model folder in diffusers layout: {} ({})\n", folder.holds, folder.class);
             for part in &folder.parts {
                 let size = if part.found { format!("{} bytes", part.bytes) } else { "missing".to_owned() };
                 let counts =
                     part.weights.as_ref().map_or_else(String::new, |file| format!("  {}", counts_of(file)));
                 text += &format!("  {:<14}{:<24}{size}{counts}\n", part.name, part.class);
             }
-            if let Some(unreadable_reason) = &folder.unreadable_reason {
-                text += &format!("Note: it {unreadable_reason}\n");
+            if let Some(reason) = &folder.unreadable_reason {
+                text += &format!("Note: it {reason}\n");
             }
             for part in folder.parts.iter().filter(|_| shapes) {
                 if let Some(file) = &part.weights {
@@ -184,11 +196,11 @@ fn in_words(found: &Found, shapes: bool) -> String {
             }
             text
         }
-        Found::Other(what) => format!("Tidepool cannot use this file: {what}\n"),
+        Found::Other(reason) => format!("Tidepool cannot use this file: {reason}\n"),
     }
 }
 
-fn concept_in_words(concept: &ConceptFacts) -> String {
+fn concept_text(concept: &ConceptInfo) -> String {
     let norms: Vec<_> = concept.norms.iter().map(|norm| format!("{norm:.3}")).collect();
     let rows = [
         ("token", concept.token.clone()),
@@ -214,7 +226,7 @@ fn rows_of(file: &Weights) -> String {
     file.shapes.iter().map(row).collect()
 }
 
-fn recipe_in_words(found: &FoundRecipe) -> String {
+fn recipe_text(found: &FoundRecipe) -> String {
     let recipe = &found.provenance.recipe;
     let mut rows = vec![("prompt", recipe.prompt.clone())];
     if !recipe.negative_prompt.is_empty() {
@@ -232,8 +244,8 @@ fn recipe_in_words(found: &FoundRecipe) -> String {
         ("seed", recipe.seed.to_string()),
         ("size", format!("{}x{}", recipe.width, recipe.height)),
     ]);
-    for (side, vary) in ["columns", "rows"].iter().zip(&found.provenance.vary) {
-        rows.push((side, vary.to_string()));
+    for (side, axis) in ["columns", "rows"].iter().zip(&found.provenance.vary) {
+        rows.push((side, axis.to_string()));
     }
     for ConceptRef { name, token, sha256 } in &found.provenance.concepts {
         let token = if token.is_empty() { name } else { token };

@@ -1,31 +1,34 @@
-//! The command line: the engine without a window, for people who script and for tests.
+//! The command line: the engine without a window, for scripts and for tests.
 //!
-//! Results go to stdout, progress and remarks to stderr. The exit status is 0, 1 when something
-//! failed, 2 when the command line itself cannot be meant.
+//! Results go to stdout, progress and warnings to stderr. The exit status is 0 for success, 1 for a
+//! failure, 2 for a usage error. [`args`] lists the commands, and each has a file of its own; what they
+//! share is in `shared_args` and `run`.
 
-mod concept_args;
-mod film_args;
-mod output_files;
-mod peak_memory;
-mod weight_info;
-mod xy_plot;
-
+mod animation_args;
 mod args;
 mod attention;
 mod bench;
 mod bench_load;
 mod bench_orders;
+mod concept_args;
 mod convert;
 mod devices;
 mod get;
 mod inspect;
 mod models;
+mod output_files;
+mod peak_memory;
 mod progress;
 mod render;
+mod render_args;
+mod run;
 mod sampling_args;
+mod shared_args;
 mod text_args;
 mod tokens;
+mod weight_info;
 mod words;
+mod xy_plot;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -39,18 +42,17 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
 
-/// Runs what the command line asks for; without a command, the window.
+/// Runs the given command; without one, opens the window.
 pub fn main() -> ExitCode {
     let args = Args::parse();
     log_to_stderr();
-    // A panic is our bug and has been told on stderr; it is still no reason for an odd exit status.
-    let done = panic::catch_unwind(move || run(args)).unwrap_or_else(|_| {
+    // The panic hook has already printed what happened; the exit status should still be one of ours.
+    let result = panic::catch_unwind(move || dispatch(args)).unwrap_or_else(|_| {
         Err(Failure::failed(
-            "Tidepool made the mistake above; nothing that was saved is lost, and the mistake is \
-             worth reporting",
+            "This is a bug in Tidepool; nothing that was saved is lost. Please report the message above",
         ))
     });
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { status, text }) => {
             eprintln!("{text}");
@@ -59,11 +61,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Failure> {
+fn dispatch(args: Args) -> Result<(), Failure> {
     match args.command {
         None => open_window(),
         Some(Command::Render(args)) => render::render(&args),
-        Some(Command::Sheet(args)) => xy_plot::sheet(&args),
+        Some(Command::XyPlot(args)) => xy_plot::xy_plot(&args),
         Some(Command::Tokens(args)) => tokens::tokens(&args),
         Some(Command::Words(args)) => words::words(&args),
         Some(Command::Inspect(args)) => inspect::inspect(&args),
@@ -75,17 +77,17 @@ fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Our warnings, everybody's errors, and whatever else `RUST_LOG` asks for.
+/// Logs our warnings, errors of every crate, and whatever else `RUST_LOG` asks for.
 fn log_to_stderr() {
-    let wanted =
+    let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
-    tracing_subscriber::fmt().with_env_filter(wanted).with_writer(io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 }
 
-/// Prints a result on a line of stdout.
+/// Prints a result as a line on stdout.
 fn print(result: impl Display) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{result}") {
-        // Whoever closed the pipe has seen enough.
+        // The reader has closed the pipe and wants no more.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("The result could not be printed ({error})")))
         }
@@ -102,22 +104,23 @@ fn open_window() -> Result<(), Failure> {
     opened.map_err(|cause| {
         Failure::failed(format!(
             "The window could not be opened: {cause}.\n\
-             Pictures can be made without one:\n\n    \
+             You can make pictures without it:\n\n    \
              tidepool render \"a red fox in the snow\" -o fox.png\n\n\
-             and `tidepool --help` shows what else there is."
+             See `tidepool --help` for all commands."
         ))
     })
 }
 
-/// False where a window has nowhere to go; only Linux starts without a display as a matter of course.
+/// False where a window cannot open; only Linux commonly starts without a display.
 fn has_display() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
 }
 
-/// The recipe as files have it: 7.3 stays 7.3, and a path that is no text is named as well as can be.
+/// The recipe as it is written to files: 7.3 stays 7.3, and a path that is not UTF-8 is replaced by the
+/// closest text.
 fn recipe_json(provenance: &Provenance) -> Value {
-    serde_json::from_str(&provenance.recipe_json()).expect("it was JSON a moment ago")
+    serde_json::from_str(&provenance.recipe_json()).expect("a recipe serializes to JSON")
 }
 
 /// Why a command ended early: a sentence for the user, and the exit status.
@@ -128,12 +131,12 @@ struct Failure {
 }
 
 impl Failure {
-    /// It was worth a try and did not work.
+    /// The command line was valid and the work failed.
     fn failed(text: impl ToString) -> Self {
         Self { status: 1, text: text.to_string() }
     }
 
-    /// The command line cannot be meant.
+    /// The command line is invalid.
     fn usage(text: impl ToString) -> Self {
         Self { status: 2, text: text.to_string() }
     }

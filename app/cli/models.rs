@@ -1,58 +1,71 @@
-//! `tidepool models`: the library in words; and the models that `--model` can name by it.
+//! `tidepool models`: lists the library; and finds the model that `--model` names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use engine::checkpoint::ModelSource;
+use engine::format::human_size;
 use serde_json::{Value, json};
 
-use super::args::ModelsArgs;
 use super::{Failure, print};
 use crate::features::settings::{Settings, config_folder};
 use crate::library::{Entry, Library, LibraryRoots, MetadataCache, NameMatch, find, hub_cache, scan};
-use engine::format::human_size;
+
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    /// List only this folder: any folder of models, or the folder of A1111, Forge, ComfyUI or SwarmUI
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Hash the files that have no hash yet, which reads each of them from start to end
+    #[arg(long)]
+    pub hash: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
-    let (mut notes, mut catalogue) = look(args.folder.as_deref());
+    let (mut cache, mut library) = scan_library(args.folder.as_deref());
     if args.hash {
-        for entry in catalogue.entries.iter_mut().filter(|entry| entry.refusal.is_none()) {
-            entry.sha256 = notes.hash(&entry.hashed, &mut || true);
-            notes.save_at_times();
+        for entry in library.entries.iter_mut().filter(|entry| entry.refusal.is_none()) {
+            entry.sha256 = cache.hash(&entry.hashed, &mut || true);
+            cache.save_at_times();
         }
-        notes.save();
+        cache.save();
     }
-    for problem in catalogue.folders.iter().filter_map(|folder| folder.problem.as_ref()) {
+    for problem in library.folders.iter().filter_map(|folder| folder.problem.as_ref()) {
         eprintln!("{problem}");
     }
     if args.json {
-        return print(to_json(&catalogue));
+        return print(to_json(&library));
     }
-    if catalogue.entries.is_empty() {
+    if library.entries.is_empty() {
         eprintln!(
-            "No models were found. Add folders in the window, under Models, or name one: \
+            "No models were found. Add folders in the window, under Models, or list one with \
              tidepool models --folder DIR"
         );
     }
-    print(in_words(&catalogue.entries).trim_end())
+    print(to_text(&library.entries).trim_end())
 }
 
-/// Looks through one folder, or through those of the window.
-fn look(folder: Option<&Path>) -> (MetadataCache, Library) {
-    let home = config_folder();
-    let shelves = match folder {
+/// Scans one folder, or the folders of the window.
+fn scan_library(folder: Option<&Path>) -> (MetadataCache, Library) {
+    let config = config_folder();
+    let roots = match folder {
         Some(folder) => LibraryRoots { folders: vec![folder.to_owned()], hub: None },
         None => {
-            let (settings, _) = Settings::load(&home);
+            let (settings, _) = Settings::load(&config);
             let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !settings.hub_cache_hidden);
             LibraryRoots { folders: settings.model_folders, hub }
         }
     };
-    let mut notes = MetadataCache::open(&home);
-    let catalogue = scan(&shelves, &mut notes, &mut |_| true);
-    (notes, catalogue)
+    let mut cache = MetadataCache::open(&config);
+    let library = scan(&roots, &mut cache, &mut |_| true);
+    (cache, library)
 }
 
-/// What `--model` names: `demo`, a folder or file, or a model of the library by name or hash. A folder
-/// called demo is `./demo`.
+/// The model that `--model` names: `demo`, a folder or file, or a model of the library by name or hash. A
+/// folder named demo is written `./demo`.
 pub fn source_of(model: &Path) -> Result<ModelSource, Failure> {
     if model.as_os_str() == "demo" {
         return Ok(ModelSource::BuiltIn);
@@ -60,33 +73,33 @@ pub fn source_of(model: &Path) -> Result<ModelSource, Failure> {
     if model.exists() {
         return Ok(ModelSource::at(model.to_owned()));
     }
-    let wanted = model.to_string_lossy();
-    let (_, catalogue) = look(None);
-    match find(&catalogue.entries, &wanted) {
+    let name = model.to_string_lossy();
+    let (_, library) = scan_library(None);
+    match find(&library.entries, &name) {
         NameMatch::One(Entry { refusal: Some(refusal), .. }) => {
-            Err(Failure::failed(format!("{refusal}: {wanted}")))
+            Err(Failure::failed(format!("{refusal}: {name}")))
         }
         NameMatch::One(entry) if !entry.opens() => Err(Failure::failed(format!(
-            "This is {}; Tidepool needs a whole model. Choose one of `tidepool models`: {wanted}",
+            "This is {}, not a whole model. Choose one of `tidepool models`: {name}",
             entry.kind
         ))),
         NameMatch::One(entry) => Ok(entry.source.clone()),
         NameMatch::Several(entries) => {
             let entries: Vec<Entry> = entries.into_iter().cloned().collect();
             Err(Failure::usage(format!(
-                "{wanted} could be any of these; give one's whole name, more of its hash, or its path:\n{}",
-                in_words(&entries).trim_end()
+                "{name} matches several models: give a full name, more of the hash, or the path:\n{}",
+                to_text(&entries).trim_end()
             )))
         }
         NameMatch::Nothing => Err(Failure::failed(format!(
-            "There is no such model: neither a folder or file of that name, nor one of `tidepool models`. \
-             Look at its spelling: {wanted}"
+            "There is no such model, neither as a file or folder nor in `tidepool models`. Check the \
+             spelling: {name}"
         ))),
     }
 }
 
-/// A line a model: name, kind, size, precision, hash, path.
-fn in_words(entries: &[Entry]) -> String {
+/// One line per model: name, kind, size, precision, hash, path.
+fn to_text(entries: &[Entry]) -> String {
     let width = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0);
     let line = |entry: &Entry| {
         let kind = if entry.refusal.is_some() {
@@ -106,8 +119,8 @@ fn in_words(entries: &[Entry]) -> String {
     entries.iter().map(line).collect()
 }
 
-fn to_json(catalogue: &Library) -> Value {
-    let models = catalogue.entries.iter().map(|entry| {
+fn to_json(library: &Library) -> Value {
+    let models = library.entries.iter().map(|entry| {
         json!({
             "name": entry.name,
             "path": entry.path().display().to_string(),
@@ -122,7 +135,7 @@ fn to_json(catalogue: &Library) -> Value {
             "refusal": entry.refusal,
         })
     });
-    let folders = catalogue.folders.iter().map(|folder| {
+    let folders = library.folders.iter().map(|folder| {
         json!({
             "path": folder.path.display().to_string(),
             "layout": folder.layout,
@@ -130,7 +143,7 @@ fn to_json(catalogue: &Library) -> Value {
             "problem": folder.problem,
         })
     });
-    let concepts = catalogue.concept_folders.iter().map(|folder| folder.display().to_string());
+    let concepts = library.concept_folders.iter().map(|folder| folder.display().to_string());
     json!({
         "models": models.collect::<Vec<_>>(),
         "folders": folders.collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! Where the results of a render go: tried before anything is computed, written when all is.
+//! The files that a render writes: checked before anything is computed, written at the end.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -7,44 +7,43 @@ use engine::diffusion::Trajectory;
 use engine::images::{
     Animation, AnimationFormat, Pixels, Provenance, Trace, replace_png, write_png, write_trace,
 };
-use engine::pipeline::{Generated, Pipeline};
-use engine::pipeline::{ModelInfo, StopFlag};
-use engine::recipe::{Recipe, RecordedRun};
+use engine::pipeline::{Generated, Pipeline, StopFlag};
+use engine::recipe::RecordedRun;
 
 use super::Failure;
-use super::args::RenderArgs;
-use super::film_args::{FilmArgs, write_films};
+use super::animation_args::{AnimationArgs, write_animations};
+use super::render_args::RenderArgs;
 
 /// The files of one render.
-pub struct Files {
-    /// One a picture of the batch.
+pub struct OutputFiles {
+    /// One per picture of the batch.
     pub pictures: Vec<PathBuf>,
-    /// The user named them, so that they may replace what is there.
+    /// The user chose the names, so existing files are replaced.
     is_named: bool,
-    /// One a picture of the batch, or none.
-    pub films: Vec<PathBuf>,
-    /// One a picture of the batch, or none.
+    /// One per picture of the batch, or none.
+    pub animations: Vec<PathBuf>,
+    /// One per picture of the batch, or none.
     pub contact_sheets: Vec<PathBuf>,
     pub trace: Option<PathBuf>,
 }
 
-impl Files {
-    /// Names that were given are used, and replace what is there; without one, the pictures become
-    /// the first `tidepool-N.png` that replace nothing.
+impl OutputFiles {
+    /// Given names are used as they are and replace existing files; without one, the pictures get the
+    /// first free `tidepool-N.png`.
     pub fn plan(args: &RenderArgs, batch: u32) -> Result<Self, Failure> {
         let pictures = match &args.output {
-            Some(output) => of_batch(output, batch),
+            Some(output) => paths_of_batch(output, batch),
             None => free_paths(Path::new(""), batch),
         };
-        let of_batch_if =
-            |path: &Option<PathBuf>| path.iter().flat_map(|path| of_batch(path, batch)).collect();
-        let films: Vec<PathBuf> = of_batch_if(&args.film.film);
-        let contact_sheets: Vec<PathBuf> = of_batch_if(&args.film.contact_sheet);
+        let of_batch =
+            |path: &Option<PathBuf>| path.iter().flat_map(|path| paths_of_batch(path, batch)).collect();
+        let animations: Vec<PathBuf> = of_batch(&args.animation.film);
+        let contact_sheets: Vec<PathBuf> = of_batch(&args.animation.contact_sheet);
         for picture in &pictures {
             check_writable(picture, "png", "-o")?;
         }
-        for film in &films {
-            check_film(film)?;
+        for animation in &animations {
+            check_animation(animation)?;
         }
         for sheet in &contact_sheets {
             check_writable(sheet, "png", "--contact-sheet")?;
@@ -55,16 +54,21 @@ impl Files {
         Ok(Self {
             pictures,
             is_named: args.output.is_some(),
-            films,
+            animations,
             contact_sheets,
             trace: args.trace.clone(),
         })
     }
 
-    /// Writes a picture under the name of this number.
-    pub fn write_picture(&self, index: usize, pixels: &Pixels, about: &Provenance) -> Result<(), Failure> {
+    /// Writes the picture with this index in the batch.
+    pub fn write_picture(
+        &self,
+        index: usize,
+        pixels: &Pixels,
+        provenance: &Provenance,
+    ) -> Result<(), Failure> {
         let write = if self.is_named { replace_png } else { write_png };
-        write(&self.pictures[index], pixels, about).map_err(Failure::failed)
+        write(&self.pictures[index], pixels, provenance).map_err(Failure::failed)
     }
 
     pub fn write(
@@ -72,34 +76,33 @@ impl Files {
         pipeline: &Pipeline,
         recorded: RecordedRun,
         generated: Generated,
-        film: &FilmArgs,
+        animation_args: &AnimationArgs,
         stop: &StopFlag,
     ) -> Result<(), Failure> {
-        let (info, recipe) = (pipeline.info(), &recorded.recipe);
+        let recipe = &recorded.recipe;
+        let provenance = |recipe| {
+            let info = pipeline.info();
+            Provenance::of_run(&info.name, info.vae.clone(), recipe, generated.concepts.clone())
+        };
         for (index, pixels) in generated.pictures.iter().enumerate() {
-            let alone = provenance(info, recipe.of_picture(index as u32), &generated);
-            self.write_picture(index, pixels, &alone)?;
+            self.write_picture(index, pixels, &provenance(recipe.of_picture(index as u32)))?;
         }
         for (index, finished) in generated.pictures.iter().enumerate() {
-            let wanted = [self.films.get(index), self.contact_sheets.get(index)];
-            if wanted.iter().any(Option::is_some) {
-                let alone = provenance(info, recipe.of_picture(index as u32), &generated);
-                let made = film.animation(pipeline, &recorded.trajectory, (index, finished), stop)?;
-                write_films(wanted, &Animation { provenance: alone, ..made }, stop)?;
+            let paths = [self.animations.get(index), self.contact_sheets.get(index)];
+            if paths.iter().any(Option::is_some) {
+                let provenance = provenance(recipe.of_picture(index as u32));
+                let animation =
+                    animation_args.animation(pipeline, &recorded.trajectory, (index, finished), stop)?;
+                write_animations(paths, &Animation { provenance, ..animation }, stop)?;
             }
         }
         if let Some(path) = &self.trace {
-            let provenance = provenance(info, recipe.clone(), &generated);
+            let provenance = provenance(recipe.clone());
             let trace = trace_of(provenance, recorded.trajectory, generated);
             write_trace(path, &trace).map_err(Failure::failed)?;
         }
         Ok(())
     }
-}
-
-fn provenance(info: &ModelInfo, recipe: Recipe, generated: &Generated) -> Provenance {
-    let (concepts, vae) = (generated.concepts.clone(), info.vae.clone());
-    Provenance { concepts, vae, ..Provenance::new(&info.name, recipe) }
 }
 
 fn trace_of(provenance: Provenance, mut trajectory: Trajectory, generated: Generated) -> Trace {
@@ -123,28 +126,28 @@ fn trace_of(provenance: Provenance, mut trajectory: Trajectory, generated: Gener
     }
 }
 
-fn of_batch(path: &Path, batch: u32) -> Vec<PathBuf> {
+fn paths_of_batch(path: &Path, batch: u32) -> Vec<PathBuf> {
     match batch {
         1 => vec![path.to_owned()],
         _ => (1..=batch).map(|number| numbered(path, number)).collect(),
     }
 }
 
-/// The same for a film, whose name says what kind it is.
-fn check_film(path: &Path) -> Result<(), Failure> {
+/// Like [`check_writable`], for an animation, whose name decides its format.
+fn check_animation(path: &Path) -> Result<(), Failure> {
     let format = AnimationFormat::of_path(path).ok_or_else(|| {
         Failure::usage(format!(
-            "The file of --film must end in .gif, .png or .apng (which plays), .mp4, or / for a folder \
-             of numbered pictures: {}",
+            "The file name for --film must end in .gif, .png or .apng (an animated PNG), .mp4, or / for a \
+             folder of numbered pictures: {}",
             path.display()
         ))
     })?;
     if format != AnimationFormat::Sequence {
         return check_place(path, "--film");
     }
-    match fs::read_dir(path).map(|mut inside| inside.next().is_some()) {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_some()) {
         Ok(true) => Err(Failure::failed(format!(
-            "The folder has something in it, which is left alone: choose another with --film: {}",
+            "The folder is not empty, and its files are not overwritten: choose another with --film: {}",
             path.display()
         ))),
         Ok(false) => Ok(()),
@@ -152,13 +155,13 @@ fn check_film(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Says beforehand what writing `path` would say afterwards.
+/// Finds out before the run whether `path` can be written.
 ///
-/// `option` is the one to give another name with.
+/// `option` is the option that sets the path, for the error message.
 pub fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), Failure> {
     if !path.extension().is_some_and(|given| given.eq_ignore_ascii_case(extension)) {
         return Err(Failure::usage(format!(
-            "The file of {option} must end in .{extension}, since that is what is written: {}",
+            "The file name for {option} must end in .{extension}, the format that is written: {}",
             path.display()
         )));
     }
@@ -168,24 +171,24 @@ pub fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), 
 fn check_place(path: &Path, option: &str) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::failed(format!(
-            "A folder is in the way: choose another name with {option}: {}",
+            "A folder of this name exists: choose another name with {option}: {}",
             path.display()
         )));
     }
     let folder = folder_of(path);
     if !folder.is_dir() {
         return Err(Failure::failed(format!(
-            "There is no such folder: make it, or choose another with {option}: {}",
+            "This folder does not exist: create it, or choose another with {option}: {}",
             folder.display()
         )));
     }
     let probe = folder.join(format!(".tidepool-{}.part", std::process::id()));
-    let tried = OpenOptions::new().write(true).create_new(true).open(&probe);
-    // Best effort: an empty hidden file is all that could stay.
+    let created = OpenOptions::new().write(true).create_new(true).open(&probe);
+    // Best effort: at worst an empty hidden file stays behind.
     let _ = fs::remove_file(&probe);
-    tried.map(drop).map_err(|error| {
+    created.map(drop).map_err(|error| {
         Failure::failed(format!(
-            "Nothing can be written to this folder ({error}): allow it, or choose another with \
+            "This folder is not writable ({error}): change its permissions, or choose another with \
              {option}: {}",
             folder.display()
         ))
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_nobody_gave_replaces_nothing() {
+    fn default_names_replace_no_file() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         fs::write(folder.path().join("tidepool-2.png"), "mine").expect("writes");
         let names: Vec<_> = free_paths(folder.path(), 3)
@@ -252,15 +255,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_said_before() {
+    fn a_path_that_cannot_be_written_is_refused() {
         let folder = tempfile::tempdir().expect("a folder for the test");
-        let says = |path: PathBuf| check_writable(&path, "png", "-o").map_err(|it| it.text);
-        assert_eq!(says(folder.path().join("out.png")), Ok(()));
-        assert!(says(folder.path().join("out.jpg")).is_err_and(|it| it.contains(".png")));
-        assert!(says(folder.path().join("no/out.png")).is_err_and(|it| it.contains("no such")));
+        let check = |name: &str| check_writable(&folder.path().join(name), "png", "-o");
         fs::create_dir(folder.path().join("dir.png")).expect("makes a folder");
-        assert!(says(folder.path().join("dir.png")).is_err_and(|it| it.contains("in the way")));
+        assert!(check("out.png").is_ok());
+        assert!(check("out.jpg").is_err_and(|error| error.status == 2 && error.text.contains(".png")));
+        for path in ["no/out.png", "dir.png"] {
+            assert!(check(path).is_err_and(|error| error.status == 1 && error.text.contains("-o")), "{path}");
+        }
         let left = fs::read_dir(folder.path()).expect("reads").count();
-        assert_eq!(left, 1, "trying leaves nothing behind");
+        assert_eq!(left, 1, "checking leaves no file behind");
     }
 }

@@ -1,6 +1,6 @@
-//! How much memory this process took.
+//! How much memory this process has used.
 
-/// The most it ever had in memory at once, as Linux keeps count of it.
+/// Peak resident memory, which Linux counts.
 #[cfg(target_os = "linux")]
 pub fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -9,7 +9,7 @@ pub fn peak_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// What it has now: elsewhere nobody keeps count of the peak.
+/// Current resident memory: other systems do not count the peak.
 #[cfg(not(target_os = "linux"))]
 pub fn peak_bytes() -> Option<u64> {
     use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};

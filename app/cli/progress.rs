@@ -1,36 +1,41 @@
-//! The bars on stderr; none where stderr is no terminal.
+//! Progress bars on stderr, hidden unless stderr is a terminal.
 
 use std::fmt::Write;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-/// Opening a model: a fraction of its bytes.
+/// Opening a model: the fraction of its bytes.
 pub fn opening_bar() -> ProgressBar {
     bar(1000, "opening the model {wide_bar} {percent:>3} %")
 }
 
-/// Converting a file: a fraction of its bytes.
+/// Converting a file: the fraction of its bytes.
 pub fn converting_bar() -> ProgressBar {
     bar(1000, "converting {wide_bar} {percent:>3} %")
 }
 
-/// Making a film: a fraction of its frames.
+/// Making an animation: the fraction of its frames.
 pub fn film_bar() -> ProgressBar {
     bar(1000, "making the film {wide_bar} {percent:>3} %")
 }
 
-/// Making a sheet: steps of all its pictures, and which one is at hand.
-pub fn sheet_bar(steps: u64) -> ProgressBar {
+/// Computing attention maps: the fraction of the steps.
+pub fn attention_bar() -> ProgressBar {
+    bar(1000, "computing the attention maps {wide_bar} {percent:>3} %")
+}
+
+/// Making an X/Y plot: the steps of all its pictures, and which picture is being made.
+pub fn xy_plot_bar(steps: u64) -> ProgressBar {
     bar(steps, "{wide_bar} {msg} · step {pos} of {len} · {speed} · {eta} left")
 }
 
-/// Sampling: steps, speed and time left.
+/// Sampling: steps, speed and remaining time.
 pub fn steps_bar(steps: usize) -> ProgressBar {
     bar(steps as u64, "{wide_bar} step {pos} of {len} · {speed} · {eta} left")
 }
 
-/// Fetching a model: bytes, speed and time left.
-pub fn fetching_bar(bytes: u64) -> ProgressBar {
+/// Downloading a model: bytes, speed and remaining time.
+pub fn download_bar(bytes: u64) -> ProgressBar {
     let template =
         "{msg}\n{wide_bar} {decimal_bytes} of {decimal_total_bytes} · {decimal_bytes_per_sec} · {eta} left";
     bar(bytes, template)
@@ -41,16 +46,16 @@ pub fn bench_bar(rounds: u64) -> ProgressBar {
     bar(rounds, "measuring {wide_bar} {pos} of {len}")
 }
 
-/// Moves a bar that shows a fraction to `fraction`, 0 to 1.
+/// Sets a bar that shows a fraction, 0 to 1.
 pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
     bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
 }
 
 fn bar(len: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template)
-        .expect("the templates above are sound")
+        .expect("the templates above are valid")
         .with_key("speed", |state: &ProgressState, text: &mut dyn Write| {
-            // A bar has nowhere to tell of an error.
+            // A formatting error cannot be reported from here.
             let _ = write!(text, "{:.1} it/s", state.per_sec());
         })
         .progress_chars("━╸─");

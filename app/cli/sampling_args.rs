@@ -1,100 +1,96 @@
-//! How a picture is sampled, on the command line: the sampler, the schedule, and all that can be set of them.
+//! The sampler and the schedule on the command line, with all their options.
 
-use clap::Args as ClapArgs;
+use clap::Args;
 use engine::diffusion::{
     BetaSchedule, NoiseSource, Sampler, SamplerOption, SamplerOptions, Schedule, ScheduleOptions,
 };
 use engine::recipe::Recipe;
 
-use super::args::{one_of, one_of_or};
+use super::shared_args::one_of;
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Args)]
 pub struct SamplingArgs {
-    /// How to walk from noise to picture [default: euler]
-    #[arg(long, value_name = "NAME", value_parser = one_of(Sampler::ALL.map(|it| (it.name(), it.hint(), it))))]
+    /// The sampler [default: euler]
+    #[arg(long, value_name = "NAME", value_parser = one_of(Sampler::ALL, Sampler::name, Sampler::hint, &[]))]
     pub sampler: Option<Sampler>,
-    /// Which noise levels to visit on the way [default: linspace]
-    #[arg(long, value_name = "NAME", value_parser = one_of_or(Schedule::ALL.map(|it| (it.name(), it.hint(), it)), Schedule::ALIASES))]
+    /// The noise schedule: which noise levels the steps are at [default: linspace]
+    #[arg(long, value_name = "NAME", value_parser = one_of(Schedule::ALL, Schedule::name, Schedule::hint, Schedule::ALIASES))]
     pub schedule: Option<Schedule>,
-    /// How much of the noise is drawn anew at every step, 0 (none) to 1 [default: the sampler's own]
+    /// How much fresh noise is added at every step, 0 (none) to 1 [default: the sampler's own]
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub eta: Option<f32>,
-    /// How many predictions LMS looks back on, 1 to 4 [default: 4]
+    /// How many predictions LMS combines, 1 to 4 [default: 4]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub order: Option<f32>,
-    /// The part of the predicted noise that an optimiser takes away at a step [default: the sampler's own]
+    /// The share of the predicted noise that an optimiser removes per step [default: the sampler's own]
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub learning_rate: Option<f32>,
-    /// How much of its last steps' direction an optimiser keeps [default: the sampler's own]
+    /// How much of its previous direction an optimiser keeps [default: the sampler's own]
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     pub momentum: Option<f32>,
-    /// How strongly an optimiser draws the latents to 0 [default: the sampler's own]
+    /// How strongly an optimiser pulls the latents towards 0 [default: the sampler's own]
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub weight_decay: Option<f32>,
-    /// The predicted noise at which an optimiser stops early [default: 0.03]
+    /// The level of predicted noise below which an optimiser stops early [default: 0.03]
     #[arg(long, value_name = "SIGMA", allow_negative_numbers = true)]
     pub stop_below: Option<f32>,
-    /// The power of karras (7 unless given) and polyexponential (1)
+    /// The exponent of karras [default: 7] and polyexponential [default: 1]
     #[arg(long, value_name = "RHO", allow_negative_numbers = true)]
     pub rho: Option<f32>,
-    /// Take the model to be trained from this beta on [default, as for the next three: the model's own]
+    /// First beta of the training noise schedule [default: the model's own]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     pub beta_start: Option<f64>,
-    /// .. to this beta
+    /// Last beta of the training noise schedule [default: the model's own]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     pub beta_end: Option<f64>,
-    /// .. rising in this way
-    #[arg(long, value_name = "NAME", value_parser = one_of(BetaSchedule::ALL.map(|it| (it.name(), it.hint(), it))))]
+    /// How the betas rise from first to last [default: the model's own]
+    #[arg(long, value_name = "NAME", value_parser = one_of(BetaSchedule::ALL, BetaSchedule::name, BetaSchedule::hint, &[]))]
     pub beta_kind: Option<BetaSchedule>,
-    /// .. in so many steps
+    /// Number of training steps [default: the model's own]
     #[arg(long, value_name = "N")]
     pub train_steps: Option<u32>,
-    /// Whose noise a seed stands for [default: torch]
-    #[arg(long, value_name = "NAME", value_parser = one_of(NoiseSource::ALL.map(|it| (it.name(), it.hint(), it))))]
+    /// Which random generator turns the seed into noise [default: torch]
+    #[arg(long, value_name = "NAME", value_parser = one_of(NoiseSource::ALL, NoiseSource::name, NoiseSource::hint, &[]))]
     pub noise: Option<NoiseSource>,
 }
 
 impl SamplingArgs {
-    /// Sets what was given; the rest of the recipe stays.
+    /// Sets the given options; the rest of the recipe is unchanged.
     pub fn write_into(&self, recipe: &mut Recipe) {
         recipe.sampler = self.sampler.unwrap_or(recipe.sampler);
         recipe.schedule = self.schedule.unwrap_or(recipe.schedule);
         recipe.noise = self.noise.unwrap_or(recipe.noise);
-        let before = recipe.sampler_options;
+        let base = recipe.sampler_options;
         recipe.sampler_options = SamplerOptions {
-            eta: self.eta.or(before.eta),
-            order: self.order.or(before.order),
-            learning_rate: self.learning_rate.or(before.learning_rate),
-            momentum: self.momentum.or(before.momentum),
-            weight_decay: self.weight_decay.or(before.weight_decay),
-            stop_below: self.stop_below.or(before.stop_below),
+            eta: self.eta.or(base.eta),
+            order: self.order.or(base.order),
+            learning_rate: self.learning_rate.or(base.learning_rate),
+            momentum: self.momentum.or(base.momentum),
+            weight_decay: self.weight_decay.or(base.weight_decay),
+            stop_below: self.stop_below.or(base.stop_below),
         };
-        let before = recipe.schedule_options;
+        let base = recipe.schedule_options;
         recipe.schedule_options = ScheduleOptions {
-            rho: self.rho.or(before.rho),
-            beta_start: self.beta_start.or(before.beta_start),
-            beta_end: self.beta_end.or(before.beta_end),
-            beta_kind: self.beta_kind.or(before.beta_kind),
-            train_steps: self.train_steps.or(before.train_steps),
+            rho: self.rho.or(base.rho),
+            beta_start: self.beta_start.or(base.beta_start),
+            beta_end: self.beta_end.or(base.beta_end),
+            beta_kind: self.beta_kind.or(base.beta_kind),
+            train_steps: self.train_steps.or(base.train_steps),
         };
     }
 }
 
-/// What was set and changes nothing.
+/// A warning for each option that was set and that the sampler or the schedule ignores.
 pub fn ignored_options(recipe: &Recipe) -> Vec<String> {
     let sampler = recipe.sampler;
-    let ignored_options =
+    let is_ignored =
         |option: &SamplerOption| recipe.sampler_options.get(*option).is_some() && !sampler.accepts(*option);
-    let options = SamplerOption::ALL.into_iter().filter(ignored_options);
+    let options = SamplerOption::ALL.into_iter().filter(is_ignored);
     let mut warnings: Vec<String> = options
-        .map(|option| {
-            let option = option.label().to_lowercase();
-            format!("{} does not listen to {option}, so that it changes nothing", sampler.label())
-        })
+        .map(|option| format!("{} ignores {}", sampler.label(), option.label().to_lowercase()))
         .collect();
     if recipe.schedule_options.rho.is_some() && recipe.schedule.default_rho().is_none() {
-        let schedule = recipe.schedule.label();
-        warnings.push(format!("{schedule} does not listen to rho, so that it changes nothing"));
+        warnings.push(format!("{} ignores rho", recipe.schedule.label()));
     }
     warnings
 }

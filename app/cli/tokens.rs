@@ -1,25 +1,25 @@
 //! `tidepool tokens`: a prompt as the text encoder sees it.
 
-use clap::Args as ClapArgs;
+use clap::Args;
 use engine::pipeline::Pipeline;
 use engine::prompt::{Chunk, PromptTokenizer, Token, Tokenized};
 use engine::recipe::Recipe;
 use serde_json::{Value, json};
 
-use super::args::ModelArgs;
 use super::concept_args::{ConceptArgs, LoadedConcepts};
 use super::models::source_of;
-use super::render::open;
-use super::text_args::ReadingArgs;
+use super::run::open;
+use super::shared_args::ModelArgs;
+use super::text_args::PromptOptionArgs;
 use super::{Failure, print};
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Args)]
 pub struct TokensArgs {
-    /// What is to be read
+    /// The prompt to tokenize
     pub prompt: String,
     #[command(flatten)]
-    pub reading: ReadingArgs,
-    /// The step of 20 to read it at, where it says different things at different steps
+    pub prompt_options: PromptOptionArgs,
+    /// The step (of 20) at which to read a prompt that changes from step to step
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub step: usize,
     #[command(flatten)]
@@ -33,11 +33,11 @@ pub struct TokensArgs {
 
 pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     let mut recipe = Recipe { prompt: args.prompt.clone(), ..Recipe::default() };
-    args.reading.write_into(&mut recipe);
+    args.prompt_options.write_into(&mut recipe);
     recipe.check().map_err(Failure::usage)?;
     let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
-    concepts.join(&mut pipeline)?;
+    concepts.add_to(&mut pipeline)?;
     let words = pipeline.words();
     let parts = words.read_at(&recipe.prompt, &recipe.text, recipe.steps as usize, args.step);
     if args.json {
@@ -52,10 +52,10 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The tokens of the first part, and the parts one by one if AND composes several.
+/// The tokens of the first part, and each part if AND composes several.
 fn report(words: &PromptTokenizer, parts: &[(f32, Tokenized)]) -> Value {
     let part = |(weight, text): &(f32, Tokenized)| {
-        let tokens: Vec<Value> = text.chunks.iter().flat_map(|chunk| chunk_of(words, chunk)).collect();
+        let tokens: Vec<Value> = text.chunks.iter().flat_map(|chunk| tokens_of_chunk(words, chunk)).collect();
         json!({ "weight": decimal(*weight), "chunks": text.chunks.len(), "tokens": tokens, "cut": text.cut })
     };
     let mut report = part(&parts[0]);
@@ -65,13 +65,14 @@ fn report(words: &PromptTokenizer, parts: &[(f32, Tokenized)]) -> Value {
     report
 }
 
-/// Begin, the prompt's tokens, end. Their places in the prompt count bytes; begin and end have none of
-/// their own.
-fn chunk_of(words: &PromptTokenizer, chunk: &Chunk) -> Vec<Value> {
-    let special = |id: u32, at: usize| json!({ "id": id, "piece": words.piece(id), "start": at, "end": at });
+/// The begin token, the prompt's tokens, the end token. `start` and `end` are byte positions in the prompt;
+/// the begin and end tokens have empty ranges.
+fn tokens_of_chunk(words: &PromptTokenizer, chunk: &Chunk) -> Vec<Value> {
+    let special =
+        |id: u32, byte: usize| json!({ "id": id, "piece": words.piece(id), "start": byte, "end": byte });
     let from = chunk.tokens.first().map_or(0, |token| token.range.start);
     let to = chunk.tokens.last().map_or(0, |token| token.range.end);
-    let own = chunk.tokens.iter().map(|token| {
+    let tokens = chunk.tokens.iter().map(|token| {
         let mut value = json!({
             "id": token.vector.is_none().then_some(token.id),
             "piece": piece(words, token),
@@ -87,10 +88,10 @@ fn chunk_of(words: &PromptTokenizer, chunk: &Chunk) -> Vec<Value> {
         value
     });
     let (begin, end) = (chunk.ids[0], chunk.ids[chunk.tokens.len() + 1]);
-    [special(begin, from)].into_iter().chain(own).chain([special(end, to)]).collect()
+    [special(begin, from)].into_iter().chain(tokens).chain([special(end, to)]).collect()
 }
 
-/// 1.3 stays 1.3.
+/// The shortest decimal that reads back as this `f32`: 1.3 stays 1.3.
 fn decimal(value: f32) -> Value {
     serde_json::from_str(&value.to_string()).unwrap_or(Value::Null)
 }
@@ -111,11 +112,11 @@ fn print_tokens(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(
         print(format!("{:>8}  {:>6}  {}", "position", "id", "piece"))?;
         for (position, token) in (1..).zip(&chunk.tokens) {
             let id = if token.vector.is_some() { "-".to_owned() } else { token.id.to_string() };
-            let letters = prompt.get(token.range.clone()).unwrap_or_default();
+            let text = prompt.get(token.range.clone()).unwrap_or_default();
             let weight = if token.weight == 1.0 { String::new() } else { format!("  x{}", token.weight) };
-            print(format!("{position:>8}  {id:>6}  {}  {letters}{weight}", piece(words, token)))?;
+            print(format!("{position:>8}  {id:>6}  {}  {text}{weight}", piece(words, token)))?;
         }
     }
-    print(format!("{} of {} places", text.used(), text.capacity * text.chunks.len()))?;
-    if text.cut.is_empty() { Ok(()) } else { print(format!("Not read: {}", text.cut)) }
+    print(format!("{} of {} tokens", text.used(), text.capacity * text.chunks.len()))?;
+    if text.cut.is_empty() { Ok(()) } else { print(format!("Ignored: {}", text.cut)) }
 }

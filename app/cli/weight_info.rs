@@ -1,33 +1,32 @@
-//! What a weight file or a model folder holds, read off its headers alone.
+//! What a weight file or a model folder contains, read from its headers alone.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use engine::checkpoint::{OpenError, WeightFile, WeightKind, kind_of, weights_of_part};
-use engine::concepts;
-use engine::concepts::Concept;
+use engine::concepts::{self, Concept};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::library::FolderMetadata;
 
-/// A weight file, without its numbers.
+/// A weight file, without the weights.
 #[derive(Debug, Serialize)]
 pub struct Weights {
     /// "safetensors" or "pickle".
     pub kind: &'static str,
     /// "a Stable Diffusion 1.x model".
-    pub still_matches: String,
+    pub holds: String,
     pub tensors: usize,
-    /// Numbers in all tensors together.
+    /// Numbers in all tensors.
     pub parameters: u64,
-    /// How many tensors are of each type.
+    /// Number of tensors by type.
     pub dtypes: BTreeMap<String, usize>,
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub concept: Option<ConceptFacts>,
-    /// Sentences: why it is no use as a concept, if it looks like one.
+    pub concept: Option<ConceptInfo>,
+    /// Sentences: why it cannot be used as a concept although it looks like one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     pub shapes: Vec<TensorRow>,
@@ -35,27 +34,27 @@ pub struct Weights {
 
 /// A concept (textual inversion).
 #[derive(Debug, Serialize)]
-pub struct ConceptFacts {
-    /// What stands for it in a prompt.
+pub struct ConceptInfo {
+    /// The word that names it in a prompt.
     pub token: String,
-    /// The file's name, which stands for it too.
+    /// The file's name, which names it in a prompt too.
     pub name: String,
     pub vectors: usize,
-    /// Numbers of a vector.
+    /// Numbers per vector.
     pub width: usize,
     /// "Stable Diffusion 1.x".
     pub family: &'static str,
-    /// The length of each vector.
+    /// The norm of each vector.
     pub norms: Vec<f32>,
     pub sha256: String,
 }
 
-/// What a header says of a tensor.
+/// A tensor as its header describes it.
 #[derive(Debug, Serialize)]
 pub struct TensorRow {
     pub name: String,
     pub shape: Vec<usize>,
-    /// "F16"; "other" for what Tidepool does not calculate with.
+    /// "F16"; "other" for types that Tidepool does not read.
     pub dtype: String,
 }
 
@@ -65,8 +64,9 @@ pub struct ModelFolder {
     /// The pipeline's class, "StableDiffusionPipeline".
     pub class: String,
     /// "a Stable Diffusion 1.x model".
-    pub still_matches: String,
-    /// Why it cannot be opened, as half a sentence.
+    pub holds: String,
+    /// Why it cannot be opened, as the end of a sentence that starts with "it".
+    #[serde(rename = "hindrance")]
     pub unreadable_reason: Option<String>,
     pub parts: Vec<Part>,
 }
@@ -76,15 +76,15 @@ pub struct Part {
     pub name: String,
     /// "UNet2DConditionModel".
     pub class: String,
-    /// Of all files in the part's folder.
+    /// Size of all files in the part's folder.
     pub bytes: u64,
-    /// False when the pipeline names the part and its folder is not there.
+    /// False if the pipeline names the part but its folder is missing.
     pub found: bool,
-    /// Of the parts that have some.
+    /// `None` for a part without weights.
     pub weights: Option<Weights>,
 }
 
-impl ConceptFacts {
+impl ConceptInfo {
     fn of(concept: Concept) -> Self {
         Self {
             name: concept.name(),
@@ -98,8 +98,8 @@ impl ConceptFacts {
     }
 }
 
-/// Opens a weight file of any form and counts what is in it.
-pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
+/// Opens a weight file of any format and counts what is in it.
+pub fn read_weights(path: &Path) -> Result<Weights, OpenError> {
     let file = WeightFile::open(path)?;
     let row = |name: &str| TensorRow {
         name: name.to_owned(),
@@ -112,16 +112,16 @@ pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
         *dtypes.entry(row.dtype.clone()).or_default() += 1;
     }
     let numbers = |row: &TensorRow| row.shape.iter().map(|&side| side as u64).product::<u64>();
-    let bytes = file.files().into_iter().filter_map(|file| fs::metadata(file).ok()).map(|about| about.len());
+    let bytes = file.files().into_iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len());
     let kind = kind_of(&file);
     let (concept, notes) = match (kind == WeightKind::Concept).then(|| concepts::read(path)) {
-        Some(Ok(concept)) => (Some(ConceptFacts::of(concept)), Vec::new()),
+        Some(Ok(concept)) => (Some(ConceptInfo::of(concept)), Vec::new()),
         Some(Err(error)) => (None, vec![error.to_string()]),
         None => (None, Vec::new()),
     };
     Ok(Weights {
         kind: if file.is_pickle() { "pickle" } else { "safetensors" },
-        still_matches: kind.to_string(),
+        holds: kind.to_string(),
         tensors: shapes.len(),
         parameters: shapes.iter().map(numbers).sum(),
         dtypes,
@@ -132,26 +132,32 @@ pub fn look_into(path: &Path) -> Result<Weights, OpenError> {
     })
 }
 
-/// Reads the index of a model folder; `Err` is a sentence without the path.
+/// Reads the index of a model folder. The error is a sentence without the path.
 pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
     let json = fs::read(folder.join("model_index.json")).map_err(|_| {
-        "This folder has no model_index.json, so it is no model in diffusers layout".to_owned()
+        "This folder has no model_index.json, so it is not a model in diffusers layout".to_owned()
     })?;
     let index: BTreeMap<String, Value> = serde_json::from_slice(&json)
-        .map_err(|error| format!("Its model_index.json makes no sense ({error})"))?;
+        .map_err(|error| format!("The model_index.json of this folder is invalid ({error})"))?;
     let class = index.get("_class_name").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    // A part is `"unet": ["diffusers", "UNet2DConditionModel"]`, or two nulls where it has none.
+    // A part is written `"unet": ["diffusers", "UNet2DConditionModel"]`, a missing one as two nulls.
     let parts = index.iter().filter_map(|(name, value)| {
         let class = value.get(1)?.as_str()?.to_owned();
-        let place = folder.join(name);
-        let weights = weights_of_part(folder, name).and_then(|path| look_into(&path).ok());
-        Some(Part { name: name.clone(), class, bytes: bytes_in(&place), found: place.is_dir(), weights })
+        let part_folder = folder.join(name);
+        let weights = weights_of_part(folder, name).and_then(|path| read_weights(&path).ok());
+        Some(Part {
+            name: name.clone(),
+            class,
+            bytes: bytes_in(&part_folder),
+            found: part_folder.is_dir(),
+            weights,
+        })
     });
-    let facts = FolderMetadata::read(folder);
+    let metadata = FolderMetadata::read(folder);
     Ok(ModelFolder {
         class,
-        still_matches: facts.kind.to_string(),
-        unreadable_reason: facts.unreadable_reason,
+        holds: metadata.kind.to_string(),
+        unreadable_reason: metadata.unreadable_reason,
         parts: parts.collect(),
     })
 }
@@ -166,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_tells_its_parts() {
+    fn a_model_folder_lists_its_parts() {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
         let found = read_model_folder(&demo).expect("the built-in model");
         assert_eq!(found.class, "StableDiffusionPipeline");

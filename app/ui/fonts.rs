@@ -1,7 +1,7 @@
-//! The typefaces: Inter and JetBrains Mono from inside the program, and the system's fonts for the
+//! The typefaces: Inter and JetBrains Mono, built in, and the system's fonts for the
 //! scripts that they lack.
 //!
-//! The system's fonts are listed on a thread, and only once a character asks for one.
+//! The system's fonts are listed on a thread, and only once a character needs one.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ const INTER: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.otf");
 const INTER_SEMIBOLD: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.otf");
 const JETBRAINS_MONO: &[u8] = include_bytes!("../../assets/fonts/JetBrainsMono-Regular.ttf");
 
-/// Gives the window its typefaces, and a way to find more.
+/// Installs the typefaces, and a provider that finds more.
 pub fn install(ctx: &egui::Context) {
     let mut fonts = FontDefinitions::empty();
     for (name, bytes) in
@@ -37,7 +37,7 @@ pub fn install(ctx: &egui::Context) {
     ctx.set_font_providers(vec![Arc::new(Unlisted { ctx: ctx.clone(), asked: AtomicBool::new(false) })]);
 }
 
-/// Stands in until the first character that our fonts lack, then lists the system's fonts.
+/// Lists the system's fonts at the first character that the built-in fonts lack.
 struct Unlisted {
     ctx: egui::Context,
     asked: AtomicBool,
@@ -60,14 +60,14 @@ impl FontProvider for Unlisted {
     }
 }
 
-/// The system's fonts, by the characters that they have.
+/// The system's fonts, found by the characters that they cover.
 struct SystemFonts {
     database: Database,
-    /// Files already read: a CJK font has 20 MB and is asked for thousands of characters.
+    /// Files that have been read: a CJK font has 20 MB and is asked for thousands of characters.
     read: Mutex<HashMap<PathBuf, Arc<Vec<u8>>>>,
     /// The plainest upright sans first.
     faces: Vec<ID>,
-    /// Faces that answered before, which are asked first: a script's characters come together.
+    /// Faces that were used before, which are tried first: a script's characters come together.
     answered: Mutex<Vec<ID>>,
 }
 

@@ -1,4 +1,4 @@
-//! Pictures on the graphics card: sent once, scaled smoothly up, forgotten when they are too many.
+//! Pictures as textures: uploaded once, scaled up smoothly, evicted when there are too many.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use engine::images::Pixels;
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Rgb};
 
-/// For what a picture is sent, which decides its size there.
+/// The use of a texture, which decides its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Use {
-    /// Small, in the film or beside a name.
+    /// Small, in the filmstrip or beside a name.
     Thumbnail,
-    /// On the canvas. The card interpolates linearly, which shows the grid of a small picture
-    /// blown up; so small ones are enlarged with a cubic kernel first.
+    /// On the canvas. The GPU interpolates linearly, which shows the pixel grid of a small picture,
+    /// so small pictures are enlarged with a cubic kernel first.
     Canvas,
-    /// On the canvas, every pixel a square.
+    /// On the canvas, with every pixel a square.
     Pixels,
 }
 
@@ -30,7 +30,7 @@ pub struct Textures {
 
 struct Entry {
     texture: TextureHandle,
-    /// Held so that no other picture can come to lie at this address.
+    /// Kept alive so that no other picture can reuse this address.
     _pixels: Arc<Pixels>,
     last_used: u64,
 }
@@ -38,7 +38,7 @@ struct Entry {
 impl Textures {
     const MAX_BYTES: usize = 160 << 20;
 
-    /// The texture of a picture, sent now if it was not yet.
+    /// The texture of a picture, uploaded now if it was not before.
     pub fn get(&mut self, ctx: &egui::Context, pixels: &Arc<Pixels>, purpose: Use) -> TextureHandle {
         self.clock += 1;
         let key = (Arc::as_ptr(pixels).addr(), purpose);
@@ -76,7 +76,7 @@ fn prepared(pixels: &Pixels, purpose: Use, most_side: usize) -> ColorImage {
     let long_side = pixels.width.max(pixels.height).max(1);
     let wanted = match purpose {
         Use::Thumbnail => 128,
-        // A preview changes many times a second; 16 times its side is smooth and soon done.
+        // A preview changes many times a second; 16 times its side is smooth and quick.
         Use::Canvas if long_side <= 32 => 16 * long_side,
         Use::Canvas => long_side.max(512),
         Use::Pixels => long_side,
@@ -90,7 +90,7 @@ fn prepared(pixels: &Pixels, purpose: Use, most_side: usize) -> ColorImage {
     let source: ImageBuffer<Rgb<u8>, &[u8]> =
         ImageBuffer::from_raw(pixels.width, pixels.height, pixels.rgb.as_slice())
             .expect("Pixels are as many as their sides say");
-    // Previews have a few pixels each way; a sharper kernel would show where they were.
+    // Previews have few pixels; a sharper kernel would show where they were.
     let filter = match target / long_side {
         0 => FilterType::Triangle,
         1..=7 => FilterType::CatmullRom,

@@ -1,18 +1,15 @@
-//! How the desk looks: every colour, type size and distance of the window is here and nowhere else.
+//! How the window looks: every colour, type size and distance is here and nowhere else.
 //!
-//! The values are those of `design/desk.md`. One hue means one thing: accent is progress and the
-//! step at hand, coral is the start image, concepts and errors, violet is an edited word, amber is a warning.
+//! The values are those of `assets/guide/window.md`. One hue means one thing: accent is progress and the
+//! current step, coral the start image, concepts and errors, violet an edited word, amber a warning.
 
 use std::sync::Arc;
 
 use egui::{
-    Color32, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle, Theme,
-    ThemePreference, Ui, vec2,
+    Color32, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle, Theme, Ui, vec2,
 };
 
-use crate::features::settings::ThemeChoice;
-
-/// The colours of one look.
+/// The colours of one theme.
 #[derive(Debug)]
 pub struct Tokens {
     pub desk: Color32,
@@ -24,20 +21,20 @@ pub struct Tokens {
     pub line_strong: Color32,
     pub text: Color32,
     pub dim: Color32,
-    /// The quietest text that can still be read.
+    /// The faintest text that is still readable.
     pub faint: Color32,
     pub accent: Color32,
-    /// Ink on the accent.
+    /// Text on the accent.
     pub accent_ink: Color32,
     /// Behind the progress of a run, inside the button.
     pub accent_deep: Color32,
-    /// Fills and marks of the start image, of strength, of errors.
+    /// Fills and marks of the start image, strength and errors.
     pub coral: Color32,
-    /// The same in words.
+    /// Text in coral.
     pub coral_text: Color32,
-    /// An edited word: marks and letters.
+    /// An edited word: marks and text.
     pub violet: Color32,
-    /// A warning, in words.
+    /// Text of a warning.
     pub amber_text: Color32,
     /// The knob of a slider.
     pub knob: Color32,
@@ -45,13 +42,13 @@ pub struct Tokens {
     pub shadow: Color32,
 }
 
-/// `#rrggbb`, as the table in `desk.md` writes it.
+/// `#rrggbb`, as the table in `assets/guide/window.md` writes it.
 const fn hex(rgb: u32) -> Color32 {
     Color32::from_rgb((rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8)
 }
 
-// Faint is lighter, and light's accent, coral and amber in words are darker, than in the drawings:
-// there they fall short of 4.5 to 1.
+// Faint text is lighter, and the light theme's accent, coral and amber text darker, than in the drawings,
+// whose contrast is below 4.5 to 1.
 pub const DARK: Tokens = Tokens {
     desk: hex(0x0f1517),
     panel: hex(0x151d20),
@@ -96,7 +93,7 @@ pub const LIGHT: Tokens = Tokens {
     shadow: Color32::from_black_alpha(70),
 };
 
-/// Laid over pictures that stand back.
+/// Tint of pictures in the background.
 pub const MUTED: Color32 = Color32::from_rgba_premultiplied(115, 115, 115, 115);
 
 impl Tokens {
@@ -116,10 +113,10 @@ pub const CORNER_FIELD: u8 = 5;
 pub const CORNER_TOOL: u8 = 7;
 pub const CORNER_CARD: u8 = 9;
 
-// Sizes of the desk's parts.
+// Sizes of the window's parts.
 pub const LEFT_WIDTH: f32 = 328.0;
 pub const RIGHT_WIDTH: f32 = 300.0;
-/// A window narrower than this has no room for the right column beside the picture.
+/// In a window narrower than this, the right column is a drawer.
 pub const THREE_COLUMNS_WIDTH: f32 = 1100.0;
 pub const TOP_HEIGHT: f32 = 40.0;
 pub const STATUS_HEIGHT: f32 = 26.0;
@@ -131,7 +128,7 @@ pub const TOOL_SIDE: f32 = 30.0;
 /// Folding and switching, in seconds.
 pub const MOTION_SECS: f32 = 0.12;
 
-/// The heavier cut of Inter.
+/// Inter in semibold.
 pub fn semibold() -> FontFamily {
     FontFamily::Name("semibold".into())
 }
@@ -164,7 +161,7 @@ pub fn button() -> FontId {
     FontId::new(14.0, semibold())
 }
 
-/// Numbers that change.
+/// For numbers that change.
 pub fn mono() -> FontId {
     FontId::new(11.5, FontFamily::Monospace)
 }
@@ -173,19 +170,10 @@ pub fn mono_small() -> FontId {
     FontId::new(10.5, FontFamily::Monospace)
 }
 
-/// Dresses both of egui's themes; the switch is `ctx.set_theme`.
+/// Styles both of egui's themes; `ctx.set_theme` switches between them.
 pub fn apply_theme(ctx: &egui::Context) {
     ctx.set_style_of(Theme::Dark, Arc::new(style(&DARK, egui::Visuals::dark())));
     ctx.set_style_of(Theme::Light, Arc::new(style(&LIGHT, egui::Visuals::light())));
-}
-
-/// What egui calls a choice.
-pub fn preference(choice: ThemeChoice) -> ThemePreference {
-    match choice {
-        ThemeChoice::System => ThemePreference::System,
-        ThemeChoice::Dark => ThemePreference::Dark,
-        ThemeChoice::Light => ThemePreference::Light,
-    }
 }
 
 fn style(tokens: &Tokens, visuals: egui::Visuals) -> Style {
@@ -226,7 +214,7 @@ fn style(tokens: &Tokens, visuals: egui::Visuals) -> Style {
     visuals.selection.bg_fill = tokens.accent.gamma_multiply(0.35);
     visuals.selection.stroke = Stroke::new(1.0, tokens.accent);
     visuals.text_cursor.stroke = Stroke::new(1.5, tokens.accent);
-    // A blinking cursor would draw the window twice a second for ever.
+    // A blinking cursor would redraw the window twice a second, forever.
     visuals.text_cursor.blink = false;
     let corner = CornerRadius::same(CORNER_FIELD);
     let widgets = &mut visuals.widgets;

@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, unbounded};
 use engine::images::{Provenance, save_new};
 
-use crate::features::command::{AppEvent, Batch, SheetToSave};
+use crate::features::effect::{Batch, SheetToSave};
+use crate::features::event::AppEvent;
 use crate::features::settings::Settings;
 
 /// The thread that saves. Dropping it waits until everything handed over is on the disk.
@@ -81,9 +82,8 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
     let kept = |(index, pixels): (u32, &std::sync::Arc<engine::images::Pixels>)| {
         let recipe = batch.recipe.of_picture(index);
         let stem = recipe.seed.to_string();
-        let concepts = batch.concepts.clone();
-        let vae = batch.vae.clone();
-        let provenance = Provenance { concepts, vae, ..Provenance::new(batch.model.as_str(), recipe) };
+        let (vae, concepts) = (batch.vae.clone(), batch.concepts.clone());
+        let provenance = Provenance::of_run(batch.model.as_str(), vae, recipe, concepts);
         save_new(&batch.folder, &stem, pixels, &provenance).map_err(|error| error.to_string())
     };
     (0..).zip(&batch.pictures).map(kept).collect()

@@ -68,6 +68,16 @@ impl Provenance {
         Self { program: PROGRAM.to_owned(), model: model.into(), recipe, ..Self::default() }
     }
 
+    /// Of a run's result: the model and the VAE that made it, and the concepts that its prompts use.
+    pub fn of_run(
+        model: impl Into<String>,
+        vae: Option<String>,
+        recipe: Recipe,
+        concepts: Vec<ConceptRef>,
+    ) -> Self {
+        Self { vae, concepts, ..Self::new(model, recipe) }
+    }
+
     /// One line of JSON.
     pub fn to_json(&self) -> String {
         let nameable = Self { recipe: self.nameable_recipe(), ..self.clone() };

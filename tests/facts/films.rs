@@ -91,7 +91,7 @@ fn impossible_animations_are_refused_before_anything_is_computed() {
         ("--film-fps 10", 2, "--film"),
         ("--contact-sheet c.jpg", 2, ".png"),
         ("--film no/f.gif", 1, "folder"),
-        ("--film full/", 1, "left alone"),
+        ("--film full/", 1, "not empty"),
         ("--film f.mp4 --size 2048x2048 --film-view both", 2, "3840 x 2160"),
         ("--film f.gif --film-full --size 2048x2048 --steps 500", 2, "previews"),
     ];

@@ -168,7 +168,7 @@ fn impossible_arguments_are_refused() {
     assert!(refused(&["render", "a puppy", "--edit", "puppy"]).contains("puppy="));
     assert!(refused(&["render", "a puppy", "--mix", "a cat"]).contains("a leopard:0.4"));
     assert!(refused(&["render", "a puppy", "--clip-skip", "0"]).contains("24"));
-    assert!(refused(&["words", "", "--nearest", "3"]).contains("no word"));
+    assert!(refused(&["words", "", "--nearest", "3"]).contains("no tokens"));
     assert!(refused(&["words", "fox", "--edit", "puppy=cat"]).contains("puppy"));
     let sheet = |more: &[&str]| {
         refused(&[&["sheet", "a fox", "--vary", "cfg=1,2", "-o", "s.png", "--film", "s.gif"], more].concat())

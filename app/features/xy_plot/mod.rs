@@ -142,8 +142,8 @@ impl XyPlotRun {
     /// What is told of it in a file, but for the model.
     pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
         let vary = self.sheet.sides().cloned().collect();
-        let (concepts, vae) = (self.concepts.clone(), vae.map(str::to_owned));
-        Provenance { vae, concepts, vary, ..Provenance::new(model, self.sheet.recipe.clone()) }
+        let (recipe, concepts) = (self.sheet.recipe.clone(), self.concepts.clone());
+        Provenance { vary, ..Provenance::of_run(model, vae.map(str::to_owned), recipe, concepts) }
     }
 
     /// As far as it is filled, at a size for the canvas.
@@ -194,4 +194,22 @@ impl std::fmt::Debug for XyPlotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Made({} of {}, {:?})", self.pictures.len(), self.cells.len(), self.phase)
     }
+}
+
+/// A wish about the comparison sheet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XyPlotCommand {
+    /// Something else differs there, with the values one would compare first.
+    Vary {
+        down: bool,
+        /// One of [`Axis::NAMES`].
+        name: &'static str,
+    },
+    Across(AxisField),
+    /// Without one there is a single row.
+    Down(Option<AxisField>),
+    Make,
+    Cancel,
+    /// On the canvas, or the run's picture again.
+    Show(bool),
 }

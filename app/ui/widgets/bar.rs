@@ -1,4 +1,4 @@
-//! How far something is that takes its time.
+//! A progress bar.
 
 use egui::{Color32, CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, vec2};
 

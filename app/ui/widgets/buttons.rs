@@ -1,4 +1,4 @@
-//! Buttons that are not the big one.
+//! Buttons, apart from the Generate button.
 
 use egui::{
     CornerRadius, CursorIcon, FontId, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
@@ -10,7 +10,7 @@ use super::text::tip;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
-/// A ring around what has the keyboard's attention.
+/// A ring around the widget that has the keyboard focus.
 pub fn focus_ring(ui: &Ui, response: &Response, corner: u8) {
     if response.has_focus() {
         let ring = Stroke::new(1.5, Tokens::of(ui).accent);
@@ -18,10 +18,10 @@ pub fn focus_ring(ui: &Ui, response: &Response, corner: u8) {
     }
 }
 
-/// How a button without words looks.
+/// How an icon button looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tool {
-    /// Beside a label: a picture, lit under the pointer.
+    /// Beside a label: an icon, highlighted under the pointer.
     Bare,
     Framed {
         side: f32,
@@ -30,11 +30,11 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// As they lie on the canvas.
+    /// On the canvas.
     pub const CANVAS: Self = Self::Framed { side: theme::TOOL_SIDE, corner: theme::CORNER_TOOL };
 }
 
-/// A picture to press.
+/// An icon button.
 pub fn icon_button_ui(
     ui: &mut Ui,
     icon: Icon,
@@ -70,7 +70,7 @@ pub fn icon_button_ui(
     tip(response.on_hover_cursor(CursorIcon::PointingHand), name, key, sentence)
 }
 
-/// A small cross.
+/// A small close button.
 pub fn close_ui(ui: &mut Ui, name: &str) -> Response {
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, ui.is_enabled(), name));
@@ -81,7 +81,7 @@ pub fn close_ui(ui: &mut Ui, name: &str) -> Response {
     response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(name)
 }
 
-/// Words to press, in the given colour, underlined when `underline` or under the pointer.
+/// A text link in the given colour, underlined when `underline` is set or under the pointer.
 pub fn link_ui(ui: &mut Ui, text: &str, font: FontId, color: egui::Color32, underline: bool) -> Response {
     let galley = ui.painter().layout_no_wrap(text.to_owned(), font, color);
     let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::click());
@@ -94,7 +94,7 @@ pub fn link_ui(ui: &mut Ui, text: &str, font: FontId, color: egui::Color32, unde
     response.on_hover_cursor(CursorIcon::PointingHand)
 }
 
-/// Words to press in a bar: no frame, lit under the pointer, with its key at the right if any.
+/// A text button in a bar: no frame, highlighted under the pointer, with its shortcut at the right.
 pub fn text_button_ui(ui: &mut Ui, icon: Option<Icon>, text: &str, key: Option<&str>) -> Response {
     let tokens = Tokens::of(ui);
     let words = ui.painter().layout_no_wrap(text.to_owned(), theme::body(), tokens.dim);
@@ -126,7 +126,7 @@ pub fn text_button_ui(ui: &mut Ui, icon: Option<Icon>, text: &str, key: Option<&
     response.on_hover_cursor(CursorIcon::PointingHand)
 }
 
-/// A button with an outline; the `strong` one is what most people will want.
+/// A button with an outline. The `strong` one is the likely choice.
 pub fn outlined_button_ui(ui: &mut Ui, text: &str, strong: bool) -> Response {
     let tokens = Tokens::of(ui);
     let (fill, line, ink) = if strong {

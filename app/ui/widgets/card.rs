@@ -1,4 +1,4 @@
-//! What belongs together, on a ground of its own.
+//! A card: controls that belong together, on their own background.
 
 use egui::{CornerRadius, Frame, Margin, Stroke, Ui};
 

@@ -1,4 +1,4 @@
-//! Yes or no.
+//! A check box.
 
 use egui::{CornerRadius, CursorIcon, Rect, Response, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, vec2};
 
@@ -10,7 +10,7 @@ use crate::ui::theme::Tokens;
 
 const BOX: f32 = 16.0;
 
-/// A box with its words beside it; a click on either ticks it.
+/// A check box with its label. Clicking either toggles it.
 pub fn check_ui(ui: &mut Ui, name: &str, sentence: &str, is_on: &mut bool) -> Response {
     let tokens = Tokens::of(ui);
     let words = ui.painter().layout_no_wrap(name.to_owned(), theme::label(), tokens.dim);

@@ -1,8 +1,8 @@
-//! Small pictures drawn with lines, on a 16 by 16 grid.
+//! Icons drawn with lines, on a 16 by 16 grid.
 
 use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Ui, vec2};
 
-/// What can be drawn small.
+/// An icon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icon {
     /// A half-filled disc: dark and light.
@@ -24,9 +24,9 @@ pub enum Icon {
     Picture,
     /// Four pictures side by side.
     Panes,
-    /// Round and round.
+    /// A loop.
     Loop,
-    /// To and fro.
+    /// Back and forth.
     PingPong,
     /// A picture in two halves.
     Compare,
@@ -34,7 +34,7 @@ pub enum Icon {
     Refresh,
     /// A word between angle brackets.
     Words,
-    /// A line that another one leaves.
+    /// A line with a branch.
     Branch,
 }
 
@@ -167,7 +167,7 @@ impl Icon {
                 }
             }
             Self::Refresh => {
-                // From the head of the arrow three quarters round.
+                // Three quarters of a circle, from the head of the arrow.
                 let arc = (0..=18).map(|part| {
                     let angle = (15.0 * part as f32).to_radians();
                     at(8.0 + 4.9 * angle.cos(), 8.0 + 4.9 * angle.sin())
@@ -190,7 +190,7 @@ impl Icon {
     }
 }
 
-/// The mark of the program: a drop of the sea with the light in it.
+/// The program's logo: a drop of sea water with light in it.
 pub fn logo_ui(ui: &Ui, rect: Rect) {
     egui::Image::new(egui::include_image!("../../../assets/icon/mark.png")).paint_at(ui, rect);
 }

@@ -1,4 +1,4 @@
-//! The parts that panels are made of, drawn as `design/desk.md` draws them.
+//! The widgets that panels are made of. How they look: `assets/guide/window.md`.
 
 mod bar;
 mod buttons;

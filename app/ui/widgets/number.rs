@@ -1,4 +1,4 @@
-//! Numbers that can be typed.
+//! Number fields.
 
 use std::ops::RangeInclusive;
 
@@ -11,14 +11,14 @@ use super::text::field_frame;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
-/// What a number may be, and how it is written.
+/// The limits of a number, and how it is written.
 #[derive(Clone, Debug)]
 pub struct Number<'a> {
     /// For screen readers.
     pub name: &'a str,
     pub limits: RangeInclusive<f64>,
     pub decimals: usize,
-    /// What an arrow key adds.
+    /// The step of an arrow key.
     pub step: f64,
     pub look: NumberLook,
 }
@@ -37,8 +37,8 @@ impl Default for NumberLook {
     }
 }
 
-/// A field with a number in it. What is typed counts as soon as it is a number within the limits;
-/// on leaving, it is pulled into them. Arrows up and down step it.
+/// A number field. Input counts as soon as it is a number within the limits;
+/// when the field loses focus, the number is clamped to them. The up and down arrows step it.
 pub fn number_ui(ui: &mut Ui, number: &Number<'_>, value: &mut f64) -> Response {
     let clamp = |value: f64| value.clamp(*number.limits.start(), *number.limits.end());
     let before = *value;
@@ -62,7 +62,7 @@ pub fn number_ui(ui: &mut Ui, number: &Number<'_>, value: &mut f64) -> Response 
     response
 }
 
-/// The same for whole numbers too large for a float: a seed has 64 bits.
+/// A field for a seed, whose 64 bits do not fit into a float.
 pub fn seed_ui(ui: &mut Ui, name: &str, look: &NumberLook, seed: &mut u64) -> Response {
     let before = *seed;
     let (id, arrows) = keys(ui);
@@ -77,7 +77,7 @@ pub fn seed_ui(ui: &mut Ui, name: &str, look: &NumberLook, seed: &mut u64) -> Re
     response
 }
 
-/// The field's id, and arrow keys up less those down if it has the keyboard.
+/// The field's id, and how many steps the arrow keys ask for while it has the focus.
 fn keys(ui: &Ui) -> (Id, i32) {
     let id = ui.next_auto_id().with("number");
     if !ui.memory(|memory| memory.has_focus(id)) {
@@ -87,11 +87,11 @@ fn keys(ui: &Ui) -> (Id, i32) {
     (id, pressed(Key::ArrowUp) - pressed(Key::ArrowDown))
 }
 
-/// What is being typed, kept while it is no number yet.
+/// The text that is being typed, kept while it is not yet a number.
 #[derive(Clone, Default)]
 struct Draft(String);
 
-/// A field showing `written`, and what was typed into it, trimmed, if anything.
+/// A field that shows `written`. Answers with the trimmed text if it was edited.
 fn typed_ui(
     ui: &mut Ui,
     id: Id,

@@ -1,4 +1,4 @@
-//! One of a few, side by side.
+//! A choice among a few, side by side.
 
 use egui::{CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
@@ -7,8 +7,8 @@ use super::text::tip;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
-/// Shows `choices` as one bar with the chosen one raised; answers with the one that was clicked. `hint` is
-/// a sentence for each, or an empty one.
+/// Shows `choices` as one bar with the chosen one raised, and answers with the one that was clicked. `hint` is
+/// a sentence for each, or empty.
 pub fn segmented_ui(
     ui: &mut Ui,
     name: &str,
@@ -19,7 +19,7 @@ pub fn segmented_ui(
     segments_ui(ui, Role::RadioButton, name, choices, |index| index == chosen, hint)
 }
 
-/// The same where any of them may be on.
+/// Shows `choices` as one bar in which any number may be on.
 pub fn toggles_ui(
     ui: &mut Ui,
     name: &str,

@@ -1,4 +1,4 @@
-//! One of many, from a list that drops down.
+//! A drop-down list.
 
 use egui::{
     Align, CornerRadius, CursorIcon, Id, Popup, PopupCloseBehavior, Response, RichText, Role, ScrollArea,
@@ -69,15 +69,15 @@ pub fn select_ui(
     if open { response } else { tip(response, name, None, sentence) }
 }
 
-/// Where a list says that it has just opened, so that its chosen row comes into view.
+/// Key of the flag that a list has just opened, so that its chosen row scrolls into view.
 fn just_opened() -> Id {
     Id::unique("a list has just opened")
 }
 
-/// Wide enough for most hints to take one line.
+/// Wide enough for most hints to fit on one line.
 const LIST_WIDTH: f32 = 340.0;
 
-/// A row of a list that dropped down; clicking it closes the list.
+/// A row of a drop-down list. Clicking it closes the list.
 pub fn menu_item_ui(ui: &mut Ui, item: SelectItem<'_>) -> bool {
     let tokens = Tokens::of(ui);
     let width = ui.available_width();
@@ -112,7 +112,7 @@ pub fn menu_item_ui(ui: &mut Ui, item: SelectItem<'_>) -> bool {
     clicked
 }
 
-/// A chip in the top bar: a strong word, a quiet one, and a list behind it.
+/// A chip in the top bar: strong text, dim text, and a list that it opens.
 pub fn chip_ui(
     ui: &mut Ui,
     name: &str,

@@ -1,6 +1,6 @@
-//! A row of a name, a thin track with a round knob, and the number itself.
+//! A row with a name, a thin track with a round knob, and a number field.
 //!
-//! Drag, arrow keys, the wheel with Ctrl; double click for the default; or type the number.
+//! Drag it, use the arrow keys or Ctrl and the wheel, double-click for the default, or type the number.
 
 use std::ops::RangeInclusive;
 
@@ -14,15 +14,15 @@ use super::text::tip;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
-/// What a slider row is for.
+/// A slider row's texts and limits.
 #[derive(Clone, Debug)]
 pub struct SliderRow<'a> {
     pub name: &'a str,
     /// One plain sentence.
     pub sentence: &'a str,
-    /// The ends of the track.
+    /// The range of the track.
     pub track: RangeInclusive<f64>,
-    /// What may be typed; wider than the track or the same.
+    /// The range that may be typed: that of the track, or wider.
     pub limits: RangeInclusive<f64>,
     pub default: f64,
     pub step: f64,
@@ -35,7 +35,7 @@ const NUMBER_WIDTH: f32 = 52.0;
 const ROW_HEIGHT: f32 = 24.0;
 const KNOB_RADIUS: f32 = 6.5;
 
-/// Draws the row and lets `value` be changed; the response says so.
+/// Draws the row. The response is marked as changed if `value` was edited.
 pub fn slider_row_ui(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f64) -> Response {
     let tokens = Tokens::of(ui);
     let width = ui.available_width();
@@ -102,7 +102,7 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
     painter.rect_filled(rail(track.left(), track.right()), 2.0, tokens.line_strong);
     painter.rect_filled(rail(track.left(), knob_x), 2.0, row.hue);
     let lit = response.hovered() || response.dragged();
-    // A gap in the panel's colour sets the knob off from its track.
+    // A gap in the panel's colour separates the knob from its track.
     painter.circle_filled(pos2(knob_x, y), KNOB_RADIUS + 2.5, tokens.panel);
     painter.circle_filled(pos2(knob_x, y), if lit { KNOB_RADIUS + 0.5 } else { KNOB_RADIUS }, tokens.knob);
     if response.has_focus() {
@@ -112,7 +112,7 @@ fn track_ui(ui: &Ui, id: Id, row: &SliderRow<'_>, track: Rect, value: &mut f64) 
     if response.dragged() { response } else { tip(response, row.name, None, row.sentence) }
 }
 
-/// Where a value goes by arrow keys, the wheel with Ctrl, and what a screen reader asks for.
+/// The value after arrow keys, Ctrl and the wheel, and requests of a screen reader.
 pub fn stepped(ui: &Ui, response: &Response, limits: &RangeInclusive<f64>, step: f64, value: f64) -> f64 {
     let mut steps = 0.0;
     let mut set = None;
@@ -125,7 +125,7 @@ pub fn stepped(ui: &Ui, response: &Response, limits: &RangeInclusive<f64>, step:
         });
     }
     if response.contains_pointer() {
-        // With Ctrl the wheel is egui's zoom, which comes as a factor.
+        // With Ctrl, egui reports the wheel as a zoom factor.
         let zoom = ui.input(egui::InputState::zoom_delta);
         if zoom != 1.0 {
             steps += f64::from(zoom.ln().signum());

@@ -8,17 +8,17 @@ use super::buttons::close_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
-/// The name of a field, above it.
+/// A field's label, above it.
 pub fn label_ui(ui: &mut Ui, text: &str) -> Response {
     ui.label(RichText::new(text).font(theme::label()).color(Tokens::of(ui).dim))
 }
 
-/// A quiet sentence.
+/// A sentence in dim text.
 pub fn note_ui(ui: &mut Ui, text: impl Into<String>, font: FontId, color: Color32) -> Response {
     ui.add(egui::Label::new(RichText::new(text).font(font).color(color)).wrap())
 }
 
-/// A sentence about what went wrong, where it arose. True when it was dismissed.
+/// An error message beside its cause. True when it was dismissed.
 pub fn problem_ui(ui: &mut Ui, text: &str, can_dismiss: bool) -> bool {
     let tokens = Tokens::of(ui);
     let mut dismissed = false;
@@ -41,16 +41,16 @@ pub fn problem_ui(ui: &mut Ui, text: &str, can_dismiss: bool) -> bool {
     dismissed
 }
 
-/// A rule from edge to edge of what is available.
+/// A horizontal rule across the available width.
 pub fn line_ui(ui: &mut Ui) {
     let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 1.0), egui::Sense::hover());
-    // Filled, on whole pixels: a stroke between two of them would all but vanish.
+    // Filled, on whole pixels: a stroke between two pixels would almost vanish.
     let top = rect.top().round();
     let rule = Rect::from_x_y_ranges(rect.x_range(), top..=top + 1.0);
     ui.painter().rect_filled(rule, 0.0, Tokens::of(ui).line);
 }
 
-/// What fields lie in.
+/// The frame of text fields.
 pub fn field_frame(tokens: &Tokens, focused: bool) -> Frame {
     Frame::new()
         .fill(tokens.field)
@@ -76,12 +76,12 @@ pub fn tip(response: Response, name: &str, key: Option<&str>, sentence: &str) ->
     })
 }
 
-/// "Stop (Esc)": what a screen reader hears.
+/// "Stop (Esc)", for screen readers.
 pub fn with_key(name: &str, key: &str) -> String {
     format!("{name} ({key})")
 }
 
-/// A rounded outline of dashes: here something can be put.
+/// A dashed rounded outline: something can be dropped here.
 pub fn dashed_rect(rect: Rect, corner: f32, stroke: Stroke) -> Vec<Shape> {
     let mut outline: Vec<Pos2> = Vec::new();
     let corners = [
