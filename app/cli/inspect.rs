@@ -67,7 +67,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 
 /// Loaded on the CPU, where every weight is f32.
 fn digest_of(model: &Path) -> Result<String, Failure> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let pipeline = open(&ModelSource::at(model.to_owned()), None, cpu)?;
     pipeline.digest().map_err(Failure::failed)
 }

@@ -52,8 +52,8 @@ impl WeightFile {
         let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
         let signature =
             FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
-        if let Some(unreadable_reason) = signature.unreadable_reason() {
-            return Err(damaged(unreadable_reason.into()));
+        if let Some(reason) = signature.unreadable_reason() {
+            return Err(damaged(reason.into()));
         }
         let format = match signature {
             FileSignature::Torch => {

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn maps_follow_their_tokens_when_the_prompt_changes() {
-        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
         let pipeline = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
         let words = pipeline.info().words(&ConceptSet::default());
         let reading = words.read("[a large:one:5] fox", &TextOptions::default(), 20);

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_cpu_agrees_with_itself() {
-        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
         let findings = check(choice, &mut |_| {}).expect("findings");
         assert_eq!(findings.iter().map(|finding| finding.part).collect::<Vec<_>>(), Component::ALL);
         assert!(findings.iter().all(|finding| finding.difference == 0.0), "{findings:?}");
