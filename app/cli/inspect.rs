@@ -87,7 +87,7 @@ fn classify(path: &Path) -> Result<Found, Failure> {
     if metadata.len() == 0 {
         return Err(refused("The file is empty: download it or save it again".to_owned()));
     }
-    let signature = FileSignature::of(path)
+    let signature = FileSignature::read(path)
         .map_err(|error| refused(format!("This file cannot be read ({error}): check its permissions")))?;
     match (signature, signature.unreadable_reason()) {
         (FileSignature::Picture, _) => picture(path).map_err(refused),

@@ -141,7 +141,7 @@ impl Concept {
 /// What the file is, if it is something else, or what is wrong with it.
 pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     let owned = || path.to_owned();
-    let signature = FileSignature::of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    let signature = FileSignature::read(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
     if let Some(reason) = signature.unreadable_reason() {
         return Err(ConceptError::NotAConcept(reason.into(), owned()));
     }

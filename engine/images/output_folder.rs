@@ -23,7 +23,7 @@ pub fn save_new(
 
     let unusable = |source| SaveError::Folder { source, path: folder.to_owned() };
     fs::create_dir_all(folder).map_err(unusable)?;
-    let texts = Texts::of(provenance, folder)?;
+    let texts = Texts::new(provenance, folder)?;
     let stem = file_stem(stem);
     let mut taken = folder.to_owned();
     for _ in 0..MAX_TRIES {

@@ -55,13 +55,13 @@ pub enum RecipeReadError {
 
 /// Saves a picture with its recipe. An existing file is an error.
 pub fn write_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
-    let texts = Texts::of(provenance, path)?;
+    let texts = Texts::new(provenance, path)?;
     write_atomically(path, IfExists::Refuse, |out| encode(out, pixels, &texts))
 }
 
 /// Saves a picture with its recipe and replaces an existing file: for a user who has confirmed that.
 pub fn replace_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
-    let texts = Texts::of(provenance, path)?;
+    let texts = Texts::new(provenance, path)?;
     write_atomically(path, IfExists::Replace, |out| encode(out, pixels, &texts))
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub fn of(provenance: &Provenance, path: &Path) -> Result<Self, SaveError> {
+    pub fn new(provenance: &Provenance, path: &Path) -> Result<Self, SaveError> {
         let texts = Self { ours: provenance.to_json(), parameters: to_parameters(provenance) };
         // Longer texts could not be read back.
         if texts.ours.len().max(texts.parameters.len()) > MAX_TEXT_BYTES - 1024 {

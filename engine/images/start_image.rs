@@ -65,7 +65,7 @@ pub enum StartImageError {
 
 /// Reads a picture. Its format is detected from its contents, not its name.
 pub fn load(path: &Path) -> Result<StartImage, StartImageError> {
-    let refused = |error| StartImageError::of(error, path);
+    let refused = |error| StartImageError::from_image(error, path);
     let (file, bytes) = open(path)?;
     if bytes > MAX_FILE_BYTES {
         return Err(StartImageError::TooLarge { path: path.to_owned() });
@@ -191,7 +191,7 @@ fn blend_onto_white(picture: DynamicImage) -> (Pixels, bool) {
 }
 
 impl StartImageError {
-    fn of(error: image::ImageError, path: &Path) -> Self {
+    fn from_image(error: image::ImageError, path: &Path) -> Self {
         let path = path.to_owned();
         match error {
             image::ImageError::Limits(_) => Self::TooLarge { path },

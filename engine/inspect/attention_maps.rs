@@ -193,11 +193,11 @@ impl Pipeline {
         stop: &StopFlag,
     ) -> Result<AttentionMaps, EngineError> {
         let [_, _, height, width] = x.shape;
-        let watch = AttentionRecorder { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
+        let recorder = AttentionRecorder { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
         let x = self.upload(x, text.dtype().into());
-        let context = Context { text, watch: Some(&watch) };
+        let context = Context { text, observer: Some(&recorder) };
         values(self.model.unet.forward(x, timestep, context, &|| stop.is_raised())?)?;
-        let (mut weights, layers) = watch.sum.into_inner()?;
+        let (mut weights, layers) = recorder.sum.into_inner()?;
         weights.iter_mut().for_each(|weight| *weight /= layers as f32);
         Ok(AttentionMaps { width, height, weights })
     }

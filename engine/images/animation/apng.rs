@@ -13,7 +13,7 @@ pub(super) fn write(
     renderer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let texts = Texts::of(&animation.provenance, path)?;
+    let texts = Texts::new(&animation.provenance, path)?;
     let frame_timings = animation.frame_timings();
     let times = if animation.playback == Playback::Once { 1 } else { 0 };
     write_atomically(path, IfExists::Replace, |out| {

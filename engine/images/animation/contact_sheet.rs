@@ -18,10 +18,11 @@ pub(super) fn write_sequence(
     renderer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let texts = Texts::of(&animation.provenance, path)?;
+    let texts = Texts::new(&animation.provenance, path)?;
     write_folder_atomically(path, |folder| {
         for (index, frame) in animation.frames.iter().enumerate() {
-            report(progress, index, animation.frames.len()).map_err(|error| SaveError::of(error, path))?;
+            report(progress, index, animation.frames.len())
+                .map_err(|error| SaveError::from_io(error, path))?;
             let file = folder.join(format!("{:04}.png", index + 1));
             write_atomically(&file, IfExists::Refuse, |out| encode(out, &renderer.frame(frame), &texts))?;
         }
@@ -36,7 +37,7 @@ pub(super) fn write_contact_sheet(
     renderer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let texts = Texts::of(&animation.provenance, path)?;
+    let texts = Texts::new(&animation.provenance, path)?;
     let columns = columns(animation.frames.len() as u32, renderer.size());
     let rows = (animation.frames.len() as u32).div_ceil(columns);
     let (full_width, fitting_width) = (renderer.size().0, fitting_cell(renderer.size(), columns, rows).0);

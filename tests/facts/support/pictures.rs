@@ -52,8 +52,8 @@ pub fn reel(frames: u8, size: (u32, u32)) -> Animation {
     let grey = |shot: u8| flat(size.0 / 2, size.1 / 2, [40 * shot; 3]);
     let pane = |shot| Panel { picture: grey(shot).into(), caption: None };
     let provenance = Provenance::new("m", recipe("a film"));
-    let shots = (0..frames).map(|shot| vec![pane(shot)]).collect();
-    Animation { shots, size, fps: 10, playback: Playback::Loop, provenance }
+    let frames = (0..frames).map(|frame| vec![pane(frame)]).collect();
+    Animation { frames, size, fps: 10, playback: Playback::Loop, provenance }
 }
 
 pub fn trace() -> Trace {
