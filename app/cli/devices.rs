@@ -116,12 +116,12 @@ mod tests {
         };
         let text = line(&adapter);
         assert!(text.starts_with("gpu:1  Tide 9000\n"), "{text}");
-        assert!(text.contains("f16 and f32; buffers up to 2048 MiB"), "{text}");
+        assert!(text.contains("f16") && text.contains("2048 MiB"), "{text}");
         adapter.number = None;
         adapter.kind = AdapterKind::Software;
         adapter.trouble = Some("Its driver is too old".to_owned());
         let text = line(&adapter);
-        assert!(text.starts_with("-      Tide 9000\n       software"), "{text}");
+        assert!(text.starts_with("-      Tide 9000\n"), "{text}");
         assert!(text.ends_with("\n       Its driver is too old"), "{text}");
     }
 }

@@ -6,14 +6,14 @@ use std::time::Instant;
 use engine::images::Provenance;
 use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::{Generated, ModelInfo, Pipeline, Progress, StopFlag, Timings};
-use engine::recipe::{Recipe, RecordedRun};
+use engine::recipe::{Recipe, RecordedRun, random_seed};
 use serde_json::{Value, json};
 
 use super::concept_args::LoadedConcepts;
 use super::models::source_of;
 use super::output_files::{OutputFiles, check_writable};
 use super::render_args::RenderArgs;
-use super::run::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, resume_run, warnings};
+use super::run::{failure, open, raise_on_ctrl_c, recipe_of, resume_run, warnings};
 use super::{Failure, attention, print, progress, recipe_json};
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
@@ -12,7 +12,7 @@ use engine::format::ellipsize;
 use engine::images::{TraceFile, read_trace};
 use engine::pipeline::{GenerateError, Pipeline, StopFlag};
 use engine::prompt::Mixed;
-use engine::recipe::{Recipe, RecipeError, RecordedRun, Start, strength_of};
+use engine::recipe::{DEFAULT_STRENGTH, Recipe, RecipeError, RecordedRun, Start, random_seed, strength_of};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -21,9 +21,6 @@ use super::render_args::RenderArgs;
 use super::sampling_args::ignored_options;
 use super::shared_args::{Seed, Size};
 use super::{Failure, progress};
-
-/// Image-to-image strength when none is given: changes much, keeps the composition.
-const DEFAULT_STRENGTH: f32 = 0.75;
 
 /// Letters quoted from the part of a prompt that is not read.
 const MAX_QUOTED: usize = 40;
@@ -94,13 +91,6 @@ pub fn resume_run(args: &RenderArgs, trace: &Path) -> Result<(Recipe, RecordedRu
         run.trajectory.steps.truncate(step as usize);
     }
     Ok((recipe, run, Some(model)))
-}
-
-/// At most ten digits, which are easy to read out and to type.
-pub fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    // The standard library's only source of randomness: each state has fresh keys.
-    u64::from(RandomState::new().hash_one(Instant::now()) as u32)
 }
 
 /// What the user should know although the run can start.

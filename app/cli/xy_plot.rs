@@ -7,8 +7,8 @@ use clap::Args;
 use engine::images::{Grid, Pixels, Provenance};
 use engine::pipeline::animation_export::AnimationLayout;
 use engine::pipeline::{Pipeline, Progress, StopFlag};
-use engine::recipe::Recipe;
 use engine::recipe::xy_plot::{Axis, XyPlot};
+use engine::recipe::{Recipe, random_seed};
 use serde_json::json;
 
 use super::animation_args::write_animations;
@@ -16,7 +16,7 @@ use super::concept_args::LoadedConcepts;
 use super::models::source_of;
 use super::output_files::OutputFiles;
 use super::render_args::RenderArgs;
-use super::run::{failure, open, raise_on_ctrl_c, random_seed, recipe_of, warnings};
+use super::run::{failure, open, raise_on_ctrl_c, recipe_of, warnings};
 use super::{Failure, print, progress, recipe_json};
 use crate::features::xy_plot::strip;
 

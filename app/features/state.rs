@@ -13,20 +13,25 @@ use engine::diffusion::ScheduleOptions;
 use engine::images::Pixels;
 use engine::pipeline::{ModelInfo, StopFlag};
 use engine::prompt::PromptTokenizer;
-use engine::recipe::{Recipe, RecipeError, Start};
+use engine::recipe::{Recipe, RecipeError, random_seed};
+use engine::session::Event;
 
 use crate::features::attention::AttentionState;
 use crate::features::branches::{Branches, QueuedRun};
-use crate::features::command::{Command, Dropped, Effect, FileContents};
+use crate::features::command::Command;
 use crate::features::convert::Conversion;
 use crate::features::download::DownloadState;
+use crate::features::drop::Dropped;
+use crate::features::effect::Effect;
 use crate::features::errors::{ErrorSlot, Errors, slot_for};
+use crate::features::event::AppEvent;
 use crate::features::export::ExportState;
 use crate::features::film::FilmState;
 use crate::features::generate::run::Run;
 use crate::features::inspect::InspectState;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Settings;
+use crate::features::start_image::StartPicture;
 use crate::features::words::WordsState;
 use crate::features::xy_plot::XyPlotState;
 use crate::library::{Library, ScanStatus};
@@ -93,14 +98,6 @@ pub enum Model {
     Missing,
 }
 
-/// A start image as it is shown.
-#[derive(Clone, Debug)]
-pub struct StartPicture {
-    pub pixels: Arc<Pixels>,
-    /// Sentences, such as that only the first frame is used.
-    pub notes: Vec<String>,
-}
-
 /// What the canvas shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
@@ -110,9 +107,6 @@ pub struct Shown<'a> {
     /// Decoded in full, not a preview.
     pub is_full: bool,
 }
-
-/// How much of a start image is forgotten unless said otherwise.
-pub const DEFAULT_STRENGTH: f32 = 0.6;
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
@@ -205,141 +199,90 @@ impl AppState {
 
     /// Does what was asked, and says what is left to be done outside.
     pub fn handle(&mut self, command: Command) -> Vec<Effect> {
-        use Command::{PinStep, ScrubTo, StepBy, TogglePlay, View};
-        if matches!(command, PinStep(_) | ScrubTo(_) | StepBy(_) | TogglePlay { .. } | View(_)) {
-            self.hide_sheet();
-        }
-        let mut effects = self.carry_out(command);
+        let effects = self.handle_one(command);
+        self.refresh(effects)
+    }
+
+    /// Takes in what happened, and says what is to be done about it.
+    pub fn receive(&mut self, event: impl Into<AppEvent>) -> Vec<Effect> {
+        let effects = self.receive_one(event.into());
+        self.refresh(effects)
+    }
+
+    /// What follows from the rest, so that no panel sees some of it from before and some from after.
+    fn refresh(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         self.follow_film();
         self.update_overlay();
         effects.extend(self.look());
         effects
     }
 
-    pub(crate) fn carry_out(&mut self, command: Command) -> Vec<Effect> {
+    fn handle_one(&mut self, command: Command) -> Vec<Effect> {
         match command {
             Command::Edit(recipe) => self.edit(*recipe),
             Command::Generate => return self.generate(),
             Command::Stop => self.stop(),
             Command::ForgetQueued => self.queued = None,
-            Command::RollSeed => self.recipe.seed = super::generate::handle::fresh_seed(),
+            Command::RollSeed => self.recipe.seed = random_seed(),
             Command::ToggleSeedLock => self.settings.seed_locked = !self.settings.seed_locked,
-            Command::ChooseStartImage => return vec![Effect::PickPicture],
-            Command::PasteStartImage => return vec![Effect::PastePicture],
-            Command::UseStartImage(path) => return self.use_start_image(path, None),
-            Command::RemoveStartImage => {
-                self.recipe.start = Start::Noise;
-                self.start_picture = None;
-                self.errors.clear(ErrorSlot::StartImage);
-            }
-            Command::Drop(paths) => return vec![Effect::Inspect(paths)],
-            Command::ChooseConcepts => return vec![Effect::PickConcepts],
-            Command::ChooseConceptFolder => return vec![Effect::PickConceptFolder],
-            Command::ForgetConcept(file) => self.forget_concept(&file),
-            Command::ForgetConceptFolder(folder) => return self.forget_concept_folder(&folder),
-            Command::UseDroppedSettings => return self.use_dropped_settings(),
-            Command::UseDroppedAsStart => {
-                if let Some(Dropped { path, contents }) = self.dropped.take()
-                    && let FileContents::Picture { pixels, notes, .. } = contents
-                {
-                    return self.use_start_image(path, Some(StartPicture { pixels, notes }));
-                }
-            }
-            Command::DismissDropped => self.dropped = None,
-            Command::ChooseModelFolder => return vec![Effect::PickModelFolder],
-            Command::ChooseModelFile => return vec![Effect::PickModelFile],
-            Command::Download(command) => return self.handle_download(command),
+            Command::Dismiss(place) => self.errors.clear(place),
+            Command::Attention(command) => return self.handle_attend(command),
             Command::Branch(command) => return self.handle_branch(command),
-            Command::Words(command) => self.handle_words(command),
-            Command::Sheet(command) => return self.handle_sheet(command),
-            Command::ComputeAttentionMaps(command) => return self.handle_attend(command),
+            Command::Concept(command) => return self.handle_concepts(command),
             Command::Convert(command) => return self.handle_conversion(command),
-            Command::OpenModel(source) => return self.open_model(source),
-            Command::Library(command) => return self.handle_library(command),
-            Command::UseVae(vae) => return self.use_vae(vae),
-            Command::StopOpening => return self.stop_opening(),
-            Command::HoverStep(step) => self.film.hovered = step,
-            Command::PinStep(step) => return self.pin(step),
-            Command::ScrubTo(step) => return self.scrub_to(step),
-            Command::StepBy(by) => return self.step_by(by),
-            Command::TogglePlay { now } => {
-                self.toggle_play(now);
-                return self.decode_held_step();
-            }
-            Command::Tick { now } => self.tick(now),
-            Command::View(command) => return self.handle_view(command),
+            Command::Download(command) => return self.handle_download(command),
+            Command::Drop(command) => return self.handle_drop(command),
+            Command::Export(command) => return self.handle_export(command),
+            Command::Film(command) => return self.handle_film(command),
             Command::Inspect(command) => self.handle_look(command),
             Command::Lesson(command) => return self.handle_lesson(command),
-            Command::ShowPicture(picture) => self.film.picture = picture,
-            Command::CopyPicture => {
-                let picture = self.film.picture.unwrap_or(0);
-                let shown = self.shown_of(self.settings.views.first());
-                let shown = shown.and_then(|shown| shown.pictures.get(picture));
-                return shown.map(|pixels| Effect::Copy(Arc::clone(pixels))).into_iter().collect();
-            }
-            Command::SetTheme(theme) => self.settings.theme = theme,
-            Command::ShowSchedule(plot) => self.settings.schedule_plot = plot,
-            Command::ShowTab { tab, drawer } => {
-                let window = &mut self.settings.window;
-                window.tab = tab.unwrap_or(window.tab);
-                if drawer {
-                    self.drawer_open = tab.is_some();
-                } else {
-                    window.right_folded = tab.is_none();
-                }
-            }
-            Command::FoldPanels => {
-                self.film.hovered = None;
-                let window = &mut self.settings.window;
-                let folded = !(window.left_folded && window.right_folded);
-                (window.left_folded, window.right_folded) = (folded, folded);
-                self.drawer_open = false;
-            }
-            Command::KeepWindow(window) => self.settings.window = window,
-            Command::Export(command) => return self.handle_export(command),
-            Command::OpenOutputFolder => {
-                return vec![Effect::OpenFolder(self.settings.output_folder())];
-            }
-            Command::OpenFolder(folder) => return vec![Effect::OpenFolder(folder)],
-            Command::ChooseOutputFolder => return vec![Effect::PickOutputFolder],
-            Command::Dismiss(place) => self.errors.clear(place),
+            Command::Library(command) => return self.handle_library(command),
+            Command::Model(command) => return self.handle_model(command),
+            Command::Settings(command) => return self.handle_settings(command),
+            Command::StartImage(command) => return self.handle_start_image(command),
+            Command::View(command) => return self.handle_view(command),
+            Command::Words(command) => self.handle_words(command),
+            Command::XyPlot(command) => return self.handle_sheet(command),
         }
         Vec::new()
     }
 
-    pub(crate) fn start_path(&self) -> Option<&PathBuf> {
-        match &self.recipe.start {
-            Start::Image { path, .. } => Some(path),
-            Start::Noise => None,
+    fn receive_one(&mut self, event: AppEvent) -> Vec<Effect> {
+        match event {
+            AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
+            AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
+            AppEvent::Engine(Event::Inspected { id, seen }) => return self.receive_look(id, seen),
+            AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
+            AppEvent::Engine(Event::Warning { text }) => self.warning = Some(text),
+            AppEvent::Saved(files) => {
+                self.errors.clear(ErrorSlot::Output);
+                self.saved = files;
+            }
+            AppEvent::SaveFailed(text) => self.errors.set(ErrorSlot::Output, text),
+            AppEvent::Trouble(text) => self.warning = Some(text),
+            AppEvent::StartImagePicked(path) => return self.use_start_image(path, None),
+            AppEvent::StartImageRead { path, picture, notes } => {
+                self.receive_start_image(path, picture, notes);
+            }
+            AppEvent::PasteFailed(text) => self.errors.set(ErrorSlot::StartImage, text),
+            AppEvent::Inspected(dropped) => return self.receive_dropped_files(dropped),
+            AppEvent::ConceptNotSaved(text) => self.errors.set(ErrorSlot::Words, text),
+            AppEvent::Concepts(news) => self.receive_concepts(news),
+            AppEvent::ConceptsChosen(news) => self.receive_chosen_concepts(news),
+            AppEvent::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),
+            AppEvent::ModelPicked(source) => return self.open_model(source),
+            AppEvent::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
+            AppEvent::Library(library) => return self.receive_library(library),
+            AppEvent::Conversion(report) => return self.receive_conversion(report),
+            AppEvent::Engine(Event::Animation(event)) => return self.receive_cut(event),
+            AppEvent::FilmPicked(path) => return self.export_to(path),
+            AppEvent::Film(news) => self.receive_film(news),
+            AppEvent::Hub(report) => return self.receive_report(report),
+            AppEvent::OutputFolderPicked(folder) => {
+                self.errors.clear(ErrorSlot::Output);
+                self.settings.output_folder = Some(folder);
+            }
         }
-    }
-
-    pub(crate) fn use_start_image(&mut self, path: PathBuf, read: Option<StartPicture>) -> Vec<Effect> {
-        let strength = match self.recipe.start {
-            Start::Image { strength, .. } => strength,
-            Start::Noise => DEFAULT_STRENGTH,
-        };
-        self.recipe.start = Start::Image { path, strength };
-        self.errors.clear(ErrorSlot::StartImage);
-        self.start_picture = read;
-        if self.start_picture.is_some() { Vec::new() } else { self.read_start_image() }
-    }
-
-    pub(crate) fn read_start_image(&self) -> Vec<Effect> {
-        self.start_path().cloned().map(Effect::ReadStartImage).into_iter().collect()
-    }
-
-    pub(crate) fn use_dropped_settings(&mut self) -> Vec<Effect> {
-        let Some(Dropped { contents: FileContents::Picture { found: Some(found), .. }, .. }) =
-            self.dropped.take()
-        else {
-            return Vec::new();
-        };
-        self.start_picture = None;
-        self.last_seed = None;
-        let missing = self.concepts.missing(&found.provenance.concepts);
-        self.warning = missing.first().or(found.notes.first()).cloned();
-        self.edit(found.provenance.recipe);
-        self.read_start_image()
+        Vec::new()
     }
 }

@@ -6,11 +6,8 @@
 use std::sync::Arc;
 
 use egui::{
-    Color32, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle, Theme,
-    ThemePreference, Ui, vec2,
+    Color32, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle, Theme, Ui, vec2,
 };
-
-use crate::features::settings::ThemeChoice;
 
 /// The colours of one theme.
 #[derive(Debug)]
@@ -177,15 +174,6 @@ pub fn mono_small() -> FontId {
 pub fn apply_theme(ctx: &egui::Context) {
     ctx.set_style_of(Theme::Dark, Arc::new(style(&DARK, egui::Visuals::dark())));
     ctx.set_style_of(Theme::Light, Arc::new(style(&LIGHT, egui::Visuals::light())));
-}
-
-/// The choice in egui's terms.
-pub fn preference(choice: ThemeChoice) -> ThemePreference {
-    match choice {
-        ThemeChoice::System => ThemePreference::System,
-        ThemeChoice::Dark => ThemePreference::Dark,
-        ThemeChoice::Light => ThemePreference::Light,
-    }
 }
 
 fn style(tokens: &Tokens, visuals: egui::Visuals) -> Style {

@@ -16,23 +16,29 @@ use super::status_bar::status_bar_ui;
 use super::top_bar::top_bar_ui;
 
 use crate::features::canvas::panel::{CanvasView, canvas_ui};
-use crate::features::command::{AppEvent, Command, Effect, LibraryCommand};
+use crate::features::command::Command;
 use crate::features::concepts::watch::ConceptWatch;
+use crate::features::drop::DropCommand;
 use crate::features::drop::panel::drop_overlay_ui;
+use crate::features::effect::Effect;
+use crate::features::event::AppEvent;
 use crate::features::export;
+use crate::features::film::FilmCommand;
 use crate::features::film::panel::filmstrip_ui;
 use crate::features::generate::controls::controls_ui;
 use crate::features::generate::panel::generate_button_ui;
 use crate::features::lesson::LessonCommand;
+use crate::features::models::{LibraryCommand, ModelCommand};
 use crate::features::prompt::panel::prompt_ui;
 use crate::features::prompt::prompt_words::prompt_id;
 use crate::features::schedule::curves::ScheduleCurves;
-use crate::features::settings::{Settings, WindowLayout};
+use crate::features::settings::{Settings, SettingsCommand, WindowLayout};
 use crate::features::start_image::panel::start_image_ui;
 use crate::features::state::AppState;
 use crate::hub;
 use crate::library::{LibraryScanner, ScanCommand};
 use crate::ui::fonts;
+use crate::ui::section::rule_ui;
 use crate::ui::textures::Textures;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -103,7 +109,7 @@ impl TidepoolApp {
         theme::apply_theme(ctx);
         fonts::install(ctx);
         egui_extras::install_image_loaders(ctx);
-        ctx.set_theme(theme::preference(settings.theme));
+        ctx.set_theme(settings.theme.preference());
         let (sender, news) = unbounded();
         let events = EventSender { news: sender, ctx: ctx.clone() };
         let save_events = events.clone();
@@ -140,7 +146,9 @@ impl TidepoolApp {
     /// Does what was asked, as if by a click.
     pub fn press(&mut self, command: Command) {
         let remembers = match &command {
-            Command::Generate | Command::SetTheme(_) | Command::OpenModel(_) => true,
+            Command::Generate
+            | Command::Settings(SettingsCommand::SetTheme(_))
+            | Command::Model(ModelCommand::Open(_)) => true,
             Command::Library(command) => !matches!(command, LibraryCommand::Search(_)),
             Command::Lesson(command) => !matches!(command, LessonCommand::Strength(_)),
             _ => false,
@@ -188,9 +196,9 @@ impl TidepoolApp {
                     let events = self.events.clone();
                     export::write(order, move |news| events.send(AppEvent::Film(news)));
                 }
-                errand => {
+                Effect::Task(task) => {
                     let events = self.events.clone();
-                    tasks::run(errand, move |news| events.send(news));
+                    tasks::run(task, move |event| events.send(event));
                 }
             }
         }
@@ -275,25 +283,19 @@ fn left_ui(
         Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
             ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
             prompt_ui(ui, state, recipe, commands);
-            rule_ui(ui);
+            rule_ui(ui, theme::GAP_M);
             start_image_ui(ui, state, textures, commands);
-            rule_ui(ui);
+            rule_ui(ui, theme::GAP_M);
             controls_ui(ui, state, recipe, commands);
         });
     });
-}
-
-fn rule_ui(ui: &mut Ui) {
-    ui.add_space(theme::GAP_M);
-    crate::ui::widgets::line_ui(ui);
-    ui.add_space(theme::GAP_M);
 }
 
 impl eframe::App for TidepoolApp {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.drain_events();
         if let Some(window) = window_layout(ctx, &self.state.settings.window) {
-            self.press(Command::KeepWindow(window));
+            self.press(Command::Settings(SettingsCommand::KeepWindow(window)));
         }
     }
 
@@ -310,11 +312,11 @@ impl eframe::App for TidepoolApp {
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
-            commands.push(Command::Drop(dropped));
+            commands.push(Command::Drop(DropCommand::Files(dropped)));
         }
         shortcuts::take(&ctx, &self.state, &mut commands);
         if self.state.film.play.is_some() {
-            commands.push(Command::Tick { now: ctx.input(|input| input.time) });
+            commands.push(Command::Film(FilmCommand::Tick { now: ctx.input(|input| input.time) }));
         }
         for command in commands.drain(..) {
             self.press(command);
@@ -329,7 +331,7 @@ impl eframe::App for TidepoolApp {
             self.press(command);
         }
         if self.state.settings.theme != theme_before {
-            ctx.set_theme(theme::preference(self.state.settings.theme));
+            ctx.set_theme(self.state.settings.theme.preference());
         }
         if let Some(play) = &self.state.film.play {
             let next = play.next_in(ctx.input(|input| input.time), self.state.settings.playing);

@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, unbounded};
 use engine::images::{Provenance, save_new};
 
-use crate::features::command::{AppEvent, Batch, SheetToSave};
+use crate::features::effect::{Batch, SheetToSave};
+use crate::features::event::AppEvent;
 use crate::features::settings::Settings;
 
 /// The thread that saves. Dropping it waits until everything handed over is on the disk.

@@ -2,23 +2,21 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::features::command::{BranchCommand, Command, ViewCommand, WordsCommand, XyPlotCommand};
+use crate::features::branches::BranchCommand;
+use crate::features::canvas::ViewCommand;
+use crate::features::command::Command;
+use crate::features::drop::DropCommand;
+use crate::features::film::FilmCommand;
+use crate::features::settings::SettingsCommand;
+use crate::features::start_image::StartImageCommand;
 use crate::features::state::AppState;
+use crate::features::words::WordsCommand;
+use crate::features::xy_plot::XyPlotCommand;
 
 const GENERATE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Enter);
 const CHOOSE_IMAGE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
 const PASTE_IMAGE: KeyboardShortcut =
     KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::V);
-
-// What tooltips and buttons say.
-pub const GENERATE_KEY: &str = "Ctrl+Enter";
-pub const STOP_KEY: &str = "Esc";
-pub const CHOOSE_IMAGE_KEY: &str = "Ctrl+O";
-pub const PASTE_IMAGE_KEY: &str = "Ctrl+Shift+V";
-pub const PLAY_KEY: &str = "Space";
-pub const BRANCH_KEY: &str = "B";
-pub const FOLD_KEY: &str = "F";
-pub const COMPARE_KEY: &str = "C";
 
 /// Takes the keys that mean something to the whole desk. Called before the panels are drawn, so
 /// that no field sees them.
@@ -32,24 +30,24 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
             commands.push(Command::Generate);
         }
         if input.consume_shortcut(&CHOOSE_IMAGE) {
-            commands.push(Command::ChooseStartImage);
+            commands.push(Command::StartImage(StartImageCommand::Choose));
         }
         if input.consume_shortcut(&PASTE_IMAGE) {
-            commands.push(Command::PasteStartImage);
+            commands.push(Command::StartImage(StartImageCommand::Paste));
         }
         if !popup && input.key_pressed(Key::Escape) {
             if state.dropped.is_some() {
-                commands.push(Command::DismissDropped);
+                commands.push(Command::Drop(DropCommand::Dismiss));
             } else if state.live_run().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
                 commands.push(Command::Stop);
             } else if state.sheet.making().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
-                commands.push(Command::Sheet(XyPlotCommand::Cancel));
+                commands.push(Command::XyPlot(XyPlotCommand::Cancel));
             } else if state.branches.branch_from.is_some() {
                 commands.push(Command::Branch(BranchCommand::Stay));
             } else if state.film.pinned.is_some() || state.film.play.is_some() {
-                commands.push(Command::PinStep(None));
+                commands.push(Command::Film(FilmCommand::Pin(None)));
             }
         }
         if typing || popup {
@@ -62,11 +60,11 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
             commands.push(Command::Words(WordsCommand::Undo));
         }
         if input.consume_key(Modifiers::NONE, Key::F) {
-            commands.push(Command::FoldPanels);
+            commands.push(Command::Settings(SettingsCommand::FoldPanels));
         }
         if input.consume_key(Modifiers::NONE, Key::C) {
             commands.push(match state.film.compared {
-                Some(_) => Command::PinStep(None),
+                Some(_) => Command::Film(FilmCommand::Pin(None)),
                 None => Command::View(ViewCommand::Compare(state.other_step())),
             });
         }
@@ -77,12 +75,12 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
             commands.push(Command::Branch(BranchCommand::Leave(None)));
         }
         if input.consume_key(Modifiers::NONE, Key::Space) {
-            commands.push(Command::TogglePlay { now: input.time });
+            commands.push(Command::Film(FilmCommand::TogglePlay { now: input.time }));
         }
         let right = input.count_and_consume_key(Modifiers::NONE, Key::ArrowRight) as isize;
         let left = input.count_and_consume_key(Modifiers::NONE, Key::ArrowLeft) as isize;
         if right != left {
-            commands.push(Command::StepBy(right - left));
+            commands.push(Command::Film(FilmCommand::StepBy(right - left)));
         }
     });
 }

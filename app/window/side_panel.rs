@@ -17,7 +17,8 @@ use crate::features::lesson::panel::lesson_ui;
 use crate::features::models::panel::models_ui;
 use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::schedule::panel::schedule_ui;
-use crate::features::settings::Tab;
+use crate::features::settings::tab::is_narrow;
+use crate::features::settings::{SettingsCommand, Tab};
 use crate::features::state::AppState;
 use crate::features::words::panel::words_ui;
 use crate::features::xy_plot::panel::sheet_ui;
@@ -26,18 +27,8 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
 
-/// True where the side panel has to be a drawer.
-fn is_narrow(ui: &Ui) -> bool {
-    ui.ctx().content_rect().width() < theme::THREE_COLUMNS_WIDTH
-}
-
 fn is_open(ui: &Ui, state: &AppState) -> bool {
     if is_narrow(ui) { state.drawer_open } else { !state.settings.window.right_folded }
-}
-
-/// Brings a tab into sight, wherever it shows here.
-pub(crate) fn open_tab(ui: &Ui, tab: Tab) -> Command {
-    Command::ShowTab { tab: Some(tab), drawer: is_narrow(ui) }
 }
 
 /// The tabs, from right to left in the top bar. The one that is open closes when it is clicked.
@@ -47,7 +38,10 @@ pub fn tabs_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     for tab in Tab::ALL.into_iter().rev() {
         if tab_ui(ui, tab, open == Some(tab)) {
             let drawer = is_narrow(ui);
-            commands.push(Command::ShowTab { tab: (open != Some(tab)).then_some(tab), drawer });
+            commands.push(Command::Settings(SettingsCommand::ShowTab {
+                tab: (open != Some(tab)).then_some(tab),
+                drawer,
+            }));
         }
     }
 }
@@ -132,7 +126,7 @@ fn contents_ui(
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
             Tab::Inspect => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, state, textures, commands),
-            Tab::Sheet => sheet_ui(ui, state, commands),
+            Tab::XyPlot => sheet_ui(ui, state, commands),
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),
             Tab::Models => models_ui(ui, state, commands),

@@ -5,6 +5,7 @@ use engine::memory::low_memory::MemoryMode;
 
 use crate::features::command::Command;
 use crate::features::generate::run::RunPhase;
+use crate::features::settings::SettingsCommand;
 use crate::features::state::{AppState, Model};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -66,13 +67,13 @@ fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let response = link_ui(ui, "Open folder", theme::small(), tokens.dim, true);
         let folder = state.settings.output_folder().display().to_string();
         if tip(response, "Open folder", None, &folder).clicked() {
-            commands.push(Command::OpenOutputFolder);
+            commands.push(Command::Settings(SettingsCommand::OpenOutputFolder));
         }
     };
     if let Some(text) = state.error_at(crate::features::errors::ErrorSlot::Output) {
         let response = link_ui(ui, "Choose a folder…", theme::small(), tokens.coral_text, true);
         if response.clicked() {
-            commands.push(Command::ChooseOutputFolder);
+            commands.push(Command::Settings(SettingsCommand::ChooseOutputFolder));
         }
         truncated_ui(ui, &text, tokens.coral_text);
     } else if let Some(text) = &state.warning {

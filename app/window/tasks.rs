@@ -6,74 +6,70 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts;
-use engine::concepts::ConceptError;
-use engine::files::{CONCEPT_EXTENSIONS, FileKind, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, classify};
-use engine::images::{AnimationFormat, Pixels, Provenance, load, read_recipe, replace_png};
+use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS};
+use engine::images::{AnimationFormat, Pixels, Provenance, load, replace_png};
 use engine::recipe::Recipe;
 
-use crate::features::command::{AppEvent, Dropped, Effect, FileContents};
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert;
-use crate::library::{Layout, layout_of};
+use crate::features::drop::DroppedFiles;
+use crate::features::effect::Task;
+use crate::features::event::AppEvent;
 
-/// Does what `effect` asks and tells of the outcome. Requests to the engine and pictures to keep
-/// are not for this.
-pub fn run(effect: Effect, tell: impl Fn(AppEvent) + Send + 'static) {
-    let task = move || {
-        if let Effect::Convert { file, stop } = &effect {
-            return convert::run(file, stop, |report| tell(AppEvent::Conversion(report)));
-        }
-        if let Some(news) = run_task(effect) {
-            tell(news);
+/// Does what is asked and tells of the outcome.
+pub fn run(task: Task, tell: impl Fn(AppEvent) + Send + 'static) {
+    let run = move || {
+        if let Some(event) = run_task(task, &tell) {
+            tell(event);
         }
     };
     // A dialog of macOS must come from the main thread; elsewhere it would hold up the window.
     if cfg!(target_os = "macos") {
-        task();
-    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(task) {
+        run();
+    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(run) {
         tracing::error!("a background task could not start: {error}");
     }
 }
 
-fn run_task(effect: Effect) -> Option<AppEvent> {
-    match effect {
-        Effect::PickPicture => rfd::FileDialog::new()
+fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
+    match task {
+        Task::PickPicture => rfd::FileDialog::new()
             .set_title("Choose a start image")
             .add_filter("Pictures", &PICTURE_EXTENSIONS)
             .pick_file()
             .map(AppEvent::StartImagePicked),
-        Effect::PickModelFolder => rfd::FileDialog::new()
+        Task::PickModelFolder => rfd::FileDialog::new()
             .set_title("Choose a model folder in diffusers layout")
             .pick_folder()
             .map(|folder| AppEvent::ModelPicked(ModelSource::Folder(folder))),
-        Effect::PickModelFile => rfd::FileDialog::new()
+        Task::PickModelFile => rfd::FileDialog::new()
             .set_title("Choose a model file")
             .add_filter("Models", &MODEL_EXTENSIONS)
             .pick_file()
             .map(|file| AppEvent::ModelPicked(ModelSource::File(file))),
-        Effect::PickConcepts => rfd::FileDialog::new()
+        Task::PickConcepts => rfd::FileDialog::new()
             .set_title("Choose concepts")
             .add_filter("Concepts", &CONCEPT_EXTENSIONS)
             .pick_files()
             .map(|files| AppEvent::ConceptsChosen(ConceptsRead::of(files))),
-        Effect::PickConceptFolder => rfd::FileDialog::new()
+        Task::PickConceptFolder => rfd::FileDialog::new()
             .set_title("Choose a folder with concepts")
             .pick_folder()
             .map(AppEvent::ConceptFolderPicked),
-        Effect::SaveConcept { token, vectors } => save_concept(&token, &vectors),
-        Effect::ReadConcepts(files) => Some(AppEvent::Concepts(ConceptsRead::of(files))),
-        Effect::PickOutputFolder => rfd::FileDialog::new()
+        Task::SaveConcept { token, vectors } => save_concept(&token, &vectors),
+        Task::ReadConcepts(files) => Some(AppEvent::Concepts(ConceptsRead::of(files))),
+        Task::PickOutputFolder => rfd::FileDialog::new()
             .set_title("Choose where pictures are saved")
             .pick_folder()
             .map(AppEvent::OutputFolderPicked),
-        Effect::PickFilm { format, name, folder } => {
+        Task::PickFilm { format, name, folder } => {
             pick_film(format, &name, &folder).map(AppEvent::FilmPicked)
         }
-        Effect::PickLibraryFolder => rfd::FileDialog::new()
+        Task::PickLibraryFolder => rfd::FileDialog::new()
             .set_title("Choose a folder with models")
             .pick_folder()
             .map(AppEvent::LibraryFolderPicked),
-        Effect::ReadStartImage(path) => Some(match load(&path) {
+        Task::ReadStartImage(path) => Some(match load(&path) {
             Ok(start) => {
                 AppEvent::StartImageRead { path, picture: Ok(Arc::new(start.pixels)), notes: start.notes }
             }
@@ -81,21 +77,17 @@ fn run_task(effect: Effect) -> Option<AppEvent> {
                 AppEvent::StartImageRead { path, picture: Err(error.to_string()), notes: Vec::new() }
             }
         }),
-        Effect::PastePicture => Some(match paste() {
+        Task::PastePicture => Some(match paste() {
             Ok(path) => AppEvent::StartImagePicked(path),
             Err(text) => AppEvent::PasteFailed(text),
         }),
-        Effect::Inspect(paths) => Some(AppEvent::Inspected(paths.into_iter().map(inspect).collect())),
-        Effect::Copy(pixels) => copy(&pixels).err().map(AppEvent::Trouble),
-        Effect::OpenFolder(folder) => open_folder(&folder).err().map(AppEvent::Trouble),
-        Effect::Send(_)
-        | Effect::WriteFilm(_)
-        | Effect::Save(_)
-        | Effect::SaveSheet(_)
-        | Effect::Library(_)
-        | Effect::WatchConcepts(_)
-        | Effect::Convert { .. }
-        | Effect::Hub(_) => None,
+        Task::Inspect(paths) => Some(AppEvent::Inspected(DroppedFiles::of(paths))),
+        Task::Convert { file, stop } => {
+            convert::run(&file, &stop, |report| tell(AppEvent::Conversion(report)));
+            None
+        }
+        Task::Copy(pixels) => copy(&pixels).err().map(AppEvent::Trouble),
+        Task::OpenFolder(folder) => open_folder(&folder).err().map(AppEvent::Trouble),
     }
 }
 
@@ -126,61 +118,6 @@ fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathB
         None => {
             Some(dialog.set_title("Choose where to put the folder of pictures").pick_folder()?.join(name))
         }
-    }
-}
-
-/// What a file is that was let go over the window.
-fn inspect(path: PathBuf) -> Dropped {
-    let is_shelf = path.is_dir()
-        && match layout_of(&path) {
-            Layout::Diffusers => false,
-            // With the parts of a model in it, it is one that lacks something, which opening it tells.
-            Layout::Plain => !path.join("unet").is_dir(),
-            Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
-        };
-    if is_shelf && holds_concepts_alone(&path) {
-        return Dropped { path, contents: FileContents::ConceptFolder };
-    }
-    if is_shelf {
-        return Dropped { path, contents: FileContents::ModelsFolder };
-    }
-    if path.is_dir() {
-        let contents = FileContents::Model(ModelSource::Folder(path.clone()));
-        return Dropped { path, contents };
-    }
-    if matches!(classify(&path), FileKind::Concept | FileKind::Model) {
-        let contents = concept_or_model(&path);
-        return Dropped { path, contents };
-    }
-    let contents = match load(&path) {
-        Ok(start) => FileContents::Picture {
-            pixels: Arc::new(start.pixels),
-            notes: start.notes,
-            // Only PNGs carry recipes; a picture without a readable one is still a picture.
-            found: read_recipe(&path).ok().flatten().map(Box::new),
-        },
-        Err(error) => FileContents::Unusable(error.to_string()),
-    };
-    Dropped { path, contents }
-}
-
-/// True where every weight file may be a concept and one of them is.
-fn holds_concepts_alone(folder: &Path) -> bool {
-    let files = concepts::concept_files_in(folder);
-    layout_of(folder) == Layout::Plain
-        && files.iter().all(|file| classify(file) == FileKind::Concept)
-        && files.iter().any(|file| concepts::read(file).is_ok())
-}
-
-/// What a weight file is offered as. What is broken beyond telling is taken for what its name and
-/// size say.
-fn concept_or_model(path: &Path) -> FileContents {
-    let model = || FileContents::Model(ModelSource::File(path.to_owned()));
-    match concepts::read(path) {
-        Ok(concept) => FileContents::Concept(Box::new(concept)),
-        Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model(),
-        Err(_) if classify(path) != FileKind::Concept => model(),
-        Err(error) => FileContents::InvalidConcept(error.to_string()),
     }
 }
 

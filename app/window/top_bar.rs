@@ -7,7 +7,8 @@ use engine::format::human_size;
 use super::side_panel::tabs_ui;
 use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
-use crate::features::settings::ThemeChoice;
+use crate::features::models::ModelCommand;
+use crate::features::settings::{SettingsCommand, ThemeChoice};
 use crate::features::state::{AppState, Model};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -24,7 +25,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if matches!(state.model, Model::Opening { .. }) {
         let sentence = "Stops opening and goes back to the previous model.";
         if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
-            commands.push(Command::StopOpening);
+            commands.push(Command::Model(ModelCommand::StopOpening));
         }
     }
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -36,7 +37,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if icon_button_ui(ui, Icon::Theme, name, None, "Switches between dark and light.", Tool::Bare)
             .clicked()
         {
-            commands.push(Command::SetTheme(other));
+            commands.push(Command::Settings(SettingsCommand::SetTheme(other)));
         }
         ui.add_space(theme::GAP_M);
         tabs_ui(ui, state, commands);
@@ -81,14 +82,14 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             chosen: is_built_in,
         };
         if menu_item_ui(ui, built_in) {
-            commands.push(Command::OpenModel(ModelSource::BuiltIn));
+            commands.push(Command::Model(ModelCommand::Open(ModelSource::BuiltIn)));
         }
         for source in state.settings.recent_models.iter().take(MAX_RECENT) {
             let (ModelSource::Folder(path) | ModelSource::File(path)) = source else { continue };
             let chosen = *source == state.settings.model;
             let (label, hint) = (name_of(state, source), path.display().to_string());
             if menu_item_ui(ui, SelectItem { label: &label, hint: &hint, chosen }) {
-                commands.push(Command::OpenModel(source.clone()));
+                commands.push(Command::Model(ModelCommand::Open(source.clone())));
             }
         }
         let open = SelectItem {
@@ -97,7 +98,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             chosen: false,
         };
         if menu_item_ui(ui, open) {
-            commands.push(Command::ChooseModelFolder);
+            commands.push(Command::Model(ModelCommand::ChooseFolder));
         }
         let open = SelectItem {
             label: "Open a model file…",
@@ -105,7 +106,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             chosen: false,
         };
         if menu_item_ui(ui, open) {
-            commands.push(Command::ChooseModelFile);
+            commands.push(Command::Model(ModelCommand::ChooseFile));
         }
         if let Some(text) = state.error_at(ErrorSlot::Model) {
             ui.add_space(theme::GAP_S);

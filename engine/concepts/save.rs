@@ -125,14 +125,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mine.bin");
         let refused = |path: &Path, token: &str, vectors: &[Vec<f32>]| {
-            save(path, token, vectors).expect_err("no concept").to_string()
+            save(path, token, vectors).expect_err("it is not a concept")
         };
         let one = [vec![1.0; 4]];
-        assert!(refused(&path, "two words", &one).contains("without spaces"));
-        assert!(refused(&path, "", &one).contains("<my-style>"));
-        assert!(refused(&path, "<mine>", &[]).contains("1 to 75"));
-        assert!(refused(&path, "<mine>", &[vec![f32::NAN]]).contains("undo"));
-        assert!(refused(&path.with_extension("png"), "<mine>", &one).contains(".safetensors"));
+        for token in ["two words", ""] {
+            assert!(matches!(refused(&path, token, &one), SaveConceptError::Token(_)));
+        }
+        assert!(matches!(refused(&path, "<mine>", &[]), SaveConceptError::Count(0)));
+        assert!(matches!(refused(&path, "<mine>", &[vec![f32::NAN]]), SaveConceptError::NotANumber));
+        let png = path.with_extension("png");
+        assert!(matches!(refused(&png, "<mine>", &one), SaveConceptError::Ending(_)));
         assert!(!path.exists());
     }
 }

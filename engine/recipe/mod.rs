@@ -98,6 +98,17 @@ pub enum Start {
     },
 }
 
+/// How much of a start image is forgotten unless said otherwise.
+pub const DEFAULT_STRENGTH: f32 = 0.75;
+
+/// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it, and ten digits are easily
+/// said and typed.
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    // The standard library's only source of randomness: each state has fresh keys.
+    RandomState::new().build_hasher().finish() & 0xffff_ffff
+}
+
 impl Recipe {
     pub const STEPS: RangeInclusive<u32> = 1..=1000;
     pub const BATCH: RangeInclusive<u32> = 1..=8;
@@ -254,7 +265,7 @@ impl Recipe {
     /// If the betas that were set fit neither each other nor the model's.
     pub fn noise_schedule(&self, trained: &SchedulerConfig) -> Result<NoiseSchedule, RecipeError> {
         self.check_schedule()?;
-        let trained = trained.with(&self.schedule_options);
+        let trained = trained.with_options(&self.schedule_options);
         let (start, end) = (trained.beta_start, trained.beta_end);
         if trained.beta_schedule != BetaSchedule::Cosine && start > end {
             return Err(RecipeError::BetasFall { start, end });

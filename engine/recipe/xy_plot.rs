@@ -402,17 +402,20 @@ mod tests {
     fn a_sheet_that_cannot_be_made_says_why() {
         let refused = |recipe: &Recipe, sides: &[&str]| {
             let sides = sides.iter().map(|side| vary(side)).collect();
-            XyPlot::new(recipe.clone(), sides).expect_err("no sheet").to_string()
+            XyPlot::new(recipe.clone(), sides).expect_err("it cannot be made")
         };
         let recipe = Recipe::default();
-        assert!(refused(&recipe, &[]).contains("say what differs"));
-        assert!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]).contains("several sheets"));
-        assert!(refused(&recipe, &["cfg=1,2", "cfg=3"]).contains("cfg"));
-        assert!(refused(&recipe, &["strength=0.5"]).contains("start image"));
-        assert!(refused(&recipe, &["mix=0,1"]).contains("second prompt"));
-        assert!(refused(&recipe, &["blend=0,1"]).contains("puppy=puppy+skunk"));
-        assert!(refused(&Recipe { batch: 2, ..recipe.clone() }, &["cfg=1"]).contains("batch of 2"));
-        let said = refused(&recipe, &["cfg=1,-4", "steps=3,4"]);
-        assert!(said.contains("Guidance -4, 3 steps: A guidance scale of -4"), "{said}");
+        assert_eq!(refused(&recipe, &[]), XyPlotError::NothingVaries);
+        assert_eq!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]), XyPlotError::TooManySides(3));
+        assert!(matches!(refused(&recipe, &["cfg=1,2", "cfg=3"]), XyPlotError::SameTwice(_)));
+        assert_eq!(refused(&recipe, &["strength=0.5"]), XyPlotError::NoStartImage);
+        assert_eq!(refused(&recipe, &["mix=0,1"]), XyPlotError::NothingMixed);
+        assert_eq!(refused(&recipe, &["blend=0,1"]), XyPlotError::NothingBlended);
+        let batch = Recipe { batch: 2, ..recipe.clone() };
+        assert_eq!(refused(&batch, &["cfg=1"]), XyPlotError::Batch(2));
+        let XyPlotError::Recipe { label, error } = refused(&recipe, &["cfg=1,-4", "steps=3,4"]) else {
+            panic!("a guidance scale of -4")
+        };
+        assert_eq!((label.as_str(), error), ("Guidance -4, 3 steps", RecipeError::CfgScale(-4.0)));
     }
 }

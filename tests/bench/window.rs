@@ -7,8 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use app::features::command::{AppEvent, Command};
+use app::features::command::Command;
 use app::features::concepts::watch::ConceptsRead;
+use app::features::event::AppEvent;
 use app::features::generate::run::RunPhase;
 use app::features::settings::Settings;
 use app::window::app::TidepoolApp;

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
-use app::features::command::{AppEvent, Command, Dropped, Effect, FileContents};
+use app::features::command::Command;
+use app::features::drop::{DropCommand, Dropped, DroppedFiles, FileContents};
+use app::features::effect::{Effect, Task};
 use app::features::errors::ErrorSlot;
+use app::features::event::AppEvent;
+use app::features::film::FilmCommand;
 use app::features::generate::run::RunPhase;
-use app::features::settings::Settings;
+use app::features::settings::{Settings, SettingsCommand};
+use app::features::start_image::StartImageCommand;
 use app::features::state::AppState;
 use engine::checkpoint::ModelSource;
 use engine::diffusion::StepView;
@@ -122,7 +127,7 @@ fn a_finished_film_is_decoded_step_by_step_and_the_selected_step_comes_first() {
     started(&mut state, id);
     (0..20).for_each(|at| drop(step(&mut state, id, at)));
     assert_eq!(asked(&finished(&mut state, id)), Some(0));
-    assert_eq!(asked(&state.handle(Command::PinStep(Some(7)))), None, "one is on its way");
+    assert_eq!(asked(&state.handle(Command::Film(FilmCommand::Pin(Some(7))))), None, "one is on its way");
     assert_eq!(decoded(&mut state, id, 0), Some(7), "then the one that is held");
     let shown = state.shown().expect("step 7");
     assert_eq!((shown.step, shown.is_full), (Some(7), false));
@@ -130,7 +135,7 @@ fn a_finished_film_is_decoded_step_by_step_and_the_selected_step_comes_first() {
     assert!(state.shown().is_some_and(|shown| shown.is_full));
     let last = (1..19).filter(|&at| at != 7).find(|&at| decoded(&mut state, id, at).is_none());
     assert_eq!(last, Some(18), "the last step has the finished picture");
-    state.handle(Command::PinStep(Some(7)));
+    state.handle(Command::Film(FilmCommand::Pin(Some(7))));
     assert_eq!(state.shown().and_then(|shown| shown.step), None, "a second click lets go");
 }
 
@@ -152,7 +157,7 @@ fn a_job_asked_to_decode_after_its_end_stays_ended() {
     started(&mut state, id);
     step(&mut state, id, 0);
     receive(&mut state, id, JobEvent::Stopped);
-    state.handle(Command::PinStep(Some(0)));
+    state.handle(Command::Film(FilmCommand::Pin(Some(0))));
     assert_eq!(decoded(&mut state, id, 0), None);
     assert_eq!(state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
 }
@@ -163,11 +168,11 @@ fn the_film_plays_from_the_pinned_step_and_pauses_where_it_is() {
     let (id, _, _) = generate(&mut state);
     started(&mut state, id);
     (0..20).for_each(|at| drop(step(&mut state, id, at)));
-    state.handle(Command::PinStep(Some(4)));
-    state.handle(Command::TogglePlay { now: 10.0 });
-    state.handle(Command::Tick { now: 10.5 });
+    state.handle(Command::Film(FilmCommand::Pin(Some(4))));
+    state.handle(Command::Film(FilmCommand::TogglePlay { now: 10.0 }));
+    state.handle(Command::Film(FilmCommand::Tick { now: 10.5 }));
     assert_eq!(state.looked_at(), Some(10));
-    state.handle(Command::TogglePlay { now: 10.5 });
+    state.handle(Command::Film(FilmCommand::TogglePlay { now: 10.5 }));
     assert_eq!((state.looked_at(), state.film.pinned), (Some(10), Some(10)));
 }
 
@@ -231,13 +236,14 @@ fn a_failed_job_says_so_under_the_button_and_the_next_one_clears_it() {
 #[test]
 fn a_model_that_fails_to_open_leaves_none_and_generate_says_what_to_do() {
     let mut state = opened();
-    let effects = state.handle(Command::Drop(vec!["/models/broken".into()]));
-    assert!(matches!(&effects[..], [Effect::Inspect(_)]));
+    let effects = state.handle(Command::Drop(DropCommand::Files(vec!["/models/broken".into()])));
+    assert!(matches!(&effects[..], [Effect::Task(Task::Inspect(_))]));
     let folder = Dropped {
         path: "/models/broken".into(),
         contents: FileContents::Model(ModelSource::Folder("/models/broken".into())),
     };
-    let effects = state.receive(AppEvent::Inspected(vec![folder]));
+    let effects =
+        state.receive(AppEvent::Inspected(DroppedFiles { others: vec![folder], ..DroppedFiles::default() }));
     assert!(matches!(
         &effects[..],
         [Effect::Send(Request::OpenModel { source: ModelSource::Folder(_), .. })]
@@ -271,23 +277,28 @@ fn picture(found: Option<Recipe>) -> AppEvent {
         })
     });
     let contents = FileContents::Picture { pixels: grey(64), notes: Vec::new(), found };
-    AppEvent::Inspected(vec![Dropped { path: "fox.png".into(), contents }])
+    AppEvent::Inspected(DroppedFiles {
+        others: vec![Dropped { path: "fox.png".into(), contents }],
+        ..DroppedFiles::default()
+    })
 }
 
 #[test]
 fn a_dropped_picture_becomes_the_start_image_and_can_be_removed() {
     let mut state = opened();
     state.receive(picture(None));
-    assert!(matches!(state.recipe.start, Start::Image { strength: 0.6, .. }));
+    assert!(matches!(state.recipe.start, Start::Image { strength: 0.75, .. }));
     assert!(state.start_picture.is_some() && state.dropped.is_none());
-    state.handle(Command::RemoveStartImage);
+    state.handle(Command::StartImage(StartImageCommand::Remove));
     assert_eq!(state.recipe.start, Start::Noise);
 }
 
 #[test]
 fn a_dropped_picture_with_a_recipe_is_asked_about() {
     let recipe = Recipe { prompt: "an owl".into(), seed: 5, ..Recipe::default() };
-    for (command, is_settings) in [(Command::UseDroppedSettings, true), (Command::UseDroppedAsStart, false)] {
+    for (command, is_settings) in
+        [(Command::Drop(DropCommand::UseSettings), true), (Command::Drop(DropCommand::UseAsStart), false)]
+    {
         let mut state = opened();
         state.receive(picture(Some(recipe.clone())));
         assert!(state.dropped.is_some());
@@ -303,7 +314,10 @@ fn a_dropped_picture_with_a_recipe_is_asked_about() {
 fn a_file_that_is_not_a_picture_is_refused_where_pictures_are_dropped() {
     let mut state = opened();
     let contents = FileContents::Unusable("This is no picture: notes.txt".into());
-    state.receive(AppEvent::Inspected(vec![Dropped { path: "notes.txt".into(), contents }]));
+    state.receive(AppEvent::Inspected(DroppedFiles {
+        others: vec![Dropped { path: "notes.txt".into(), contents }],
+        ..DroppedFiles::default()
+    }));
     assert!(state.error_at(ErrorSlot::StartImage).is_some());
     assert_eq!(state.recipe.start, Start::Noise);
 }
@@ -314,7 +328,7 @@ fn a_start_image_that_is_gone_at_the_next_start_is_dropped_and_reported() {
     let last_recipe = Recipe { start, ..Recipe::default() };
     let mut state = AppState::new(Settings { last_recipe, ..Settings::default() });
     let effects = state.begin();
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Task(Task::ReadStartImage(_)))));
     state.receive(AppEvent::StartImageRead {
         path: "gone.png".into(),
         picture: Err("There is no such file: gone.png".into()),
@@ -339,7 +353,7 @@ fn the_workspace_is_remembered() {
     let mut state = opened();
     let recipe = Recipe { prompt: "a whale".into(), ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe)));
-    state.handle(Command::FoldPanels);
+    state.handle(Command::Settings(SettingsCommand::FoldPanels));
     let settings = state.settings_to_save();
     assert_eq!(settings.last_recipe.prompt, "a whale");
     assert!(settings.window.left_folded);

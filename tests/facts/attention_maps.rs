@@ -3,9 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::features::command::{AppEvent, AttentionCommand, Command, Effect, WordsCommand};
+use app::features::attention::AttentionCommand;
+use app::features::command::Command;
+use app::features::concepts::ConceptCommand;
 use app::features::concepts::watch::ConceptsRead;
+use app::features::effect::Effect;
+use app::features::event::AppEvent;
+use app::features::models::ModelCommand;
 use app::features::state::AppState;
+use app::features::words::WordsCommand;
 use engine::checkpoint::ModelSource;
 use engine::concepts::ConceptSet;
 use engine::device::{DeviceChoice, DeviceSelector};
@@ -114,7 +120,7 @@ fn finish(state: &mut AppState, job: JobId) {
 fn the_attention_overlay_shows_the_selected_word_and_ends_with_the_next_run() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
-    let effects = state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+    let effects = state.handle(Command::Attention(AttentionCommand::Ask));
     assert!(
         matches!(&effects[..], [Effect::Send(Request::ComputeAttentionMaps { job: id, picture: 0, part: 0, .. }), ..] if *id == job)
     );
@@ -127,9 +133,9 @@ fn the_attention_overlay_shows_the_selected_word_and_ends_with_the_next_run() {
     choose(&mut state, "cat");
     assert_eq!(state.attention.on_canvas().map(|lit| (**lit).clone()), Some(of_token(2)));
 
-    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Overlay(false)));
+    state.handle(Command::Attention(AttentionCommand::Overlay(false)));
     assert!(state.attention.on_canvas().is_none());
-    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Overlay(true)));
+    state.handle(Command::Attention(AttentionCommand::Overlay(true)));
     generate(&mut state);
     assert!(state.attention.on_canvas().is_none(), "the next run shows itself");
 }
@@ -139,7 +145,7 @@ fn a_word_that_the_picture_was_made_without_has_no_overlay() {
     let (mut state, _) = with_picture();
     choose(&mut state, "fox");
     assert!(state.reader().is_none());
-    assert!(state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask)).is_empty());
+    assert!(state.handle(Command::Attention(AttentionCommand::Ask)).is_empty());
     assert!(state.attention_bytes().is_some());
 }
 
@@ -150,10 +156,10 @@ fn the_overlay_shows_the_words_that_the_picture_was_made_of_whatever_they_mean_n
     state.receive(AppEvent::Concepts(ConceptsRead { read: vec![frost()], ..ConceptsRead::default() }));
     let (mut state, job) = with_picture_of(state, "<frost> cat");
     choose(&mut state, "cat");
-    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+    state.handle(Command::Attention(AttentionCommand::Ask));
     state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
     let lit = state.attention.on_canvas().cloned().expect("the second token's light");
-    state.handle(Command::ForgetConcept(frost().source));
+    state.handle(Command::Concept(ConceptCommand::Forget(frost().source)));
     assert!(state.prompt.as_ref().is_some_and(|read| read.used() > 2), "its letters are words now");
     choose(&mut state, "puppy");
     assert!(state.attention.on_canvas().is_none());
@@ -166,7 +172,7 @@ fn the_overlay_ends_with_its_model() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
     let done = |state: &mut AppState| {
-        state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+        state.handle(Command::Attention(AttentionCommand::Ask));
         state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
         state.attention.on_canvas().is_some()
     };
@@ -181,7 +187,7 @@ fn the_overlay_ends_with_its_model() {
 #[test]
 fn a_run_that_waits_for_its_model_is_read_by_it() {
     let mut state = opened();
-    state.handle(Command::OpenModel(ModelSource::BuiltIn));
+    state.handle(Command::Model(ModelCommand::Open(ModelSource::BuiltIn)));
     let recipe = Recipe { prompt: "puppy cat".into(), ..state.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
@@ -195,7 +201,7 @@ fn a_run_that_waits_for_its_model_is_read_by_it() {
 fn without_maps_there_is_no_overlay() {
     let (mut state, job) = with_picture();
     choose(&mut state, "puppy");
-    state.handle(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+    state.handle(Command::Attention(AttentionCommand::Ask));
     assert!(!state.attention.is_highlighted);
     state.receive(Event::AttentionMaps { job, event: AttentionEvent::Failed { text: "No room".into() } });
     assert!(!state.attention.is_highlighted);

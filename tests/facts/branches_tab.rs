@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use app::features::command::{BranchCommand, Command, Effect, ViewCommand};
+use app::features::branches::BranchCommand;
+use app::features::canvas::ViewCommand;
+use app::features::command::Command;
+use app::features::effect::Effect;
+use app::features::film::FilmCommand;
 use app::features::generate::run::RunPhase;
 use app::features::settings::{Settings, Tab, WindowLayout};
 use app::features::state::AppState;
@@ -54,7 +58,7 @@ fn a_branch_starts_at_the_selected_step_and_its_recipe_says_so() {
     edit(&mut state, |recipe| recipe.prompt = "a fox".into());
     let first = run(&mut state);
     let from = state.run.as_ref().expect("a run").recipe.clone();
-    state.handle(Command::PinStep(Some(7)));
+    state.handle(Command::Film(FilmCommand::Pin(Some(7))));
     branch(&mut state, BranchCommand::Leave(None));
     assert_eq!(state.branches.branch_from, Some(7));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
@@ -164,7 +168,7 @@ fn two_runs_are_compared_behind_a_divider() {
     let own = state.run.as_ref().and_then(|run| run.pictures_of(3, StepView::Predicted)).expect("a step");
     let behind = state.compared_of(StepView::Predicted).expect("a step of this run");
     assert!(Arc::ptr_eq(&behind.pictures[0], &own.0[0]));
-    state.handle(Command::PinStep(None));
+    state.handle(Command::Film(FilmCommand::Pin(None)));
     assert!(state.compared_of(StepView::Predicted).is_none());
 }
 

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use app::features::command::{AppEvent, Command, Effect};
+use app::features::command::Command;
+use app::features::concepts::ConceptCommand;
 use app::features::concepts::watch::{ConceptsRead, FolderScan};
+use app::features::effect::{Effect, Task};
+use app::features::event::AppEvent;
 use app::features::prompt::prompt_words::with_word;
 use app::features::settings::{Settings, Tab};
 use app::features::state::AppState;
@@ -59,7 +62,7 @@ fn a_concept_that_comes_counts_in_the_prompt_at_once_and_goes_with_the_next_pict
         _ => None,
     });
     assert_eq!(sent, Some(state.concepts.clone()));
-    state.handle(Command::ForgetConcept("/concepts/frost.bin".into()));
+    state.handle(Command::Concept(ConceptCommand::Forget("/concepts/frost.bin".into())));
     assert_eq!(used(&state), plain);
 }
 
@@ -86,7 +89,7 @@ fn chosen_files_are_remembered_and_files_of_watched_folders_are_not() {
     assert_eq!(state.settings_to_save().concept_files, [PathBuf::from("/concepts/b.bin")]);
     let effects = AppState::new(state.settings_to_save()).begin();
     let asks = |wanted: fn(&Effect) -> bool| effects.iter().any(wanted);
-    assert!(asks(|effect| matches!(effect, Effect::ReadConcepts(files) if files.len() == 1)));
+    assert!(asks(|effect| matches!(effect, Effect::Task(Task::ReadConcepts(files)) if files.len() == 1)));
     assert!(asks(|effect| matches!(effect, Effect::WatchConcepts(folders) if folders.len() == 1)));
 
     let gone = vec![watched.source, "/concepts/b.bin".into()];
@@ -121,7 +124,7 @@ fn a_file_that_is_refused_says_why_until_it_is_dismissed_or_mended() {
     assert_eq!(state.refused_concepts.len(), 1);
     assert_eq!(state.settings.window.tab, Tab::Concepts, "what was asked for is shown");
     assert!(state.settings_to_save().concept_files.is_empty());
-    state.handle(Command::ForgetConcept(file.clone()));
+    state.handle(Command::Concept(ConceptCommand::Forget(file.clone())));
     assert!(state.refused_concepts.is_empty());
     state.receive(AppEvent::ConceptsChosen(refused()));
     state.receive(chosen([concept("a.bin", "<a>", 1)]));

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use app::features::command::{AppEvent, Command, ConvertCommand, Effect};
-use app::features::convert::{Conversion, ConversionReport};
+use app::features::command::Command;
+use app::features::convert::{Conversion, ConversionReport, ConvertCommand};
+use app::features::effect::{Effect, Task};
 use app::features::errors::ErrorSlot;
+use app::features::event::AppEvent;
 use app::features::settings::Settings;
 use app::features::state::AppState;
 use egui_kittest::Harness;
@@ -44,7 +46,7 @@ fn a_pickle_in_use_is_offered_to_be_converted_and_declining_is_remembered() {
 fn what_was_converted_can_be_used_at_once() {
     let mut state = opened(Path::new("/models/old.ckpt"));
     let effects = command(&mut state, ConvertCommand::Start);
-    assert!(matches!(&effects[..], [Effect::Convert { file, .. }] if file.ends_with("old.ckpt")));
+    assert!(matches!(&effects[..], [Effect::Task(Task::Convert { file, .. })] if file.ends_with("old.ckpt")));
     state.receive(AppEvent::Conversion(ConversionReport::Progress(0.4)));
     assert!(matches!(state.conversion, Conversion::Running { fraction, .. } if fraction == 0.4));
     let file = PathBuf::from("/models/old.safetensors");
@@ -68,7 +70,7 @@ fn a_conversion_that_fails_says_why_and_one_that_is_cancelled_says_nothing() {
     let effects = command(&mut state, ConvertCommand::Start);
     assert_eq!(state.error_at(ErrorSlot::Model), None);
     command(&mut state, ConvertCommand::Cancel);
-    assert!(matches!(&effects[..], [Effect::Convert { stop, .. }] if stop.is_raised()));
+    assert!(matches!(&effects[..], [Effect::Task(Task::Convert { stop, .. })] if stop.is_raised()));
     state.receive(AppEvent::Conversion(ConversionReport::Ended(Err("Stopped".into()))));
     assert_eq!(state.error_at(ErrorSlot::Model), None);
     assert!(state.offered_conversion().is_some(), "it can be asked for again");

@@ -1,7 +1,8 @@
 //! Exporting an animation from the window: the card, the engine, and the thread that writes.
 
-use app::features::command::{AppEvent, Command, ExportCommand};
-use app::features::export::ExportPhase;
+use app::features::command::Command;
+use app::features::event::AppEvent;
+use app::features::export::{ExportCommand, ExportPhase};
 use app::features::settings::Settings;
 use egui_kittest::kittest::Queryable;
 use engine::images::{Animation, AnimationFormat, Panel, Pixels, Playback, Provenance, read_recipe};

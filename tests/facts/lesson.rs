@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use app::features::canvas::views::Views;
-use app::features::command::{AppEvent, Command, Effect, XyPlotCommand};
+use app::features::command::Command;
+use app::features::effect::{Effect, Task};
+use app::features::event::AppEvent;
 use app::features::generate::run::RunPhase;
 use app::features::lesson::{Experiment, LessonCommand, LessonPage};
-use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::settings::{Settings, SettingsCommand, Tab, WindowLayout};
+use app::features::start_image::StartImageCommand;
 use app::features::state::AppState;
-use app::features::xy_plot::AxisField;
+use app::features::xy_plot::{AxisField, XyPlotCommand};
 use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::Harness;
@@ -142,7 +145,7 @@ fn the_start_image_is_the_picture_that_was_made_and_strength_is_the_start_step()
     let Start::Image { path, strength } = &recipe.start else { panic!("it begins with noise") };
     assert_eq!((path.as_path(), *strength), (PathBuf::from("/out/00001-77.png").as_path(), 0.6));
     assert_eq!((recipe.start_step(), recipe.steps), (12, 30), "as in the lesson's notebook");
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::ReadStartImage(_))));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Task(Task::ReadStartImage(_)))));
     let mut state = used_window_state();
     state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00002-sheet.png")]));
     assert_eq!(state.picture_to_start_from(), None, "a sheet is nothing to begin with");
@@ -172,7 +175,7 @@ fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
         let effects = set_up(&mut state, experiment);
         assert_eq!(made(&effects).len(), 1, "{experiment:?}: the first cell");
         assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{experiment:?}");
-        assert_eq!(state.settings.window.tab, Tab::Sheet);
+        assert_eq!(state.settings.window.tab, Tab::XyPlot);
         let mut state = opened();
         generate(&mut state);
         assert!(made(&set_up(&mut state, experiment)).is_empty(), "one thing at a time");
@@ -185,7 +188,7 @@ fn the_workspace_is_restored_to_what_it_was_before_the_first_experiment() {
     for experiment in Experiment::ALL {
         let mut state = used_window_state();
         let side = AxisField { name: "seed", values: "7, 8".into() };
-        state.handle(Command::Sheet(XyPlotCommand::Across(side.clone())));
+        state.handle(Command::XyPlot(XyPlotCommand::Across(side.clone())));
         let (recipe, views) = (state.recipe.clone(), state.settings.views.clone());
         set_up(&mut state, experiment);
         set_up(&mut state, Experiment::Film);
@@ -207,11 +210,11 @@ fn the_workspace_is_restored_to_what_it_was_before_the_first_experiment() {
 fn a_start_image_is_restored_with_the_workspace() {
     let mut state = opened();
     let path = PathBuf::from("/pictures/beach.png");
-    state.handle(Command::UseStartImage(path.clone()));
+    state.handle(Command::StartImage(StartImageCommand::Use(path.clone())));
     set_up(&mut state, Experiment::Loop);
     assert_eq!(state.recipe.start, Start::Noise);
     let effects = command(&mut state, LessonCommand::PutBack);
-    assert!(matches!(&effects[..], [Effect::ReadStartImage(read), ..] if *read == path));
+    assert!(matches!(&effects[..], [Effect::Task(Task::ReadStartImage(read)), ..] if *read == path));
     assert!(matches!(&state.recipe.start, Start::Image { path: start, .. } if *start == path));
 }
 
@@ -238,7 +241,7 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
         LessonPage::ALL.map(|stop| (stop, matches!(stop, LessonPage::Autoencoder | LessonPage::Noise)))
     {
         let mut state = used_window_state();
-        state.handle(Command::ShowTab { tab: Some(Tab::Lesson), drawer: false });
+        state.handle(Command::Settings(SettingsCommand::ShowTab { tab: Some(Tab::Lesson), drawer: false }));
         let effects = command(&mut state, LessonCommand::GoTo(stop));
         let asked = effects.iter().any(|effect| {
             matches!(effect, Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. }))
@@ -318,11 +321,11 @@ fn the_sliders_of_the_pages_are_those_of_the_window() {
     let folder = tempfile::tempdir().expect("a folder");
     let beach = folder.path().join("beach.png");
     image::RgbImage::new(64, 64).save(&beach).expect("writes");
-    window.press(Command::UseStartImage(beach));
+    window.press(Command::StartImage(StartImageCommand::Use(beach)));
     window.harness.run();
     key(&mut window, "Start step", Key::ArrowLeft);
     let start = window.harness.state().state.recipe.start.clone();
-    assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.65).abs() < 1e-6), "{start:?}");
+    assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.8).abs() < 1e-6), "{start:?}");
 
     window.press(Command::Lesson(LessonCommand::SetUp { experiment: Experiment::Blend, now: 0.0 }));
     window.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Text)));

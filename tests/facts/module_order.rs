@@ -29,7 +29,6 @@ const ENGINE: [&str; 18] = [
 const APP: [&str; 6] = ["ui", "hub", "library", "features", "window", "cli"];
 
 #[test]
-#[ignore = "the engine's new folders are not there yet"]
 fn no_import_of_the_engine_climbs() {
     check("engine", &ENGINE);
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use app::features::command::{Command, Effect};
+use app::features::command::Command;
+use app::features::effect::Effect;
+use app::features::models::ModelCommand;
 use app::features::settings::Settings;
 use app::features::state::{AppState, Model};
 use engine::checkpoint::ModelSource;
@@ -114,16 +116,18 @@ fn a_stopped_opening_goes_back_to_the_previous_model() {
     state.begin();
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     let large = ModelSource::File("/models/large.safetensors".into());
-    let (_, stop) = opening_of(&state.handle(Command::OpenModel(large)));
+    let (_, stop) = opening_of(&state.handle(Command::Model(ModelCommand::Open(large))));
     state.receive(Event::Model(ModelEvent::Opening { name: "large".into(), fraction: 0.2 }));
-    let (source, next) = opening_of(&state.handle(Command::StopOpening));
+    let (source, next) = opening_of(&state.handle(Command::Model(ModelCommand::StopOpening)));
     assert!(stop.is_raised() && !next.is_raised());
     assert_eq!((source, &state.settings.model), (ModelSource::BuiltIn, &ModelSource::BuiltIn));
     // The stopped opening ends late, and that does not end this one.
     state.receive(Event::Model(ModelEvent::Stopped));
     assert!(matches!(state.model, Model::Opening { .. }));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
-    assert!(state.model_info().is_some() && state.handle(Command::StopOpening).is_empty());
+    assert!(
+        state.model_info().is_some() && state.handle(Command::Model(ModelCommand::StopOpening)).is_empty()
+    );
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn the_first_opening_can_be_stopped_too_and_leaves_no_model() {
     let mut state = AppState::new(Settings::default());
     let effects = state.begin();
     let (_, stop) = opening_of(&effects);
-    assert!(state.handle(Command::StopOpening).is_empty() && stop.is_raised());
+    assert!(state.handle(Command::Model(ModelCommand::StopOpening)).is_empty() && stop.is_raised());
     // Its last events come late.
     state.receive(Event::Model(ModelEvent::Opening { name: "Built-in".into(), fraction: 0.5 }));
     state.receive(Event::Model(ModelEvent::Stopped));

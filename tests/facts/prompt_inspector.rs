@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use app::features::command::{Command, Effect, WordsCommand};
+use app::features::command::Command;
+use app::features::effect::Effect;
+use app::features::film::FilmCommand;
 use app::features::prompt::read_prompt::ReadPrompt;
 use app::features::settings::Tab;
 use app::features::state::AppState;
-use app::features::words::{TokenRef, TokenStatus};
+use app::features::words::{TokenRef, TokenStatus, WordsCommand};
 use engine::prompt::{Mixed, TokenPlace};
 use engine::recipe::Recipe;
 use engine::session::{Event, InspectRequest, ModelEvent, Request};
@@ -214,13 +216,13 @@ fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
     // A1111 counts so that step 5, from 0, is the first one's still.
     for (step_shown, word) in [(5, "puppy"), (6, "cat"), (19, "cat")] {
         step(&mut state, job, step_shown);
-        state.handle(Command::HoverStep(Some(step_shown)));
+        state.handle(Command::Film(FilmCommand::Hover(Some(step_shown))));
         assert!(says(&state, word), "{word} at step {step_shown}");
     }
     assert_eq!(state.words_state.standings, [at(2)]);
     let read = state.prompt.as_ref().expect("it is read");
     assert_eq!((read.steps.clone(), read.changes), (6..=19, true));
-    state.handle(Command::HoverStep(None));
+    state.handle(Command::Film(FilmCommand::Hover(None)));
     assert!(says(&state, "puppy"));
     retype(&mut state, "a [puppy]");
     assert!(!state.prompt.as_ref().expect("it is read").changes, "brackets that only weigh");

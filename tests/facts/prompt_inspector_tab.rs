@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use app::features::command::{Command, Effect, WordsCommand};
+use app::features::command::Command;
+use app::features::effect::{Effect, Task};
 use app::features::errors::ErrorSlot;
 use app::features::settings::{Settings, Tab, WindowLayout};
+use app::features::words::WordsCommand;
 use app::window::app::TidepoolApp;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
@@ -281,7 +283,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     assert_eq!(count, 2);
     let vectors = vec![vec![0.5; 128]; 2];
     let effects = state.receive(Event::Inspected { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
-    assert!(matches!(&effects[..], [Effect::SaveConcept { token, vectors: saved }]
+    assert!(matches!(&effects[..], [Effect::Task(Task::SaveConcept { token, vectors: saved })]
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
     state.receive(Event::Inspected { id, seen: Err("Its word is not in the prompt".into()) });

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use app::features::canvas::ViewCommand;
 use app::features::canvas::views::Views;
-use app::features::command::{Command, InspectCommand, ViewCommand};
-use app::features::film::PlaybackSettings;
+use app::features::command::Command;
+use app::features::film::{FilmCommand, PlaybackSettings};
+use app::features::inspect::InspectCommand;
 use app::features::settings::{Settings, Tab, WindowLayout};
-use app::features::state::{AppState, StartPicture};
+use app::features::start_image::StartPicture;
+use app::features::state::AppState;
 use egui::accesskit::Role;
 use egui::{Key, Pos2, Rect};
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -251,10 +254,10 @@ fn a_film_plays_as_it_is_set() {
     let state = &mut window.harness.state_mut().state;
     let how = PlaybackSettings { loops: false, ping_pong: false, fps: 10.0 };
     state.handle(Command::View(ViewCommand::Play { how, now: 0.0 }));
-    state.handle(Command::TogglePlay { now: 0.0 });
-    state.handle(Command::Tick { now: 0.55 });
+    state.handle(Command::Film(FilmCommand::TogglePlay { now: 0.0 }));
+    state.handle(Command::Film(FilmCommand::Tick { now: 0.55 }));
     assert_eq!(state.looked_at(), Some(5));
-    state.handle(Command::Tick { now: 9.0 });
+    state.handle(Command::Film(FilmCommand::Tick { now: 9.0 }));
     assert!(state.film.play.is_none() && state.film.pinned == Some(19), "it ends and stays where it ended");
 }
 

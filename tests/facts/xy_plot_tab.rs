@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::features::command::{AppEvent, Command, Effect, ExportCommand, XyPlotCommand};
+use app::features::command::Command;
+use app::features::effect::{Effect, Task};
 use app::features::errors::ErrorSlot;
+use app::features::event::AppEvent;
+use app::features::export::ExportCommand;
+use app::features::film::FilmCommand;
 use app::features::settings::{Settings, Tab, WindowLayout};
 use app::features::state::AppState;
-use app::features::xy_plot::{AxisField, XyPlotPhase};
+use app::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use engine::images::{AnimationFormat, Pixels, read_recipe};
@@ -20,7 +24,7 @@ use crate::support::fake_answers::gradient_image;
 use crate::support::window_harness::TestWindow;
 
 fn ask(state: &mut AppState, command: XyPlotCommand) -> Vec<Effect> {
-    state.handle(Command::Sheet(command))
+    state.handle(Command::XyPlot(command))
 }
 
 fn across(state: &mut AppState, name: &'static str, values: &str) {
@@ -129,7 +133,7 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     export(&mut state, ExportCommand::Choose(AnimationFormat::Gif, cut));
     let effects = export(&mut state, ExportCommand::Start);
     assert!(
-        matches!(&effects[..], [Effect::PickFilm { name, .. }] if name.ends_with("-sheet")),
+        matches!(&effects[..], [Effect::Task(Task::PickFilm { name, .. })] if name.ends_with("-sheet")),
         "{effects:?}"
     );
     export(&mut state, ExportCommand::Show(false));
@@ -157,10 +161,10 @@ fn the_run_and_its_film_come_back_with_a_click() {
     let (cell, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     finish(&mut state, cell, 9);
     assert!(state.sheet.on_canvas().is_some());
-    state.handle(Command::HoverStep(Some(0)));
+    state.handle(Command::Film(FilmCommand::Hover(Some(0))));
     assert_eq!(state.shown().and_then(|shown| shown.step), Some(0), "a step that is pointed at is seen");
-    state.handle(Command::HoverStep(None));
-    state.handle(Command::PinStep(Some(0)));
+    state.handle(Command::Film(FilmCommand::Hover(None)));
+    state.handle(Command::Film(FilmCommand::Pin(Some(0))));
     assert!(state.sheet.on_canvas().is_none());
     ask(&mut state, XyPlotCommand::Show(true));
     assert!(state.sheet.on_canvas().is_some());
@@ -168,12 +172,12 @@ fn the_run_and_its_film_come_back_with_a_click() {
 
 #[test]
 fn the_tab_makes_a_sheet_that_says_how_it_was_made() {
-    let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::XyPlot, ..WindowLayout::default() };
     let mut window = TestWindow::opened(
         Harness::builder().with_size([1440.0, 900.0]),
         Settings { window, ..Settings::default() },
     );
-    window.press(Command::Sheet(XyPlotCommand::Across(AxisField { name: "cfg", values: "1,9".into() })));
+    window.press(Command::XyPlot(XyPlotCommand::Across(AxisField { name: "cfg", values: "1,9".into() })));
     window.harness.get_by_label("2 pictures");
     window.harness.get_by_label("Make the plot").click();
     for at in 0..2 {

@@ -8,9 +8,9 @@ use engine::prompt::{Tokenized, token_selection};
 use engine::session::{AttentionEvent, JobId, Request};
 
 use crate::features::attention::{
-    AttentionCache, AttentionOverlay, AttentionRequest, AttentionState, CachedMaps,
+    AttentionCache, AttentionCommand, AttentionOverlay, AttentionRequest, AttentionState, CachedMaps,
 };
-use crate::features::command::{AttentionCommand, Effect};
+use crate::features::effect::Effect;
 use crate::features::errors::ErrorSlot;
 use crate::features::generate::run::Run;
 use crate::features::prompt::read_prompt::ReadPrompt;

@@ -59,3 +59,12 @@ impl AttentionState {
         self.update_overlay.as_ref().filter(|_| self.is_highlighted).map(|light| &light.picture)
     }
 }
+
+/// A wish about where the words of the run at hand look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionCommand {
+    Ask,
+    Stop,
+    /// A light on the picture, or none.
+    Overlay(bool),
+}

@@ -2,7 +2,8 @@
 
 use egui::Ui;
 
-use crate::features::command::{AttentionCommand, Command};
+use crate::features::attention::AttentionCommand;
+use crate::features::command::Command;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -28,7 +29,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         bar_ui(ui, asked.fraction, tokens.accent);
         ui.add_space(theme::GAP_S);
         if text_button_ui(ui, None, "Stop", None).clicked() {
-            commands.push(Command::ComputeAttentionMaps(AttentionCommand::Stop));
+            commands.push(Command::Attention(AttentionCommand::Stop));
         }
         return;
     }
@@ -36,7 +37,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let mut is_highlighted = state.attention.is_highlighted;
         let sentence = "Bright places read this word most, averaged over all heads, layers and steps.";
         if check_ui(ui, "Overlay on the picture", sentence, &mut is_highlighted).changed() {
-            commands.push(Command::ComputeAttentionMaps(AttentionCommand::Overlay(is_highlighted)));
+            commands.push(Command::Attention(AttentionCommand::Overlay(is_highlighted)));
         }
         return;
     }
@@ -48,6 +49,6 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     note_ui(ui, text, theme::small(), tokens.dim);
     ui.add_space(theme::GAP_S);
     if outlined_button_ui(ui, "Show where it looks", false).clicked() {
-        commands.push(Command::ComputeAttentionMaps(AttentionCommand::Ask));
+        commands.push(Command::Attention(AttentionCommand::Ask));
     }
 }

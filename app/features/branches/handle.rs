@@ -2,8 +2,8 @@
 
 use engine::session::JobId;
 
-use crate::features::branches::{BranchPoint, BranchRow, QueuedRun};
-use crate::features::command::{BranchCommand, Effect};
+use crate::features::branches::{BranchCommand, BranchPoint, BranchRow, QueuedRun};
+use crate::features::effect::Effect;
 use crate::features::film::FilmState;
 use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::AppState;

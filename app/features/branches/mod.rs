@@ -147,3 +147,23 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
     }
     if changes.is_empty() { "Unchanged".to_owned() } else { changes.join(", ") }
 }
+
+/// A wish about runs that grow out of one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BranchCommand {
+    /// The next run leaves the one at hand at a step; without one, at the step that is looked at.
+    Leave(Option<usize>),
+    /// The next run begins anew after all.
+    Stay,
+    /// The run at hand, which was stopped, goes on.
+    GoOn,
+    /// Brings another run back to the canvas.
+    Show(JobId),
+    Name(JobId, String),
+    /// Holds the end of another run beside the one at hand, behind a divider.
+    Compare(JobId),
+    /// Takes a run out of the list.
+    Forget(JobId),
+    /// The settings of the run at hand, for the next one.
+    TakeSettings,
+}

@@ -7,17 +7,17 @@ use egui::{
     TextEdit, TextWrapMode, Ui, UiBuilder, Vec2, WidgetInfo, WidgetText, pos2, vec2,
 };
 
-use crate::features::branches::BranchRow;
-use crate::features::command::{BranchCommand, Command};
+use crate::features::branches::{BranchCommand, BranchRow};
+use crate::features::command::Command;
 use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::AppState;
+use crate::ui::keys;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
     Icon, Tool, close_ui, field_frame, focus_ring, icon_button_ui, label_ui, note_ui, outlined_button_ui, tip,
 };
-use crate::window::shortcuts;
 
 const ROW: f32 = 52.0;
 const ROW_GAP: f32 = 4.0;
@@ -53,7 +53,7 @@ pub fn branches_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comma
 
 fn empty_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
-    let key = shortcuts::BRANCH_KEY;
+    let key = keys::BRANCH_KEY;
     for paragraph in [
         "Every run of this session appears here, with its branches.".to_owned(),
         format!(

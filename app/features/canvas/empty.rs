@@ -6,10 +6,10 @@ use egui::{
 
 use crate::features::command::Command;
 use crate::features::state::{AppState, Model};
+use crate::ui::keys;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::logo_ui;
-use crate::window::shortcuts;
 
 /// Prompts within the world of the built-in model.
 pub const SUGGESTIONS: [&str; 3] = [
@@ -43,7 +43,7 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         theme::title(),
         tokens.text,
     );
-    let line = format!("Type a prompt and press {}, or start with one of these.", shortcuts::GENERATE_KEY);
+    let line = format!("Type a prompt and press {}, or start with one of these.", keys::GENERATE_KEY);
     ui.painter().text(pos2(x, block.top() + 92.0), Align2::CENTER_TOP, line, theme::body(), tokens.dim);
     for (index, prompt) in SUGGESTIONS.into_iter().enumerate() {
         let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);

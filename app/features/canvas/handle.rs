@@ -7,8 +7,8 @@ use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::session::{JobId, Request};
 
-use crate::features::command::{Effect, ViewCommand};
-use crate::features::film::PlaybackState;
+use crate::features::canvas::ViewCommand;
+use crate::features::effect::{Effect, Task};
 use crate::features::state::{AppState, Shown};
 
 impl AppState {
@@ -66,6 +66,19 @@ impl AppState {
 
     pub(crate) fn handle_view(&mut self, command: ViewCommand) -> Vec<Effect> {
         match command {
+            ViewCommand::ShowPicture(picture) => {
+                self.film.picture = picture;
+                return Vec::new();
+            }
+            ViewCommand::CopyPicture => {
+                let picture = self.film.picture.unwrap_or(0);
+                let shown = self.shown_of(self.settings.views.first());
+                let shown = shown.and_then(|shown| shown.pictures.get(picture));
+                return shown
+                    .map(|pixels| Effect::Task(Task::Copy(Arc::clone(pixels))))
+                    .into_iter()
+                    .collect();
+            }
             ViewCommand::Choose(view) => self.settings.views.choose(view),
             ViewCommand::Alone(view) => {
                 (self.settings.views.one, self.settings.views.side_by_side) = (view, false);
@@ -79,6 +92,7 @@ impl AppState {
                 }
             }
         }
+        self.hide_sheet();
         self.decode_held_step()
     }
 
@@ -116,16 +130,6 @@ impl AppState {
         self.decode_held_step()
     }
 
-    pub(crate) fn pin(&mut self, step: Option<usize>) -> Vec<Effect> {
-        self.film.play = None;
-        match (self.film.compared, step) {
-            (Some(_), Some(_)) => self.film.compared = step,
-            (Some(_), None) => self.film.compared = None,
-            (None, step) => self.film.pinned = step.filter(|_| self.film.pinned != step),
-        }
-        self.decode_held_step()
-    }
-
     /// Asks for the next full decode, if there is one to ask for.
     pub(crate) fn decode_held_step(&mut self) -> Vec<Effect> {
         let views = self.settings.views.shown();
@@ -139,57 +143,5 @@ impl AppState {
         let Some((step, view)) = run.next_decode(&held, &views) else { return Vec::new() };
         run.asked = Some(((step, view), Instant::now()));
         vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]
-    }
-
-    pub(crate) fn step_by(&mut self, by: isize) -> Vec<Effect> {
-        let at = self.film.compared.or(self.current_step());
-        let Some(run) = &self.run else { return Vec::new() };
-        let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
-            return Vec::new();
-        };
-        let to = Some(at.saturating_add_signed(by).clamp(first.step, last.step));
-        self.film.hovered = None;
-        self.film.play = None;
-        match self.film.compared {
-            Some(_) => self.film.compared = to,
-            None => self.film.pinned = to,
-        }
-        self.decode_held_step()
-    }
-
-    pub(crate) fn scrub_to(&mut self, step: usize) -> Vec<Effect> {
-        self.film.play = None;
-        self.film.hovered = None;
-        match self.film.compared {
-            Some(_) => self.film.compared = Some(step),
-            None => self.film.pinned = Some(step),
-        }
-        self.decode_held_step()
-    }
-
-    pub(crate) fn toggle_play(&mut self, now: f64) {
-        self.film.compared = None;
-        if let Some(play) = self.film.play.take() {
-            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
-            return;
-        }
-        let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
-        let at_end = |step: usize| step + 1 >= run.start_step + run.frames.len();
-        let begin = self.film.pinned.filter(|&step| !at_end(step));
-        let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
-        self.film.pinned = None;
-        self.film.hovered = None;
-        self.film.play = Some(PlaybackState::new(now, begin));
-    }
-
-    /// The film goes on, and is held where it ends.
-    pub(crate) fn tick(&mut self, now: f64) {
-        if let (Some(play), Some(run)) = (&mut self.film.play, &self.run)
-            && !play.advance(now, run.frames.len(), self.settings.playing)
-        {
-            let at = play.at;
-            self.film.play = None;
-            self.film.pinned = run.frames.get(at).map(|frame| frame.step);
-        }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::empty::empty_ui;
 use super::panes::{Pane, TITLE_HEIGHT, divider_ui, nothing_ui, panes, title_ui, views_bar_ui};
-use crate::features::command::{Command, ViewCommand};
+use crate::features::canvas::ViewCommand;
+use crate::features::command::Command;
 use crate::features::state::AppState;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -109,7 +110,7 @@ pub fn canvas_ui(
 fn on_click(pane: &Pane<'_>, index: usize) -> (String, Command) {
     match pane.view {
         Some(view) => (format!("Show {} alone", view.label()), Command::View(ViewCommand::Alone(view))),
-        None => (format!("Picture {}", index + 1), Command::ShowPicture(Some(index))),
+        None => (format!("Picture {}", index + 1), Command::View(ViewCommand::ShowPicture(Some(index)))),
     }
 }
 
@@ -236,13 +237,13 @@ fn tools_ui(ui: &mut Ui, state: &AppState, view: &mut CanvasView, commands: &mut
             let choices: Vec<String> = (first..=count).map(name).collect();
             let chosen = state.film.picture.map_or(0, |index| index + 1).max(first) - first;
             if let Some(index) = segmented_ui(ui, "Picture", &choices, chosen, |_| String::new()) {
-                commands.push(Command::ShowPicture((index + first).checked_sub(1)));
+                commands.push(Command::View(ViewCommand::ShowPicture((index + first).checked_sub(1))));
             }
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let sentence = "Copies the picture to the clipboard.";
             if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS).clicked() {
-                commands.push(Command::CopyPicture);
+                commands.push(Command::View(ViewCommand::CopyPicture));
             }
             if !view.fits() {
                 let sentence = "Shows the whole picture. Double-clicking does the same.";

@@ -11,8 +11,9 @@ use egui::{
 use engine::diffusion::StepView;
 use engine::images::Pixels;
 
+use crate::features::canvas::ViewCommand;
 use crate::features::canvas::views::Views;
-use crate::features::command::{Command, ViewCommand};
+use crate::features::command::Command;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;

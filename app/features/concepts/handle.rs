@@ -2,16 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::features::command::Effect;
+use crate::features::concepts::ConceptCommand;
 use crate::features::concepts::watch::ConceptsRead;
+use crate::features::effect::{Effect, Task};
 use crate::features::settings::Tab;
 use crate::features::state::AppState;
 
 impl AppState {
+    pub(crate) fn handle_concepts(&mut self, command: ConceptCommand) -> Vec<Effect> {
+        match command {
+            ConceptCommand::Choose => return vec![Effect::Task(Task::PickConcepts)],
+            ConceptCommand::ChooseFolder => return vec![Effect::Task(Task::PickConceptFolder)],
+            ConceptCommand::Forget(file) => self.forget_concept(&file),
+            ConceptCommand::ForgetFolder(folder) => return self.forget_concept_folder(&folder),
+        }
+        Vec::new()
+    }
+
     /// What is to be read and watched when the window opens.
     pub(crate) fn begin_concepts(&self) -> Vec<Effect> {
         let files = self.settings.concept_files.clone();
-        let read = (!files.is_empty()).then_some(Effect::ReadConcepts(files));
+        let read = (!files.is_empty()).then_some(Effect::Task(Task::ReadConcepts(files)));
         read.into_iter().chain([self.watch_concepts()]).collect()
     }
 

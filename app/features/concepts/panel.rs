@@ -11,7 +11,9 @@ use egui::{
 use engine::concepts::Concept;
 
 use crate::features::command::Command;
+use crate::features::concepts::ConceptCommand;
 use crate::features::prompt::prompt_words::insert_word;
+use crate::features::settings::SettingsCommand;
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -41,7 +43,7 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let count = state.concepts.iter().len();
     ui.horizontal(|ui| {
         if outlined_button_ui(ui, "Load concepts…", false).clicked() {
-            commands.push(Command::ChooseConcepts);
+            commands.push(Command::Concept(ConceptCommand::Choose));
         }
         if count > 0 {
             let words = if count == 1 { "1 concept".to_owned() } else { format!("{count} concepts") };
@@ -81,7 +83,7 @@ fn empty_ui(ui: &mut Ui) {
 fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     for (file, text) in state.refused_concepts.iter().take(MAX_REFUSED) {
         if problem_ui(ui, text, true) {
-            commands.push(Command::ForgetConcept(file.clone()));
+            commands.push(Command::Concept(ConceptCommand::Forget(file.clone())));
         }
         ui.add_space(theme::GAP_M);
     }
@@ -198,7 +200,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
         let place = Rect::from_center_size(pos2(press.right() + 9.0, rect.center().y), Vec2::splat(16.0));
         let mut corner = ui.new_child(UiBuilder::new().max_rect(place));
         if close_ui(&mut corner, &format!("Remove {}", concept.token)).clicked() {
-            commands.push(Command::ForgetConcept(concept.source.clone()));
+            commands.push(Command::Concept(ConceptCommand::Forget(concept.source.clone())));
         }
     }
 }
@@ -217,7 +219,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             let name = folder.display().to_string();
             let sentence = "Opens the folder. Files that you put there are loaded automatically.";
             if icon_button_ui(ui, Icon::Folder, "Show the folder", None, sentence, Tool::Bare).clicked() {
-                commands.push(Command::OpenFolder(folder.clone()));
+                commands.push(Command::Settings(SettingsCommand::OpenFolder(folder.clone())));
             }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "Stops watching this folder. The files stay where they are.";
@@ -225,7 +227,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
                 if own.contains(&folder)
                     && icon_button_ui(ui, Icon::Close, "Stop watching", None, sentence, Tool::Bare).clicked()
                 {
-                    commands.push(Command::ForgetConceptFolder(folder.clone()));
+                    commands.push(Command::Concept(ConceptCommand::ForgetFolder(folder.clone())));
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     let words = RichText::new(shortened(&name)).font(theme::small()).color(tokens.dim);
@@ -235,7 +237,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         });
     }
     if link_ui(ui, "Watch a folder…", theme::small(), tokens.dim, true).clicked() {
-        commands.push(Command::ChooseConceptFolder);
+        commands.push(Command::Concept(ConceptCommand::ChooseFolder));
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use engine::checkpoint::ModelSource;
 use engine::pipeline::StopFlag;
 
-use crate::features::command::{ConvertCommand, Effect};
-use crate::features::convert::{Conversion, ConversionReport, pickle_of};
+use crate::features::convert::{Conversion, ConversionReport, ConvertCommand, pickle_of};
+use crate::features::effect::{Effect, Task};
 use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
 
@@ -29,7 +29,7 @@ impl AppState {
                 self.errors.clear(ErrorSlot::Model);
                 self.conversion =
                     Conversion::Running { file: file.clone(), fraction: 0.0, stop: stop.clone() };
-                return vec![Effect::Convert { file, stop }];
+                return vec![Effect::Task(Task::Convert { file, stop })];
             }
             ConvertCommand::Cancel => {
                 if let Conversion::Running { stop, .. } = &self.conversion {

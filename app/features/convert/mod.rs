@@ -27,6 +27,19 @@ pub enum Conversion {
     Done(PathBuf),
 }
 
+/// A wish about the model at hand, which lies in a pickle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConvertCommand {
+    /// Write it as safetensors.
+    Start,
+    Cancel,
+    /// It is to stay a pickle.
+    Decline,
+    /// Open what was written.
+    UseIt,
+    Close,
+}
+
 /// What is heard of it.
 #[derive(Clone, Debug)]
 pub enum ConversionReport {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use egui::Ui;
 
-use crate::features::command::{Command, ConvertCommand};
-use crate::features::convert::Conversion;
+use crate::features::command::Command;
+use crate::features::convert::{Conversion, ConvertCommand};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;

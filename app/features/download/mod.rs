@@ -10,7 +10,7 @@ use engine::checkpoint::ModelSource;
 use engine::pipeline::StopFlag;
 
 use super::state::AppState;
-use crate::features::command::{DownloadCommand, Effect};
+use crate::features::effect::Effect;
 use crate::features::settings::models_folder;
 use crate::hub::{DownloadOffer, HubCommand, HubEvent, Plan, Progress, Repository, STABLE_DIFFUSION_1_5};
 
@@ -22,6 +22,23 @@ pub struct DownloadState {
     pub phase: DownloadPhase,
     /// Why the last wish came to nothing.
     pub problem: Option<String>,
+}
+
+/// A wish about the model that is to be fetched.
+#[derive(Clone, Debug)]
+pub enum DownloadCommand {
+    /// `owner/name`, as far as it is typed.
+    Name(String),
+    /// What is it?
+    LookUp,
+    /// What is Stable Diffusion 1.5?
+    LookUpStandard,
+    /// Begin, or go on.
+    Start,
+    Pause,
+    /// Away with it, and with what has come.
+    Cancel,
+    DismissProblem,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,9 @@
 
 use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
-use crate::features::command::{Command, DownloadCommand};
-use crate::features::download::{DownloadPhase, Ending, Left, Running};
+use crate::features::command::Command;
+use crate::features::download::{DownloadCommand, DownloadPhase, Ending, Left, Running};
+use crate::features::models::ModelCommand;
 use crate::features::state::AppState;
 use engine::format::human_size;
 
@@ -39,7 +40,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
                 );
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Open it", true).clicked() {
-                        commands.push(Command::OpenModel(source.clone()));
+                        commands.push(Command::Model(ModelCommand::Open(source.clone())));
                         wishes.push(DownloadCommand::Cancel);
                     }
                     if outlined_button_ui(ui, "Close", false).clicked() {

@@ -1,3 +1,119 @@
 //! TODO(doc)
 
+pub(crate) mod handle;
 pub(crate) mod panel;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::checkpoint::ModelSource;
+use engine::concepts::{self, ConceptError};
+use engine::files::{FileKind, classify};
+use engine::images::{FoundRecipe, Pixels, load, read_recipe};
+
+use crate::features::concepts::watch::ConceptsRead;
+use crate::library::{Layout, layout_of};
+
+/// A wish about files that were let go over the window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DropCommand {
+    /// Files or folders, together.
+    Files(Vec<PathBuf>),
+    UseSettings,
+    UseAsStart,
+    Dismiss,
+}
+
+/// What was let go over the window together, once it has been looked into.
+#[derive(Clone, Debug, Default)]
+pub struct DroppedFiles {
+    pub concepts: ConceptsRead,
+    pub others: Vec<Dropped>,
+}
+
+/// A file or folder among them that is not a concept.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    pub path: PathBuf,
+    pub contents: FileContents,
+}
+
+#[derive(Clone, Debug)]
+pub enum FileContents {
+    /// A folder, or a file of weights.
+    Model(ModelSource),
+    /// A folder with models in it.
+    ModelsFolder,
+    /// A folder with concepts in it, and nothing larger.
+    ConceptFolder,
+    /// A picture, and the recipe inside it if there is one.
+    Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
+    /// Why it is of no use here.
+    Unusable(String),
+}
+
+impl DroppedFiles {
+    /// Looks into what was let go.
+    pub fn of(paths: Vec<PathBuf>) -> Self {
+        let mut dropped = Self::default();
+        for path in paths {
+            let contents = match classify(&path) {
+                FileKind::Folder => contents_of_folder(&path),
+                FileKind::Png | FileKind::Other => contents_of_picture(&path),
+                kind @ (FileKind::Concept | FileKind::Model) => match concepts::read(&path) {
+                    Ok(concept) => {
+                        dropped.concepts.read.push(concept);
+                        continue;
+                    }
+                    Err(ConceptError::Model(..) | ConceptError::OtherKind(..)) => model_file(&path),
+                    // What is broken beyond telling is taken for what its name and size say.
+                    Err(_) if kind == FileKind::Model => model_file(&path),
+                    Err(error) => {
+                        dropped.concepts.refused.push((path, error.to_string()));
+                        continue;
+                    }
+                },
+            };
+            dropped.others.push(Dropped { path, contents });
+        }
+        dropped
+    }
+}
+
+fn model_file(path: &Path) -> FileContents {
+    FileContents::Model(ModelSource::File(path.to_owned()))
+}
+
+fn contents_of_folder(path: &Path) -> FileContents {
+    let is_shelf = match layout_of(path) {
+        Layout::Diffusers => false,
+        // With the parts of a model in it, it is one that lacks something, which opening it tells.
+        Layout::Plain => !path.join("unet").is_dir(),
+        Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
+    };
+    match is_shelf {
+        true if holds_concepts_alone(path) => FileContents::ConceptFolder,
+        true => FileContents::ModelsFolder,
+        false => FileContents::Model(ModelSource::Folder(path.to_owned())),
+    }
+}
+
+/// True where every weight file may be a concept and one of them is.
+fn holds_concepts_alone(folder: &Path) -> bool {
+    let files = concepts::concept_files_in(folder);
+    layout_of(folder) == Layout::Plain
+        && files.iter().all(|file| classify(file) == FileKind::Concept)
+        && files.iter().any(|file| concepts::read(file).is_ok())
+}
+
+fn contents_of_picture(path: &Path) -> FileContents {
+    match load(path) {
+        Ok(start) => FileContents::Picture {
+            pixels: Arc::new(start.pixels),
+            notes: start.notes,
+            // Only PNGs carry recipes; a picture without a readable one is still a picture.
+            found: read_recipe(path).ok().flatten().map(Box::new),
+        },
+        Err(error) => FileContents::Unusable(error.to_string()),
+    }
+}

@@ -7,7 +7,8 @@ use egui::{
     Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
 };
 
-use crate::features::command::{Command, FileContents};
+use crate::features::command::Command;
+use crate::features::drop::{DropCommand, FileContents};
 use crate::features::state::AppState;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -120,19 +121,19 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                 ui.add_space(theme::EDGE);
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Use its settings", true).clicked() {
-                        commands.push(Command::UseDroppedSettings);
+                        commands.push(Command::Drop(DropCommand::UseSettings));
                     }
                     if outlined_button_ui(ui, "Use as start image", false).clicked() {
-                        commands.push(Command::UseDroppedAsStart);
+                        commands.push(Command::Drop(DropCommand::UseAsStart));
                     }
                     if outlined_button_ui(ui, "Cancel", false).clicked() {
-                        commands.push(Command::DismissDropped);
+                        commands.push(Command::Drop(DropCommand::Dismiss));
                     }
                 });
             });
     });
     if behind.inner.clicked() || ui.input(|input| input.key_pressed(Key::Escape)) {
-        commands.push(Command::DismissDropped);
+        commands.push(Command::Drop(DropCommand::Dismiss));
     }
 }
 

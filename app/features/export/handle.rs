@@ -6,8 +6,8 @@ use engine::images::{Animation, AnimationFormat, Provenance};
 use engine::pipeline::StopFlag;
 use engine::session::{AnimationEvent, Request};
 
-use crate::features::command::{Effect, ExportCommand};
-use crate::features::export::{ExportEvent, ExportOrder, ExportPhase, folder_of, with_ending};
+use crate::features::effect::{Effect, Task};
+use crate::features::export::{ExportCommand, ExportEvent, ExportOrder, ExportPhase, folder_of, with_ending};
 use crate::features::generate::run::Run;
 use crate::features::state::AppState;
 
@@ -52,7 +52,11 @@ impl AppState {
                     false => self.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
                 };
                 let Some(name) = name else { return Vec::new() };
-                return vec![Effect::PickFilm { format, name, folder: self.settings.output_folder() }];
+                return vec![Effect::Task(Task::PickFilm {
+                    format,
+                    name,
+                    folder: self.settings.output_folder(),
+                })];
             }
             ExportCommand::Cancel => {
                 if let Some(stop) = self.export.phase.stop() {
@@ -61,7 +65,7 @@ impl AppState {
             }
             ExportCommand::OpenFolder => {
                 if let ExportPhase::Done { path } = &self.export.phase {
-                    return vec![Effect::OpenFolder(folder_of(path))];
+                    return vec![Effect::Task(Task::OpenFolder(folder_of(path)))];
                 }
             }
         }

@@ -65,6 +65,21 @@ pub struct ExportOrder {
     pub stop: StopFlag,
 }
 
+/// A wish about the film as a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExportCommand {
+    /// The card that tells what it will be.
+    Show(bool),
+    /// The same of the sheet.
+    ShowOfSheet(bool),
+    Choose(AnimationFormat, AnimationOptions),
+    /// Asks where to.
+    Start,
+    Cancel,
+    /// Of the file that was written.
+    OpenFolder,
+}
+
 /// How the writing goes.
 #[derive(Clone, Debug)]
 pub enum ExportEvent {

@@ -4,8 +4,8 @@ use egui::{Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
 use engine::images::{AnimationFormat, FPS, Playback};
 use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
 
-use crate::features::command::{Command, ExportCommand};
-use crate::features::export::{ExportPhase, ExportState};
+use crate::features::command::Command;
+use crate::features::export::{ExportCommand, ExportPhase, ExportState};
 use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;

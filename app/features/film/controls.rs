@@ -2,23 +2,24 @@
 
 use egui::{CornerRadius, CursorIcon, Response, RichText, Role, Sense, Ui, Vec2, WidgetInfo, vec2};
 
-use crate::features::command::{Command, ViewCommand};
-use crate::features::film::PlaybackSettings;
+use crate::features::canvas::ViewCommand;
+use crate::features::command::Command;
+use crate::features::film::{FilmCommand, PlaybackSettings};
 use crate::features::state::AppState;
+use crate::ui::keys;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Number, NumberLook, focus_ring, number_ui, text_button_ui, tip};
-use crate::window::shortcuts;
 
 pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     let now = ui.input(|input| input.time);
     let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
-    let key = Some(shortcuts::PLAY_KEY);
+    let key = Some(keys::PLAY_KEY);
     let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
     let sentence = "Plays the steps one after another. Arrow keys move step by step; drag along the filmstrip \
         to scrub.";
     if tip(response, name, key, sentence).clicked() {
-        commands.push(Command::TogglePlay { now });
+        commands.push(Command::Film(FilmCommand::TogglePlay { now }));
     }
     let mut how = state.settings.playing;
     toggle_ui(ui, Icon::Loop, "Loop", "Starts again at the end.", &mut how.loops);
@@ -64,14 +65,14 @@ fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bo
 /// Lets go of a step that is held, or puts another beside it.
 pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if state.film.compared.is_some() {
-        let key = Some(shortcuts::STOP_KEY).filter(|_| !is_tight);
+        let key = Some(keys::STOP_KEY).filter(|_| !is_tight);
         let response = text_button_ui(ui, Some(Icon::Compare), "Stop comparing", key);
         if response.clicked() {
-            commands.push(Command::PinStep(None));
+            commands.push(Command::Film(FilmCommand::Pin(None)));
         }
         return;
     }
-    let key = Some(shortcuts::COMPARE_KEY);
+    let key = Some(keys::COMPARE_KEY);
     let sentence = "Compares two steps with a draggable divider. Then click the other step.";
     let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key.filter(|_| !is_tight));
     if tip(response, "Compare", key, sentence).clicked() {
@@ -80,10 +81,10 @@ pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut 
     if let Some(step) = state.film.pinned {
         let name = format!("Release step {}", step + 1);
         let text = if is_tight { "Release" } else { &name };
-        let key = Some(shortcuts::STOP_KEY);
+        let key = Some(keys::STOP_KEY);
         let response = text_button_ui(ui, None, text, key.filter(|_| !is_tight));
         if tip(response, &name, key, "The canvas follows the run again.").clicked() {
-            commands.push(Command::PinStep(None));
+            commands.push(Command::Film(FilmCommand::Pin(None)));
         }
     }
 }

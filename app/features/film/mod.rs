@@ -1,6 +1,7 @@
 //! The film strip's hands: which step is looked at, and the clock that plays them.
 
 pub(crate) mod controls;
+pub(crate) mod handle;
 pub(crate) mod panel;
 
 use std::ops::RangeInclusive;
@@ -22,6 +23,26 @@ pub struct FilmState {
     pub play: Option<PlaybackState>,
     /// One picture of the batch; all of them when `None`.
     pub picture: Option<usize>,
+}
+
+/// A wish about the film under the picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FilmCommand {
+    /// The step under the pointer.
+    Hover(Option<usize>),
+    /// Holds a step on the canvas; `None` lets it go.
+    Pin(Option<usize>),
+    /// Holds whatever step the hand comes to.
+    ScrubTo(usize),
+    /// One step of the film back or on.
+    StepBy(isize),
+    /// `now` in seconds of any clock that goes on.
+    TogglePlay {
+        now: f64,
+    },
+    Tick {
+        now: f64,
+    },
 }
 
 /// How films are played.

@@ -8,15 +8,17 @@ use engine::diffusion::StepView;
 use engine::pipeline::Frame;
 
 use super::controls::{compare_ui, film_controls_ui};
-use crate::features::command::{BranchCommand, Command};
+use crate::features::branches::BranchCommand;
+use crate::features::command::Command;
 use crate::features::export::panel::export_ui;
+use crate::features::film::FilmCommand;
 use crate::features::generate::run::Run;
 use crate::features::state::AppState;
+use crate::ui::keys;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, close_ui, dashed_rect, text_button_ui, tip};
-use crate::window::shortcuts;
 
 /// Below this the film's head says less.
 const TIGHT_HEAD: f32 = 760.0;
@@ -63,7 +65,7 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
                 hovered = Some(step);
             }
             if response.clicked() {
-                commands.push(Command::PinStep(Some(step)));
+                commands.push(Command::Film(FilmCommand::Pin(Some(step))));
             }
             mark_ui(ui, state, step, place(index), current == Some(step));
         }
@@ -82,7 +84,7 @@ fn scrub_ui(ui: &Ui, state: &AppState, run: &Run, whole: Rect, pitch: f32, comma
     let Some(frame) = run.frames.get(index.min(run.frames.len().saturating_sub(1))) else { return };
     let held = state.film.compared.or(state.film.pinned);
     if held != Some(frame.step) {
-        commands.push(Command::ScrubTo(frame.step));
+        commands.push(Command::Film(FilmCommand::ScrubTo(frame.step)));
     }
 }
 
@@ -92,7 +94,7 @@ pub fn point_at(ui: &Ui, id: Id, step: Option<usize>, commands: &mut Vec<Command
     let before = ui.data(|data| data.get_temp::<Option<usize>>(id)).flatten();
     if before != step {
         ui.data_mut(|data| data.insert_temp(id, step));
-        commands.push(Command::HoverStep(step));
+        commands.push(Command::Film(FilmCommand::Hover(step)));
     }
 }
 
@@ -136,7 +138,7 @@ fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Co
         }
         return;
     }
-    let key = Some(shortcuts::BRANCH_KEY);
+    let key = Some(keys::BRANCH_KEY);
     let response = text_button_ui(ui, Some(Icon::Branch), "Branch", key.filter(|_| !is_tight));
     let sentence = "The next run starts from exactly this step's noisy latent, with any other prompt, \
         guidance, sampler or seed.";

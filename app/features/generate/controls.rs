@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 
 use egui::{RichText, Ui, vec2};
 use engine::diffusion::{Sampler, Schedule};
-use engine::recipe::{Guidance, Recipe, Start, start_step_of, strength_of};
+use engine::recipe::{DEFAULT_STRENGTH, Guidance, Recipe, Start, start_step_of, strength_of};
 
 use super::sampler_options::{noise_and_betas_ui, sampler_options_ui};
 use super::size_and_seed::{seed_field_ui, size_ui};
 use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
-use crate::features::state::{AppState, DEFAULT_STRENGTH};
+use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{

@@ -1,10 +1,10 @@
 //! What [`AppState`] does to begin a run and to end it.
 
-use engine::recipe::Recipe;
-use engine::session::{JobId, Request};
+use engine::recipe::{Recipe, random_seed};
+use engine::session::{JobEvent, JobId, Request};
 
 use crate::features::branches::{BranchPoint, QueuedRun};
-use crate::features::command::Effect;
+use crate::features::effect::{Batch, Effect};
 use crate::features::errors::ErrorSlot;
 use crate::features::film::FilmState;
 use crate::features::generate::run::{Run, RunPhase};
@@ -24,7 +24,7 @@ impl AppState {
         // A branch has its run's.
         let is_branch = self.branches.branch_from.is_some();
         if !is_branch && !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
-            self.recipe.seed = fresh_seed();
+            self.recipe.seed = random_seed();
         }
         self.last_seed = Some(self.recipe.seed);
         let queued_run = self.queued_run();
@@ -77,10 +77,44 @@ impl AppState {
             run.phase = RunPhase::Stopping;
         }
     }
-}
 
-/// A seed nobody chose. Below 2^32, since PyTorch's CPU noise takes no more of it.
-pub(crate) fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish() & 0xffff_ffff
+    pub(crate) fn receive_job(&mut self, id: JobId, event: JobEvent) -> Vec<Effect> {
+        if let Some(effects) = self.receive_cell(id, &event) {
+            return effects;
+        }
+        let vae = self.model_info().and_then(|info| info.vae.clone());
+        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
+        let Some(run) = runs.find(|run| run.job.id == id) else {
+            return Vec::new();
+        };
+        let mut effects = Vec::new();
+        let is_last = event.is_last();
+        match &event {
+            JobEvent::Finished { pictures, concepts, .. } => {
+                let model = match &self.model {
+                    Model::Open(info) => info.name.clone(),
+                    Model::Opening { name, .. } => name.clone(),
+                    Model::Missing => String::new(),
+                };
+                effects.push(Effect::Save(Box::new(Batch {
+                    recipe: run.recipe.clone(),
+                    model,
+                    vae,
+                    concepts: concepts.clone(),
+                    folder: self.settings.output_folder(),
+                    pictures: pictures.clone(),
+                })));
+            }
+            JobEvent::Failed { text } => self.errors.set(ErrorSlot::Run, text),
+            _ => {}
+        }
+        let is_decoded = matches!(event, JobEvent::Decoded { .. });
+        run.receive(event);
+        if is_last && let Some(queued_run) = self.queued.take() {
+            effects.extend(self.start(queued_run));
+        } else if is_last || is_decoded {
+            effects.extend(self.decode_held_step());
+        }
+        effects
+    }
 }

@@ -5,14 +5,15 @@ use egui::{
     WidgetInfo, pos2, vec2,
 };
 
-use crate::features::command::{BranchCommand, Command};
+use crate::features::branches::BranchCommand;
+use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
 use crate::features::generate::run::{Run, RunPhase};
 use crate::features::state::{AppState, Model};
+use crate::ui::keys;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Tool, icon_button_ui, link_ui, problem_ui, tip};
-use crate::window::shortcuts;
 
 pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if let Some(text) = state.error_at(ErrorSlot::Run)
@@ -68,7 +69,7 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         _ => "Makes the picture.",
     };
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
-    if tip(response, name, Some(shortcuts::GENERATE_KEY), sentence).clicked() {
+    if tip(response, name, Some(keys::GENERATE_KEY), sentence).clicked() {
         commands.push(Command::Generate);
     }
 }
@@ -90,7 +91,7 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     painter.with_clip_rect(done).rect_filled(rect, corner, tokens.accent_deep);
     let line = if response.hovered() { tokens.dim } else { tokens.line_strong };
     painter.rect_stroke(rect, corner, Stroke::new(1.0, line), StrokeKind::Inside);
-    let key = if stopping { "" } else { shortcuts::STOP_KEY };
+    let key = if stopping { "" } else { keys::STOP_KEY };
     two_words(ui, rect, name, key, tokens.text);
     if response.has_focus() {
         let ring = Stroke::new(1.5, tokens.accent);
@@ -98,7 +99,7 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     }
     let sentence = "Stops this run within a step and removes the queued one.";
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
-    if tip(response, "Stop", Some(shortcuts::STOP_KEY), sentence).clicked() {
+    if tip(response, "Stop", Some(keys::STOP_KEY), sentence).clicked() {
         commands.push(Command::Stop);
     }
 }
@@ -111,7 +112,7 @@ fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         "Makes another picture after this one with the current settings."
     };
     let tool = Tool::Framed { side: theme::BUTTON_HEIGHT, corner: theme::CORNER_CARD };
-    let key = Some(shortcuts::GENERATE_KEY);
+    let key = Some(keys::GENERATE_KEY);
     if icon_button_ui(ui, Icon::Plus, "Queue another", key, sentence, tool).clicked() {
         commands.push(Command::Generate);
     }

@@ -94,7 +94,7 @@ fn unusual(state: &AppState, recipe: &Recipe) -> Option<String> {
     }
     let options = &recipe.schedule_options;
     if *options != (ScheduleOptions { rho: options.rho, ..ScheduleOptions::default() }) {
-        let betas = trained(state).with(options);
+        let betas = trained(state).with_options(options);
         let kind = betas.beta_schedule.label().to_lowercase();
         let ends = match betas.beta_schedule {
             BetaSchedule::Cosine => String::new(),

@@ -13,9 +13,18 @@ use engine::recipe::{Recipe, Start};
 use engine::session::{ImageSource, InspectRequest, InspectResult, Request};
 
 use super::state::AppState;
-use crate::features::command::{Effect, InspectCommand};
+use crate::features::effect::Effect;
 use crate::features::settings::Tab;
 use crate::features::words::{Saving, TokenRef};
+
+/// A wish about looks into latent space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InspectCommand {
+    /// Noise of this step of the schedule, from 0 on.
+    NoiseStep(usize),
+    /// The start image, or the finished picture.
+    AtStartImage(bool),
+}
 
 /// What is looked at, and what was seen.
 #[derive(Clone, Debug, Default)]

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use egui::{
-    Align, CornerRadius, Layout, Rect, RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo, pos2, vec2,
-};
+use egui::{CornerRadius, Rect, RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 use engine::images::Pixels;
 use engine::inspect::latents::RoundTrip;
 
-use crate::features::command::{Command, InspectCommand};
+use crate::features::command::Command;
+use crate::features::inspect::InspectCommand;
 use crate::features::state::AppState;
+use crate::ui::section::{heading_ui, rule_ui};
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
-use crate::ui::widgets::{SliderRow, line_ui, note_ui, problem_ui, segmented_ui, slider_row_ui};
+use crate::ui::widgets::{SliderRow, note_ui, problem_ui, segmented_ui, slider_row_ui};
 
 /// The longest side of a picture that is enlarged under the pointer.
 const ENLARGED: f32 = 288.0;
@@ -26,26 +26,11 @@ pub fn look_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands:
             ui.add_space(theme::GAP_M);
         }
         channels_ui(ui, state, textures);
-        rule_ui(ui);
+        rule_ui(ui, theme::GAP_L);
         subject_ui(ui, state, commands);
         noise_ui(ui, state, textures, commands);
-        rule_ui(ui);
+        rule_ui(ui, theme::GAP_L);
         round_trip_ui(ui, state, textures);
-    });
-}
-
-fn rule_ui(ui: &mut Ui) {
-    ui.add_space(theme::GAP_L);
-    line_ui(ui);
-    ui.add_space(theme::GAP_L);
-}
-
-fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(text).font(theme::heading()).color(Tokens::of(ui).text));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(facts).font(theme::mono()).color(Tokens::of(ui).dim));
-        });
     });
 }
 

@@ -8,12 +8,18 @@ use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, Token
 use engine::recipe::{Guidance, Recipe, Start};
 
 use super::LessonPage;
+use crate::features::branches::BranchCommand;
+use crate::features::canvas::ViewCommand;
 use crate::features::canvas::views::Views;
-use crate::features::command::{BranchCommand, Command, InspectCommand, ViewCommand, XyPlotCommand};
+use crate::features::command::Command;
+use crate::features::film::FilmCommand;
+use crate::features::inspect::InspectCommand;
 use crate::features::schedule::curves::SchedulePlot;
+use crate::features::settings::SettingsCommand;
 use crate::features::settings::tab::Tab;
+use crate::features::start_image::StartImageCommand;
 use crate::features::state::AppState;
-use crate::features::xy_plot::AxisField;
+use crate::features::xy_plot::{AxisField, XyPlotCommand};
 
 /// What a button of the lesson sets up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,17 +195,19 @@ impl Experiment {
         let tab = match self {
             Self::Latents | Self::AddNoise => Some(Tab::Inspect),
             Self::Schedules => Some(Tab::Schedule),
-            Self::Scales | Self::Samplers | Self::Optimisers => Some(Tab::Sheet),
+            Self::Scales | Self::Samplers | Self::Optimisers => Some(Tab::XyPlot),
             // The page itself shows it.
             _ => None,
         };
         let mut commands = Vec::new();
         if tab.is_some() {
-            commands.push(Command::ShowTab { tab, drawer: desk.drawer_open });
+            commands.push(Command::Settings(SettingsCommand::ShowTab { tab, drawer: desk.drawer_open }));
         }
         match self {
             Self::AddNoise => commands.push(Command::Inspect(InspectCommand::NoiseStep(10))),
-            Self::Schedules => commands.push(Command::ShowSchedule(SchedulePlot::default())),
+            Self::Schedules => {
+                commands.push(Command::Settings(SettingsCommand::ShowSchedule(SchedulePlot::default())))
+            }
             Self::Film => commands.extend(noisy_and_predicted(&desk.settings.views)),
             _ => commands.push(Command::View(ViewCommand::Alone(StepView::Predicted))),
         }
@@ -211,12 +219,16 @@ impl Experiment {
         match self {
             Self::Schedules => Vec::new(),
             Self::Latents | Self::AddNoise if desk.subject().is_some() => Vec::new(),
-            Self::Film if has_film(desk) => {
-                desk.film.play.is_none().then_some(Command::TogglePlay { now }).into_iter().collect()
-            }
+            Self::Film if has_film(desk) => desk
+                .film
+                .play
+                .is_none()
+                .then_some(Command::Film(FilmCommand::TogglePlay { now }))
+                .into_iter()
+                .collect(),
             Self::StartImage => match desk.picture_to_start_from() {
                 // Once more, so that it is read for its thumbnail.
-                Some(path) => vec![Command::UseStartImage(path), Command::Generate],
+                Some(path) => vec![Command::StartImage(StartImageCommand::Use(path)), Command::Generate],
                 None => Vec::new(),
             },
             Self::Scales => sheet("cfg", "1, 3, 7.5, 15"),
@@ -274,5 +286,7 @@ fn noisy_and_predicted(views: &Views) -> Vec<Command> {
 
 fn sheet(name: &'static str, values: &str) -> Vec<Command> {
     let across = AxisField { name, values: values.into() };
-    [XyPlotCommand::Across(across), XyPlotCommand::Down(None), XyPlotCommand::Make].map(Command::Sheet).into()
+    [XyPlotCommand::Across(across), XyPlotCommand::Down(None), XyPlotCommand::Make]
+        .map(Command::XyPlot)
+        .into()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use engine::recipe::Start;
 
-use crate::features::command::Effect;
+use crate::features::effect::Effect;
 use crate::features::lesson::{Experiment, LessonCommand, LessonPage, SavedWorkspace};
 use crate::features::state::AppState;
 

@@ -14,7 +14,6 @@ use engine::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 use crate::features::canvas::views::Views;
-use crate::features::state::DEFAULT_STRENGTH;
 use crate::features::xy_plot::AxisField;
 pub use experiment::Experiment;
 
@@ -90,6 +89,9 @@ impl LessonPage {
     }
 }
 
+/// As in the notebook of the lesson, which begins at step 12 of 30.
+pub(crate) const NOTEBOOK_STRENGTH: f32 = 0.6;
+
 /// Where the lesson was left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -104,7 +106,7 @@ pub struct LessonProgress {
 
 impl Default for LessonProgress {
     fn default() -> Self {
-        Self { stop: LessonPage::default(), strength: DEFAULT_STRENGTH, previous: None }
+        Self { stop: LessonPage::default(), strength: NOTEBOOK_STRENGTH, previous: None }
     }
 }
 

@@ -39,15 +39,6 @@ pub fn note(ui: &mut Ui, text: &str) {
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
 
-pub fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(text).font(theme::heading()).color(Tokens::of(ui).text));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(facts).font(theme::mono()).color(Tokens::of(ui).dim));
-        });
-    });
-}
-
 /// Lines of mathematics.
 pub fn formula_ui(ui: &mut Ui, lines: &[&str]) {
     egui::Frame::new()

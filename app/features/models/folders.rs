@@ -2,7 +2,8 @@
 
 use egui::{Align, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
 
-use crate::features::command::{Command, LibraryCommand};
+use crate::features::command::Command;
+use crate::features::models::LibraryCommand;
 use crate::features::state::AppState;
 use crate::library::{Folder, Library, ScanStatus};
 use crate::ui::theme;

@@ -4,13 +4,24 @@ use std::path::PathBuf;
 
 use engine::checkpoint::ModelSource;
 use engine::pipeline::StopFlag;
-use engine::session::Request;
+use engine::session::{ModelEvent, Request};
 
-use crate::features::command::Effect;
+use crate::features::effect::{Effect, Task};
 use crate::features::errors::ErrorSlot;
+use crate::features::models::ModelCommand;
 use crate::features::state::{AppState, Model};
 
 impl AppState {
+    pub(crate) fn handle_model(&mut self, command: ModelCommand) -> Vec<Effect> {
+        match command {
+            ModelCommand::ChooseFolder => vec![Effect::Task(Task::PickModelFolder)],
+            ModelCommand::ChooseFile => vec![Effect::Task(Task::PickModelFile)],
+            ModelCommand::Open(source) => self.open_model(source),
+            ModelCommand::UseVae(vae) => self.use_vae(vae),
+            ModelCommand::StopOpening => self.stop_opening(),
+        }
+    }
+
     pub(crate) fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
         self.errors.clear(ErrorSlot::Model);
         self.model = Model::Opening { name: source.name(), fraction: 0.0 };
@@ -42,5 +53,41 @@ impl AppState {
         self.close_model();
         let before = self.current_source.clone().filter(|opened| *opened != self.settings.model);
         before.map_or_else(Vec::new, |source| self.open_model(source))
+    }
+
+    pub(crate) fn receive_model(&mut self, event: ModelEvent) -> Vec<Effect> {
+        match event {
+            // What was stopped may be a little further on its way still.
+            ModelEvent::Opening { .. } if self.opening.is_raised() => {}
+            ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
+            // An opening ends early for a newer one, too.
+            ModelEvent::Stopped if self.opening.is_raised() => self.close_model(),
+            ModelEvent::Stopped => {}
+            ModelEvent::Opened(info) => {
+                self.errors.clear(ErrorSlot::Model);
+                self.errors.clear(ErrorSlot::Run);
+                if info.name == self.settings.model.name() {
+                    self.current_source = Some(self.settings.model.clone());
+                    self.current_vae.clone_from(&self.settings.vae);
+                }
+                self.model = Model::Open(info);
+                self.forget_looks();
+                self.reread_prompts();
+                self.forget_maps();
+            }
+            // A VAE that does not fit is taken off again.
+            ModelEvent::Failed { text }
+                if self.current_source.as_ref() == Some(&self.settings.model)
+                    && self.settings.vae != self.current_vae =>
+            {
+                self.warning = Some(text);
+                return self.use_vae(self.current_vae.clone());
+            }
+            ModelEvent::Failed { text } => {
+                self.close_model();
+                self.errors.set(ErrorSlot::Model, text);
+            }
+        }
+        Vec::new()
     }
 }

@@ -1,12 +1,14 @@
 //! What [`AppState`] does about the library of models: folders in, folders out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 
-use crate::features::command::{Effect, LibraryCommand};
+use crate::features::effect::{Effect, Task};
+use crate::features::models::LibraryCommand;
 use crate::features::state::{AppState, Model};
-use crate::library::{LibraryRoots, ScanCommand, hub_cache};
+use crate::library::{Library, LibraryRoots, ScanCommand, hub_cache};
 
 /// So many models are remembered as recent.
 const MAX_RECENT: usize = 12;
@@ -19,7 +21,7 @@ impl AppState {
 
     pub(crate) fn handle_library(&mut self, command: LibraryCommand) -> Vec<Effect> {
         match command {
-            LibraryCommand::AddFolder => return vec![Effect::PickLibraryFolder],
+            LibraryCommand::AddFolder => return vec![Effect::Task(Task::PickLibraryFolder)],
             LibraryCommand::RemoveFolder(folder) => {
                 let before = self.settings.model_folders.len();
                 self.settings.model_folders.retain(|known| *known != folder);
@@ -62,5 +64,11 @@ impl AppState {
         recent.retain(|known| known != source);
         recent.insert(0, source.clone());
         recent.truncate(MAX_RECENT);
+    }
+
+    pub(crate) fn receive_library(&mut self, library: Arc<Library>) -> Vec<Effect> {
+        let concepts_moved = library.concept_folders != self.library.concept_folders;
+        self.library = library;
+        if concepts_moved { vec![self.watch_concepts()] } else { Vec::new() }
     }
 }

@@ -6,10 +6,11 @@ use egui::{Margin, ScrollArea, TextEdit, Ui, vec2};
 
 use super::folders::{folders_height, model_folders_ui};
 use super::row::{Row, model_row_ui};
-use crate::features::command::{Command, LibraryCommand};
+use crate::features::command::Command;
 use crate::features::convert::panel::convert_model_ui;
 use crate::features::download::panel::get_model_ui;
 use crate::features::errors::ErrorSlot;
+use crate::features::models::{LibraryCommand, ModelCommand};
 use crate::features::state::AppState;
 use crate::library::{Entry, Library, ScanStatus};
 use crate::ui::theme;
@@ -122,10 +123,10 @@ fn open_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = theme::GAP_L;
         if link_ui(ui, "Open a model file…", theme::small(), ink, true).clicked() {
-            commands.push(Command::ChooseModelFile);
+            commands.push(Command::Model(ModelCommand::ChooseFile));
         }
         if link_ui(ui, "Open a model folder…", theme::small(), ink, true).clicked() {
-            commands.push(Command::ChooseModelFolder);
+            commands.push(Command::Model(ModelCommand::ChooseFolder));
         }
     });
 }

@@ -8,6 +8,7 @@ use egui::{
 use engine::checkpoint::ModelSource;
 
 use crate::features::command::Command;
+use crate::features::models::ModelCommand;
 use crate::features::state::{AppState, Model};
 use crate::library::Entry;
 use crate::ui::theme;
@@ -63,7 +64,7 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
         let corner =
             Rect::from_center_size(pos2(rect.right() - PAD - 7.0, rect.top() + 14.0), vec2(16.0, 16.0));
         if close_ui(&mut ui.new_child(UiBuilder::new().max_rect(corner)), "Cancel opening").clicked() {
-            commands.push(Command::StopOpening);
+            commands.push(Command::Model(ModelCommand::StopOpening));
         }
     }
     response.on_hover_ui(|ui| {
@@ -74,10 +75,12 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
 /// What a click asks for. A VAE lies over the model's own until it is clicked again.
 fn command(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
     match row {
-        Row::Entry(vae) if vae.is_vae() => Some(Command::UseVae((!is_chosen).then(|| vae.path().to_owned()))),
+        Row::Entry(vae) if vae.is_vae() => {
+            Some(Command::Model(ModelCommand::UseVae((!is_chosen).then(|| vae.path().to_owned()))))
+        }
         _ if !matches!(mark, Mark::None | Mark::Failed) => None,
-        Row::BuiltIn => Some(Command::OpenModel(ModelSource::BuiltIn)),
-        Row::Entry(entry) => Some(Command::OpenModel(entry.source.clone())),
+        Row::BuiltIn => Some(Command::Model(ModelCommand::Open(ModelSource::BuiltIn))),
+        Row::Entry(entry) => Some(Command::Model(ModelCommand::Open(entry.source.clone()))),
     }
 }
 

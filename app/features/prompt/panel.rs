@@ -4,22 +4,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use egui::{Align, Layout, Response, RichText, Ui};
+use engine::format::ellipsize;
 use engine::prompt::{ConceptMatch, MatchKind, PromptWeights};
 use engine::recipe::Recipe;
 
 use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
 use super::text_field::{Coloured, PromptField, prompt_field_ui};
 use super::token_chips::{TokenChips, token_chips_ui};
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Tab;
+use crate::features::settings::tab::open_tab;
 use crate::features::state::AppState;
-use crate::features::words::TokenRef;
+use crate::features::words::{TokenRef, WordsCommand};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{label_ui, note_ui};
-use crate::window::side_panel::open_tab;
-use engine::format::ellipsize;
 
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);

@@ -12,9 +12,12 @@ use engine::recipe::{Recipe, Start, start_step_of, strength_of};
 
 use super::plot::{Drawn, Face, face_ui};
 use crate::features::command::Command;
+use crate::features::film::FilmCommand;
 use crate::features::film::panel::point_at;
 use crate::features::schedule::curves::ScheduleCurves;
+use crate::features::settings::SettingsCommand;
 use crate::features::state::AppState;
+use crate::ui::section::title_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{check_ui, focus_ring, segmented_ui, stepped, tip};
@@ -36,7 +39,7 @@ pub fn schedule_ui(
         let mut look = state.settings.schedule_plot;
         ui.horizontal(|ui| {
             ui.set_min_height(theme::TOOL_SIDE);
-            heading_ui(ui, "Noise at each step");
+            title_ui(ui, "Noise at each step");
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let scales = ["Log".to_owned(), "Linear".to_owned()];
                 if let Some(index) =
@@ -52,7 +55,7 @@ pub fn schedule_ui(
         for (face, height) in [(sigma, SIGMA_HEIGHT), (Face::Timestep, TIMESTEP_HEIGHT)] {
             if face == Face::Timestep {
                 ui.add_space(theme::GAP_S);
-                heading_ui(ui, "Timestep");
+                title_ui(ui, "Timestep");
             }
             let drawn = face_ui(ui, face, height, curves, recipe.schedule, look.with_others);
             let pointed = over_ui(ui, state, recipe, curves, &drawn, look.with_others, commands);
@@ -68,13 +71,9 @@ pub fn schedule_ui(
             });
         });
         if look != state.settings.schedule_plot {
-            commands.push(Command::ShowSchedule(look));
+            commands.push(Command::Settings(SettingsCommand::ShowSchedule(look)));
         }
     });
-}
-
-fn heading_ui(ui: &mut Ui, text: &str) {
-    ui.label(RichText::new(text).font(theme::heading()).color(Tokens::of(ui).text));
 }
 
 /// What lies over the lines: the film, the start, and the step at hand. Answers with what the pointer
@@ -106,9 +105,9 @@ fn over_ui(
     if let Some(step) = recorded {
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
         if plot.clicked() {
-            commands.push(Command::PinStep(Some(step)));
+            commands.push(Command::Film(FilmCommand::Pin(Some(step))));
         } else if plot.dragged() && state.film.pinned != Some(step) {
-            commands.push(Command::ScrubTo(step));
+            commands.push(Command::Film(FilmCommand::ScrubTo(step)));
         }
     }
     let (at, step) = (pointer?, pointed?);
@@ -235,7 +234,7 @@ fn film_keys(ui: &Ui, state: &AppState, plot: &Response, senses_keys: bool, comm
         asked(accesskit::Action::Increment) - asked(accesskit::Action::Decrement)
     });
     if by != 0 {
-        commands.push(Command::StepBy(by));
+        commands.push(Command::Film(FilmCommand::StepBy(by)));
     }
 }
 

@@ -4,6 +4,7 @@
 //! that a crash or a full disk leaves the old one; the one before it stays as `settings.json.bak`;
 //! and a file that cannot be read is set aside under another name, never overwritten.
 
+pub(crate) mod handle;
 pub mod tab;
 
 use std::fs;
@@ -63,6 +64,25 @@ pub struct Settings {
     pub unknown: Map<String, Value>,
 }
 
+/// A wish about what is the same at the next start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettingsCommand {
+    SetTheme(ThemeChoice),
+    ShowSchedule(SchedulePlot),
+    /// Opens the right side at a tab, or closes it; on a narrow window it is a drawer.
+    ShowTab {
+        tab: Option<Tab>,
+        drawer: bool,
+    },
+    /// F: all for the picture, or everything back.
+    FoldPanels,
+    /// The window was moved or resized.
+    KeepWindow(WindowLayout),
+    OpenOutputFolder,
+    OpenFolder(PathBuf),
+    ChooseOutputFolder,
+}
+
 /// Dark or light, or what the system says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -82,6 +102,15 @@ impl ThemeChoice {
             Self::System => "System",
             Self::Dark => "Dark",
             Self::Light => "Light",
+        }
+    }
+
+    /// The choice in egui's terms.
+    pub(crate) fn preference(self) -> egui::ThemePreference {
+        match self {
+            Self::System => egui::ThemePreference::System,
+            Self::Dark => egui::ThemePreference::Dark,
+            Self::Light => egui::ThemePreference::Light,
         }
     }
 }

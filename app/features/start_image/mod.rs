@@ -1,3 +1,26 @@
 //! TODO(doc)
 
+pub(crate) mod handle;
 pub(crate) mod panel;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::images::Pixels;
+
+/// A start image as it is shown.
+#[derive(Clone, Debug)]
+pub struct StartPicture {
+    pub pixels: Arc<Pixels>,
+    /// Sentences, such as that only the first frame is used.
+    pub notes: Vec<String>,
+}
+
+/// A wish about the picture to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartImageCommand {
+    Choose,
+    Paste,
+    Use(PathBuf),
+    Remove,
+}

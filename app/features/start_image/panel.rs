@@ -11,12 +11,13 @@ use engine::recipe::{Recipe, Start};
 
 use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
-use crate::features::state::{AppState, StartPicture};
+use crate::features::start_image::{StartImageCommand, StartPicture};
+use crate::features::state::AppState;
+use crate::ui::keys;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{dashed_rect, label_ui, link_ui, note_ui, problem_ui, tip};
-use crate::window::shortcuts;
 
 const THUMB: f32 = 58.0;
 
@@ -27,7 +28,7 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
         if matches!(state.recipe.start, Start::Image { .. }) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if link_ui(ui, "Remove", theme::label(), tokens.coral_text, false).clicked() {
-                    commands.push(Command::RemoveStartImage);
+                    commands.push(Command::StartImage(StartImageCommand::Remove));
                 }
             });
         }
@@ -72,14 +73,14 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
         let response = link_ui(&mut line, text, font.clone(), tokens.dim, true);
         let (command, key, sentence) = if text == "paste" {
             (
-                Command::PasteStartImage,
-                shortcuts::PASTE_IMAGE_KEY,
+                Command::StartImage(StartImageCommand::Paste),
+                keys::PASTE_IMAGE_KEY,
                 "Starts from the picture on the clipboard.",
             )
         } else {
             (
-                Command::ChooseStartImage,
-                shortcuts::CHOOSE_IMAGE_KEY,
+                Command::StartImage(StartImageCommand::Choose),
+                keys::CHOOSE_IMAGE_KEY,
                 "Starts from a picture instead of noise.",
             )
         };
@@ -88,7 +89,7 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
         }
     }
     if zone.clicked() {
-        commands.push(Command::ChooseStartImage);
+        commands.push(Command::StartImage(StartImageCommand::Choose));
     }
 }
 
@@ -108,7 +109,7 @@ fn chosen_ui(
             thumbnail_ui(ui, frame, picture, &state.recipe, texture.id());
         }
         if tip(response, "Start image", None, "Click to choose another.").clicked() {
-            commands.push(Command::ChooseStartImage);
+            commands.push(Command::StartImage(StartImageCommand::Choose));
         }
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 1.0;

@@ -7,11 +7,11 @@ use engine::prompt::{PromptTokenizer, Token, TokenSelector, Tokenized, token_sel
 use engine::recipe::Recipe;
 use engine::session::InspectResult;
 
-use crate::features::command::{Effect, WordsCommand};
+use crate::features::effect::{Effect, Task};
 use crate::features::errors::ErrorSlot;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::state::AppState;
-use crate::features::words::{Saving, TokenRef, TokenStatus};
+use crate::features::words::{Saving, TokenRef, TokenStatus, WordsCommand};
 
 impl AppState {
     pub(crate) fn edit(&mut self, mut recipe: Recipe) {
@@ -139,7 +139,7 @@ impl AppState {
     pub(crate) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some(Saving { token, .. }) = self.words_state.saving.take() else { return Vec::new() };
         match seen {
-            Ok(InspectResult::Edited(vectors)) => vec![Effect::SaveConcept { token, vectors }],
+            Ok(InspectResult::Edited(vectors)) => vec![Effect::Task(Task::SaveConcept { token, vectors })],
             Ok(_) => Vec::new(),
             Err(text) => {
                 self.errors.set(ErrorSlot::Words, text);

@@ -3,11 +3,11 @@
 use egui::{Align, Layout, Ui};
 use engine::recipe::Recipe;
 
-use super::panel::heading_ui;
 use super::save::save_ui;
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::state::AppState;
-use crate::features::words::TokenStatus;
+use crate::features::words::{TokenStatus, WordsCommand};
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{close_ui, link_ui, note_ui, text_button_ui};

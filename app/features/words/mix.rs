@@ -4,16 +4,17 @@ use egui::{Align, Frame, Layout, Margin, RichText, TextEdit, Ui};
 use engine::prompt::{Mix, MixMethod, Mixed};
 use engine::recipe::Recipe;
 
-use super::panel::heading_ui;
 use super::replacement::tenth_places;
-use crate::features::command::{Command, XyPlotCommand};
+use crate::features::command::Command;
 use crate::features::settings::Tab;
+use crate::features::settings::tab::open_tab;
+use crate::features::xy_plot::XyPlotCommand;
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
     Icon, SliderRow, close_ui, field_frame, note_ui, segmented_ui, slider_row_ui, text_button_ui,
 };
-use crate::window::side_panel::open_tab;
 
 pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
@@ -62,9 +63,9 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "An X/Y plot along the mix, with one seed.";
                 if text_button_ui(ui, None, "Strip", None).on_hover_text(sentence).clicked() {
-                    commands.push(Command::Sheet(XyPlotCommand::Vary { down: false, name: "mix" }));
-                    commands.push(Command::Sheet(XyPlotCommand::Down(None)));
-                    commands.push(open_tab(ui, Tab::Sheet));
+                    commands.push(Command::XyPlot(XyPlotCommand::Vary { down: false, name: "mix" }));
+                    commands.push(Command::XyPlot(XyPlotCommand::Down(None)));
+                    commands.push(open_tab(ui, Tab::XyPlot));
                 }
             });
         }

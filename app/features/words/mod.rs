@@ -179,3 +179,19 @@ fn touched(was: &EditHistory, is: &EditHistory) -> EditTarget {
         _ => EditTarget::More,
     }
 }
+
+/// A wish about single words of the prompt; their edits are the recipe's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WordsCommand {
+    /// The token that is looked at, if any.
+    Choose(Option<TokenSelector>),
+    /// A slider or a field is let go: what comes next is undone by itself.
+    EndEdit,
+    /// What edits put in the place of their words, as a concept.
+    Save {
+        edits: Vec<EmbeddingEdit>,
+        token: String,
+    },
+    Undo,
+    Redo,
+}

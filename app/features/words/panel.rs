@@ -7,14 +7,14 @@ use engine::recipe::Recipe;
 use super::edit::word_ui;
 use super::list::edits_ui;
 use super::mix::mix_ui;
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
 use crate::features::state::AppState;
+use crate::features::words::WordsCommand;
+use crate::ui::section::{heading_ui, rule_ui};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
-use crate::ui::widgets::{
-    Number, NumberLook, label_ui, line_ui, note_ui, number_ui, problem_ui, segmented_ui,
-};
+use crate::ui::widgets::{Number, NumberLook, label_ui, note_ui, number_ui, problem_ui, segmented_ui};
 
 pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("words").auto_shrink([false, false]).show(ui, |ui| {
@@ -23,16 +23,16 @@ pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
             ui.add_space(theme::GAP_M);
         }
         options_ui(ui, &mut recipe.text);
-        rule_ui(ui);
+        rule_ui(ui, theme::GAP_L);
         match &state.words_state.chosen {
             Some(at) => word_ui(ui, state, recipe, at, commands),
             None => help_ui(ui),
         }
         if !recipe.edits.is_empty() || state.words_state.can_undo() || state.words_state.can_redo() {
-            rule_ui(ui);
+            rule_ui(ui, theme::GAP_L);
             edits_ui(ui, state, recipe, commands);
         }
-        rule_ui(ui);
+        rule_ui(ui, theme::GAP_L);
         mix_ui(ui, recipe, commands);
         ui.add_space(theme::GAP_M);
     });
@@ -42,22 +42,6 @@ pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     if is_released || is_key && !ui.ctx().text_edit_focused() {
         commands.push(Command::Words(WordsCommand::EndEdit));
     }
-}
-
-pub(crate) fn rule_ui(ui: &mut Ui) {
-    ui.add_space(theme::GAP_L);
-    line_ui(ui);
-    ui.add_space(theme::GAP_L);
-}
-
-/// A heading with something quiet at its right.
-pub(crate) fn heading_ui(ui: &mut Ui, text: &str, facts: &str) {
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(text).font(theme::heading()).color(Tokens::of(ui).text));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(facts).font(theme::mono()).color(Tokens::of(ui).dim));
-        });
-    });
 }
 
 /// How both prompts are read.

@@ -3,8 +3,9 @@
 use egui::{Frame, Margin, TextEdit, Ui};
 use engine::prompt::EmbeddingEdit;
 
-use crate::features::command::{Command, WordsCommand};
+use crate::features::command::Command;
 use crate::features::state::AppState;
+use crate::features::words::WordsCommand;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{field_frame, label_ui, outlined_button_ui};

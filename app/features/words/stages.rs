@@ -4,10 +4,10 @@ use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Label, Mesh, Rect, Role, Sense, Shape, TextWrapMode, Ui, WidgetInfo, pos2, vec2};
 use engine::inspect::token::{EncoderStage, Neighbour, TokenTrace};
 
-use super::panel::heading_ui;
 use crate::features::prompt::chip::chip_label;
 use crate::features::state::AppState;
 use crate::features::words::TokenRef;
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{note_ui, problem_ui};

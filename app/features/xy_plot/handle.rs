@@ -5,10 +5,10 @@ use std::sync::Arc;
 use engine::pipeline::StopFlag;
 use engine::session::{Job, JobEvent, JobId, Request};
 
-use crate::features::command::{Effect, SheetToSave, XyPlotCommand};
+use crate::features::effect::{Effect, SheetToSave};
 use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
-use crate::features::xy_plot::{AxisField, XyPlotPhase, XyPlotRun};
+use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun};
 
 impl AppState {
     pub(crate) fn handle_sheet(&mut self, command: XyPlotCommand) -> Vec<Effect> {

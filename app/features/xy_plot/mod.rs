@@ -195,3 +195,21 @@ impl std::fmt::Debug for XyPlotRun {
         write!(f, "Made({} of {}, {:?})", self.pictures.len(), self.cells.len(), self.phase)
     }
 }
+
+/// A wish about the comparison sheet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XyPlotCommand {
+    /// Something else differs there, with the values one would compare first.
+    Vary {
+        down: bool,
+        /// One of [`Axis::NAMES`].
+        name: &'static str,
+    },
+    Across(AxisField),
+    /// Without one there is a single row.
+    Down(Option<AxisField>),
+    Make,
+    Cancel,
+    /// On the canvas, or the run's picture again.
+    Show(bool),
+}

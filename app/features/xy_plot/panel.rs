@@ -3,10 +3,10 @@
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
 use engine::recipe::xy_plot::Axis;
 
-use crate::features::command::{Command, XyPlotCommand};
+use crate::features::command::Command;
 use crate::features::export::panel::export_sheet_ui;
 use crate::features::state::AppState;
-use crate::features::xy_plot::{AxisField, XyPlotPhase, XyPlotRun};
+use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -33,7 +33,7 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.add_space(theme::GAP_S);
         export_sheet_ui(ui, state, commands);
     }
-    commands.extend(wishes.into_iter().map(Command::Sheet));
+    commands.extend(wishes.into_iter().map(Command::XyPlot));
 }
 
 /// What differs, and the values.

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use app::features::command::{AppEvent, Command, DownloadCommand, Effect};
-use app::features::download::DownloadPhase;
+use app::features::command::Command;
+use app::features::download::{DownloadCommand, DownloadPhase};
+use app::features::effect::Effect;
+use app::features::event::AppEvent;
 use app::features::settings::Settings;
 use app::features::state::AppState;
 use app::hub::{

@@ -94,7 +94,7 @@ fn metadata_of_another_version_is_read_again_and_its_hashes_are_kept() {
 }
 
 /// A running scanner, and what it reports.
-fn librarian(home: &Path) -> (LibraryScanner, Receiver<Arc<Library>>) {
+fn scanner(home: &Path) -> (LibraryScanner, Receiver<Arc<Library>>) {
     let (tell, told) = unbounded();
     (LibraryScanner::start(home.to_owned(), move |catalogue| drop(tell.send(catalogue))), told)
 }
@@ -115,23 +115,24 @@ fn the_scanner_lists_then_hashes_what_opens_and_pauses_when_told() {
     put(models.join("a.safetensors"), SD1);
     put(models.join("b.safetensors"), VAE);
     put(models.join("c.safetensors"), SDXL);
-    let (librarian, told) = librarian(place.path());
-    librarian.send(ScanCommand::Pause(true));
-    librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models.clone()], hub: None }));
-    let listed = until(&told, |news| news.work == ScanStatus::Hashing { left: 2 });
+    let (scanner, told) = scanner(place.path());
+    scanner.send(ScanCommand::Pause(true));
+    scanner.send(ScanCommand::Scan(LibraryRoots { folders: vec![models.clone()], hub: None }));
+    let listed = until(&told, |library| library.work == ScanStatus::Hashing { left: 2 });
     assert!(listed.entries.len() == 3 && listed.entries.iter().all(|entry| entry.sha256.is_none()));
     // It answers a second scan without a hash: it has been resting.
-    librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models.clone()], hub: None }));
-    let again = until(&told, |news| news.work == ScanStatus::Hashing { left: 2 });
+    scanner.send(ScanCommand::Scan(LibraryRoots { folders: vec![models.clone()], hub: None }));
+    let again = until(&told, |library| library.work == ScanStatus::Hashing { left: 2 });
     assert!(again.entries.iter().all(|entry| entry.sha256.is_none()));
-    librarian.send(ScanCommand::Pause(false));
-    let done = until(&told, |news| news.work == ScanStatus::Done && news.entries[0].sha256.is_some());
+    scanner.send(ScanCommand::Pause(false));
+    let done =
+        until(&told, |library| library.work == ScanStatus::Done && library.entries[0].sha256.is_some());
     let hashed: Vec<_> = done.entries.iter().map(|entry| entry.sha256.is_some()).collect();
     assert_eq!(hashed, [true, true, false]);
     // The next order is carried out at once, hashing or not.
     put(models.join("d.safetensors"), SD1);
-    librarian.send(ScanCommand::Pause(true));
-    librarian.send(ScanCommand::Scan(LibraryRoots { folders: vec![models], hub: None }));
-    let again = until(&told, |news| news.entries.len() == 4);
+    scanner.send(ScanCommand::Pause(true));
+    scanner.send(ScanCommand::Scan(LibraryRoots { folders: vec![models], hub: None }));
+    let again = until(&told, |library| library.entries.len() == 4);
     assert_eq!(again.entries[0].sha256, done.entries[0].sha256);
 }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use app::features::command::{AppEvent, Command, Effect, LibraryCommand};
+use app::features::command::Command;
+use app::features::drop::DropCommand;
+use app::features::effect::{Effect, Task};
+use app::features::event::AppEvent;
+use app::features::models::{LibraryCommand, ModelCommand};
 use app::features::settings::Settings;
 use app::features::state::AppState;
 use app::library::{Entry, Folder, Format, Layout, Library, LibraryRoots, ScanCommand};
@@ -60,7 +64,7 @@ fn folders_are_added_once_looked_through_and_remembered_until_removed() {
     let mut state = AppState::new(Settings { hub_cache_hidden: true, ..Settings::default() });
     assert_eq!(scanned(&state.begin()), Some(&LibraryRoots::default()), "as soon as the window opens");
     let asked = state.handle(Command::Library(LibraryCommand::AddFolder));
-    assert!(matches!(asked[..], [Effect::PickLibraryFolder]));
+    assert!(matches!(asked[..], [Effect::Task(Task::PickLibraryFolder)]));
     for _ in 0..2 {
         let effects = state.receive(AppEvent::LibraryFolderPicked("/models".into()));
         assert_eq!(scanned(&effects).expect("a scan").folders, [PathBuf::from("/models")]);
@@ -88,12 +92,12 @@ fn the_models_opened_last_are_remembered_the_latest_first() {
     let mut state = AppState::new(Settings::default());
     let file = |at: usize| ModelSource::File(format!("/models/{at}.ckpt").into());
     for at in [1, 2, 3, 1] {
-        state.handle(Command::OpenModel(file(at)));
+        state.handle(Command::Model(ModelCommand::Open(file(at))));
     }
     let settings = state.settings_to_save();
     assert_eq!(settings.model, file(1));
     assert_eq!(settings.recent_models[..3], [file(1), file(3), file(2)]);
-    (0..100).for_each(|at| drop(state.handle(Command::OpenModel(file(at)))));
+    (0..100).for_each(|at| drop(state.handle(Command::Model(ModelCommand::Open(file(at))))));
     assert!(state.settings_to_save().recent_models.len() < 20);
 }
 
@@ -124,8 +128,9 @@ fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
         let path = place.path().join(name);
         let mut state = AppState::new(Settings::default());
         let (tell, told) = crossbeam_channel::unbounded();
-        let inspect = state.handle(Command::Drop(vec![path.clone()])).remove(0);
-        app::window::tasks::run(inspect, move |news| drop(tell.send(news)));
+        let effects = state.handle(Command::Drop(DropCommand::Files(vec![path.clone()])));
+        let [Effect::Task(task)] = &effects[..] else { panic!("{effects:?}") };
+        app::window::tasks::run(task.clone(), move |news| drop(tell.send(news)));
         let news = next(&told);
         let effects = state.receive(news);
         assert_eq!(scanned(&effects).is_some_and(|shelves| shelves.folders == [path]), is_shelf, "{name}");
@@ -218,7 +223,7 @@ fn a_vae_that_does_not_fit_is_removed_again_and_the_model_stays() {
     let built_in = ModelInfo { name: ModelSource::BuiltIn.name(), ..model_info() };
     let opened = || Event::Model(ModelEvent::Opened(Box::new(built_in.clone())));
     state.receive(opened());
-    state.handle(Command::UseVae(Some("/vae/sdxl.safetensors".into())));
+    state.handle(Command::Model(ModelCommand::UseVae(Some("/vae/sdxl.safetensors".into()))));
     let effects = state.receive(Event::Model(ModelEvent::Failed { text: "It has 8 channels".into() }));
     let again =
         effects.iter().any(|effect| matches!(effect, Effect::Send(Request::OpenModel { vae: None, .. })));
@@ -249,7 +254,7 @@ fn a_vae_replaces_the_models_own_and_is_removed_again() {
     let mut state = AppState::new(Settings::default());
     let path = PathBuf::from("/models/VAE/sharp.safetensors");
     for vae in [Some(path), None] {
-        let effects = state.handle(Command::UseVae(vae.clone()));
+        let effects = state.handle(Command::Model(ModelCommand::UseVae(vae.clone())));
         let asked = effects.iter().find_map(|effect| match effect {
             Effect::Send(Request::OpenModel { vae, .. }) => Some(vae.clone()),
             _ => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::features::command::Command;
 use app::features::lesson::{LessonPage, SavedWorkspace};
-use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
+use app::features::settings::{Settings, SettingsCommand, Tab, ThemeChoice, WindowLayout};
 use engine::images::Pixels;
 use engine::inspect::latents::{Channel, RoundTrip};
 use engine::prompt::EmbeddingEdit;
@@ -101,7 +101,7 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
 fn the_arrows_of_guidance_fit_into_the_drawer_of_a_narrow_window() {
     let mut window = page(LessonPage::Guidance, true, [960.0, 600.0], sea(20));
     finished(&mut window);
-    window.press(Command::ShowTab { tab: Some(Tab::Lesson), drawer: true });
+    window.press(Command::Settings(SettingsCommand::ShowTab { tab: Some(Tab::Lesson), drawer: true }));
     snapshot(&mut window, "lesson_guidance_narrow");
 }
 

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use app::features::branches::BranchCommand;
 use app::features::canvas::views::Views;
-use app::features::command::{AppEvent, BranchCommand, Command, ExportCommand, WordsCommand, XyPlotCommand};
+use app::features::command::Command;
 use app::features::concepts::watch::ConceptsRead;
-use app::features::settings::{Settings, Tab, ThemeChoice, WindowLayout};
-use app::features::xy_plot::AxisField;
+use app::features::event::AppEvent;
+use app::features::export::ExportCommand;
+use app::features::film::FilmCommand;
+use app::features::settings::{Settings, SettingsCommand, Tab, ThemeChoice, WindowLayout};
+use app::features::words::WordsCommand;
+use app::features::xy_plot::{AxisField, XyPlotCommand};
 use app::window::app::TidepoolApp;
 use egui_kittest::HarnessBuilder;
 use egui_kittest::kittest::Queryable;
@@ -159,18 +164,18 @@ fn four_views_of_a_step_in_the_light() {
     let (id, recipe) = window.next_job();
     window.run_steps(id, &recipe, 20);
     window.finish(id, &recipe);
-    window.harness.state_mut().state.handle(Command::PinStep(Some(12)));
+    window.harness.state_mut().state.handle(Command::Film(FilmCommand::Pin(Some(12))));
     snapshot(&mut window, "four_views_light");
 }
 
 #[test]
 fn a_sheet_that_is_being_made() {
     let builder = painted_window([1440.0, 900.0], egui::Theme::Dark);
-    let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::XyPlot, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
     let down = AxisField { name: "sampler", values: "euler, heun".into() };
-    window.press(Command::Sheet(XyPlotCommand::Down(Some(down))));
+    window.press(Command::XyPlot(XyPlotCommand::Down(Some(down))));
     window.harness.get_by_label("Make the plot").click();
     for at in 0..5 {
         let (id, _) = window.next_job();
@@ -188,7 +193,7 @@ fn held(builder: HarnessBuilder<TidepoolApp>, choice: ThemeChoice) -> TestWindow
     let (id, recipe) = window.next_job();
     window.run_steps(id, &recipe, 20);
     window.finish(id, &recipe);
-    window.press(Command::PinStep(Some(12)));
+    window.press(Command::Film(FilmCommand::Pin(Some(12))));
     window
 }
 
@@ -211,7 +216,7 @@ fn the_film_to_be_exported() {
 #[test]
 fn a_sheet_as_a_film() {
     let builder = painted_window([1280.0, 720.0], egui::Theme::Light);
-    let window = WindowLayout { tab: Tab::Sheet, ..WindowLayout::default() };
+    let window = WindowLayout { tab: Tab::XyPlot, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Light, recipe) });
     window.harness.get_by_label("Make the plot").click();
@@ -235,7 +240,7 @@ fn two_runs_beside_one_another() {
     window.run_steps(second, &recipe, 16);
     window.send_job_event(second, JobEvent::Stopped);
     window.press(Command::Branch(BranchCommand::Compare(first)));
-    window.press(Command::ShowTab { tab: Some(Tab::Branches), drawer: false });
+    window.press(Command::Settings(SettingsCommand::ShowTab { tab: Some(Tab::Branches), drawer: false }));
     snapshot(&mut window, "comparing_runs");
 }
 
@@ -269,7 +274,10 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
     let news = ConceptsRead { read: vec![concept("frost.bin", "<frost>", 2)], ..ConceptsRead::default() };
     window.harness.state_mut().state.receive(AppEvent::Concepts(news));
     window.press(Command::Words(WordsCommand::Choose(Some(chosen))));
-    window.press(Command::ShowTab { tab: Some(Tab::Words), drawer: size[0] < 1100.0 });
+    window.press(Command::Settings(SettingsCommand::ShowTab {
+        tab: Some(Tab::Words),
+        drawer: size[0] < 1100.0,
+    }));
     let id = last_look(&window, |look| matches!(look, InspectRequest::Word { .. }));
     window.send(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(token_trace()))) });
     snapshot(&mut window, name);

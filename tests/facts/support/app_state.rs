@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::features::command::{Command, Effect};
+use app::features::command::Command;
+use app::features::effect::Effect;
 use app::features::settings::Settings;
 use app::features::state::AppState;
 use engine::images::Pixels;

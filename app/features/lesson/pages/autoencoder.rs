@@ -5,9 +5,10 @@ use egui::Ui;
 use crate::features::inspect::panel::row_ui;
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
-    captions_ui, experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
+    captions_ui, experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph, thousands,
 };
 use crate::features::lesson::panel::PageContext;
+use crate::ui::section::heading_ui;
 use crate::ui::textures::Use;
 
 pub fn autoencoder_ui(ui: &mut Ui, context: &mut PageContext<'_>) {

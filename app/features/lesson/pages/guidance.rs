@@ -8,9 +8,10 @@ use engine::recipe::Guidance;
 
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
-    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, step_at_hand, views_ui,
+    experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph, step_at_hand, views_ui,
 };
 use crate::features::lesson::panel::PageContext;
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};

@@ -4,9 +4,10 @@ use egui::Ui;
 use engine::images::Pixels;
 
 use crate::features::lesson::page::{
-    fact_ui, formula_ui, heading_ui, line_plot_ui, live_ui, note, paragraph, step_at_hand,
+    fact_ui, formula_ui, line_plot_ui, live_ui, note, paragraph, step_at_hand,
 };
 use crate::features::lesson::panel::PageContext;
+use crate::ui::section::heading_ui;
 
 /// How blue the lesson wants every pixel, 0 to 1.
 const BLUE: f32 = 0.9;

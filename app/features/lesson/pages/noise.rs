@@ -2,7 +2,8 @@
 
 use egui::Ui;
 
-use crate::features::command::{Command, InspectCommand};
+use crate::features::command::Command;
+use crate::features::inspect::InspectCommand;
 use crate::features::inspect::panel::row_ui;
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{

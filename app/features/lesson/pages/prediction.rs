@@ -4,11 +4,13 @@ use egui::Ui;
 use engine::diffusion::StepView;
 
 use crate::features::command::Command;
+use crate::features::film::FilmCommand;
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
-    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, step_at_hand, views_ui,
+    experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph, step_at_hand, views_ui,
 };
 use crate::features::lesson::panel::PageContext;
+use crate::ui::section::heading_ui;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
@@ -65,7 +67,7 @@ fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     };
     let mut number = (step + 1) as f64;
     if slider_row_ui(ui, &row, &mut number).changed() {
-        context.commands.push(Command::ScrubTo((number as usize).saturating_sub(1)));
+        context.commands.push(Command::Film(FilmCommand::ScrubTo((number as usize).saturating_sub(1))));
     }
     fact_ui(ui, "Sigma", &format!("{sigma:.3}"));
 }

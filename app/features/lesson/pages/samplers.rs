@@ -4,8 +4,9 @@ use egui::{Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Ui, WidgetInfo, 
 use engine::diffusion::Sampler;
 
 use crate::features::lesson::Experiment;
-use crate::features::lesson::page::{experiment_ui, heading_ui, live_ui, note, paragraph};
+use crate::features::lesson::page::{experiment_ui, live_ui, note, paragraph};
 use crate::features::lesson::panel::PageContext;
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};

@@ -6,8 +6,7 @@ use engine::recipe::{Start, start_step_of, strength_of};
 use crate::features::command::Command;
 use crate::features::lesson::page::{experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph};
 use crate::features::lesson::panel::PageContext;
-use crate::features::lesson::{Experiment, LessonCommand};
-use crate::features::state::DEFAULT_STRENGTH;
+use crate::features::lesson::{Experiment, LessonCommand, NOTEBOOK_STRENGTH};
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, slider_row_ui};
 
@@ -46,7 +45,7 @@ fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
         sentence: "How much the picture changes: at 0 it stays as it is, at 1 nothing of it is left.",
         track: 0.0..=1.0,
         limits: 0.0..=1.0,
-        default: DEFAULT_STRENGTH.into(),
+        default: NOTEBOOK_STRENGTH.into(),
         step: 0.05,
         decimals: 2,
         hue,
@@ -62,7 +61,7 @@ fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
         sentence: "Earlier steps are skipped. The noise of this step is added to the picture at once.",
         track: 0.0..=last,
         limits: 0.0..=last,
-        default: f64::from(start_step_of(DEFAULT_STRENGTH, steps)),
+        default: f64::from(start_step_of(NOTEBOOK_STRENGTH, steps)),
         step: 1.0,
         decimals: 0,
         hue,

@@ -7,11 +7,13 @@ use engine::recipe::Recipe;
 use crate::features::command::Command;
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
-    experiment_ui, fact_ui, formula_ui, heading_ui, live_ui, note, paragraph, thousands,
+    experiment_ui, fact_ui, formula_ui, live_ui, note, paragraph, thousands,
 };
 use crate::features::lesson::panel::PageContext;
+use crate::features::settings::SettingsCommand;
 use crate::features::settings::tab::Tab;
 use crate::features::words::{TokenRef, TokenStatus};
+use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
@@ -30,7 +32,7 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let link = link_ui(ui, "Change any word in the Words tab", theme::body(), Tokens::of(ui).accent, true);
     if link.clicked() {
         let (tab, drawer) = (Some(Tab::Words), context.state.drawer_open);
-        context.commands.push(Command::ShowTab { tab, drawer });
+        context.commands.push(Command::Settings(SettingsCommand::ShowTab { tab, drawer }));
     }
     ui.add_space(theme::GAP_M);
     paragraph(

@@ -1,0 +1,82 @@
+//! What becomes of files that were let go over the window.
+
+use crate::features::drop::{DropCommand, Dropped, DroppedFiles, FileContents};
+use crate::features::effect::{Effect, Task};
+use crate::features::errors::ErrorSlot;
+use crate::features::settings::Tab;
+use crate::features::start_image::StartPicture;
+use crate::features::state::AppState;
+
+impl AppState {
+    pub(crate) fn handle_drop(&mut self, command: DropCommand) -> Vec<Effect> {
+        match command {
+            DropCommand::Files(paths) => return vec![Effect::Task(Task::Inspect(paths))],
+            DropCommand::UseSettings => return self.use_dropped_settings(),
+            DropCommand::UseAsStart => {
+                if let Some(Dropped { path, contents }) = self.dropped.take()
+                    && let FileContents::Picture { pixels, notes, .. } = contents
+                {
+                    return self.use_start_image(path, Some(StartPicture { pixels, notes }));
+                }
+            }
+            DropCommand::Dismiss => self.dropped = None,
+        }
+        Vec::new()
+    }
+
+    fn use_dropped_settings(&mut self) -> Vec<Effect> {
+        let Some(Dropped { contents: FileContents::Picture { found: Some(found), .. }, .. }) =
+            self.dropped.take()
+        else {
+            return Vec::new();
+        };
+        self.start_picture = None;
+        self.last_seed = None;
+        let missing = self.concepts.missing(&found.provenance.concepts);
+        self.warning = missing.first().or(found.notes.first()).cloned();
+        self.edit(found.provenance.recipe);
+        self.read_start_image()
+    }
+
+    /// Concepts are all taken; of the rest, of which the desk has one each, the first.
+    pub(crate) fn receive_dropped_files(
+        &mut self,
+        DroppedFiles { concepts, others }: DroppedFiles,
+    ) -> Vec<Effect> {
+        if !concepts.is_empty() {
+            self.receive_chosen_concepts(concepts);
+        }
+        if others.len() > 1 {
+            let name = others[0].path.file_name().unwrap_or_default().to_string_lossy();
+            self.warning = Some(format!("{} files were dropped together; {name} is used", others.len()));
+        }
+        others.into_iter().next().map_or_else(Vec::new, |first| self.receive_dropped(first))
+    }
+
+    fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
+        match dropped.contents {
+            FileContents::Model(source) => self.open_model(source),
+            FileContents::ModelsFolder => {
+                self.settings.window.tab = Tab::Models;
+                self.settings.window.right_folded = false;
+                self.add_model_folder(dropped.path)
+            }
+            FileContents::ConceptFolder => {
+                self.settings.window.tab = Tab::Concepts;
+                self.settings.window.right_folded = false;
+                self.add_concept_folder(dropped.path)
+            }
+            FileContents::Picture { pixels, notes, found: None } => {
+                self.use_start_image(dropped.path, Some(StartPicture { pixels, notes }))
+            }
+            FileContents::Picture { found: Some(_), .. } => {
+                self.dropped = Some(dropped);
+                Vec::new()
+            }
+            FileContents::Unusable(text) => {
+                self.errors.set(ErrorSlot::StartImage, text);
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The keys of the desk, as tooltips and buttons write them; `window/shortcuts.rs` listens to them.
+
+pub const GENERATE_KEY: &str = "Ctrl+Enter";
+pub const STOP_KEY: &str = "Esc";
+pub const CHOOSE_IMAGE_KEY: &str = "Ctrl+O";
+pub const PASTE_IMAGE_KEY: &str = "Ctrl+Shift+V";
+pub const PLAY_KEY: &str = "Space";
+pub const BRANCH_KEY: &str = "B";
+pub const FOLD_KEY: &str = "F";
+pub const COMPARE_KEY: &str = "C";
