@@ -172,7 +172,7 @@ impl TidepoolApp {
     }
 
     fn remember(&self) {
-        self.saver.remember(self.state.settings_to_save(), self.settings_folder.clone());
+        self.saver.remember(self.state.shared.settings_to_save(), self.settings_folder.clone());
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -214,7 +214,7 @@ impl TidepoolApp {
     }
 
     fn desk_ui(&mut self, ui: &mut Ui, commands: &mut Vec<Command>) {
-        let mut recipe = self.state.recipe.clone();
+        let mut recipe = self.state.shared.recipe.clone();
         let tokens = Tokens::of(ui);
         let bar = |fill, side: f32| Frame::new().fill(fill).inner_margin(Margin::symmetric(side as i8, 0));
         Panel::top("top bar").exact_size(theme::TOP_HEIGHT).frame(bar(tokens.desk, theme::EDGE)).show(
@@ -233,7 +233,7 @@ impl TidepoolApp {
                     status_bar_ui(ui, &self.state, self.memory.bytes(), commands);
                 });
             });
-        let mut is_open = !self.state.settings.window.left_folded;
+        let mut is_open = !self.state.shared.settings.window.left_folded;
         Panel::left("left")
             .exact_size(theme::LEFT_WIDTH)
             .resizable(false)
@@ -259,7 +259,7 @@ impl TidepoolApp {
         });
         drawer_ui(ui, &self.state, &mut recipe, &mut self.curves, &mut self.textures, commands);
         drop_overlay_ui(ui, &self.state, &mut self.textures, commands);
-        if recipe != self.state.recipe {
+        if recipe != self.state.shared.recipe {
             commands.insert(0, Command::Edit(Box::new(recipe)));
         }
     }
@@ -294,7 +294,7 @@ fn left_ui(
 impl eframe::App for TidepoolApp {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.drain_events();
-        if let Some(window) = window_layout(ctx, &self.state.settings.window) {
+        if let Some(window) = window_layout(ctx, &self.state.shared.settings.window) {
             self.press(Command::Settings(SettingsCommand::KeepWindow(window)));
         }
     }
@@ -322,7 +322,7 @@ impl eframe::App for TidepoolApp {
             self.press(command);
         }
         self.desk_ui(ui, &mut commands);
-        let theme_before = self.state.settings.theme;
+        let theme_before = self.state.shared.settings.theme;
         if !commands.is_empty() {
             // What was drawn is already old.
             ctx.request_repaint();
@@ -330,11 +330,11 @@ impl eframe::App for TidepoolApp {
         for command in commands {
             self.press(command);
         }
-        if self.state.settings.theme != theme_before {
-            ctx.set_theme(self.state.settings.theme.preference());
+        if self.state.shared.settings.theme != theme_before {
+            ctx.set_theme(self.state.shared.settings.theme.preference());
         }
         if let Some(play) = &self.state.film.play {
-            let next = play.next_in(ctx.input(|input| input.time), self.state.settings.playing);
+            let next = play.next_in(ctx.input(|input| input.time), self.state.shared.settings.playing);
             ctx.request_repaint_after(Duration::from_secs_f64(next));
         }
     }
@@ -346,7 +346,7 @@ impl eframe::App for TidepoolApp {
 
     fn on_exit(&mut self) {
         self.press(Command::Stop);
-        if let Err(error) = self.state.settings_to_save().save(&self.settings_folder) {
+        if let Err(error) = self.state.shared.settings_to_save().save(&self.settings_folder) {
             tracing::error!("{error}");
         }
     }

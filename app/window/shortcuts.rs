@@ -38,13 +38,13 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         if !popup && input.key_pressed(Key::Escape) {
             if state.dropped.is_some() {
                 commands.push(Command::Drop(DropCommand::Dismiss));
-            } else if state.live_run().is_some() {
+            } else if state.runs.live().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
                 commands.push(Command::Stop);
-            } else if state.sheet.making().is_some() {
+            } else if state.xy_plot.making().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
                 commands.push(Command::XyPlot(XyPlotCommand::Cancel));
-            } else if state.branches.branch_from.is_some() {
+            } else if state.runs.branch_from.is_some() {
                 commands.push(Command::Branch(BranchCommand::Stay));
             } else if state.film.pinned.is_some() || state.film.play.is_some() {
                 commands.push(Command::Film(FilmCommand::Pin(None)));

@@ -28,13 +28,13 @@ use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
 
 fn is_open(ui: &Ui, state: &AppState) -> bool {
-    if is_narrow(ui) { state.drawer_open } else { !state.settings.window.right_folded }
+    if is_narrow(ui) { state.shared.drawer_open } else { !state.shared.settings.window.right_folded }
 }
 
 /// The tabs, from right to left in the top bar. The one that is open closes when it is clicked.
 pub fn tabs_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.spacing_mut().item_spacing.x = 2.0;
-    let open = is_open(ui, state).then_some(state.settings.window.tab);
+    let open = is_open(ui, state).then_some(state.shared.settings.window.tab);
     for tab in Tab::ALL.into_iter().rev() {
         if tab_ui(ui, tab, open == Some(tab)) {
             let drawer = is_narrow(ui);
@@ -119,7 +119,7 @@ fn contents_ui(
     commands: &mut Vec<Command>,
 ) {
     let edge = theme::EDGE as i8;
-    let tab = state.settings.window.tab;
+    let tab = state.shared.settings.window.tab;
     Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
         ui.set_width(theme::RIGHT_WIDTH - 2.0 * theme::EDGE - 1.0);
         ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {

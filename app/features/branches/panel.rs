@@ -27,12 +27,12 @@ const INDENT: f32 = 16.0;
 const MAX_DEPTH: usize = 6;
 
 pub fn branches_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
-    let rows = state.branches.tree(state.run.as_ref());
+    let rows = state.runs.tree();
     if rows.is_empty() {
         empty_ui(ui);
         return;
     }
-    if let Some(run) = &state.run {
+    if let Some(run) = state.runs.current() {
         at_hand_ui(ui, run, commands);
         ui.add_space(theme::GAP_M);
     }
@@ -111,7 +111,7 @@ fn row_ui(
 ) {
     let tokens = Tokens::of(ui);
     let run = row.run;
-    let is_at_hand = state.run.as_ref().is_some_and(|at_hand| at_hand.job.id == run.job.id);
+    let is_at_hand = state.runs.current().is_some_and(|at_hand| at_hand.job.id == run.job.id);
     let indent = indent_of(row.depth);
     let info = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
     let can_compare = !is_at_hand && !run.frames.is_empty();

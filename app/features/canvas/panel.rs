@@ -129,7 +129,7 @@ fn pane_ui(ui: &Ui, pane: &Pane<'_>, rect: Rect, zoom: f32, divider: f32, textur
 }
 
 fn name_of(state: &AppState) -> String {
-    let prompt = state.run.as_ref().map_or("", |run| run.recipe.prompt.as_str());
+    let prompt = state.runs.current().map_or("", |run| run.recipe.prompt.as_str());
     match state.looked_at() {
         Some(step) => format!("Step {} of: {prompt}", step + 1),
         None => format!("Picture of: {prompt}"),
@@ -140,10 +140,10 @@ fn name_of(state: &AppState) -> String {
 fn aspect_of(state: &AppState, panes: &[Pane<'_>]) -> f32 {
     let pixels = panes.iter().find_map(|pane| pane.picture);
     let of_pixels = pixels.map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
-    if state.sheet.on_canvas().is_some() {
+    if state.xy_plot.on_canvas().is_some() {
         return of_pixels;
     }
-    let of_recipe = state.run.as_ref().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
+    let of_recipe = state.runs.current().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }
 
@@ -232,7 +232,7 @@ fn tools_ui(ui: &mut Ui, state: &AppState, view: &mut CanvasView, commands: &mut
         let count = state.shown().map_or(0, |shown| shown.pictures.len());
         if count > 1 {
             // Side by side lie the views of one.
-            let first = usize::from(state.settings.views.side_by_side);
+            let first = usize::from(state.shared.settings.views.side_by_side);
             let name = |number: usize| if number == 0 { "All".to_owned() } else { number.to_string() };
             let choices: Vec<String> = (first..=count).map(name).collect();
             let chosen = state.film.picture.map_or(0, |index| index + 1).max(first) - first;

@@ -39,11 +39,11 @@ pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
     {
         return vec![Pane { view: None, picture: Some(alone), compared: None }];
     }
-    let views = &state.settings.views;
+    let views = &state.shared.settings.views;
     let picture = state.film.picture;
     let of = |view: StepView, at: usize| state.shown_of(view).and_then(|shown| shown.pictures.get(at));
     let behind = |view: StepView, at: usize| state.compared_of(view).and_then(|shown| shown.pictures.get(at));
-    if views.side_by_side && state.run.is_some() {
+    if views.side_by_side && state.runs.current().is_some() {
         let at = picture.unwrap_or(0);
         let pane = |view| Pane { view: Some(view), picture: of(view, at), compared: behind(view, at) };
         return views.shown().into_iter().map(pane).collect();
@@ -80,10 +80,10 @@ pub fn nothing_ui(ui: &Ui, view: StepView, rect: Rect) {
 
 /// Which views are shown: one of them, or any side by side.
 pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Vec<Command>) {
-    if state.run.as_ref().is_none_or(|run| run.frames.is_empty()) {
+    if state.runs.current().is_none_or(|run| run.frames.is_empty()) {
         return;
     }
-    let views = &state.settings.views;
+    let views = &state.shared.settings.views;
     let names: Vec<String> = Views::ORDER.map(|view| view.label().to_owned()).to_vec();
     let words: f32 = names
         .iter()

@@ -4,7 +4,18 @@ pub(crate) mod handle;
 pub(crate) mod panel;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use engine::concepts::ConceptSet;
+
+/// The concepts at hand.
+#[derive(Clone, Debug, Default)]
+pub struct Concepts {
+    pub set: ConceptSet,
+    /// Files that were to be concepts, each with the sentence that says why it is none.
+    pub refused: BTreeMap<PathBuf, String>,
+}
 
 /// A wish about the words that can be named in a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,7 +40,7 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             folders_ui(ui, state, commands);
         },
     );
-    let count = state.concepts.iter().len();
+    let count = state.concepts.set.iter().len();
     ui.horizontal(|ui| {
         if outlined_button_ui(ui, "Load concepts…", false).clicked() {
             commands.push(Command::Concept(ConceptCommand::Choose));
@@ -81,13 +81,13 @@ fn empty_ui(ui: &mut Ui) {
 }
 
 fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    for (file, text) in state.refused_concepts.iter().take(MAX_REFUSED) {
+    for (file, text) in state.concepts.refused.iter().take(MAX_REFUSED) {
         if problem_ui(ui, text, true) {
             commands.push(Command::Concept(ConceptCommand::Forget(file.clone())));
         }
         ui.add_space(theme::GAP_M);
     }
-    let more = state.refused_concepts.len().saturating_sub(MAX_REFUSED);
+    let more = state.concepts.refused.len().saturating_sub(MAX_REFUSED);
     if more > 0 {
         let text = format!("and {more} more that are not concepts");
         note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
@@ -98,6 +98,7 @@ fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Command>) {
     let mut concepts: Vec<(String, &Arc<Concept>)> = state
         .concepts
+        .set
         .iter()
         .map(|concept| (format!("{} {}", concept.token, concept.name()).to_lowercase(), concept))
         .filter(|(names, _)| names.contains(wanted))
@@ -136,11 +137,11 @@ fn search_ui(ui: &mut Ui) -> String {
 
 /// Why a concept is not used as it stands, if so: in short, and as a sentence.
 fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, String)> {
-    if let Some(other) = state.concepts.instead_of(concept) {
+    if let Some(other) = state.concepts.set.instead_of(concept) {
         let sentence = format!("Another file with the same word is used instead: {}", other.source.display());
         return Some((format!("not used: {} has the same word", other.name()), sentence));
     }
-    let error = concept.check_width(state.model_info()?.text_width).err()?;
+    let error = concept.check_width(state.shared.model_info()?.text_width).err()?;
     Some((format!("does not fit: made for {}", concept.family()), error.to_string()))
 }
 
@@ -148,7 +149,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     let tokens = Tokens::of(ui);
     let unreadable_reason = unreadable_reason(state, concept);
     // What lies in a watched folder goes when its file goes.
-    let removable = state.settings.concept_files.contains(&concept.source);
+    let removable = state.shared.settings.concept_files.contains(&concept.source);
     let press =
         Rect::from_min_max(rect.min, pos2(rect.right() - if removable { 26.0 } else { 0.0 }, rect.bottom()));
     let id = Id::unique(("concept", &concept.source));
@@ -213,7 +214,7 @@ fn file_name(path: &Path) -> String {
 fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     label_ui(ui, "Watched folders").on_hover_text("Concepts in these folders are loaded automatically.");
-    let own = state.settings.concept_folders();
+    let own = state.shared.settings.concept_folders();
     for folder in state.watched_folders() {
         ui.horizontal(|ui| {
             let name = folder.display().to_string();

@@ -112,7 +112,7 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
                             recipe.seed
                         );
                         note_ui(ui, facts, theme::mono(), tokens.dim);
-                        let missing = state.concepts.missing(&found.provenance.concepts);
+                        let missing = state.concepts.set.missing(&found.provenance.concepts);
                         for note in missing.iter().chain(&found.notes).take(3) {
                             note_ui(ui, note, theme::small(), tokens.amber_text);
                         }

@@ -16,13 +16,13 @@ use crate::features::xy_plot::{XyPlotPhase, XyPlotRun, strip};
 impl AppState {
     /// The run that a film can be made of: one that is over and has steps.
     pub fn run_to_export(&self) -> Option<&Run> {
-        self.run.as_ref().filter(|run| !run.is_live() && !run.frames.is_empty())
+        self.runs.current().filter(|run| !run.is_live() && !run.frames.is_empty())
     }
 
     /// The sheet that a film can be made of: one that is over.
     pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
         let is_over = |made: &&XyPlotRun| made.phase != XyPlotPhase::Making && made.pictures.len() > 1;
-        self.sheet.made.as_ref().filter(is_over)
+        self.xy_plot.made.as_ref().filter(is_over)
     }
 
     pub(crate) fn handle_export(&mut self, command: ExportCommand) -> Vec<Effect> {
@@ -55,7 +55,7 @@ impl AppState {
                 return vec![Effect::Task(Task::PickFilm {
                     format,
                     name,
-                    folder: self.settings.output_folder(),
+                    folder: self.shared.settings.output_folder(),
                 })];
             }
             ExportCommand::Cancel => {
@@ -131,7 +131,7 @@ impl AppState {
 
     /// Of the picture that the film is of.
     pub(crate) fn provenance(&self) -> Provenance {
-        let Some(run) = &self.run else { return Provenance::default() };
+        let Some(run) = self.runs.current() else { return Provenance::default() };
         let recipe = run.recipe.of_picture(self.film.picture.unwrap_or(0) as u32);
         let (model, vae) = self.names_of_model();
         Provenance::of_run(model, vae, recipe, Vec::new())
@@ -139,6 +139,6 @@ impl AppState {
 
     /// The model that is open and the VAE over it.
     pub(crate) fn names_of_model(&self) -> (String, Option<String>) {
-        self.model_info().map_or_else(Default::default, |info| (info.name.clone(), info.vae.clone()))
+        self.shared.model_info().map_or_else(Default::default, |info| (info.name.clone(), info.vae.clone()))
     }
 }

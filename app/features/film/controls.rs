@@ -21,7 +21,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     if tip(response, name, key, sentence).clicked() {
         commands.push(Command::Film(FilmCommand::TogglePlay { now }));
     }
-    let mut how = state.settings.playing;
+    let mut how = state.shared.settings.playing;
     toggle_ui(ui, Icon::Loop, "Loop", "Starts again at the end.", &mut how.loops);
     toggle_ui(ui, Icon::PingPong, "Back and forth", "Plays forwards, then backwards.", &mut how.ping_pong);
     let number = Number {
@@ -35,7 +35,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     tip(response, "Steps per second", None, "Playback speed: 1 to 30 steps per second.");
     ui.add_space(-2.0);
     ui.label(RichText::new("/s").font(theme::mono()).color(Tokens::of(ui).faint));
-    if how != state.settings.playing {
+    if how != state.shared.settings.playing {
         commands.push(Command::View(ViewCommand::Play { how, now }));
     }
 }

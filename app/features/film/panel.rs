@@ -31,7 +31,7 @@ pub const RING: f32 = 3.0;
 pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     head_ui(ui, state, commands);
     ui.add_space(2.0);
-    let Some(run) = state.run.as_ref().filter(|run| !run.sigmas.is_empty()) else {
+    let Some(run) = state.runs.current().filter(|run| !run.sigmas.is_empty()) else {
         empty_ui(ui);
         return;
     };
@@ -105,7 +105,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.spacing_mut().item_spacing.x = 6.0;
         ui.add_space(RING);
         ui.label(egui::RichText::new("Film").font(theme::heading()).color(tokens.text));
-        let Some(run) = state.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
+        let Some(run) = state.runs.current().filter(|run| run.frames.len() > 1) else { return };
         // Where there is little room, keys are told by the tooltips alone.
         let is_tight = ui.available_width() < TIGHT_HEAD;
         film_controls_ui(ui, state, is_tight, commands);
@@ -128,7 +128,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 
 /// Where the next run leaves this one, or the button that says so.
 fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
-    if let Some(step) = state.branches.branch_from {
+    if let Some(step) = state.runs.branch_from {
         let begin = if is_tight { "Branching at" } else { "The next run starts from" };
         let text = format!("{begin} step {}", step + 1);
         let tokens = Tokens::of(ui);
@@ -150,7 +150,7 @@ fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Co
 /// What is on the canvas, in numbers.
 fn facts(state: &AppState, run: &Run) -> Option<[String; 3]> {
     let frame = run.frame(state.current_step()?)?;
-    let pictures = run.pictures_of(frame.step, state.settings.views.first());
+    let pictures = run.pictures_of(frame.step, state.shared.settings.views.first());
     let by = if matches!(pictures, Some((_, true))) { "full decode" } else { "preview" };
     Some([format!("step {}", frame.step + 1), format!("σ {:.3}", frame.sigma), by.to_owned()])
 }
@@ -183,7 +183,7 @@ fn placeholder_ui(ui: &Ui, run: &Run, step: usize, rect: Rect) {
 
 fn mark_ui(ui: &Ui, state: &AppState, step: usize, rect: Rect, is_current: bool) {
     let tokens = Tokens::of(ui);
-    let sigma = state.run.as_ref().and_then(|run| run.frame(step)).map(|frame| frame.sigma);
+    let sigma = state.runs.current().and_then(|run| run.frame(step)).map(|frame| frame.sigma);
     if is_current {
         let corner = CornerRadius::same(theme::CORNER_FIELD + 2);
         let ring = Stroke::new(2.0, tokens.accent);

@@ -50,7 +50,7 @@ pub(crate) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui))
 
 /// What is wrong with a field, under it.
 pub(crate) fn place_ui(ui: &mut Ui, state: &AppState, place: ErrorSlot) {
-    if let Some(text) = state.error_at(place) {
+    if let Some(text) = state.shared.error_at(place) {
         problem_ui(ui, &text, false);
     }
 }

@@ -106,7 +106,7 @@ fn unusual(state: &AppState, recipe: &Recipe) -> Option<String> {
 }
 
 fn trained(state: &AppState) -> SchedulerConfig {
-    state.model_info().map_or_else(SchedulerConfig::default, |info| info.scheduler.clone())
+    state.shared.model_info().map_or_else(SchedulerConfig::default, |info| info.scheduler.clone())
 }
 
 /// The end of the list of schedules.

@@ -14,7 +14,7 @@ use crate::ui::widgets::{
 
 pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
     label_row_ui(ui, "Size", |_| {});
-    let native = state.model_info().map_or(512, |info| info.native_side);
+    let native = state.shared.model_info().map_or(512, |info| info.native_side);
     let shown = in_words(recipe.width, recipe.height);
     let sentence = "Width and height in pixels. Models work best near their native size.";
     select_ui(ui, "Size", &shown, sentence, width, |ui| {
@@ -95,7 +95,7 @@ pub fn seed_field_ui(
     recipe: &mut Recipe,
     commands: &mut Vec<Command>,
 ) {
-    let is_locked = state.settings.seed_locked;
+    let is_locked = state.shared.settings.seed_locked;
     label_row_ui(ui, "Seed", |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (icon, name, sentence) = if is_locked {

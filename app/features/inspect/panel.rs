@@ -21,7 +21,7 @@ const ENLARGED: f32 = 288.0;
 
 pub fn look_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("look").auto_shrink([false, false]).show(ui, |ui| {
-        if state.live_run().is_some() {
+        if state.runs.live().is_some() {
             note_ui(ui, "Inspection resumes after this run.", theme::small(), Tokens::of(ui).dim);
             ui.add_space(theme::GAP_M);
         }
@@ -42,7 +42,7 @@ fn channels_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
     };
     heading_ui(ui, "Latent channels", &of);
     ui.add_space(theme::GAP_S);
-    let channels = match state.looking.channels() {
+    let channels = match state.inspect.channels() {
         Some(Ok(channels)) => channels,
         Some(Err(text)) => {
             problem_ui(ui, text, false);
@@ -97,9 +97,9 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
     let row = SliderRow {
         name: "Step",
         sentence: "Adds the noise of this step of the schedule to the picture, as image to image does.",
-        track: 1.0..=f64::from(state.recipe.steps.max(1)),
-        limits: 1.0..=f64::from(state.recipe.steps.max(1)),
-        default: f64::from(state.recipe.steps * 2 / 3 + 1),
+        track: 1.0..=f64::from(state.shared.recipe.steps.max(1)),
+        limits: 1.0..=f64::from(state.shared.recipe.steps.max(1)),
+        default: f64::from(state.shared.recipe.steps * 2 / 3 + 1),
         step: 1.0,
         decimals: 0,
         hue: Tokens::of(ui).accent,
@@ -109,7 +109,7 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
         commands.push(Command::Inspect(InspectCommand::NoiseStep(number as usize - 1)));
     }
     ui.add_space(theme::GAP_S);
-    let noised = match state.looking.noised() {
+    let noised = match state.inspect.noised() {
         Some(Err(text)) => {
             problem_ui(ui, text, false);
             None
@@ -118,13 +118,13 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
     };
     let names = ["The picture".to_owned(), format!("With the noise of step {}", step + 1)];
     // Of a start image only the middle may be used; the round trip has it as it is used.
-    let as_used = state.looking.round_trip().and_then(Result::ok).map(|trip| &trip.original);
+    let as_used = state.inspect.round_trip().and_then(Result::ok).map(|trip| &trip.original);
     let picture = as_used.filter(|_| subject.is_start_image).unwrap_or(&subject.at.pixels);
     row_ui(ui, 2, [Some(picture), noised].into_iter(), &names, Use::Canvas, textures);
 }
 
 fn round_trip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
-    let trip = match state.looking.round_trip() {
+    let trip = match state.inspect.round_trip() {
         Some(Err(text)) => {
             heading_ui(ui, "Encode and decode", "");
             problem_ui(ui, text, false);

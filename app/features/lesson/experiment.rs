@@ -137,7 +137,7 @@ impl Experiment {
     /// What a person would have done by hand. `now` in seconds of any clock that goes on.
     pub fn commands(self, desk: &AppState, now: f64) -> Vec<Command> {
         let mut commands = vec![Command::Branch(BranchCommand::Stay)];
-        commands.extend((!desk.settings.seed_locked).then_some(Command::ToggleSeedLock));
+        commands.extend((!desk.shared.settings.seed_locked).then_some(Command::ToggleSeedLock));
         if let Some(recipe) = self.recipe(desk) {
             commands.push(Command::Edit(Box::new(recipe)));
         }
@@ -162,7 +162,7 @@ impl Experiment {
             Self::AddNoise | Self::Schedules => {
                 let needs_picture = self == Self::AddNoise && desk.subject().is_none();
                 let (schedule, schedule_options) = (Schedule::Linspace, ScheduleOptions::default());
-                let recipe = if needs_picture { lesson } else { desk.recipe.clone() };
+                let recipe = if needs_picture { lesson } else { desk.shared.recipe.clone() };
                 Some(Recipe { steps: 15, schedule, schedule_options, ..recipe })
             }
             Self::StartImage => {
@@ -201,14 +201,15 @@ impl Experiment {
         };
         let mut commands = Vec::new();
         if tab.is_some() {
-            commands.push(Command::Settings(SettingsCommand::ShowTab { tab, drawer: desk.drawer_open }));
+            commands
+                .push(Command::Settings(SettingsCommand::ShowTab { tab, drawer: desk.shared.drawer_open }));
         }
         match self {
             Self::AddNoise => commands.push(Command::Inspect(InspectCommand::NoiseStep(10))),
             Self::Schedules => {
                 commands.push(Command::Settings(SettingsCommand::ShowSchedule(SchedulePlot::default())))
             }
-            Self::Film => commands.extend(noisy_and_predicted(&desk.settings.views)),
+            Self::Film => commands.extend(noisy_and_predicted(&desk.shared.settings.views)),
             _ => commands.push(Command::View(ViewCommand::Alone(StepView::Predicted))),
         }
         commands
@@ -241,7 +242,7 @@ impl Experiment {
 
 /// "A watercolor painting of an otter", at the size that the model at hand was trained at.
 fn the_lessons(desk: &AppState) -> Recipe {
-    let side = desk.model_info().map_or(Recipe::default().width, |info| info.native_side);
+    let side = desk.shared.model_info().map_or(Recipe::default().width, |info| info.native_side);
     Recipe {
         prompt: "a watercolor painting of an otter".into(),
         text: TextOptions::PLAIN,
@@ -259,7 +260,7 @@ fn the_lessons(desk: &AppState) -> Recipe {
 /// 4 to 6.
 fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
     const SMALL_SIDE: u32 = 256;
-    let is_small = desk.model_info().is_none_or(|info| info.native_side < SMALL_SIDE);
+    let is_small = desk.shared.model_info().is_none_or(|info| info.native_side < SMALL_SIDE);
     Guidance { cfg_scale: if is_small { 4.0 } else { lessons } }
 }
 
@@ -271,7 +272,7 @@ fn becomes(terms: &[(f32, &str)]) -> EmbeddingEdit {
 }
 
 fn has_film(desk: &AppState) -> bool {
-    desk.run.as_ref().is_some_and(|run| run.frames.len() > 1)
+    desk.runs.current().is_some_and(|run| run.frames.len() > 1)
 }
 
 /// What is to be seen is shown before the rest is hidden, since the last view cannot be.

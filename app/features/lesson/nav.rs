@@ -18,12 +18,12 @@ pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let mut wishes = Vec::new();
     ui.add_space(theme::GAP_M);
     line_ui(ui);
-    if state.settings.lesson.previous.is_some() {
+    if state.shared.settings.lesson.previous.is_some() {
         ui.add_space(theme::GAP_M);
         put_back_ui(ui, &mut wishes);
     }
     ui.add_space(theme::GAP_S);
-    let at = state.settings.lesson.stop;
+    let at = state.shared.settings.lesson.stop;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.set_min_height(CELL.y);

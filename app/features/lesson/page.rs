@@ -87,7 +87,7 @@ pub fn experiment_ui(ui: &mut Ui, context: &mut PageContext<'_>, experiment: Exp
 
 /// The run and the step that the page talks about: what is looked at, or the newest.
 pub fn step_at_hand(state: &AppState) -> Option<(&Run, usize)> {
-    let run = state.run.as_ref()?;
+    let run = state.runs.current()?;
     let step = state.current_step()?;
     run.frame(step).is_some().then_some((run, step))
 }

@@ -31,8 +31,8 @@ pub fn lesson_ui(
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
-    curves.follow(recipe, state.model_info());
-    let stop = state.settings.lesson.stop;
+    curves.follow(recipe, state.shared.model_info());
+    let stop = state.shared.settings.lesson.stop;
     // The way on is always in sight.
     Panel::bottom("lesson's way").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
         ui,

@@ -47,7 +47,7 @@ pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
     ScrollArea::vertical().id_salt("model folders").max_height(MAX).auto_shrink([false, true]).show(
         ui,
         |ui| {
-            for folder in &state.library.folders {
+            for folder in &state.shared.library.folders {
                 folder_ui(ui, folder, commands);
             }
         },
@@ -94,8 +94,8 @@ fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
 /// What the librarian is at, and a way to make it rest.
 fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let paused = state.settings.hashing_paused;
-    let text = match state.library.work {
+    let paused = state.shared.settings.hashing_paused;
+    let text = match state.shared.library.work {
         ScanStatus::Done => return,
         ScanStatus::Scanning => "Scanning folders".to_owned(),
         ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
@@ -106,7 +106,7 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let sentence = "Other programs identify a model by its hash. It is computed once, while nothing else \
             is running.";
         tip(label, "Hashing", None, sentence);
-        if state.library.work == ScanStatus::Scanning {
+        if state.shared.library.work == ScanStatus::Scanning {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

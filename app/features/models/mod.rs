@@ -9,6 +9,20 @@ pub(crate) mod row;
 use std::path::PathBuf;
 
 use engine::checkpoint::ModelSource;
+use engine::pipeline::StopFlag;
+
+/// What is opened, and what the list of models shows.
+#[derive(Clone, Debug, Default)]
+pub struct Models {
+    /// What the list is searched for.
+    pub search: String,
+    /// Of the newest opening.
+    opening: StopFlag,
+    /// The model that was open last.
+    current_source: Option<ModelSource>,
+    /// Over it.
+    current_vae: Option<PathBuf>,
+}
 
 /// A wish about the model at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,14 +22,14 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_M);
     convert_model_ui(ui, state, commands);
     search_ui(ui, state, commands);
-    if let Some(text) = state.error_at(ErrorSlot::Model)
+    if let Some(text) = state.shared.error_at(ErrorSlot::Model)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(ErrorSlot::Model));
     }
     ui.add_space(theme::GAP_S);
-    let library = Arc::clone(&state.library);
-    let found = found(&library, &state.model_search);
+    let library = Arc::clone(&state.shared.library);
+    let found = found(&library, &state.models.search);
     let below = folders_height(&library) + OPEN_HEIGHT + theme::GAP_L;
     let height = (ui.available_height() - below).max(2.0 * theme::MODEL_ROW_HEIGHT);
     ui.spacing_mut().item_spacing.y = ROW_GAP;
@@ -76,10 +76,10 @@ fn found<'a>(library: &'a Library, search: &str) -> Vec<Row<'a>> {
 
 fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let mut search = state.model_search.clone();
+    let mut search = state.models.search.clone();
     let id = ui.scope_id().with("search");
     let is_focused = ui.memory(|memory| memory.has_focus(id));
-    let hint = match state.library.entries.len() {
+    let hint = match state.shared.library.entries.len() {
         0 => "Search models".to_owned(),
         count => format!("Search {} models", count + 1),
     };

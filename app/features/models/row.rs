@@ -47,7 +47,7 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
     if !ui.is_rect_visible(rect) {
         return;
     }
-    let mark = match &state.model {
+    let mark = match &state.shared.model {
         Model::Open(_) if is_chosen => Mark::InUse,
         Model::Opening { fraction, .. } if is_chosen && opens(row) => Mark::Opening(*fraction),
         Model::Missing if is_chosen => Mark::Failed,
@@ -86,9 +86,9 @@ fn command(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
 
 fn is_chosen(state: &AppState, row: Row<'_>) -> bool {
     match row {
-        Row::BuiltIn => state.settings.model == ModelSource::BuiltIn,
-        Row::Entry(vae) if vae.is_vae() => state.settings.vae.as_deref() == Some(vae.path()),
-        Row::Entry(entry) => state.settings.model == entry.source,
+        Row::BuiltIn => state.shared.settings.model == ModelSource::BuiltIn,
+        Row::Entry(vae) if vae.is_vae() => state.shared.settings.vae.as_deref() == Some(vae.path()),
+        Row::Entry(entry) => state.shared.settings.model == entry.source,
     }
 }
 

@@ -24,15 +24,15 @@ use crate::ui::widgets::{label_ui, note_ui};
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let is_weighed = recipe.text.weights != PromptWeights::None;
-    let label = heading_ui(ui, "Prompt", state.prompt.as_deref());
+    let label = heading_ui(ui, "Prompt", state.prompts.prompt.as_deref());
     let prompt =
         PromptField { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3, is_weighed };
-    let edited: Vec<TokenRef> = state.words_state.stands().collect();
-    let stands = state.prompt.as_ref().map(|read| (read, &edited[..]));
+    let edited: Vec<TokenRef> = state.words.stands().collect();
+    let stands = state.prompts.prompt.as_ref().map(|read| (read, &edited[..]));
     written_ui(ui, state, &prompt, &mut recipe.prompt, stands, commands).labelled_by(label.id);
 
     ui.add_space(theme::GAP_M);
-    let counted = state.negative_prompt.as_deref();
+    let counted = state.prompts.negative_prompt.as_deref();
     let label = heading_ui(ui, "Negative prompt", counted.filter(|_| !recipe.negative_prompt.is_empty()));
     let avoid = PromptField {
         id: avoid_id(),
@@ -41,7 +41,7 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
         rows: 1,
         is_weighed,
     };
-    let stands = state.negative_prompt.as_ref().map(|read| (read, &[][..]));
+    let stands = state.prompts.negative_prompt.as_ref().map(|read| (read, &[][..]));
     let response = written_ui(ui, state, &avoid, &mut recipe.negative_prompt, stands, commands);
     response.labelled_by(label.id).on_hover_text("Guidance steers the picture away from it.");
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
@@ -76,11 +76,11 @@ fn written_ui(
         colours_of(&mark(text), edited, tokens)
     };
     let shown = prompt_field_ui(ui, field, text, &colours);
-    if let (Some((read, edited)), Some(words)) = (read, &state.words)
+    if let (Some((read, edited)), Some(words)) = (read, &state.prompts.tokenizer)
         && !read.prompt.is_empty()
     {
         let can_choose = field.id == prompt_id();
-        let chosen = state.words_state.chosen.as_ref().filter(|_| can_choose);
+        let chosen = state.words.chosen.as_ref().filter(|_| can_choose);
         let chips = TokenChips {
             id: field.id,
             read,
@@ -122,7 +122,7 @@ fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
 fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<ConceptMatch> {
     match read {
         Some(read) if text == read.prompt => read.marks.clone(),
-        _ => state.words.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
+        _ => state.prompts.tokenizer.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
     }
 }
 

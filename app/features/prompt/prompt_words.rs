@@ -31,7 +31,7 @@ pub fn note_focus(ctx: &Context, field: Id) {
 /// Writes a word into the prompt that was written in last, where its cursor is or was.
 pub fn insert_word(ctx: &Context, state: &AppState, word: &str) -> Command {
     let field = ctx.data(|data| data.get_temp(Id::unique("last prompt"))).unwrap_or_else(prompt_id);
-    let mut recipe = state.recipe.clone();
+    let mut recipe = state.shared.recipe.clone();
     let text = if field == avoid_id() { &mut recipe.negative_prompt } else { &mut recipe.prompt };
     let mut edit = TextEditState::load(ctx, field).unwrap_or_default();
     let at = edit.cursor.char_range().map_or(usize::MAX, |range| range.primary.index.0);

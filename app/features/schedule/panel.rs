@@ -34,9 +34,9 @@ pub fn schedule_ui(
     curves: &mut ScheduleCurves,
     commands: &mut Vec<Command>,
 ) {
-    curves.follow(recipe, state.model_info());
+    curves.follow(recipe, state.shared.model_info());
     ScrollArea::vertical().id_salt("schedule").auto_shrink([false, false]).show(ui, |ui| {
-        let mut look = state.settings.schedule_plot;
+        let mut look = state.shared.settings.schedule_plot;
         ui.horizontal(|ui| {
             ui.set_min_height(theme::TOOL_SIDE);
             title_ui(ui, "Noise at each step");
@@ -70,7 +70,7 @@ pub fn schedule_ui(
                 ui.label(RichText::new(reading).font(theme::mono()).color(Tokens::of(ui).dim));
             });
         });
-        if look != state.settings.schedule_plot {
+        if look != state.shared.settings.schedule_plot {
             commands.push(Command::Settings(SettingsCommand::ShowSchedule(look)));
         }
     });
@@ -100,7 +100,7 @@ fn over_ui(
     start_ui(ui, recipe, curves, drawn, sense);
     focus_ring(ui, &plot, theme::CORNER_FIELD);
     film_keys(ui, state, &plot, senses_keys, commands);
-    let recorded = pointed.filter(|&step| state.run.as_ref().is_some_and(|run| run.frame(step).is_some()));
+    let recorded = pointed.filter(|&step| state.runs.current().is_some_and(|run| run.frame(step).is_some()));
     point_at(ui, drawn.id("pointed at"), recorded, commands);
     if let Some(step) = recorded {
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
@@ -118,7 +118,7 @@ fn over_ui(
 /// Every step that the film has, and the one at hand.
 fn film_ui(ui: &Ui, state: &AppState, curves: &ScheduleCurves, drawn: &Drawn) {
     let tokens = Tokens::of(ui);
-    let Some(run) = &state.run else { return };
+    let Some(run) = state.runs.current() else { return };
     let painter = ui.painter_at(drawn.response.rect.expand(6.0));
     let place = |step: usize, sigma: f32| {
         let value = match drawn.face {
@@ -266,7 +266,7 @@ fn reading(curves: &ScheduleCurves, schedule: Schedule, is_named: bool, step: us
 /// The step at hand, or where the run would begin.
 fn at_rest(state: &AppState, recipe: &Recipe, curves: &ScheduleCurves) -> String {
     let frame =
-        state.run.as_ref().zip(state.current_step()).and_then(|(run, step)| run.frame(step).zip(Some(run)));
+        state.runs.current().zip(state.current_step()).and_then(|(run, step)| run.frame(step).zip(Some(run)));
     match frame {
         Some((frame, run)) => {
             let timestep = run.recipe.schedule.timestep(frame.sigma, &curves.noise);

@@ -25,7 +25,7 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         label_ui(ui, "Start image");
-        if matches!(state.recipe.start, Start::Image { .. }) {
+        if matches!(state.shared.recipe.start, Start::Image { .. }) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if link_ui(ui, "Remove", theme::label(), tokens.coral_text, false).clicked() {
                     commands.push(Command::StartImage(StartImageCommand::Remove));
@@ -33,11 +33,11 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
             });
         }
     });
-    match &state.recipe.start {
+    match &state.shared.recipe.start {
         Start::Noise => drop_zone_ui(ui, commands),
         Start::Image { path, .. } => chosen_ui(ui, state, path, textures, commands),
     }
-    if let Some(text) = state.error_at(ErrorSlot::StartImage)
+    if let Some(text) = state.shared.error_at(ErrorSlot::StartImage)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(ErrorSlot::StartImage));
@@ -106,7 +106,7 @@ fn chosen_ui(
         ui.painter().rect_filled(frame, CornerRadius::same(theme::CORNER_FIELD), tokens.field);
         if let Some(picture) = &state.start_picture {
             let texture = textures.get(ui.ctx(), &picture.pixels, Use::Thumbnail);
-            thumbnail_ui(ui, frame, picture, &state.recipe, texture.id());
+            thumbnail_ui(ui, frame, picture, &state.shared.recipe, texture.id());
         }
         if tip(response, "Start image", None, "Click to choose another.").clicked() {
             commands.push(Command::StartImage(StartImageCommand::Choose));
@@ -120,7 +120,7 @@ fn chosen_ui(
             let facts = state
                 .start_picture
                 .as_ref()
-                .map_or("reading".to_owned(), |picture| facts_of(picture, &state.recipe));
+                .map_or("reading".to_owned(), |picture| facts_of(picture, &state.shared.recipe));
             note_ui(ui, facts, theme::small(), tokens.dim);
         });
     });

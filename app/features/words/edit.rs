@@ -33,7 +33,7 @@ pub fn word_ui(
     let token = stand.and_then(|stand| state.token_at(stand));
     ui.horizontal(|ui| {
         let piece = token.filter(|token| token.vector.is_none());
-        let piece = piece.and_then(|token| state.words.as_ref()?.piece(token.id));
+        let piece = piece.and_then(|token| state.prompts.tokenizer.as_ref()?.piece(token.id));
         let name = chip_label(piece.as_deref(), &at.text);
         ui.label(RichText::new(name).font(theme::title()).color(tokens.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -42,7 +42,7 @@ pub fn word_ui(
             }
         });
     });
-    let (Some(stand), Some(token), Some(words)) = (stand, token, &state.words) else {
+    let (Some(stand), Some(token), Some(words)) = (stand, token, &state.prompts.tokenizer) else {
         let text = format!("\"{}\" is not in the part of the prompt that is read.", at.text);
         note_ui(ui, text, theme::small(), tokens.amber_text);
         return;

@@ -21,7 +21,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     let mut forgotten = None;
     for (index, edit) in recipe.edits.iter().enumerate() {
         // A recipe that this frame has changed is not yet known to the state.
-        let standing = state.words_state.standings.get(index).copied();
+        let standing = state.words.standings.get(index).copied();
         if standing == Some(TokenStatus::Gone) {
             let text =
                 format!("\"{}\" is no longer in the prompt: {edit} has no effect.", edit.selector.text);
@@ -63,8 +63,8 @@ const MAX_LETTERS: usize = 32;
 fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         for (name, key, is_possible, command) in [
-            ("Undo", "Ctrl+Z", state.words_state.can_undo(), WordsCommand::Undo),
-            ("Redo", "Ctrl+Shift+Z", state.words_state.can_redo(), WordsCommand::Redo),
+            ("Undo", "Ctrl+Z", state.words.can_undo(), WordsCommand::Undo),
+            ("Redo", "Ctrl+Shift+Z", state.words.can_redo(), WordsCommand::Redo),
         ] {
             ui.add_enabled_ui(is_possible, |ui| {
                 if text_button_ui(ui, None, name, Some(key)).clicked() {

@@ -18,17 +18,17 @@ use crate::ui::widgets::{Number, NumberLook, label_ui, note_ui, number_ui, probl
 
 pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("words").auto_shrink([false, false]).show(ui, |ui| {
-        if let Some(text) = state.error_at(ErrorSlot::Words) {
+        if let Some(text) = state.shared.error_at(ErrorSlot::Words) {
             problem_ui(ui, &text, false);
             ui.add_space(theme::GAP_M);
         }
         options_ui(ui, &mut recipe.text);
         rule_ui(ui, theme::GAP_L);
-        match &state.words_state.chosen {
+        match &state.words.chosen {
             Some(at) => word_ui(ui, state, recipe, at, commands),
             None => help_ui(ui),
         }
-        if !recipe.edits.is_empty() || state.words_state.can_undo() || state.words_state.can_redo() {
+        if !recipe.edits.is_empty() || state.words.can_undo() || state.words.can_redo() {
             rule_ui(ui, theme::GAP_L);
             edits_ui(ui, state, recipe, commands);
         }

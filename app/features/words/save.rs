@@ -27,7 +27,7 @@ pub fn save_ui(ui: &mut Ui, state: &AppState, edits: &[EmbeddingEdit], commands:
             let response = ui.add(field.frame(inset).desired_width(130.0));
             response.accessible_name("The concept's word");
         });
-        let can_save = !token.trim().is_empty() && state.words_state.saving.is_none();
+        let can_save = !token.trim().is_empty() && state.words.saving.is_none();
         ui.add_enabled_ui(can_save, |ui| {
             let sentence = "A small file that A1111, ComfyUI and diffusers read.";
             if outlined_button_ui(ui, "Save…", false).on_hover_text(sentence).clicked() {

@@ -23,12 +23,12 @@ pub fn stages_ui(ui: &mut Ui, state: &AppState, stand: TokenRef) {
                 stage_ui(ui, stage);
                 ui.add_space(theme::GAP_M);
             }
-            let text = state.prompt.as_ref().and_then(|read| read.parts.get(stand.part));
+            let text = state.prompts.prompt.as_ref().and_then(|read| read.parts.get(stand.part));
             let positions = text.map_or(0, |(_, text)| text.chunks[0].ids.len());
             differences_ui(ui, stages, stand.place.chunk * positions + stand.place.position);
         }
         Some(Err(text)) => drop(problem_ui(ui, text, false)),
-        None if state.live_run().is_some() => {
+        None if state.runs.live().is_some() => {
             note_ui(ui, "Its stages appear after the run.", theme::small(), tokens.dim);
         }
         None => {}

@@ -77,11 +77,11 @@ fn noised_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
         return;
     };
     let (step, sigma) = context.state.noise_step();
-    let noised = context.state.looking.noised().and_then(Result::ok);
+    let noised = context.state.inspect.noised().and_then(Result::ok);
     let names = ["The picture".to_owned(), format!("With the noise of step {}", step + 1)];
     row_ui(ui, 2, [Some(&subject.at.pixels), noised].into_iter(), &names, Use::Canvas, context.textures);
     captions_ui(ui, &["x0", &format!("x0 + {sigma:.2} · noise")]);
-    if context.state.live_run().is_some() {
+    if context.state.runs.live().is_some() {
         ui.add_space(theme::GAP_S);
         note(ui, "Inspection resumes after this run.");
     }

@@ -82,7 +82,7 @@ fn numbers(context: &PageContext<'_>) -> [String; 6] {
 
 /// The lines that are being done; of a run that is over, those of the step that is looked at.
 fn lit(state: &AppState) -> Option<RangeInclusive<usize>> {
-    let run = state.run.as_ref()?;
+    let run = state.runs.current()?;
     let lines = match run.phase {
         RunPhase::Waiting => 0..=0,
         RunPhase::Running | RunPhase::Stopping if run.done() < run.to_do() => REPEATED,

@@ -31,7 +31,7 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     live_ui(ui, |ui| tokens_ui(ui, context));
     let link = link_ui(ui, "Change any word in the Words tab", theme::body(), Tokens::of(ui).accent, true);
     if link.clicked() {
-        let (tab, drawer) = (Some(Tab::Words), context.state.drawer_open);
+        let (tab, drawer) = (Some(Tab::Words), context.state.shared.drawer_open);
         context.commands.push(Command::Settings(SettingsCommand::ShowTab { tab, drawer }));
     }
     ui.add_space(theme::GAP_M);
@@ -60,7 +60,7 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 /// The prompt on the desk as the model reads it.
 fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
-    let (Some(read), Some(words)) = (&context.state.prompt, &context.state.words) else {
+    let (Some(read), Some(words)) = (&context.state.prompts.prompt, &context.state.prompts.tokenizer) else {
         note(ui, "The tokens of your prompt appear here as soon as a model is open.");
         return;
     };
@@ -70,7 +70,7 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
         TokenStatus::At(TokenRef { part: 0, place }) => Some(*place),
         _ => None,
     };
-    let edited: Vec<TokenPlace> = context.state.words_state.standings.iter().filter_map(place).collect();
+    let edited: Vec<TokenPlace> = context.state.words.standings.iter().filter_map(place).collect();
     // A chunk goes through the encoder by itself.
     let is_behind = |place: TokenPlace| {
         edited.iter().any(|edit| edit.chunk == place.chunk && edit.position < place.position)
@@ -106,7 +106,7 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
         let words = "Filled: edited. Underlined: changed by an edit. The rest is unchanged.";
         note(ui, words);
     }
-    if let Some(info) = context.state.model_info() {
+    if let Some(info) = context.state.shared.model_info() {
         let (rows, width) = (thousands(info.tokenizer.vocabulary_len()), info.text_width);
         fact_ui(ui, "Embedding table", &format!("{rows} × {width}"));
         let positions = (info.tokenizer.capacity() + 2) * text.chunks.len();
