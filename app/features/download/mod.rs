@@ -153,7 +153,7 @@ impl AppState {
                 self.download.phase = DownloadPhase::Offered(offer)
             }
             (HubEvent::NotFound(text), DownloadPhase::Asking { .. }) => self.download.problem = Some(text),
-            (HubEvent::Came(progress), DownloadPhase::Running(mut running)) => {
+            (HubEvent::Progress(progress), DownloadPhase::Running(mut running)) => {
                 running.pace.note(Instant::now(), progress.done);
                 running.progress = progress;
                 self.download.phase = DownloadPhase::Running(running);
