@@ -2,7 +2,7 @@
 
 use crate::error::EngineError;
 use crate::format::human_size;
-use crate::images::ImageError;
+use crate::images::StartImageError;
 use crate::recipe::RecipeError;
 
 /// Why there is no picture.
@@ -11,7 +11,7 @@ pub enum GenerateError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     #[error(transparent)]
-    StartImage(#[from] ImageError),
+    StartImage(#[from] StartImageError),
     #[error(
         "The steps at hand are of latents {found:?} and this model makes {expected:?} of a picture like that: go on with the model that they were made with"
     )]
