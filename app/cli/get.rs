@@ -13,8 +13,8 @@ use super::run::raise_on_ctrl_c;
 use super::{Failure, print, progress};
 use crate::features::settings::models_folder;
 use crate::hub::{
-    Access, Checksum, DownloadRequest, FetchError, Hub, MAIN, Plan, RetryPolicy, STABLE_DIFFUSION_1_5,
-    TransferStage,
+    Access, Checksum, DownloadRequest, FetchError, Hub, Licence, MAIN, Plan, RetryPolicy,
+    STABLE_DIFFUSION_1_5, TransferStage,
 };
 
 #[derive(Debug, Args)]
@@ -66,9 +66,9 @@ pub fn get(args: &GetArgs) -> Result<(), Failure> {
     let bar = progress::download_bar(plan.bytes());
     let downloaded = hub.fetch(&plan, &target, &mut |progress| {
         bar.set_position(progress.done);
-        bar.set_message(match &progress.doing {
-            TransferStage::Fetching => progress.file.clone(),
-            TransferStage::Checking => format!("{}, verifying the part that is already here", progress.file),
+        bar.set_message(match &progress.stage {
+            TransferStage::Downloading => progress.file.clone(),
+            TransferStage::Verifying => format!("{}, verifying the part that is already here", progress.file),
             TransferStage::Waiting { cause, secs } => format!("{cause}; trying again in {secs} s"),
         });
         control()
@@ -91,14 +91,22 @@ pub fn get(args: &GetArgs) -> Result<(), Failure> {
 
 /// Shows what the model is, its licence, its size, and where it will be.
 fn describe(hub: &Hub, plan: &Plan, target: &Path, needed: u64, free: Option<u64>) {
-    eprintln!("{}: {}", plan.repository, plan.what);
+    eprintln!("{}: {}", plan.repository, plan.description);
     eprintln!("  page     {}", hub.page(&plan.repository));
-    eprintln!("  licence  {}", plan.licence.in_words());
+    eprintln!("  licence  {}", licence_text(&plan.licence));
     let done = plan.bytes().saturating_sub(needed);
     let already = if done > 0 { format!(", {} of it already here", human_size(done)) } else { String::new() };
     eprintln!("  size     {} in {} files{already}", human_size(plan.bytes()), plan.files.len());
     let free = free.map_or_else(String::new, |free| format!(", with {} free", human_size(free)));
     eprintln!("  into     {}{free}", target.display());
+}
+
+/// The licence's name, and where to read it.
+fn licence_text(licence: &Licence) -> String {
+    match licence.url() {
+        Some(url) => format!("{}: {url}", licence.name()),
+        None => format!("{} (see the model's page)", licence.name()),
+    }
 }
 
 /// Asks on a terminal. A script has to pass `--yes`.
@@ -115,14 +123,14 @@ fn ask_consent() -> Result<bool, Failure> {
 
 fn report(plan: &Plan, path: &Path) -> Value {
     let files = plan.files.iter().map(|file| {
-        let sha256 = if let Checksum::Sha256(hex) = &file.digest { Some(hex) } else { None };
+        let sha256 = if let Checksum::Sha256(hex) = &file.checksum { Some(hex) } else { None };
         json!({ "path": file.path, "bytes": file.bytes, "sha256": sha256 })
     });
     json!({
         "path": path.display().to_string(),
         "repository": plan.repository.to_string(),
         "commit": plan.commit,
-        "licence": { "name": plan.licence.name(), "id": plan.licence.id, "words": plan.licence.in_words() },
+        "licence": { "name": plan.licence.name(), "id": plan.licence.id, "words": licence_text(&plan.licence) },
         "bytes": plan.bytes(),
         "files": files.collect::<Vec<_>>(),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{OpenError, WeightFile, WeightKind, kind_of, weights_of_part};
+use engine::checkpoint::{OpenError, WeightFile, WeightKind, component_weights, kind_of};
 use engine::concepts::{self, Concept};
 use serde::Serialize;
 use serde_json::Value;
@@ -104,7 +104,7 @@ pub fn read_weights(path: &Path) -> Result<Weights, OpenError> {
     let row = |name: &str| TensorRow {
         name: name.to_owned(),
         shape: file.shape(name).unwrap_or_default().to_vec(),
-        dtype: file.kind(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}")),
+        dtype: file.dtype(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}")),
     };
     let shapes: Vec<_> = file.names().map(row).collect();
     let mut dtypes = BTreeMap::new();
@@ -144,7 +144,7 @@ pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
     let parts = index.iter().filter_map(|(name, value)| {
         let class = value.get(1)?.as_str()?.to_owned();
         let part_folder = folder.join(name);
-        let weights = weights_of_part(folder, name).and_then(|path| read_weights(&path).ok());
+        let weights = component_weights(folder, name).and_then(|path| read_weights(&path).ok());
         Some(Part {
             name: name.clone(),
             class,

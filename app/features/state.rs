@@ -1,24 +1,21 @@
-//! All that the window knows. Panels read it and push commands.
+//! The state of the window. Panels read it and push commands.
 //!
 //! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::checkpoint::ModelSource;
-use engine::concepts::ConceptSet;
 use engine::diffusion::ScheduleOptions;
 use engine::images::Pixels;
-use engine::pipeline::{ModelInfo, StopFlag};
-use engine::prompt::PromptTokenizer;
-use engine::recipe::{Recipe, RecipeError, random_seed};
+use engine::pipeline::ModelInfo;
+use engine::recipe::{Recipe, RecipeError, Start, random_seed};
 use engine::session::Event;
 
 use crate::features::attention::AttentionState;
-use crate::features::branches::{Branches, QueuedRun};
+use crate::features::branches::Runs;
 use crate::features::command::Command;
+use crate::features::concepts::Concepts;
 use crate::features::convert::Conversion;
 use crate::features::download::DownloadState;
 use crate::features::drop::Dropped;
@@ -27,70 +24,56 @@ use crate::features::errors::{ErrorSlot, Errors, slot_for};
 use crate::features::event::AppEvent;
 use crate::features::export::ExportState;
 use crate::features::film::FilmState;
-use crate::features::generate::run::Run;
 use crate::features::inspect::InspectState;
-use crate::features::prompt::read_prompt::ReadPrompt;
+use crate::features::models::Models;
+use crate::features::prompt::Prompts;
 use crate::features::settings::Settings;
 use crate::features::start_image::StartPicture;
 use crate::features::words::WordsState;
 use crate::features::xy_plot::XyPlotState;
 use crate::library::{Library, ScanStatus};
 
-/// The state of the desk.
+/// The state of the desk: what several features read, and what each has for itself.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    /// What the panels show and edit; a run has its own copy.
-    pub recipe: Recipe,
-    /// What is the same at the next start, but for the recipe: [`Self::settings_to_save`].
-    pub settings: Settings,
-    pub model: Model,
-    pub concepts: ConceptSet,
-    /// Files that were to be concepts, each with the sentence that says why it is none.
-    pub refused_concepts: BTreeMap<PathBuf, String>,
-    /// What the last model read, concepts among it.
-    pub words: Option<PromptTokenizer>,
-    /// The prompts as they are read, once there is a model to read them.
-    pub prompt: Option<Arc<ReadPrompt>>,
-    pub negative_prompt: Option<Arc<ReadPrompt>>,
-    pub words_state: WordsState,
-    /// The start image, once read.
+    pub shared: Shared,
+    pub models: Models,
+    pub concepts: Concepts,
+    pub prompts: Prompts,
+    pub words: WordsState,
+    /// The start image, once it is read.
     pub start_picture: Option<StartPicture>,
-    /// The run at hand; the others are among the branches.
-    pub run: Option<Run>,
-    pub branches: Branches,
-    pub sheet: XyPlotState,
-    pub queued: Option<QueuedRun>,
+    pub runs: Runs,
     pub film: FilmState,
-    pub looking: InspectState,
+    pub xy_plot: XyPlotState,
+    pub inspect: InspectState,
     pub attention: AttentionState,
     pub export: ExportState,
     pub download: DownloadState,
     pub conversion: Conversion,
     pub dropped: Option<Dropped>,
-    pub errors: Errors,
-    /// The models on this machine, as far as they are known.
-    pub library: Arc<Library>,
-    /// What the list of models is searched for.
-    pub model_search: String,
-    /// Files of the last batch.
-    pub saved: Vec<PathBuf>,
-    /// The right side panel lies over the picture, where the window is narrow.
-    pub drawer_open: bool,
-    /// What the engine wanted known, until the next run.
-    pub warning: Option<String>,
-    /// On the canvas until the run at hand has a picture of its own.
-    pub(crate) previous_images: Vec<Arc<Pixels>>,
-    /// Of the newest opening.
-    pub(crate) opening: StopFlag,
-    /// The model that was open last.
-    pub(crate) current_source: Option<ModelSource>,
-    /// Over it.
-    pub(crate) current_vae: Option<PathBuf>,
-    pub(crate) next_job: u64,
-    pub(crate) last_seed: Option<u64>,
 }
 
-/// The model at hand.
+/// What three or more features read.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The recipe that the panels edit; a run has its own copy.
+    pub recipe: Recipe,
+    /// What is kept until the next start, except the recipe: see [`Self::settings_to_save`].
+    pub settings: Settings,
+    pub model: Model,
+    /// The models on this machine, as scanned so far.
+    pub library: Arc<Library>,
+    pub errors: Errors,
+    /// A warning of the engine, until the next run.
+    pub warning: Option<String>,
+    /// The files of the last batch.
+    pub saved: Vec<PathBuf>,
+    /// In a narrow window: the right panel is open over the picture.
+    pub drawer_open: bool,
+}
+
+/// The current model.
 #[derive(Clone, Debug)]
 pub enum Model {
     Opening { name: String, fraction: f32 },
@@ -102,58 +85,39 @@ pub enum Model {
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     pub pictures: &'a [Arc<Pixels>],
-    /// `None` for the run's best.
+    /// `None` for the run's best picture.
     pub step: Option<usize>,
-    /// Decoded in full, not a preview.
+    /// Fully decoded, not a preview.
     pub is_full: bool,
 }
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
         let is_first_start = settings.last_recipe == Recipe::default();
-        let last_seed = settings.last_recipe.seed;
+        // The seed of the last session has been used.
+        let last_seed = (!is_first_start).then_some(settings.last_recipe.seed);
         Self {
-            recipe: settings.last_recipe.clone(),
-            settings,
-            model: Model::Missing,
-            concepts: ConceptSet::default(),
-            refused_concepts: BTreeMap::new(),
-            words: None,
-            prompt: None,
-            negative_prompt: None,
-            words_state: WordsState::default(),
+            shared: Shared::new(settings),
+            models: Models::default(),
+            concepts: Concepts::default(),
+            prompts: Prompts::default(),
+            words: WordsState::default(),
             start_picture: None,
-            run: None,
-            branches: Branches::default(),
-            sheet: XyPlotState::default(),
-            queued: None,
+            runs: Runs::new(last_seed),
             film: FilmState::default(),
-            looking: InspectState::default(),
+            xy_plot: XyPlotState::default(),
+            inspect: InspectState::default(),
             attention: AttentionState::default(),
             export: ExportState::default(),
             download: DownloadState::default(),
             conversion: Conversion::default(),
             dropped: None,
-            errors: Errors::default(),
-            // Until the librarian has been through the folders, nobody knows that there is none.
-            library: Arc::new(Library { work: ScanStatus::Scanning, ..Library::default() }),
-            model_search: String::new(),
-            saved: Vec::new(),
-            drawer_open: false,
-            warning: None,
-            previous_images: Vec::new(),
-            opening: StopFlag::default(),
-            current_source: None,
-            current_vae: None,
-            next_job: 1,
-            // The seed of the last session was used up in it.
-            last_seed: (!is_first_start).then_some(last_seed),
         }
     }
 
-    /// What is to be done when the window opens.
+    /// The effects to carry out when the window opens.
     pub fn begin(&mut self) -> Vec<Effect> {
-        let mut effects = self.open_model(self.settings.model.clone());
+        let mut effects = self.open_model(self.shared.settings.model.clone());
         effects.extend(self.read_start_image());
         effects.extend(self.look_for_models());
         effects.extend(self.begin_concepts());
@@ -161,49 +125,13 @@ impl AppState {
         effects
     }
 
-    /// What the settings file is to hold.
-    pub fn settings_to_save(&self) -> Settings {
-        Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
-    }
-
-    pub fn model_info(&self) -> Option<&ModelInfo> {
-        match &self.model {
-            Model::Open(info) => Some(info),
-            _ => None,
-        }
-    }
-
-    /// The run that is going on.
-    pub fn live_run(&self) -> Option<&Run> {
-        self.run.iter().chain(&self.branches.kept).find(|run| run.is_live())
-    }
-
-    /// Why the recipe as it stands cannot be run, on the model that is open.
-    pub fn recipe_error(&self) -> Option<RecipeError> {
-        let of_model = || {
-            let trained = &self.model_info()?.scheduler;
-            let is_usual = self.recipe.schedule_options == ScheduleOptions::default();
-            let noise = (!is_usual).then(|| self.recipe.noise_schedule(trained))?;
-            noise.and_then(|noise| self.recipe.sigmas(&noise)).err()
-        };
-        self.recipe.check().err().or_else(of_model)
-    }
-
-    /// The sentence that belongs at a place: of the recipe as it stands, or of something that failed.
-    pub fn error_at(&self, place: ErrorSlot) -> Option<String> {
-        match self.recipe_error() {
-            Some(error) if slot_for(&error) == place => Some(error.to_string()),
-            _ => self.errors.at(place).map(str::to_owned),
-        }
-    }
-
-    /// Does what was asked, and says what is left to be done outside.
+    /// Applies a command and returns the effects to carry out.
     pub fn handle(&mut self, command: Command) -> Vec<Effect> {
         let effects = self.handle_one(command);
         self.refresh(effects)
     }
 
-    /// Takes in what happened, and says what is to be done about it.
+    /// Applies an event and returns the effects to carry out.
     pub fn receive(&mut self, event: impl Into<AppEvent>) -> Vec<Effect> {
         let effects = self.receive_one(event.into());
         self.refresh(effects)
@@ -222,10 +150,10 @@ impl AppState {
             Command::Edit(recipe) => self.edit(*recipe),
             Command::Generate => return self.generate(),
             Command::Stop => self.stop(),
-            Command::ForgetQueued => self.queued = None,
-            Command::RollSeed => self.recipe.seed = random_seed(),
-            Command::ToggleSeedLock => self.settings.seed_locked = !self.settings.seed_locked,
-            Command::Dismiss(place) => self.errors.clear(place),
+            Command::ForgetQueued => self.runs.queued = None,
+            Command::RollSeed => self.shared.recipe.seed = random_seed(),
+            Command::ToggleSeedLock => self.shared.settings.seed_locked = !self.shared.settings.seed_locked,
+            Command::Dismiss(place) => self.shared.errors.clear(place),
             Command::Attention(command) => return self.handle_attend(command),
             Command::Branch(command) => return self.handle_branch(command),
             Command::Concept(command) => return self.handle_concepts(command),
@@ -253,20 +181,20 @@ impl AppState {
             AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
             AppEvent::Engine(Event::Inspected { id, seen }) => return self.receive_look(id, seen),
             AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
-            AppEvent::Engine(Event::Warning { text }) => self.warning = Some(text),
+            AppEvent::Engine(Event::Warning { text }) => self.shared.warning = Some(text),
             AppEvent::Saved(files) => {
-                self.errors.clear(ErrorSlot::Output);
-                self.saved = files;
+                self.shared.errors.clear(ErrorSlot::Output);
+                self.shared.saved = files;
             }
-            AppEvent::SaveFailed(text) => self.errors.set(ErrorSlot::Output, text),
-            AppEvent::Trouble(text) => self.warning = Some(text),
+            AppEvent::SaveFailed(text) => self.shared.errors.set(ErrorSlot::Output, text),
+            AppEvent::Trouble(text) => self.shared.warning = Some(text),
             AppEvent::StartImagePicked(path) => return self.use_start_image(path, None),
             AppEvent::StartImageRead { path, picture, notes } => {
                 self.receive_start_image(path, picture, notes);
             }
-            AppEvent::PasteFailed(text) => self.errors.set(ErrorSlot::StartImage, text),
+            AppEvent::PasteFailed(text) => self.shared.errors.set(ErrorSlot::StartImage, text),
             AppEvent::Inspected(dropped) => return self.receive_dropped_files(dropped),
-            AppEvent::ConceptNotSaved(text) => self.errors.set(ErrorSlot::Words, text),
+            AppEvent::ConceptNotSaved(text) => self.shared.errors.set(ErrorSlot::Words, text),
             AppEvent::Concepts(news) => self.receive_concepts(news),
             AppEvent::ConceptsChosen(news) => self.receive_chosen_concepts(news),
             AppEvent::ConceptFolderPicked(folder) => return self.add_concept_folder(folder),
@@ -279,10 +207,64 @@ impl AppState {
             AppEvent::Film(news) => self.receive_film(news),
             AppEvent::Hub(report) => return self.receive_report(report),
             AppEvent::OutputFolderPicked(folder) => {
-                self.errors.clear(ErrorSlot::Output);
-                self.settings.output_folder = Some(folder);
+                self.shared.errors.clear(ErrorSlot::Output);
+                self.shared.settings.output_folder = Some(folder);
             }
         }
         Vec::new()
+    }
+}
+
+impl Shared {
+    fn new(settings: Settings) -> Self {
+        Self {
+            recipe: settings.last_recipe.clone(),
+            settings,
+            model: Model::Missing,
+            // Until the first scan is complete, an empty library means nothing.
+            library: Arc::new(Library { work: ScanStatus::Scanning, ..Library::default() }),
+            errors: Errors::default(),
+            warning: None,
+            saved: Vec::new(),
+            drawer_open: false,
+        }
+    }
+
+    /// The settings to write to the settings file.
+    pub fn settings_to_save(&self) -> Settings {
+        Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
+    }
+
+    pub fn model_info(&self) -> Option<&ModelInfo> {
+        match &self.model {
+            Model::Open(info) => Some(info),
+            _ => None,
+        }
+    }
+
+    /// Why the current recipe cannot be run on the open model.
+    pub fn recipe_error(&self) -> Option<RecipeError> {
+        let of_model = || {
+            let trained = &self.model_info()?.scheduler;
+            let is_usual = self.recipe.schedule_options == ScheduleOptions::default();
+            let noise = (!is_usual).then(|| self.recipe.noise_schedule(trained))?;
+            noise.and_then(|noise| self.recipe.sigmas(&noise)).err()
+        };
+        self.recipe.check().err().or_else(of_model)
+    }
+
+    /// The error for a slot: of the current recipe, or of something that failed.
+    pub fn error_at(&self, place: ErrorSlot) -> Option<String> {
+        match self.recipe_error() {
+            Some(error) if slot_for(&error) == place => Some(error.to_string()),
+            _ => self.errors.at(place).map(str::to_owned),
+        }
+    }
+
+    pub(crate) fn start_path(&self) -> Option<&PathBuf> {
+        match &self.recipe.start {
+            Start::Image { path, .. } => Some(path),
+            Start::Noise => None,
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Where the hub is and who asks: `HF_ENDPOINT`, `HF_TOKEN` and their company, as `huggingface_hub`
-//! documents them ("Environment variables").
+//! The hub's address and the user's token: `HF_ENDPOINT`, `HF_TOKEN` and related variables, as documented by
+//! `huggingface_hub` ("Environment variables").
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use super::FetchError;
 use super::address::Address;
 
-/// The hub unless `HF_ENDPOINT` names a mirror.
+/// The default endpoint; `HF_ENDPOINT` can name a mirror.
 const PUBLIC_HUB: &str = "https://huggingface.co";
 
-/// A hub, and the token to show it.
+/// A hub's endpoint, and the token to authenticate with.
 #[derive(Clone)]
 pub struct Access {
     pub(crate) endpoint: Address,
@@ -20,20 +20,19 @@ pub struct Access {
 }
 
 impl Access {
-    /// `variable` answers for the environment.
+    /// `variable` reads an environment variable.
     pub fn of_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, FetchError> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let endpoint = match set("HF_ENDPOINT") {
-            Some(given) => given.to_string_lossy().trim().trim_end_matches('/').to_owned(),
+            Some(endpoint) => endpoint.to_string_lossy().trim().trim_end_matches('/').to_owned(),
             None => PUBLIC_HUB.to_owned(),
         };
         let endpoint = Address::parse(&endpoint).ok_or(FetchError::BadEndpoint(endpoint))?;
-        let given = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN"));
-        let token = match given {
+        let token = match set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")) {
             Some(token) => Some(token.to_string_lossy().into_owned()),
             None => token_file(set).and_then(|file| {
                 let mut text = String::new();
-                // Longer than any token; a file beyond it is something else.
+                // Longer than any token.
                 File::open(file).ok()?.take(4096).read_to_string(&mut text).ok()?;
                 Some(text)
             }),
@@ -50,7 +49,7 @@ impl Access {
     }
 }
 
-// A token is nobody's to read in a log.
+// Keeps the token out of logs.
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { endpoint, token } = self;
@@ -87,24 +86,24 @@ mod tests {
         let set = set.expect("a mirror");
         assert_eq!(set.endpoint.to_string(), "http://mirror.example:81/hub");
         assert_eq!(set.token.as_deref(), Some("hf_x"));
-        assert!(!format!("{set:?}").contains("hf_x"), "a token is kept out of logs");
+        assert!(!format!("{set:?}").contains("hf_x"), "the token is not in logs");
     }
 
     #[test]
-    fn a_token_may_lie_in_a_file() {
+    fn a_token_is_read_from_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("token"), "hf_file\n").expect("writes");
         let home = folder.path().to_str().expect("UTF-8");
         assert_eq!(access(&[("HF_HOME", home)]).expect("reads").token.as_deref(), Some("hf_file"));
-        let both = access(&[("HF_HOME", home), ("HF_TOKEN", "hf_said")]).expect("reads");
-        assert_eq!(both.token.as_deref(), Some("hf_said"));
+        let both = access(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).expect("reads");
+        assert_eq!(both.token.as_deref(), Some("hf_given"));
         let path = folder.path().join("token");
         let path = path.to_str().expect("UTF-8");
         assert_eq!(access(&[("HF_TOKEN_PATH", path)]).expect("reads").token.as_deref(), Some("hf_file"));
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_endpoints_and_tokens_are_refused() {
         for endpoint in ["ftp://hub", "hub", "http://", "https://a b"] {
             assert!(access(&[("HF_ENDPOINT", endpoint)]).is_err(), "{endpoint}");
         }

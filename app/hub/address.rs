@@ -1,4 +1,4 @@
-//! Addresses on the web: what may be asked for, and who may be shown the token.
+//! Web addresses: resolving redirects, and comparing origins.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ impl Address {
         (is_web && uri.host().is_some_and(|host| !host.is_empty())).then_some(Self(uri))
     }
 
-    /// `path` beneath this one.
+    /// `path` appended to this address.
     pub fn below(&self, path: &str) -> Option<Self> {
         Self::parse(&format!("{}/{path}", self.to_string().trim_end_matches('/')))
     }
 
-    /// Where a `Location` header leads from here (RFC 3986, section 5.2, without dot segments, which
-    /// no server writes there).
+    /// Resolves a `Location` header (RFC 3986, section 5.2, without dot segments, which servers do not
+    /// send).
     pub fn follow(&self, location: &str) -> Option<Self> {
         let location = location.trim();
         let (scheme, authority) = (self.0.scheme_str()?, self.0.authority()?);
@@ -38,7 +38,7 @@ impl Address {
         Self::parse(&format!("{scheme}://{authority}{folder}/{location}"))
     }
 
-    /// The same scheme, host and port: what a token for one may be shown to.
+    /// The same scheme, host and port: only these may see the token.
     pub fn is_same_origin(&self, other: &Self) -> bool {
         self.origin() == other.origin()
     }
@@ -47,7 +47,7 @@ impl Address {
         self.0.scheme_str() == Some("https")
     }
 
-    /// For sentences: addresses of files carry signatures a page long.
+    /// For error messages: the full addresses of files contain long signatures.
     pub fn host(&self) -> &str {
         self.0.host().unwrap_or_default()
     }
@@ -61,7 +61,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
-        // A bare host is written with a stroke behind it.
+        // `Uri` writes a bare host with a trailing slash.
         f.write_str(if self.0.path() == "/" { text.trim_end_matches('/') } else { &text })
     }
 }
@@ -75,23 +75,23 @@ mod tests {
     }
 
     #[test]
-    fn a_location_leads_on_from_where_it_was_said() {
-        let here = address("https://hub.example:8443/owner/name/file?x=1");
-        for (location, there) in [
+    fn a_location_is_resolved_against_the_address_that_sent_it() {
+        let base = address("https://hub.example:8443/owner/name/file?x=1");
+        for (location, resolved) in [
             ("https://cdn.example/a?b=c", "https://cdn.example/a?b=c"),
             ("//cdn.example/a", "https://cdn.example/a"),
             ("/a/b", "https://hub.example:8443/a/b"),
             ("other", "https://hub.example:8443/owner/name/other"),
         ] {
-            assert_eq!(here.follow(location).expect(location).to_string(), there);
+            assert_eq!(base.follow(location).expect(location).to_string(), resolved);
         }
-        for nowhere in ["ftp://cdn.example/a", "file:///etc/passwd", "https://"] {
-            assert_eq!(here.follow(nowhere), None, "{nowhere}");
+        for invalid in ["ftp://cdn.example/a", "file:///etc/passwd", "https://"] {
+            assert_eq!(base.follow(invalid), None, "{invalid}");
         }
     }
 
     #[test]
-    fn a_token_is_for_one_scheme_host_and_port() {
+    fn the_origin_is_scheme_host_and_port() {
         let hub = address("https://hub.example/api");
         assert!(hub.is_same_origin(&address("https://HUB.example:443/x")));
         for other in [

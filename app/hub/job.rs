@@ -1,4 +1,4 @@
-//! What the window asks of a hub, each on a thread of its own, and what it hears back.
+//! What the window asks of the hub, each on a thread of its own, and the events that answer.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -6,38 +6,36 @@ use std::time::{Duration, Instant};
 
 use engine::pipeline::StopFlag;
 
-use super::download_folder::done;
+use super::download_folder::bytes_done;
 use super::{
     Access, DownloadRequest, FetchError, Hub, MAIN, Plan, Progress, Repository, RetryPolicy, TransferStage,
     Unfinished, discard, unfinished,
 };
 
-/// Something that takes time.
 #[derive(Clone, Debug)]
 pub enum HubCommand {
-    /// What is it, and is there room for it in this folder of models?
+    /// Looks up a model, and whether it fits on the disk of this folder of models.
     LookUp { repository: Repository, models: PathBuf, stop: StopFlag },
-    /// Ended by the flag; what has come is kept.
+    /// Downloads a model. The flag pauses it; the downloaded part is kept.
     Fetch { plan: Plan, folder: PathBuf, stop: StopFlag },
-    /// Throw away what has come.
+    /// Deletes the downloaded part.
     Discard { folder: PathBuf },
-    /// What was left in the middle when the program was closed?
+    /// Lists unfinished downloads.
     FindUnfinished { models: PathBuf },
 }
 
-/// How an errand goes.
 #[derive(Clone, Debug)]
 pub enum HubEvent {
     Found(Box<DownloadOffer>),
-    /// There is nothing to be had.
+    /// The lookup failed; why, as a sentence.
     NotFound(String),
-    Came(Progress),
+    Progress(Progress),
     /// The folder or checkpoint to open.
     Complete(PathBuf),
     Paused {
         done: u64,
     },
-    /// Not without the person's help; what has come is kept.
+    /// The downloaded part is kept.
     Failed {
         done: u64,
         text: String,
@@ -46,77 +44,79 @@ pub enum HubEvent {
     Unfinished(Vec<Unfinished>),
 }
 
-/// What a person should know before saying yes.
+/// What the user should know before the download starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DownloadOffer {
     pub plan: Plan,
     pub folder: PathBuf,
-    /// Of the plan, what lies on the disk from earlier.
+    /// Bytes of the plan that are already on the disk.
     pub done: u64,
-    /// Room on the disk, where the system tells.
+    /// Free bytes on the disk, if known.
     pub free: Option<u64>,
     pub page: String,
 }
 
-/// News is shown, not counted: more often than this nobody sees.
-const NEWS_EVERY: Duration = Duration::from_millis(200);
+/// How often the progress is sent, at most.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Does it on a thread of its own, and tells how it goes.
-pub fn run(errand: HubCommand, tell: impl Fn(HubEvent) + Send + 'static) {
-    let work = move || match errand {
+/// Carries out a command on a thread of its own, and sends its events.
+pub fn run(command: HubCommand, send: impl Fn(HubEvent) + Send + 'static) {
+    let work = move || match command {
         HubCommand::LookUp { repository, models, stop } => match look_up(&repository, &models, &stop) {
-            Ok(offer) => tell(HubEvent::Found(Box::new(offer))),
+            Ok(offer) => send(HubEvent::Found(Box::new(offer))),
             Err(FetchError::Paused { .. }) => {}
-            Err(error) => tell(HubEvent::NotFound(error.to_string())),
+            Err(error) => send(HubEvent::NotFound(error.to_string())),
         },
         HubCommand::Fetch { plan, folder, stop } => {
-            let fetched = hub().and_then(|hub| hub.fetch(&plan, &folder, &mut teller(&tell, &stop)));
-            tell(match fetched {
+            let fetched =
+                hub().and_then(|hub| hub.fetch(&plan, &folder, &mut progress_reporter(&send, &stop)));
+            send(match fetched {
                 Ok(path) => HubEvent::Complete(path),
-                Err(FetchError::Paused { .. }) => HubEvent::Paused { done: done(&folder, &plan) },
-                Err(error) => HubEvent::Failed { done: done(&folder, &plan), text: error.to_string() },
+                Err(FetchError::Paused { .. }) => HubEvent::Paused { done: bytes_done(&folder, &plan) },
+                Err(error) => HubEvent::Failed { done: bytes_done(&folder, &plan), text: error.to_string() },
             });
         }
         HubCommand::Discard { folder } => {
-            tell(HubEvent::Discarded(discard(&folder).map_err(|error| error.to_string())));
+            send(HubEvent::Discarded(discard(&folder).map_err(|error| error.to_string())));
         }
-        HubCommand::FindUnfinished { models } => tell(HubEvent::Unfinished(unfinished(&models))),
+        HubCommand::FindUnfinished { models } => send(HubEvent::Unfinished(unfinished(&models))),
     };
-    if let Err(error) = std::thread::Builder::new().name("errand to the hub".into()).spawn(work) {
-        tracing::error!("no thread for an errand to the hub: {error}");
+    if let Err(error) = std::thread::Builder::new().name("hub".into()).spawn(work) {
+        tracing::error!("the hub's thread could not be started: {error}");
     }
 }
 
 fn look_up(repository: &Repository, models: &Path, stop: &StopFlag) -> Result<DownloadOffer, FetchError> {
     let hub = hub()?;
-    let plan = hub.plan(repository, MAIN, &DownloadRequest::default(), &mut |_| flow(stop))?;
+    let plan = hub.plan(repository, MAIN, &DownloadRequest::default(), &mut |_| control_flow(stop))?;
     let folder = models.join(repository.folder_name());
     let (needed, free) = hub.disk_space(&plan, &folder);
     let done = plan.bytes().saturating_sub(needed);
     Ok(DownloadOffer { page: hub.page(repository), plan, folder, done, free })
 }
 
-/// The environment is asked each time: a token may have been set right.
+/// Reads the environment each time, since the token may have been corrected.
 fn hub() -> Result<Hub, FetchError> {
     Ok(Hub::new(Access::of_environment(|name| std::env::var_os(name))?, RetryPolicy::default()))
 }
 
-fn teller<'a>(
-    tell: &'a impl Fn(HubEvent),
+fn progress_reporter<'a>(
+    send: &'a impl Fn(HubEvent),
     stop: &'a StopFlag,
 ) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
-    let mut told: Option<(Instant, TransferStage)> = None;
+    let mut last_sent: Option<(Instant, TransferStage)> = None;
     move |progress| {
-        let is_news =
-            |(at, doing): &(Instant, TransferStage)| at.elapsed() >= NEWS_EVERY || *doing != progress.doing;
-        if told.as_ref().is_none_or(is_news) {
-            told = Some((Instant::now(), progress.doing.clone()));
-            tell(HubEvent::Came(progress.clone()));
+        let is_due = |(at, stage): &(Instant, TransferStage)| {
+            at.elapsed() >= PROGRESS_INTERVAL || *stage != progress.stage
+        };
+        if last_sent.as_ref().is_none_or(is_due) {
+            last_sent = Some((Instant::now(), progress.stage.clone()));
+            send(HubEvent::Progress(progress.clone()));
         }
-        flow(stop)
+        control_flow(stop)
     }
 }
 
-fn flow(stop: &StopFlag) -> ControlFlow<()> {
+fn control_flow(stop: &StopFlag) -> ControlFlow<()> {
     if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }

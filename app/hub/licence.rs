@@ -1,67 +1,57 @@
-//! Licences in words, by the names that the hub gives them.
+//! The licence of a model: its name, and where its text is.
 
 use serde::{Deserialize, Serialize};
 
-/// What a model may be used for, as far as its card says.
+/// The licence that a model's card names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Licence {
-    /// `creativeml-openrail-m`, or the owner's own name for it.
+    /// The hub's id, such as `creativeml-openrail-m`, or the owner's own name for it.
     pub id: Option<String>,
-    /// Where the owner says to read it.
+    /// The owner's link to the text: often an address, sometimes a file name in the repository.
     pub link: Option<String>,
 }
 
-/// Name on the hub, name for people, and what it comes down to.
+/// Id on the hub, name, and address of the text.
 const KNOWN: [(&str, &str, &str); 12] = [
     (
         "creativeml-openrail-m",
         "CreativeML Open RAIL-M",
-        "use it freely, for money too, but not to harm, deceive or demean anyone; whoever passes it on, changed or not, passes these terms on with it",
+        "https://huggingface.co/spaces/CompVis/stable-diffusion-license",
     ),
-    ("openrail", "Open RAIL", "use it freely, but not for the harmful purposes that the licence lists"),
+    ("openrail", "Open RAIL", "https://huggingface.co/blog/open_rail"),
     (
         "openrail++",
         "CreativeML Open RAIL++-M",
-        "use it freely, for money too, but not for the harmful purposes that the licence lists; whoever passes it on passes these terms on with it",
+        "https://huggingface.co/stabilityai/stable-diffusion-2/blob/main/LICENSE-MODEL",
     ),
     (
         "bigscience-openrail-m",
         "BigScience Open RAIL-M",
-        "use it freely, but not for the harmful purposes that the licence lists",
+        "https://bigscience.huggingface.co/blog/bigscience-openrail-m",
     ),
-    ("apache-2.0", "Apache License 2.0", "use it freely, and keep its notices when you pass it on"),
-    ("mit", "MIT licence", "use it freely, and keep its notice when you pass it on"),
-    ("cc0-1.0", "CC0 1.0", "in the public domain: use it as you like"),
-    ("cc-by-4.0", "CC BY 4.0", "use it freely, and name its makers"),
-    ("cc-by-sa-4.0", "CC BY-SA 4.0", "use it freely, name its makers, and share what you make of it alike"),
-    ("cc-by-nc-4.0", "CC BY-NC 4.0", "not for money; name its makers"),
-    (
-        "cc-by-nc-sa-4.0",
-        "CC BY-NC-SA 4.0",
-        "not for money; name its makers, and share what you make of it alike",
-    ),
-    ("unlicense", "The Unlicense", "in the public domain: use it as you like"),
+    ("apache-2.0", "Apache License 2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
+    ("mit", "MIT License", "https://opensource.org/license/mit"),
+    ("cc0-1.0", "CC0 1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),
+    ("cc-by-4.0", "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/"),
+    ("cc-by-sa-4.0", "CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/"),
+    ("cc-by-nc-4.0", "CC BY-NC 4.0", "https://creativecommons.org/licenses/by-nc/4.0/"),
+    ("cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0", "https://creativecommons.org/licenses/by-nc-sa/4.0/"),
+    ("unlicense", "The Unlicense", "https://unlicense.org"),
 ];
 
 impl Licence {
     pub fn name(&self) -> &str {
-        match (&self.id, self.known()) {
-            (_, Some((_, name, _))) => name,
-            (Some(id), None) => id,
-            (None, None) => "No licence is named",
+        match (self.known(), &self.id) {
+            (Some((_, name, _)), _) => name,
+            (None, Some(id)) => id,
+            (None, None) => "not named; ask the model's owner",
         }
     }
 
-    /// One sentence.
-    pub fn in_words(&self) -> String {
-        match (&self.id, self.known(), &self.link) {
-            (_, Some((_, name, meaning)), _) => format!("{name}: {meaning}"),
-            (Some(id), None, Some(link)) => format!("{id}: the owner's own terms, to be read at {link}"),
-            (Some(id), None, None) => format!("{id}: the owner's own terms, to be read on the model's page"),
-            (None, None, _) => {
-                "No licence is named: ask the owner before you use it for more than a look".into()
-            }
-        }
+    /// The address of the licence's text, if known; otherwise the model's page has it.
+    pub fn url(&self) -> Option<&str> {
+        let link = self.link.as_deref().filter(|link| link.starts_with("https://"));
+        link.or(self.known().map(|(_, _, url)| url))
     }
 
     fn known(&self) -> Option<(&'static str, &'static str, &'static str)> {
@@ -75,13 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_licence_is_a_sentence() {
-        let of = |id: Option<&str>, link: Option<&str>| {
-            Licence { id: id.map(str::to_owned), link: link.map(str::to_owned) }.in_words()
+    fn a_licence_has_a_name_and_a_link_to_its_text() {
+        let licence = |id: Option<&str>, link: Option<&str>| Licence {
+            id: id.map(str::to_owned),
+            link: link.map(str::to_owned),
         };
-        assert!(of(Some("creativeml-openrail-m"), None).starts_with("CreativeML Open RAIL-M"));
-        assert!(of(Some("CC-BY-NC-4.0"), None).contains("not for money"));
-        assert!(of(Some("house-rules"), Some("https://a.example")).ends_with("https://a.example"));
-        assert!(!of(None, None).is_empty());
+        let known = licence(Some("CC-BY-NC-4.0"), Some("LICENSE.md"));
+        assert_eq!(known.name(), "CC BY-NC 4.0");
+        assert!(known.url().is_some_and(|url| url.ends_with("by-nc/4.0/")), "a file name is not an address");
+        let own = licence(Some("house-rules"), Some("https://a.example"));
+        assert_eq!((own.name(), own.url()), ("house-rules", Some("https://a.example")));
+        assert_eq!(licence(None, None).url(), None);
     }
 }

@@ -1,16 +1,16 @@
 //! Getting a model from the Hugging Face Hub, or a mirror of it.
 //!
-//! [`Hub::plan`] asks what a repository holds and chooses the files that are needed: a [`Plan`], which
-//! says what it is, under which licence, and how large, before anything is fetched. [`Hub::fetch`]
-//! brings them into `NAME.part`, over as many cuts, stalls and restarts as it takes, checks each by
-//! length and checksum, and gives the folder its name only when all of it is there.
+//! [`Hub::plan`] lists a repository and chooses the files that are needed: a [`Plan`], which tells what the
+//! model is, its licence and its size before anything is downloaded. [`Hub::fetch`] downloads the files
+//! into `NAME.part`, resumes after interruptions, stalls and restarts, verifies each file's length and
+//! checksum, and renames the folder when it is complete.
 //!
 //! ```text
-//! repository, access -> wire -> listing -> plan          what there is, and what is needed of it
-//!                       wire -> part -> fetch -> folder  bytes, a file, all files, the folder
+//! repository, access -> http -> listing -> plan                           what to download
+//!                       http -> partial_file -> fetch -> download_folder  bytes, a file, all files, the folder
 //! ```
-//! Requests, answers and the hub's own names for them are those of `huggingface_hub`'s documentation
-//! and of its source (`constants.py`, `file_download.py`).
+//! Requests, headers and error codes are those of `huggingface_hub`'s documentation and source
+//! (`constants.py`, `file_download.py`).
 
 pub(crate) mod download_folder;
 pub(crate) mod http;
@@ -25,6 +25,7 @@ mod fetch;
 mod licence;
 mod listing;
 mod plan;
+mod progress;
 mod repository;
 
 pub use access::Access;
@@ -34,12 +35,12 @@ pub use http::Hub;
 pub use job::{DownloadOffer, HubCommand, HubEvent, run};
 pub use licence::Licence;
 pub use plan::{Checksum, DownloadRequest, Layout, Plan, PlannedFile};
+pub use progress::{Progress, TransferStage};
 pub use repository::Repository;
-pub use retry::{Progress, RetryPolicy, TransferStage};
+pub use retry::RetryPolicy;
 
-/// What "Get Stable Diffusion 1.5" gets. Its makers' own repository is gone; this is the mirror that
-/// diffusers' documentation names in its place.
+/// Stable Diffusion 1.5. Its authors deleted their repository; diffusers' documentation names this mirror.
 pub const STABLE_DIFFUSION_1_5: &str = "stable-diffusion-v1-5/stable-diffusion-v1-5";
 
-/// The branch that a repository has unless somebody renamed it.
+/// The default branch of a repository.
 pub const MAIN: &str = "main";

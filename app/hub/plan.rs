@@ -1,30 +1,32 @@
-//! Which files of a repository are needed: a whole model in diffusers layout, or one checkpoint.
+//! Chooses the files to download: a whole model in diffusers layout, or one checkpoint.
 //!
-//! Repositories hold the same weights in up to a dozen forms. Of each network one is taken:
-//! safetensors before pickles, half precision before full unless the full is wished for.
+//! Repositories contain the same weights in up to a dozen variants. One is chosen for each network:
+//! safetensors before pickles, and half precision before full precision unless full is requested.
 
 use std::path::Path;
 
 use engine::files::{MODEL_EXTENSIONS, has_extension};
 use serde::{Deserialize, Serialize};
 
-use super::listing::{Listed, Listing};
+use super::listing::{ListedFile, Listing};
 use super::{FetchError, Licence, Repository};
 
-/// All that is to be fetched, and what a person should know before it is.
+/// What a download will fetch, and what the user should know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub repository: Repository,
-    /// Every file is taken from this commit, whatever happens to the branch meanwhile.
+    /// Every file comes from this commit, even if the branch moves on.
     pub commit: String,
     pub licence: Licence,
-    pub form: Layout,
+    #[serde(alias = "form")]
+    pub layout: Layout,
     /// In a few words: the layout and the precision.
-    pub what: String,
+    #[serde(alias = "what")]
+    pub description: String,
     pub files: Vec<PlannedFile>,
 }
 
-/// What comes out.
+/// What the download creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
@@ -36,39 +38,40 @@ pub enum Layout {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFile {
-    /// In the repository, and below the model's folder.
+    /// Relative to the repository, and to the model's folder.
     pub path: String,
     pub bytes: u64,
-    pub digest: Checksum,
+    #[serde(alias = "digest")]
+    pub checksum: Checksum,
 }
 
-/// What the contents must come down to.
+/// The expected checksum of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Checksum {
     Sha256(String),
-    /// SHA-1 of `blob LENGTH`, a zero and the contents: git's name for a file.
+    /// Git's object id: the SHA-1 of `blob LENGTH`, a zero byte and the contents.
     GitBlob(String),
-    /// The mirror does not tell: the length alone is checked.
+    /// The mirror sends none: only the length is checked.
     Unknown,
 }
 
-/// What of a repository is wished for.
+/// Which of a repository's variants to download.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DownloadRequest {
-    /// Full precision where there is a choice: twice the size.
+    /// Full precision if there is a choice, at twice the size.
     pub full: bool,
-    /// One file in particular.
+    /// Only this file.
     pub file: Option<String>,
 }
 
-/// The networks and what their weights are called, as safetensors and as pickles.
+/// The networks, and the file stems of their weights as safetensors and as pickles.
 const NETWORKS: [(&str, &str, &str); 3] = [
     ("unet", "diffusion_pytorch_model", "diffusion_pytorch_model"),
     ("vae", "diffusion_pytorch_model", "diffusion_pytorch_model"),
     ("text_encoder", "model", "pytorch_model"),
 ];
-const NEEDED: [&str; 7] = [
+const REQUIRED_FILES: [&str; 7] = [
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
@@ -77,16 +80,16 @@ const NEEDED: [&str; 7] = [
     "unet/config.json",
     "vae/config.json",
 ];
-/// Not read here, but other programs that open the folder want them.
+/// Tidepool does not read them, but other programs that open the folder do.
 const OPTIONAL_FILES: [&str; 2] = ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
-/// Parts that other families of models have.
+/// Parts of other model families.
 const OTHER_FAMILIES: [(&str, &str); 4] = [
     ("text_encoder_2/", "an SDXL model"),
     ("transformer/", "a transformer model, such as SD 3 or FLUX"),
-    ("prior/", "a model of two stages"),
-    ("image_encoder/", "a model that starts from pictures"),
+    ("prior/", "a two-stage model"),
+    ("image_encoder/", "a model that starts from an image"),
 ];
-/// In the names of checkpoints that are no whole model.
+/// Found in the names of checkpoints that are not a whole model.
 const NOT_WHOLE_MODELS: [&str; 5] = ["vae", "lora", "inpaint", "embed", "controlnet"];
 
 impl Plan {
@@ -94,28 +97,28 @@ impl Plan {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// No file would land outside of the folder, or among the notes that are kept there.
-    pub(crate) fn is_sound(&self) -> bool {
-        let names =
+    /// True if every file stays inside the folder and does not clash with the download's own files.
+    pub(crate) fn is_valid(&self) -> bool {
+        let has_valid_path =
             |file: &PlannedFile| file.path.split('/').all(is_file_name) && !file.path.ends_with(".part");
-        !self.files.is_empty() && self.files.iter().all(names)
+        !self.files.is_empty() && self.files.iter().all(has_valid_path)
     }
 }
 
-/// A file of a listing whose size may still be unknown.
-pub(crate) type PlannedLayout = (Layout, String, Vec<Listed>);
+/// Layout, description, and files, whose sizes may still be unknown.
+pub(crate) type PlannedLayout = (Layout, String, Vec<ListedFile>);
 
 /// Chooses among the files of a repository.
 pub(crate) fn choose(
     listing: &Listing,
     repository: &Repository,
-    command: &DownloadRequest,
+    request: &DownloadRequest,
 ) -> Result<PlannedLayout, FetchError> {
     let not_a_model = |why: &str| FetchError::NotAModel { why: why.to_owned(), name: repository.to_string() };
-    if let Some(name) = &command.file {
+    if let Some(name) = &request.file {
         let file = listing.find(name).ok_or_else(|| FetchError::NotFound(format!("{repository}: {name}")))?;
         if !is_file_name(name) || !has_extension(Path::new(name), &MODEL_EXTENSIONS) {
-            return Err(not_a_model("the file is no checkpoint"));
+            return Err(not_a_model("the file is not a checkpoint"));
         }
         return Ok((Layout::File, "One checkpoint".into(), vec![file.clone()]));
     }
@@ -125,44 +128,44 @@ pub(crate) fn choose(
                 return Err(not_a_model(&format!("it is {family}")));
             }
         }
-        if let Some(chosen) = folder(listing, command) {
+        if let Some(chosen) = folder(listing, request) {
             return Ok(chosen);
         }
     }
-    match checkpoint(listing, command) {
+    match checkpoint(listing, request) {
         Some(file) => Ok((Layout::File, "One checkpoint".into(), vec![file.clone()])),
-        None => Err(not_a_model("it holds neither all parts of a model nor a checkpoint")),
+        None => Err(not_a_model("it contains neither a complete model nor a checkpoint")),
     }
 }
 
-/// A model in diffusers layout, if all of it is there.
-fn folder(listing: &Listing, command: &DownloadRequest) -> Option<PlannedLayout> {
-    let mut files: Vec<Listed> =
-        NEEDED.into_iter().map(|path| listing.find(path).cloned()).collect::<Option<_>>()?;
+/// A model in diffusers layout, if it is complete.
+fn folder(listing: &Listing, request: &DownloadRequest) -> Option<PlannedLayout> {
+    let mut files: Vec<ListedFile> =
+        REQUIRED_FILES.into_iter().map(|path| listing.find(path).cloned()).collect::<Option<_>>()?;
     files.extend(OPTIONAL_FILES.into_iter().filter_map(|path| listing.find(path).cloned()));
     let mut is_half = false;
     for (part, safetensors, pickle) in NETWORKS {
         let (weights, variant) =
-            weights(listing, part, [(safetensors, "safetensors"), (pickle, "bin")], command)?;
+            weights(listing, part, [(safetensors, "safetensors"), (pickle, "bin")], request)?;
         is_half |= part == "unet" && variant == ".fp16";
         files.extend(weights.into_iter().cloned());
     }
-    let what = format!(
+    let description = format!(
         "A model in diffusers layout, {}",
         if is_half { "16-bit weights" } else { "weights as published" }
     );
-    Some((Layout::Folder, what, files))
+    Some((Layout::Folder, description, files))
 }
 
-/// The weights of a network in the form that is liked best.
+/// The preferred variant of a network's weights.
 fn weights<'a>(
     listing: &'a Listing,
     part: &str,
     stems: [(&str, &str); 2],
-    command: &DownloadRequest,
-) -> Option<(Vec<&'a Listed>, &'static str)> {
+    request: &DownloadRequest,
+) -> Option<(Vec<&'a ListedFile>, &'static str)> {
     let variants =
-        if command.full { ["", ".fp32", ".fp16", ".bf16"] } else { [".fp16", "", ".fp32", ".bf16"] };
+        if request.full { ["", ".fp32", ".fp16", ".bf16"] } else { [".fp16", "", ".fp32", ".bf16"] };
     stems.into_iter().find_map(|(stem, ending)| {
         variants.into_iter().find_map(|variant| {
             let whole = listing.find(&format!("{part}/{stem}{variant}.{ending}")).map(|file| vec![file]);
@@ -171,18 +174,18 @@ fn weights<'a>(
     })
 }
 
-/// Weights in several files with an index, if none of them is missing.
+/// Sharded weights with their index, if complete.
 fn shards<'a>(
     listing: &'a Listing,
     part: &str,
     stem: &str,
     variant: &str,
     ending: &str,
-) -> Option<Vec<&'a Listed>> {
+) -> Option<Vec<&'a ListedFile>> {
     let index = listing
         .find(&format!("{part}/{stem}.{ending}.index{variant}.json"))
         .or_else(|| listing.find(&format!("{part}/{stem}{variant}.{ending}.index.json")))?;
-    // The variant stands before the number or behind it, as diffusers' and transformers' versions differ.
+    // The variant is before or after the number, depending on the version of diffusers or transformers.
     let number = |path: &str| {
         let name = path.strip_prefix(part)?.strip_prefix('/')?.strip_prefix(stem)?.strip_suffix(ending)?;
         let name = name.strip_suffix('.')?;
@@ -199,9 +202,9 @@ fn shards<'a>(
     (is_whole && count > 0).then(|| files.collect())
 }
 
-/// The checkpoint that is liked best: safetensors, half precision, small.
-fn checkpoint<'a>(listing: &'a Listing, command: &DownloadRequest) -> Option<&'a Listed> {
-    let whole = |file: &&Listed| {
+/// The preferred checkpoint: safetensors, half precision, small.
+fn checkpoint<'a>(listing: &'a Listing, request: &DownloadRequest) -> Option<&'a ListedFile> {
+    let whole = |file: &&ListedFile| {
         let name = file.path.to_ascii_lowercase();
         is_file_name(&file.path)
             && has_extension(Path::new(&name), &["safetensors", "ckpt", "pt"])
@@ -211,11 +214,11 @@ fn checkpoint<'a>(listing: &'a Listing, command: &DownloadRequest) -> Option<&'a
         let name = file.path.to_ascii_lowercase();
         let is_half = name.contains("fp16") || name.contains("f16");
         let bytes = file.bytes.unwrap_or(u64::MAX);
-        (!name.ends_with(".safetensors"), is_half == command.full, bytes, name)
+        (!name.ends_with(".safetensors"), is_half == request.full, bytes, name)
     })
 }
 
-/// One name, which no system reads as more than that.
+/// A single file name that is valid on every system.
 fn is_file_name(name: &str) -> bool {
     let odd = |c: char| c.is_control() || "\\/:*?\"<>|".contains(c);
     !name.is_empty()

@@ -1,4 +1,4 @@
-//! Which repository, at which revision, and how both are written in addresses.
+//! Repository names, and how they are written in addresses.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// What its folder is called: no name holds two dashes or a stroke.
+    /// The name of its folder. This is unambiguous because names contain neither two dashes nor a slash.
     pub fn folder_name(&self) -> String {
         format!("{}--{}", self.owner, self.name)
     }
@@ -31,20 +31,20 @@ impl fmt::Display for Repository {
 impl FromStr for Repository {
     type Err = FetchError;
 
-    /// Takes `owner/name`, and the address of its page as a browser shows it.
+    /// Accepts `owner/name`, and the address of its page as a browser shows it.
     fn from_str(text: &str) -> Result<Self, FetchError> {
-        let given = text.trim();
-        let path = match given.split_once("://") {
+        let text = text.trim();
+        let path = match text.split_once("://") {
             Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
-            None => given,
+            None => text,
         };
         let mut parts = path.split('/');
         let (owner, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let is_page = given.contains("://");
+        let is_page = text.contains("://");
         if is_name(owner) && is_name(name) && (is_page || parts.next().is_none()) {
             Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
         } else {
-            Err(FetchError::NoRepository(given.chars().take(200).collect()))
+            Err(FetchError::InvalidRepository(text.chars().take(200).collect()))
         }
     }
 }
@@ -63,8 +63,8 @@ impl From<Repository> for String {
     }
 }
 
-/// The hub's rule for either half: 96 letters, digits, `-`, `_` and `.`, with no `-` or `.` at the
-/// ends and neither `--` nor `..` within.
+/// The hub's rule for owners and names: up to 96 letters, digits, `-`, `_` and `.`, with no `-` or `.` at
+/// either end and neither `--` nor `..` inside.
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (1..=96).contains(&name.len())
@@ -75,13 +75,13 @@ fn is_name(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// As part of a path: everything but what may stand in one, and strokes too unless `keeps_strokes`.
-pub(crate) fn percent_encoded(text: &str, keeps_strokes: bool) -> String {
+/// Encodes everything that is not allowed in a URL path, and slashes too unless `keeps_slashes`.
+pub(crate) fn percent_encoded(text: &str, keeps_slashes: bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte as char),
-            b'/' if keeps_strokes => encoded.push('/'),
+            b'/' if keeps_slashes => encoded.push('/'),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -94,13 +94,13 @@ mod tests {
 
     #[test]
     fn a_repository_is_an_owner_and_a_name() {
-        for (given, meant) in [
+        for (text, expected) in [
             ("stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
             (" a_b/c.d ", "a_b/c.d"),
             ("https://huggingface.co/owner/name", "owner/name"),
             ("https://huggingface.co/owner/name/tree/main", "owner/name"),
         ] {
-            assert_eq!(given.parse::<Repository>().expect(given).to_string(), meant);
+            assert_eq!(text.parse::<Repository>().expect(text).to_string(), expected);
         }
         let long = format!("a/{}", "b".repeat(97));
         for wrong in
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_meaning_in_an_address_is_encoded() {
+    fn characters_with_a_meaning_in_urls_are_encoded() {
         assert_eq!(percent_encoded("refs/pr/1", false), "refs%2Fpr%2F1");
         assert_eq!(percent_encoded("unet/a b#?é.bin", true), "unet/a%20b%23%3F%C3%A9.bin");
     }

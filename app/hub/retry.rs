@@ -1,45 +1,25 @@
-//! How long to wait for what, when to try again, and whom to tell.
+//! How long to wait for a server, and when to try again.
 
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::FetchError;
+use super::{FetchError, Progress, TransferStage};
 
-/// How far a download is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes of the plan that lie on the disk.
-    pub done: u64,
-    pub total: u64,
-    /// The file at hand.
-    pub file: String,
-    pub doing: TransferStage,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TransferStage {
-    #[default]
-    Fetching,
-    /// Reading again what came before a pause.
-    Checking,
-    /// The line failed, and this is the pause before the next try.
-    Waiting { cause: String, secs: u64 },
-}
-
-/// How long to wait for a server.
+/// Timeouts, and retries with exponential backoff.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// For a connection and for the beginning of an answer.
+    /// Timeout for connecting, and for the response's headers.
     pub connect: Duration,
-    /// For the next bytes.
+    /// Timeout for the next bytes.
     pub stall: Duration,
-    /// Before the second try; doubled for each after it.
+    /// Before the second attempt; doubled for each further one.
     pub first_pause: Duration,
-    pub longest_pause: Duration,
-    /// A server may ask for so much and no more.
-    pub longest_wish: Duration,
-    /// Tries in a row that bring nothing.
-    pub tries: u32,
+    pub max_pause: Duration,
+    /// The longest `Retry-After` that is obeyed; a server that asks for more ends the download.
+    pub max_retry_after: Duration,
+    /// Attempts in a row without a new byte.
+    pub max_attempts: u32,
 }
 
 impl Default for RetryPolicy {
@@ -48,97 +28,93 @@ impl Default for RetryPolicy {
             connect: Duration::from_secs(20),
             stall: Duration::from_secs(30),
             first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(30),
-            longest_wish: Duration::from_secs(10 * 60),
-            tries: 8,
+            max_pause: Duration::from_secs(30),
+            max_retry_after: Duration::from_secs(10 * 60),
+            max_attempts: 8,
         }
     }
 }
 
-/// Why a try ended.
+/// Why an attempt ended.
 #[derive(Debug)]
 pub(crate) enum TransferError {
-    /// Somebody wants it so.
+    /// The user stopped it.
     Stopped,
-    /// It may go better next time, perhaps after so long.
-    Passing(String, Option<Duration>),
-    Lasting(FetchError),
+    /// The next attempt may succeed; the server may ask to wait this long.
+    Temporary(String, Option<Duration>),
+    Permanent(FetchError),
 }
 
 impl From<FetchError> for TransferError {
     fn from(error: FetchError) -> Self {
-        Self::Lasting(error)
+        Self::Permanent(error)
     }
 }
 
-/// Tells of progress, and asks whether to go on.
-pub(crate) struct TransferWatch<'a> {
+/// A transfer in progress: reports it, asks whether to continue, and counts failed attempts.
+pub(crate) struct Transfer<'a> {
     pub progress: Progress,
-    tell: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    report: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    policy: RetryPolicy,
+    /// Attempts in a row that failed.
+    failed: u32,
 }
 
-impl<'a> TransferWatch<'a> {
-    pub fn new(total: u64, tell: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Self {
-        Self { progress: Progress { total, ..Progress::default() }, tell }
+impl<'a> Transfer<'a> {
+    pub fn new(
+        total: u64,
+        policy: RetryPolicy,
+        report: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Self {
+        Self { progress: Progress { total, ..Progress::default() }, report, policy, failed: 0 }
     }
 
+    /// Reports the progress.
+    ///
+    /// # Errors
+    /// If the user has stopped the transfer.
     pub fn tick(&mut self) -> Result<(), TransferError> {
-        match (self.tell)(&self.progress) {
+        match (self.report)(&self.progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(TransferError::Stopped),
         }
     }
-}
 
-/// Between ticks while nothing comes: quick enough that a pause feels obeyed.
-pub(crate) const TICK: Duration = Duration::from_millis(50);
-
-/// Counts the tries in a row that brought nothing.
-pub(crate) struct RetryState<'a> {
-    patience: &'a RetryPolicy,
-    place: String,
-    failed: u32,
-}
-
-impl<'a> RetryState<'a> {
-    pub fn new(patience: &'a RetryPolicy, place: impl ToString) -> Self {
-        Self { patience, place: place.to_string(), failed: 0 }
-    }
-
-    /// The try brought something: the count begins anew.
-    pub fn encourage(&mut self) {
+    /// Starts counting failed attempts anew: for the next file, or after progress.
+    pub fn reset_attempts(&mut self) {
         self.failed = 0;
     }
 
-    /// Waits until it is time to try again.
+    /// Waits before the next attempt. `place` is for the error message.
     ///
     /// # Errors
-    /// When there is no use in it, or was no use in it often enough.
-    pub fn pause(
+    /// If there were too many attempts, or the server asks for too long a wait.
+    pub fn wait_to_retry(
         &mut self,
+        place: &str,
         cause: String,
-        command: Option<Duration>,
-        watch: &mut TransferWatch<'_>,
+        retry_after: Option<Duration>,
     ) -> Result<(), TransferError> {
+        let policy = self.policy;
         self.failed += 1;
-        if self.failed >= self.patience.tries {
-            return Err(
-                FetchError::Unreachable { tries: self.failed, cause, place: self.place.clone() }.into()
-            );
+        if self.failed >= policy.max_attempts {
+            return Err(FetchError::Unreachable { tries: self.failed, cause, place: place.to_owned() }.into());
         }
-        if let Some(command) = command.filter(|command| *command > self.patience.longest_wish) {
-            let minutes = command.as_secs().div_ceil(60);
-            return Err(FetchError::Busy { minutes, place: self.place.clone() }.into());
+        if let Some(wait) = retry_after.filter(|wait| *wait > policy.max_retry_after) {
+            let minutes = wait.as_secs().div_ceil(60);
+            return Err(FetchError::Busy { minutes, place: place.to_owned() }.into());
         }
-        let doubled = self.patience.first_pause.saturating_mul(1 << (self.failed - 1).min(16));
-        let pause = command.unwrap_or_else(|| doubled.min(self.patience.longest_pause));
-        let until = Instant::now() + pause;
+        let doubled = policy.first_pause.saturating_mul(1 << (self.failed - 1).min(16));
+        let until = Instant::now() + retry_after.unwrap_or_else(|| doubled.min(policy.max_pause));
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            watch.progress.doing = TransferStage::Waiting { cause: cause.clone(), secs: left.as_secs() + 1 };
-            watch.tick()?;
-            std::thread::sleep(left.min(TICK));
+            self.progress.stage = TransferStage::Waiting { cause: cause.clone(), secs: left.as_secs() + 1 };
+            self.tick()?;
+            thread::sleep(left.min(TICK));
         }
-        watch.progress.doing = TransferStage::Fetching;
+        self.progress.stage = TransferStage::Downloading;
         Ok(())
     }
 }
+
+/// Time between ticks while no bytes arrive: short enough that a pause seems immediate.
+pub(crate) const TICK: Duration = Duration::from_millis(50);

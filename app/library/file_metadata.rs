@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, kind_of, weights_of_part};
+use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, component_weights, kind_of};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ impl FileMetadata {
     pub fn read(path: &Path) -> Result<Self, OpenError> {
         let file = WeightFile::open(path)?;
         let bytes_of = |precision| -> u64 {
-            let names = file.names().filter(|name| file.kind(name) == precision);
+            let names = file.names().filter(|name| file.dtype(name) == precision);
             names.map(|name| file.byte_len(name)).sum()
         };
         let known = [None, Some(TensorDtype::F16), Some(TensorDtype::BF16), Some(TensorDtype::F32)];
@@ -98,14 +98,15 @@ impl FolderMetadata {
             }
             (kind, _) => kind.unwrap_or(WeightKind::Unknown),
         };
-        let missing =
-            ["unet", "vae", "text_encoder"].into_iter().find(|part| weights_of_part(folder, part).is_none());
+        let missing = ["unet", "vae", "text_encoder"]
+            .into_iter()
+            .find(|part| component_weights(folder, part).is_none());
         let unreadable_reason = match (by_class, missing) {
             (None, _) => Some(format!("is a {class}")),
             (Some(_), Some(part)) => Some(format!("is incomplete: there are no weights in {part}")),
             _ => None,
         };
-        Self { kind, unet: weights_of_part(folder, "unet"), bytes: bytes_below(folder), unreadable_reason }
+        Self { kind, unet: component_weights(folder, "unet"), bytes: bytes_below(folder), unreadable_reason }
     }
 }
 

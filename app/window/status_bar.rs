@@ -1,4 +1,4 @@
-//! The bar at the bottom: what goes on, on which device, in how much memory, and what was saved.
+//! The status bar: activity, device, memory, and saved pictures.
 
 use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
 use engine::memory::low_memory::MemoryMode;
@@ -13,7 +13,7 @@ use crate::ui::widgets::{link_ui, tip};
 
 use engine::format::human_size;
 
-/// `memory` is the program's, in bytes, if it is known.
+/// `memory` is the program's memory in bytes, if known.
 pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing.x = 6.0;
@@ -22,7 +22,7 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
     ui.painter().circle_filled(dot.center(), 3.5, color);
     word_ui(ui, &doing, tokens.dim);
     ui.add_space(theme::GAP_L);
-    if let Some(info) = state.model_info() {
+    if let Some(info) = state.shared.model_info() {
         let device = word_ui(ui, &info.device.name, tokens.dim);
         tip(device, &info.device.name, None, &info.device.why);
         ui.add_space(theme::GAP_L);
@@ -35,15 +35,15 @@ pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, command
 }
 
 fn about_memory(state: &AppState) -> String {
-    let Some(info) = state.model_info() else {
+    let Some(info) = state.shared.model_info() else {
         return "Memory of this program".to_owned();
     };
-    let needed = human_size(info.memory.bytes(&state.recipe, MemoryMode::Full));
+    let needed = human_size(info.memory.bytes(&state.shared.recipe, MemoryMode::Full));
     format!("Memory of this program. The next run needs about {needed} more, or less in low-memory mode")
 }
 
 fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
-    if let Some(run) = state.live_run() {
+    if let Some(run) = state.runs.live() {
         let doing = match (run.phase, run.recipe.batch) {
             (RunPhase::Stopping, _) => "Stopping".to_owned(),
             (_, 1) => "Making a picture".to_owned(),
@@ -51,10 +51,10 @@ fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
         };
         return (tokens.accent, doing);
     }
-    match &state.model {
+    match &state.shared.model {
         Model::Opening { name, .. } => (tokens.accent, format!("Opening {name}")),
         Model::Missing => (tokens.coral, "No model is open".to_owned()),
-        Model::Open(_) if state.recipe_error().is_some() => {
+        Model::Open(_) if state.shared.recipe_error().is_some() => {
             (tokens.coral, "A setting needs attention".to_owned())
         }
         Model::Open(_) => (tokens.accent, "Ready".to_owned()),
@@ -65,23 +65,23 @@ fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let open_folder = |ui: &mut Ui, commands: &mut Vec<Command>| {
         let response = link_ui(ui, "Open folder", theme::small(), tokens.dim, true);
-        let folder = state.settings.output_folder().display().to_string();
+        let folder = state.shared.settings.output_folder().display().to_string();
         if tip(response, "Open folder", None, &folder).clicked() {
             commands.push(Command::Settings(SettingsCommand::OpenOutputFolder));
         }
     };
-    if let Some(text) = state.error_at(crate::features::errors::ErrorSlot::Output) {
+    if let Some(text) = state.shared.error_at(crate::features::errors::ErrorSlot::Output) {
         let response = link_ui(ui, "Choose a folder…", theme::small(), tokens.coral_text, true);
         if response.clicked() {
             commands.push(Command::Settings(SettingsCommand::ChooseOutputFolder));
         }
         truncated_ui(ui, &text, tokens.coral_text);
-    } else if let Some(text) = &state.warning {
+    } else if let Some(text) = &state.shared.warning {
         truncated_ui(ui, text, tokens.amber_text);
-    } else if let Some(file) = state.saved.first() {
+    } else if let Some(file) = state.shared.saved.first() {
         open_folder(ui, commands);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let text = match state.saved.len() {
+        let text = match state.shared.saved.len() {
             1 => format!("Saved {name}"),
             count => format!("Saved {count} pictures, starting with {name}"),
         };

@@ -1,4 +1,4 @@
-//! The bar at the top: whose program this is, which model is open, dark or light.
+//! The top bar: logo, model, tabs and theme.
 
 use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
 use engine::checkpoint::ModelSource;
@@ -22,7 +22,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
     ui.add_space(theme::GAP_S);
     model_chip_ui(ui, state, commands);
-    if matches!(state.model, Model::Opening { .. }) {
+    if matches!(state.shared.model, Model::Opening { .. }) {
         let sentence = "Stops opening and goes back to the previous model.";
         if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::Model(ModelCommand::StopOpening));
@@ -45,9 +45,9 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     });
 }
 
-/// What is wrong with the model, on the line that is left.
+/// The model's error, in the remaining space.
 fn problem_line_ui(ui: &mut Ui, state: &AppState) {
-    let Some(text) = state.error_at(ErrorSlot::Model) else { return };
+    let Some(text) = state.shared.error_at(ErrorSlot::Model) else { return };
     let tokens = Tokens::of(ui);
     let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
     Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
@@ -56,7 +56,7 @@ fn problem_line_ui(ui: &mut Ui, state: &AppState) {
 }
 
 fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    let (name, facts) = match &state.model {
+    let (name, facts) = match &state.shared.model {
         Model::Open(info) => {
             (info.name.clone(), format!("{} px · {}", info.native_side, human_size(info.file_bytes)))
         }
@@ -66,7 +66,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         Model::Opening { name, .. } => (name.clone(), "opening".to_owned()),
         Model::Missing => ("No model".to_owned(), String::new()),
     };
-    let sentence = state.model_info().map_or_else(
+    let sentence = state.shared.model_info().map_or_else(
         || "The model that makes the pictures.".to_owned(),
         |info| {
             let millions = info.parameters as f64 / 1e6;
@@ -75,7 +75,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
-        let is_built_in = state.settings.model == ModelSource::BuiltIn;
+        let is_built_in = state.shared.settings.model == ModelSource::BuiltIn;
         let built_in = SelectItem {
             label: "Built-in",
             hint: "The small model inside this program: 128 x 128 pixels, no download.",
@@ -84,9 +84,9 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, built_in) {
             commands.push(Command::Model(ModelCommand::Open(ModelSource::BuiltIn)));
         }
-        for source in state.settings.recent_models.iter().take(MAX_RECENT) {
+        for source in state.shared.settings.recent_models.iter().take(MAX_RECENT) {
             let (ModelSource::Folder(path) | ModelSource::File(path)) = source else { continue };
-            let chosen = *source == state.settings.model;
+            let chosen = *source == state.shared.settings.model;
             let (label, hint) = (name_of(state, source), path.display().to_string());
             if menu_item_ui(ui, SelectItem { label: &label, hint: &hint, chosen }) {
                 commands.push(Command::Model(ModelCommand::Open(source.clone())));
@@ -108,18 +108,18 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, open) {
             commands.push(Command::Model(ModelCommand::ChooseFile));
         }
-        if let Some(text) = state.error_at(ErrorSlot::Model) {
+        if let Some(text) = state.shared.error_at(ErrorSlot::Model) {
             ui.add_space(theme::GAP_S);
             note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
         }
     });
 }
 
-/// So many of the models opened last are in the menu.
+/// The most recent models in the menu.
 const MAX_RECENT: usize = 6;
 
-/// As the library calls it, if it knows it.
+/// The library's name for it, if it is in the library.
 fn name_of(state: &AppState, source: &ModelSource) -> String {
-    let known = state.library.entries.iter().find(|entry| entry.source == *source);
+    let known = state.shared.library.entries.iter().find(|entry| entry.source == *source);
     known.map_or_else(|| source.name(), |entry| entry.name.clone())
 }

@@ -1,8 +1,8 @@
-//! The built-in model's files and CLIP's vocabulary, inside the program.
+//! The files of the built-in model and the vocabulary of CLIP, inside the program.
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
-        /// Names within the folder, and contents.
+        /// Paths in the model folder, and contents.
         pub(super) const FILES: &[(&str, &[u8])] =
             &[$(($name, include_bytes!(concat!("../../assets/demo/", $name)))),*];
     };
@@ -23,7 +23,7 @@ embedded!(
     "vae/diffusion_pytorch_model.safetensors",
 );
 
-/// What a one-file checkpoint of SD 1.x does not bring.
+/// The tokenizer files, which one-file checkpoints lack.
 pub(super) const CLIP: &[(&str, &[u8])] = &[
     ("tokenizer/merges.txt", include_bytes!("../../assets/clip/merges.txt")),
     ("tokenizer/vocab.json", include_bytes!("../../assets/clip/vocab.json")),

@@ -1,5 +1,5 @@
-//! The files of a model, in a folder or inside the program. A one-file checkpoint brings its weights
-//! alone; the words of its tokenizer are those of OpenAI's CLIP.
+//! The files of a model, in a folder or inside the program. A one-file checkpoint has weights only; its
+//! tokenizer is that of OpenAI's CLIP.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -11,10 +11,10 @@ use serde::Deserialize;
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, built_in};
 
-/// Larger than any configuration or vocabulary; a file beyond it is something else.
-const MAX_TEXT: u64 = 32 << 20;
+/// Larger than any configuration or vocabulary.
+const MAX_TEXT_BYTES: u64 = 32 << 20;
 
-/// What the weights of a part are called, before variant and extension.
+/// The file names of a component's weights, without variant and extension.
 #[derive(Clone, Copy)]
 pub(super) struct FileStems {
     safetensors: &'static str,
@@ -25,7 +25,7 @@ pub(super) const DIFFUSERS: FileStems =
     FileStems { safetensors: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
 pub(super) const TRANSFORMERS: FileStems = FileStems { safetensors: "model", pickle: "pytorch_model" };
 
-/// Of these, what is nearest to the whole comes first.
+/// The variants, the most precise and complete first.
 const VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema"];
 
 pub(super) struct ComponentFiles<'a> {
@@ -37,7 +37,7 @@ impl<'a> ComponentFiles<'a> {
         Self { source }
     }
 
-    /// Where a file is, to be shown.
+    /// The path of a file, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         match self.source {
             ModelSource::BuiltIn => PathBuf::from("built-in").join(name),
@@ -46,7 +46,7 @@ impl<'a> ComponentFiles<'a> {
         }
     }
 
-    /// A configuration or vocabulary file, whole.
+    /// Reads a configuration or vocabulary file.
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, OpenError> {
         let path = match self.source {
             ModelSource::Folder(folder) => folder.join(name),
@@ -55,38 +55,38 @@ impl<'a> ComponentFiles<'a> {
         let read = || {
             let file = File::open(&path)?;
             if !file.metadata()?.is_file() {
-                return Err(std::io::Error::other("it is no regular file"));
+                return Err(std::io::Error::other("it is not a regular file"));
             }
             let mut bytes = Vec::new();
-            file.take(MAX_TEXT).read_to_end(&mut bytes)?;
+            file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes)?;
             Ok(Cow::Owned(bytes))
         };
         read().map_err(|error| OpenError::Unreadable(error, path.clone()))
     }
 
-    /// The weights of a part, under the first of the names that they have been seen under: with or
-    /// without a variant, in one file or in several with an index, safetensors before pickles.
-    pub fn weights(&self, part: &str, stems: FileStems) -> Result<WeightFile, OpenError> {
+    /// Opens the weights of a component, under the first of the usual names that exists: with or without a
+    /// variant, in one file or in several with an index, safetensors before pickles.
+    pub fn weights(&self, component: &str, stems: FileStems) -> Result<WeightFile, OpenError> {
         let plain = format!("{}.safetensors", stems.safetensors);
         let ModelSource::Folder(folder) = self.source else {
-            let name = format!("{part}/{plain}");
+            let name = format!("{component}/{plain}");
             return WeightFile::embedded(self.embedded(&name)?, self.path(&name));
         };
-        let folder = folder.join(part);
-        WeightFile::open(&first_of(&folder, stems).unwrap_or_else(|| folder.join(plain)))
+        let folder = folder.join(component);
+        WeightFile::open(&find_weights(&folder, stems).unwrap_or_else(|| folder.join(plain)))
     }
 
-    /// The token that fills short prompts up. transformers reads `special_tokens_map.json` after
+    /// The token that short prompts are padded with. transformers reads `special_tokens_map.json` after
     /// `tokenizer_config.json`, and in SD 2.x they differ.
     pub fn padding(&self) -> Result<Option<String>, OpenError> {
         #[derive(Deserialize)]
         struct Tokens {
-            pad_token: Option<Token>,
+            pad_token: Option<PadToken>,
         }
-        /// Written as it is, or with how it is to be found in texts.
+        /// A plain text, or one with details on how it is matched.
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Token {
+        enum PadToken {
             Plain(String),
             Described { content: String },
         }
@@ -97,7 +97,7 @@ impl<'a> ComponentFiles<'a> {
             };
             let tokens: Tokens = serde_json::from_slice(&bytes)
                 .map_err(|error| OpenError::BadConfig(error.to_string(), self.path(name)))?;
-            if let Some(Token::Plain(token) | Token::Described { content: token }) = tokens.pad_token {
+            if let Some(PadToken::Plain(token) | PadToken::Described { content: token }) = tokens.pad_token {
                 return Ok(Some(token));
             }
         }
@@ -114,13 +114,13 @@ impl<'a> ComponentFiles<'a> {
     }
 }
 
-/// Where a diffusers folder keeps the weights of a part: a file, or the index of several.
-pub fn weights_of_part(model: &Path, part: &str) -> Option<PathBuf> {
-    let folder = model.join(part);
-    [DIFFUSERS, TRANSFORMERS].into_iter().find_map(|stems| first_of(&folder, stems))
+/// The weights of a component in a diffusers folder: a file, or the index of several.
+pub fn component_weights(model: &Path, component: &str) -> Option<PathBuf> {
+    let folder = model.join(component);
+    [DIFFUSERS, TRANSFORMERS].into_iter().find_map(|stems| find_weights(&folder, stems))
 }
 
-fn first_of(folder: &Path, stems: FileStems) -> Option<PathBuf> {
+fn find_weights(folder: &Path, stems: FileStems) -> Option<PathBuf> {
     let names = [(stems.safetensors, "safetensors"), (stems.pickle, "bin")].into_iter().flat_map(
         |(stem, extension)| {
             VARIANTS.into_iter().flat_map(move |variant| {

@@ -10,7 +10,7 @@ use super::component_files::ComponentFiles;
 use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
-/// What a model is, before a weight is read.
+/// The configuration of a model.
 #[derive(Clone, Debug)]
 pub struct ModelConfig {
     pub unet: UnetConfig,
@@ -19,7 +19,7 @@ pub struct ModelConfig {
     pub scheduler: SchedulerConfig,
 }
 
-/// `scheduler/scheduler_config.json`: the noise that the model was trained with.
+/// `scheduler/scheduler_config.json`: the noise schedule that the model was trained with.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SchedulerConfig {
     pub beta_start: f64,
@@ -28,7 +28,7 @@ pub struct SchedulerConfig {
     pub num_train_timesteps: usize,
     #[serde(default = "epsilon")]
     pub prediction_type: String,
-    /// The last step is noise and nothing else: Lin et al. (2024).
+    /// The last training step is pure noise: Lin et al. (2024).
     #[serde(default)]
     pub rescale_betas_zero_snr: bool,
 }
@@ -40,7 +40,7 @@ fn epsilon() -> String {
 impl Default for SchedulerConfig {
     /// Stable Diffusion 1.x.
     fn default() -> Self {
-        ModelConfig::of_sd15().scheduler
+        ModelConfig::sd15().scheduler
     }
 }
 
@@ -53,8 +53,8 @@ impl SchedulerConfig {
         make(self.beta_schedule, self.beta_start, self.beta_end, self.num_train_timesteps)
     }
 
-    /// The same with other betas in place of its own, where some were set.
-    pub fn with(&self, options: &ScheduleOptions) -> Self {
+    /// A copy with the betas and training steps that are set in `options`.
+    pub fn with_options(&self, options: &ScheduleOptions) -> Self {
         Self {
             beta_start: options.beta_start.unwrap_or(self.beta_start),
             beta_end: options.beta_end.unwrap_or(self.beta_end),
@@ -69,7 +69,7 @@ impl SchedulerConfig {
     }
 }
 
-/// `model_index.json`: which classes the parts are of.
+/// `model_index.json`: the classes of the components.
 #[derive(Deserialize)]
 struct ModelIndex {
     unet: (Option<String>, Option<String>),
@@ -77,7 +77,7 @@ struct ModelIndex {
     text_encoder: (Option<String>, Option<String>),
 }
 
-/// Values that name a network this program does not have.
+/// Settings of networks that this program does not have.
 const MUST_BE_ABSENT: [&str; 6] = [
     "addition_embed_type",
     "class_embed_type",
@@ -92,7 +92,7 @@ impl ModelConfig {
         let index: ModelIndex = match files.read("model_index.json") {
             Ok(bytes) => parse(files, "model_index.json", &bytes)?,
             Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(OpenError::NotAModel("it holds no model_index.json".into(), folder_of(&path)));
+                return Err(OpenError::NotAModel("it has no model_index.json".into(), folder_of(&path)));
             }
             Err(error) => return Err(error),
         };
@@ -103,7 +103,7 @@ impl ModelConfig {
         ];
         for ((_, class), expected) in classes {
             if class.as_deref() != Some(expected) {
-                let class = class.unwrap_or_else(|| "no part".into());
+                let class = class.unwrap_or_else(|| "no class".into());
                 return Err(OpenError::Unsupported(
                     format!("{class} in place of a {expected}"),
                     files.path("model_index.json"),
@@ -129,23 +129,23 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// Stable Diffusion 1.5, from the configuration that ships with the program.
-    pub(super) fn of_sd15() -> Self {
-        macro_rules! part {
+    /// The configuration of Stable Diffusion 1.5, which ships with the program.
+    pub(super) fn sd15() -> Self {
+        macro_rules! component {
             ($name:literal) => {
                 serde_json::from_str(include_str!(concat!("../../assets/sd15/", $name, ".json")))
-                    .expect("the shipped configuration is sound")
+                    .expect("the shipped configuration is valid")
             };
         }
         Self {
-            unet: part!("unet"),
-            vae: part!("vae"),
-            text_encoder: part!("text_encoder"),
-            scheduler: part!("scheduler"),
+            unet: component!("unet"),
+            vae: component!("vae"),
+            text_encoder: component!("text_encoder"),
+            scheduler: component!("scheduler"),
         }
     }
 
-    /// The kind of model, as people call it.
+    /// The common name of the model family.
     pub fn family(&self) -> &'static str {
         match self.text_encoder.is_open_clip() {
             true => "Stable Diffusion 2.x",
@@ -153,9 +153,9 @@ impl ModelConfig {
         }
     }
 
-    /// What the UNet answers with.
+    /// What the UNet predicts.
     pub fn prediction(&self) -> Prediction {
-        self.scheduler.prediction().expect("a model that predicts something else is not opened")
+        self.scheduler.prediction().expect("a model with another prediction type is not opened")
     }
 
     pub(super) fn check(&self, files: &ComponentFiles<'_>) -> Result<(), OpenError> {
@@ -172,14 +172,14 @@ impl ModelConfig {
         let (unet, vae, text) = (&self.unet, &self.vae, &self.text_encoder);
         if unet.in_channels != vae.latent_channels {
             let what = format!(
-                "a UNet over {} channels and a VAE with {} (an inpainting or depth model?)",
+                "a UNet with {} channels and a VAE with {} (an inpainting or depth model?)",
                 unet.in_channels, vae.latent_channels
             );
             return refuse(what, "unet/config.json");
         }
         if unet.cross_attention_dim != text.hidden_size {
             let what = format!(
-                "a UNet that reads text {} wide and a text encoder that writes {}",
+                "a UNet that reads text embeddings {} wide and a text encoder that writes {}",
                 unet.cross_attention_dim, text.hidden_size
             );
             return refuse(what, "unet/config.json");
@@ -189,7 +189,7 @@ impl ModelConfig {
         match scheduler.prediction() {
             None => return refuse(format!("{} prediction", scheduler.prediction_type), file),
             Some(Prediction::Epsilon) if scheduler.rescale_betas_zero_snr => {
-                let what = "noise prediction from noise alone (rescale_betas_zero_snr)";
+                let what = "noise prediction with zero terminal SNR (rescale_betas_zero_snr)";
                 return refuse(what.into(), file);
             }
             Some(_) => {}

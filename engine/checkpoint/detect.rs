@@ -1,4 +1,4 @@
-//! What a weight file holds, told from the names and shapes of its tensors.
+//! Detects what a weight file holds from the keys and shapes of its tensors.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::weight_file::WeightFile;
 
-/// What weights are of.
+/// What a weight file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightKind {
@@ -32,7 +32,7 @@ pub enum WeightKind {
 }
 
 impl WeightKind {
-    /// True for what makes pictures by itself, whether Tidepool reads it or not.
+    /// True for complete models that make pictures, whether Tidepool supports them or not.
     pub fn is_model(self) -> bool {
         matches!(
             self,
@@ -48,60 +48,47 @@ impl WeightKind {
         )
     }
 
-    /// In a list: "SD 1.x".
+    /// Each kind with its label in lists and its description in sentences.
+    const TABLE: [(Self, &str, &str); 19] = [
+        (Self::StableDiffusion1, "SD 1.x", "a Stable Diffusion 1.x model"),
+        (Self::StableDiffusion2, "SD 2.x", "a Stable Diffusion 2.x model"),
+        (Self::Inpainting, "Inpainting", "an inpainting model"),
+        (Self::Depth, "Depth", "a depth-to-image model"),
+        (Self::InstructPix2Pix, "InstructPix2Pix", "an InstructPix2Pix model"),
+        (Self::Sdxl, "SDXL", "an SDXL model"),
+        (Self::SdxlRefiner, "SDXL refiner", "an SDXL refiner"),
+        (Self::StableDiffusion3, "SD 3", "a Stable Diffusion 3 model"),
+        (Self::Flux, "FLUX", "a FLUX model"),
+        (Self::ControlNet, "ControlNet", "a ControlNet"),
+        (Self::Lora, "LoRA", "a LoRA"),
+        (Self::Hypernetwork, "Hypernetwork", "a hypernetwork"),
+        (Self::Vae, "VAE", "an autoencoder (VAE) alone"),
+        (Self::Unet, "UNet", "a UNet alone"),
+        (Self::TextEncoder, "Text encoder", "a text encoder alone"),
+        (Self::Concept, "Concept", "a concept (textual inversion)"),
+        (Self::Upscaler, "Upscaler", "an upscaler"),
+        (Self::Trace, "Trace", "a Tidepool trace: the numbers of every step"),
+        (Self::Unknown, "Unknown", "a file of unknown tensors"),
+    ];
+
+    fn row(self) -> &'static (Self, &'static str, &'static str) {
+        Self::TABLE.iter().find(|(kind, ..)| *kind == self).expect("every kind has its row")
+    }
+
+    /// A short name for lists, such as "SD 1.x".
     pub fn label(self) -> &'static str {
-        match self {
-            Self::StableDiffusion1 => "SD 1.x",
-            Self::StableDiffusion2 => "SD 2.x",
-            Self::Inpainting => "Inpainting",
-            Self::Depth => "Depth",
-            Self::InstructPix2Pix => "InstructPix2Pix",
-            Self::Sdxl => "SDXL",
-            Self::SdxlRefiner => "SDXL refiner",
-            Self::StableDiffusion3 => "SD 3",
-            Self::Flux => "FLUX",
-            Self::ControlNet => "ControlNet",
-            Self::Lora => "LoRA",
-            Self::Hypernetwork => "Hypernetwork",
-            Self::Vae => "VAE",
-            Self::Unet => "UNet",
-            Self::TextEncoder => "Text encoder",
-            Self::Concept => "Concept",
-            Self::Upscaler => "Upscaler",
-            Self::Trace => "Trace",
-            Self::Unknown => "Unknown",
-        }
+        self.row().1
     }
 }
 
 impl fmt::Display for WeightKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::StableDiffusion1 => "a Stable Diffusion 1.x model",
-            Self::StableDiffusion2 => "a Stable Diffusion 2.x model",
-            Self::Inpainting => "an inpainting model",
-            Self::Depth => "a depth-to-image model",
-            Self::InstructPix2Pix => "an InstructPix2Pix model",
-            Self::Sdxl => "an SDXL model",
-            Self::SdxlRefiner => "an SDXL refiner",
-            Self::StableDiffusion3 => "a Stable Diffusion 3 model",
-            Self::Flux => "a FLUX model",
-            Self::ControlNet => "a ControlNet",
-            Self::Lora => "a LoRA",
-            Self::Hypernetwork => "a hypernetwork",
-            Self::Vae => "an autoencoder (VAE) alone",
-            Self::Unet => "a UNet alone",
-            Self::TextEncoder => "a text encoder alone",
-            Self::Concept => "a concept (textual inversion)",
-            Self::Upscaler => "an upscaler",
-            Self::Trace => "a trace of Tidepool's: the numbers of every step",
-            Self::Unknown => "a file of tensors unknown to Tidepool",
-        })
+        f.write_str(self.row().2)
     }
 }
 
-/// The first row of which a name in the file has the part decides; those that hold others come first.
-const BY_NAME: [(&str, WeightKind); 24] = [
+/// The first row whose text occurs in a key of the file decides, so the more specific rows come first.
+const BY_KEY: [(&str, WeightKind); 24] = [
     ("denoised.", WeightKind::Trace),
     ("lora_", WeightKind::Lora),
     (".lora", WeightKind::Lora),
@@ -128,11 +115,11 @@ const BY_NAME: [(&str, WeightKind); 24] = [
     ("model.1.sub.0.RDB1.", WeightKind::Upscaler),
 ];
 
-/// Says what a file holds.
+/// Detects what a file holds.
 pub fn kind_of(file: &WeightFile) -> WeightKind {
-    let by_name = BY_NAME.iter().find(|(part, _)| file.names().any(|name| name.contains(part)));
-    let kind = by_name.map_or_else(
-        || if holds_one_concept(file) { WeightKind::Concept } else { WeightKind::Unknown },
+    let by_key = BY_KEY.iter().find(|(part, _)| file.names().any(|name| name.contains(part)));
+    let kind = by_key.map_or_else(
+        || if is_single_concept(file) { WeightKind::Concept } else { WeightKind::Unknown },
         |(_, kind)| *kind,
     );
     let inputs = file.shape("model.diffusion_model.input_blocks.0.0.weight").and_then(|shape| shape.get(1));
@@ -144,11 +131,11 @@ pub fn kind_of(file: &WeightFile) -> WeightKind {
     }
 }
 
-/// Widths of the text encoders in use, the built-in model's among them.
+/// Widths of the text encoders in use, including the built-in model's.
 const TEXT_WIDTHS: [usize; 4] = [128, 768, 1024, 1280];
 
-/// `{"<token>": [768]}` and nothing else.
-fn holds_one_concept(file: &WeightFile) -> bool {
+/// True for a file with one tensor, such as `{"<token>": [768]}`.
+fn is_single_concept(file: &WeightFile) -> bool {
     let mut names = file.names();
     let (Some(name), None) = (names.next(), names.next()) else { return false };
     matches!(file.shape(name), Some([width] | [_, width]) if TEXT_WIDTHS.contains(width))

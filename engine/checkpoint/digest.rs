@@ -1,5 +1,4 @@
-//! One number that two models share only if every weight of theirs is the same, whatever files they
-//! came from.
+//! A hash that two models share only if all their weights are equal, whatever files they came from.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{FloatDType, Tensor};
@@ -9,20 +8,18 @@ use super::OpenedModel;
 use crate::format::hex;
 
 impl OpenedModel {
-    /// The SHA-256 of every weight as it was loaded: its name in our networks, its shape, and its
-    /// numbers in order, as f32.
+    /// The SHA-256 of all weights as they were loaded: the path, the shape and the numbers as f32 of each.
     ///
     /// # Errors
-    /// A sentence, if the device fails.
+    /// If the device fails, as a sentence.
     pub fn digest(&self) -> Result<String, String> {
         let mut hasher = Hasher { hash: Sha256::new(), path: Vec::new(), error: None };
-        let mut of = |part: &str, visit: &dyn Fn(&mut Hasher)| {
-            hasher.path = vec![part.into()];
-            visit(&mut hasher);
-        };
-        of("text_encoder", &|hasher| self.text_encoder.visit(hasher));
-        of("unet", &|hasher| self.unet.visit(hasher));
-        of("vae", &|hasher| self.vae.visit(hasher));
+        hasher.path = vec!["text_encoder".into()];
+        self.text_encoder.visit(&mut hasher);
+        hasher.path = vec!["unet".into()];
+        self.unet.visit(&mut hasher);
+        hasher.path = vec!["vae".into()];
+        self.vae.visit(&mut hasher);
         match hasher.error {
             Some(error) => Err(format!("The weights cannot be read back from the device ({error})")),
             None => Ok(hex(&hasher.hash.finalize())),

@@ -1,10 +1,10 @@
-//! The element types that weights come in, and their numbers as f32.
+//! The element types of weights, and their conversion to f32.
 
 use half::prelude::*;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
-/// The element types that weights come in.
+/// The element type of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TensorDtype {
@@ -14,7 +14,7 @@ pub enum TensorDtype {
 }
 
 impl TensorDtype {
-    /// Bytes of a number.
+    /// Bytes per number.
     pub(super) fn len(self) -> usize {
         match self {
             Self::F16 | Self::BF16 => 2,
@@ -23,18 +23,18 @@ impl TensorDtype {
     }
 }
 
-/// Little-endian numbers as f32.
-pub(super) fn to_f32(bytes: &[u8], kind: TensorDtype) -> Vec<f32> {
-    let mut values = vec![0.0; bytes.len() / kind.len()];
-    widen(bytes, kind, &mut values);
+/// Converts little-endian numbers to f32.
+pub(super) fn to_f32(bytes: &[u8], dtype: TensorDtype) -> Vec<f32> {
+    let mut values = vec![0.0; bytes.len() / dtype.len()];
+    widen(bytes, dtype, &mut values);
     values
 }
 
-/// Little-endian numbers into as many of f32.
-pub(super) fn widen(bytes: &[u8], kind: TensorDtype, values: &mut [f32]) {
-    /// Small enough to stay in the nearest cache.
+/// Converts little-endian numbers to f32, into `values`.
+pub(super) fn widen(bytes: &[u8], dtype: TensorDtype, values: &mut [f32]) {
+    /// Small enough to stay in the first-level cache.
     const PIECE: usize = 2048;
-    if kind == TensorDtype::F32 {
+    if dtype == TensorDtype::F32 {
         let words = bytes.as_chunks().0.iter();
         values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_le_bytes(*word));
         return;
@@ -43,13 +43,13 @@ pub(super) fn widen(bytes: &[u8], kind: TensorDtype, values: &mut [f32]) {
     for (values, bytes) in values.chunks_mut(PIECE).zip(bytes.chunks(2 * PIECE)) {
         let halves = &mut piece[..values.len()];
         halves.iter_mut().zip(bytes.as_chunks().0).for_each(|(half, pair)| *half = u16::from_le_bytes(*pair));
-        widen_halves(halves, kind, values);
+        widen_halves(halves, dtype, values);
     }
 }
 
-/// The bits of numbers of 16 bits into as many of f32.
-pub(super) fn widen_halves(halves: &[u16], kind: TensorDtype, values: &mut [f32]) {
-    match kind {
+/// Converts 16-bit numbers, given as their bits, to f32.
+pub(super) fn widen_halves(halves: &[u16], dtype: TensorDtype, values: &mut [f32]) {
+    match dtype {
         TensorDtype::BF16 => halves.reinterpret_cast::<bf16>().convert_to_f32_slice(values),
         _ => halves.reinterpret_cast::<f16>().convert_to_f32_slice(values),
     }

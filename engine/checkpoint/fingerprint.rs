@@ -1,4 +1,4 @@
-//! Whether the files of a model are still those that were read.
+//! Tells whether the files of a model have changed since they were read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use super::ModelSource;
 
-/// What a model in diffusers layout depends on beside its weights. A folder's time tells of a file
-/// that appears in it, which might be preferred to the one that was read.
-const OF_A_FOLDER: [&str; 13] = [
+/// What a model in diffusers layout depends on besides its weights. The time of a folder changes when a
+/// file is added, which may take precedence over the one that was read.
+const FOLDER_FILES: [&str; 13] = [
     "",
     "unet",
     "vae",
@@ -24,31 +24,31 @@ const OF_A_FOLDER: [&str; 13] = [
     "scheduler/scheduler_config.json",
 ];
 
-/// A file's length and time.
+/// A file's length and modification time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFingerprint {
     path: PathBuf,
     len: u64,
-    /// Absent on systems that do not tell.
+    /// `None` on systems that do not record it.
     modified: Option<SystemTime>,
 }
 
 impl FileFingerprint {
     pub fn of(path: &Path) -> io::Result<Self> {
-        let about = std::fs::metadata(path)?;
-        Ok(Self { path: path.to_owned(), len: about.len(), modified: about.modified().ok() })
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), len: metadata.len(), modified: metadata.modified().ok() })
     }
 
-    /// True if the file is as it was.
+    /// True if the file has not changed.
     pub fn still_matches(&self) -> bool {
         self.modified.is_some() && Self::of(&self.path).is_ok_and(|now| now == *self)
     }
 }
 
-/// Of everything that a model depends on.
+/// The fingerprints of everything that a model depends on.
 pub fn fingerprints_of(source: &ModelSource, weight_files: &[PathBuf]) -> Vec<FileFingerprint> {
     let others = match source {
-        ModelSource::Folder(folder) => OF_A_FOLDER.map(|name| folder.join(name)).to_vec(),
+        ModelSource::Folder(folder) => FOLDER_FILES.map(|name| folder.join(name)).to_vec(),
         ModelSource::BuiltIn | ModelSource::File(_) => Vec::new(),
     };
     weight_files.iter().chain(&others).filter_map(|path| FileFingerprint::of(path).ok()).collect()

@@ -1,55 +1,55 @@
-//! How files name the weights that our modules name by their path.
+//! Maps the paths of our modules to the keys of weights in files.
 //!
-//! A row says: where our path has `ours` (as whole segments), a file may have `theirs`, or a share of
-//! it. The first spelling that the file knows is taken.
+//! A row says: where our path has `ours` (as whole segments), a file may have `theirs`, or a slice of it.
+//! The first candidate key that the file has is used.
 
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
-/// The names of one network in files of one layout.
+/// The keys of one network in files of one layout.
 #[derive(Clone, Debug, Default)]
 pub struct KeyMap {
     rows: Vec<KeyMapping>,
-    /// Names that may be in a file and are in no network, or beginnings of such, which end in a dot.
+    /// Keys that a file may have and no network uses, or prefixes of such keys, which end in a dot.
     ignored_keys: Vec<String>,
 }
 
-/// One way in which a file's names differ from our paths.
+/// One difference between a file's keys and our paths.
 #[derive(Clone, Debug)]
 struct KeyMapping {
     ours: String,
     theirs: Vec<String>,
-    share: TensorSlice,
+    slice: TensorSlice,
 }
 
-/// Which of so many equal parts, along the first axis: a fused tensor holds several weights.
+/// One of several equal slices along the first axis: a fused tensor holds several weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TensorSlice {
     pub index: usize,
-    pub of: usize,
+    pub parts: usize,
 }
 
 impl TensorSlice {
-    pub const WHOLE: Self = Self { index: 0, of: 1 };
+    pub const WHOLE: Self = Self { index: 0, parts: 1 };
 }
 
-/// A name that a file may have for our path, and how much of its tensor is ours.
+/// A key that a file may have for our path, and the slice of its tensor that is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCandidate {
     pub name: String,
-    pub share: TensorSlice,
+    pub slice: TensorSlice,
 }
 
 fn row(ours: impl Into<String>, theirs: &[&str]) -> KeyMapping {
     let theirs = theirs.iter().map(|&name| name.into()).collect();
-    KeyMapping { ours: ours.into(), theirs, share: TensorSlice::WHOLE }
+    KeyMapping { ours: ours.into(), theirs, slice: TensorSlice::WHOLE }
 }
 
-fn to(ours: String, theirs: String) -> KeyMapping {
-    KeyMapping { ours, theirs: vec![theirs], share: TensorSlice::WHOLE }
+fn owned_row(ours: String, theirs: String) -> KeyMapping {
+    KeyMapping { ours, theirs: vec![theirs], slice: TensorSlice::WHOLE }
 }
 
-fn share(ours: &str, theirs: &str, index: usize, of: usize) -> KeyMapping {
-    KeyMapping { share: TensorSlice { index, of }, ..row(ours, &[theirs]) }
+fn slice(ours: &str, theirs: &str, index: usize, parts: usize) -> KeyMapping {
+    KeyMapping { slice: TensorSlice { index, parts }, ..row(ours, &[theirs]) }
 }
 
 impl KeyMap {
@@ -57,34 +57,32 @@ impl KeyMap {
         Self { rows, ignored_keys: ignored_keys.iter().map(|&name| name.into()).collect() }
     }
 
-    /// Every name that a file may have for our path, best first.
+    /// Every key that a file may have for our path, best first.
     pub fn candidates(&self, path: &str) -> Vec<KeyCandidate> {
-        let mut candidates = vec![KeyCandidate { name: path.to_owned(), share: TensorSlice::WHOLE }];
+        let mut candidates = vec![KeyCandidate { name: path.to_owned(), slice: TensorSlice::WHOLE }];
         for row in &self.rows {
-            let respell = |spelling: KeyCandidate| match find_segments(&spelling.name, &row.ours) {
-                None => vec![spelling],
-                Some(at) => row.respell(&spelling, at),
+            let apply = |candidate: KeyCandidate| match find_segments(&candidate.name, &row.ours) {
+                None => vec![candidate],
+                Some(at) => row.apply(&candidate, at),
             };
-            candidates = candidates.into_iter().flat_map(respell).collect();
+            candidates = candidates.into_iter().flat_map(apply).collect();
         }
         candidates
     }
 
-    /// True for what may be left in the file; `name` is without the prefix of the part.
+    /// True for a key that may remain unused; `name` is the key without the prefix of the component.
     pub fn is_ignored(&self, name: &str) -> bool {
-        self.ignored_keys.iter().any(|ignored_keys| {
-            ignored_keys == name || ignored_keys.ends_with('.') && name.starts_with(ignored_keys)
-        })
+        self.ignored_keys.iter().any(|key| key == name || key.ends_with('.') && name.starts_with(key))
     }
 }
 
 impl KeyMapping {
-    fn respell(&self, KeyCandidate { name, share }: &KeyCandidate, at: usize) -> Vec<KeyCandidate> {
-        let share = if self.share == TensorSlice::WHOLE { *share } else { self.share };
+    fn apply(&self, KeyCandidate { name, slice }: &KeyCandidate, at: usize) -> Vec<KeyCandidate> {
+        let slice = if self.slice == TensorSlice::WHOLE { *slice } else { self.slice };
         let (before, after) = (&name[..at], &name[at + self.ours.len()..]);
         self.theirs
             .iter()
-            .map(|theirs| KeyCandidate { name: format!("{before}{theirs}{after}"), share })
+            .map(|theirs| KeyCandidate { name: format!("{before}{theirs}{after}"), slice })
             .collect()
     }
 }
@@ -98,7 +96,7 @@ fn unet_rows() -> Vec<KeyMapping> {
     vec![row("to_out", &["to_out.0"]), row("ff.proj", &["ff.net.0.proj"]), row("ff.out", &["ff.net.2"])]
 }
 
-/// diffusers' VAE, with the names that its attention had before version 0.18.
+/// diffusers' VAE, including the keys of its attention before version 0.18.
 pub fn vae() -> KeyMap {
     let rows = vec![
         row("to_q", &["to_q", "query"]),
@@ -109,16 +107,16 @@ pub fn vae() -> KeyMap {
     KeyMap::new(rows, &[])
 }
 
-/// transformers' CLIP text model, which newer files write without its outer name.
+/// transformers' CLIP text model, whose outer name newer files omit.
 pub fn clip() -> KeyMap {
-    KeyMap::new(vec![row("", &["text_model.", ""])], &CLIP_SPARE)
+    KeyMap::new(vec![row("", &["text_model.", ""])], &CLIP_IGNORED)
 }
 
-/// A buffer that can be computed, and a layer for comparing texts with pictures.
-const CLIP_SPARE: [&str; 3] =
+/// A buffer that can be computed, and a projection for comparing texts with pictures.
+const CLIP_IGNORED: [&str; 3] =
     ["text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.weight"];
 
-/// A residual block of the original UNet, ours first.
+/// A residual block of the LDM UNet, our name first.
 const RESNET: [(&str, &str); 6] = [
     ("norm1", "in_layers.0"),
     ("conv1", "in_layers.2"),
@@ -128,11 +126,11 @@ const RESNET: [(&str, &str); 6] = [
     ("conv_shortcut", "skip_connection"),
 ];
 
-/// The UNet of one-file checkpoints, whose blocks are counted through.
+/// The UNet of one-file checkpoints, whose blocks are numbered consecutively.
 pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
     let mut rows = unet_rows();
     let resnet = |ours: String, theirs: String| {
-        RESNET.map(|(mine, yours)| to(format!("{ours}.{mine}"), format!("{theirs}.{yours}")))
+        RESNET.map(|(mine, yours)| owned_row(format!("{ours}.{mine}"), format!("{theirs}.{yours}")))
     };
     let levels = config.block_out_channels.len();
     let has_attention = |kind: &str| kind.starts_with("CrossAttn");
@@ -143,12 +141,12 @@ pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
         for layer in 0..config.layers_per_block.at(level) {
             let ours = format!("down_blocks.{level}");
             rows.extend(resnet(format!("{ours}.resnets.{layer}"), format!("input_blocks.{block}.0")));
-            rows.push(to(format!("{ours}.attentions.{layer}"), format!("input_blocks.{block}.1")));
+            rows.push(owned_row(format!("{ours}.attentions.{layer}"), format!("input_blocks.{block}.1")));
             block += 1;
         }
         if level + 1 < levels {
             let ours = format!("down_blocks.{level}.downsamplers.0.conv");
-            rows.push(to(ours, format!("input_blocks.{block}.0.op")));
+            rows.push(owned_row(ours, format!("input_blocks.{block}.0.op")));
             block += 1;
         }
     }
@@ -160,12 +158,12 @@ pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
         for layer in 0..=config.layers_per_block.at(levels - 1 - up) {
             let ours = format!("up_blocks.{up}");
             rows.extend(resnet(format!("{ours}.resnets.{layer}"), format!("output_blocks.{block}.0")));
-            rows.push(to(format!("{ours}.attentions.{layer}"), format!("output_blocks.{block}.1")));
+            rows.push(owned_row(format!("{ours}.attentions.{layer}"), format!("output_blocks.{block}.1")));
             block += 1;
         }
-        let place = if has_attention(&config.up_block_types[up]) { 2 } else { 1 };
+        let index = if has_attention(&config.up_block_types[up]) { 2 } else { 1 };
         let ours = format!("up_blocks.{up}.upsamplers.0.conv");
-        rows.push(to(ours, format!("output_blocks.{}.{place}.conv", block - 1)));
+        rows.push(owned_row(ours, format!("output_blocks.{}.{index}.conv", block - 1)));
     }
     rows.extend([
         row("time_embedding.linear_1", &["time_embed.0"]),
@@ -180,7 +178,7 @@ pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
 
 /// The VAE of one-file checkpoints.
 ///
-/// `prefix` is what its names begin with: [`VAE_PREFIX`], or nothing in a file of its own.
+/// `prefix` is the prefix of its keys: [`VAE_PREFIX`], or empty in a separate VAE file.
 pub fn ldm_vae(config: &VaeConfig, prefix: &str) -> KeyMap {
     let mut rows = vec![
         row("to_q", &["q"]),
@@ -196,17 +194,17 @@ pub fn ldm_vae(config: &VaeConfig, prefix: &str) -> KeyMap {
     ];
     let levels = config.block_out_channels.len();
     for level in 0..levels {
-        // Ours count up the decoder, theirs by level.
+        // We number the blocks in the order of the decoder, they by level.
         let (down, up) = (format!("down_blocks.{level}"), format!("up_blocks.{}", levels - 1 - level));
         for layer in 0..=config.layers_per_block {
-            rows.push(to(format!("{down}.resnets.{layer}"), format!("down.{level}.block.{layer}")));
-            rows.push(to(format!("{up}.resnets.{layer}"), format!("up.{level}.block.{layer}")));
+            rows.push(owned_row(format!("{down}.resnets.{layer}"), format!("down.{level}.block.{layer}")));
+            rows.push(owned_row(format!("{up}.resnets.{layer}"), format!("up.{level}.block.{layer}")));
         }
-        rows.push(to(format!("{down}.downsamplers.0"), format!("down.{level}.downsample")));
-        rows.push(to(format!("{up}.upsamplers.0"), format!("up.{level}.upsample")));
+        rows.push(owned_row(format!("{down}.downsamplers.0"), format!("down.{level}.downsample")));
+        rows.push(owned_row(format!("{up}.upsamplers.0"), format!("up.{level}.upsample")));
     }
     rows.push(row("", &[prefix]));
-    // What it was trained against, and averages of it.
+    // The discriminator that it was trained with, and averaged weights.
     KeyMap::new(rows, &["loss.", "model_ema."])
 }
 
@@ -216,18 +214,18 @@ pub fn ldm_text(config: &ClipTextConfig) -> (&'static str, KeyMap) {
         return (OPEN_CLIP_PREFIX, open_clip(config));
     }
     let rows = vec![row("", &["cond_stage_model.transformer.text_model.", CLIP_PREFIX])];
-    (CLIP_PREFIX, KeyMap::new(rows, &CLIP_SPARE))
+    (CLIP_PREFIX, KeyMap::new(rows, &CLIP_IGNORED))
 }
 
-/// OpenCLIP's text encoder, in which query, key and value are one tensor.
+/// OpenCLIP's text encoder, where query, key and value are one tensor.
 fn open_clip(config: &ClipTextConfig) -> KeyMap {
     let rows = vec![
-        share("self_attn.q_proj.weight", "attn.in_proj_weight", 0, 3),
-        share("self_attn.k_proj.weight", "attn.in_proj_weight", 1, 3),
-        share("self_attn.v_proj.weight", "attn.in_proj_weight", 2, 3),
-        share("self_attn.q_proj.bias", "attn.in_proj_bias", 0, 3),
-        share("self_attn.k_proj.bias", "attn.in_proj_bias", 1, 3),
-        share("self_attn.v_proj.bias", "attn.in_proj_bias", 2, 3),
+        slice("self_attn.q_proj.weight", "attn.in_proj_weight", 0, 3),
+        slice("self_attn.k_proj.weight", "attn.in_proj_weight", 1, 3),
+        slice("self_attn.v_proj.weight", "attn.in_proj_weight", 2, 3),
+        slice("self_attn.q_proj.bias", "attn.in_proj_bias", 0, 3),
+        slice("self_attn.k_proj.bias", "attn.in_proj_bias", 1, 3),
+        slice("self_attn.v_proj.bias", "attn.in_proj_bias", 2, 3),
         row("self_attn.out_proj", &["attn.out_proj"]),
         row("layer_norm1", &["ln_1"]),
         row("layer_norm2", &["ln_2"]),
@@ -239,19 +237,19 @@ fn open_clip(config: &ClipTextConfig) -> KeyMap {
         row("final_layer_norm", &["ln_final"]),
         row("", &[OPEN_CLIP_PREFIX]),
     ];
-    // SD 2.x reads what goes into the last layer, and compares no texts with pictures.
+    // SD 2.x uses the input of the last layer, and does not compare texts with pictures.
     let last = format!("transformer.resblocks.{}.", config.num_hidden_layers);
     let position_ids = "transformer.text_model.embeddings.position_ids";
     KeyMap::new(rows, &[&last, "text_projection", "logit_scale", "attn_mask", position_ids])
 }
 
-/// What the names of a part begin with in one-file checkpoints.
+/// The prefixes of the keys of each component in one-file checkpoints.
 pub const UNET_PREFIX: &str = "model.diffusion_model.";
 pub const VAE_PREFIX: &str = "first_stage_model.";
 pub const CLIP_PREFIX: &str = "cond_stage_model.transformer.";
 pub const OPEN_CLIP_PREFIX: &str = "cond_stage_model.model.";
 
-/// Where `segments` stands in the dotted `name`, as whole segments. An empty one stands at the start.
+/// Where `segments` is in the dotted `name`, as whole segments. Empty segments are at the start.
 fn find_segments(name: &str, segments: &str) -> Option<usize> {
     if segments.is_empty() {
         return Some(0);
@@ -266,12 +264,12 @@ fn find_segments(name: &str, segments: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn names(table: &KeyMap, path: &str) -> Vec<String> {
-        table.candidates(path).into_iter().map(|spelling| spelling.name).collect()
+    fn names(key_map: &KeyMap, path: &str) -> Vec<String> {
+        key_map.candidates(path).into_iter().map(|candidate| candidate.name).collect()
     }
 
     #[test]
-    fn a_path_is_spelled_as_files_spell_it() {
+    fn a_path_maps_to_the_keys_that_files_use() {
         let path = "mid_block.attentions.0.to_out.weight";
         assert_eq!(
             names(&vae(), path),

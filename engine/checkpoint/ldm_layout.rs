@@ -1,5 +1,6 @@
-//! One-file checkpoints in the layout that Stable Diffusion was published in, which bring no
-//! configuration: what shapes tell is read off them, the rest is as in SD 1.5 or SD 2.x.
+//! One-file checkpoints in the layout that Stable Diffusion was published in (latent-diffusion's, "original"
+//! in diffusers' words). They have no configuration: it is derived from the shapes of the weights, and the
+//! rest is as in SD 1.5 or SD 2.x.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,35 +13,35 @@ use super::weight_file::WeightFile;
 use crate::diffusion::Prediction;
 use crate::models::{Activation, ClipTextConfig, PerLevel, UnetConfig, VaeConfig};
 
-/// Levels, and layers of a level, beyond which no network of this kind goes.
+/// More levels, or layers of a level, than any network of this kind has.
 const MAX_BLOCKS: usize = 64;
-/// Every head of OpenAI's and OpenCLIP's text encoders, and of the UNets of SD 2.x, is as wide.
+/// The head width of OpenAI's and OpenCLIP's text encoders and of the UNets of SD 2.x.
 const HEAD_WIDTH: usize = 64;
-/// Layers of OpenCLIP's ViT-H/14 but the last.
-const USED_OF_VIT_H: usize = 23;
-/// Latent pixels a side that SD 2.x was trained at to predict v; it was 64 before.
-const V_SIDE: usize = 96;
-/// Longer than any configuration beside a checkpoint.
-const MAX_YAML: u64 = 1 << 20;
+/// Layers of OpenCLIP's ViT-H/14 that SD 2.x uses: all but the last.
+const VIT_H_LAYERS: usize = 23;
+/// Side of the latents that SD 2.x was trained on to predict v; it was 64 before.
+const V_PREDICTION_SIDE: usize = 96;
+/// Larger than any configuration published with a checkpoint.
+const MAX_YAML_BYTES: u64 = 1 << 20;
 
-/// The configuration of a one-file checkpoint of SD 1.x or SD 2.x.
+/// Derives the configuration of a one-file checkpoint of SD 1.x or SD 2.x.
 ///
 /// # Errors
 /// What the file is, if it is something else.
-pub fn config_of(file: &WeightFile) -> Result<ModelConfig, OpenError> {
+pub fn read_config(file: &WeightFile) -> Result<ModelConfig, OpenError> {
     let kind = kind_of(file);
     let is_sd2 = match kind {
         WeightKind::StableDiffusion1 => false,
         WeightKind::StableDiffusion2 => true,
         _ => return Err(OpenError::WrongKind(kind, file.path().to_owned())),
     };
-    let sd15 = ModelConfig::of_sd15();
+    let sd15 = ModelConfig::sd15();
     let read = || {
         Ok(ModelConfig {
             unet: unet(file, sd15.unet)?,
             vae: match file.names().any(|name| name.starts_with(VAE_PREFIX)) {
                 true => vae_config(file, sd15.vae, VAE_PREFIX, true)?,
-                // It may yet be given one.
+                // The user may choose one.
                 false => sd15.vae,
             },
             text_encoder: match is_sd2 {
@@ -59,47 +60,47 @@ pub fn config_of(file: &WeightFile) -> Result<ModelConfig, OpenError> {
     let prediction = match prediction_beside(file) {
         None if is_sd2 => prediction_of_sd2(file, &config.unet)?,
         None => Prediction::Epsilon.name().into(),
-        Some(said) => said,
+        Some(value) => value,
     };
     if is_sd2 && prediction == Prediction::V.name() {
-        config.unet.sample_size = Some(V_SIDE);
+        config.unet.sample_size = Some(V_PREDICTION_SIDE);
     }
     config.scheduler.prediction_type = prediction;
     Ok(config)
 }
 
-/// What the YAML file that was published beside a checkpoint says that its network predicts.
+/// The prediction type in the YAML file that was published with a checkpoint.
 fn prediction_beside(file: &WeightFile) -> Option<String> {
     let yaml = file.path().with_extension("yaml");
     if !yaml.metadata().ok()?.is_file() {
         return None;
     }
     let mut text = String::new();
-    File::open(yaml).ok()?.take(MAX_YAML).read_to_string(&mut text).ok()?;
-    let said = text.lines().find_map(|line| line.trim().strip_prefix("parameterization:"))?;
-    let said = said.split('#').next()?.trim().trim_matches(['"', '\'']);
-    Some(match said {
+    File::open(yaml).ok()?.take(MAX_YAML_BYTES).read_to_string(&mut text).ok()?;
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("parameterization:"))?;
+    let value = value.split('#').next()?.trim().trim_matches(['"', '\'']);
+    Some(match value {
         "v" => Prediction::V.name().into(),
         "eps" => Prediction::Epsilon.name().into(),
         other => other.into(),
     })
 }
 
-/// Training to predict v spread the biases of the last attention's first norm: ComfyUI takes a standard
-/// deviation above 0.09 for its sign (`supported_models.py`, SD20).
+/// Training to predict v increased the spread of the biases of the last attention's first norm: ComfyUI
+/// detects it by a standard deviation above 0.09 (`supported_models.py`, SD20).
 fn prediction_of_sd2(file: &WeightFile, unet: &UnetConfig) -> Result<String, OpenError> {
     let blocks: usize =
         (0..unet.block_out_channels.len()).map(|level| unet.layers_per_block.at(level) + 1).sum();
     let name = format!("{UNET_PREFIX}output_blocks.{}.1.transformer_blocks.0.norm1.bias", blocks - 1);
     let biases = if has(file, &name) { file.read(&name)?.0 } else { Vec::new() };
     let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / biases.len().max(1) as f32;
-    let middle = mean(&mut biases.iter().copied());
-    let deviation = mean(&mut biases.iter().map(|bias| (bias - middle).powi(2))).sqrt();
+    let average = mean(&mut biases.iter().copied());
+    let deviation = mean(&mut biases.iter().map(|bias| (bias - average).powi(2))).sqrt();
     Ok(if deviation > 0.09 { Prediction::V } else { Prediction::Epsilon }.name().into())
 }
 
-/// A side of a tensor; `Err` is its name.
-fn side(file: &WeightFile, name: String, axis: usize) -> Result<usize, String> {
+/// The length of one axis of a tensor; `Err` is the key of the missing tensor.
+fn axis_len(file: &WeightFile, name: String, axis: usize) -> Result<usize, String> {
     file.shape(&name).and_then(|shape| shape.get(axis)).copied().ok_or(name)
 }
 
@@ -116,7 +117,7 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
         let resnet = format!("{block}.0.in_layers.2.weight");
         if has(file, &resnet) {
             level_layers += 1;
-            level_channels = side(file, resnet, 0)?;
+            level_channels = axis_len(file, resnet, 0)?;
             level_attends |= has(file, &format!("{block}.1.norm.weight"));
             continue;
         }
@@ -131,14 +132,15 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
     if layers.contains(&0) {
         return Err(name("input_blocks.1.0.in_layers.2.weight"));
     }
-    let block_type = |attends: bool, way: &str| match attends {
-        true => format!("CrossAttn{way}Block2D"),
-        false => format!("{way}Block2D"),
+    let block_type = |attends: bool, direction: &str| match attends {
+        true => format!("CrossAttn{direction}Block2D"),
+        false => format!("{direction}Block2D"),
     };
     let middle = name("middle_block.1.");
-    config.in_channels = side(file, name("input_blocks.0.0.weight"), 1)?;
-    config.out_channels = side(file, name("out.2.weight"), 0)?;
-    config.cross_attention_dim = side(file, format!("{middle}transformer_blocks.0.attn2.to_k.weight"), 1)?;
+    config.in_channels = axis_len(file, name("input_blocks.0.0.weight"), 1)?;
+    config.out_channels = axis_len(file, name("out.2.weight"), 0)?;
+    config.cross_attention_dim =
+        axis_len(file, format!("{middle}transformer_blocks.0.attn2.to_k.weight"), 1)?;
     config.use_linear_projection =
         file.shape(&format!("{middle}proj_in.weight")).is_some_and(|shape| shape.len() == 2);
     config.block_out_channels = channels;
@@ -148,26 +150,26 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
     Ok(config)
 }
 
-/// The shape of a VAE whose names begin with `prefix`, in the original layout or in diffusers'. What
-/// shapes do not tell is as in `config`; `Err` is the name of a weight that is missing.
+/// Derives the configuration of a VAE whose keys begin with `prefix`, in the LDM layout or in diffusers'.
+/// What shapes do not tell is taken from `config`; `Err` is the key of a missing weight.
 pub fn vae_config(
     file: &WeightFile,
     mut config: VaeConfig,
     prefix: &str,
-    is_original: bool,
+    is_ldm: bool,
 ) -> Result<VaeConfig, String> {
-    let block = |level: usize, layer: usize| match is_original {
+    let block = |level: usize, layer: usize| match is_ldm {
         true => format!("{prefix}encoder.down.{level}.block.{layer}.conv1.weight"),
         false => format!("{prefix}encoder.down_blocks.{level}.resnets.{layer}.conv1.weight"),
     };
     let levels = (0..MAX_BLOCKS).take_while(|&level| has(file, &block(level, 0))).count();
     config.block_out_channels =
-        (0..levels).map(|level| side(file, block(level, 0), 0)).collect::<Result<_, _>>()?;
+        (0..levels).map(|level| axis_len(file, block(level, 0), 0)).collect::<Result<_, _>>()?;
     config.layers_per_block = (0..MAX_BLOCKS).take_while(|&layer| has(file, &block(0, layer))).count();
     if levels == 0 {
         return Err(block(0, 0));
     }
-    config.latent_channels = side(file, format!("{prefix}post_quant_conv.weight"), 0)?;
+    config.latent_channels = axis_len(file, format!("{prefix}post_quant_conv.weight"), 0)?;
     Ok(config)
 }
 
@@ -175,10 +177,11 @@ fn text_encoder(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTex
     let inner = format!("{CLIP_PREFIX}text_model.");
     let inner = if file.names().any(|name| name.starts_with(&inner)) { inner } else { CLIP_PREFIX.into() };
     let table = format!("{inner}embeddings.token_embedding.weight");
-    config.vocab_size = side(file, table.clone(), 0)?;
-    config.hidden_size = side(file, table, 1)?;
-    config.max_position_embeddings = side(file, format!("{inner}embeddings.position_embedding.weight"), 0)?;
-    config.intermediate_size = side(file, format!("{inner}encoder.layers.0.mlp.fc1.weight"), 0)?;
+    config.vocab_size = axis_len(file, table.clone(), 0)?;
+    config.hidden_size = axis_len(file, table, 1)?;
+    config.max_position_embeddings =
+        axis_len(file, format!("{inner}embeddings.position_embedding.weight"), 0)?;
+    config.intermediate_size = axis_len(file, format!("{inner}encoder.layers.0.mlp.fc1.weight"), 0)?;
     config.num_hidden_layers = (0..MAX_BLOCKS)
         .take_while(|layer| has(file, &format!("{inner}encoder.layers.{layer}.mlp.fc1.weight")))
         .count();
@@ -189,13 +192,13 @@ fn text_encoder(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTex
 fn open_clip(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTextConfig, String> {
     let name = |rest: &str| format!("{OPEN_CLIP_PREFIX}{rest}");
     let fc1 = |layer: usize| name(&format!("transformer.resblocks.{layer}.mlp.c_fc.weight"));
-    config.vocab_size = side(file, name("token_embedding.weight"), 0)?;
-    config.hidden_size = side(file, name("token_embedding.weight"), 1)?;
-    config.max_position_embeddings = side(file, name("positional_embedding"), 0)?;
-    config.intermediate_size = side(file, fc1(0), 0)?;
+    config.vocab_size = axis_len(file, name("token_embedding.weight"), 0)?;
+    config.hidden_size = axis_len(file, name("token_embedding.weight"), 1)?;
+    config.max_position_embeddings = axis_len(file, name("positional_embedding"), 0)?;
+    config.intermediate_size = axis_len(file, fc1(0), 0)?;
     // The last layer is not used, and files that were converted back from diffusers lack it.
     let layers = (0..MAX_BLOCKS).take_while(|&layer| has(file, &fc1(layer))).count();
-    config.num_hidden_layers = if layers == USED_OF_VIT_H { layers } else { layers - 1 };
+    config.num_hidden_layers = if layers == VIT_H_LAYERS { layers } else { layers - 1 };
     config.num_attention_heads = (config.hidden_size / HEAD_WIDTH).max(1);
     config.hidden_act = Activation::Gelu;
     Ok(config)

@@ -1,9 +1,9 @@
-//! Fills a network with the weights of a file, found by the path of each parameter.
+//! Loads the weights of a file into a network, found by the path of each parameter.
 //!
-//! A [`LoadPlan`] says what the network takes and is made before a number is read, so that a file that
-//! does not fit is refused at once. Carrying it out is work for every core: each takes the next
-//! weight, reads it by pieces and puts each piece where it belongs, in the precision and the order
-//! that the network computes with, while the others wait for the disk.
+//! A [`LoadPlan`] lists the weights of the network and is made before any data is read, so a file that does
+//! not match is refused at once. It is carried out on every core: each takes the next weight, reads it in
+//! pieces and stores each piece in the precision and memory order that the network uses, while others wait
+//! for the disk.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,28 +18,28 @@ use super::read::{TensorRequest, read_all};
 use super::weight_file::WeightFile;
 use crate::cpu;
 
-/// What the weights become.
+/// Where the weights go, and in which precision.
 pub struct Target<'a> {
     pub device: &'a Device,
     pub dtype: FloatDType,
 }
 
-/// Numbers as they are to lie in memory.
+/// The numbers of a weight in their final memory order.
 pub enum WeightData {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
 
 impl Target<'_> {
-    /// True for weights that lie outputs last here, `[.., inputs, outputs]`, as their layer reads them.
-    /// `holder` is the type of the layer, as burn names it.
-    pub fn turns(&self, axes: usize, holder: &str) -> bool {
-        axes > 1 && matches!(holder, "Struct:Linear" | "Struct:Conv2d") && cpu::is_cpu(self.device)
+    /// True for weights whose layer reads them with outputs last, `[.., inputs, outputs]`. `layer` is the
+    /// type of the layer, as burn names it.
+    pub fn needs_transpose(&self, axes: usize, layer: &str) -> bool {
+        axes > 1 && matches!(layer, "Struct:Linear" | "Struct:Conv2d") && cpu::is_cpu(self.device)
     }
 
-    /// Numbers on the device, one after the other.
-    pub fn upload(&self, numbers: WeightData) -> Tensor<1> {
-        let data = match numbers {
+    /// Uploads the numbers as a flat tensor.
+    pub fn upload(&self, data: WeightData) -> Tensor<1> {
+        let data = match data {
             WeightData::F32(values) => {
                 let len = values.len();
                 TensorData::new(values, [len])
@@ -53,96 +53,98 @@ impl Target<'_> {
     }
 }
 
-/// The weight `[outputs, inputs, ..]` of numbers in the order of memory.
-pub fn shaped<const D: usize>(numbers: Tensor<1>, shape: [usize; D], turned: bool) -> Tensor<D> {
-    if !turned {
-        return numbers.reshape(shape);
+/// Shapes flat numbers in memory order into the weight `[outputs, inputs, ..]`.
+pub fn shaped<const D: usize>(data: Tensor<1>, shape: [usize; D], transposed: bool) -> Tensor<D> {
+    if !transposed {
+        return data.reshape(shape);
     }
-    // Axes of the memory: those after the second, then inputs, then outputs.
-    let memory_axes: [usize; D] = std::array::from_fn(|at| match D - at {
+    // The axes in memory order: those after the second, then inputs, then outputs.
+    let memory_axes: [usize; D] = std::array::from_fn(|axis| match D - axis {
         1 => 0,
         2 => 1,
-        _ => at + 2,
+        _ => axis + 2,
     });
     let memory_shape: [usize; D] = memory_axes.map(|axis| shape[axis]);
     let logical_axes: [isize; D] = std::array::from_fn(|axis| {
-        memory_axes.iter().position(|&at| at == axis).expect("a permutation") as isize
+        memory_axes.iter().position(|&memory_axis| memory_axis == axis).expect("a permutation") as isize
     });
-    numbers.reshape(memory_shape).permute(logical_axes)
+    data.reshape(memory_shape).permute(logical_axes)
 }
 
 /// The weights of one network in a file, and how the file names them.
 pub struct ComponentSource<'a> {
     pub file: &'a WeightFile,
-    /// What the names of this part begin with; others are no concern of it.
+    /// The prefix of this component's keys; other keys are ignored.
     pub prefix: &'static str,
-    pub table: KeyMap,
+    pub key_map: KeyMap,
 }
 
-/// Which weights a network takes, each found and of the right shape.
+/// The weights of a network, each located and of the right shape.
 pub struct LoadPlan<'a> {
     file: &'a WeightFile,
     target: &'a Target<'a>,
-    wanted: Vec<TensorRequest>,
-    places: HashMap<ParamId, usize>,
+    requests: Vec<TensorRequest>,
+    indices: HashMap<ParamId, usize>,
 }
 
 impl<'a> LoadPlan<'a> {
     /// # Errors
-    /// The first weight that is missing, misshapen or spare, by its name.
+    /// The first weight that is missing, misshapen or unexpected, by its name.
     pub fn new<M: Module>(
         network: &M,
-        part: &'a ComponentSource<'a>,
+        source: &'a ComponentSource<'a>,
         target: &'a Target<'a>,
     ) -> Result<Self, OpenError> {
-        let file = part.file;
-        let table = &part.table;
-        let mut planner = LoadPlanner { file, table, target, path: Vec::new(), found: Ok(Vec::new()) };
+        let file = source.file;
+        let key_map = &source.key_map;
+        let mut planner = LoadPlanner { file, key_map, target, path: Vec::new(), found: Ok(Vec::new()) };
         network.visit(&mut planner);
         let mut found = planner.found?;
-        // A disk with a moving head reads forwards best.
-        found.sort_by_key(|(_, wanted)| file.place(&wanted.name));
-        let places = found.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
-        let wanted: Vec<TensorRequest> = found.into_iter().map(|(_, wanted)| wanted).collect();
+        // Hard disks read fastest in file order.
+        found.sort_by_key(|(_, request)| file.location(&request.name));
+        let indices = found.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
+        let requests: Vec<TensorRequest> = found.into_iter().map(|(_, request)| request).collect();
 
-        let used: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
-        let mut names = file.names().filter(|name| name.starts_with(part.prefix));
-        match names.find(|name| !used.contains(name) && !part.table.is_ignored(&name[part.prefix.len()..])) {
+        let used: BTreeSet<&str> = requests.iter().map(|request| request.name.as_str()).collect();
+        let mut names = file.names().filter(|name| name.starts_with(source.prefix));
+        match names
+            .find(|name| !used.contains(name) && !source.key_map.is_ignored(&name[source.prefix.len()..]))
+        {
             Some(name) => Err(OpenError::Spare(name.into(), file.path().to_owned())),
-            None => Ok(Self { file, target, wanted, places }),
+            None => Ok(Self { file, target, requests, indices }),
         }
     }
 
     /// Bytes that will be read.
     pub fn byte_len(&self) -> u64 {
-        let len = |name: &str| self.file.kind(name).map_or(0, TensorDtype::len);
-        self.wanted.iter().map(|wanted| (wanted.count() * len(&wanted.name)) as u64).sum()
+        let len = |name: &str| self.file.dtype(name).map_or(0, TensorDtype::len);
+        self.requests.iter().map(|request| (request.count() * len(&request.name)) as u64).sum()
     }
 
     /// Bytes that the weights take on the device.
     pub fn held_bytes(&self) -> u64 {
-        let numbers: usize = self.wanted.iter().map(TensorRequest::count).sum();
-        numbers as u64 * if self.target.dtype == FloatDType::F16 { 2 } else { 4 }
+        let count: usize = self.requests.iter().map(TensorRequest::count).sum();
+        count as u64 * if self.target.dtype == FloatDType::F16 { 2 } else { 4 }
     }
 
-    /// Reads the weights. `progress` is told the bytes read since it was last told, many times a
-    /// second, and answers whether to go on.
+    /// Reads the weights. `progress` is called several times a second with the bytes read since its last
+    /// call, and returns whether to continue.
     pub fn fill<M: Module>(self, network: M, progress: &mut dyn FnMut(u64) -> bool) -> Result<M, OpenError> {
-        let mut tensors: Vec<Option<Tensor<1>>> = self.wanted.iter().map(|_| None).collect();
+        let mut tensors: Vec<Option<Tensor<1>>> = self.requests.iter().map(|_| None).collect();
         let has_halves = self.target.dtype == FloatDType::F16;
-        read_all(self.file, &self.wanted, has_halves, progress, &mut |index, numbers| {
-            tensors[index] = Some(self.target.upload(numbers));
+        read_all(self.file, &self.requests, has_halves, progress, &mut |index, data| {
+            tensors[index] = Some(self.target.upload(data));
         })?;
         Ok(network.map(&mut WeightLoader { plan: self, tensors }))
     }
 }
 
-/// Walks over a network and finds the weight of each parameter.
+/// Visits a network and locates the weight of each parameter.
 struct LoadPlanner<'a> {
     file: &'a WeightFile,
-    table: &'a KeyMap,
+    key_map: &'a KeyMap,
     target: &'a Target<'a>,
-    /// Names of the fields we are in, each with the type that holds it.
+    /// The names of the enclosing fields, each with the type that contains it.
     path: Vec<(String, String)>,
     found: Result<Vec<(ParamId, TensorRequest)>, OpenError>,
 }
@@ -161,7 +163,7 @@ impl ModuleVisitor for LoadPlanner<'_> {
             return;
         }
         match (self.find(param.lazy_shape().to_vec()), &mut self.found) {
-            (Ok(wanted), Ok(found)) => found.push((param.id, wanted)),
+            (Ok(request), Ok(found)) => found.push((param.id, request)),
             (Err(error), found) => *found = Err(error),
             _ => {}
         }
@@ -171,24 +173,24 @@ impl ModuleVisitor for LoadPlanner<'_> {
 impl LoadPlanner<'_> {
     fn find(&self, shape: Vec<usize>) -> Result<TensorRequest, OpenError> {
         let file = self.file;
-        // An enum's variant is our choice and no part of the name.
+        // The variant of an enum is not part of the key.
         let fields = self.path.iter().filter(|(_, container)| !container.starts_with("Enum:"));
         let path = fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        let candidates = self.table.candidates(&path);
-        let known = candidates.iter().find(|spelling| file.shape(&spelling.name).is_some());
-        let Some(KeyCandidate { name, share }) = known else {
+        let candidates = self.key_map.candidates(&path);
+        let found = candidates.iter().find(|candidate| file.shape(&candidate.name).is_some());
+        let Some(KeyCandidate { name, slice }) = found else {
             return Err(OpenError::Missing(candidates[0].name.clone(), file.path().to_owned()));
         };
-        let expected = whole_shape(&shape, *share);
+        let expected = whole_shape(&shape, *slice);
         let found = file.shape(name).unwrap_or_default();
         if !is_same_shape(&expected, found) {
             let (name, found, path) = (name.clone(), found.to_vec(), file.path().to_owned());
             return Err(OpenError::Misshapen { name, expected, found, path });
         }
-        let holder = self.path.last().map_or("", |(_, container)| container.as_str());
-        let turned = self.target.turns(shape.len(), holder);
-        let skip = share.index * shape.iter().product::<usize>();
-        Ok(TensorRequest { name: name.clone(), shape, skip, turned })
+        let layer = self.path.last().map_or("", |(_, container)| container.as_str());
+        let transposed = self.target.needs_transpose(shape.len(), layer);
+        let skip = slice.index * shape.iter().product::<usize>();
+        Ok(TensorRequest { name: name.clone(), shape, skip, transposed })
     }
 }
 
@@ -200,25 +202,25 @@ struct WeightLoader<'a> {
 
 impl ModuleMapper for WeightLoader<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let index = self.plan.places[&param.id];
-        let wanted = &self.plan.wanted[index];
-        let numbers =
-            self.tensors[index].take().expect("every weight of the plan was read, for one parameter");
-        let shape = std::array::from_fn(|axis| wanted.shape[axis]);
-        Param::initialized(param.id, shaped(numbers, shape, wanted.turned))
+        let index = self.plan.indices[&param.id];
+        let request = &self.plan.requests[index];
+        let data =
+            self.tensors[index].take().expect("every weight of the plan was read, each for one parameter");
+        let shape = std::array::from_fn(|axis| request.shape[axis]);
+        Param::initialized(param.id, shaped(data, shape, request.transposed))
     }
 }
 
-/// The shape of the tensor of which a weight is a share.
-fn whole_shape(shape: &[usize], share: TensorSlice) -> Vec<usize> {
+/// The shape of the tensor that a weight is a slice of.
+fn whole_shape(shape: &[usize], slice: TensorSlice) -> Vec<usize> {
     let mut whole = shape.to_vec();
     if let Some(first) = whole.first_mut() {
-        *first *= share.of;
+        *first *= slice.parts;
     }
     whole
 }
 
-/// The same, but for a matrix written as the kernel of a convolution of 1 x 1, or the other way.
+/// True if the shapes are equal; a matrix equals the kernel of a 1 x 1 convolution.
 fn is_same_shape(expected: &[usize], found: &[usize]) -> bool {
     let (short, long) = if expected.len() <= found.len() { (expected, found) } else { (found, expected) };
     let extra = long.get(short.len()..).unwrap_or_default();

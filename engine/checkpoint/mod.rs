@@ -1,10 +1,10 @@
-//! Weights and configuration files into models.
+//! Opens models: configuration and weight files become networks.
 //!
-//! [`open`] reads a model's configuration, builds its networks and fills them. A [`WeightFile`] is a
-//! safetensors file, several with an index, or a file of PyTorch's, whose pickle is read as data.
-//! Files differ in the names they give to the same weights; the differences are rows of a table in
-//! `names`, never branches of the loader. Every weight is accounted for: one that is missing, spare
-//! or misshapen is an error that names it.
+//! [`open`] reads a model's configuration, builds its networks and loads their weights. A [`WeightFile`] is
+//! a safetensors file, several of them with an index, or a PyTorch file, whose pickle is read as data. Files
+//! name the same weights differently; the differences are rows of a table in `key_map`, never branches of
+//! the loader. Every weight is accounted for: a missing, unexpected or misshapen one is an error that
+//! names it.
 
 pub(crate) mod built_in;
 pub(crate) mod component_files;
@@ -31,7 +31,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use component_files::weights_of_part;
+pub use component_files::component_weights;
 pub use config::{ModelConfig, SchedulerConfig};
 pub use convert::{ConvertError, convert};
 pub use detect::{WeightKind, kind_of};
@@ -41,11 +41,11 @@ pub use open::{OpenedModel, open};
 pub use random::open_random_sd15;
 pub use weight_file::WeightFile;
 
-/// Where a model is.
+/// Where a model comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelSource {
-    /// The one inside the program.
+    /// The model inside the program.
     #[default]
     BuiltIn,
     /// A folder in diffusers layout.
@@ -55,9 +55,9 @@ pub enum ModelSource {
 }
 
 impl ModelSource {
-    /// What is at a path: a file if there is one, else a folder, which may be missing.
+    /// The model at a path: a file if the path is one, else a folder, which may be missing.
     pub fn at(path: PathBuf) -> Self {
-        let is_file = std::fs::metadata(&path).is_ok_and(|about| !about.is_dir());
+        let is_file = std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir());
         if is_file { Self::File(path) } else { Self::Folder(path) }
     }
 
@@ -82,7 +82,7 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// Why a model cannot be opened: what, why, what to do, the path last.
+/// Why a model cannot be opened: what, why, what to do, path last.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -92,29 +92,31 @@ pub enum OpenError {
     #[error("The file cannot be read ({0}). Check that it is there and that you may read it: {1}")]
     Unreadable(std::io::Error, PathBuf),
     #[error(
-        "The configuration cannot be understood ({0}). Get the file again from where the model came from: {1}"
+        "The configuration is invalid ({0}). Download the file again from where the model came from: {1}"
     )]
     BadConfig(String, PathBuf),
     #[error("This model has {0}, which Tidepool does not run. It runs Stable Diffusion 1.x and 2.x: {1}")]
     Unsupported(String, PathBuf),
     #[error(
-        "This is {0}; Tidepool reads whole models of Stable Diffusion 1.x and 2.x. Choose one of those: {1}"
+        "This is {0}. Tidepool opens complete Stable Diffusion 1.x and 2.x models: choose one of those: {1}"
     )]
     WrongKind(WeightKind, PathBuf),
     #[error(
-        "This is no VAE for the model: {0}. Choose a VAE made for the family of the model, a .safetensors, .ckpt or .pt file or a folder of diffusers: {1}"
+        "This is not a VAE for the model: {0}. Choose a VAE of the same model family, as a .safetensors, .ckpt or .pt file or a diffusers folder: {1}"
     )]
     NotAVae(String, PathBuf),
-    #[error("The weight file is damaged ({0}). Get it again from where the model came from: {1}")]
+    #[error("The weight file is damaged ({0}). Download it again from where the model came from: {1}")]
     BadWeights(String, PathBuf),
-    #[error("The weight {0} is missing. The file is not of this model or was cut short; get it again: {1}")]
+    #[error(
+        "The weight {0} is missing. The file belongs to another model or is incomplete. Download it again: {1}"
+    )]
     Missing(String, PathBuf),
     #[error(
-        "The weight {name} has the shape {found:?} where the configuration asks for {expected:?}. Configuration and weights are of different models; get both again: {path}"
+        "The weight {name} has the shape {found:?}, but the configuration requires {expected:?}. They belong to different models. Download both again: {path}"
     )]
     Misshapen { name: String, expected: Vec<usize>, found: Vec<usize>, path: PathBuf },
     #[error(
-        "The weight {0} has no place in this model. Configuration and weights are of different models; get both again: {1}"
+        "The weight {0} does not belong to this model. Configuration and weights are from different models. Download both again: {1}"
     )]
     Spare(String, PathBuf),
     #[error("{0}")]

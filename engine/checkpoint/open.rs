@@ -1,4 +1,4 @@
-//! Opens a model: configuration, networks, weights, tokenizer.
+//! Opens a model: reads its configuration, builds its networks, loads its weights and its tokenizer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,15 +30,15 @@ pub struct OpenedModel {
     pub held_bytes: u64,
     pub parameters: u64,
     pub weight_files: Vec<PathBuf>,
-    /// Of every file and folder that it depends on; none of the built-in model.
+    /// Fingerprints of every file and folder that it depends on; empty for the built-in model.
     pub fingerprints: Vec<FileFingerprint>,
 }
 
-/// Opens a model on a device, with another VAE than its own if one is given. `unet_dtype` is what its UNet computes in; text encoder and VAE, small
-/// beside it and more easily upset, stay in f32.
+/// Opens a model on a device, with `vae` in place of its own VAE if one is given. The UNet computes in
+/// `unet_dtype`; the text encoder and the VAE, which are small and numerically more sensitive, stay in f32.
 ///
-/// Before any weight is read, `make_room` is told the bytes that all of them will take on the device.
-/// `progress` is told the fraction of the bytes read, and answers whether to go on.
+/// Before any weight is read, `make_room` is called with the bytes that all weights will take on the
+/// device. `progress` is called with the fraction of bytes read and returns whether to continue.
 pub fn open(
     source: &ModelSource,
     vae: Option<&Path>,
@@ -47,14 +47,14 @@ pub fn open(
     make_room: &mut dyn FnMut(u64),
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<OpenedModel, OpenError> {
-    let way = OpenOptions { source, vae, device, unet_dtype, make_room, progress };
+    let options = OpenOptions { source, vae, device, unet_dtype, make_room, progress };
     match source {
-        ModelSource::File(path) => open_file(path, way),
-        ModelSource::BuiltIn | ModelSource::Folder(_) => open_folder(way),
+        ModelSource::File(path) => open_file(path, options),
+        ModelSource::BuiltIn | ModelSource::Folder(_) => open_folder(options),
     }
 }
 
-/// How a model is to be opened.
+/// The arguments of [`open`].
 struct OpenOptions<'a> {
     source: &'a ModelSource,
     vae: Option<&'a Path>,
@@ -64,115 +64,117 @@ struct OpenOptions<'a> {
     progress: &'a mut dyn FnMut(f32) -> bool,
 }
 
-/// In diffusers layout: a folder of parts, each with its configuration.
-fn open_folder(way: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
-    let files = ComponentFiles::new(way.source);
-    if let ModelSource::Folder(folder) = way.source {
+/// Opens the diffusers layout: a folder with a subfolder per component, each with its configuration.
+fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
+    let files = ComponentFiles::new(options.source);
+    if let ModelSource::Folder(folder) = options.source {
         if !folder.exists() {
-            return Err(OpenError::NotAModel("there is no such folder".into(), folder.clone()));
+            return Err(OpenError::NotAModel("the folder does not exist".into(), folder.clone()));
         }
         if !folder.is_dir() {
             return Err(OpenError::NotAModel("it is a file".into(), folder.clone()));
         }
     }
     let mut config = ModelConfig::read(&files)?;
-    let chosen = choose_vae(way.vae, &mut config)?;
-    let tokenizer = tokenizer(&files, &config, files.padding()?.as_deref())?;
+    let chosen_vae = choose_vae(options.vae, &mut config)?;
+    let tokenizer = open_tokenizer(&files, &config, files.padding()?.as_deref())?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
-    let vae_file = if chosen.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
-    let own_vae = vae_file.as_ref().map(|file| ComponentSource { file, prefix: "", table: key_map::vae() });
-    let parts = Parts {
-        text_encoder: ComponentSource { file: &text_file, prefix: "", table: key_map::clip() },
-        unet: ComponentSource { file: &unet_file, prefix: "", table: key_map::unet() },
-        vae: own_vae.or(chosen.as_ref().map(VaeFile::part)).expect("a model's own VAE, or the one chosen"),
+    let vae_file = if chosen_vae.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
+    let own_vae = vae_file.as_ref().map(|file| ComponentSource { file, prefix: "", key_map: key_map::vae() });
+    let sources = ComponentSources {
+        text_encoder: ComponentSource { file: &text_file, prefix: "", key_map: key_map::clip() },
+        unet: ComponentSource { file: &unet_file, prefix: "", key_map: key_map::unet() },
+        vae: own_vae
+            .or(chosen_vae.as_ref().map(VaeFile::source))
+            .expect("a model's own VAE, or the one chosen"),
     };
-    parts.load(config, tokenizer, way)
+    sources.load(config, tokenizer, options)
 }
 
-/// In the layout that Stable Diffusion was published in: one file, without configuration.
-fn open_file(path: &Path, way: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
-    let beginning = FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
-    if beginning == FileSignature::Unknown {
+/// Opens the original (LDM) layout: one file without configuration.
+fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
+    let signature = FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
+    if signature == FileSignature::Unknown {
         return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
-    let mut config = ldm_layout::config_of(&file)?;
-    let chosen = choose_vae(way.vae, &mut config)?;
-    let files = ComponentFiles::new(way.source);
+    let mut config = ldm_layout::read_config(&file)?;
+    let chosen_vae = choose_vae(options.vae, &mut config)?;
+    let files = ComponentFiles::new(options.source);
     config.check(&files)?;
-    let words = match tokenizer(&files, &config, None) {
-        // A small model of the built-in one's family knows fewer words.
-        Err(_) => tokenizer(&ComponentFiles::new(&ModelSource::BuiltIn), &config, None)?,
-        fits => fits?,
+    let tokenizer = match open_tokenizer(&files, &config, None) {
+        // A small model of the built-in one's family has its vocabulary.
+        Err(_) => open_tokenizer(&ComponentFiles::new(&ModelSource::BuiltIn), &config, None)?,
+        opened => opened?,
     };
-    let (prefix, table) = key_map::ldm_text(&config.text_encoder);
+    let (prefix, key_map) = key_map::ldm_text(&config.text_encoder);
     let own_vae = || {
-        let table = key_map::ldm_vae(&config.vae, key_map::VAE_PREFIX);
-        ComponentSource { file: &file, prefix: key_map::VAE_PREFIX, table }
+        let key_map = key_map::ldm_vae(&config.vae, key_map::VAE_PREFIX);
+        ComponentSource { file: &file, prefix: key_map::VAE_PREFIX, key_map }
     };
-    let parts = Parts {
-        text_encoder: ComponentSource { file: &file, prefix, table },
+    let sources = ComponentSources {
+        text_encoder: ComponentSource { file: &file, prefix, key_map },
         unet: ComponentSource {
             file: &file,
             prefix: key_map::UNET_PREFIX,
-            table: key_map::ldm_unet(&config.unet),
+            key_map: key_map::ldm_unet(&config.unet),
         },
-        vae: chosen.as_ref().map_or_else(own_vae, VaeFile::part),
+        vae: chosen_vae.as_ref().map_or_else(own_vae, VaeFile::source),
     };
-    parts.load(config, words, way)
+    sources.load(config, tokenizer, options)
 }
 
-/// The VAE that takes the place of the model's own, and its configuration with it.
+/// Opens the VAE that replaces the model's own and puts its configuration in place.
 fn choose_vae(path: Option<&Path>, config: &mut ModelConfig) -> Result<Option<VaeFile>, OpenError> {
-    let chosen = path.map(|path| VaeFile::open(path, &config.vae)).transpose()?;
-    if let Some(vae) = &chosen {
+    let chosen_vae = path.map(|path| VaeFile::open(path, &config.vae)).transpose()?;
+    if let Some(vae) = &chosen_vae {
         config.vae = vae.config.clone();
     }
-    Ok(chosen)
+    Ok(chosen_vae)
 }
 
-/// Where the weights of each network are.
-struct Parts<'a> {
+/// The weights of each network and their names.
+struct ComponentSources<'a> {
     text_encoder: ComponentSource<'a>,
     unet: ComponentSource<'a>,
     vae: ComponentSource<'a>,
 }
 
-impl Parts<'_> {
+impl ComponentSources<'_> {
     fn load(
         &self,
         config: ModelConfig,
         tokenizer: Tokenizer,
-        way: OpenOptions<'_>,
+        options: OpenOptions<'_>,
     ) -> Result<OpenedModel, OpenError> {
-        let OpenOptions { source, device, unet_dtype, make_room, progress, .. } = way;
-        let exact = Target { device, dtype: FloatDType::F32 };
-        let fast = Target { device, dtype: unet_dtype };
+        let OpenOptions { source, device, unet_dtype, make_room, progress, .. } = options;
+        let f32_target = Target { device, dtype: FloatDType::F32 };
+        let unet_target = Target { device, dtype: unet_dtype };
         let text_encoder = config.text_encoder.init(device);
         let unet = config.unet.init(device);
         let vae = config.vae.init(device);
-        // All that is wanted is found before a number is read.
-        let text_plan = LoadPlan::new(&text_encoder, &self.text_encoder, &exact)?;
-        let unet_plan = LoadPlan::new(&unet, &self.unet, &fast)?;
-        let vae_plan = LoadPlan::new(&vae, &self.vae, &exact)?;
+        // Every weight is located before any is read.
+        let text_plan = LoadPlan::new(&text_encoder, &self.text_encoder, &f32_target)?;
+        let unet_plan = LoadPlan::new(&unet, &self.unet, &unet_target)?;
+        let vae_plan = LoadPlan::new(&vae, &self.vae, &f32_target)?;
 
         let file_bytes = text_plan.byte_len() + unet_plan.byte_len() + vae_plan.byte_len();
         let held_bytes = text_plan.held_bytes() + unet_plan.held_bytes() + vae_plan.held_bytes();
-        let parts = [&self.text_encoder, &self.unet, &self.vae];
+        let sources = [&self.text_encoder, &self.unet, &self.vae];
         let mut weight_files: Vec<PathBuf> =
-            parts.iter().flat_map(|part| part.file.files()).map(Path::to_owned).collect();
+            sources.iter().flat_map(|source| source.file.files()).map(Path::to_owned).collect();
         weight_files.dedup();
         let fingerprints = fingerprints_of(source, &weight_files);
         make_room(held_bytes);
         let mut read = 0;
-        let mut count = |bytes: u64| {
+        let mut report = |bytes: u64| {
             read += bytes;
             progress((read as f64 / file_bytes.max(1) as f64) as f32)
         };
-        let text_encoder = text_plan.fill(text_encoder, &mut count)?;
-        let unet = unet_plan.fill(unet, &mut count)?;
-        let vae = vae_plan.fill(vae, &mut count)?;
+        let text_encoder = text_plan.fill(text_encoder, &mut report)?;
+        let unet = unet_plan.fill(unet, &mut report)?;
+        let vae = vae_plan.fill(vae, &mut report)?;
         let parameters = text_encoder.num_params() + unet.num_params() + vae.num_params();
         Ok(OpenedModel {
             config,
@@ -189,8 +191,9 @@ impl Parts<'_> {
     }
 }
 
-/// The tokenizer of a model, checked against its text encoder. `padding` is what the files say of it.
-pub(super) fn tokenizer(
+/// Opens the tokenizer of a model and checks it against the text encoder. `padding` is the padding token
+/// that the files name, if any.
+pub(super) fn open_tokenizer(
     files: &ComponentFiles<'_>,
     config: &ModelConfig,
     padding: Option<&str>,
@@ -205,7 +208,7 @@ pub(super) fn tokenizer(
     .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
     if tokenizer.vocabulary_len() > text_encoder.vocab_size {
         let what = format!(
-            "{} words where the text encoder knows {}",
+            "a vocabulary of {} tokens where the text encoder has {}",
             tokenizer.vocabulary_len(),
             text_encoder.vocab_size
         );

@@ -1,56 +1,57 @@
-//! Weights of products, turned so that their outputs lie last, as the kernels of the CPU read them.
+//! Transposes weights so that their outputs are last in memory, as the CPU kernels read them.
 
 use std::array;
 
 use super::dtype::{TensorDtype, widen_halves};
 
-/// A weight `[outputs, inputs, ..]` whose memory is to be `[.., inputs, outputs]`.
+/// Stores a weight `[outputs, inputs, ..]` in memory as `[.., inputs, outputs]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Transpose {
     outputs: usize,
     inputs: usize,
-    /// Places of a convolution's kernel; 1 for a matrix.
+    /// Positions of a convolution's kernel; 1 for a matrix.
     taps: usize,
 }
 
-/// Sides of the tiles that are turned at a time: both fit into the nearest cache, and the lines of
-/// the weight are written whole.
+/// Side of the tiles that are transposed at a time: source and target fit into the first-level cache, and
+/// whole cache lines are written.
 const TILE: usize = 64;
-/// Sides of the squares that a tile is made of.
+/// Side of the squares that a tile consists of.
 const EDGE: usize = 8;
 
 impl Transpose {
-    pub fn of(shape: &[usize]) -> Self {
+    pub fn new(shape: &[usize]) -> Self {
         Self { outputs: shape[0], inputs: shape[1], taps: shape[2..].iter().product() }
     }
 
-    /// Numbers of an output, which come one after the other.
+    /// Numbers of one output, which are consecutive.
     pub fn row_len(&self) -> usize {
         self.inputs * self.taps
     }
 
-    /// Outputs that are best turned together: a multiple of this.
+    /// The number of outputs transposed together should be a multiple of this.
     pub const ROWS: usize = TILE;
 
-    /// Puts the outputs from `first` on into their place. `bytes` are whole outputs, little-endian.
-    pub fn put(&self, bytes: &[u8], kind: TensorDtype, first: usize, turned: &mut [f32]) {
-        if kind == TensorDtype::F32 {
+    /// Writes the outputs that start at `first` to their positions. `bytes` are whole outputs,
+    /// little-endian.
+    pub fn write_rows(&self, bytes: &[u8], dtype: TensorDtype, first: usize, out: &mut [f32]) {
+        if dtype == TensorDtype::F32 {
             let copy = |words: &[u32], values: &mut [f32]| {
                 values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(*word));
             };
-            self.put_tiles(bytes.as_chunks().0, u32::from_le_bytes, first, turned, copy);
+            self.write_tiles(bytes.as_chunks().0, u32::from_le_bytes, first, out, copy);
         } else {
-            let widen = |halves: &[u16], values: &mut [f32]| widen_halves(halves, kind, values);
-            self.put_tiles(bytes.as_chunks().0, u16::from_le_bytes, first, turned, widen);
+            let widen = |halves: &[u16], values: &mut [f32]| widen_halves(halves, dtype, values);
+            self.write_tiles(bytes.as_chunks().0, u16::from_le_bytes, first, out, widen);
         }
     }
 
-    fn put_tiles<B: Copy, N: Copy + Default>(
+    fn write_tiles<B: Copy, N: Copy + Default>(
         &self,
         numbers: &[B],
         number: impl Fn(B) -> N,
         first: usize,
-        turned: &mut [f32],
+        out: &mut [f32],
         widen: impl Fn(&[N], &mut [f32]),
     ) {
         let row_len = self.row_len();
@@ -63,23 +64,23 @@ impl Transpose {
                 for (column, rows) in (0..).step_by(EDGE).zip(rows.chunks(EDGE * row_len)) {
                     for at in (0..height).step_by(EDGE) {
                         let square = square(rows, row_len, start + at, &number);
-                        for (line, turned) in tile[at..at + EDGE].iter_mut().zip(square) {
-                            line[column..column + EDGE].copy_from_slice(&turned);
+                        for (line, values) in tile[at..at + EDGE].iter_mut().zip(square) {
+                            line[column..column + EDGE].copy_from_slice(&values);
                         }
                     }
                 }
                 for (index, line) in (start..).zip(&tile[..height]) {
                     let (input, tap) = (index / self.taps, index % self.taps);
                     let at = (tap * self.inputs + input) * self.outputs + output;
-                    widen(&line[..width], &mut turned[at..at + width]);
+                    widen(&line[..width], &mut out[at..at + width]);
                 }
             }
         }
     }
 }
 
-/// What is at `at` in up to [`EDGE`] rows, turned; small enough for registers. Beyond the rows and
-/// their ends there are zeros.
+/// The transpose of [`EDGE`] columns, from column `at` on, of up to [`EDGE`] rows; small enough for
+/// registers. Missing rows and columns are zeros.
 fn square<B: Copy, N: Copy + Default>(
     rows: &[B],
     row_len: usize,
@@ -90,7 +91,7 @@ fn square<B: Copy, N: Copy + Default>(
     for (line, row) in square.iter_mut().zip(rows.chunks_exact(row_len)) {
         match row[at..].first_chunk::<EDGE>() {
             Some(values) => *line = values.map(&number),
-            None => line.iter_mut().zip(&row[at..]).for_each(|(place, value)| *place = number(*value)),
+            None => line.iter_mut().zip(&row[at..]).for_each(|(target, value)| *target = number(*value)),
         }
     }
     array::from_fn(|column| array::from_fn(|line| square[line][column]))
@@ -101,38 +102,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_comes_to_its_place_whatever_the_sides() {
+    fn every_number_is_moved_to_its_transposed_position_for_any_shape() {
         for [outputs, inputs, taps] in [[1, 1, 1], [64, 8, 9], [70, 13, 9], [5, 200, 1], [129, 67, 4]] {
-            let turn = Transpose::of(&[outputs, inputs, taps]);
+            let transpose = Transpose::new(&[outputs, inputs, taps]);
             let count = outputs * inputs * taps;
             let numbers: Vec<f32> = (0..count).map(|value| value as f32).collect();
             let bytes: Vec<u8> = numbers.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let mut turned = vec![f32::NAN; count];
-            let row_len = 4 * turn.row_len();
+            let mut out = vec![f32::NAN; count];
+            let row_len = 4 * transpose.row_len();
             let cut = outputs / 2;
-            turn.put(&bytes[cut * row_len..], TensorDtype::F32, cut, &mut turned);
-            turn.put(&bytes[..cut * row_len], TensorDtype::F32, 0, &mut turned);
+            transpose.write_rows(&bytes[cut * row_len..], TensorDtype::F32, cut, &mut out);
+            transpose.write_rows(&bytes[..cut * row_len], TensorDtype::F32, 0, &mut out);
             let expected = (0..count).map(|at| {
                 let (tap, rest) = (at / (inputs * outputs), at % (inputs * outputs));
                 let (input, output) = (rest / outputs, rest % outputs);
                 numbers[(output * inputs + input) * taps + tap]
             });
-            assert!(expected.eq(turned), "{outputs} outputs, {inputs} inputs, {taps} taps");
+            assert!(expected.eq(out), "{outputs} outputs, {inputs} inputs, {taps} taps");
         }
     }
 
     #[test]
-    fn halves_are_widened_on_the_way() {
+    fn half_precision_numbers_are_widened_while_transposing() {
         // 1, -2, 0.5 and the largest in f16; 1, -2, 0.5 and 3 in bf16.
         let cases = [
             (TensorDtype::F16, [0x3c00_u16, 0xc000, 0x3800, 0x7bff], [1.0, -2.0, 0.5, 65504.0]),
             (TensorDtype::BF16, [0x3f80, 0xc000, 0x3f00, 0x4040], [1.0, -2.0, 0.5, 3.0]),
         ];
-        for (kind, halves, [a, b, c, d]) in cases {
+        for (dtype, halves, [a, b, c, d]) in cases {
             let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
-            let mut turned = [0.0; 4];
-            Transpose::of(&[2, 2]).put(&bytes, kind, 0, &mut turned);
-            assert_eq!(turned, [a, c, b, d]);
+            let mut out = [0.0; 4];
+            Transpose::new(&[2, 2]).write_rows(&bytes, dtype, 0, &mut out);
+            assert_eq!(out, [a, c, b, d]);
         }
     }
 }

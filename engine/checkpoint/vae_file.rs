@@ -1,5 +1,5 @@
-//! A VAE of its own, in place of the one that came with a model: a file in diffusers' layout or in the
-//! original one, or a diffusers folder.
+//! A separate VAE that replaces the one of a model: a file in diffusers' layout or in the original (LDM)
+//! one, or a diffusers folder.
 
 use std::path::Path;
 
@@ -15,32 +15,32 @@ use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError};
 use crate::models::VaeConfig;
 
-/// A VAE that was chosen for a model and fits it.
+/// A VAE that was chosen for a model and is compatible with it.
 pub struct VaeFile {
     pub config: VaeConfig,
     file: WeightFile,
     prefix: &'static str,
-    table: KeyMap,
+    key_map: KeyMap,
 }
 
 impl VaeFile {
-    /// Opens a file or a folder. `own` is what the model came with.
+    /// Opens a file or a folder. `model_vae` is the configuration of the model's own VAE.
     ///
     /// # Errors
-    /// What it is, if it is no VAE, and why a VAE does not fit.
-    pub fn open(path: &Path, own: &VaeConfig) -> Result<Self, OpenError> {
-        let vae = if path.is_dir() { Self::of_folder(path)? } else { Self::of_file(path, own)? };
-        match vae.config.check().and_then(|()| vae.check_fit(own)) {
+    /// What the file is, if it is not a VAE, or why the VAE is not compatible.
+    pub fn open(path: &Path, model_vae: &VaeConfig) -> Result<Self, OpenError> {
+        let vae = if path.is_dir() { Self::open_folder(path)? } else { Self::open_file(path, model_vae)? };
+        match vae.config.check().and_then(|()| vae.check_fit(model_vae)) {
             Ok(()) => Ok(vae),
             Err(what) => Err(OpenError::NotAVae(what, path.to_owned())),
         }
     }
 
-    pub fn part(&self) -> ComponentSource<'_> {
-        ComponentSource { file: &self.file, prefix: self.prefix, table: self.table.clone() }
+    pub fn source(&self) -> ComponentSource<'_> {
+        ComponentSource { file: &self.file, prefix: self.prefix, key_map: self.key_map.clone() }
     }
 
-    fn of_folder(path: &Path) -> Result<Self, OpenError> {
+    fn open_folder(path: &Path) -> Result<Self, OpenError> {
         #[derive(Deserialize)]
         struct Class {
             #[serde(rename = "_class_name")]
@@ -50,7 +50,7 @@ impl VaeFile {
         let files = ComponentFiles::new(&source);
         let json = match files.read("config.json") {
             Err(OpenError::Unreadable(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(OpenError::NotAVae("the folder holds no config.json".into(), path.to_owned()));
+                return Err(OpenError::NotAVae("the folder has no config.json".into(), path.to_owned()));
             }
             json => json?,
         };
@@ -61,47 +61,47 @@ impl VaeFile {
             return Err(OpenError::NotAVae(format!("its class is {name}"), path.to_owned()));
         }
         let config = serde_json::from_slice(&json).map_err(bad)?;
-        Ok(Self { config, file: files.weights("", DIFFUSERS)?, prefix: "", table: key_map::vae() })
+        Ok(Self { config, file: files.weights("", DIFFUSERS)?, prefix: "", key_map: key_map::vae() })
     }
 
-    /// What a file does not tell is as in the model's own.
-    fn of_file(path: &Path, own: &VaeConfig) -> Result<Self, OpenError> {
+    /// Values that the file does not tell are taken from the model's own VAE.
+    fn open_file(path: &Path, model_vae: &VaeConfig) -> Result<Self, OpenError> {
         let file = WeightFile::open(path)?;
         let kind = kind_of(&file);
         if kind != WeightKind::Vae {
             return Err(OpenError::NotAVae(format!("it is {kind}"), path.to_owned()));
         }
         let prefix = if file.names().any(|name| name.starts_with(VAE_PREFIX)) { VAE_PREFIX } else { "" };
-        let is_original = file.names().any(|name| name.starts_with(&format!("{prefix}encoder.down.")));
-        let config = ldm_layout::vae_config(&file, own.clone(), prefix, is_original)
+        let is_ldm = file.names().any(|name| name.starts_with(&format!("{prefix}encoder.down.")));
+        let config = ldm_layout::vae_config(&file, model_vae.clone(), prefix, is_ldm)
             .map_err(|name| OpenError::Missing(name, path.to_owned()))?;
-        let table = match is_original {
+        let key_map = match is_ldm {
             true => key_map::ldm_vae(&config, prefix),
             false => key_map::vae(),
         };
-        Ok(Self { config, file, prefix, table })
+        Ok(Self { config, file, prefix, key_map })
     }
 
-    /// Latents of one VAE mean nothing to another, if they differ in these.
-    fn check_fit(&self, own: &VaeConfig) -> Result<(), String> {
+    /// Two VAEs that differ in one of these cannot read each other's latents.
+    fn check_fit(&self, model_vae: &VaeConfig) -> Result<(), String> {
         let VaeConfig { latent_channels, scaling_factor, .. } = self.config;
-        if latent_channels != own.latent_channels {
+        if latent_channels != model_vae.latent_channels {
             return Err(format!(
-                "its latents have {latent_channels} channels, where the model's have {}",
-                own.latent_channels
+                "its latents have {latent_channels} channels, the model's have {}",
+                model_vae.latent_channels
             ));
         }
-        if self.config.factor() != own.factor() {
+        if self.config.factor() != model_vae.factor() {
             return Err(format!(
-                "it makes {} pixels a side of a latent pixel, where the model's makes {}",
+                "its scale factor is {} pixels per latent pixel, the model's is {}",
                 self.config.factor(),
-                own.factor()
+                model_vae.factor()
             ));
         }
-        if scaling_factor != own.scaling_factor {
+        if scaling_factor != model_vae.scaling_factor {
             return Err(format!(
-                "its latents are scaled by {scaling_factor}, where the model's are by {}",
-                own.scaling_factor
+                "its scaling_factor is {scaling_factor}, the model's is {}",
+                model_vae.scaling_factor
             ));
         }
         Ok(())

@@ -22,7 +22,7 @@ pub use folders::concept_files_in;
 pub use save::{SaveConceptError, save};
 pub use set::ConceptSet;
 
-use crate::checkpoint::weight_file::CONCEPT_OF_A1111;
+use crate::checkpoint::weight_file::A1111_CONCEPT_KEY;
 use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
 use crate::files::FileSignature;
 use crate::format::hex;
@@ -164,7 +164,7 @@ pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     if !vectors.iter().all(|value| value.is_finite()) {
         return Err(ConceptError::NotFinite(owned()));
     }
-    let has_token = ![EMB_PARAMS, ""].contains(&name.as_str()) && !name.starts_with(CONCEPT_OF_A1111);
+    let has_token = ![EMB_PARAMS, ""].contains(&name.as_str()) && !name.starts_with(A1111_CONCEPT_KEY);
     let token = if has_token { name } else { stem(path) };
     let sha256 = sha256_of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
     Ok(Concept { token, width, vectors, source: owned(), sha256 })

@@ -1,16 +1,15 @@
-//! A denoiser that is known in closed form, and what samplers are worth on it.
+//! A denoiser in closed form, on which the error of a sampler can be measured.
 //!
-//! Pictures whose every number is drawn from one mixture of Gaussians have a perfect denoiser, the mean of
-//! what x can have been. Where its differential equation leads can be computed as exactly as one likes, and so
-//! can the error of a sampler.
+//! If every number of a picture is drawn from one mixture of Gaussians, the perfect denoiser is the posterior
+//! mean. The solution of its differential equation can be computed to any precision.
 
 use std::ops::ControlFlow;
 
-use super::samplers::{Sampler, SamplerOptions, sample};
-use super::{Latents, NoiseStreams, Step};
+use super::samplers::{SampleArgs, Sampler, SamplerOptions, sample};
+use super::{Latents, NoiseStreams};
 use crate::error::EngineError;
 
-/// Weight, mean and standard deviation of each.
+/// Weight, mean and standard deviation of each Gaussian.
 const MIXTURE: [[f64; 3]; 3] = [[0.5, -1.0, 0.3], [0.3, 0.4, 0.2], [0.2, 1.5, 0.4]];
 
 /// The perfect [`Denoiser`](super::Denoiser) of the mixture's pictures.
@@ -30,8 +29,8 @@ fn posterior_mean(x: f64, sigma: f64) -> f64 {
     sum / total
 }
 
-/// Where the mixture's differential equation leads from `x`: Runge and Kutta's fourth-order method in
-/// double precision, by many even steps of `lambda = -ln sigma`.
+/// The solution of the mixture's differential equation from `x`: the fourth-order Runge-Kutta method in double
+/// precision, with many even steps of `lambda = -ln sigma`.
 fn solution(x: f32, sigma: f64, end: f64) -> f32 {
     const STEPS: u16 = 4000;
     let h = (sigma / end).ln() / f64::from(STEPS);
@@ -47,25 +46,31 @@ fn solution(x: f32, sigma: f64, end: f64) -> f32 {
     x as f32
 }
 
-/// The order of convergence of a sampler as it shows on the mixture: twice the steps divide its error by two
+/// The order of convergence of a sampler, measured on the mixture: doubling the steps divides the error by two
 /// to this power.
 pub fn measured_order(sampler: Sampler, options: &SamplerOptions) -> f32 {
     const STEPS: u16 = 40;
     (error(sampler, options, STEPS) / error(sampler, options, 2 * STEPS)).log2()
 }
 
-/// Root of the summed squares over a few numbers.
+/// The Euclidean norm of the error over a few numbers.
 fn error(sampler: Sampler, options: &SamplerOptions, steps: u16) -> f32 {
     const FROM: f32 = 8.0;
     const TO: f32 = 1.0;
-    // The first steps are short, so that multistep samplers have a history before it matters.
+    // The first steps are short, so that multistep samplers have a history before the error grows.
     let sigma = |i| FROM * (TO / FROM).powf((f32::from(i) / f32::from(steps)).powi(2));
     let sigmas: Vec<f32> = (0..=steps).map(sigma).collect();
     let mut noise = NoiseStreams::new(32, 1);
     let x = noise.draw([1, 4, 4, 4]).scale(FROM);
     let exact = x.zip_with(&x, |x, _| solution(x, FROM.into(), TO.into()));
-    let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
-    let end = sample(sampler, options, &mut denoise_mixture, x, &sigmas, &mut noise, keep_on);
-    let end = end.expect("neither the mixture nor the observer halts it");
+    let args = SampleArgs {
+        sampler,
+        options: *options,
+        model: &mut denoise_mixture,
+        sigmas: &sigmas,
+        noise: &mut noise,
+        observe: &mut |_| ControlFlow::Continue(()),
+    };
+    let end = sample(args, x).expect("neither the mixture nor the observer ends it");
     end.data.iter().zip(&exact.data).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
 }

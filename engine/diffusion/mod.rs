@@ -1,7 +1,7 @@
 //! The mathematics of sampling, in k-diffusion's three nouns.
 //!
-//! A *schedule* is a list of sigmas. A *denoiser* predicts clean latents. A *sampler* walks down the
-//! sigmas asking the denoiser. None of them knows of prompts, windows or files.
+//! A *schedule* is a list of sigmas. A *denoiser* predicts clean latents. A *sampler* steps down the sigmas and
+//! calls the denoiser. None of them depends on prompts, windows or files.
 
 pub(crate) mod f32_fallback;
 pub(crate) mod gaussian_mixture;
@@ -29,7 +29,7 @@ pub use latents::{Latents, are_finite_and_nonzero};
 pub use noise::{Noise, NoiseSource, NoiseStreams, TorchGenerator};
 pub use nvidia::NvidiaGenerator;
 pub use prediction::Prediction;
-pub use samplers::{Sampler, SamplerOption, SamplerOptions, sample};
+pub use samplers::{SampleArgs, Sampler, SamplerOption, SamplerOptions, sample};
 pub use sigmas::{BetaSchedule, NoiseSchedule, Schedule, ScheduleOptions};
 pub use step_view::StepView;
 pub use trajectory::{RecordedStep, Recorder, Trajectory};

@@ -13,5 +13,5 @@ pub use kind::{
     CONCEPT_EXTENSIONS, FileKind, FileSignature, MODEL_EXTENSIONS, PICKLE_EXTENSIONS, PICTURE_EXTENSIONS,
     classify, has_extension, is_concept_file,
 };
-pub use regular_file::OpenError;
+pub use regular_file::FileError;
 pub(crate) use regular_file::open;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a path could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum FileError {
     #[error(
         "The file does not exist: it may have been moved or renamed, so choose it again: {}",
         path.display()
@@ -37,21 +37,21 @@ pub enum OpenError {
 }
 
 /// Opens a file and tells its length in bytes.
-pub(crate) fn open(path: &Path) -> Result<(File, u64), OpenError> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64), FileError> {
     let owned = || path.to_owned();
     let refused = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => OpenError::Missing { path: owned() },
-        _ => OpenError::Unreadable { source, path: owned() },
+        io::ErrorKind::NotFound => FileError::Missing { path: owned() },
+        _ => FileError::Unreadable { source, path: owned() },
     };
     let about = fs::metadata(path).map_err(refused)?;
     if about.is_dir() {
-        return Err(OpenError::Folder { path: owned() });
+        return Err(FileError::Folder { path: owned() });
     }
     if !about.is_file() {
-        return Err(OpenError::Special { path: owned() });
+        return Err(FileError::Special { path: owned() });
     }
     if about.len() == 0 {
-        return Err(OpenError::Empty { path: owned() });
+        return Err(FileError::Empty { path: owned() });
     }
     Ok((File::open(path).map_err(refused)?, about.len()))
 }

@@ -25,8 +25,8 @@ pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
 pub use output_folder::save_new;
 pub use parameters::{from_parameters, to_parameters};
 pub use pixels::Pixels;
-pub use png_chunks::{ReadError, read_recipe, replace_png, write_png};
+pub use png_chunks::{RecipeReadError, read_recipe, replace_png, write_png};
 pub use start_image::{
-    CropRect, ImageError, StartImage, crop_and_resize, crop_to_fill, load, to_signed_planes,
+    CropRect, StartImage, StartImageError, crop_and_resize, crop_to_fill, load, to_signed_planes,
 };
 pub use trace::{Array, Trace, TraceError, TraceFile, read_trace, write_trace};

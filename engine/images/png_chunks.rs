@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use super::Pixels;
 use super::metadata::{FoundRecipe, Provenance};
 use super::parameters::{from_parameters, to_parameters};
+use crate::files::{FileError, open};
 use crate::files::{IfExists, SaveError, write_atomically};
-use crate::files::{OpenError, open};
 
 const OUR_KEYWORD: &str = "tidepool";
 const A1111_KEYWORD: &str = "parameters";
@@ -26,9 +26,9 @@ const CHUNKS: usize = 1 << 17;
 
 /// Why a file could not be searched for a recipe, or why its recipe is of no use.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum RecipeReadError {
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] FileError),
     #[error(
         "This is not a PNG file, and recipes are read from PNG only: choose the original PNG: \
          {}",
@@ -67,21 +67,21 @@ pub fn replace_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Res
 }
 
 /// The recipe inside a PNG: ours if it is there, else A1111's text. `Ok(None)` if there is none.
-pub fn read_recipe(path: &Path) -> Result<Option<FoundRecipe>, ReadError> {
+pub fn read_recipe(path: &Path) -> Result<Option<FoundRecipe>, RecipeReadError> {
     let (file, _) = open(path)?;
     let search = search(BufReader::new(file)).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => ReadError::NotPng { path: path.to_owned() },
-        io::ErrorKind::UnexpectedEof => ReadError::Damaged { path: path.to_owned() },
-        _ => ReadError::Unreadable { source: error, path: path.to_owned() },
+        io::ErrorKind::InvalidData => RecipeReadError::NotPng { path: path.to_owned() },
+        io::ErrorKind::UnexpectedEof => RecipeReadError::Damaged { path: path.to_owned() },
+        _ => RecipeReadError::Unreadable { source: error, path: path.to_owned() },
     })?;
     if let Some(found) = search.ours.or(search.parameters) {
         return Ok(Some(found));
     }
     if let Some(program) = search.foreign {
-        return Err(ReadError::Foreign { program, path: path.to_owned() });
+        return Err(RecipeReadError::Foreign { program, path: path.to_owned() });
     }
     if search.damaged {
-        return Err(ReadError::Damaged { path: path.to_owned() });
+        return Err(RecipeReadError::Damaged { path: path.to_owned() });
     }
     Ok(None)
 }

@@ -15,7 +15,7 @@ use image::{
 };
 
 use super::Pixels;
-use crate::files::{OpenError, open};
+use crate::files::{FileError, open};
 
 const MAX_SIDE: u32 = 8192;
 const MAX_DECODED_BYTES: u64 = 128 << 20;
@@ -32,9 +32,9 @@ pub struct StartImage {
 
 /// Why a file is no start image.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub enum StartImageError {
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] FileError),
     #[error(
         "This is no picture that can be read here: save it as PNG or JPEG and choose that: {}",
         path.display()
@@ -66,17 +66,17 @@ pub enum ImageError {
 }
 
 /// Reads a picture, whatever its name ends in: the contents say what it is.
-pub fn load(path: &Path) -> Result<StartImage, ImageError> {
-    let refused = |error| ImageError::of(error, path);
+pub fn load(path: &Path) -> Result<StartImage, StartImageError> {
+    let refused = |error| StartImageError::of(error, path);
     let (file, bytes) = open(path)?;
     if bytes > MAX_FILE_BYTES {
-        return Err(ImageError::TooLarge { path: path.to_owned() });
+        return Err(StartImageError::TooLarge { path: path.to_owned() });
     }
     let mut reader = ImageReader::new(BufReader::new(file))
         .with_guessed_format()
-        .map_err(|source| ImageError::Unreadable { source, path: path.to_owned() })?;
+        .map_err(|source| StartImageError::Unreadable { source, path: path.to_owned() })?;
     let Some(format) = reader.format() else {
-        return Err(ImageError::NotAPicture { path: path.to_owned() });
+        return Err(StartImageError::NotAPicture { path: path.to_owned() });
     };
     reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(refused)?;
@@ -86,7 +86,7 @@ pub fn load(path: &Path) -> Result<StartImage, ImageError> {
     let mut picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
     picture.apply_orientation(orientation);
     if picture.width() == 0 || picture.height() == 0 {
-        return Err(ImageError::Damaged { reason: "it has no pixels".into(), path: path.to_owned() });
+        return Err(StartImageError::Damaged { reason: "it has no pixels".into(), path: path.to_owned() });
     }
 
     let mut notes = Vec::new();
@@ -193,7 +193,7 @@ fn on_white(picture: DynamicImage) -> (Pixels, bool) {
     (Pixels::from_rgba(width, height, &rgba), had_alpha)
 }
 
-impl ImageError {
+impl StartImageError {
     fn of(error: image::ImageError, path: &Path) -> Self {
         let path = path.to_owned();
         match error {

@@ -11,7 +11,7 @@ use burn::tensor::FloatDType;
 
 use crate::concepts::ConceptRef;
 use crate::cpu;
-use crate::diffusion::{Cfg, F32Fallback, Latents, Recorder, Step, sample};
+use crate::diffusion::{Cfg, F32Fallback, Latents, Recorder, SampleArgs, Step, sample};
 use crate::images::{Array, Pixels};
 use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::autoencoder::images_from_planes;
@@ -128,8 +128,8 @@ impl Pipeline {
         // The prompts as the UNet reads them, and the latents that sampling starts from.
         let text_started = Instant::now();
         let conditioning = self.encode_prompts(recipe, memory)?; // conditioning.rs
-        let cond = to_array(conditioning.cond[0].at(resume.step))?;
-        let uncond = conditioning.uncond.as_ref().map(|uncond| to_array(uncond.at(resume.step)));
+        let cond = to_array(conditioning.cond[0].at(resume.step).clone())?;
+        let uncond = conditioning.uncond.as_ref().map(|uncond| to_array(uncond.at(resume.step).clone()));
         let uncond = uncond.transpose()?;
         reporter.timings.text_secs += text_started.elapsed().as_secs_f64();
         let encode_started = Instant::now();
@@ -177,8 +177,15 @@ impl Pipeline {
             }
         };
         let mut denoiser = recorder.denoiser(&mut model);
-        let options = &recipe.sampler_options;
-        let latents = sample(recipe.sampler, options, &mut denoiser, x, &resume.sigmas, &mut noise, observe);
+        let args = SampleArgs {
+            sampler: recipe.sampler,
+            options: recipe.sampler_options,
+            model: &mut denoiser,
+            sigmas: &resume.sigmas,
+            noise: &mut noise,
+            observe,
+        };
+        let latents = sample(args, x);
         drop((denoiser, noise));
         run.trajectory.steps.extend(recorder.into_steps());
         if recipe.sampler.is_adaptive() {

@@ -265,7 +265,7 @@ impl Recipe {
     /// If the betas that were set fit neither each other nor the model's.
     pub fn noise_schedule(&self, trained: &SchedulerConfig) -> Result<NoiseSchedule, RecipeError> {
         self.check_schedule()?;
-        let trained = trained.with(&self.schedule_options);
+        let trained = trained.with_options(&self.schedule_options);
         let (start, end) = (trained.beta_start, trained.beta_end);
         if trained.beta_schedule != BetaSchedule::Cosine && start > end {
             return Err(RecipeError::BetasFall { start, end });

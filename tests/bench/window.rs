@@ -38,7 +38,7 @@ fn main() {
     let mut harness = Harness::builder().with_size([1440.0, 900.0]).build_eframe(move |cc| {
         TidepoolApp::new(cc, settings, folder, |ctx| Box::new(Session::start(move || ctx.request_repaint())))
     });
-    while harness.state().state.model_info().is_none() {
+    while harness.state().state.shared.model_info().is_none() {
         harness.step();
     }
 
@@ -108,18 +108,18 @@ fn at(times: &mut [Duration], percent: usize) -> Duration {
 
 /// Presses Generate and draws the run at about sixty frames a second.
 fn generate(harness: &mut Harness<'static, TidepoolApp>) -> Times {
-    let saved_before = harness.state().state.saved.clone();
+    let saved_before = harness.state().state.shared.saved.clone();
     let begun = Instant::now();
     harness.state_mut().press(Command::Generate);
     let (mut preview, mut frames) = (None, Vec::new());
     loop {
         frames.push(frame(harness));
         let state = &harness.state().state;
-        let has_frames = state.run.as_ref().is_some_and(|run| !run.frames.is_empty());
+        let has_frames = state.runs.current().is_some_and(|run| !run.frames.is_empty());
         if preview.is_none() && has_frames {
             preview = Some(begun.elapsed());
         }
-        if state.live_run().is_none() && state.saved != saved_before {
+        if state.runs.live().is_none() && state.shared.saved != saved_before {
             let preview = preview.expect("a run shows its steps");
             return Times { saved: begun.elapsed(), preview, frames };
         }
@@ -129,20 +129,20 @@ fn generate(harness: &mut Harness<'static, TidepoolApp>) -> Times {
 
 /// Stops a run at its first step.
 fn stop(harness: &mut Harness<'static, TidepoolApp>) -> Duration {
-    let before = harness.state().state.recipe.clone();
+    let before = harness.state().state.shared.recipe.clone();
     let long = Recipe { steps: 500, ..before.clone() };
     harness.state_mut().press(Command::Edit(Box::new(long)));
     harness.state_mut().press(Command::Generate);
-    while harness.state().state.live_run().is_none_or(|run| run.frames.is_empty()) {
+    while harness.state().state.runs.live().is_none_or(|run| run.frames.is_empty()) {
         wait_for_the_next(frame(harness));
     }
     let asked = Instant::now();
     harness.state_mut().press(Command::Stop);
-    while harness.state().state.live_run().is_some() {
+    while harness.state().state.runs.live().is_some() {
         frame(harness);
     }
     let stopped = asked.elapsed();
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
+    assert_eq!(harness.state().state.runs.current().map(|run| run.phase), Some(RunPhase::Stopped));
     harness.state_mut().press(Command::Edit(Box::new(before)));
     stopped
 }

@@ -24,7 +24,7 @@ use crate::support::app_state::{finished, generate, grey, opened, receive, sent,
 #[test]
 fn generate_sends_what_the_panels_show_and_a_finished_picture_is_saved() {
     let mut state = opened();
-    let recipe = Recipe { prompt: "a fox".into(), ..state.recipe.clone() };
+    let recipe = Recipe { prompt: "a fox".into(), ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe.clone())));
     let (id, _, asked) = generate(&mut state);
     assert_eq!(asked, recipe);
@@ -39,7 +39,7 @@ fn generate_sends_what_the_panels_show_and_a_finished_picture_is_saved() {
     assert_eq!((batch.recipe.prompt.as_str(), batch.model.as_str()), ("a fox", "Built-in"));
     assert_eq!(batch.folder, PathBuf::from("/out"));
     state.receive(AppEvent::Saved(vec![PathBuf::from("/out/00001-32.png")]));
-    assert_eq!(state.saved, [PathBuf::from("/out/00001-32.png")]);
+    assert_eq!(state.shared.saved, [PathBuf::from("/out/00001-32.png")]);
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn edits_during_a_run_are_for_the_next_one() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
     started(&mut state, id);
-    let edited = Recipe { steps: 7, ..state.recipe.clone() };
+    let edited = Recipe { steps: 7, ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(edited)));
-    assert_eq!(state.run.as_ref().map(|run| run.recipe.steps), Some(20));
+    assert_eq!(state.runs.current().map(|run| run.recipe.steps), Some(20));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn generate_during_a_run_queues_one_and_only_one() {
     let (first, _, _) = generate(&mut state);
     started(&mut state, first);
     for steps in [5, 6] {
-        let edited = Recipe { steps, ..state.recipe.clone() };
+        let edited = Recipe { steps, ..state.shared.recipe.clone() };
         state.handle(Command::Edit(Box::new(edited)));
         assert!(sent(&state.handle(Command::Generate)).is_none(), "not yet");
     }
@@ -75,9 +75,9 @@ fn stop_raises_the_flag_and_forgets_the_queue() {
     state.handle(Command::Generate);
     state.handle(Command::Stop);
     assert!(flag.is_raised());
-    assert_eq!(state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopping));
+    assert_eq!(state.runs.current().map(|run| run.phase), Some(RunPhase::Stopping));
     assert!(sent(&receive(&mut state, id, JobEvent::Stopped)).is_none());
-    assert!(state.live_run().is_none());
+    assert!(state.runs.live().is_none());
     let (next, flag, _) = generate(&mut state);
     assert!(next != id && !flag.is_raised(), "the next job has a flag of its own");
 }
@@ -90,7 +90,7 @@ fn events_of_another_job_change_nothing() {
     let stranger = JobId(id.0 + 7);
     step(&mut state, stranger, 0);
     assert!(finished(&mut state, stranger).is_empty());
-    let run = state.run.as_ref().expect("a run");
+    let run = state.runs.current().expect("a run");
     assert_eq!((run.frames.len(), run.phase), (0, RunPhase::Running));
 }
 
@@ -159,7 +159,7 @@ fn a_job_asked_to_decode_after_its_end_stays_ended() {
     receive(&mut state, id, JobEvent::Stopped);
     state.handle(Command::Film(FilmCommand::Pin(Some(0))));
     assert_eq!(decoded(&mut state, id, 0), None);
-    assert_eq!(state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
+    assert_eq!(state.runs.current().map(|run| run.phase), Some(RunPhase::Stopped));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_fresh_seed_is_drawn_unless_the_seed_is_new_or_locked() {
     assert_eq!(seed(&mut state), 32, "as it stands");
     let second = seed(&mut state);
     assert!(second != 32 && second < 1 << 32);
-    let typed = Recipe { seed: u64::MAX, ..state.recipe.clone() };
+    let typed = Recipe { seed: u64::MAX, ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(typed)));
     assert_eq!(seed(&mut state), u64::MAX);
     state.handle(Command::ToggleSeedLock);
@@ -216,7 +216,7 @@ fn a_value_that_cannot_run_is_named_at_its_field_and_nothing_is_sent() {
     ];
     for (place, recipe) in cases {
         state.handle(Command::Edit(Box::new(recipe)));
-        assert!(state.error_at(place).is_some(), "{place:?}");
+        assert!(state.shared.error_at(place).is_some(), "{place:?}");
         assert!(state.handle(Command::Generate).is_empty(), "{place:?}");
     }
     state.handle(Command::Edit(Box::default()));
@@ -228,9 +228,9 @@ fn a_failed_job_says_so_under_the_button_and_the_next_one_clears_it() {
     let mut state = opened();
     let (id, _, _) = generate(&mut state);
     receive(&mut state, id, JobEvent::Failed { text: "Too large".into() });
-    assert_eq!(state.error_at(ErrorSlot::Run).as_deref(), Some("Too large"));
+    assert_eq!(state.shared.error_at(ErrorSlot::Run).as_deref(), Some("Too large"));
     generate(&mut state);
-    assert_eq!(state.error_at(ErrorSlot::Run), None);
+    assert_eq!(state.shared.error_at(ErrorSlot::Run), None);
 }
 
 #[test]
@@ -249,9 +249,9 @@ fn a_model_that_fails_to_open_leaves_none_and_generate_says_what_to_do() {
         [Effect::Send(Request::OpenModel { source: ModelSource::Folder(_), .. })]
     ));
     state.receive(Event::Model(ModelEvent::Failed { text: "unet is missing".into() }));
-    assert_eq!(state.error_at(ErrorSlot::Model).as_deref(), Some("unet is missing"));
+    assert_eq!(state.shared.error_at(ErrorSlot::Model).as_deref(), Some("unet is missing"));
     assert!(sent(&state.handle(Command::Generate)).is_none());
-    assert!(state.error_at(ErrorSlot::Run).is_some());
+    assert!(state.shared.error_at(ErrorSlot::Run).is_some());
 }
 
 #[test]
@@ -260,11 +260,11 @@ fn tokens_are_counted_as_they_are_typed_and_the_cut_is_told() {
     let prompt = "a large fox in the snow ".repeat(20);
     let recipe = Recipe { prompt, text: TextOptions::PLAIN, ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe.clone())));
-    let read = state.prompt.as_ref().expect("read");
+    let read = state.prompts.prompt.as_ref().expect("read");
     assert_eq!((read.used(), read.capacity()), (75, 75));
     assert!(read.cut().contains("snow"));
     state.handle(Command::Edit(Box::new(Recipe { text: TextOptions::default(), ..recipe })));
-    let read = state.prompt.as_ref().expect("read");
+    let read = state.prompts.prompt.as_ref().expect("read");
     assert_eq!((read.used(), read.capacity(), read.cut()), (120, 150, ""), "in chunks there is room for all");
 }
 
@@ -287,10 +287,10 @@ fn picture(found: Option<Recipe>) -> AppEvent {
 fn a_dropped_picture_becomes_the_start_image_and_can_be_removed() {
     let mut state = opened();
     state.receive(picture(None));
-    assert!(matches!(state.recipe.start, Start::Image { strength: 0.75, .. }));
+    assert!(matches!(state.shared.recipe.start, Start::Image { strength: 0.75, .. }));
     assert!(state.start_picture.is_some() && state.dropped.is_none());
     state.handle(Command::StartImage(StartImageCommand::Remove));
-    assert_eq!(state.recipe.start, Start::Noise);
+    assert_eq!(state.shared.recipe.start, Start::Noise);
 }
 
 #[test]
@@ -302,11 +302,11 @@ fn a_dropped_picture_with_a_recipe_is_asked_about() {
         let mut state = opened();
         state.receive(picture(Some(recipe.clone())));
         assert!(state.dropped.is_some());
-        assert_eq!(state.recipe, Recipe::default(), "nothing happens unasked");
+        assert_eq!(state.shared.recipe, Recipe::default(), "nothing happens unasked");
         state.handle(command);
         assert!(state.dropped.is_none());
-        assert_eq!(state.recipe == recipe, is_settings);
-        assert_eq!(matches!(state.recipe.start, Start::Image { .. }), !is_settings);
+        assert_eq!(state.shared.recipe == recipe, is_settings);
+        assert_eq!(matches!(state.shared.recipe.start, Start::Image { .. }), !is_settings);
     }
 }
 
@@ -318,8 +318,8 @@ fn a_file_that_is_not_a_picture_is_refused_where_pictures_are_dropped() {
         others: vec![Dropped { path: "notes.txt".into(), contents }],
         ..DroppedFiles::default()
     }));
-    assert!(state.error_at(ErrorSlot::StartImage).is_some());
-    assert_eq!(state.recipe.start, Start::Noise);
+    assert!(state.shared.error_at(ErrorSlot::StartImage).is_some());
+    assert_eq!(state.shared.recipe.start, Start::Noise);
 }
 
 #[test]
@@ -334,18 +334,18 @@ fn a_start_image_that_is_gone_at_the_next_start_is_dropped_and_reported() {
         picture: Err("There is no such file: gone.png".into()),
         notes: Vec::new(),
     });
-    assert_eq!(state.recipe.start, Start::Noise);
-    assert!(state.error_at(ErrorSlot::StartImage).is_some());
+    assert_eq!(state.shared.recipe.start, Start::Noise);
+    assert!(state.shared.error_at(ErrorSlot::StartImage).is_some());
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_is_told_and_another_can_be_chosen() {
     let mut state = opened();
     state.receive(AppEvent::SaveFailed("The folder cannot be used: /out".into()));
-    assert!(state.error_at(ErrorSlot::Output).is_some());
+    assert!(state.shared.error_at(ErrorSlot::Output).is_some());
     state.receive(AppEvent::OutputFolderPicked("/other".into()));
-    assert_eq!(state.error_at(ErrorSlot::Output), None);
-    assert_eq!(state.settings_to_save().output_folder(), PathBuf::from("/other"));
+    assert_eq!(state.shared.error_at(ErrorSlot::Output), None);
+    assert_eq!(state.shared.settings_to_save().output_folder(), PathBuf::from("/other"));
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn the_workspace_is_remembered() {
     let recipe = Recipe { prompt: "a whale".into(), ..Recipe::default() };
     state.handle(Command::Edit(Box::new(recipe)));
     state.handle(Command::Settings(SettingsCommand::FoldPanels));
-    let settings = state.settings_to_save();
+    let settings = state.shared.settings_to_save();
     assert_eq!(settings.last_recipe.prompt, "a whale");
     assert!(settings.window.left_folded);
 }

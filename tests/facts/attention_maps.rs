@@ -102,7 +102,7 @@ fn with_picture() -> (AppState, JobId) {
 }
 
 fn with_picture_of(mut state: AppState, prompt: &str) -> (AppState, JobId) {
-    let recipe = Recipe { prompt: prompt.into(), ..state.recipe.clone() };
+    let recipe = Recipe { prompt: prompt.into(), ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
     finish(&mut state, job);
@@ -160,7 +160,7 @@ fn the_overlay_shows_the_words_that_the_picture_was_made_of_whatever_they_mean_n
     state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
     let lit = state.attention.on_canvas().cloned().expect("the second token's light");
     state.handle(Command::Concept(ConceptCommand::Forget(frost().source)));
-    assert!(state.prompt.as_ref().is_some_and(|read| read.used() > 2), "its letters are words now");
+    assert!(state.prompts.prompt.as_ref().is_some_and(|read| read.used() > 2), "its letters are words now");
     choose(&mut state, "puppy");
     assert!(state.attention.on_canvas().is_none());
     choose(&mut state, "cat");
@@ -188,7 +188,7 @@ fn the_overlay_ends_with_its_model() {
 fn a_run_that_waits_for_its_model_is_read_by_it() {
     let mut state = opened();
     state.handle(Command::Model(ModelCommand::Open(ModelSource::BuiltIn)));
-    let recipe = Recipe { prompt: "puppy cat".into(), ..state.recipe.clone() };
+    let recipe = Recipe { prompt: "puppy cat".into(), ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));

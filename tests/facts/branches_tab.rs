@@ -33,7 +33,7 @@ fn branch(state: &mut AppState, command: BranchCommand) -> Vec<Effect> {
 }
 
 fn edit(state: &mut AppState, change: impl Fn(&mut Recipe)) {
-    let mut recipe = state.recipe.clone();
+    let mut recipe = state.shared.recipe.clone();
     change(&mut recipe);
     state.handle(Command::Edit(Box::new(recipe)));
 }
@@ -49,7 +49,7 @@ fn asked(effects: &[Effect]) -> Option<(Recipe, Option<JobId>)> {
 }
 
 fn titles(state: &AppState) -> Vec<(String, usize)> {
-    state.branches.tree(state.run.as_ref()).iter().map(|row| (row.title(), row.depth)).collect()
+    state.runs.tree().iter().map(|row| (row.title(), row.depth)).collect()
 }
 
 #[test]
@@ -57,20 +57,20 @@ fn a_branch_starts_at_the_selected_step_and_its_recipe_says_so() {
     let mut state = opened();
     edit(&mut state, |recipe| recipe.prompt = "a fox".into());
     let first = run(&mut state);
-    let from = state.run.as_ref().expect("a run").recipe.clone();
+    let from = state.runs.current().expect("a run").recipe.clone();
     state.handle(Command::Film(FilmCommand::Pin(Some(7))));
     branch(&mut state, BranchCommand::Leave(None));
-    assert_eq!(state.branches.branch_from, Some(7));
+    assert_eq!(state.runs.branch_from, Some(7));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
     let (recipe, recorded_by) = asked(&state.handle(Command::Generate)).expect("a request");
     let left = recipe.branch.as_ref().expect("a branch");
     assert_eq!((&*left.from, left.step, recorded_by), (&from, 7, Some(first)));
     assert_eq!((recipe.prompt.as_str(), recipe.seed), ("an owl", from.seed));
-    assert_eq!(state.branches.branch_from, None, "one branch at a time");
+    assert_eq!(state.runs.branch_from, None, "one branch at a time");
     assert_eq!(titles(&state), [("a fox".into(), 0), ("“an owl”".into(), 1)]);
 
     let (next, _) = asked(&{
-        let id = state.run.as_ref().expect("a run").job.id;
+        let id = state.runs.current().expect("a run").job.id;
         started(&mut state, id);
         finished(&mut state, id);
         state.handle(Command::Generate)
@@ -98,10 +98,10 @@ fn a_branch_takes_size_number_start_and_seed_from_its_run() {
 fn only_a_step_that_was_made_can_be_branched_from_and_a_branch_can_be_cancelled() {
     let mut state = opened();
     branch(&mut state, BranchCommand::Leave(None));
-    assert_eq!(state.branches.branch_from, None, "there is no run");
+    assert_eq!(state.runs.branch_from, None, "there is no run");
     run(&mut state);
     branch(&mut state, BranchCommand::Leave(Some(25)));
-    assert_eq!(state.branches.branch_from, None);
+    assert_eq!(state.runs.branch_from, None);
     branch(&mut state, BranchCommand::Leave(Some(3)));
     branch(&mut state, BranchCommand::Stay);
     let (recipe, recorded_by) = asked(&state.handle(Command::Generate)).expect("a request");
@@ -141,13 +141,13 @@ fn a_run_that_is_shown_again_has_its_film_and_its_name() {
     branch(&mut state, BranchCommand::Name(first, "First".into()));
     let second = run(&mut state);
     branch(&mut state, BranchCommand::Show(first));
-    let shown = state.run.as_ref().expect("a run");
+    let shown = state.runs.current().expect("a run");
     assert_eq!((shown.job.id, shown.frames.len(), shown.name.as_str()), (first, 20, "First"));
-    assert!(state.run_of(second).is_some());
+    assert!(state.runs.get(second).is_some());
     branch(&mut state, BranchCommand::Forget(first));
-    assert_eq!(state.run.as_ref().map(|run| run.job.id), Some(second));
+    assert_eq!(state.runs.current().map(|run| run.job.id), Some(second));
     branch(&mut state, BranchCommand::Forget(second));
-    assert!(state.run.is_none() && state.shown().is_none());
+    assert!(state.runs.current().is_none() && state.shown().is_none());
 }
 
 #[test]
@@ -160,12 +160,12 @@ fn two_runs_are_compared_behind_a_divider() {
     branch(&mut state, BranchCommand::Compare(second));
     assert!(state.compared_of(StepView::Predicted).is_none(), "a run is not compared with itself");
     branch(&mut state, BranchCommand::Compare(first));
-    let theirs = state.run_of(first).expect("it is kept").pictures.clone();
+    let theirs = state.runs.get(first).expect("it is kept").pictures.clone();
     let behind = state.compared_of(StepView::Predicted).expect("the other run's end");
     assert!(Arc::ptr_eq(&behind.pictures[0], &theirs[0]));
     assert_eq!(state.shown().and_then(|shown| shown.step), Some(19));
     state.handle(Command::View(ViewCommand::Compare(Some(3))));
-    let own = state.run.as_ref().and_then(|run| run.pictures_of(3, StepView::Predicted)).expect("a step");
+    let own = state.runs.current().and_then(|run| run.pictures_of(3, StepView::Predicted)).expect("a step");
     let behind = state.compared_of(StepView::Predicted).expect("a step of this run");
     assert!(Arc::ptr_eq(&behind.pictures[0], &own.0[0]));
     state.handle(Command::Film(FilmCommand::Pin(None)));
@@ -179,16 +179,16 @@ fn a_run_continues_in_the_background_and_a_queued_branch_waits_for_it() {
     let (second, _, _) = generate(&mut state);
     started(&mut state, second);
     branch(&mut state, BranchCommand::Show(first));
-    assert_eq!(state.live_run().map(|run| run.job.id), Some(second));
+    assert_eq!(state.runs.live().map(|run| run.job.id), Some(second));
     branch(&mut state, BranchCommand::Leave(Some(2)));
     edit(&mut state, |recipe| recipe.prompt = "an owl".into());
     assert!(asked(&state.handle(Command::Generate)).is_none());
     branch(&mut state, BranchCommand::Forget(second));
-    assert!(state.run_of(second).is_some(), "a run that goes on is not forgotten");
+    assert!(state.runs.get(second).is_some(), "a run that goes on is not forgotten");
     step(&mut state, second, 0);
     let (recipe, recorded_by) = asked(&finished(&mut state, second)).expect("the queued one starts");
     assert_eq!((recipe.prompt.as_str(), recorded_by), ("an owl", Some(first)));
-    assert_eq!(state.run_of(second).map(|run| run.phase), Some(RunPhase::Finished));
+    assert_eq!(state.runs.get(second).map(|run| run.phase), Some(RunPhase::Finished));
 }
 
 #[test]
@@ -216,10 +216,10 @@ fn keys_and_buttons_branch_in_the_window() {
     window.finish(id, &recipe);
     window.harness.get_by_label("Branch").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.branches.branch_from, Some(19));
+    assert_eq!(window.harness.state().state.runs.branch_from, Some(19));
     window.harness.get_by_label("Do not branch").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.branches.branch_from, None);
+    assert_eq!(window.harness.state().state.runs.branch_from, None);
     window.harness.get_by_label("Branch").click();
     window.harness.run();
     window.harness.get_by_label("Branch").click();
@@ -228,5 +228,5 @@ fn keys_and_buttons_branch_in_the_window() {
     window.harness.run();
     window.harness.get_by_label_contains("No prompt").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.run.as_ref().map(|run| run.job.id), Some(id));
+    assert_eq!(window.harness.state().state.runs.current().map(|run| run.job.id), Some(id));
 }

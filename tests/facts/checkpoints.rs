@@ -137,7 +137,7 @@ fn files_of_pytorchs_hold_the_numbers_that_were_put_in() {
             assert_eq!(file.shape(name), numbers.shape(name), "{form} {name}");
             assert_eq!(ours, numbers.read(name).expect("golden data").0, "{form} {name}");
         }
-        let kinds = ["f32", "f16", "bf16", "position_ids"].map(|name| file.kind(name));
+        let kinds = ["f32", "f16", "bf16", "position_ids"].map(|name| file.dtype(name));
         assert_eq!(kinds, [Some(TensorDtype::F32), Some(TensorDtype::F16), Some(TensorDtype::BF16), None]);
         let error = file.read("position_ids").expect_err("whole numbers are no weights").to_string();
         assert!(error.contains("position_ids"), "{error}");

@@ -36,7 +36,7 @@ fn opened() -> AppState {
 }
 
 fn with_prompt(state: &mut AppState, prompt: &str) {
-    let recipe = Recipe { prompt: prompt.into(), ..state.recipe.clone() };
+    let recipe = Recipe { prompt: prompt.into(), ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
 }
 
@@ -52,7 +52,7 @@ fn golden_file(name: &str) -> PathBuf {
 fn a_concept_that_comes_counts_in_the_prompt_at_once_and_goes_with_the_next_picture() {
     let mut state = opened();
     with_prompt(&mut state, "a <frost> tree");
-    let used = |state: &AppState| state.prompt.as_ref().map(|read| read.used());
+    let used = |state: &AppState| state.prompts.prompt.as_ref().map(|read| read.used());
     let plain = used(&state);
     state.receive(chosen([concept("frost.bin", "<frost>", 40)]));
     assert_eq!(used(&state), Some(42));
@@ -61,7 +61,7 @@ fn a_concept_that_comes_counts_in_the_prompt_at_once_and_goes_with_the_next_pict
         Effect::Send(Request::Generate { concepts, .. }) => Some(concepts.clone()),
         _ => None,
     });
-    assert_eq!(sent, Some(state.concepts.clone()));
+    assert_eq!(sent, Some(state.concepts.set.clone()));
     state.handle(Command::Concept(ConceptCommand::Forget("/concepts/frost.bin".into())));
     assert_eq!(used(&state), plain);
 }
@@ -71,12 +71,13 @@ fn a_concept_survives_a_change_of_model_and_waits_where_it_does_not_fit() {
     let mut state = opened();
     state.receive(chosen([concept("frost.bin", "<frost>", 2)]));
     with_prompt(&mut state, "<frost>");
-    let splices = |state: &AppState| state.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
+    let splices =
+        |state: &AppState| state.prompts.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
     assert_eq!(splices(&state), Some(1));
     for (text_width, fits) in [(768, 0), (128, 1)] {
         let other = engine::pipeline::ModelInfo { text_width, ..model_info() };
         state.receive(Event::Model(ModelEvent::Opened(Box::new(other))));
-        assert_eq!((state.concepts.iter().len(), splices(&state)), (1, Some(fits)));
+        assert_eq!((state.concepts.set.iter().len(), splices(&state)), (1, Some(fits)));
     }
 }
 
@@ -86,15 +87,15 @@ fn chosen_files_are_remembered_and_files_of_watched_folders_are_not() {
     let mut watched = concept("a.bin", "<a>", 1);
     watched.source = "/watched/a.bin".into();
     state.receive(chosen([watched.clone(), concept("b.bin", "<b>", 1)]));
-    assert_eq!(state.settings_to_save().concept_files, [PathBuf::from("/concepts/b.bin")]);
-    let effects = AppState::new(state.settings_to_save()).begin();
+    assert_eq!(state.shared.settings_to_save().concept_files, [PathBuf::from("/concepts/b.bin")]);
+    let effects = AppState::new(state.shared.settings_to_save()).begin();
     let asks = |wanted: fn(&Effect) -> bool| effects.iter().any(wanted);
     assert!(asks(|effect| matches!(effect, Effect::Task(Task::ReadConcepts(files)) if files.len() == 1)));
     assert!(asks(|effect| matches!(effect, Effect::WatchConcepts(folders) if folders.len() == 1)));
 
     let gone = vec![watched.source, "/concepts/b.bin".into()];
     state.receive(AppEvent::Concepts(ConceptsRead { gone, ..ConceptsRead::default() }));
-    let left: Vec<_> = state.concepts.iter().map(|concept| concept.token.as_str()).collect();
+    let left: Vec<_> = state.concepts.set.iter().map(|concept| concept.token.as_str()).collect();
     assert_eq!(left, ["<b>"], "it was chosen by itself");
 }
 
@@ -109,7 +110,7 @@ fn the_folders_of_other_programs_are_watched_with_ours() {
     let mut theirs = concept("a.bin", "<a>", 1);
     theirs.source = "/webui/embeddings/a.bin".into();
     state.receive(AppEvent::Concepts(ConceptsRead { read: vec![theirs], ..ConceptsRead::default() }));
-    assert!(state.settings_to_save().concept_files.is_empty());
+    assert!(state.shared.settings_to_save().concept_files.is_empty());
 }
 
 #[test]
@@ -121,14 +122,14 @@ fn a_file_that_is_refused_says_why_until_it_is_dismissed_or_mended() {
         ..ConceptsRead::default()
     };
     state.receive(AppEvent::ConceptsChosen(refused()));
-    assert_eq!(state.refused_concepts.len(), 1);
-    assert_eq!(state.settings.window.tab, Tab::Concepts, "what was asked for is shown");
-    assert!(state.settings_to_save().concept_files.is_empty());
+    assert_eq!(state.concepts.refused.len(), 1);
+    assert_eq!(state.shared.settings.window.tab, Tab::Concepts, "what was asked for is shown");
+    assert!(state.shared.settings_to_save().concept_files.is_empty());
     state.handle(Command::Concept(ConceptCommand::Forget(file.clone())));
-    assert!(state.refused_concepts.is_empty());
+    assert!(state.concepts.refused.is_empty());
     state.receive(AppEvent::ConceptsChosen(refused()));
     state.receive(chosen([concept("a.bin", "<a>", 1)]));
-    assert!(state.refused_concepts.is_empty() && !state.concepts.is_empty());
+    assert!(state.concepts.refused.is_empty() && !state.concepts.set.is_empty());
 }
 
 #[test]
@@ -189,7 +190,9 @@ fn a_recipe_that_is_read_says_which_concept_is_missing() {
     window.harness.get_by_label_contains("(file frost)");
     window.harness.get_by_label("Use its settings").click();
     window.harness.run();
-    assert!(window.harness.state().state.warning.as_ref().is_some_and(|text| text.contains("<frost>")));
+    assert!(
+        window.harness.state().state.shared.warning.as_ref().is_some_and(|text| text.contains("<frost>"))
+    );
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn dropped_files_go_where_they_belong() {
     fs::write(&broken, "<!DOCTYPE html><html>").expect("writes");
     let (frost, wide) = (golden_file("frost.bin"), golden_file("wide.bin"));
     drop_files(&mut window.harness, &[&frost, &broken, &wide]);
-    until(&mut window.harness, "the concepts", |app| app.state.concepts.iter().len() == 2);
+    until(&mut window.harness, "the concepts", |app| app.state.concepts.set.iter().len() == 2);
     window.harness.run();
     window.harness.get_by_label("Insert <frost>");
     assert_eq!(window.harness.query_all_by_label_contains("web page").count(), 2, "here and below");
@@ -225,8 +228,8 @@ fn a_dropped_folder_of_concepts_is_watched() {
     let place = folder();
     fs::copy(golden_file("frost.bin"), place.path().join("frost.bin")).expect("copies");
     drop_files(&mut window.harness, &[place.path()]);
-    until(&mut window.harness, "the concept", |app| !app.state.concepts.is_empty());
-    let settings = &window.harness.state().state.settings;
+    until(&mut window.harness, "the concept", |app| !app.state.concepts.set.is_empty());
+    let settings = &window.harness.state().state.shared.settings;
     assert_eq!(settings.concept_folders(), [place.path()]);
     assert_eq!((settings.window.tab, settings.model_folders.len()), (Tab::Concepts, 0));
 }
@@ -235,7 +238,7 @@ fn a_dropped_folder_of_concepts_is_watched() {
 fn a_click_writes_the_word_where_the_cursor_was_and_the_next_letter_follows_it() {
     let mut window = TestWindow::opened(window_builder(), Settings::default());
     drop_files(&mut window.harness, &[&golden_file("frost.bin")]);
-    until(&mut window.harness, "the concept", |app| !app.state.concepts.is_empty());
+    until(&mut window.harness, "the concept", |app| !app.state.concepts.set.is_empty());
     window.harness.run();
     let type_into = |window: &mut TestWindow, field: &str, text: &str| {
         window.harness.get_by_role_and_label(Role::MultilineTextInput, field).focus();
@@ -248,23 +251,23 @@ fn a_click_writes_the_word_where_the_cursor_was_and_the_next_letter_follows_it()
     window.harness.run();
     window.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text(", at night");
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe.prompt, "a fox <frost>, at night");
+    assert_eq!(window.harness.state().state.shared.recipe.prompt, "a fox <frost>, at night");
     type_into(&mut window, "Negative prompt", "fog");
     window.harness.get_by_label("Insert <frost>").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe.negative_prompt, "fog <frost>");
+    assert_eq!(window.harness.state().state.shared.recipe.negative_prompt, "fog <frost>");
 }
 
 #[test]
 fn a_word_that_is_nearly_a_concept_can_be_corrected_by_a_click() {
     let mut window = TestWindow::opened(window_builder(), Settings::default());
     drop_files(&mut window.harness, &[&golden_file("frost.bin")]);
-    until(&mut window.harness, "the concept", |app| !app.state.concepts.is_empty());
+    until(&mut window.harness, "the concept", |app| !app.state.concepts.set.is_empty());
     with_prompt(&mut window.harness.state_mut().state, "a <forst> tree");
     window.harness.run();
     window.harness.get_by_label("Use <frost>").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe.prompt, "a <frost> tree");
+    assert_eq!(window.harness.state().state.shared.recipe.prompt, "a <frost> tree");
     assert!(window.harness.query_by_label("Use <frost>").is_none());
 }
 
@@ -274,9 +277,9 @@ fn a_watched_folder_is_read_by_the_window_itself() {
     fs::copy(golden_file("frost.bin"), place.path().join("frost.bin")).expect("copies");
     let settings = Settings { concept_folders: Some(vec![place.path().to_owned()]), ..Settings::default() };
     let mut window = TestWindow::opened(window_builder(), settings);
-    until(&mut window.harness, "the concept", |app| !app.state.concepts.is_empty());
+    until(&mut window.harness, "the concept", |app| !app.state.concepts.set.is_empty());
     fs::remove_file(place.path().join("frost.bin")).expect("removes");
-    until(&mut window.harness, "its end", |app| app.state.concepts.is_empty());
+    until(&mut window.harness, "its end", |app| app.state.concepts.set.is_empty());
     window.harness.run();
     assert!(!window.harness.ctx.has_requested_repaint(), "watching does not keep the window awake");
 }

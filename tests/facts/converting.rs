@@ -39,7 +39,7 @@ fn a_converted_pickle_holds_the_same_tensors() {
             let bits = |file: &WeightFile| -> Vec<u32> {
                 file.read(name).expect("numbers").0.iter().map(|value| value.to_bits()).collect()
             };
-            match before.kind(name) {
+            match before.dtype(name) {
                 Some(_) => assert_eq!(bits(&after), bits(&before), "{form} {name}"),
                 None => {
                     let whole: Vec<u8> = (0..7i64).flat_map(i64::to_le_bytes).collect();
@@ -119,5 +119,5 @@ fn the_command_line_converts_what_it_can_and_says_what_it_cannot() {
     assert_eq!(said.status, Some(1));
     assert_eq!(said.stdout.trim(), "state-zip.safetensors");
     let lines: Vec<&str> = said.stderr.lines().collect();
-    assert!(lines[0].contains("no pickle") && lines[1].contains("none.pt"), "{lines:?}");
+    assert!(lines[0].contains("not a pickle") && lines[1].contains("none.pt"), "{lines:?}");
 }

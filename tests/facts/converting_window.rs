@@ -38,7 +38,7 @@ fn a_pickle_in_use_is_offered_to_be_converted_and_declining_is_remembered() {
     assert_eq!(state.offered_conversion(), Some(pickle.clone()));
     command(&mut state, ConvertCommand::Decline);
     assert_eq!(state.offered_conversion(), None);
-    assert_eq!(state.settings_to_save().kept_pickles, [pickle]);
+    assert_eq!(state.shared.settings_to_save().kept_pickles, [pickle]);
     assert_eq!(opened(Path::new("/models/new.safetensors")).offered_conversion(), None);
 }
 
@@ -65,14 +65,14 @@ fn a_conversion_that_fails_says_why_and_one_that_is_cancelled_says_nothing() {
     let mut state = opened(Path::new("/models/old.ckpt"));
     command(&mut state, ConvertCommand::Start);
     state.receive(AppEvent::Conversion(ConversionReport::Ended(Err("No room".into()))));
-    assert_eq!(state.error_at(ErrorSlot::Model).as_deref(), Some("No room"));
+    assert_eq!(state.shared.error_at(ErrorSlot::Model).as_deref(), Some("No room"));
 
     let effects = command(&mut state, ConvertCommand::Start);
-    assert_eq!(state.error_at(ErrorSlot::Model), None);
+    assert_eq!(state.shared.error_at(ErrorSlot::Model), None);
     command(&mut state, ConvertCommand::Cancel);
     assert!(matches!(&effects[..], [Effect::Task(Task::Convert { stop, .. })] if stop.is_raised()));
     state.receive(AppEvent::Conversion(ConversionReport::Ended(Err("Stopped".into()))));
-    assert_eq!(state.error_at(ErrorSlot::Model), None);
+    assert_eq!(state.shared.error_at(ErrorSlot::Model), None);
     assert!(state.offered_conversion().is_some(), "it can be asked for again");
 }
 

@@ -71,7 +71,7 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
     assert_eq!(window.harness.get_all_by_label("Open folder").count(), 2);
     assert_eq!(names(folder.path()), ["film.png"]);
     let found = read_recipe(&folder.path().join("film.png")).expect("a PNG").expect("a recipe");
-    let run = window.harness.state().state.run.as_ref().expect("a run");
+    let run = window.harness.state().state.runs.current().expect("a run");
     assert_eq!((found.provenance.recipe, found.provenance.model.as_str()), (run.recipe.clone(), "Built-in"));
 }
 
@@ -118,9 +118,9 @@ fn a_film_is_of_a_run_that_is_over() {
 #[test]
 fn the_engine_makes_the_film_that_was_asked_for() {
     let (mut harness, home) = window_with_engine(window_builder(), Settings::default());
-    until(&mut harness, "the model", |app| app.state.model_info().is_some());
+    until(&mut harness, "the model", |app| app.state.shared.model_info().is_some());
     harness.state_mut().press(Command::Generate);
-    until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
+    until(&mut harness, "the picture, saved", |app| !app.state.shared.saved.is_empty());
     let cut = AnimationOptions {
         view: AnimationLayout::Both,
         is_full: true,

@@ -37,7 +37,8 @@ fn set_up(state: &mut AppState, experiment: Experiment) -> Vec<Effect> {
 /// With a finished and saved picture.
 fn used_window_state() -> AppState {
     let mut state = opened();
-    let recipe = Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.recipe.clone() };
+    let recipe =
+        Recipe { prompt: "my own picture".into(), seed: 77, steps: 20, ..state.shared.recipe.clone() };
     state.handle(Command::Edit(Box::new(recipe)));
     let (job, ..) = generate(&mut state);
     started(&mut state, job);
@@ -60,10 +61,10 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
     for experiment in Experiment::ALL {
         for mut state in [opened(), used_window_state()] {
             set_up(&mut state, experiment);
-            assert_eq!(state.recipe_error(), None, "{experiment:?}");
-            assert_eq!((state.recipe.width, state.recipe.height), (128, 128), "{experiment:?}");
+            assert_eq!(state.shared.recipe_error(), None, "{experiment:?}");
+            assert_eq!((state.shared.recipe.width, state.shared.recipe.height), (128, 128), "{experiment:?}");
             assert_eq!(state.sheet_problem(), None, "{experiment:?}");
-            assert!(state.settings.seed_locked, "what is compared has one seed");
+            assert!(state.shared.settings.seed_locked, "what is compared has one seed");
         }
     }
 }
@@ -105,7 +106,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
     assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 4.0), "the built-in model saturates at 7.5");
     assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Linspace));
     // A second time it is the same picture, not one of a fresh seed.
-    let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
+    let job = state.runs.current().map(|run| run.job.id).expect("a run");
     started(&mut state, job);
     finished(&mut state, job);
     let effects = set_up(&mut state, Experiment::Loop);
@@ -132,7 +133,7 @@ fn noise_is_that_of_the_lessons_step_ten_of_fifteen() {
     let (step, sigma) = state.noise_step();
     assert_eq!(step, 10);
     assert!((sigma - 0.7913).abs() < 1e-4, "{sigma}");
-    assert_eq!(state.settings.window.tab, Tab::Inspect);
+    assert_eq!(state.shared.settings.window.tab, Tab::Inspect);
     let asked = effects.iter().any(|effect| matches!(effect, Effect::Send(Request::Inspect { .. })));
     assert!(asked && made(&effects).is_empty(), "the picture that is there is looked into");
 }
@@ -159,9 +160,9 @@ fn the_film_shows_noisy_and_predicted_and_plays_whatever_was_hidden_before() {
         vec![StepView::Predicted, StepView::NoisyLatents, StepView::PredictedNoise],
     ] {
         let mut state = used_window_state();
-        state.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
+        state.shared.settings.views = Views { hidden: hidden.into_iter().collect(), ..Views::default() };
         set_up(&mut state, Experiment::Film);
-        assert_eq!(state.settings.views.shown(), [StepView::NoisyLatents, StepView::Predicted]);
+        assert_eq!(state.shared.settings.views.shown(), [StepView::NoisyLatents, StepView::Predicted]);
         assert!(state.film.play.is_some());
     }
 }
@@ -174,12 +175,12 @@ fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
         let mut state = opened();
         let effects = set_up(&mut state, experiment);
         assert_eq!(made(&effects).len(), 1, "{experiment:?}: the first cell");
-        assert_eq!(state.sheet.making().map(|made| made.cells.len()), Some(count), "{experiment:?}");
-        assert_eq!(state.settings.window.tab, Tab::XyPlot);
+        assert_eq!(state.xy_plot.making().map(|made| made.cells.len()), Some(count), "{experiment:?}");
+        assert_eq!(state.shared.settings.window.tab, Tab::XyPlot);
         let mut state = opened();
         generate(&mut state);
         assert!(made(&set_up(&mut state, experiment)).is_empty(), "one thing at a time");
-        assert_eq!(state.sheet.sheet(&state.recipe).map(|sheet| sheet.cells().count()), Ok(count));
+        assert_eq!(state.xy_plot.sheet(&state.shared.recipe).map(|sheet| sheet.cells().count()), Ok(count));
     }
 }
 
@@ -189,16 +190,16 @@ fn the_workspace_is_restored_to_what_it_was_before_the_first_experiment() {
         let mut state = used_window_state();
         let side = AxisField { name: "seed", values: "7, 8".into() };
         state.handle(Command::XyPlot(XyPlotCommand::Across(side.clone())));
-        let (recipe, views) = (state.recipe.clone(), state.settings.views.clone());
+        let (recipe, views) = (state.shared.recipe.clone(), state.shared.settings.views.clone());
         set_up(&mut state, experiment);
         set_up(&mut state, Experiment::Film);
         command(&mut state, LessonCommand::PutBack);
-        assert_eq!((&state.recipe, &state.settings.views), (&recipe, &views), "{experiment:?}");
-        assert_eq!((&state.sheet.across, &state.sheet.down), (&side, &None), "{experiment:?}");
-        assert!(!state.settings.seed_locked && state.settings.lesson.previous.is_none());
+        assert_eq!((&state.shared.recipe, &state.shared.settings.views), (&recipe, &views), "{experiment:?}");
+        assert_eq!((&state.xy_plot.across, &state.xy_plot.down), (&side, &None), "{experiment:?}");
+        assert!(!state.shared.settings.seed_locked && state.shared.settings.lesson.previous.is_none());
         assert!(command(&mut state, LessonCommand::PutBack).is_empty(), "there is nothing more to put back");
         state.handle(Command::Stop);
-        let job = state.run.as_ref().map(|run| run.job.id).expect("a run");
+        let job = state.runs.current().map(|run| run.job.id).expect("a run");
         receive(&mut state, job, engine::session::JobEvent::Stopped);
         if !state.is_making() {
             assert_ne!(generate(&mut state).2.seed, 77, "a used seed stays used");
@@ -212,27 +213,27 @@ fn a_start_image_is_restored_with_the_workspace() {
     let path = PathBuf::from("/pictures/beach.png");
     state.handle(Command::StartImage(StartImageCommand::Use(path.clone())));
     set_up(&mut state, Experiment::Loop);
-    assert_eq!(state.recipe.start, Start::Noise);
+    assert_eq!(state.shared.recipe.start, Start::Noise);
     let effects = command(&mut state, LessonCommand::PutBack);
     assert!(matches!(&effects[..], [Effect::Task(Task::ReadStartImage(read)), ..] if *read == path));
-    assert!(matches!(&state.recipe.start, Start::Image { path: start, .. } if *start == path));
+    assert!(matches!(&state.shared.recipe.start, Start::Image { path: start, .. } if *start == path));
 }
 
 #[test]
 fn the_lesson_continues_where_it_was_left_and_can_still_be_undone() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut state = used_window_state();
-    let recipe = state.recipe.clone();
+    let recipe = state.shared.recipe.clone();
     command(&mut state, LessonCommand::GoTo(LessonPage::Text));
     set_up(&mut state, Experiment::Blend);
-    state.settings_to_save().save(folder.path()).expect("saves");
+    state.shared.settings_to_save().save(folder.path()).expect("saves");
     let (settings, note) = Settings::load(folder.path());
     assert_eq!(note, None);
     let mut state = AppState::new(settings);
-    assert_eq!(state.settings.lesson.stop, LessonPage::Text);
-    assert_eq!(state.recipe.edits.len(), 1);
+    assert_eq!(state.shared.settings.lesson.stop, LessonPage::Text);
+    assert_eq!(state.shared.recipe.edits.len(), 1);
     command(&mut state, LessonCommand::PutBack);
-    assert_eq!(state.recipe, recipe);
+    assert_eq!(state.shared.recipe, recipe);
 }
 
 #[test]
@@ -262,26 +263,26 @@ fn the_button_of_the_first_page_makes_the_otter_and_the_workspace_can_be_restore
     let recipe = Recipe { prompt: "a boat".into(), seed: 5, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe.clone(), ..at(LessonPage::Loop) };
     let (mut harness, _home) = window_with_engine(window_builder(), settings);
-    until(&mut harness, "the model", |app| app.state.model_info().is_some());
+    until(&mut harness, "the model", |app| app.state.shared.model_info().is_some());
     harness.step();
     harness.get_by_label(Experiment::Loop.label()).click();
     harness.step();
-    until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
-    let run = harness.state().state.run.as_ref().expect("a run");
+    until(&mut harness, "the picture, saved", |app| !app.state.shared.saved.is_empty());
+    let run = harness.state().state.runs.current().expect("a run");
     assert_eq!((run.phase, run.frames.len(), run.recipe.seed), (RunPhase::Finished, 30, 32));
     assert_eq!(run.recipe.prompt, "a watercolor painting of an otter");
     harness.run();
     harness.get_by_label("30 of 30");
     harness.get_by_label("Restore my settings").click();
     harness.run();
-    assert_eq!(harness.state().state.recipe, recipe);
+    assert_eq!(harness.state().state.shared.recipe, recipe);
     assert!(harness.query_by_label("Restore my settings").is_none());
 }
 
 #[test]
 fn the_pages_are_turned_by_buttons_by_dots_and_by_arrow_keys() {
     let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(LessonPage::Loop));
-    let stop = |window: &TestWindow| window.harness.state().state.settings.lesson.stop;
+    let stop = |window: &TestWindow| window.harness.state().state.shared.settings.lesson.stop;
     window.harness.get_by_role_and_label(Role::Button, "Next").click();
     window.harness.run();
     assert_eq!(stop(&window), LessonPage::Autoencoder);
@@ -316,7 +317,7 @@ fn the_sliders_of_the_pages_are_those_of_the_window() {
         window.harness.run();
     };
     key(&mut window, "Start step", Key::ArrowRight);
-    let lesson = window.harness.state().state.settings.lesson.clone();
+    let lesson = window.harness.state().state.shared.settings.lesson.clone();
     assert_eq!(lesson.strength, 0.55, "step 9 of 20, where 0.6 was step 8");
     let folder = tempfile::tempdir().expect("a folder");
     let beach = folder.path().join("beach.png");
@@ -324,7 +325,7 @@ fn the_sliders_of_the_pages_are_those_of_the_window() {
     window.press(Command::StartImage(StartImageCommand::Use(beach)));
     window.harness.run();
     key(&mut window, "Start step", Key::ArrowLeft);
-    let start = window.harness.state().state.recipe.start.clone();
+    let start = window.harness.state().state.shared.recipe.start.clone();
     assert!(matches!(start, Start::Image { strength, .. } if (strength - 0.8).abs() < 1e-6), "{start:?}");
 
     window.press(Command::Lesson(LessonCommand::SetUp { experiment: Experiment::Blend, now: 0.0 }));
@@ -332,11 +333,11 @@ fn the_sliders_of_the_pages_are_those_of_the_window() {
     window.harness.run();
     key(&mut window, "Share", Key::ArrowRight);
     let edits: Vec<String> =
-        window.harness.state().state.recipe.edits.iter().map(ToString::to_string).collect();
+        window.harness.state().state.shared.recipe.edits.iter().map(ToString::to_string).collect();
     assert_eq!(edits, ["puppy=0.45*puppy+0.55*skunk"]);
     window.press(Command::Lesson(LessonCommand::GoTo(LessonPage::Samplers)));
     window.harness.run();
     window.harness.get_by_label_contains("Heun, order 2").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe.sampler, Sampler::Heun);
+    assert_eq!(window.harness.state().state.shared.recipe.sampler, Sampler::Heun);
 }

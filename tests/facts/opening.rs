@@ -120,13 +120,14 @@ fn a_stopped_opening_goes_back_to_the_previous_model() {
     state.receive(Event::Model(ModelEvent::Opening { name: "large".into(), fraction: 0.2 }));
     let (source, next) = opening_of(&state.handle(Command::Model(ModelCommand::StopOpening)));
     assert!(stop.is_raised() && !next.is_raised());
-    assert_eq!((source, &state.settings.model), (ModelSource::BuiltIn, &ModelSource::BuiltIn));
+    assert_eq!((source, &state.shared.settings.model), (ModelSource::BuiltIn, &ModelSource::BuiltIn));
     // The stopped opening ends late, and that does not end this one.
     state.receive(Event::Model(ModelEvent::Stopped));
-    assert!(matches!(state.model, Model::Opening { .. }));
+    assert!(matches!(state.shared.model, Model::Opening { .. }));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
     assert!(
-        state.model_info().is_some() && state.handle(Command::Model(ModelCommand::StopOpening)).is_empty()
+        state.shared.model_info().is_some()
+            && state.handle(Command::Model(ModelCommand::StopOpening)).is_empty()
     );
 }
 
@@ -139,5 +140,5 @@ fn the_first_opening_can_be_stopped_too_and_leaves_no_model() {
     // Its last events come late.
     state.receive(Event::Model(ModelEvent::Opening { name: "Built-in".into(), fraction: 0.5 }));
     state.receive(Event::Model(ModelEvent::Stopped));
-    assert!(matches!(state.model, Model::Missing));
+    assert!(matches!(state.shared.model, Model::Missing));
 }

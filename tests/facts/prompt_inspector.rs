@@ -28,7 +28,7 @@ fn state_with(prompt: &str, edits: &[&str]) -> AppState {
 }
 
 fn change(state: &mut AppState, change: impl FnOnce(&mut Recipe)) {
-    let mut recipe = state.recipe.clone();
+    let mut recipe = state.shared.recipe.clone();
     change(&mut recipe);
     state.handle(Command::Edit(Box::new(recipe)));
 }
@@ -42,7 +42,7 @@ fn ask(state: &mut AppState, command: WordsCommand) {
 }
 
 fn edits(state: &AppState) -> Vec<String> {
-    state.recipe.edits.iter().map(ToString::to_string).collect()
+    state.shared.recipe.edits.iter().map(ToString::to_string).collect()
 }
 
 fn at(position: usize) -> TokenStatus {
@@ -52,43 +52,43 @@ fn at(position: usize) -> TokenStatus {
 #[test]
 fn an_edit_and_the_choice_stay_at_their_word_while_somebody_types() {
     let mut state = state_with("a puppy", &["puppy=cat"]);
-    assert_eq!(state.words_state.standings, [at(2)]);
+    assert_eq!(state.words.standings, [at(2)]);
     ask(&mut state, WordsCommand::Choose(Some(edit("puppy=").selector)));
     for prompt in ["a small puppy", "a small puppy, a puppy", "one small puppy, a puppy"] {
         retype(&mut state, prompt);
-        assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].selector.clone()), "{prompt}");
+        assert_eq!(state.words.chosen, Some(state.shared.recipe.edits[0].selector.clone()), "{prompt}");
     }
     assert_eq!(edits(&state), ["puppy=cat"], "the second was typed behind it");
     retype(&mut state, "a puppy, one small puppy, a puppy");
     assert_eq!(edits(&state), ["puppy[1]=cat"], "and one before it");
-    assert_eq!(state.words_state.chosen, Some(state.recipe.edits[0].selector.clone()));
+    assert_eq!(state.words.chosen, Some(state.shared.recipe.edits[0].selector.clone()));
 }
 
 #[test]
 fn an_edit_whose_word_is_gone_says_so_until_it_is_written_again() {
     let mut state = state_with("a puppy in the snow", &["puppy=cat", "snow=sand"]);
     retype(&mut state, "a dog in the snow");
-    assert_eq!(state.words_state.standings, [TokenStatus::Gone, at(5)]);
+    assert_eq!(state.words.standings, [TokenStatus::Gone, at(5)]);
     assert_eq!(edits(&state).len(), 2, "it is kept");
     retype(&mut state, "a puppy in the snow");
-    assert_eq!(state.words_state.standings, [at(2), at(5)]);
+    assert_eq!(state.words.standings, [at(2), at(5)]);
 }
 
 #[test]
 fn a_word_whose_turn_comes_later_is_not_gone() {
     let state = state_with("[cat:puppy:0.5]", &["puppy=skunk", "cat=dog", "owl=fox"]);
-    assert_eq!(state.words_state.standings[0], TokenStatus::Later);
-    assert!(matches!(state.words_state.standings[1], TokenStatus::At(_)));
-    assert_eq!(state.words_state.standings[2], TokenStatus::Gone);
+    assert_eq!(state.words.standings[0], TokenStatus::Later);
+    assert!(matches!(state.words.standings[1], TokenStatus::At(_)));
+    assert_eq!(state.words.standings[2], TokenStatus::Gone);
 }
 
 #[test]
 fn words_of_parts_and_later_chunks_are_found() {
     let state = state_with("a cat AND a puppy :0.5", &["puppy=skunk"]);
-    let stand = state.words_state.stands().next().expect("found");
+    let stand = state.words.stands().next().expect("found");
     assert_eq!((stand.part, stand.place), (1, TokenPlace { chunk: 0, position: 2 }));
     let state = state_with("a cat BREAK a puppy", &["puppy=skunk"]);
-    let stand = state.words_state.stands().next().expect("found");
+    let stand = state.words.stands().next().expect("found");
     assert_eq!(stand.place, TokenPlace { chunk: 1, position: 2 });
 }
 
@@ -103,19 +103,22 @@ fn every_change_is_undone_and_a_drag_is_one_of_them() {
     ask(&mut state, WordsCommand::EndEdit);
     change(&mut state, |recipe| recipe.mix.prompts.push(Mixed { prompt: "a cat".into(), weight: 0.5 }));
     ask(&mut state, WordsCommand::Undo);
-    assert!(state.recipe.mix.prompts.is_empty());
+    assert!(state.shared.recipe.mix.prompts.is_empty());
     ask(&mut state, WordsCommand::Undo);
     assert_eq!(edits(&state), ["puppy=cat"], "the drag went as a whole");
     ask(&mut state, WordsCommand::Undo);
-    assert!(state.recipe.edits.is_empty() && !state.words_state.can_undo());
+    assert!(state.shared.recipe.edits.is_empty() && !state.words.can_undo());
     ask(&mut state, WordsCommand::Undo);
     for _ in 0..3 {
         ask(&mut state, WordsCommand::Redo);
     }
-    assert_eq!((edits(&state), state.recipe.mix.prompts.len()), (vec!["puppy=cat, scale 1.6".to_owned()], 1));
+    assert_eq!(
+        (edits(&state), state.shared.recipe.mix.prompts.len()),
+        (vec!["puppy=cat, scale 1.6".to_owned()], 1)
+    );
     ask(&mut state, WordsCommand::Undo);
     change(&mut state, |recipe| recipe.edits.clear());
-    assert!(!state.words_state.can_redo(), "another way was taken");
+    assert!(!state.words.can_redo(), "another way was taken");
 }
 
 #[test]
@@ -127,9 +130,9 @@ fn what_is_undone_stands_at_its_word_although_it_moved() {
     retype(&mut state, "one puppy and a puppy");
     let moved = "one puppy and a puppy";
     ask(&mut state, WordsCommand::Undo);
-    let stand = state.words_state.stands().next().expect("it is there");
+    let stand = state.words.stands().next().expect("it is there");
     let token = state.token_at(stand).expect("a token");
-    assert_eq!((&moved[token.range.clone()], state.recipe.edits[0].selector.nth), ("puppy", 1));
+    assert_eq!((&moved[token.range.clone()], state.shared.recipe.edits[0].selector.nth), ("puppy", 1));
 }
 
 #[test]
@@ -140,13 +143,13 @@ fn another_recipe_starts_a_new_edit_history() {
         *recipe = Recipe { prompt: "an owl".into(), edits: vec![edit("owl=fox")], ..Recipe::default() };
     });
     assert_eq!(edits(&state), ["owl=fox"]);
-    assert!(!state.words_state.can_undo());
+    assert!(!state.words.can_undo());
 
     let mut state = state_with("a puppy", &[]);
     change(&mut state, |recipe| recipe.edits = vec![edit("puppy=cat")]);
     change(&mut state, |recipe| recipe.edits.clear());
     change(&mut state, |recipe| (recipe.prompt, recipe.steps) = ("an owl".into(), 30));
-    assert!(!state.words_state.can_undo(), "it is another recipe, although it edits no word either");
+    assert!(!state.words.can_undo(), "it is another recipe, although it edits no word either");
 }
 
 #[test]
@@ -154,29 +157,29 @@ fn and_is_a_word_of_the_negative_prompt() {
     let mut state = state_with("a cat AND a puppy", &[]);
     change(&mut state, |recipe| recipe.negative_prompt = "a cat AND a puppy".into());
     let parts = |read: &Option<Arc<ReadPrompt>>| read.as_ref().map(|read| (read.parts.len(), read.used()));
-    assert_eq!(parts(&state.prompt), Some((2, 4)));
-    let (count, used) = parts(&state.negative_prompt).expect("read");
+    assert_eq!(parts(&state.prompts.prompt), Some((2, 4)));
+    let (count, used) = parts(&state.prompts.negative_prompt).expect("read");
     assert!(count == 1 && used > 4, "{count} parts of {used} tokens");
 }
 
 #[test]
 fn a_concept_is_saved_from_any_tab_and_not_with_another_model() {
     let save = |state: &mut AppState| {
-        let command = WordsCommand::Save { edits: state.recipe.edits.clone(), token: "<mine>".into() };
+        let command = WordsCommand::Save { edits: state.shared.recipe.edits.clone(), token: "<mine>".into() };
         state.handle(Command::Words(command))
     };
     let is_sent = |effects: &[Effect]| {
         matches!(effects, [.., Effect::Send(Request::Inspect { look: InspectRequest::Edited { .. }, .. })])
     };
     let mut state = state_with("a puppy", &["puppy=cat"]);
-    state.settings.window.tab = Tab::Concepts;
-    state.settings.window.right_folded = true;
+    state.shared.settings.window.tab = Tab::Concepts;
+    state.shared.settings.window.right_folded = true;
     assert!(is_sent(&save(&mut state)));
     state.receive(Event::Model(ModelEvent::Opened(Box::new(model_info()))));
-    assert_eq!(state.words_state.saving, None, "its model is gone");
+    assert_eq!(state.words.saving, None, "its model is gone");
     assert!(is_sent(&save(&mut state)));
     state.receive(Event::Model(ModelEvent::Failed { text: "It is broken".into() }));
-    assert_eq!(state.words_state.saving, None);
+    assert_eq!(state.words.saving, None);
 }
 
 #[test]
@@ -187,8 +190,8 @@ fn hostile_prompts_are_read_and_edited() {
         "[a|".repeat(3000),
     ]) {
         let mut state = state_with(&prompt, &["a=b", "👩=cat", "\"\u{0}\"=cat"]);
-        let words = state.words.clone().expect("words");
-        let read = state.prompt.clone().expect("read");
+        let words = state.prompts.tokenizer.clone().expect("words");
+        let read = state.prompts.prompt.clone().expect("read");
         for piece in app::features::prompt::chip::chip_parts(&read, &words) {
             let app::features::prompt::chip::TokenChipPart::Token(chip) = piece else { continue };
             assert!(!chip.label.is_empty());
@@ -206,11 +209,11 @@ fn hostile_prompts_are_read_and_edited() {
 fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
     let mut state = state_with("a [puppy:cat:5] at night", &["cat=fox"]);
     let says = |state: &AppState, word: &str| {
-        let read = state.prompt.as_ref().expect("it is read");
+        let read = state.prompts.prompt.as_ref().expect("it is read");
         read.parts[0].1.tokens().any(|(_, token)| &read.prompt[token.range.clone()] == word)
     };
     assert!(says(&state, "puppy") && !says(&state, "cat"));
-    assert_eq!(state.words_state.standings, [TokenStatus::Later]);
+    assert_eq!(state.words.standings, [TokenStatus::Later]);
     let (job, ..) = generate(&mut state);
     started(&mut state, job);
     // A1111 counts so that step 5, from 0, is the first one's still.
@@ -219,11 +222,11 @@ fn the_chips_are_those_of_the_step_of_the_film_that_is_looked_at() {
         state.handle(Command::Film(FilmCommand::Hover(Some(step_shown))));
         assert!(says(&state, word), "{word} at step {step_shown}");
     }
-    assert_eq!(state.words_state.standings, [at(2)]);
-    let read = state.prompt.as_ref().expect("it is read");
+    assert_eq!(state.words.standings, [at(2)]);
+    let read = state.prompts.prompt.as_ref().expect("it is read");
     assert_eq!((read.steps.clone(), read.changes), (6..=19, true));
     state.handle(Command::Film(FilmCommand::Hover(None)));
     assert!(says(&state, "puppy"));
     retype(&mut state, "a [puppy]");
-    assert!(!state.prompt.as_ref().expect("it is read").changes, "brackets that only weigh");
+    assert!(!state.prompts.prompt.as_ref().expect("it is read").changes, "brackets that only weigh");
 }

@@ -34,7 +34,7 @@ fn test_window(prompt: &str) -> TestWindow {
 }
 
 fn recipe(window: &TestWindow) -> &Recipe {
-    &window.harness.state().state.recipe
+    &window.harness.state().state.shared.recipe
 }
 
 fn edits(window: &TestWindow) -> Vec<String> {
@@ -71,7 +71,7 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
     let mut window = TestWindow::opened(builder(), Settings { last_recipe, ..Settings::default() });
     window.harness.run();
     click(&mut window, "puppy, token 2");
-    assert_eq!(window.harness.state().state.settings.window.tab, Tab::Words);
+    assert_eq!(window.harness.state().state.shared.settings.window.tab, Tab::Words);
     put_in(&mut window, "cat", "Replace");
     assert_eq!(edits(&window), ["puppy=cat"]);
     put_in(&mut window, "skunk", "Blend in");
@@ -176,7 +176,7 @@ fn arrow_keys_move_from_chip_to_chip_and_enter_selects() {
     }
     window.harness.key_press(Key::Enter);
     window.harness.run();
-    let chosen = window.harness.state().state.words_state.chosen.clone();
+    let chosen = window.harness.state().state.words.chosen.clone();
     assert_eq!(chosen.map(|at| at.text).as_deref(), Some("large"));
 }
 
@@ -270,7 +270,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     let mut state = opened();
     let edits = vec![edit("puppy=cat"), edit("snow=sand")];
     let recipe = Recipe { prompt: "a puppy in the snow".into(), edits: edits.clone(), ..Recipe::default() };
-    state.settings.window.tab = Tab::Words;
+    state.shared.settings.window.tab = Tab::Words;
     state.handle(Command::Edit(Box::new(recipe)));
     let save = || Command::Words(WordsCommand::Save { edits: edits.clone(), token: "<mine>".into() });
     let asked = |effects: Vec<Effect>| match &effects[..] {
@@ -287,9 +287,9 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
     state.receive(Event::Inspected { id, seen: Err("Its word is not in the prompt".into()) });
-    assert_eq!(state.error_at(ErrorSlot::Words).as_deref(), Some("Its word is not in the prompt"));
+    assert_eq!(state.shared.error_at(ErrorSlot::Words).as_deref(), Some("Its word is not in the prompt"));
     asked(state.handle(save()));
-    assert_eq!(state.error_at(ErrorSlot::Words), None, "it is tried again");
+    assert_eq!(state.shared.error_at(ErrorSlot::Words), None, "it is tried again");
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn type_a_letter(window: &mut TestWindow, what: &str, limit: Duration) {
 fn a_letter_at_a_thousand_tokens_draws_only_the_chips_in_sight() {
     let mut window = test_window(&"a large (fox:1.2) in the snow, ".repeat(143));
     window.harness.run();
-    let used = window.harness.state().state.prompt.as_ref().map(|read| read.used());
+    let used = window.harness.state().state.prompts.prompt.as_ref().map(|read| read.used());
     assert!(used.is_some_and(|used| (900..1200).contains(&used)), "{used:?}");
     type_a_letter(&mut window, "a letter at 1,000 tokens", Duration::from_millis(500));
 }

@@ -5,7 +5,8 @@
 use std::ops::ControlFlow;
 
 use engine::diffusion::{
-    NoiseStreams, Sampler, SamplerOption, SamplerOptions, Schedule, denoise_mixture, measured_order, sample,
+    NoiseStreams, SampleArgs, Sampler, SamplerOption, SamplerOptions, Schedule, denoise_mixture,
+    measured_order, sample,
 };
 use engine::pipeline::StopFlag;
 use engine::recipe::{Recipe, RecordedRun};
@@ -18,10 +19,18 @@ fn run(sampler: Sampler, options: &SamplerOptions, sigmas: &[f32]) -> (Vec<f32>,
     let mut noise = NoiseStreams::new(32, 1);
     let x = noise.draw([1, 4, 4, 4]).scale(sigmas[0]);
     let mut visited = Vec::new();
-    let end = sample(sampler, options, &mut denoise_mixture, x, sigmas, &mut noise, &mut |step| {
-        visited.push(step.sigma);
-        ControlFlow::Continue(())
-    });
+    let args = SampleArgs {
+        sampler,
+        options: *options,
+        model: &mut denoise_mixture,
+        sigmas,
+        noise: &mut noise,
+        observe: &mut |step| {
+            visited.push(step.sigma);
+            ControlFlow::Continue(())
+        },
+    };
+    let end = sample(args, x);
     (end.expect("nobody stops it").data, visited)
 }
 

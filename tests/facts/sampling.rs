@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use engine::checkpoint::SchedulerConfig;
 use engine::diffusion::{
-    BetaSchedule, Latents, NoiseSchedule, NoiseSource, NoiseStreams, NvidiaGenerator, Sampler,
+    BetaSchedule, Latents, NoiseSchedule, NoiseSource, NoiseStreams, NvidiaGenerator, SampleArgs, Sampler,
     SamplerOptions, Schedule, ScheduleOptions, TorchGenerator, sample,
 };
 use engine::recipe::Recipe;
@@ -205,19 +205,18 @@ fn lms_coefficients(sigmas: &[f32]) -> Vec<f32> {
     };
     let mut entered = Vec::new();
     let x = Latents::zeros([1, steps, 1, 1]);
-    let noise = &mut NoiseStreams::new(0, 1);
-    let last = sample(
-        Sampler::Lms,
-        &SamplerOptions::default(),
-        &mut unit_derivatives,
-        x,
+    let args = SampleArgs {
+        sampler: Sampler::Lms,
+        options: SamplerOptions::default(),
+        model: &mut unit_derivatives,
         sigmas,
-        noise,
-        &mut |step| {
+        noise: &mut NoiseStreams::new(0, 1),
+        observe: &mut |step| {
             entered.push(step.x.data.clone());
             ControlFlow::Continue(())
         },
-    );
+    };
+    let last = sample(args, x);
     entered.push(last.expect("nobody stops it").data);
 
     let mut table = Vec::new();

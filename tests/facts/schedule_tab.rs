@@ -48,14 +48,14 @@ fn state(window: &TestWindow) -> &AppState {
 fn start_image(window: &mut TestWindow, strength: f32) {
     let state = &mut window.harness.state_mut().state;
     let start = Start::Image { path: "fox.png".into(), strength };
-    state.handle(Command::Edit(Box::new(Recipe { start, ..state.recipe.clone() })));
+    state.handle(Command::Edit(Box::new(Recipe { start, ..state.shared.recipe.clone() })));
     let pixels = Arc::new(Pixels::new(64, 64, vec![128; 64 * 64 * 3]));
     state.start_picture = Some(StartPicture { pixels, notes: Vec::new() });
     window.harness.run();
 }
 
 fn strength(window: &TestWindow) -> f32 {
-    match state(window).recipe.start {
+    match state(window).shared.recipe.start {
         Start::Image { strength, .. } => strength,
         Start::Noise => panic!("a start image"),
     }
@@ -90,19 +90,19 @@ fn the_coral_mark_on_the_plot_is_the_strength_slider() {
     window.harness.step();
     window.harness.key_press(Key::ArrowRight);
     window.harness.run();
-    assert_eq!((state(&window).recipe.start_step(), strength(&window)), (11, strength_of(11, 20)));
+    assert_eq!((state(&window).shared.recipe.start_step(), strength(&window)), (11, strength_of(11, 20)));
     let slider =
         window.harness.get_by_role_and_label(Role::Slider, "Strength").accesskit_node().numeric_value();
     assert!(slider.is_some_and(|value| (value - 0.45).abs() < 1e-6), "{slider:?}");
 
     let mark = place_of(&window, Role::Slider, START).center();
     drag(&mut window, mark, mark - egui::vec2(60.0, 0.0));
-    let dragged = state(&window).recipe.start_step();
+    let dragged = state(&window).shared.recipe.start_step();
     assert!((1..11).contains(&dragged), "step {dragged}");
     let from = place_of(&window, Role::Slider, START).center();
     drag(&mut window, from, mark + egui::vec2(2000.0, 0.0));
-    assert_eq!(state(&window).recipe.start_step(), 19, "at the end one step is left to run");
-    assert!(state(&window).recipe.check().is_ok());
+    assert_eq!(state(&window).shared.recipe.start_step(), 19, "at the end one step is left to run");
+    assert!(state(&window).shared.recipe.check().is_ok());
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn the_plot_says_what_the_lesson_says_of_its_schedule() {
     window.harness.run();
     window.harness.get_by_role_and_label(Role::CheckBox, "Show others").click();
     window.harness.run();
-    let plot = state(&window).settings.schedule_plot;
+    let plot = state(&window).shared.settings.schedule_plot;
     assert!(plot.is_linear && !plot.with_others);
 }
 
@@ -184,7 +184,7 @@ fn one_view_or_several_of_a_step_are_on_the_canvas_and_each_can_be_hidden() {
     assert!(window.harness.query_by_label("Show Guidance alone").is_none());
     window.harness.get_by_label("Show Noise alone").click();
     window.harness.run();
-    assert_eq!(state(&window).settings.views.shown(), [StepView::PredictedNoise]);
+    assert_eq!(state(&window).shared.settings.views.shown(), [StepView::PredictedNoise]);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_run_without_guidance_says_why_there_is_no_such_view() {
     window.harness.get_by_label("Generate").click();
     let (id, recipe) = window.next_job();
     window.run_steps(id, &recipe, 3);
-    let run = window.harness.state_mut().state.run.as_mut().expect("a run");
+    let run = window.harness.state_mut().state.runs.current_mut().expect("a run");
     run.frames.iter_mut().for_each(|frame| frame.guidance.clear());
     window.harness.state_mut().state.handle(Command::View(ViewCommand::Choose(StepView::Guidance)));
     window.harness.run();
@@ -248,7 +248,7 @@ fn a_film_plays_as_it_is_set() {
     for (name, is_on) in [("Loop", false), ("Back and forth", true)] {
         window.harness.get_by_role_and_label(Role::CheckBox, name).click();
         window.harness.run();
-        let how = state(&window).settings.playing;
+        let how = state(&window).shared.settings.playing;
         assert_eq!(if name == "Loop" { how.loops } else { how.ping_pong }, is_on);
     }
     let state = &mut window.harness.state_mut().state;
@@ -294,8 +294,8 @@ fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
 
     let (id, noised) = looked(&window).expect("then the noise");
     let InspectRequest::AddNoise { sigma, seed: 32, .. } = noised else { panic!("{noised:?}") };
-    let schedule = state(&window).recipe.schedule;
-    let info = state(&window).model_info().expect("a model");
+    let schedule = state(&window).shared.recipe.schedule;
+    let info = state(&window).shared.model_info().expect("a model");
     let noise = engine::diffusion::NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
     assert_eq!(sigma, schedule.sigmas(20, &noise)[13], "two thirds of the way");
     for step in [3, 5, 8] {

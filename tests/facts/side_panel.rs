@@ -25,7 +25,7 @@ fn a_tab_opens_the_column_and_closes_it_and_f_brings_everything_back() {
     click_tab(&mut window, "Models");
     assert!(window.harness.query_by_label(MODEL_FILE).is_none());
     click_tab(&mut window, "Concepts");
-    assert!(!window.harness.state().state.settings.window.right_folded);
+    assert!(!window.harness.state().state.shared.settings.window.right_folded);
     click_tab(&mut window, "Models");
     window.harness.get_by_label(MODEL_FILE);
 
@@ -50,5 +50,8 @@ fn a_narrow_window_has_a_drawer_that_is_closed_at_first() {
     window.harness.get_by_label("Generate");
     click_tab(&mut window, "Models");
     assert!(window.harness.query_by_label(MODEL_FILE).is_none());
-    assert!(!window.harness.state().state.settings.window.right_folded, "the column is another matter");
+    assert!(
+        !window.harness.state().state.shared.settings.window.right_folded,
+        "the column is another matter"
+    );
 }

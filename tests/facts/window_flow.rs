@@ -20,15 +20,15 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     harness.step();
     harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text("a large fox");
     harness.step();
-    assert_eq!(harness.state().state.recipe.prompt, "a large fox");
+    assert_eq!(harness.state().state.shared.recipe.prompt, "a large fox");
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
     harness.step();
     harness.get_by_label("Stop");
-    until(&mut harness, "a preview", |app| app.state.run.as_ref().is_some_and(|run| run.frames.len() >= 3));
-    until(&mut harness, "the picture, saved", |app| !app.state.saved.is_empty());
-    let run = harness.state().state.run.as_ref().expect("a run");
+    until(&mut harness, "a preview", |app| app.state.runs.current().is_some_and(|run| run.frames.len() >= 3));
+    until(&mut harness, "the picture, saved", |app| !app.state.shared.saved.is_empty());
+    let run = harness.state().state.runs.current().expect("a run");
     assert_eq!((run.phase, run.frames.len()), (RunPhase::Finished, 20));
-    let file = harness.state().state.saved[0].clone();
+    let file = harness.state().state.shared.saved[0].clone();
     assert!(file.starts_with(home.path()) && file.is_file());
     harness.step();
     harness.get_by_label("Generate");
@@ -50,7 +50,7 @@ fn a_prompt_becomes_a_saved_picture_step_by_step() {
     harness.get_by_label("Use as start image").click();
     harness.step();
     harness.step();
-    assert!(matches!(&harness.state().state.recipe.start, Start::Image { path, .. } if *path == file));
+    assert!(matches!(&harness.state().state.shared.recipe.start, Start::Image { path, .. } if *path == file));
     harness.get_by_role_and_label(Role::Slider, "Strength");
 }
 
@@ -59,22 +59,22 @@ fn stop_ends_a_run_at_once_and_the_next_one_works() {
     let recipe = Recipe { prompt: "a tree".into(), steps: 500, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
     let (mut harness, _home) = window_with_engine(window_builder(), settings);
-    until(&mut harness, "the model", |app| app.state.model_info().is_some());
+    until(&mut harness, "the model", |app| app.state.shared.model_info().is_some());
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
-    until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
+    until(&mut harness, "a step", |app| app.state.runs.current().is_some_and(|run| !run.frames.is_empty()));
     harness.key_press(Key::Escape);
     harness.step();
-    until(&mut harness, "the stop", |app| app.state.live_run().is_none());
-    assert_eq!(harness.state().state.run.as_ref().map(|run| run.phase), Some(RunPhase::Stopped));
-    let steps = Recipe { steps: 2, ..harness.state().state.recipe.clone() };
+    until(&mut harness, "the stop", |app| app.state.runs.live().is_none());
+    assert_eq!(harness.state().state.runs.current().map(|run| run.phase), Some(RunPhase::Stopped));
+    let steps = Recipe { steps: 2, ..harness.state().state.shared.recipe.clone() };
     harness.state_mut().state.handle(app::features::command::Command::Edit(Box::new(steps)));
     harness.step();
     harness.get_by_label("Generate").click();
     harness.step();
     until(&mut harness, "the next picture", |app| {
-        app.state.run.as_ref().is_some_and(|run| run.phase == RunPhase::Finished)
+        app.state.runs.current().is_some_and(|run| run.phase == RunPhase::Finished)
     });
 }
 
@@ -83,9 +83,9 @@ fn a_window_closed_in_mid_run_remembers_and_does_not_hang() {
     let recipe = Recipe { prompt: "a boat".into(), steps: 1000, ..Recipe::default() };
     let settings = Settings { last_recipe: recipe, ..Settings::default() };
     let (mut harness, home) = window_with_engine(window_builder(), settings);
-    until(&mut harness, "the model", |app| app.state.model_info().is_some());
+    until(&mut harness, "the model", |app| app.state.shared.model_info().is_some());
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Enter);
-    until(&mut harness, "a step", |app| app.state.run.as_ref().is_some_and(|run| !run.frames.is_empty()));
+    until(&mut harness, "a step", |app| app.state.runs.current().is_some_and(|run| !run.frames.is_empty()));
     eframe::App::on_exit(harness.state_mut());
     drop(harness);
     let saved = fs::read_dir(home.path().join("pictures")).map_or(0, Iterator::count);
@@ -102,23 +102,23 @@ fn sliders_answer_to_keys_and_to_typed_numbers() {
     harness.step();
     harness.key_press(Key::ArrowRight);
     harness.step();
-    assert_eq!(harness.state().state.recipe.steps, 21);
+    assert_eq!(harness.state().state.shared.recipe.steps, 21);
     harness.get_by_label("Guidance, number").click();
     harness.step();
     harness.step();
     harness.get_by_label("Guidance, number").type_text("4.5");
     harness.step();
-    assert_eq!(harness.state().state.recipe.guidance.cfg_scale, 4.5);
+    assert_eq!(harness.state().state.shared.recipe.guidance.cfg_scale, 4.5);
     harness.get_by_label("Steps, number").click();
     harness.step();
     harness.step();
     harness.get_by_label("Steps, number").type_text("999999");
     harness.step();
-    assert_eq!(harness.state().state.recipe.steps, 21, "too many are not taken");
+    assert_eq!(harness.state().state.shared.recipe.steps, 21, "too many are not taken");
     harness.key_press(Key::Enter);
     harness.step();
     harness.step();
-    assert_eq!(harness.state().state.recipe.steps, 1000, "but pulled into the limits on leaving");
+    assert_eq!(harness.state().state.shared.recipe.steps, 1000, "but pulled into the limits on leaving");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_sampler_is_chosen_from_its_list() {
     window.harness.run();
     window.harness.get_by_label("Heun").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe.sampler, engine::diffusion::Sampler::Heun);
+    assert_eq!(window.harness.state().state.shared.recipe.sampler, engine::diffusion::Sampler::Heun);
     assert!(window.harness.query_by_label("DPM2").is_none(), "the list has closed");
 }
 
@@ -180,7 +180,7 @@ fn space_and_f_are_letters_while_typing_and_keys_elsewhere() {
     window.harness.step();
     window.harness.key_press(Key::F);
     window.harness.step();
-    assert!(!window.harness.state().state.settings.window.left_folded);
+    assert!(!window.harness.state().state.shared.settings.window.left_folded);
     window.harness.ctx.memory_mut(|memory| {
         if let Some(id) = memory.focused() {
             memory.surrender_focus(id);
@@ -188,7 +188,7 @@ fn space_and_f_are_letters_while_typing_and_keys_elsewhere() {
     });
     window.harness.key_press(Key::F);
     window.harness.run();
-    assert!(window.harness.state().state.settings.window.left_folded);
+    assert!(window.harness.state().state.shared.settings.window.left_folded);
     assert!(window.harness.query_by_label("Generate").is_none(), "all for the picture");
     window.harness.key_press(Key::F);
     window.harness.run();
@@ -200,7 +200,7 @@ fn the_theme_is_switched_and_remembered() {
     let mut window = TestWindow::opened(window_builder(), Settings::default());
     window.harness.get_by_label("Light theme").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.settings_to_save().theme, ThemeChoice::Light);
+    assert_eq!(window.harness.state().state.shared.settings_to_save().theme, ThemeChoice::Light);
     window.harness.get_by_label("Dark theme");
 }
 
@@ -215,7 +215,7 @@ fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
     grey.save(&bare).expect("writes");
     drop_file(&mut window.harness, &notes);
     until(&mut window.harness, "the refusal", |app| {
-        app.state.error_at(app::features::errors::ErrorSlot::StartImage).is_some()
+        app.state.shared.error_at(app::features::errors::ErrorSlot::StartImage).is_some()
     });
     drop_file(&mut window.harness, &bare);
     until(&mut window.harness, "the start image", |app| app.state.start_picture.is_some());
@@ -223,7 +223,7 @@ fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
     window.harness.get_by_label("96 × 64, the middle 64 × 64");
     window.harness.get_by_label("Remove").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe.start, Start::Noise);
+    assert_eq!(window.harness.state().state.shared.recipe.start, Start::Noise);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn the_settings_of_a_dropped_picture_can_be_used() {
     window.harness.run();
     window.harness.get_by_label("Use its settings").click();
     window.harness.run();
-    assert_eq!(window.harness.state().state.recipe, recipe);
+    assert_eq!(window.harness.state().state.shared.recipe, recipe);
     window.harness.get_by_label("Generate").click();
     assert_eq!(window.next_job().1.seed, 77, "the seed of the picture, not a fresh one");
 }

@@ -96,7 +96,7 @@ fn a_run_waits_for_the_sheet_and_a_sheet_for_the_run() {
     let effects = finish(&mut state, second, 9);
     let (run, recipe) = asked(&effects).expect("the queued run");
     assert_eq!(recipe.batch, 1);
-    assert!(state.sheet.on_canvas().is_none(), "the run has the canvas");
+    assert!(state.xy_plot.on_canvas().is_none(), "the run has the canvas");
     started(&mut state, run);
     assert!(ask(&mut state, XyPlotCommand::Make).is_empty(), "one thing at a time");
 }
@@ -108,14 +108,14 @@ fn a_cancelled_sheet_keeps_what_came_and_a_failure_is_told() {
     let (first, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     let (second, _) = asked(&finish(&mut state, first, 9)).expect("the second cell");
     ask(&mut state, XyPlotCommand::Cancel);
-    assert!(state.sheet.making().is_some_and(|made| made.job.stop.is_raised()));
+    assert!(state.xy_plot.making().is_some_and(|made| made.job.stop.is_raised()));
     let effects = receive(&mut state, second, JobEvent::Stopped);
     assert!(matches!(&effects[..], [Effect::SaveSheet(sheet)] if sheet.made.pictures.len() == 1));
-    assert_eq!(state.sheet.made.as_ref().map(|made| made.phase), Some(XyPlotPhase::Stopped));
+    assert_eq!(state.xy_plot.made.as_ref().map(|made| made.phase), Some(XyPlotPhase::Stopped));
 
     let (first, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     assert!(receive(&mut state, first, JobEvent::Failed { text: "Too large".into() }).is_empty());
-    assert_eq!(state.error_at(ErrorSlot::Run).as_deref(), Some("Too large"));
+    assert_eq!(state.shared.error_at(ErrorSlot::Run).as_deref(), Some("Too large"));
 }
 
 #[test]
@@ -160,14 +160,14 @@ fn the_run_and_its_film_come_back_with_a_click() {
     across(&mut state, "seed", "1");
     let (cell, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
     finish(&mut state, cell, 9);
-    assert!(state.sheet.on_canvas().is_some());
+    assert!(state.xy_plot.on_canvas().is_some());
     state.handle(Command::Film(FilmCommand::Hover(Some(0))));
     assert_eq!(state.shown().and_then(|shown| shown.step), Some(0), "a step that is pointed at is seen");
     state.handle(Command::Film(FilmCommand::Hover(None)));
     state.handle(Command::Film(FilmCommand::Pin(Some(0))));
-    assert!(state.sheet.on_canvas().is_none());
+    assert!(state.xy_plot.on_canvas().is_none());
     ask(&mut state, XyPlotCommand::Show(true));
-    assert!(state.sheet.on_canvas().is_some());
+    assert!(state.xy_plot.on_canvas().is_some());
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn the_tab_makes_a_sheet_that_says_how_it_was_made() {
         let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));
         window.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
-    window.until("the saved sheet", |app| !app.state.saved.is_empty());
-    let file = window.harness.state().state.saved[0].clone();
+    window.until("the saved sheet", |app| !app.state.shared.saved.is_empty());
+    let file = window.harness.state().state.shared.saved[0].clone();
     let found = read_recipe(&file).expect("a PNG").expect("with a recipe");
     let vary: Vec<String> = found.provenance.vary.iter().map(ToString::to_string).collect();
     assert_eq!(vary, ["cfg=1,9"]);

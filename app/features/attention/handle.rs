@@ -1,4 +1,4 @@
-//! Asks where words look, and lays a light on the picture for the word at hand.
+//! Requests attention maps, and updates the overlay for the selected word.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::state::AppState;
 
 impl AppState {
-    /// The finished run whose words can be asked: one of the model that is open.
+    /// The finished run whose attention maps can be computed: one of the open model.
     pub fn run_that_looks(&self) -> Option<&Run> {
         let is_asked = |run: &&Run| !run.is_live() && !run.pictures.is_empty() && run.read.is_some();
-        self.model_info().and(self.run.as_ref()).filter(is_asked)
+        self.shared.model_info().and(self.runs.current()).filter(is_asked)
     }
 
-    /// Who reads the word at hand: the picture that is looked at, and the part of its prompt that has
-    /// the word. `None` if the run's prompt has it not.
+    /// The picture that is shown, and the part of its prompt that contains the selected word.
+    /// `None` if the run's prompt does not contain it.
     pub fn reader(&self) -> Option<AttentionCache> {
         self.reading_of_word().map(|(reader, _)| reader)
     }
 
-    /// The same with the word's tokens, counted over all chunks.
+    /// The picture and part of the selected word, with the word's tokens counted over all chunks.
     pub(crate) fn reading_of_word(&self) -> Option<(AttentionCache, std::ops::Range<usize>)> {
         let run = self.run_that_looks()?;
-        let word = self.words_state.chosen.as_ref()?;
+        let word = self.words.chosen.as_ref()?;
         let ReadPrompt { prompt, parts, .. } = run.read.as_deref()?;
         let picture = self.film.picture.unwrap_or(0).min(run.pictures.len() - 1);
         parts.iter().enumerate().find_map(|(part, (_, text))| {
@@ -41,9 +41,9 @@ impl AppState {
         })
     }
 
-    /// Bytes that the maps of the run at hand take while they are made.
+    /// Bytes that computing the current run's maps takes.
     pub fn attention_bytes(&self) -> Option<u64> {
-        let (run, info) = (self.run_that_looks()?, self.model_info()?);
+        let (run, info) = (self.run_that_looks()?, self.shared.model_info()?);
         let parts = run.read.as_ref()?.parts.iter();
         let tokens = parts.map(|(_, text)| text.chunks.len() * text.chunks[0].ids.len()).max()?;
         let pixels = u64::from(run.recipe.width) * u64::from(run.recipe.height);
@@ -56,7 +56,7 @@ impl AppState {
                 let Some(of) = self.reader().filter(|_| self.attention.asked.is_none()) else {
                     return Vec::new();
                 };
-                self.errors.clear(ErrorSlot::Words);
+                self.shared.errors.clear(ErrorSlot::Words);
                 let AttentionCache { job, picture, part } = of;
                 let stop = StopFlag::default();
                 self.attention.asked = Some(AttentionRequest { of, fraction: 0.0, stop: stop.clone() });
@@ -83,28 +83,28 @@ impl AppState {
                 self.attention.maps = Some(CachedMaps { of: asked.of, maps });
                 self.attention.is_highlighted = true;
             }
-            AttentionEvent::Failed { text } => self.errors.set(ErrorSlot::Words, text),
+            AttentionEvent::Failed { text } => self.shared.errors.set(ErrorSlot::Words, text),
             AttentionEvent::Stopped => {}
         }
         self.attention.asked = None;
     }
 
-    /// What the engine knew of the last model's runs, it has forgotten.
+    /// Drops the maps of the previous model's runs.
     pub(crate) fn forget_maps(&mut self) {
         self.attention = AttentionState::default();
-        for run in self.run.iter_mut().chain(&mut self.branches.kept) {
-            run.change_model(self.words.as_ref());
+        for run in self.runs.iter_mut() {
+            run.change_model(self.prompts.tokenizer.as_ref());
         }
     }
 
-    /// Lays the light anew where another word, picture or run is looked at.
+    /// Updates the overlay when another word, picture or run is shown.
     pub(crate) fn update_overlay(&mut self) {
         let Some((of, tokens)) = self.attention.is_highlighted.then(|| self.reading_of_word()).flatten()
         else {
             self.attention.update_overlay = None;
             return;
         };
-        let word = self.words_state.chosen.clone();
+        let word = self.words.chosen.clone();
         if self
             .attention
             .update_overlay
@@ -114,7 +114,7 @@ impl AppState {
             return;
         }
         let known = self.attention.maps.as_ref().filter(|known| known.of == of);
-        let picture = self.run.as_ref().and_then(|run| run.pictures.get(of.picture));
+        let picture = self.runs.current().and_then(|run| run.pictures.get(of.picture));
         self.attention.update_overlay = known.zip(picture).zip(word).map(|((known, picture), word)| {
             let maps = &known.maps;
             let lit = mask_by_map(picture, &maps.of(tokens), [maps.height, maps.width]);
@@ -123,7 +123,7 @@ impl AppState {
     }
 }
 
-/// The tokens of the whole word that a token is of; signs are words of their own.
+/// All tokens of the word that a token belongs to. Punctuation counts as a word.
 fn word_around(
     prompt: &str,
     text: &Tokenized,

@@ -1,4 +1,4 @@
-//! Where does a word look? A light on the picture.
+//! The part of the Words tab that shows where a word attends.
 
 use egui::Ui;
 
@@ -13,7 +13,7 @@ pub fn light_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     label_ui(ui, "Where it looks");
     let Some(run) = state.run_that_looks() else {
-        let is_of_other_model = state.run.as_ref().is_some_and(|run| !run.pictures.is_empty());
+        let is_of_other_model = state.runs.current().is_some_and(|run| !run.pictures.is_empty());
         let text = match is_of_other_model {
             true => "The model that made the picture is no longer open.",
             false => "Make a picture first. An overlay can then show where this word looks.",

@@ -1,4 +1,4 @@
-//! Leaving a run at a step, going on with one that was stopped, and looking at those made before.
+//! Branching from a step, resuming a stopped run, and showing earlier runs.
 
 use engine::session::JobId;
 
@@ -12,20 +12,20 @@ impl AppState {
     pub(crate) fn handle_branch(&mut self, command: BranchCommand) -> Vec<Effect> {
         match command {
             BranchCommand::Leave(step) => self.leave(step),
-            BranchCommand::Stay => self.branches.branch_from = None,
+            BranchCommand::Stay => self.runs.branch_from = None,
             BranchCommand::GoOn => return self.go_on(),
             BranchCommand::Show(job) => return self.show_run(job),
             BranchCommand::Name(job, name) => {
-                if let Some(run) = self.run_mut(job) {
+                if let Some(run) = self.runs.get_mut(job) {
                     run.name = name;
                 }
             }
             BranchCommand::Compare(job) => return self.compare_run(job),
             BranchCommand::Forget(job) => return self.forget_run(job),
             BranchCommand::TakeSettings => {
-                if let Some(run) = &self.run {
+                if let Some(run) = self.runs.current() {
                     let recipe = run.recipe.clone();
-                    self.last_seed = None;
+                    self.runs.last_seed = None;
                     self.edit(recipe);
                     return self.read_start_image();
                 }
@@ -34,105 +34,96 @@ impl AppState {
         Vec::new()
     }
 
-    /// Any run of this session.
-    pub fn run_of(&self, job: JobId) -> Option<&Run> {
-        self.run.iter().chain(&self.branches.kept).find(|run| run.job.id == job)
-    }
-
-    /// The title of the run behind the divider, if it is not the one at hand.
+    /// The title of the run behind the divider, if it is not the current one.
     pub fn title_beside(&self) -> Option<String> {
         let (job, _) = (self.film.beside?, self.film.compared?);
-        let rows = self.branches.tree(self.run.as_ref());
+        let rows = self.runs.tree();
         rows.iter().find(|row| row.run.job.id == job).map(BranchRow::title)
     }
 
-    pub(crate) fn run_mut(&mut self, job: JobId) -> Option<&mut Run> {
-        self.run.iter_mut().chain(&mut self.branches.kept).find(|run| run.job.id == job)
-    }
-
-    /// The step that the next run would leave the one at hand at: the one looked at.
+    /// The step that the next run would branch from: the shown step.
     pub fn branch_step(&self) -> Option<usize> {
         let step = self.current_step()?;
-        self.run.as_ref()?.frame(step).map(|frame| frame.step)
+        self.runs.current()?.frame(step).map(|frame| frame.step)
     }
 
     pub(crate) fn leave(&mut self, step: Option<usize>) {
         let Some(step) = step.or_else(|| self.branch_step()) else { return };
-        let Some(run) = &self.run else { return };
+        let Some(run) = self.runs.current() else { return };
         if run.frame(step).is_none() {
             return;
         }
-        // These a branch has in common with the run that it leaves; everything else is free.
+        // A branch shares these with its parent; everything else is free.
         let from = &run.recipe;
-        (self.recipe.width, self.recipe.height, self.recipe.batch) = (from.width, from.height, from.batch);
-        self.recipe.seed = from.seed;
-        let other_start = self.recipe.start != from.start;
-        self.recipe.start.clone_from(&from.start);
+        (self.shared.recipe.width, self.shared.recipe.height, self.shared.recipe.batch) =
+            (from.width, from.height, from.batch);
+        self.shared.recipe.seed = from.seed;
+        let other_start = self.shared.recipe.start != from.start;
+        self.shared.recipe.start.clone_from(&from.start);
         if other_start {
             self.start_picture = None;
         }
         self.film.play = None;
         self.film.hovered = None;
         self.film.pinned = Some(step);
-        self.branches.branch_from = Some(step);
+        self.runs.branch_from = Some(step);
     }
 
-    /// What Generate makes of the desk as it stands.
+    /// The run that Generate would start now.
     pub(crate) fn queued_run(&self) -> QueuedRun {
-        match (&self.run, self.branches.branch_from) {
+        match (self.runs.current(), self.runs.branch_from) {
             (Some(run), Some(step)) => QueuedRun {
-                recipe: self.recipe.clone().branching(&run.recipe, step as u32),
+                recipe: self.shared.recipe.clone().branching(&run.recipe, step as u32),
                 parent: Some(BranchPoint { job: run.job.id, step }),
             },
-            _ => QueuedRun { recipe: self.recipe.clone(), parent: None },
+            _ => QueuedRun { recipe: self.shared.recipe.clone(), parent: None },
         }
     }
 
-    /// The run at hand, from the step it came to.
+    /// The current run, from its last step.
     pub(crate) fn go_on(&mut self) -> Vec<Effect> {
-        if self.live_run().is_some() {
+        if self.runs.live().is_some() {
             return Vec::new();
         }
-        let Some(run) = self.run.take_if(|run| run.can_go_on()) else { return Vec::new() };
+        let stopped = self.runs.current().filter(|run| run.can_go_on()).map(|run| run.job.id);
+        let Some(run) = stopped.and_then(|job| self.runs.remove(job)) else { return Vec::new() };
         let (name, parent) = (run.name.clone(), run.parent);
-        self.previous_images = run.latest().map_or_else(Vec::new, |(pictures, _)| pictures.to_vec());
+        self.runs.previous_images = run.latest().map_or_else(Vec::new, |(pictures, _)| pictures.to_vec());
         let effects = self.send(run.recipe.clone(), parent, Some(run.job.id));
-        if let Some(run) = &mut self.run {
+        if let Some(run) = self.runs.current_mut() {
             run.name = name;
         }
         effects
     }
 
     pub(crate) fn show_run(&mut self, job: JobId) -> Vec<Effect> {
-        let Some(run) = self.branches.take(job) else { return Vec::new() };
-        self.hide_sheet();
-        if let Some(before) = self.run.replace(run) {
-            self.branches.keep(before);
+        if !self.runs.show(job) {
+            return Vec::new();
         }
-        self.branches.branch_from = None;
+        self.hide_sheet();
         self.film = FilmState::default();
         self.decode_held_step()
     }
 
-    /// Those that left it become trees of their own.
+    /// Its branches become separate trees.
     pub(crate) fn forget_run(&mut self, job: JobId) -> Vec<Effect> {
-        if self.run_of(job).is_none_or(Run::is_live) {
+        if self.runs.get(job).is_none_or(Run::is_live) {
             return Vec::new();
         }
-        if self.branches.take(job).is_some() {
+        self.runs.remove(job);
+        if self.runs.current().is_some() {
             return Vec::new();
         }
-        self.run = None;
-        self.branches.branch_from = None;
+        self.runs.branch_from = None;
         self.film = FilmState::default();
-        self.previous_images.clear();
-        let next = self.branches.kept.last().map(|run| run.job.id);
+        self.runs.previous_images.clear();
+        let next = self.runs.last().map(|run| run.job.id);
         next.map_or_else(Vec::new, |job| self.show_run(job))
     }
 }
 
 impl Run {
-    /// True for one that ended early and has steps to go on from.
+    /// True for a run that ended early and has steps to resume from.
     pub fn can_go_on(&self) -> bool {
         matches!(self.phase, RunPhase::Stopped | RunPhase::Failed) && !self.frames.is_empty()
     }

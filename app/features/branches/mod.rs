@@ -1,92 +1,168 @@
-//! The runs of a session as a tree: which one left which, and where.
+//! The runs of a session as a tree: which one branches from which, and where.
 
 pub(crate) mod handle;
 pub(crate) mod panel;
 
+use std::sync::Arc;
+
 use engine::diffusion::SamplerOption;
+use engine::images::Pixels;
 use engine::recipe::{Recipe, Start};
 use engine::session::JobId;
 
 use crate::features::generate::run::Run;
 
-/// Where a run left another.
+/// Where a run branches from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BranchPoint {
     pub job: JobId,
-    /// The first step that is the branch's own.
+    /// The branch's first own step.
     pub step: usize,
 }
 
-/// A run that is asked for and has no number yet.
+/// A run that is requested and has no number yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueuedRun {
     pub recipe: Recipe,
-    /// The run that it leaves.
+    /// The branch point, if it is a branch.
     pub parent: Option<BranchPoint>,
 }
 
-/// The runs that are not at hand, and where the next one leaves the one that is.
-#[derive(Clone, Debug, Default)]
-pub struct Branches {
-    /// In the order they were made.
-    pub kept: Vec<Run>,
-    /// Step of the run at hand.
+/// The runs of a session, the one at hand among them, and what the next one is to be.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    /// In the order in which they were made.
+    all: Vec<Run>,
+    current: Option<JobId>,
+    /// Step of the run at hand that the next one leaves it at.
     pub branch_from: Option<usize>,
+    pub queued: Option<QueuedRun>,
+    /// Pictures on the canvas until the current run has its own.
+    pub(crate) previous_images: Vec<Arc<Pixels>>,
+    /// Used up; the next picture gets a fresh one.
+    pub(crate) last_seed: Option<u64>,
+    next_job: u64,
 }
 
-/// A line of the tree.
+/// A row of the tree.
 pub struct BranchRow<'a> {
     pub run: &'a Run,
     pub parent: Option<&'a Run>,
-    /// 0 for one that left no other.
+    /// 0 for a run that is not a branch.
     pub depth: usize,
 }
 
-impl Branches {
-    /// Older runs are forgotten; their pictures are saved.
+impl Runs {
+    /// Older runs are dropped; their pictures are saved.
     const MAX_KEPT: usize = 32;
 
-    /// Puts a run aside. One that was stopped before its first step leaves nothing to keep.
-    pub fn keep(&mut self, mut run: Run) {
-        if run.frames.is_empty() && !run.is_live() {
-            return;
+    pub fn new(last_seed: Option<u64>) -> Self {
+        Self {
+            all: Vec::new(),
+            current: None,
+            branch_from: None,
+            queued: None,
+            previous_images: Vec::new(),
+            last_seed,
+            next_job: 1,
         }
-        // Previews stay; the full decodes of a film take a hundred times as much.
+    }
+
+    /// The run at hand.
+    pub fn current(&self) -> Option<&Run> {
+        self.get(self.current?)
+    }
+
+    pub fn current_mut(&mut self) -> Option<&mut Run> {
+        self.get_mut(self.current?)
+    }
+
+    /// Any run of this session.
+    pub fn get(&self, job: JobId) -> Option<&Run> {
+        self.all.iter().find(|run| run.job.id == job)
+    }
+
+    pub fn get_mut(&mut self, job: JobId) -> Option<&mut Run> {
+        self.all.iter_mut().find(|run| run.job.id == job)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Run> {
+        self.all.iter_mut()
+    }
+
+    pub fn last(&self) -> Option<&Run> {
+        self.all.last()
+    }
+
+    /// The run that is in progress.
+    pub fn live(&self) -> Option<&Run> {
+        self.all.iter().find(|run| run.is_live())
+    }
+
+    /// Of a run, or of a cell of a sheet.
+    pub(crate) fn next_id(&mut self) -> JobId {
+        self.next_job += 1;
+        JobId(self.next_job - 1)
+    }
+
+    /// Adds the newest run, which is at hand from now on.
+    pub(crate) fn push(&mut self, run: Run) {
+        self.set_aside();
+        if self.all.len() > Self::MAX_KEPT {
+            self.all.remove(0);
+        }
+        self.current = Some(run.job.id);
+        self.all.push(run);
+    }
+
+    /// Brings another run back; false if there is no other of that number.
+    pub(crate) fn show(&mut self, job: JobId) -> bool {
+        let is_other = self.current != Some(job) && self.get(job).is_some();
+        if is_other {
+            self.set_aside();
+            self.current = Some(job);
+            self.branch_from = None;
+        }
+        is_other
+    }
+
+    pub(crate) fn remove(&mut self, job: JobId) -> Option<Run> {
+        let at = self.all.iter().position(|run| run.job.id == job)?;
+        self.current = self.current.filter(|current| *current != job);
+        Some(self.all.remove(at))
+    }
+
+    /// One that was stopped before its first step leaves nothing to keep.
+    fn set_aside(&mut self) {
+        let Some(run) = self.current_mut() else { return };
+        // Previews stay; full decodes take a hundred times as much memory.
         run.decoded.clear();
         run.asked = None;
-        let at = self.kept.partition_point(|kept| kept.job.id < run.job.id);
-        self.kept.insert(at, run);
-        if self.kept.len() > Self::MAX_KEPT {
-            self.kept.remove(0);
+        if run.frames.is_empty() && !run.is_live() {
+            let job = run.job.id;
+            self.remove(job);
         }
+        self.current = None;
     }
 
-    pub fn take(&mut self, job: JobId) -> Option<Run> {
-        let at = self.kept.iter().position(|run| run.job.id == job)?;
-        Some(self.kept.remove(at))
-    }
-
-    /// All runs with the one `at_hand`, each below the one that it left.
-    pub fn tree<'a>(&'a self, at_hand: Option<&'a Run>) -> Vec<BranchRow<'a>> {
-        let mut runs: Vec<&Run> = self.kept.iter().chain(at_hand).collect();
-        runs.sort_by_key(|run| run.job.id);
-        let find = |job: JobId| runs.iter().copied().find(|run| run.job.id == job);
-        let parent_of = |run: &Run| run.parent.and_then(|parent| find(parent.job));
-        let mut rows = Vec::with_capacity(runs.len());
-        let roots = runs.iter().rev().copied().filter(|run| parent_of(run).is_none());
+    /// All runs, each below the one that it left.
+    pub fn tree(&self) -> Vec<BranchRow<'_>> {
+        let parent_of = |run: &Run| run.parent.and_then(|parent| self.get(parent.job));
+        let mut rows = Vec::with_capacity(self.all.len());
+        let roots = self.all.iter().rev().filter(|run| parent_of(run).is_none());
         let mut waiting: Vec<(&Run, usize)> = roots.map(|run| (run, 0)).collect();
         while let Some((run, depth)) = waiting.pop() {
             rows.push(BranchRow { run, parent: parent_of(run), depth });
             let children =
-                runs.iter().rev().filter(|child| child.parent.is_some_and(|it| it.job == run.job.id));
-            waiting.extend(children.map(|child| (*child, depth + 1)));
+                self.all.iter().rev().filter(|child| child.parent.is_some_and(|it| it.job == run.job.id));
+            waiting.extend(children.map(|child| (child, depth + 1)));
         }
         rows
     }
 }
 
 impl BranchRow<'_> {
-    /// The name it was given, or what it is: its prompt, or what it changed.
+    /// The name it was given, or else its prompt or what it changed.
     pub fn title(&self) -> String {
         match (self.run.name.as_str(), self.parent) {
             ("", Some(parent)) => changes(&parent.recipe, &self.run.recipe),
@@ -96,7 +172,7 @@ impl BranchRow<'_> {
         }
     }
 
-    /// Where it begins, and how it is made.
+    /// Where it starts, and its settings.
     pub fn facts(&self) -> String {
         let Recipe { seed, sampler, .. } = &self.run.recipe;
         match (self.run.parent, &self.run.recipe.start) {
@@ -107,7 +183,7 @@ impl BranchRow<'_> {
     }
 }
 
-/// What a branch does in another way than the run that it left.
+/// How a branch differs from its parent.
 fn changes(from: &Recipe, to: &Recipe) -> String {
     let mut changes = Vec::new();
     if to.guidance != from.guidance {
@@ -148,22 +224,22 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
     if changes.is_empty() { "Unchanged".to_owned() } else { changes.join(", ") }
 }
 
-/// A wish about runs that grow out of one another.
+/// A request about runs and their branches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BranchCommand {
-    /// The next run leaves the one at hand at a step; without one, at the step that is looked at.
+    /// The next run branches from a step of the current run; from the shown step if none is given.
     Leave(Option<usize>),
-    /// The next run begins anew after all.
+    /// The next run does not branch after all.
     Stay,
-    /// The run at hand, which was stopped, goes on.
+    /// Resumes the current run, which was stopped.
     GoOn,
-    /// Brings another run back to the canvas.
+    /// Shows another run on the canvas.
     Show(JobId),
     Name(JobId, String),
-    /// Holds the end of another run beside the one at hand, behind a divider.
+    /// Compares the end of another run with the current one, behind a divider.
     Compare(JobId),
-    /// Takes a run out of the list.
+    /// Removes a run from the list.
     Forget(JobId),
-    /// The settings of the run at hand, for the next one.
+    /// Uses the current run's settings for the next run.
     TakeSettings,
 }

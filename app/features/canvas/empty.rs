@@ -1,4 +1,4 @@
-//! The canvas before the first picture: it teaches, and offers prompts that work well.
+//! The canvas before the first picture: it explains, and offers prompts that work well.
 
 use egui::{
     Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
@@ -11,7 +11,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::logo_ui;
 
-/// Prompts within the world of the built-in model.
+/// Prompts that the built-in model knows.
 pub const SUGGESTIONS: [&str; 3] = [
     "a large fox in the snow",
     "pixel art of a bird on the beach",
@@ -21,8 +21,8 @@ pub const SUGGESTIONS: [&str; 3] = [
 pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let area = ui.max_rect();
-    if let Some(run) = state.live_run() {
-        let text = match &state.model {
+    if let Some(run) = state.runs.live() {
+        let text = match &state.shared.model {
             Model::Opening { .. } => "Opening the model",
             _ if run.sigmas.is_empty() => "Reading the prompt",
             _ => "Sampling the first step",
@@ -49,7 +49,7 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);
         let rect = Rect::from_min_size(pos2(block.left(), top), vec2(width, ROW));
         if suggestion_ui(ui, rect, prompt) {
-            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.recipe.clone() };
+            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.shared.recipe.clone() };
             commands.push(Command::Edit(Box::new(recipe)));
             commands.push(Command::Generate);
         }

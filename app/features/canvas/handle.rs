@@ -1,4 +1,4 @@
-//! What of the film is on the canvas: which step, which views of it, beside which other.
+//! What the canvas shows: which step, which views, and what it is compared with.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,14 +12,14 @@ use crate::features::effect::{Effect, Task};
 use crate::features::state::{AppState, Shown};
 
 impl AppState {
-    /// Nothing, a step of the film, or the best there is.
+    /// What is shown: nothing, a step, or the best picture of the run.
     pub fn shown(&self) -> Option<Shown<'_>> {
         self.shown_of(StepView::Predicted)
     }
 
-    /// The same of another view.
+    /// The best pictures of another view.
     pub fn shown_of(&self, view: StepView) -> Option<Shown<'_>> {
-        if let (Some(run), Some(step)) = (&self.run, self.looked_at())
+        if let (Some(run), Some(step)) = (self.runs.current(), self.looked_at())
             && let Some((pictures, is_full)) = run.pictures_of(step, view)
         {
             return Some(Shown { pictures, step: Some(step), is_full });
@@ -27,41 +27,41 @@ impl AppState {
         if let Some(alone) = self.alone_on_canvas() {
             return Some(Shown { pictures: std::slice::from_ref(alone), step: None, is_full: true });
         }
-        if let Some((pictures, is_full)) = self.run.as_ref().and_then(|run| run.latest_of(view)) {
+        if let Some((pictures, is_full)) = self.runs.current().and_then(|run| run.latest_of(view)) {
             return Some(Shown { pictures, step: None, is_full });
         }
-        let has_steps = self.run.as_ref().is_some_and(|run| !run.frames.is_empty());
-        (!self.previous_images.is_empty() && !has_steps).then_some(Shown {
-            pictures: &self.previous_images,
+        let has_steps = self.runs.current().is_some_and(|run| !run.frames.is_empty());
+        (!self.runs.previous_images.is_empty() && !has_steps).then_some(Shown {
+            pictures: &self.runs.previous_images,
             step: None,
             is_full: true,
         })
     }
 
-    /// A sheet, or a picture with a light on it, that takes the whole canvas.
+    /// An X/Y plot or a picture with an overlay, which takes the whole canvas.
     pub fn alone_on_canvas(&self) -> Option<&Arc<Pixels>> {
-        self.sheet.on_canvas().or(self.attention.on_canvas())
+        self.xy_plot.on_canvas().or(self.attention.on_canvas())
     }
 
-    /// What lies behind the divider, of a view.
+    /// The picture behind the divider, for a view.
     pub fn compared_of(&self, view: StepView) -> Option<Shown<'_>> {
         let step = self.film.compared?;
-        let run = self.film.beside.map_or(self.run.as_ref(), |job| self.run_of(job))?;
+        let run = self.film.beside.map_or(self.runs.current(), |job| self.runs.get(job))?;
         let (pictures, is_full) = run.pictures_of(step, view)?;
         Some(Shown { pictures, step: Some(step), is_full })
     }
 
-    /// The step on the canvas, if it is one of the film rather than the newest.
+    /// The step on the canvas, if it is not just the newest one.
     pub fn looked_at(&self) -> Option<usize> {
-        let played = || Some(self.run.as_ref()?.frames.get(self.film.play.as_ref()?.at)?.step);
-        // What is compared stays while the pointer looks for another step to compare it with.
+        let played = || Some(self.runs.current()?.frames.get(self.film.play.as_ref()?.at)?.step);
+        // The selected step stays while the pointer chooses a step to compare it with.
         let hovered = self.film.hovered.filter(|_| self.film.compared.is_none());
         hovered.or_else(played).or(self.film.pinned)
     }
 
-    /// The step that the film outlines.
+    /// The step that the filmstrip outlines.
     pub fn current_step(&self) -> Option<usize> {
-        self.looked_at().or_else(|| Some(self.run.as_ref()?.frames.last()?.step))
+        self.looked_at().or_else(|| Some(self.runs.current()?.frames.last()?.step))
     }
 
     pub(crate) fn handle_view(&mut self, command: ViewCommand) -> Vec<Effect> {
@@ -72,21 +72,21 @@ impl AppState {
             }
             ViewCommand::CopyPicture => {
                 let picture = self.film.picture.unwrap_or(0);
-                let shown = self.shown_of(self.settings.views.first());
+                let shown = self.shown_of(self.shared.settings.views.first());
                 let shown = shown.and_then(|shown| shown.pictures.get(picture));
                 return shown
                     .map(|pixels| Effect::Task(Task::Copy(Arc::clone(pixels))))
                     .into_iter()
                     .collect();
             }
-            ViewCommand::Choose(view) => self.settings.views.choose(view),
+            ViewCommand::Choose(view) => self.shared.settings.views.choose(view),
             ViewCommand::Alone(view) => {
-                (self.settings.views.one, self.settings.views.side_by_side) = (view, false);
+                (self.shared.settings.views.one, self.shared.settings.views.side_by_side) = (view, false);
             }
-            ViewCommand::SideBySide(side_by_side) => self.settings.views.side_by_side = side_by_side,
+            ViewCommand::SideBySide(side_by_side) => self.shared.settings.views.side_by_side = side_by_side,
             ViewCommand::Compare(step) => self.compare(step),
             ViewCommand::Play { how, now } => {
-                self.settings.playing = how;
+                self.shared.settings.playing = how;
                 if let Some(play) = &mut self.film.play {
                     play.change(now);
                 }
@@ -96,17 +96,17 @@ impl AppState {
         self.decode_held_step()
     }
 
-    /// What the step at hand is compared with until another is chosen: the last, or of the last the first.
+    /// The step to compare with until another is chosen: the last, or the first if the last is selected.
     pub fn other_step(&self) -> Option<usize> {
-        let frames = &self.run.as_ref()?.frames;
+        let frames = &self.runs.current()?.frames;
         let (first, last) = (frames.first()?.step, frames.last()?.step);
         Some(if self.current_step() == Some(last) { first } else { last })
     }
 
-    /// Holds the step at hand, and `step` beside it.
+    /// Selects the current step, and compares it with `step`.
     pub(crate) fn compare(&mut self, step: Option<usize>) {
         (self.film.compared, self.film.beside) = (None, None);
-        let frames = self.run.as_ref().map(|run| &run.frames).filter(|frames| frames.len() > 1);
+        let frames = self.runs.current().map(|run| &run.frames).filter(|frames| frames.len() > 1);
         let (Some(frames), Some(step)) = (frames, step) else { return };
         let is_there = frames.iter().any(|frame| frame.step == step);
         if is_there {
@@ -117,10 +117,10 @@ impl AppState {
         }
     }
 
-    /// Holds the run at hand where it is, and the end of another one beside it.
+    /// Selects the current step, and compares it with the end of another run.
     pub(crate) fn compare_run(&mut self, job: JobId) -> Vec<Effect> {
-        let end = self.run_of(job).and_then(|run| run.frames.last()).map(|frame| frame.step);
-        let is_other = self.run.as_ref().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
+        let end = self.runs.get(job).and_then(|run| run.frames.last()).map(|frame| frame.step);
+        let is_other = self.runs.current().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
         let (Some(end), true) = (end, is_other) else { return Vec::new() };
         self.hide_sheet();
         self.film.pinned = self.current_step();
@@ -130,14 +130,14 @@ impl AppState {
         self.decode_held_step()
     }
 
-    /// Asks for the next full decode, if there is one to ask for.
+    /// Requests the next full decode, if any.
     pub(crate) fn decode_held_step(&mut self) -> Vec<Effect> {
-        let views = self.settings.views.shown();
+        let views = self.shared.settings.views.shown();
         let pinned = self.film.pinned;
-        let Some(run) = self.run.as_mut() else { return Vec::new() };
-        // At rest the last step is what the canvas shows.
+        let Some(run) = self.runs.current_mut() else { return Vec::new() };
+        // When nothing is selected, the canvas shows the last step.
         let last = run.frames.last().map(|frame| frame.step).filter(|_| !run.is_live());
-        // Another run's steps are as they were left.
+        // Other runs keep the decodes that they have.
         let compared = self.film.compared.filter(|_| self.film.beside.is_none());
         let held: Vec<usize> = [pinned.or(last), compared].into_iter().flatten().collect();
         let Some((step, view)) = run.next_decode(&held, &views) else { return Vec::new() };

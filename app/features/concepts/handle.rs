@@ -1,4 +1,4 @@
-//! The part of [`AppState`] that keeps the concepts at hand.
+//! How [`AppState`] keeps the loaded concepts.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ impl AppState {
         Vec::new()
     }
 
-    /// What is to be read and watched when the window opens.
+    /// What to read and watch when the window opens.
     pub(crate) fn begin_concepts(&self) -> Vec<Effect> {
-        let files = self.settings.concept_files.clone();
+        let files = self.shared.settings.concept_files.clone();
         let read = (!files.is_empty()).then_some(Effect::Task(Task::ReadConcepts(files)));
         read.into_iter().chain([self.watch_concepts()]).collect()
     }
@@ -30,11 +30,11 @@ impl AppState {
         Effect::WatchConcepts(self.watched_folders())
     }
 
-    /// Where concepts are looked for: in folders of their own, and in those of other programs that
-    /// the library of models knows.
+    /// The folders to watch: concept folders, and those of other programs that
+    /// the model library knows.
     pub fn watched_folders(&self) -> Vec<PathBuf> {
-        let mut folders = self.settings.concept_folders();
-        for folder in &self.library.concept_folders {
+        let mut folders = self.shared.settings.concept_folders();
+        for folder in &self.shared.library.concept_folders {
             if !folders.contains(folder) {
                 folders.push(folder.clone());
             }
@@ -44,66 +44,66 @@ impl AppState {
 
     pub(crate) fn receive_concepts(&mut self, news: ConceptsRead) {
         for file in &news.gone {
-            // A file that was also chosen by itself was not only there because of its folder.
-            if !self.settings.concept_files.contains(file) {
-                self.concepts.remove(file);
+            // A file that was also chosen individually stays.
+            if !self.shared.settings.concept_files.contains(file) {
+                self.concepts.set.remove(file);
             }
-            self.refused_concepts.remove(file);
+            self.concepts.refused.remove(file);
         }
         let folders = self.watched_folders();
         for concept in news.read {
             let file = concept.source.clone();
-            self.refused_concepts.remove(&file);
+            self.concepts.refused.remove(&file);
             let is_watched = folders.iter().any(|folder| file.starts_with(folder));
-            if !is_watched && !self.settings.concept_files.contains(&file) {
-                self.settings.concept_files.push(file);
+            if !is_watched && !self.shared.settings.concept_files.contains(&file) {
+                self.shared.settings.concept_files.push(file);
             }
-            self.concepts.add(concept);
+            self.concepts.set.add(concept);
         }
         for (file, text) in news.refused {
-            self.concepts.remove(&file);
-            self.refused_concepts.insert(file, text);
+            self.concepts.set.remove(&file);
+            self.concepts.refused.insert(file, text);
         }
         self.reread_prompts();
     }
 
-    /// Of files that somebody has just chosen, so that what became of them is shown.
+    /// Adds files that were just chosen, and opens the tab to show the result.
     pub(crate) fn receive_chosen_concepts(&mut self, news: ConceptsRead) {
         if let Some((_, text)) = news.refused.first() {
-            self.warning = Some(text.clone());
+            self.shared.warning = Some(text.clone());
         }
-        let window = &mut self.settings.window;
+        let window = &mut self.shared.settings.window;
         (window.tab, window.right_folded) = (Tab::Concepts, false);
         self.receive_concepts(news);
     }
 
     pub(crate) fn forget_concept(&mut self, file: &Path) {
-        self.settings.concept_files.retain(|known| known != file);
-        self.refused_concepts.remove(file);
-        self.concepts.remove(file);
+        self.shared.settings.concept_files.retain(|known| known != file);
+        self.concepts.refused.remove(file);
+        self.concepts.set.remove(file);
         self.reread_prompts();
     }
 
     pub(crate) fn add_concept_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
-        let mut folders = self.settings.concept_folders();
+        let mut folders = self.shared.settings.concept_folders();
         if !folders.contains(&folder) {
             folders.push(folder);
         }
-        self.settings.concept_folders = Some(folders);
+        self.shared.settings.concept_folders = Some(folders);
         vec![self.watch_concepts()]
     }
 
     pub(crate) fn forget_concept_folder(&mut self, folder: &Path) -> Vec<Effect> {
-        let mut folders = self.settings.concept_folders();
+        let mut folders = self.shared.settings.concept_folders();
         folders.retain(|known| known != folder);
-        self.settings.concept_folders = Some(folders);
+        self.shared.settings.concept_folders = Some(folders);
         vec![self.watch_concepts()]
     }
 
-    /// The words that count have changed.
+    /// Reads the prompts again after the concepts changed.
     pub(crate) fn reread_prompts(&mut self) {
-        if let Some(info) = self.model_info() {
-            self.words = Some(info.words(&self.concepts));
+        if let Some(info) = self.shared.model_info() {
+            self.prompts.tokenizer = Some(info.words(&self.concepts.set));
             self.read_prompts();
         }
     }

@@ -4,14 +4,25 @@ pub(crate) mod handle;
 pub(crate) mod panel;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use engine::concepts::ConceptSet;
+
+/// The concepts at hand.
+#[derive(Clone, Debug, Default)]
+pub struct Concepts {
+    pub set: ConceptSet,
+    /// Files that were refused as concepts, each with the reason.
+    pub refused: BTreeMap<PathBuf, String>,
+}
 
 /// A wish about the words that can be named in a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConceptCommand {
     Choose,
     ChooseFolder,
-    /// Of a file that is a concept or was refused as one.
+    /// A file that is a concept, or was refused as one.
     Forget(PathBuf),
     ForgetFolder(PathBuf),
 }

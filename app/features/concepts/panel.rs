@@ -1,4 +1,4 @@
-//! Words that artists taught a model, at hand for the prompt: a click writes one there.
+//! The Concepts tab: clicking a concept inserts it into the prompt.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::ui::widgets::{
     outlined_button_ui, problem_ui, tip,
 };
 
-/// Two lines of words, and air.
+/// Two lines of text with padding.
 const ROW: f32 = 46.0;
-/// A list longer than this can be searched.
+/// Longer lists get a search field.
 const SEARCHED: usize = 8;
-/// So many refusals are shown at once.
+/// The most refused files shown at once.
 const MAX_REFUSED: usize = 4;
 
-/// The folders stay at the foot, however many concepts there are.
+/// The folders stay at the bottom, however many concepts there are.
 pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     Panel::bottom("concept folders").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
         ui,
@@ -40,7 +40,7 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             folders_ui(ui, state, commands);
         },
     );
-    let count = state.concepts.iter().len();
+    let count = state.concepts.set.iter().len();
     ui.horizontal(|ui| {
         if outlined_button_ui(ui, "Load concepts…", false).clicked() {
             commands.push(Command::Concept(ConceptCommand::Choose));
@@ -81,13 +81,13 @@ fn empty_ui(ui: &mut Ui) {
 }
 
 fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    for (file, text) in state.refused_concepts.iter().take(MAX_REFUSED) {
+    for (file, text) in state.concepts.refused.iter().take(MAX_REFUSED) {
         if problem_ui(ui, text, true) {
             commands.push(Command::Concept(ConceptCommand::Forget(file.clone())));
         }
         ui.add_space(theme::GAP_M);
     }
-    let more = state.refused_concepts.len().saturating_sub(MAX_REFUSED);
+    let more = state.concepts.refused.len().saturating_sub(MAX_REFUSED);
     if more > 0 {
         let text = format!("and {more} more that are not concepts");
         note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
@@ -98,6 +98,7 @@ fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Command>) {
     let mut concepts: Vec<(String, &Arc<Concept>)> = state
         .concepts
+        .set
         .iter()
         .map(|concept| (format!("{} {}", concept.token, concept.name()).to_lowercase(), concept))
         .filter(|(names, _)| names.contains(wanted))
@@ -109,14 +110,14 @@ fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Comma
     ui.spacing_mut().item_spacing.y = 2.0;
     for (_, concept) in concepts {
         let (_, rect) = ui.allocate_space(vec2(ui.available_width(), ROW));
-        // Of a thousand, those out of sight cost nothing but their room.
+        // Only the rows in view are drawn.
         if ui.is_rect_visible(rect) {
             row_ui(ui, rect, state, concept, commands);
         }
     }
 }
 
-/// What is looked for, in lower case.
+/// The search text, in lower case.
 fn search_ui(ui: &mut Ui) -> String {
     let id = Id::unique("concept search");
     let mut wanted: String = ui.data(|data| data.get_temp(id)).unwrap_or_default();
@@ -134,21 +135,21 @@ fn search_ui(ui: &mut Ui) -> String {
     wanted.trim().to_lowercase()
 }
 
-/// Why a concept is not used as it stands, if so: in short, and as a sentence.
+/// Why a concept is not used, if so: in short, and as a sentence.
 fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, String)> {
-    if let Some(other) = state.concepts.instead_of(concept) {
+    if let Some(other) = state.concepts.set.instead_of(concept) {
         let sentence = format!("Another file with the same word is used instead: {}", other.source.display());
         return Some((format!("not used: {} has the same word", other.name()), sentence));
     }
-    let error = concept.check_width(state.model_info()?.text_width).err()?;
+    let error = concept.check_width(state.shared.model_info()?.text_width).err()?;
     Some((format!("does not fit: made for {}", concept.family()), error.to_string()))
 }
 
 fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let unreadable_reason = unreadable_reason(state, concept);
-    // What lies in a watched folder goes when its file goes.
-    let removable = state.settings.concept_files.contains(&concept.source);
+    // A concept in a watched folder is removed with its file.
+    let removable = state.shared.settings.concept_files.contains(&concept.source);
     let press =
         Rect::from_min_max(rect.min, pos2(rect.right() - if removable { 26.0 } else { 0.0 }, rect.bottom()));
     let id = Id::unique(("concept", &concept.source));
@@ -209,11 +210,11 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Where concepts come from by themselves.
+/// The watched folders.
 fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     label_ui(ui, "Watched folders").on_hover_text("Concepts in these folders are loaded automatically.");
-    let own = state.settings.concept_folders();
+    let own = state.shared.settings.concept_folders();
     for folder in state.watched_folders() {
         ui.horizontal(|ui| {
             let name = folder.display().to_string();
@@ -223,7 +224,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "Stops watching this folder. The files stay where they are.";
-                // The others come from the folders of models.
+                // The others belong to model folders.
                 if own.contains(&folder)
                     && icon_button_ui(ui, Icon::Close, "Stop watching", None, sentence, Tool::Bare).clicked()
                 {
@@ -241,7 +242,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
 }
 
-/// The end of a path tells more than its beginning.
+/// The end of a path says more than its start.
 fn shortened(path: &str) -> String {
     const LETTERS: usize = 30;
     let count = path.chars().count();

@@ -1,4 +1,4 @@
-//! What [`AppState`] does about a model that lies in a pickle.
+//! How [`AppState`] handles the conversion of a pickle.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
 
 impl AppState {
-    /// The pickle of the model in use, unless it was converted, or the offer declined.
+    /// The pickle of the current model, unless it was converted or the offer declined.
     pub fn offered_conversion(&self) -> Option<PathBuf> {
-        let Model::Open(_) = self.model else { return None };
-        let pickle = pickle_of(&self.settings.model)?.to_owned();
+        let Model::Open(_) = self.shared.model else { return None };
+        let pickle = pickle_of(&self.shared.settings.model)?.to_owned();
         let beside = pickle.with_extension("safetensors");
-        let is_converted = self.library.entries.iter().any(|entry| entry.path() == beside)
+        let is_converted = self.shared.library.entries.iter().any(|entry| entry.path() == beside)
             || matches!(&self.conversion, Conversion::Done(file) if *file == beside);
-        (!is_converted && !self.settings.kept_pickles.contains(&pickle)).then_some(pickle)
+        (!is_converted && !self.shared.settings.kept_pickles.contains(&pickle)).then_some(pickle)
     }
 
     pub(crate) fn handle_conversion(&mut self, command: ConvertCommand) -> Vec<Effect> {
@@ -26,7 +26,7 @@ impl AppState {
             ConvertCommand::Start => {
                 let Some(file) = self.offered_conversion() else { return Vec::new() };
                 let stop = StopFlag::default();
-                self.errors.clear(ErrorSlot::Model);
+                self.shared.errors.clear(ErrorSlot::Model);
                 self.conversion =
                     Conversion::Running { file: file.clone(), fraction: 0.0, stop: stop.clone() };
                 return vec![Effect::Task(Task::Convert { file, stop })];
@@ -38,7 +38,7 @@ impl AppState {
             }
             ConvertCommand::Decline => {
                 if let Some(pickle) = self.offered_conversion() {
-                    self.settings.kept_pickles.push(pickle);
+                    self.shared.settings.kept_pickles.push(pickle);
                 }
             }
             ConvertCommand::UseIt => {
@@ -63,7 +63,7 @@ impl AppState {
                 let is_wanted = stop.is_raised();
                 self.conversion = Conversion::Idle;
                 if !is_wanted {
-                    self.errors.set(ErrorSlot::Model, text);
+                    self.shared.errors.set(ErrorSlot::Model, text);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A card for a model that is not here yet: what it is, then how it comes.
+//! The download card: what a model is, then progress.
 
 use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
@@ -58,7 +58,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
     commands.extend(wishes.into_iter().map(Command::Download));
 }
 
-/// Nothing is asked for yet.
+/// The initial state.
 fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let sentence = "Shows the model, its licence and its size (about 2 GB) before anything is downloaded.";
@@ -91,13 +91,13 @@ fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadCommand>) {
     }
 }
 
-/// What a person should know before saying yes.
+/// What the user should know before starting.
 fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let DownloadOffer { plan, done, free, page, .. } = offer;
     name_ui(ui, &plan.repository.to_string());
-    note_ui(ui, format!("{}.", plan.what), theme::small(), tokens.dim);
-    note_ui(ui, format!("{}.", plan.licence.in_words()), theme::small(), tokens.text);
+    note_ui(ui, format!("{}.", plan.description), theme::small(), tokens.dim);
+    note_ui(ui, format!("Licence: {}.", plan.licence.name()), theme::small(), tokens.text);
     let came =
         if *done > 0 { format!(", of which {} are downloaded", human_size(*done)) } else { String::new() };
     let room = free.map_or_else(String::new, |free| format!("; {} free", human_size(free)));
@@ -105,8 +105,12 @@ fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, wishes: &mut Vec<DownloadCommand
         if plan.files.len() == 1 { "one file".to_owned() } else { format!("{} files", plan.files.len()) };
     let size = format!("{} in {files}{came}{room}", human_size(plan.bytes()));
     note_ui(ui, size, theme::small(), tokens.dim);
-    if link_ui(ui, "Model page and full licence", theme::small(), tokens.dim, true).clicked() {
-        ui.ctx().open_url(OpenUrl::new_tab(page));
+    for (label, url) in [("Licence text", plan.licence.url()), ("Model page", Some(page.as_str()))] {
+        if let Some(url) = url
+            && link_ui(ui, label, theme::small(), tokens.dim, true).clicked()
+        {
+            ui.ctx().open_url(OpenUrl::new_tab(url));
+        }
     }
     let start = ("Start", "Downloads it under this licence.", DownloadCommand::Start);
     let cancel = ("Cancel", "Dismiss.", DownloadCommand::Cancel);
@@ -121,14 +125,16 @@ fn running_ui(ui: &mut Ui, running: &Running, wishes: &mut Vec<DownloadCommand>)
     let amount = format!("{} of {}", human_size(progress.done), human_size(progress.total));
     let pace = running.pace.bytes_per_sec().map(|pace| format!(" · {}/s", human_size(pace as u64)));
     let left = running.secs_left().map(|secs| format!(" · {} left", time_in_words(secs)));
-    let line = match (&progress.doing, running.ending) {
+    let line = match (&progress.stage, running.ending) {
         (_, Some(Ending::Pause)) => "Pausing…".to_owned(),
         (_, Some(Ending::Cancel)) => "Cancelling…".to_owned(),
-        (TransferStage::Checking, _) => format!("{amount} · checking the part that is here"),
+        (TransferStage::Verifying, _) => format!("{amount} · checking the part that is here"),
         (TransferStage::Waiting { cause, secs }, _) => {
             format!("{amount} · {cause}; retrying in {secs} s")
         }
-        (TransferStage::Fetching, _) => [amount, pace.unwrap_or_default(), left.unwrap_or_default()].concat(),
+        (TransferStage::Downloading, _) => {
+            [amount, pace.unwrap_or_default(), left.unwrap_or_default()].concat()
+        }
     };
     note_ui(ui, line, theme::small(), tokens.dim);
     let pause =
@@ -149,7 +155,7 @@ fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadCommand>) {
 
 const CANCEL: Choice = ("Cancel", "Deletes the downloaded part.", DownloadCommand::Cancel);
 
-/// Name, sentence for the tooltip, and what it asks for.
+/// Label, tooltip and command.
 type Choice = (&'static str, &'static str, DownloadCommand);
 
 fn buttons_ui(ui: &mut Ui, first: Option<Choice>, second: Option<Choice>, wishes: &mut Vec<DownloadCommand>) {

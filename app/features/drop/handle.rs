@@ -31,14 +31,14 @@ impl AppState {
             return Vec::new();
         };
         self.start_picture = None;
-        self.last_seed = None;
-        let missing = self.concepts.missing(&found.provenance.concepts);
-        self.warning = missing.first().or(found.notes.first()).cloned();
+        self.runs.last_seed = None;
+        let missing = self.concepts.set.missing(&found.provenance.concepts);
+        self.shared.warning = missing.first().or(found.notes.first()).cloned();
         self.edit(found.provenance.recipe);
         self.read_start_image()
     }
 
-    /// Concepts are all taken; of the rest, of which the desk has one each, the first.
+    /// All dropped concepts are used; of the other files, only the first.
     pub(crate) fn receive_dropped_files(
         &mut self,
         DroppedFiles { concepts, others }: DroppedFiles,
@@ -48,7 +48,8 @@ impl AppState {
         }
         if others.len() > 1 {
             let name = others[0].path.file_name().unwrap_or_default().to_string_lossy();
-            self.warning = Some(format!("{} files were dropped together; {name} is used", others.len()));
+            self.shared.warning =
+                Some(format!("{} files were dropped together; {name} is used", others.len()));
         }
         others.into_iter().next().map_or_else(Vec::new, |first| self.receive_dropped(first))
     }
@@ -57,13 +58,13 @@ impl AppState {
         match dropped.contents {
             FileContents::Model(source) => self.open_model(source),
             FileContents::ModelsFolder => {
-                self.settings.window.tab = Tab::Models;
-                self.settings.window.right_folded = false;
+                self.shared.settings.window.tab = Tab::Models;
+                self.shared.settings.window.right_folded = false;
                 self.add_model_folder(dropped.path)
             }
             FileContents::ConceptFolder => {
-                self.settings.window.tab = Tab::Concepts;
-                self.settings.window.right_folded = false;
+                self.shared.settings.window.tab = Tab::Concepts;
+                self.shared.settings.window.right_folded = false;
                 self.add_concept_folder(dropped.path)
             }
             FileContents::Picture { pixels, notes, found: None } => {
@@ -74,7 +75,7 @@ impl AppState {
                 Vec::new()
             }
             FileContents::Unusable(text) => {
-                self.errors.set(ErrorSlot::StartImage, text);
+                self.shared.errors.set(ErrorSlot::StartImage, text);
                 Vec::new()
             }
         }

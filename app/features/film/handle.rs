@@ -35,7 +35,7 @@ impl AppState {
 
     fn step_by(&mut self, by: isize) {
         let at = self.film.compared.or(self.current_step());
-        let Some(run) = &self.run else { return };
+        let Some(run) = self.runs.current() else { return };
         let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
             return;
         };
@@ -60,10 +60,10 @@ impl AppState {
     fn toggle_play(&mut self, now: f64) {
         self.film.compared = None;
         if let Some(play) = self.film.play.take() {
-            self.film.pinned = self.run.as_ref().and_then(|run| Some(run.frames.get(play.at)?.step));
+            self.film.pinned = self.runs.current().and_then(|run| Some(run.frames.get(play.at)?.step));
             return;
         }
-        let Some(run) = self.run.as_ref().filter(|run| run.frames.len() > 1) else { return };
+        let Some(run) = self.runs.current().filter(|run| run.frames.len() > 1) else { return };
         let at_end = |step: usize| step + 1 >= run.start_step + run.frames.len();
         let begin = self.film.pinned.filter(|&step| !at_end(step));
         let begin = begin.map_or(0, |step| step.saturating_sub(run.start_step));
@@ -72,10 +72,10 @@ impl AppState {
         self.film.play = Some(PlaybackState::new(now, begin));
     }
 
-    /// The film goes on, and is held where it ends.
+    /// Advances playback; at the end, the last step stays selected.
     fn tick(&mut self, now: f64) {
-        if let (Some(play), Some(run)) = (&mut self.film.play, &self.run)
-            && !play.advance(now, run.frames.len(), self.settings.playing)
+        if let (Some(play), Some(run)) = (&mut self.film.play, self.runs.current())
+            && !play.advance(now, run.frames.len(), self.shared.settings.playing)
         {
             let at = play.at;
             self.film.play = None;

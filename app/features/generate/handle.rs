@@ -1,7 +1,8 @@
-//! What [`AppState`] does to begin a run and to end it.
+//! How [`AppState`] starts and stops a run.
 
+use engine::pipeline::StopFlag;
 use engine::recipe::{Recipe, random_seed};
-use engine::session::{JobEvent, JobId, Request};
+use engine::session::{Job, JobEvent, JobId, Request};
 
 use crate::features::branches::{BranchPoint, QueuedRun};
 use crate::features::effect::{Batch, Effect};
@@ -12,25 +13,28 @@ use crate::features::state::{AppState, Model};
 
 impl AppState {
     pub(crate) fn generate(&mut self) -> Vec<Effect> {
-        if self.recipe_error().is_some() {
+        if self.shared.recipe_error().is_some() {
             return Vec::new();
         }
-        if matches!(self.model, Model::Missing) {
-            self.errors.set(ErrorSlot::Run, "No model is open: choose one at the top of the window");
+        if matches!(self.shared.model, Model::Missing) {
+            self.shared.errors.set(ErrorSlot::Run, "No model is open: choose one at the top of the window");
             return Vec::new();
         }
-        // A seed that was typed, rolled or taken from a picture is used once as it stands; after
-        // that every picture gets a fresh one, unless the lock is on.
-        // A branch has its run's.
-        let is_branch = self.branches.branch_from.is_some();
-        if !is_branch && !self.settings.seed_locked && self.last_seed == Some(self.recipe.seed) {
-            self.recipe.seed = random_seed();
+        // A seed that was typed, rolled or taken from a picture is used once as it is; after
+        // that every picture gets a new one, unless the seed is locked.
+        // A branch has the seed of its parent.
+        let is_branch = self.runs.branch_from.is_some();
+        if !is_branch
+            && !self.shared.settings.seed_locked
+            && self.runs.last_seed == Some(self.shared.recipe.seed)
+        {
+            self.shared.recipe.seed = random_seed();
         }
-        self.last_seed = Some(self.recipe.seed);
+        self.runs.last_seed = Some(self.shared.recipe.seed);
         let queued_run = self.queued_run();
-        self.branches.branch_from = None;
+        self.runs.branch_from = None;
         if self.is_making() {
-            self.queued = Some(queued_run);
+            self.runs.queued = Some(queued_run);
             return Vec::new();
         }
         self.start(queued_run)
@@ -40,39 +44,35 @@ impl AppState {
         self.hide_sheet();
         let recorded_by = queued_run.parent.map(|parent| parent.job);
         if let Some(shown) = self.shown() {
-            self.previous_images = shown.pictures.to_vec();
-        }
-        if let Some(run) = self.run.take() {
-            self.branches.keep(run);
+            self.runs.previous_images = shown.pictures.to_vec();
         }
         self.send(queued_run.recipe, queued_run.parent, recorded_by)
     }
 
-    /// Sends a run to the engine, which takes the steps of `recorded_by` as far as they fit.
+    /// Sends a run to the engine, which reuses the steps of `recorded_by` as far as they fit.
     pub(crate) fn send(
         &mut self,
         recipe: Recipe,
         parent: Option<BranchPoint>,
         recorded_by: Option<JobId>,
     ) -> Vec<Effect> {
-        let job = self.next_job();
+        let job = Job { id: self.runs.next_id(), stop: StopFlag::default() };
         self.film = FilmState::default();
-        self.warning = None;
-        self.errors.clear(ErrorSlot::Run);
-        self.run = Some(Run::new(job.clone(), recipe.clone(), parent, self.words.as_ref()));
+        self.shared.warning = None;
+        self.shared.errors.clear(ErrorSlot::Run);
+        self.runs.push(Run::new(job.clone(), recipe.clone(), parent, self.prompts.tokenizer.as_ref()));
         vec![Effect::Send(Request::Generate {
             job,
             recipe: Box::new(recipe),
-            concepts: self.concepts.clone(),
+            concepts: self.concepts.set.clone(),
             recorded_by,
             keeps_run: true,
         })]
     }
 
     pub(crate) fn stop(&mut self) {
-        self.queued = None;
-        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
-        if let Some(run) = runs.find(|run| run.is_live()) {
+        self.runs.queued = None;
+        if let Some(run) = self.runs.iter_mut().find(|run| run.is_live()) {
             run.job.stop.raise();
             run.phase = RunPhase::Stopping;
         }
@@ -82,16 +82,13 @@ impl AppState {
         if let Some(effects) = self.receive_cell(id, &event) {
             return effects;
         }
-        let vae = self.model_info().and_then(|info| info.vae.clone());
-        let mut runs = self.run.iter_mut().chain(&mut self.branches.kept);
-        let Some(run) = runs.find(|run| run.job.id == id) else {
-            return Vec::new();
-        };
+        let vae = self.shared.model_info().and_then(|info| info.vae.clone());
+        let Some(run) = self.runs.get_mut(id) else { return Vec::new() };
         let mut effects = Vec::new();
         let is_last = event.is_last();
         match &event {
             JobEvent::Finished { pictures, concepts, .. } => {
-                let model = match &self.model {
+                let model = match &self.shared.model {
                     Model::Open(info) => info.name.clone(),
                     Model::Opening { name, .. } => name.clone(),
                     Model::Missing => String::new(),
@@ -101,16 +98,16 @@ impl AppState {
                     model,
                     vae,
                     concepts: concepts.clone(),
-                    folder: self.settings.output_folder(),
+                    folder: self.shared.settings.output_folder(),
                     pictures: pictures.clone(),
                 })));
             }
-            JobEvent::Failed { text } => self.errors.set(ErrorSlot::Run, text),
+            JobEvent::Failed { text } => self.shared.errors.set(ErrorSlot::Run, text),
             _ => {}
         }
         let is_decoded = matches!(event, JobEvent::Decoded { .. });
         run.receive(event);
-        if is_last && let Some(queued_run) = self.queued.take() {
+        if is_last && let Some(queued_run) = self.runs.queued.take() {
             effects.extend(self.start(queued_run));
         } else if is_last || is_decoded {
             effects.extend(self.decode_held_step());

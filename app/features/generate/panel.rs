@@ -1,4 +1,4 @@
-//! The loudest thing on the desk: Generate, then Stop with the progress inside it.
+//! The Generate button, which becomes Stop with the progress inside it.
 
 use egui::{
     Align, Color32, CornerRadius, CursorIcon, Layout, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui,
@@ -16,15 +16,15 @@ use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Tool, icon_button_ui, link_ui, problem_ui, tip};
 
 pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    if let Some(text) = state.error_at(ErrorSlot::Run)
+    if let Some(text) = state.shared.error_at(ErrorSlot::Run)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(ErrorSlot::Run));
     }
-    if state.error_at(ErrorSlot::Run).is_some() {
+    if state.shared.error_at(ErrorSlot::Run).is_some() {
         ui.add_space(theme::GAP_S);
     }
-    match state.live_run() {
+    match state.runs.live() {
         Some(run) => {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 6.0;
@@ -43,8 +43,8 @@ pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comm
 
 fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let name = if state.branches.branch_from.is_some() { "Branch" } else { "Generate" };
-    let ready = state.recipe_error().is_none() && !matches!(state.model, Model::Missing);
+    let name = if state.runs.branch_from.is_some() { "Branch" } else { "Generate" };
+    let ready = state.shared.recipe_error().is_none() && !matches!(state.shared.model, Model::Missing);
     let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
     let sense = if ready { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(size, sense);
@@ -63,7 +63,7 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let ring = Stroke::new(1.5, tokens.accent);
         ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
-    let sentence = match (ready, state.branches.branch_from) {
+    let sentence = match (ready, state.runs.branch_from) {
         (false, _) => "A setting above needs attention first.",
         (_, Some(_)) => "Continues from the selected step with the current settings.",
         _ => "Makes the picture.",
@@ -104,9 +104,9 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     }
 }
 
-/// Beside Stop: the same settings again, after this.
+/// Beside Stop: queues another run.
 fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    let sentence = if state.queued.is_some() {
+    let sentence = if state.runs.queued.is_some() {
         "Replaces the queued run with one that uses the current settings."
     } else {
         "Makes another picture after this one with the current settings."
@@ -123,7 +123,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
         let left = match run.phase {
-            RunPhase::Waiting if matches!(state.model, Model::Opening { .. }) => {
+            RunPhase::Waiting if matches!(state.shared.model, Model::Opening { .. }) => {
                 "Opening the model".to_owned()
             }
             RunPhase::Waiting => "Reading the prompt".to_owned(),
@@ -131,7 +131,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             _ => format!("Step {} of {}", run.start_step + run.done() + 1, run.steps()),
         };
         ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
-        if state.queued.is_some() {
+        if state.runs.queued.is_some() {
             ui.label(RichText::new("·").font(theme::label()).color(tokens.faint));
             let response = link_ui(ui, "1 queued", theme::label(), tokens.accent, false);
             let sentence = "Click to remove it from the queue.";
@@ -140,7 +140,9 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(pace(run, state.queued.is_none())).font(theme::mono()).color(tokens.dim));
+            ui.label(
+                RichText::new(pace(run, state.runs.queued.is_none())).font(theme::mono()).color(tokens.dim),
+            );
         });
     });
 }
@@ -149,7 +151,7 @@ fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
-        let Some(run) = &state.run else { return };
+        let Some(run) = state.runs.current() else { return };
         let left = match run.phase {
             RunPhase::Stopped => {
                 format!("Stopped after step {} of {}", run.start_step + run.done(), run.steps())
@@ -178,7 +180,7 @@ fn pictures(count: usize) -> String {
     if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
 }
 
-/// "12.4 it/s · 0.9 s left", or only the latter where there is less room.
+/// "12.4 it/s · 0.9 s left", or only the latter where space is short.
 fn pace(run: &Run, with_rate: bool) -> String {
     let (Some(rate), Some(left)) = (run.steps_per_second(), run.seconds_left()) else {
         return String::new();
@@ -192,7 +194,7 @@ fn pace(run: &Run, with_rate: bool) -> String {
     if with_rate { format!("{rate} · {left}") } else { left }
 }
 
-/// A strong word and, quieter, its key, centred together.
+/// A label and, dimmed, its shortcut, centred together.
 fn two_words(ui: &Ui, rect: Rect, word: &str, key: &str, ink: Color32) {
     let painter = ui.painter();
     let word = painter.layout_no_wrap(word.to_owned(), theme::button(), ink);

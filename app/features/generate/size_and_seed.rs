@@ -1,4 +1,4 @@
-//! How large the picture is, and from which noise it comes.
+//! Size and seed of the picture.
 
 use egui::{Align, Layout, RichText, Ui, vec2};
 use engine::recipe::Recipe;
@@ -14,7 +14,7 @@ use crate::ui::widgets::{
 
 pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
     label_row_ui(ui, "Size", |_| {});
-    let native = state.model_info().map_or(512, |info| info.native_side);
+    let native = state.shared.model_info().map_or(512, |info| info.native_side);
     let shown = in_words(recipe.width, recipe.height);
     let sentence = "Width and height in pixels. Models work best near their native size.";
     select_ui(ui, "Size", &shown, sentence, width, |ui| {
@@ -72,7 +72,7 @@ fn side_ui(ui: &mut Ui, name: &str, side: &mut u32) {
     }
 }
 
-/// Sizes around the one that the model learned, all multiples of 8.
+/// Sizes around the native size, all multiples of 8.
 fn presets(native: u32) -> [(&'static str, (u32, u32)); 5] {
     let part = |of: u32, per: u32| (native * of / per).next_multiple_of(8);
     [
@@ -95,7 +95,7 @@ pub fn seed_field_ui(
     recipe: &mut Recipe,
     commands: &mut Vec<Command>,
 ) {
-    let is_locked = state.settings.seed_locked;
+    let is_locked = state.shared.settings.seed_locked;
     label_row_ui(ui, "Seed", |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (icon, name, sentence) = if is_locked {
@@ -117,10 +117,10 @@ pub fn seed_field_ui(
         .on_hover_text("The same seed and settings make the same picture.");
 }
 
-/// As high as the tools beside a label.
+/// The height of the tools beside a label.
 const LABEL_HEIGHT: f32 = 22.0;
 
-/// A label with tools at the right, as high as one without.
+/// A label with tools at the right, as high as a label without.
 fn label_row_ui(ui: &mut Ui, label: &str, tools: impl FnOnce(&mut Ui)) {
     ui.allocate_ui_with_layout(
         vec2(ui.available_width(), LABEL_HEIGHT),

@@ -1,4 +1,4 @@
-//! Looks into latent space and into words: what the open tab wants to see, asked one by one, the latest wish first.
+//! Inspection requests: what the open tab shows, requested one at a time, the latest first.
 
 pub(crate) mod panel;
 
@@ -17,29 +17,29 @@ use crate::features::effect::Effect;
 use crate::features::settings::Tab;
 use crate::features::words::{Saving, TokenRef};
 
-/// A wish about looks into latent space.
+/// A request of the Inspect tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InspectCommand {
-    /// Noise of this step of the schedule, from 0 on.
+    /// Adds the noise of this step of the schedule, counted from 0.
     NoiseStep(usize),
     /// The start image, or the finished picture.
     AtStartImage(bool),
 }
 
-/// What is looked at, and what was seen.
+/// The requests and their results.
 #[derive(Clone, Debug, Default)]
 pub struct InspectState {
-    /// The step that noise is added for, from 0 on; two thirds of the way if nobody said.
+    /// The step whose noise is added, counted from 0; two thirds of the way by default.
     noise_step: Option<usize>,
-    /// The start image although there is a finished picture.
+    /// Inspect the start image although there is a finished picture.
     pub at_start_image: bool,
-    /// Of each kind of look the last answer.
+    /// The last result of each kind of request.
     seen: Vec<(InspectRequest, Result<InspectResult, String>)>,
     asked: Option<(u64, InspectRequest)>,
     next: u64,
 }
 
-/// A picture that can be looked into.
+/// A picture that can be inspected.
 #[derive(Clone, Debug)]
 pub struct InspectSubject {
     pub at: ImageSource,
@@ -71,7 +71,7 @@ impl InspectState {
         )
     }
 
-    /// What was asked of the last word, and the answer.
+    /// The last request about a word, and its result.
     pub(crate) fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
         let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Word { .. }))?;
         match seen {
@@ -94,7 +94,7 @@ impl InspectState {
     }
 }
 
-/// Two looks of a kind take each other's place.
+/// Requests of the same kind replace each other.
 fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
     let kind = |look: &InspectRequest| match look {
         InspectRequest::Channels(_) | InspectRequest::StepChannels { .. } => 0,
@@ -107,68 +107,70 @@ fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
 }
 
 impl AppState {
-    /// The pictures that there are: the finished one, and the start image.
+    /// The pictures that can be inspected: the finished one, and the start image.
     pub fn subjects(&self) -> Vec<InspectSubject> {
-        let finished = self.run.as_ref().and_then(|run| {
+        let finished = self.runs.current().and_then(|run| {
             let index = self.film.picture.unwrap_or(0).min(run.pictures.len().saturating_sub(1));
             let pixels = Arc::clone(run.pictures.get(index)?);
             let (width, height) = (pixels.width, pixels.height);
             let seed = run.recipe.seed.wrapping_add(index as u64);
             Some(InspectSubject { at: ImageSource { pixels, width, height }, seed, is_start_image: false })
         });
-        let has_start = matches!(self.recipe.start, Start::Image { .. }) && self.recipe.check().is_ok();
+        let has_start =
+            matches!(self.shared.recipe.start, Start::Image { .. }) && self.shared.recipe.check().is_ok();
         let start = self.start_picture.as_ref().filter(|_| has_start).map(|picture| {
             let (pixels, width, height) =
-                (Arc::clone(&picture.pixels), self.recipe.width, self.recipe.height);
+                (Arc::clone(&picture.pixels), self.shared.recipe.width, self.shared.recipe.height);
             InspectSubject {
                 at: ImageSource { pixels, width, height },
-                seed: self.recipe.seed,
+                seed: self.shared.recipe.seed,
                 is_start_image: true,
             }
         });
         finished.into_iter().chain(start).collect()
     }
 
-    /// The one that is looked into.
+    /// The picture that is inspected.
     pub fn subject(&self) -> Option<InspectSubject> {
         let mut subjects = self.subjects();
-        let at = subjects.iter().position(|subject| subject.is_start_image == self.looking.at_start_image);
+        let at = subjects.iter().position(|subject| subject.is_start_image == self.inspect.at_start_image);
         (!subjects.is_empty()).then(|| subjects.swap_remove(at.unwrap_or(0)))
     }
 
-    /// The step that noise is added for, from 0 on, and how much noise that is.
+    /// The step whose noise is added, counted from 0, and its sigma.
     pub fn noise_step(&self) -> (usize, f32) {
-        let steps = self.recipe.steps.clamp(1, 1000) as usize;
-        let step = self.looking.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
+        let steps = self.shared.recipe.steps.clamp(1, 1000) as usize;
+        let step = self.inspect.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
         let stable_diffusion = || NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
-        let trained = self.model_info().and_then(|info| self.recipe.noise_schedule(&info.scheduler).ok());
+        let trained =
+            self.shared.model_info().and_then(|info| self.shared.recipe.noise_schedule(&info.scheduler).ok());
         let noise = trained.unwrap_or_else(stable_diffusion);
-        let recipe = Recipe { steps: steps as u32, ..self.recipe.clone() };
-        // What is wrong with a rho is told under its field.
+        let recipe = Recipe { steps: steps as u32, ..self.shared.recipe.clone() };
+        // An invalid rho is reported under its field.
         let sigmas = recipe.sigmas(&noise).unwrap_or_else(|_| recipe.schedule.sigmas(steps, &noise));
         (step, sigmas[step])
     }
 
-    /// The step whose channels are looked at, and the view of it.
+    /// The step and view whose channels are inspected.
     pub fn step_looked_into(&self) -> Option<(usize, StepView)> {
-        let run = self.run.as_ref().filter(|run| !run.is_live())?;
+        let run = self.runs.current().filter(|run| !run.is_live())?;
         let step = self.film.pinned.or(Some(run.frames.last()?.step))?;
-        Some((step, self.settings.views.first()))
+        Some((step, self.shared.settings.views.first()))
     }
 
     pub(crate) fn handle_look(&mut self, command: InspectCommand) {
         match command {
-            InspectCommand::NoiseStep(step) => self.looking.noise_step = Some(step),
-            InspectCommand::AtStartImage(is_so) => self.looking.at_start_image = is_so,
+            InspectCommand::NoiseStep(step) => self.inspect.noise_step = Some(step),
+            InspectCommand::AtStartImage(is_so) => self.inspect.at_start_image = is_so,
         }
     }
 
-    /// Asks for the next thing that the open tab wants to see, if there is one. The engine is asked for one
-    /// at a time, so that a hand on a slider gets what it wants last.
+    /// Requests the next thing that the open tab shows, if any. The engine gets one request
+    /// at a time, so that a drag on a slider ends with its last value.
     pub(crate) fn look(&mut self) -> Vec<Effect> {
-        let window = &self.settings.window;
-        let is_open = !window.right_folded || self.drawer_open;
-        if self.looking.asked.is_some() || self.live_run().is_some() || self.model_info().is_none() {
+        let window = &self.shared.settings.window;
+        let is_open = !window.right_folded || self.shared.drawer_open;
+        if self.inspect.asked.is_some() || self.runs.live().is_some() || self.shared.model_info().is_none() {
             return Vec::new();
         }
         let wanted = match window.tab {
@@ -178,20 +180,20 @@ impl AppState {
             Tab::Lesson if self.lesson_looks() => self.wanted(),
             _ => Vec::new(),
         };
-        let is_new = |look: &InspectRequest| !self.looking.seen.iter().any(|(seen, _)| seen == look);
-        // What is to be saved comes first, whatever is open by now.
+        let is_new = |look: &InspectRequest| !self.inspect.seen.iter().any(|(seen, _)| seen == look);
+        // A concept to save comes first, whatever tab is open.
         let Some(look) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
             return Vec::new();
         };
-        self.looking.next += 1;
-        let id = self.looking.next;
-        self.looking.asked = Some((id, look.clone()));
+        self.inspect.next += 1;
+        let id = self.inspect.next;
+        self.inspect.asked = Some((id, look.clone()));
         vec![Effect::Send(Request::Inspect { id, look })]
     }
 
     pub(crate) fn wanted(&self) -> Vec<InspectRequest> {
         let subject = self.subject();
-        let of_step = self.run.as_ref().zip(self.step_looked_into()).map(|(run, (step, view))| {
+        let of_step = self.runs.current().zip(self.step_looked_into()).map(|(run, (step, view))| {
             InspectRequest::StepChannels {
                 job: run.job.id,
                 step,
@@ -211,53 +213,57 @@ impl AppState {
     }
 
     pub(crate) fn receive_look(&mut self, id: u64, seen: Result<InspectResult, String>) -> Vec<Effect> {
-        let Some((_, look)) = self.looking.asked.take_if(|(asked, _)| *asked == id) else {
+        let Some((_, look)) = self.inspect.asked.take_if(|(asked, _)| *asked == id) else {
             return Vec::new();
         };
         if matches!(look, InspectRequest::Edited { .. }) {
             return self.receive_edited(seen);
         }
-        self.looking.seen.retain(|(other, _)| !is_same_kind(other, &look));
-        self.looking.seen.push((look, seen));
+        self.inspect.seen.retain(|(other, _)| !is_same_kind(other, &look));
+        self.inspect.seen.push((look, seen));
         Vec::new()
     }
 
-    /// What became of a token on its way through the text encoder: of the last one that was answered, as
-    /// long as it is this one, since while a slider is dragged the answers come behind.
+    /// The stages of a token: of the last answered request, as long as
+    /// it is this token, since answers lag behind while a slider is dragged.
     pub fn token_trace(&self, stand: TokenRef) -> Option<Result<&TokenTrace, &str>> {
-        let (look, stages) = self.looking.word()?;
+        let (look, stages) = self.inspect.word()?;
         let InspectRequest::Word { recipe, step, part, place, .. } = look else { return None };
-        let is_read = self.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
-        let is_same = recipe.prompt == self.recipe.prompt && (*part, *place) == (stand.part, stand.place);
+        let is_read = self.prompts.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
+        let is_same =
+            recipe.prompt == self.shared.recipe.prompt && (*part, *place) == (stand.part, stand.place);
         let is_this = is_read && is_same;
         is_this.then_some(stages)
     }
 
-    /// What edits make of their words, to become a concept.
+    /// The request for the embeddings of edits, to save as a concept.
     pub(crate) fn edits_to_save(&self) -> Option<InspectRequest> {
-        let Saving { edits, .. } = self.words_state.saving.as_ref()?;
-        Some(InspectRequest::Edited { recipe: self.recipe_of_words(edits), concepts: self.concepts.clone() })
+        let Saving { edits, .. } = self.words.saving.as_ref()?;
+        Some(InspectRequest::Edited {
+            recipe: self.recipe_of_words(edits),
+            concepts: self.concepts.set.clone(),
+        })
     }
 
-    /// The stages of the chosen word.
+    /// The request for the stages of the selected word.
     pub(crate) fn word_looked_into(&self) -> Option<InspectRequest> {
-        let TokenRef { part, place } = self.stand_of(self.words_state.chosen.as_ref()?)?;
-        let recipe = self.recipe_of_words(&self.recipe.edits);
-        let step = *self.prompt.as_ref()?.steps.start();
-        Some(InspectRequest::Word { recipe, concepts: self.concepts.clone(), step, part, place })
+        let TokenRef { part, place } = self.stand_of(self.words.chosen.as_ref()?)?;
+        let recipe = self.recipe_of_words(&self.shared.recipe.edits);
+        let step = *self.prompts.prompt.as_ref()?.steps.start();
+        Some(InspectRequest::Word { recipe, concepts: self.concepts.set.clone(), step, part, place })
     }
 
-    /// What of the recipe changes what words become.
+    /// The recipe reduced to what affects embeddings.
     pub(crate) fn recipe_of_words(&self, edits: &[EmbeddingEdit]) -> Box<Recipe> {
-        let Recipe { prompt, text, steps, .. } = &self.recipe;
+        let Recipe { prompt, text, steps, .. } = &self.shared.recipe;
         let (prompt, edits) = (prompt.clone(), edits.to_vec());
         Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
     }
 
-    /// What was seen was another model's, and so is what was to be saved.
+    /// Drops all results, which belong to another model.
     pub(crate) fn forget_looks(&mut self) {
-        self.looking.seen.clear();
-        self.looking.asked = None;
-        self.words_state.saving = None;
+        self.inspect.seen.clear();
+        self.inspect.asked = None;
+        self.words.saving = None;
     }
 }

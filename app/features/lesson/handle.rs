@@ -1,4 +1,4 @@
-//! The lesson's way over the desk: what a trial sets up, and how the desk is put back.
+//! Runs the lesson's experiments, and restores the workspace.
 
 use std::path::PathBuf;
 
@@ -11,66 +11,66 @@ use crate::features::state::AppState;
 impl AppState {
     pub(crate) fn handle_lesson(&mut self, command: LessonCommand) -> Vec<Effect> {
         match command {
-            LessonCommand::GoTo(stop) => self.settings.lesson.stop = stop,
-            LessonCommand::Strength(strength) => self.settings.lesson.strength = strength,
+            LessonCommand::GoTo(stop) => self.shared.settings.lesson.stop = stop,
+            LessonCommand::Strength(strength) => self.shared.settings.lesson.strength = strength,
             LessonCommand::SetUp { experiment, now } => return self.set_up(experiment, now),
             LessonCommand::PutBack => return self.put_back(),
         }
         Vec::new()
     }
 
-    /// Several trials in a row leave the desk before the first of them to go back to.
+    /// After several experiments in a row, the workspace before the first one is restored.
     pub(crate) fn set_up(&mut self, experiment: Experiment, now: f64) -> Vec<Effect> {
         let commands = experiment.commands(self, now);
-        if self.settings.lesson.previous.is_none() {
-            self.settings.lesson.previous = Some(SavedWorkspace {
-                recipe: self.recipe.clone(),
-                views: self.settings.views.clone(),
-                seed_locked: self.settings.seed_locked,
-                is_seed_used: self.last_seed == Some(self.recipe.seed),
-                sides: Some((self.sheet.across.clone(), self.sheet.down.clone())),
+        if self.shared.settings.lesson.previous.is_none() {
+            self.shared.settings.lesson.previous = Some(SavedWorkspace {
+                recipe: self.shared.recipe.clone(),
+                views: self.shared.settings.views.clone(),
+                seed_locked: self.shared.settings.seed_locked,
+                is_seed_used: self.runs.last_seed == Some(self.shared.recipe.seed),
+                sides: Some((self.xy_plot.across.clone(), self.xy_plot.down.clone())),
             });
         }
-        self.last_seed = None;
+        self.runs.last_seed = None;
         commands.into_iter().flat_map(|command| self.handle(command)).collect()
     }
 
     pub(crate) fn put_back(&mut self) -> Vec<Effect> {
-        let Some(before) = self.settings.lesson.previous.take() else { return Vec::new() };
-        self.settings.views = before.views;
-        self.settings.seed_locked = before.seed_locked;
+        let Some(before) = self.shared.settings.lesson.previous.take() else { return Vec::new() };
+        self.shared.settings.views = before.views;
+        self.shared.settings.seed_locked = before.seed_locked;
         if let Some((across, down)) = before.sides {
-            (self.sheet.across, self.sheet.down) = (across, down);
+            (self.xy_plot.across, self.xy_plot.down) = (across, down);
         }
-        self.last_seed = before.is_seed_used.then_some(before.recipe.seed);
+        self.runs.last_seed = before.is_seed_used.then_some(before.recipe.seed);
         self.start_picture = None;
         self.edit(before.recipe);
         self.read_start_image()
     }
 
-    /// The picture that image to image can begin with: the start image on the desk, or the file of the
+    /// The picture that image to image can start from: the start image, or the file of the
     /// finished picture.
     pub fn picture_to_start_from(&self) -> Option<PathBuf> {
-        self.start_path().cloned().or_else(|| {
-            let run = self.run.as_ref().filter(|run| !run.pictures.is_empty())?;
+        self.shared.start_path().cloned().or_else(|| {
+            let run = self.runs.current().filter(|run| !run.pictures.is_empty())?;
             let index = self.film.picture.unwrap_or(0);
-            // What was saved last may be another run's, or a sheet.
+            // The last saved file may belong to another run, or be a plot.
             let name = format!("-{}", run.recipe.seed.wrapping_add(index as u64));
-            let file = self.saved.get(index)?;
+            let file = self.shared.saved.get(index)?;
             file.file_stem()?.to_string_lossy().ends_with(&name).then(|| file.clone())
         })
     }
 
-    /// The strength on the desk; without a start image, the one that the lesson plays with.
+    /// The current strength; without a start image, the one shown on the page.
     pub fn strength(&self) -> f32 {
-        match self.recipe.start {
+        match self.shared.recipe.start {
             Start::Image { strength, .. } => strength,
-            Start::Noise => self.settings.lesson.strength,
+            Start::Noise => self.shared.settings.lesson.strength,
         }
     }
 
-    /// True where the page at hand shows looks into latent space.
+    /// True if the current page shows inspected latents.
     pub(crate) fn lesson_looks(&self) -> bool {
-        matches!(self.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
+        matches!(self.shared.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
     }
 }

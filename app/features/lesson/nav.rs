@@ -1,4 +1,4 @@
-//! The way through the lesson: back, nine dots, on; and the desk as it was.
+//! Navigation of the lesson: back, nine dots, next, and restoring the workspace.
 
 use egui::{Align, CursorIcon, EventFilter, Key, Layout, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, vec2};
 
@@ -9,21 +9,21 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{line_ui, note_ui, outlined_button_ui, text_button_ui, tip};
 
-/// A dot and the room around it.
+/// The width of a dot with its padding.
 const CELL: Vec2 = vec2(17.0, 24.0);
-/// Room for the button that puts the desk back.
+/// Height of the button that restores the workspace.
 const BUTTON: f32 = 140.0;
 
 pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let mut wishes = Vec::new();
     ui.add_space(theme::GAP_M);
     line_ui(ui);
-    if state.settings.lesson.previous.is_some() {
+    if state.shared.settings.lesson.previous.is_some() {
         ui.add_space(theme::GAP_M);
         put_back_ui(ui, &mut wishes);
     }
     ui.add_space(theme::GAP_S);
-    let at = state.settings.lesson.stop;
+    let at = state.shared.settings.lesson.stop;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.set_min_height(CELL.y);
@@ -50,7 +50,7 @@ fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, wishes: &mut Vec<Les
     }
 }
 
-/// Arrow keys walk on from the dot that has the keyboard.
+/// The arrow keys move from the focused dot.
 fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, wishes: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let (cell, response) = ui.allocate_exact_size(CELL, Sense::click());

@@ -1,4 +1,4 @@
-//! The folders that models are looked for in, at the foot of the list.
+//! The model folders, at the bottom of the list.
 
 use egui::{Align, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
 
@@ -13,10 +13,10 @@ use crate::ui::widgets::{Icon, Tool, close_ui, icon_button_ui, line_ui, link_ui,
 const HEAD: f32 = 30.0;
 const LINE: f32 = 22.0;
 const PROBLEM: f32 = 50.0;
-/// More folders than fit in this are scrolled.
+/// The height beyond which the folders scroll.
 const MAX: f32 = 150.0;
 
-/// Room that [`model_folders_ui`] will take.
+/// The height that [`model_folders_ui`] takes.
 pub fn folders_height(library: &Library) -> f32 {
     let of = |folder: &Folder| LINE + if folder.problem.is_some() { PROBLEM } else { 0.0 };
     HEAD + library.folders.iter().map(of).sum::<f32>().min(MAX) + work_height(library)
@@ -47,7 +47,7 @@ pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
     ScrollArea::vertical().id_salt("model folders").max_height(MAX).auto_shrink([false, true]).show(
         ui,
         |ui| {
-            for folder in &state.library.folders {
+            for folder in &state.shared.library.folders {
                 folder_ui(ui, folder, commands);
             }
         },
@@ -91,11 +91,11 @@ fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
     }
 }
 
-/// What the librarian is at, and a way to make it rest.
+/// The scanner's progress, and a button to pause it.
 fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let paused = state.settings.hashing_paused;
-    let text = match state.library.work {
+    let paused = state.shared.settings.hashing_paused;
+    let text = match state.shared.library.work {
         ScanStatus::Done => return,
         ScanStatus::Scanning => "Scanning folders".to_owned(),
         ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
@@ -106,7 +106,7 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let sentence = "Other programs identify a model by its hash. It is computed once, while nothing else \
             is running.";
         tip(label, "Hashing", None, sentence);
-        if state.library.work == ScanStatus::Scanning {
+        if state.shared.library.work == ScanStatus::Scanning {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -1,4 +1,4 @@
-//! Opening a model, and thinking better of it.
+//! Opening a model, and stopping that.
 
 use std::path::PathBuf;
 
@@ -23,69 +23,71 @@ impl AppState {
     }
 
     pub(crate) fn open_model(&mut self, source: ModelSource) -> Vec<Effect> {
-        self.errors.clear(ErrorSlot::Model);
-        self.model = Model::Opening { name: source.name(), fraction: 0.0 };
-        self.settings.model = source.clone();
+        self.shared.errors.clear(ErrorSlot::Model);
+        self.shared.model = Model::Opening { name: source.name(), fraction: 0.0 };
+        self.shared.settings.model = source.clone();
         self.remember_recent(&source);
-        self.opening = StopFlag::default();
-        let (vae, device, stop) = (self.settings.vae.clone(), self.settings.device, self.opening.clone());
+        self.models.opening = StopFlag::default();
+        let (vae, device, stop) =
+            (self.shared.settings.vae.clone(), self.shared.settings.device, self.models.opening.clone());
         vec![Effect::Send(Request::OpenModel { source, vae, device, stop })]
     }
 
     pub(crate) fn use_vae(&mut self, vae: Option<PathBuf>) -> Vec<Effect> {
-        self.settings.vae = vae;
-        self.open_model(self.settings.model.clone())
+        self.shared.settings.vae = vae;
+        self.open_model(self.shared.settings.model.clone())
     }
 
-    /// No model is open, and nothing is on its way from one.
+    /// Marks that no model is open, and drops what the last one was computing.
     pub(crate) fn close_model(&mut self) {
-        self.model = Model::Missing;
+        self.shared.model = Model::Missing;
         self.forget_looks();
     }
 
-    /// Back to the model that was open, which the engine still has if there was room; without one,
-    /// there is none.
+    /// Goes back to the previous model, which the engine still has if memory allowed; without one,
+    /// no model is open.
     pub(crate) fn stop_opening(&mut self) -> Vec<Effect> {
-        if !matches!(self.model, Model::Opening { .. }) {
+        if !matches!(self.shared.model, Model::Opening { .. }) {
             return Vec::new();
         }
-        self.opening.raise();
+        self.models.opening.raise();
         self.close_model();
-        let before = self.current_source.clone().filter(|opened| *opened != self.settings.model);
+        let before =
+            self.models.current_source.clone().filter(|opened| *opened != self.shared.settings.model);
         before.map_or_else(Vec::new, |source| self.open_model(source))
     }
 
     pub(crate) fn receive_model(&mut self, event: ModelEvent) -> Vec<Effect> {
         match event {
-            // What was stopped may be a little further on its way still.
-            ModelEvent::Opening { .. } if self.opening.is_raised() => {}
-            ModelEvent::Opening { name, fraction } => self.model = Model::Opening { name, fraction },
-            // An opening ends early for a newer one, too.
-            ModelEvent::Stopped if self.opening.is_raised() => self.close_model(),
+            // Progress may still arrive from an opening that was stopped.
+            ModelEvent::Opening { .. } if self.models.opening.is_raised() => {}
+            ModelEvent::Opening { name, fraction } => self.shared.model = Model::Opening { name, fraction },
+            // An opening also ends early when a newer one starts.
+            ModelEvent::Stopped if self.models.opening.is_raised() => self.close_model(),
             ModelEvent::Stopped => {}
             ModelEvent::Opened(info) => {
-                self.errors.clear(ErrorSlot::Model);
-                self.errors.clear(ErrorSlot::Run);
-                if info.name == self.settings.model.name() {
-                    self.current_source = Some(self.settings.model.clone());
-                    self.current_vae.clone_from(&self.settings.vae);
+                self.shared.errors.clear(ErrorSlot::Model);
+                self.shared.errors.clear(ErrorSlot::Run);
+                if info.name == self.shared.settings.model.name() {
+                    self.models.current_source = Some(self.shared.settings.model.clone());
+                    self.models.current_vae.clone_from(&self.shared.settings.vae);
                 }
-                self.model = Model::Open(info);
+                self.shared.model = Model::Open(info);
                 self.forget_looks();
                 self.reread_prompts();
                 self.forget_maps();
             }
-            // A VAE that does not fit is taken off again.
+            // A VAE that does not fit is removed again.
             ModelEvent::Failed { text }
-                if self.current_source.as_ref() == Some(&self.settings.model)
-                    && self.settings.vae != self.current_vae =>
+                if self.models.current_source.as_ref() == Some(&self.shared.settings.model)
+                    && self.shared.settings.vae != self.models.current_vae =>
             {
-                self.warning = Some(text);
-                return self.use_vae(self.current_vae.clone());
+                self.shared.warning = Some(text);
+                return self.use_vae(self.models.current_vae.clone());
             }
             ModelEvent::Failed { text } => {
                 self.close_model();
-                self.errors.set(ErrorSlot::Model, text);
+                self.shared.errors.set(ErrorSlot::Model, text);
             }
         }
         Vec::new()

@@ -1,4 +1,4 @@
-//! What [`AppState`] does about the library of models: folders in, folders out.
+//! How [`AppState`] handles the model library: adding and removing folders.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,31 +10,33 @@ use crate::features::models::LibraryCommand;
 use crate::features::state::{AppState, Model};
 use crate::library::{Library, LibraryRoots, ScanCommand, hub_cache};
 
-/// So many models are remembered as recent.
+/// The most recent models kept.
 const MAX_RECENT: usize = 12;
 
 impl AppState {
-    /// True while disk and cores are needed for something better than hashes.
+    /// True while disk and cores are needed for more than hashing.
     pub fn is_busy(&self) -> bool {
-        self.settings.hashing_paused || self.is_making() || matches!(self.model, Model::Opening { .. })
+        self.shared.settings.hashing_paused
+            || self.is_making()
+            || matches!(self.shared.model, Model::Opening { .. })
     }
 
     pub(crate) fn handle_library(&mut self, command: LibraryCommand) -> Vec<Effect> {
         match command {
             LibraryCommand::AddFolder => return vec![Effect::Task(Task::PickLibraryFolder)],
             LibraryCommand::RemoveFolder(folder) => {
-                let before = self.settings.model_folders.len();
-                self.settings.model_folders.retain(|known| *known != folder);
-                // What the user never added can only be the Hugging Face cache.
-                self.settings.hub_cache_hidden |= before == self.settings.model_folders.len();
+                let before = self.shared.settings.model_folders.len();
+                self.shared.settings.model_folders.retain(|known| *known != folder);
+                // A folder that the user did not add can only be the Hugging Face cache.
+                self.shared.settings.hub_cache_hidden |= before == self.shared.settings.model_folders.len();
             }
             LibraryCommand::Rescan => {}
             LibraryCommand::Search(words) => {
-                self.model_search = words;
+                self.models.search = words;
                 return Vec::new();
             }
             LibraryCommand::PauseHashing(paused) => {
-                self.settings.hashing_paused = paused;
+                self.shared.settings.hashing_paused = paused;
                 return Vec::new();
             }
         }
@@ -44,31 +46,31 @@ impl AppState {
     pub(crate) fn add_model_folder(&mut self, folder: PathBuf) -> Vec<Effect> {
         let hub = hub_cache(|name| std::env::var_os(name));
         if hub.as_ref() == Some(&folder) {
-            self.settings.hub_cache_hidden = false;
-        } else if !self.settings.model_folders.contains(&folder) {
-            self.settings.model_folders.push(folder);
+            self.shared.settings.hub_cache_hidden = false;
+        } else if !self.shared.settings.model_folders.contains(&folder) {
+            self.shared.settings.model_folders.push(folder);
         }
         self.look_for_models()
     }
 
     pub(crate) fn look_for_models(&self) -> Vec<Effect> {
-        let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !self.settings.hub_cache_hidden);
+        let hub = hub_cache(|name| std::env::var_os(name)).filter(|_| !self.shared.settings.hub_cache_hidden);
         vec![Effect::Library(ScanCommand::Scan(LibraryRoots {
-            folders: self.settings.model_folders.clone(),
+            folders: self.shared.settings.model_folders.clone(),
             hub,
         }))]
     }
 
     pub(crate) fn remember_recent(&mut self, source: &ModelSource) {
-        let recent = &mut self.settings.recent_models;
+        let recent = &mut self.shared.settings.recent_models;
         recent.retain(|known| known != source);
         recent.insert(0, source.clone());
         recent.truncate(MAX_RECENT);
     }
 
     pub(crate) fn receive_library(&mut self, library: Arc<Library>) -> Vec<Effect> {
-        let concepts_moved = library.concept_folders != self.library.concept_folders;
-        self.library = library;
+        let concepts_moved = library.concept_folders != self.shared.library.concept_folders;
+        self.shared.library = library;
         if concepts_moved { vec![self.watch_concepts()] } else { Vec::new() }
     }
 }

@@ -1,4 +1,4 @@
-//! The models on this machine: one to click, and the folders they are found in.
+//! The Models tab: the models on this machine, and the folders they are in.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_M);
     convert_model_ui(ui, state, commands);
     search_ui(ui, state, commands);
-    if let Some(text) = state.error_at(ErrorSlot::Model)
+    if let Some(text) = state.shared.error_at(ErrorSlot::Model)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(ErrorSlot::Model));
     }
     ui.add_space(theme::GAP_S);
-    let library = Arc::clone(&state.library);
-    let found = found(&library, &state.model_search);
+    let library = Arc::clone(&state.shared.library);
+    let found = found(&library, &state.models.search);
     let below = folders_height(&library) + OPEN_HEIGHT + theme::GAP_L;
     let height = (ui.available_height() - below).max(2.0 * theme::MODEL_ROW_HEIGHT);
     ui.spacing_mut().item_spacing.y = ROW_GAP;
@@ -56,10 +56,10 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 const ROW_GAP: f32 = 2.0;
-/// Of the two links below the list.
+/// Height of the two links below the list.
 const OPEN_HEIGHT: f32 = 24.0;
 
-/// The built-in model and the library, as far as every word searched for is in name, kind or hash.
+/// The built-in model and the library's models that match every search word in name, kind or hash.
 fn found<'a>(library: &'a Library, search: &str) -> Vec<Row<'a>> {
     let search = search.to_lowercase();
     let is_meant = |text: &[&str]| {
@@ -76,10 +76,10 @@ fn found<'a>(library: &'a Library, search: &str) -> Vec<Row<'a>> {
 
 fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let mut search = state.model_search.clone();
+    let mut search = state.models.search.clone();
     let id = ui.scope_id().with("search");
     let is_focused = ui.memory(|memory| memory.has_focus(id));
-    let hint = match state.library.entries.len() {
+    let hint = match state.shared.library.entries.len() {
         0 => "Search models".to_owned(),
         count => format!("Search {} models", count + 1),
     };
@@ -97,7 +97,7 @@ fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
 }
 
-/// What to do where nothing is found: the names by which people know their folders and files.
+/// The empty state: what to add, in the names by which people know their folders and files.
 fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.add_space(theme::GAP_M);
@@ -117,7 +117,7 @@ fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     }
 }
 
-/// A model that lies in no folder of the library.
+/// Opens a model outside the library's folders.
 fn open_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let ink = Tokens::of(ui).dim;
     ui.horizontal(|ui| {

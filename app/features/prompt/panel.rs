@@ -1,4 +1,4 @@
-//! What is asked for, and what is to be avoided: written, counted, and as chips of tokens.
+//! The prompt and the negative prompt: text field, token count and token chips.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::ui::widgets::{label_ui, note_ui};
 pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let is_weighed = recipe.text.weights != PromptWeights::None;
-    let label = heading_ui(ui, "Prompt", state.prompt.as_deref());
+    let label = heading_ui(ui, "Prompt", state.prompts.prompt.as_deref());
     let prompt =
         PromptField { id: prompt_id(), name: "Prompt", hint: "A large fox in the snow", rows: 3, is_weighed };
-    let edited: Vec<TokenRef> = state.words_state.stands().collect();
-    let stands = state.prompt.as_ref().map(|read| (read, &edited[..]));
+    let edited: Vec<TokenRef> = state.words.stands().collect();
+    let stands = state.prompts.prompt.as_ref().map(|read| (read, &edited[..]));
     written_ui(ui, state, &prompt, &mut recipe.prompt, stands, commands).labelled_by(label.id);
 
     ui.add_space(theme::GAP_M);
-    let counted = state.negative_prompt.as_deref();
+    let counted = state.prompts.negative_prompt.as_deref();
     let label = heading_ui(ui, "Negative prompt", counted.filter(|_| !recipe.negative_prompt.is_empty()));
     let avoid = PromptField {
         id: avoid_id(),
@@ -41,7 +41,7 @@ pub fn prompt_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
         rows: 1,
         is_weighed,
     };
-    let stands = state.negative_prompt.as_ref().map(|read| (read, &[][..]));
+    let stands = state.prompts.negative_prompt.as_ref().map(|read| (read, &[][..]));
     let response = written_ui(ui, state, &avoid, &mut recipe.negative_prompt, stands, commands);
     response.labelled_by(label.id).on_hover_text("Guidance steers the picture away from it.");
     if recipe.guidance.cfg_scale == 1.0 && !recipe.negative_prompt.is_empty() {
@@ -60,7 +60,7 @@ fn heading_ui(ui: &mut Ui, name: &str, counted: Option<&ReadPrompt>) -> Response
     heading.inner
 }
 
-/// A prompt's field, its chips, and what is to be said of it.
+/// A prompt's field, its chips, and its warnings.
 fn written_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -76,11 +76,11 @@ fn written_ui(
         colours_of(&mark(text), edited, tokens)
     };
     let shown = prompt_field_ui(ui, field, text, &colours);
-    if let (Some((read, edited)), Some(words)) = (read, &state.words)
+    if let (Some((read, edited)), Some(words)) = (read, &state.prompts.tokenizer)
         && !read.prompt.is_empty()
     {
         let can_choose = field.id == prompt_id();
-        let chosen = state.words_state.chosen.as_ref().filter(|_| can_choose);
+        let chosen = state.words.chosen.as_ref().filter(|_| can_choose);
         let chips = TokenChips {
             id: field.id,
             read,
@@ -106,7 +106,7 @@ fn written_ui(
     shown.response
 }
 
-/// Says which steps the chips are of, where the prompt says something else at others.
+/// Says which steps the chips belong to, if the prompt changes during a run.
 fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
     if !read.changes {
         return;
@@ -118,15 +118,15 @@ fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
 
-/// Where the concepts of a text are; it was looked through when it was read, unless it is newer.
+/// The concepts of a text; found when the text was read, unless the text is newer.
 fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<ConceptMatch> {
     match read {
         Some(read) if text == read.prompt => read.marks.clone(),
-        _ => state.words.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
+        _ => state.prompts.tokenizer.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
     }
 }
 
-/// The edited stretches of a text that may be newer than the prompt as it was read.
+/// The edited ranges of a text, which may be newer than the prompt as read.
 fn edited_in(read: &ReadPrompt, edited: &[TokenRef], text: &str) -> Vec<Range<usize>> {
     if edited.is_empty() {
         return Vec::new();
@@ -146,7 +146,7 @@ fn edited_in(read: &ReadPrompt, edited: &[TokenRef], text: &str) -> Vec<Range<us
     tokens.filter_map(|token| moved(&token.range)).collect()
 }
 
-/// Edited words in violet, concepts in coral, and in amber what only looks like one.
+/// Edited words in violet, concepts in coral, and words that only look like concepts in amber.
 fn colours_of(marks: &[ConceptMatch], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<Coloured> {
     let is_free =
         |range: &Range<usize>| !edited.iter().any(|it| it.start < range.end && range.start < it.end);
@@ -172,7 +172,7 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
     });
 }
 
-/// Says what the model will not read.
+/// Says which part the model does not read.
 fn cut_ui(ui: &mut Ui, read: Option<&ReadPrompt>) {
     let Some(cut) = read.map(ReadPrompt::cut).filter(|cut| !cut.is_empty()) else { return };
     const MAX_LETTERS: usize = 60;

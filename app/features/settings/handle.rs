@@ -6,14 +6,14 @@ use crate::features::state::AppState;
 
 impl AppState {
     pub(crate) fn handle_settings(&mut self, command: SettingsCommand) -> Vec<Effect> {
-        let window = &mut self.settings.window;
+        let window = &mut self.shared.settings.window;
         match command {
-            SettingsCommand::SetTheme(theme) => self.settings.theme = theme,
-            SettingsCommand::ShowSchedule(plot) => self.settings.schedule_plot = plot,
+            SettingsCommand::SetTheme(theme) => self.shared.settings.theme = theme,
+            SettingsCommand::ShowSchedule(plot) => self.shared.settings.schedule_plot = plot,
             SettingsCommand::ShowTab { tab, drawer } => {
                 window.tab = tab.unwrap_or(window.tab);
                 if drawer {
-                    self.drawer_open = tab.is_some();
+                    self.shared.drawer_open = tab.is_some();
                 } else {
                     window.right_folded = tab.is_none();
                 }
@@ -21,12 +21,12 @@ impl AppState {
             SettingsCommand::FoldPanels => {
                 let folded = !(window.left_folded && window.right_folded);
                 (window.left_folded, window.right_folded) = (folded, folded);
-                self.drawer_open = false;
+                self.shared.drawer_open = false;
                 self.film.hovered = None;
             }
             SettingsCommand::KeepWindow(layout) => *window = layout,
             SettingsCommand::OpenOutputFolder => {
-                return vec![Effect::Task(Task::OpenFolder(self.settings.output_folder()))];
+                return vec![Effect::Task(Task::OpenFolder(self.shared.settings.output_folder()))];
             }
             SettingsCommand::OpenFolder(folder) => return vec![Effect::Task(Task::OpenFolder(folder))],
             SettingsCommand::ChooseOutputFolder => return vec![Effect::Task(Task::PickOutputFolder)],

@@ -18,34 +18,32 @@ impl AppState {
             StartImageCommand::Paste => return vec![Effect::Task(Task::PastePicture)],
             StartImageCommand::Use(path) => return self.use_start_image(path, None),
             StartImageCommand::Remove => {
-                self.recipe.start = Start::Noise;
+                self.shared.recipe.start = Start::Noise;
                 self.start_picture = None;
-                self.errors.clear(ErrorSlot::StartImage);
+                self.shared.errors.clear(ErrorSlot::StartImage);
             }
         }
         Vec::new()
     }
 
-    pub(crate) fn start_path(&self) -> Option<&PathBuf> {
-        match &self.recipe.start {
-            Start::Image { path, .. } => Some(path),
-            Start::Noise => None,
-        }
-    }
-
     pub(crate) fn use_start_image(&mut self, path: PathBuf, read: Option<StartPicture>) -> Vec<Effect> {
-        let strength = match self.recipe.start {
+        let strength = match self.shared.recipe.start {
             Start::Image { strength, .. } => strength,
             Start::Noise => DEFAULT_STRENGTH,
         };
-        self.recipe.start = Start::Image { path, strength };
-        self.errors.clear(ErrorSlot::StartImage);
+        self.shared.recipe.start = Start::Image { path, strength };
+        self.shared.errors.clear(ErrorSlot::StartImage);
         self.start_picture = read;
         if self.start_picture.is_some() { Vec::new() } else { self.read_start_image() }
     }
 
     pub(crate) fn read_start_image(&self) -> Vec<Effect> {
-        self.start_path().cloned().map(|path| Effect::Task(Task::ReadStartImage(path))).into_iter().collect()
+        self.shared
+            .start_path()
+            .cloned()
+            .map(|path| Effect::Task(Task::ReadStartImage(path)))
+            .into_iter()
+            .collect()
     }
 
     pub(crate) fn receive_start_image(
@@ -55,12 +53,12 @@ impl AppState {
         notes: Vec<String>,
     ) {
         match picture {
-            Ok(pixels) if self.start_path() == Some(&path) => {
+            Ok(pixels) if self.shared.start_path() == Some(&path) => {
                 self.start_picture = Some(StartPicture { pixels, notes });
             }
-            Err(text) if self.start_path() == Some(&path) => {
-                self.recipe.start = Start::Noise;
-                self.errors.set(ErrorSlot::StartImage, text);
+            Err(text) if self.shared.start_path() == Some(&path) => {
+                self.shared.recipe.start = Start::Noise;
+                self.shared.errors.set(ErrorSlot::StartImage, text);
             }
             _ => {}
         }

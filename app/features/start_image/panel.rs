@@ -1,4 +1,4 @@
-//! The picture to start from, if any: where to put it, and what of it is used.
+//! The start image: where to drop it, and which part of it is used.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         label_ui(ui, "Start image");
-        if matches!(state.recipe.start, Start::Image { .. }) {
+        if matches!(state.shared.recipe.start, Start::Image { .. }) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if link_ui(ui, "Remove", theme::label(), tokens.coral_text, false).clicked() {
                     commands.push(Command::StartImage(StartImageCommand::Remove));
@@ -33,18 +33,18 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
             });
         }
     });
-    match &state.recipe.start {
+    match &state.shared.recipe.start {
         Start::Noise => drop_zone_ui(ui, commands),
         Start::Image { path, .. } => chosen_ui(ui, state, path, textures, commands),
     }
-    if let Some(text) = state.error_at(ErrorSlot::StartImage)
+    if let Some(text) = state.shared.error_at(ErrorSlot::StartImage)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(ErrorSlot::StartImage));
     }
 }
 
-/// The empty state: it says how to add one.
+/// The empty state, which says how to add one.
 fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let (rect, zone) = ui.allocate_exact_size(vec2(ui.available_width(), 42.0), Sense::click());
@@ -61,7 +61,7 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
         .sum();
     let height = ui.fonts_mut(|fonts| fonts.row_height(&font));
     let words = Rect::from_center_size(rect.center(), vec2(width, height));
-    // A child of its own: a scope would move the cursor back into the zone.
+    // A separate child: a scope would move the cursor back into the drop zone.
     let in_a_row = Layout::left_to_right(Align::Center);
     let mut line = ui.new_child(UiBuilder::new().max_rect(words).layout(in_a_row));
     line.spacing_mut().item_spacing.x = 0.0;
@@ -106,7 +106,7 @@ fn chosen_ui(
         ui.painter().rect_filled(frame, CornerRadius::same(theme::CORNER_FIELD), tokens.field);
         if let Some(picture) = &state.start_picture {
             let texture = textures.get(ui.ctx(), &picture.pixels, Use::Thumbnail);
-            thumbnail_ui(ui, frame, picture, &state.recipe, texture.id());
+            thumbnail_ui(ui, frame, picture, &state.shared.recipe, texture.id());
         }
         if tip(response, "Start image", None, "Click to choose another.").clicked() {
             commands.push(Command::StartImage(StartImageCommand::Choose));
@@ -120,7 +120,7 @@ fn chosen_ui(
             let facts = state
                 .start_picture
                 .as_ref()
-                .map_or("reading".to_owned(), |picture| facts_of(picture, &state.recipe));
+                .map_or("reading".to_owned(), |picture| facts_of(picture, &state.shared.recipe));
             note_ui(ui, facts, theme::small(), tokens.dim);
         });
     });
@@ -131,7 +131,7 @@ fn chosen_ui(
     }
 }
 
-/// The picture with what is cut off dimmed, and a line around what is kept.
+/// The picture with the cropped part dimmed and a line around the rest.
 fn thumbnail_ui(ui: &Ui, frame: Rect, picture: &StartPicture, recipe: &Recipe, texture: TextureId) {
     let pixels = &picture.pixels;
     let (width, height) = (pixels.width as f32, pixels.height as f32);

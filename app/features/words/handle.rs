@@ -1,4 +1,4 @@
-//! The part of [`AppState`] that keeps the prompt as it is read, and the edits of its words.
+//! How [`AppState`] keeps the tokenized prompts and the edits of their words.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use crate::features::words::{Saving, TokenRef, TokenStatus, WordsCommand};
 
 impl AppState {
     pub(crate) fn edit(&mut self, mut recipe: Recipe) {
-        let before = std::mem::take(&mut self.recipe);
+        let before = std::mem::take(&mut self.shared.recipe);
         let is_other_prompt = recipe.prompt != before.prompt;
         let is_typed = || Recipe { prompt: before.prompt.clone(), ..recipe.clone() } == before;
         if is_other_prompt && !is_typed() {
-            self.words_state.begin_anew();
+            self.words.begin_anew();
         } else if is_other_prompt {
             token_selection::follow(&mut recipe.edits, &before.prompt, &recipe.prompt);
-            self.words_state.follow(&before.prompt, &recipe.prompt);
+            self.words.follow(&before.prompt, &recipe.prompt);
         } else {
-            self.words_state.note(&before, &recipe);
+            self.words.note(&before, &recipe);
         }
         let is_read_otherwise = (recipe.text, recipe.steps) != (before.text, before.steps);
         let has_new_edits = recipe.edits != before.edits;
-        self.recipe = recipe;
+        self.shared.recipe = recipe;
         if is_read_otherwise || is_other_prompt {
-            self.prompt = self.read_prompt();
+            self.prompts.prompt = self.read_prompt();
         }
-        if is_read_otherwise || self.recipe.negative_prompt != before.negative_prompt {
-            self.negative_prompt = self.read_negative();
+        if is_read_otherwise || self.shared.recipe.negative_prompt != before.negative_prompt {
+            self.prompts.negative_prompt = self.read_negative();
         }
         if is_read_otherwise || has_new_edits || is_other_prompt {
             self.find_edits();
@@ -41,44 +41,48 @@ impl AppState {
     }
 
     pub(crate) fn read_prompts(&mut self) {
-        self.prompt = self.read_prompt();
-        self.negative_prompt = self.read_negative();
+        self.prompts.prompt = self.read_prompt();
+        self.prompts.negative_prompt = self.read_negative();
         self.find_edits();
     }
 
-    /// Where the prompt says something else at the step of the film that is looked at, that is shown.
+    /// Where the prompt changes during a run, the shown step decides.
     pub(crate) fn follow_film(&mut self) {
         let step = self.step_read();
-        if self.prompt.as_ref().is_some_and(|read| read.changes && !read.steps.contains(&step)) {
-            self.prompt = self.read_prompt();
+        if self.prompts.prompt.as_ref().is_some_and(|read| read.changes && !read.steps.contains(&step)) {
+            self.prompts.prompt = self.read_prompt();
             self.find_edits();
         }
     }
 
-    /// The step that the prompt is read for: the one that is looked at, if its run has this prompt.
+    /// The step that the prompt is read for: the shown step, if its run has this prompt.
     pub(crate) fn step_read(&self) -> usize {
         let has_prompt = |recipe: &Recipe| {
             (&recipe.prompt, recipe.text, recipe.steps)
-                == (&self.recipe.prompt, self.recipe.text, self.recipe.steps)
+                == (&self.shared.recipe.prompt, self.shared.recipe.text, self.shared.recipe.steps)
         };
-        let run = self.run.as_ref().filter(|run| has_prompt(&run.recipe));
+        let run = self.runs.current().filter(|run| has_prompt(&run.recipe));
         run.and_then(|_| self.looked_at()).unwrap_or(0)
     }
 
     pub(crate) fn read_prompt(&self) -> Option<Arc<ReadPrompt>> {
-        Some(Arc::new(ReadPrompt::new(self.words.as_ref()?, &self.recipe, self.step_read())))
+        Some(Arc::new(ReadPrompt::new(
+            self.prompts.tokenizer.as_ref()?,
+            &self.shared.recipe,
+            self.step_read(),
+        )))
     }
 
     pub(crate) fn read_negative(&self) -> Option<Arc<ReadPrompt>> {
-        Some(Arc::new(ReadPrompt::negative(self.words.as_ref()?, &self.recipe)))
+        Some(Arc::new(ReadPrompt::negative(self.prompts.tokenizer.as_ref()?, &self.shared.recipe)))
     }
 
     pub(crate) fn find_edits(&mut self) {
-        let Recipe { prompt, text, steps, .. } = &self.recipe;
-        // Read at most once, however many words are missing.
+        let Recipe { prompt, text, steps, .. } = &self.shared.recipe;
+        // Tokenized at most once, however many words are missing.
         let whole = OnceCell::new();
         let is_read_later = |words: &PromptTokenizer, at: &TokenSelector| {
-            // Only a bracket can put a word off to a later step, as in `[a:b:0.5]`.
+            // Only a bracket can delay a word to a later step, as in `[a:b:0.5]`.
             let read = || words.read(prompt, text, *steps as usize);
             prompt.contains('[')
                 && whole
@@ -86,17 +90,17 @@ impl AppState {
                     .texts()
                     .any(|text| token_selection::find(prompt, text, at).is_some())
         };
-        let standing = |at: &TokenSelector| match (self.stand_of(at), &self.words) {
+        let standing = |at: &TokenSelector| match (self.stand_of(at), &self.prompts.tokenizer) {
             (Some(stand), _) => TokenStatus::At(stand),
             (None, Some(words)) if !is_read_later(words, at) => TokenStatus::Gone,
             (None, _) => TokenStatus::Later,
         };
-        self.words_state.standings = self.recipe.edits.iter().map(|edit| standing(&edit.selector)).collect();
+        self.words.standings = self.shared.recipe.edits.iter().map(|edit| standing(&edit.selector)).collect();
     }
 
-    /// Where a token stands in what is read of the prompt.
+    /// The place of a selected token in the prompt.
     pub fn stand_of(&self, at: &TokenSelector) -> Option<TokenRef> {
-        let read = self.prompt.as_ref()?;
+        let read = self.prompts.prompt.as_ref()?;
         let mut parts = read.parts.iter().enumerate();
         parts.find_map(|(part, (_, text))| {
             token_selection::find(&read.prompt, text, at).map(|place| TokenRef { part, place })
@@ -108,22 +112,22 @@ impl AppState {
         self.text_of(stand)?.at(stand.place)
     }
 
-    /// What the token at a place is called.
+    /// The selector of the token at a place.
     pub fn selector_at(&self, stand: TokenRef) -> Option<TokenSelector> {
-        token_selection::selector_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
+        token_selection::selector_at(&self.prompts.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
     }
 
     pub(crate) fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {
-        self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
+        self.prompts.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
     }
 
     pub(crate) fn handle_words(&mut self, command: WordsCommand) {
         match command {
-            WordsCommand::Choose(anchor) => self.words_state.chosen = anchor,
-            WordsCommand::EndEdit => self.words_state.end_edit(),
+            WordsCommand::Choose(anchor) => self.words.chosen = anchor,
+            WordsCommand::EndEdit => self.words.end_edit(),
             WordsCommand::Save { edits, token } => {
-                self.errors.clear(ErrorSlot::Words);
-                self.words_state.saving = Some(Saving { edits, token });
+                self.shared.errors.clear(ErrorSlot::Words);
+                self.words.saving = Some(Saving { edits, token });
             }
             WordsCommand::Undo => self.step_back(false),
             WordsCommand::Redo => self.step_back(true),
@@ -131,18 +135,18 @@ impl AppState {
     }
 
     pub(crate) fn step_back(&mut self, again: bool) {
-        self.words_state.step_back(&mut self.recipe, again);
+        self.words.step_back(&mut self.shared.recipe, again);
         self.find_edits();
     }
 
-    /// The vectors of the concept that is to be saved have come.
+    /// Handles the vectors of a concept that is being saved.
     pub(crate) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
-        let Some(Saving { token, .. }) = self.words_state.saving.take() else { return Vec::new() };
+        let Some(Saving { token, .. }) = self.words.saving.take() else { return Vec::new() };
         match seen {
             Ok(InspectResult::Edited(vectors)) => vec![Effect::Task(Task::SaveConcept { token, vectors })],
             Ok(_) => Vec::new(),
             Err(text) => {
-                self.errors.set(ErrorSlot::Words, text);
+                self.shared.errors.set(ErrorSlot::Words, text);
                 Vec::new()
             }
         }

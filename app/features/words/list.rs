@@ -1,4 +1,4 @@
-//! All edits of the recipe, and those whose word is gone.
+//! All edits of the recipe, including those whose word is gone.
 
 use egui::{Align, Layout, Ui};
 use engine::recipe::Recipe;
@@ -20,8 +20,8 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     ui.add_space(theme::GAP_S);
     let mut forgotten = None;
     for (index, edit) in recipe.edits.iter().enumerate() {
-        // A recipe that this frame has changed is not yet known to the state.
-        let standing = state.words_state.standings.get(index).copied();
+        // The state does not know a recipe that this frame has changed.
+        let standing = state.words.standings.get(index).copied();
         if standing == Some(TokenStatus::Gone) {
             let text =
                 format!("\"{}\" is no longer in the prompt: {edit} has no effect.", edit.selector.text);
@@ -57,14 +57,14 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     }
 }
 
-/// Letters of an edit that are shown.
+/// The most characters of an edit that are shown.
 const MAX_LETTERS: usize = 32;
 
 fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         for (name, key, is_possible, command) in [
-            ("Undo", "Ctrl+Z", state.words_state.can_undo(), WordsCommand::Undo),
-            ("Redo", "Ctrl+Shift+Z", state.words_state.can_redo(), WordsCommand::Redo),
+            ("Undo", "Ctrl+Z", state.words.can_undo(), WordsCommand::Undo),
+            ("Redo", "Ctrl+Shift+Z", state.words.can_redo(), WordsCommand::Redo),
         ] {
             ui.add_enabled_ui(is_possible, |ui| {
                 if text_button_ui(ui, None, name, Some(key)).clicked() {

@@ -1,4 +1,4 @@
-//! The text bench: how the prompt is read, what single words become, and what is mixed in.
+//! The Words tab: how prompts are read, edits of single words, and mixed prompts.
 
 use egui::{Align, Key, Layout, RichText, ScrollArea, Ui, vec2};
 use engine::prompt::{PromptOverflow, PromptWeights, TextOptions};
@@ -18,17 +18,17 @@ use crate::ui::widgets::{Number, NumberLook, label_ui, note_ui, number_ui, probl
 
 pub fn words_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("words").auto_shrink([false, false]).show(ui, |ui| {
-        if let Some(text) = state.error_at(ErrorSlot::Words) {
+        if let Some(text) = state.shared.error_at(ErrorSlot::Words) {
             problem_ui(ui, &text, false);
             ui.add_space(theme::GAP_M);
         }
         options_ui(ui, &mut recipe.text);
         rule_ui(ui, theme::GAP_L);
-        match &state.words_state.chosen {
+        match &state.words.chosen {
             Some(at) => word_ui(ui, state, recipe, at, commands),
             None => help_ui(ui),
         }
-        if !recipe.edits.is_empty() || state.words_state.can_undo() || state.words_state.can_redo() {
+        if !recipe.edits.is_empty() || state.words.can_undo() || state.words.can_redo() {
             rule_ui(ui, theme::GAP_L);
             edits_ui(ui, state, recipe, commands);
         }
@@ -81,7 +81,7 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
     });
 }
 
-/// Layers of the text encoder of Stable Diffusion 1; a model's card does not tell its own.
+/// Layers of Stable Diffusion 1's text encoder; the model info does not have the number.
 const MAX_SKIPPED: u32 = 12;
 
 fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {
@@ -92,7 +92,7 @@ fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {
     });
 }
 
-/// What can be done here, before a word is chosen.
+/// Help, before a word is selected.
 fn help_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
     heading_ui(ui, "A word of the prompt", "");

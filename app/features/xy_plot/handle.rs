@@ -1,4 +1,4 @@
-//! Making a comparison sheet: one job a cell, one after the other.
+//! Makes an X/Y plot: one job per cell, one after the other.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun}
 impl AppState {
     pub(crate) fn handle_sheet(&mut self, command: XyPlotCommand) -> Vec<Effect> {
         match command {
-            XyPlotCommand::Across(side) => self.sheet.across = side,
-            XyPlotCommand::Down(side) => self.sheet.down = side,
+            XyPlotCommand::Across(side) => self.xy_plot.across = side,
+            XyPlotCommand::Down(side) => self.xy_plot.down = side,
             XyPlotCommand::Vary { down: false, name } => {
-                self.sheet.across = AxisField::new(name, &self.recipe)
+                self.xy_plot.across = AxisField::new(name, &self.shared.recipe)
             }
             XyPlotCommand::Vary { down: true, name } => {
-                self.sheet.down = Some(AxisField::new(name, &self.recipe))
+                self.xy_plot.down = Some(AxisField::new(name, &self.shared.recipe))
             }
             XyPlotCommand::Make => return self.make_sheet(),
             XyPlotCommand::Cancel => {
-                if let Some(making) = self.sheet.making() {
+                if let Some(making) = self.xy_plot.making() {
                     making.job.stop.raise();
                 }
             }
             XyPlotCommand::Show(is_shown) => {
-                if let Some(made) = &mut self.sheet.made {
+                if let Some(made) = &mut self.xy_plot.made {
                     made.is_shown = is_shown;
                 }
             }
@@ -36,92 +36,84 @@ impl AppState {
         Vec::new()
     }
 
-    /// Why no sheet can be made now.
+    /// Why a plot cannot be made now.
     pub fn sheet_problem(&self) -> Option<String> {
-        if let Err(text) = self.sheet.sheet(&self.recipe) {
+        if let Err(text) = self.xy_plot.sheet(&self.shared.recipe) {
             return Some(text);
         }
-        let is_closed = matches!(self.model, Model::Missing);
+        let is_closed = matches!(self.shared.model, Model::Missing);
         is_closed.then(|| "No model is open: choose one at the top of the window".to_owned())
     }
 
-    /// True while the engine has a run or a sheet to make.
+    /// True while the engine has a run or a plot to make.
     pub fn is_making(&self) -> bool {
-        self.live_run().is_some() || self.sheet.making().is_some()
+        self.runs.live().is_some() || self.xy_plot.making().is_some()
     }
 
     pub(crate) fn make_sheet(&mut self) -> Vec<Effect> {
-        let Ok(sheet) = self.sheet.sheet(&self.recipe) else { return Vec::new() };
+        let Ok(sheet) = self.xy_plot.sheet(&self.shared.recipe) else { return Vec::new() };
         if self.is_making() || self.sheet_problem().is_some() {
             return Vec::new();
         }
-        let job = self.next_job();
-        self.errors.clear(ErrorSlot::Run);
+        let job = Job { id: self.runs.next_id(), stop: StopFlag::default() };
+        self.shared.errors.clear(ErrorSlot::Run);
         (self.film.pinned, self.film.play) = (None, None);
         (self.film.compared, self.film.beside) = (None, None);
-        self.sheet.made = Some(XyPlotRun::new(sheet, job));
+        self.xy_plot.made = Some(XyPlotRun::new(sheet, job));
         self.make_cell()
     }
 
     pub(crate) fn make_cell(&self) -> Vec<Effect> {
-        let Some(made) = self.sheet.making() else { return Vec::new() };
+        let Some(made) = self.xy_plot.making() else { return Vec::new() };
         let Some(cell) = made.at_hand() else { return Vec::new() };
-        let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.clone());
+        let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.set.clone());
         vec![Effect::Send(Request::Generate {
             job,
             recipe: Box::new(recipe),
             concepts,
             recorded_by: None,
-            // Nobody looks at the steps of a cell.
+            // The steps of a cell are not shown.
             keeps_run: false,
         })]
     }
 
-    /// What is heard of a cell; `None` if the job is of no sheet.
+    /// Handles an event of a cell; `None` if the job does not belong to a plot.
     pub(crate) fn receive_cell(&mut self, id: JobId, event: &JobEvent) -> Option<Vec<Effect>> {
-        let next = JobId(self.next_job);
-        let made = self.sheet.making_mut(id)?;
+        let made = self.xy_plot.making_mut(id)?;
         match event {
             JobEvent::Finished { pictures, concepts, .. } => {
                 made.concepts.clone_from(concepts);
                 let is_more = pictures.first().is_some_and(|picture| made.put(Arc::clone(picture)));
                 if is_more && !made.job.stop.is_raised() {
-                    made.job.id = next;
-                    self.next_job += 1;
+                    made.job.id = self.runs.next_id();
                     return Some(self.make_cell());
                 }
             }
             JobEvent::Stopped => {}
-            JobEvent::Failed { text } => self.errors.set(ErrorSlot::Run, text),
+            JobEvent::Failed { text } => self.shared.errors.set(ErrorSlot::Run, text),
             _ => return Some(Vec::new()),
         }
         Some(self.end_sheet())
     }
 
-    /// Keeps what there is of the sheet, and goes on with what waited for it.
+    /// Ends the plot with the pictures it has, and starts what was queued.
     pub(crate) fn end_sheet(&mut self) -> Vec<Effect> {
         let (model, vae) = self.names_of_model();
-        let Some(made) = &mut self.sheet.made else { return Vec::new() };
+        let Some(made) = &mut self.xy_plot.made else { return Vec::new() };
         made.phase = if made.at_hand().is_none() { XyPlotPhase::Finished } else { XyPlotPhase::Stopped };
         let mut effects = Vec::new();
         if !made.pictures.is_empty() {
-            let folder = self.settings.output_folder();
+            let folder = self.shared.settings.output_folder();
             effects.push(Effect::SaveSheet(SheetToSave { model, vae, folder, made: Box::new(made.clone()) }));
         }
-        let queued = self.queued.take();
+        let queued = self.runs.queued.take();
         effects.extend(queued.map_or_else(Vec::new, |queued_run| self.start(queued_run)));
         effects
     }
 
-    pub(crate) fn next_job(&mut self) -> Job {
-        let job = Job { id: JobId(self.next_job), stop: StopFlag::default() };
-        self.next_job += 1;
-        job
-    }
-
-    /// Whatever is looked at next is not the sheet.
+    /// Hides the plot from the canvas.
     pub(crate) fn hide_sheet(&mut self) {
-        if let Some(made) = &mut self.sheet.made {
+        if let Some(made) = &mut self.xy_plot.made {
             made.is_shown = false;
         }
     }

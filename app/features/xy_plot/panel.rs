@@ -1,4 +1,4 @@
-//! A comparison sheet: what differs across and down, and how far it is.
+//! The X/Y plot tab: what varies along each axis, and progress.
 
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
 use engine::recipe::xy_plot::Axis;
@@ -20,15 +20,15 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         labelled grid.";
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
     ui.add_space(theme::GAP_L);
-    side_ui(ui, "X axis", false, Some(&state.sheet.across), &mut wishes);
+    side_ui(ui, "X axis", false, Some(&state.xy_plot.across), &mut wishes);
     ui.add_space(theme::GAP_M);
-    side_ui(ui, "Y axis", true, state.sheet.down.as_ref(), &mut wishes);
+    side_ui(ui, "Y axis", true, state.xy_plot.down.as_ref(), &mut wishes);
     ui.add_space(theme::GAP_L);
-    match state.sheet.making() {
+    match state.xy_plot.making() {
         Some(made) => making_ui(ui, made, &mut wishes),
         None => make_ui(ui, state, &mut wishes),
     }
-    if let Some(made) = state.sheet.made.as_ref().filter(|made| made.phase != XyPlotPhase::Making) {
+    if let Some(made) = state.xy_plot.made.as_ref().filter(|made| made.phase != XyPlotPhase::Making) {
         made_ui(ui, made, &mut wishes);
         ui.add_space(theme::GAP_S);
         export_sheet_ui(ui, state, commands);
@@ -36,7 +36,7 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     commands.extend(wishes.into_iter().map(Command::XyPlot));
 }
 
-/// What differs, and the values.
+/// What varies, and its values.
 fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, wishes: &mut Vec<XyPlotCommand>) {
     label_ui(ui, name);
     let shown = side.map_or("Nothing", |side| label_of(side.name));
@@ -96,8 +96,8 @@ fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<XyPlotCommand>) {
         problem_ui(ui, &text, false);
         return;
     }
-    let count = state.sheet.sheet(&state.recipe).map_or(0, |sheet| sheet.cells().count());
-    let is_busy = state.live_run().is_some();
+    let count = state.xy_plot.sheet(&state.shared.recipe).map_or(0, |sheet| sheet.cells().count());
+    let is_busy = state.runs.live().is_some();
     let name = "Make the plot";
     let sentence =
         if is_busy { "Starts after the current run." } else { "Makes its pictures one after another." };

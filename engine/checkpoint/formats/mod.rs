@@ -1,4 +1,4 @@
-//! The two kinds of weight files, as bytes: safetensors and PyTorch's pickles.
+//! The two formats of weight files: safetensors and PyTorch's pickles.
 
 pub(crate) mod safetensors;
 pub(crate) mod tensor_bytes;

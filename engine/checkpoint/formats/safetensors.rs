@@ -1,11 +1,11 @@
-//! Weight files in safetensors format: a bounded JSON header, then bytes.
+//! The safetensors format: a bounded JSON header, then the bytes of the tensors.
 //!
-//! Tensors are read from their place by pieces, so a file that shrinks under us is an error and not a
-//! bus fault.
+//! Tensors are read in pieces and not memory-mapped, so a file that is truncated while in use is an error
+//! and not a bus fault.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as BTreeEntry;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -18,13 +18,13 @@ use super::tensor_bytes::TensorBytes;
 use crate::checkpoint::OpenError;
 use crate::checkpoint::dtype::TensorDtype;
 
-/// No known model has a header of a tenth of this.
-pub const MAX_HEADER: u64 = 16 << 20;
+/// Ten times the header of any known model.
+pub const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// A safetensors file whose header has been read and checked.
 pub struct SafetensorsFile {
     path: PathBuf,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TensorEntry>,
     data_start: u64,
     bytes: Bytes,
 }
@@ -34,9 +34,9 @@ enum Bytes {
     File(File),
 }
 
-/// A tensor's place in the file.
+/// A tensor's type, shape and position in the file.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Entry {
+pub struct TensorEntry {
     dtype: String,
     pub shape: Vec<usize>,
     data_offsets: (u64, u64),
@@ -48,7 +48,7 @@ impl SafetensorsFile {
         let mut file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(OpenError::BadWeights("it is no regular file".into(), path.to_owned()));
+            return Err(OpenError::BadWeights("it is not a regular file".into(), path.to_owned()));
         }
         let (entries, data_start) = read_header(&mut file, metadata.len(), path)?;
         Ok(Self { path: path.to_owned(), entries, data_start, bytes: Bytes::File(file) })
@@ -73,20 +73,20 @@ impl SafetensorsFile {
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
-    pub fn kind(&self, name: &str) -> Option<TensorDtype> {
-        self.entries.get(name).and_then(Entry::kind)
+    pub fn weight_dtype(&self, name: &str) -> Option<TensorDtype> {
+        self.entries.get(name).and_then(TensorEntry::weight_dtype)
     }
 
-    /// Where a tensor begins, in bytes.
-    pub fn place(&self, name: &str) -> u64 {
+    /// The offset of a tensor in the data, in bytes.
+    pub fn offset(&self, name: &str) -> u64 {
         self.entries.get(name).map_or(0, |entry| entry.data_offsets.0)
     }
 
-    /// A tensor's bytes, and what its numbers are, if they can be weights.
+    /// A tensor's bytes and their type, if it can be a weight.
     pub fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorDtype), OpenError> {
         let owned = || self.path.clone();
         let entry = self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), owned()))?;
-        let kind = entry.kind().ok_or_else(|| {
+        let weight_dtype = entry.weight_dtype().ok_or_else(|| {
             let what = format!("{name} is of type {}, not F16, BF16 or F32", entry.dtype);
             OpenError::BadWeights(what, owned())
         })?;
@@ -98,12 +98,12 @@ impl SafetensorsFile {
             }
             Bytes::File(file) => TensorBytes::InFile { file, start, len },
         };
-        Ok((bytes, kind))
+        Ok((bytes, weight_dtype))
     }
 }
 
-impl Entry {
-    fn kind(&self) -> Option<TensorDtype> {
+impl TensorEntry {
+    fn weight_dtype(&self) -> Option<TensorDtype> {
         match self.dtype.as_str() {
             "F16" => Some(TensorDtype::F16),
             "BF16" => Some(TensorDtype::BF16),
@@ -112,7 +112,7 @@ impl Entry {
         }
     }
 
-    /// Bytes an element takes in the file, for every type that the format knows.
+    /// Bytes per element, for every type of the format.
     fn element_len(&self) -> Option<u64> {
         Some(match self.dtype.as_str() {
             "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => 1,
@@ -124,12 +124,12 @@ impl Entry {
     }
 }
 
-/// Reads and checks the header: every tensor where it should be, back to back, to the last byte.
+/// Reads and checks the header: the tensors must follow one another to the last byte of the file.
 fn read_header(
     file: &mut dyn Read,
     file_len: u64,
     path: &Path,
-) -> Result<(BTreeMap<String, Entry>, u64), OpenError> {
+) -> Result<(BTreeMap<String, TensorEntry>, u64), OpenError> {
     let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
     let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
     if file_len < 8 {
@@ -138,33 +138,36 @@ fn read_header(
     let mut len = [0; 8];
     file.read_exact(&mut len).map_err(unreadable)?;
     let len = u64::from_le_bytes(len);
-    if len > MAX_HEADER || len > file_len - 8 {
+    if len > MAX_HEADER_BYTES || len > file_len - 8 {
         return Err(damaged(format!("its header claims {len} bytes")));
     }
     let mut json = vec![0; len as usize];
     file.read_exact(&mut json).map_err(unreadable)?;
     let Header(entries) = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
 
-    let mut places: Vec<_> = entries.iter().map(|(name, entry)| (entry.data_offsets, name, entry)).collect();
-    places.sort_unstable_by_key(|(offsets, ..)| *offsets);
-    let mut at = 0;
-    for ((start, end), name, entry) in places {
+    let mut sorted: Vec<_> = entries.iter().map(|(name, entry)| (entry.data_offsets, name, entry)).collect();
+    sorted.sort_unstable_by_key(|(offsets, ..)| *offsets);
+    let mut offset = 0;
+    for ((start, end), name, entry) in sorted {
         let element_len =
             entry.element_len().ok_or_else(|| damaged(format!("{name} is of type {}", entry.dtype)))?;
         let len = entry.shape.iter().try_fold(element_len, |len, &side| len.checked_mul(side as u64));
-        if start != at || len.is_none_or(|len| start.checked_add(len) != Some(end)) {
-            return Err(damaged(format!("{name} is not where its shape puts it")));
+        if start != offset || len.is_none_or(|len| start.checked_add(len) != Some(end)) {
+            return Err(damaged(format!("the bytes of {name} do not match its shape")));
         }
-        at = end;
+        offset = end;
     }
-    if at != file_len - 8 - len {
-        return Err(damaged(format!("it is {file_len} bytes long where its header says {}", at + 8 + len)));
+    if offset != file_len - 8 - len {
+        return Err(damaged(format!(
+            "it is {file_len} bytes long, but its header says {}",
+            offset + 8 + len
+        )));
     }
     Ok((entries, 8 + len))
 }
 
-/// The header's object, refusing a name that comes twice.
-struct Header(BTreeMap<String, Entry>);
+/// The JSON object of the header, which must not have a key twice.
+struct Header(BTreeMap<String, TensorEntry>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -184,11 +187,11 @@ impl<'de> Deserialize<'de> for Header {
                         continue;
                     }
                     match entries.entry(name) {
-                        BTreeEntry::Vacant(place) => {
-                            place.insert(map.next_value()?);
+                        Entry::Vacant(vacant) => {
+                            vacant.insert(map.next_value()?);
                         }
-                        BTreeEntry::Occupied(taken) => {
-                            return Err(serde::de::Error::custom(format!("{} comes twice", taken.key())));
+                        Entry::Occupied(occupied) => {
+                            return Err(serde::de::Error::custom(format!("{} occurs twice", occupied.key())));
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! Where the bytes of a tensor are, and how any part of them is read.
+//! The bytes of a tensor, in a file or in memory, readable in parts.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::io;
 
 /// The bytes of a tensor, in order.
 pub enum TensorBytes<'a> {
-    /// In a file, from `start` on.
+    /// In a file, starting at `start`.
     InFile {
         file: &'a File,
         start: u64,
@@ -23,12 +23,12 @@ impl TensorBytes<'_> {
         }
     }
 
-    /// Fills `buffer` with what comes from byte `at` on, which must be there.
-    pub fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+    /// Fills `buffer` with the bytes from `offset` on, which must exist.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
-            Self::InFile { file, start, .. } => read_exact_at(file, buffer, start + at),
+            Self::InFile { file, start, .. } => read_exact_at(file, buffer, start + offset),
             Self::InMemory(bytes) => {
-                buffer.copy_from_slice(&bytes[at as usize..][..buffer.len()]);
+                buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
                 Ok(())
             }
         }
@@ -41,21 +41,21 @@ impl TensorBytes<'_> {
     }
 }
 
-/// Fills `buffer` from a place in a file, so that many threads may read from one at once.
+/// Fills `buffer` from an offset in a file; several threads may read from one file at once.
 #[cfg(unix)]
-pub fn read_exact_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, at)
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
-/// Fills `buffer` from a place in a file, so that many threads may read from one at once.
+/// Fills `buffer` from an offset in a file; several threads may read from one file at once.
 #[cfg(windows)]
-pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, buffer, at) {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => {
                 buffer = &mut buffer[len..];
-                at += len as u64;
+                offset += len as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -1,27 +1,22 @@
-//! Multistep samplers: the history of predictions takes the place of further model calls.
+//! Multistep samplers: earlier predictions replace further model calls.
 
 use std::collections::VecDeque;
 
-use super::{Sampled, derivative, difference, interpolate_to_denoised, phi, predict, steps};
-use crate::diffusion::{Denoiser, Latents, Observer};
+use super::{SampleArgs, Sampled, SamplerOption, derivative, difference, interpolate_to_denoised, phi};
+use crate::diffusion::Latents;
 
-/// Linear multistep (Adams and Bashforth) of an order of 1 to 4: a polynomial through the latest
-/// derivatives, integrated over the step. The lesson's sampler, from k-diffusion.
-pub(super) fn lms(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    order: usize,
-    observe: &mut Observer<'_>,
-) -> Sampled {
+/// Linear multistep (Adams and Bashforth) of order 1 to 4: a polynomial through the latest derivatives,
+/// integrated over the step. From k-diffusion; the sampler of the lesson.
+pub(super) fn lms(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
+    let order = args.option(SamplerOption::Order) as usize;
     assert!((1..=4).contains(&order), "linear multistep of order {order}");
     let mut derivatives = VecDeque::with_capacity(order); // the latest first
-    for (index, sigma, _) in steps(sigmas) {
-        let denoised = predict(model, &x, index, sigma, observe)?;
+    for (index, sigma, _) in args.steps() {
+        let denoised = args.predict(&x, index, sigma)?;
         derivatives.truncate(order - 1);
         derivatives.push_front(derivative(&x, &denoised, sigma));
         for (back, d) in derivatives.iter().enumerate() {
-            x = x.add_scaled(lms_coefficient(derivatives.len(), sigmas, index, back), d);
+            x = x.add_scaled(lms_coefficient(derivatives.len(), args.sigmas, index, back), d);
         }
     }
     Ok(x)
@@ -35,7 +30,7 @@ fn lms_coefficient(order: usize, sigmas: &[f32], index: usize, back: usize) -> f
         let others = (0..order).filter(|&k| k != back);
         others.map(|k| (tau - t(k)) / (t(back) - t(k))).product()
     };
-    // Gauss and Legendre's two points are exact to degree 3, so to order 4.
+    // Two-point Gauss-Legendre quadrature is exact to degree 3, and thus for order 4.
     let (from, to) = (t(0), f64::from(sigmas[index + 1]));
     let (middle, half) = (f64::midpoint(from, to), (to - from) / 2.0);
     let offset = half / 3f64.sqrt();
@@ -43,19 +38,14 @@ fn lms_coefficient(order: usize, sigmas: &[f32], index: usize, back: usize) -> f
 }
 
 /// DPM-Solver++(2M): algorithm 2 of Lu et al. (2022b), for sigmas, with `lambda = -ln sigma`.
-pub(super) fn dpmpp_2m(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
+pub(super) fn dpmpp_2m(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     let mut last: Option<(f32, Latents)> = None;
-    for (index, sigma, next) in steps(sigmas) {
-        let denoised = predict(model, &x, index, sigma, observe)?;
+    for (index, sigma, next) in args.steps() {
+        let denoised = args.predict(&x, index, sigma)?;
         let h = (sigma / next).ln();
-        // The prediction carried on in a straight line to the middle of the step. To 0 it is an
-        // infinite step, and the prediction is what is left.
-        let middle = match &last {
+        // The prediction extrapolated linearly to the midpoint of the step. A step to 0 is infinitely long
+        // in lambda, and ends at the prediction itself.
+        let midpoint = match &last {
             Some((h_last, denoised_last)) if next > 0.0 => {
                 let r = h_last / h;
                 let ahead = 1.0 / (2.0 * r);
@@ -64,23 +54,18 @@ pub(super) fn dpmpp_2m(
             _ => denoised.clone(),
         };
         // exp(-h) = next / sigma
-        x = x.scale(next / sigma).add_scaled(-(-h).exp_m1(), &middle);
+        x = x.scale(next / sigma).add_scaled(-(-h).exp_m1(), &midpoint);
         last = Some((h, denoised));
     }
     Ok(x)
 }
 
 /// Pseudo linear multistep of Liu et al. (2022), "Pseudo Numerical Methods for Diffusion Models on
-/// Manifolds", as in Stable Diffusion's first release: Adams and Bashforth's weights of order 4 for
-/// even steps, whatever the steps are, on the predicted noise. The first step is made as by [`heun`].
+/// Manifolds", as in Stable Diffusion's first release: the fourth-order Adams-Bashforth weights for even
+/// steps, applied to the predicted noise even if the steps are uneven. The first step is one of [`heun`].
 ///
 /// [`heun`]: super::second_order::heun
-pub(super) fn plms(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
+pub(super) fn plms(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     const WEIGHTS: [&[f32]; 4] = [
         &[1.0],
         &[3.0 / 2.0, -1.0 / 2.0],
@@ -88,13 +73,13 @@ pub(super) fn plms(
         &[55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0],
     ];
     let mut history = VecDeque::with_capacity(WEIGHTS.len()); // the latest first
-    for (index, sigma, next) in steps(sigmas) {
-        let denoised = predict(model, &x, index, sigma, observe)?;
+    for (index, sigma, next) in args.steps() {
+        let denoised = args.predict(&x, index, sigma)?;
         let eps = derivative(&x, &denoised, sigma);
         let dt = next - sigma;
         if index == 0 && next > 0.0 {
             let x_2 = x.clone().add_scaled(dt, &eps);
-            let eps_2 = derivative(&x_2, &model.denoise(&x_2, next)?, next);
+            let eps_2 = derivative(&x_2, &args.model.denoise(&x_2, next)?, next);
             x = x.add_scaled(dt, &eps.zip_with(&eps_2, f32::midpoint));
             history.push_front(eps);
             continue;
@@ -109,27 +94,22 @@ pub(super) fn plms(
 }
 
 /// UniPC of order 2 (algorithms 5 to 8 of Zhao et al., 2023, with their `B(h) = exp(h) - 1`): a step of
-/// [`dpmpp_2m`], which the prediction at its end then corrects. That moves x to where the next step
-/// starts, and makes the order 3; the prediction itself is not made again.
-pub(super) fn unipc(
-    model: &mut dyn Denoiser,
-    mut x: Latents,
-    sigmas: &[f32],
-    observe: &mut Observer<'_>,
-) -> Sampled {
-    /// A step: where it started, the prediction there, and its length in lambda.
-    struct Taken {
+/// [`dpmpp_2m`], then a correction with the prediction at its end, which gives order 3. The correction moves x,
+/// but the prediction is not repeated.
+pub(super) fn unipc(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
+    /// The step before: its start, the prediction there, and its length in lambda.
+    struct LastStep {
         x: Latents,
         denoised: Latents,
         h: f32,
-        /// The prediction's change in the step before, if there was one, and that step's length.
+        /// How the prediction changed over the step before that one, and its length in lambda.
         change: Option<(Latents, f32)>,
     }
-    let mut last: Option<Taken> = None;
-    for (index, sigma, next) in steps(sigmas) {
-        let denoised = predict(model, &x, index, sigma, observe)?;
+    let mut last: Option<LastStep> = None;
+    for (index, sigma, next) in args.steps() {
+        let denoised = args.predict(&x, index, sigma)?;
         let mut change = None;
-        if let Some(Taken { x: start, denoised: denoised_last, h, change: change_last }) = last {
+        if let Some(LastStep { x: start, denoised: denoised_last, h, change: change_last }) = last {
             let (phi_1, phi_2, phi_3) = phi(h);
             let change_now = difference(&denoised, &denoised_last);
             x = interpolate_to_denoised(start, &denoised_last, (-h).exp());
@@ -151,7 +131,7 @@ pub(super) fn unipc(
         if let Some((change, h_last)) = &change {
             x = x.add_scaled((1.0 - next / sigma) * h / (2.0 * h_last), change);
         }
-        last = Some(Taken { x: start, denoised, h, change });
+        last = Some(LastStep { x: start, denoised, h, change });
     }
     Ok(x)
 }

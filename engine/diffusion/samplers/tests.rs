@@ -26,12 +26,23 @@ fn start(sigma: f32) -> Latents {
 fn run(sampler: Sampler, sigmas: &[f32]) -> Latents {
     let mut noise = NoiseStreams::new(32, 1);
     let x = noise.draw(SHAPE).scale(sigmas[0]);
-    let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
-    sample(sampler, &OWN, &mut gaussian, x, sigmas, &mut noise, keep_on).expect("nobody stops it")
+    run_with(sampler, DEFAULTS, x, sigmas, &mut noise)
 }
 
-/// Every option as the sampler has it by itself.
-const OWN: SamplerOptions = SamplerOptions {
+fn run_with(
+    sampler: Sampler,
+    options: SamplerOptions,
+    x: Latents,
+    sigmas: &[f32],
+    noise: &mut NoiseStreams,
+) -> Latents {
+    let observe = &mut |_: Step<'_>| ControlFlow::Continue(());
+    let args = SampleArgs { sampler, options, model: &mut gaussian, sigmas, noise, observe };
+    sample(args, x).expect("neither the model nor the observer ends it")
+}
+
+/// Every option at its default.
+const DEFAULTS: SamplerOptions = SamplerOptions {
     eta: None,
     order: None,
     learning_rate: None,
@@ -70,9 +81,9 @@ fn linear_multistep_converges_as_its_order_says() {
             // The first steps are short, so that a history is there before it matters.
             let sigma = |i| 8.0 * (0.5f32 / 8.0).powf((f32::from(i) / f32::from(steps)).powi(2));
             let sigmas: Vec<f32> = (0..=steps).map(sigma).collect();
-            let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
-            let end = lms(&mut gaussian, start(8.0), &sigmas, order.into(), keep_on);
-            largest_difference(&end.expect("nobody stops it"), &exact(&start(8.0), 8.0, 0.5))
+            let options = SamplerOptions { order: Some(order.into()), ..DEFAULTS };
+            let end = run_with(Sampler::Lms, options, start(8.0), &sigmas, &mut NoiseStreams::new(0, 1));
+            largest_difference(&end, &exact(&start(8.0), 8.0, 0.5))
         };
         let measured = (error(32) / error(64)).log2();
         assert!((measured - f32::from(order)).abs() < 0.3, "order {order} is of order {measured}");
@@ -80,17 +91,17 @@ fn linear_multistep_converges_as_its_order_says() {
 }
 
 #[test]
-fn every_sampler_finds_the_picture_or_by_fresh_noise_or_long_steps_another_of_its_kind() {
+fn every_sampler_ends_at_the_exact_solution_or_with_fresh_noise_in_the_distribution() {
     let sigma = |i: u16| (1.0 - f32::from(i) / 200.0).powi(3) * 10.0;
     let sigmas: Vec<f32> = (0..=200).map(sigma).collect();
     let picture = exact(&start(10.0), 10.0, 0.0);
     for sampler in Sampler::ALL {
         let ours = run(sampler, &sigmas);
-        if sampler.is_stochastic() || sampler.default_of(SamplerOption::LearningRate).is_some() {
+        if sampler.is_stochastic() || sampler.accepts(SamplerOption::LearningRate) {
             assert!(largest_difference(&ours, &picture) > 0.1, "{sampler:?}");
             assert!(ours.data.iter().all(|value| (value - MEAN).abs() < 4.0 * STD));
         } else if sampler.is_adaptive() {
-            // It is content with steps of its own, longer ones.
+            // It chooses longer steps.
             assert!(largest_difference(&ours, &picture) < 0.1, "{sampler:?}");
         } else {
             assert!(largest_difference(&ours, &picture) < 0.03, "{sampler:?}");
@@ -99,7 +110,7 @@ fn every_sampler_finds_the_picture_or_by_fresh_noise_or_long_steps_another_of_it
 }
 
 #[test]
-fn the_observer_sees_each_step_once_and_the_model_is_asked_as_often_as_promised() {
+fn the_observer_sees_each_step_once_and_model_calls_are_as_many_as_predicted() {
     let sigmas = [5.0, 2.0, 0.5, 0.0];
     for sampler in Sampler::ALL {
         let (mut calls, mut seen) = (0, Vec::new());
@@ -112,15 +123,15 @@ fn the_observer_sees_each_step_once_and_the_model_is_asked_as_often_as_promised(
             seen.push((step.index, step.sigma));
             ControlFlow::Continue(())
         };
-        let noise = &mut NoiseStreams::new(0, 1);
-        let x = sample(sampler, &OWN, &mut model, start(5.0), &sigmas, noise, &mut observe);
-        assert!(x.expect("nobody stops it").is_finite());
+        let (sigmas, options, noise) = (&sigmas, DEFAULTS, &mut NoiseStreams::new(0, 1));
+        let args = SampleArgs { sampler, options, model: &mut model, sigmas, noise, observe: &mut observe };
+        assert!(sample(args, start(5.0)).expect("neither ends it").is_finite());
         let indices = seen.iter().map(|(index, _)| *index);
         assert!(indices.eq(0..seen.len()), "{sampler:?} takes one step after the other");
         if !sampler.is_adaptive() {
             let visited: Vec<f32> = seen.iter().map(|(_, sigma)| *sigma).collect();
-            assert_eq!(visited, sampler.visited_sigmas(&sigmas)[..visited.len()], "{sampler:?}");
-            assert_eq!(visited.len() + 1, sampler.visited_sigmas(&sigmas).len(), "{sampler:?}");
+            assert_eq!(visited, sampler.visited_sigmas(sigmas)[..visited.len()], "{sampler:?}");
+            assert_eq!(visited.len() + 1, sampler.visited_sigmas(sigmas).len(), "{sampler:?}");
             assert_eq!(calls, sampler.model_calls(3), "{sampler:?}");
         }
     }
@@ -129,22 +140,22 @@ fn the_observer_sees_each_step_once_and_the_model_is_asked_as_often_as_promised(
 #[test]
 fn a_break_stops_and_a_failure_is_passed_on() {
     for sampler in Sampler::ALL {
-        let run = |model: &mut dyn Denoiser, observe: &mut Observer<'_>| {
-            let noise = &mut NoiseStreams::new(0, 1);
-            sample(sampler, &OWN, model, start(5.0), &[5.0, 0.0], noise, observe)
-        };
-        let halt = run(&mut gaussian, &mut |_| ControlFlow::Break(()));
+        fn run<'a>(sampler: Sampler, model: &'a mut dyn Denoiser, observe: &'a mut Observer<'a>) -> Sampled {
+            let (sigmas, noise) = (&[5.0, 0.0], &mut NoiseStreams::new(0, 1));
+            sample(SampleArgs { sampler, options: DEFAULTS, model, sigmas, noise, observe }, start(5.0))
+        }
+        let halt = run(sampler, &mut gaussian, &mut |_| ControlFlow::Break(()));
         assert_eq!(halt, Err(EngineError::Stopped));
 
         let failure = EngineError::Failed("The device was lost".into());
         let mut broken = |_: &Latents, _: f32| Err(failure.clone());
-        let halt = run(&mut broken, &mut |_| ControlFlow::Continue(()));
+        let halt = run(sampler, &mut broken, &mut |_| ControlFlow::Continue(()));
         assert_eq!(halt, Err(failure));
     }
 }
 
 #[test]
-fn no_steps_change_nothing_and_one_step_is_the_prediction() {
+fn zero_steps_return_x_and_one_step_returns_the_prediction() {
     for sampler in Sampler::ALL {
         assert_eq!(run(sampler, &[5.0]), start(5.0));
         let prediction = gaussian(&start(5.0), 5.0).expect("it never fails");
@@ -158,8 +169,7 @@ fn a_picture_of_a_batch_is_the_same_picture_alone() {
     let run = |sampler, seed, batch| {
         let mut noise = NoiseStreams::new(seed, batch);
         let x = noise.draw([batch, 4, 2, 2]).scale(sigmas[0]);
-        let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
-        sample(sampler, &OWN, &mut gaussian, x, &sigmas, &mut noise, keep_on).expect("nobody stops it")
+        run_with(sampler, DEFAULTS, x, &sigmas, &mut noise)
     };
     for sampler in Sampler::ALL.into_iter().filter(|sampler| !sampler.is_adaptive()) {
         assert_eq!(run(sampler, 10, 3).picture(2), run(sampler, 12, 1).picture(0), "{sampler:?}");
@@ -167,34 +177,27 @@ fn a_picture_of_a_batch_is_the_same_picture_alone() {
 }
 
 #[test]
-fn without_fresh_noise_ancestral_samplers_are_their_plain_siblings() {
+fn at_eta_0_ancestral_samplers_equal_their_deterministic_ones() {
     let sigmas = [10.0, 4.0, 1.5, 0.4, 0.1, 0.0];
-    let options = SamplerOptions { eta: Some(0.0), ..OWN };
+    let options = SamplerOptions { eta: Some(0.0), ..DEFAULTS };
     for (sampler, sibling) in [
         (Sampler::EulerAncestral, Sampler::Euler),
         (Sampler::Dpm2Ancestral, Sampler::Dpm2),
         (Sampler::DpmPp2mSde, Sampler::DpmPp2m),
         (Sampler::DpmPpSde, Sampler::DpmPp2sAncestral),
     ] {
-        let run = |sampler| {
-            let noise = &mut NoiseStreams::new(0, 1);
-            let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
-            sample(sampler, &options, &mut gaussian, start(10.0), &sigmas, noise, keep_on)
-                .expect("nobody stops it")
-        };
-        let guidance_delta = largest_difference(&run(sampler), &run(sibling));
-        assert!(guidance_delta < 1e-5, "{sampler:?} is {guidance_delta} from {sibling:?}");
+        let run = |sampler| run_with(sampler, options, start(10.0), &sigmas, &mut NoiseStreams::new(0, 1));
+        let difference = largest_difference(&run(sampler), &run(sibling));
+        assert!(difference < 1e-5, "{sampler:?} is {difference} from {sibling:?}");
     }
 }
 
 #[test]
-fn noise_is_drawn_only_by_those_who_say_so() {
+fn only_stochastic_samplers_draw_noise() {
     let sigmas = [5.0, 2.0, 0.5, 0.0];
     for sampler in Sampler::ALL {
         let mut noise = NoiseStreams::new(0, 1);
-        let keep_on = &mut |_: Step<'_>| ControlFlow::Continue(());
-        let end = sample(sampler, &OWN, &mut gaussian, start(5.0), &sigmas, &mut noise, keep_on);
-        assert!(end.is_ok());
+        run_with(sampler, DEFAULTS, start(5.0), &sigmas, &mut noise);
         let untouched = noise.draw(SHAPE) == NoiseStreams::new(0, 1).draw(SHAPE);
         assert_eq!(untouched, !sampler.is_stochastic(), "{sampler:?}");
     }

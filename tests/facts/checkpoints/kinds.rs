@@ -160,15 +160,15 @@ fn what_is_not_a_vae_or_does_not_fit_is_refused_in_words() {
             assert!(error.contains(word), "no {word:?} in: {error}");
         }
     };
-    refuse(&model, &["no VAE", "a Stable Diffusion 1.x model"]);
+    refuse(&model, &["not a VAE", "a Stable Diffusion 1.x model"]);
     refuse(&place.path().join("nothing.pt"), &["cannot be read", "nothing.pt"]);
     let page = place.path().join("page.safetensors");
     fs::write(&page, "<!DOCTYPE html>").expect("writes");
     refuse(&page, &["web page"]);
     let concept = place.path().join("concept.pt");
     save_torch_zip(&concept, &[Given::new("emb_params", &[2, 768])]);
-    refuse(&concept, &["no VAE", "a concept"]);
-    refuse(&place.path().join("model"), &["no VAE", "no config.json"]);
+    refuse(&concept, &["not a VAE", "a concept"]);
+    refuse(&place.path().join("model"), &["not a VAE", "no config.json"]);
 
     let config = vaes[0].join("config.json");
     let said = fs::read_to_string(&config).expect("reads");
@@ -178,7 +178,7 @@ fn what_is_not_a_vae_or_does_not_fit_is_refused_in_words() {
         (
             "\"scaling_factor\"",
             "\"_class_name\": \"AutoencoderTiny\", \"scaling_factor\"",
-            ["no VAE", "AutoencoderTiny"],
+            ["not a VAE", "AutoencoderTiny"],
         ),
     ] {
         let said: String = said.replace("\":", "\": ").replace("\":  ", "\": ");

@@ -49,7 +49,7 @@ fn redirects_in_circles_and_to_nowhere_end() {
     for location in ["/x/resolve/y", "ftp://127.0.0.1/x", "http://", ""] {
         let server = Server::start(move |_, _| Reply::new(302, "").with("Location", location));
         let error = plan(&client(&server.address(), None)).expect_err("no way");
-        assert!(matches!(error, FetchError::Nonsense(..)), "{location}: {error}");
+        assert!(matches!(error, FetchError::InvalidResponse(..)), "{location}: {error}");
         assert!(server.seen().len() <= 11);
     }
 }
@@ -61,7 +61,7 @@ fn what_the_hub_says_of_a_repository_that_it_does_not_show_is_passed_on() {
         plan(&client(&server.address(), token)).expect_err("refused")
     };
     // The hub answers 401 for what does not exist as well, so as to tell nobody of what is private.
-    assert!(matches!(refused(401, "RepoNotFound", None), FetchError::Unknown(_)));
+    assert!(matches!(refused(401, "RepoNotFound", None), FetchError::Unauthorized(_)));
     assert!(matches!(refused(401, "", Some(TOKEN)), FetchError::TokenRefused(_)));
     assert!(matches!(refused(401, "GatedRepo", None), FetchError::Gated(_)));
     assert!(matches!(refused(403, "GatedRepo", Some(TOKEN)), FetchError::Gated(_)));
@@ -87,10 +87,13 @@ fn a_listing_without_end_or_sense_costs_little() {
     use crate::support::fake_server::Mishap;
     let endless =
         Server::start(|_, _| Reply::new(200, vec![b' '; 1 << 16]).claiming(None).but(Mishap::Endless));
-    assert!(matches!(plan(&client(&endless.address(), None)), Err(FetchError::Nonsense(..))));
+    assert!(matches!(plan(&client(&endless.address(), None)), Err(FetchError::InvalidResponse(..))));
     for body in ["", "{}", "<html>", "[[[[[[["] {
         let server = Server::start(move |_, _| Reply::new(200, body));
-        assert!(matches!(plan(&client(&server.address(), None)), Err(FetchError::Nonsense(..))), "{body}");
+        assert!(
+            matches!(plan(&client(&server.address(), None)), Err(FetchError::InvalidResponse(..))),
+            "{body}"
+        );
     }
 }
 

@@ -23,12 +23,12 @@ fn plan() -> Plan {
         repository: app::hub::STABLE_DIFFUSION_1_5.parse().expect("a repository"),
         commit: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14".into(),
         licence: Licence { id: Some("creativeml-openrail-m".into()), link: None },
-        form: Layout::Folder,
-        what: "A model in diffusers layout, f16".into(),
+        layout: Layout::Folder,
+        description: "A model in diffusers layout, f16".into(),
         files: vec![PlannedFile {
             path: "unet/diffusion_pytorch_model.fp16.safetensors".into(),
             bytes: 2 * GIGABYTE,
-            digest: Checksum::Sha256("00".repeat(32)),
+            checksum: Checksum::Sha256("00".repeat(32)),
         }],
     }
 }
@@ -49,7 +49,7 @@ fn offer() -> HubEvent {
 }
 
 fn came(done: u64) -> HubEvent {
-    HubEvent::Came(Progress { done, total: 2 * GIGABYTE, ..Progress::default() })
+    HubEvent::Progress(Progress { done, total: 2 * GIGABYTE, ..Progress::default() })
 }
 
 fn hear(state: &mut AppState, report: HubEvent) -> Vec<Effect> {
@@ -60,9 +60,9 @@ fn command(state: &mut AppState, command: DownloadCommand) -> Vec<Effect> {
     state.handle(Command::Download(command))
 }
 
-fn errand(effects: &[Effect]) -> Option<&HubCommand> {
+fn hub_command(effects: &[Effect]) -> Option<&HubCommand> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Hub(errand) => Some(errand),
+        Effect::Hub(command) => Some(command),
         _ => None,
     })
 }
@@ -71,11 +71,13 @@ fn errand(effects: &[Effect]) -> Option<&HubCommand> {
 fn nothing_is_fetched_before_licence_and_size_were_shown() {
     let mut state = AppState::new(Settings::default());
     let effects = command(&mut state, DownloadCommand::LookUpStandard);
-    assert!(matches!(errand(&effects), Some(HubCommand::LookUp { .. })));
-    assert!(errand(&command(&mut state, DownloadCommand::Start)).is_none(), "there is no offer yet");
+    assert!(matches!(hub_command(&effects), Some(HubCommand::LookUp { .. })));
+    assert!(hub_command(&command(&mut state, DownloadCommand::Start)).is_none(), "there is no offer yet");
     assert!(hear(&mut state, offer()).is_empty());
     let effects = command(&mut state, DownloadCommand::Start);
-    assert!(matches!(errand(&effects), Some(HubCommand::Fetch { plan: wanted, .. }) if *wanted == plan()));
+    assert!(
+        matches!(hub_command(&effects), Some(HubCommand::Fetch { plan: wanted, .. }) if *wanted == plan())
+    );
 }
 
 #[test]
@@ -87,17 +89,19 @@ fn a_paused_download_resumes_and_a_cancelled_one_is_discarded() {
     hear(&mut state, came(GIGABYTE));
     command(&mut state, DownloadCommand::Pause);
     let DownloadPhase::Running(running) = &state.download.phase else {
-        panic!("it runs until the line lets go")
+        panic!("it runs until the download has stopped")
     };
     assert!(running.stop.is_raised());
     hear(&mut state, HubEvent::Paused { done: GIGABYTE });
     assert!(matches!(&state.download.phase, DownloadPhase::Paused(left) if left.done == GIGABYTE));
 
     let effects = command(&mut state, DownloadCommand::Start);
-    assert!(matches!(errand(&effects), Some(HubCommand::Fetch { .. })));
+    assert!(matches!(hub_command(&effects), Some(HubCommand::Fetch { .. })));
     command(&mut state, DownloadCommand::Cancel);
     let effects = hear(&mut state, HubEvent::Paused { done: GIGABYTE });
-    assert!(matches!(errand(&effects), Some(HubCommand::Discard { folder: thrown }) if *thrown == folder()));
+    assert!(
+        matches!(hub_command(&effects), Some(HubCommand::Discard { folder: thrown }) if *thrown == folder())
+    );
 }
 
 #[test]
@@ -120,6 +124,7 @@ fn the_card_says_what_it_is_and_how_far() {
     window.harness.state_mut().state.handle(Command::Download(DownloadCommand::LookUpStandard));
     tell(&mut window, offer());
     window.harness.get_by_label_contains("CreativeML Open RAIL-M");
+    window.harness.get_by_label("Licence text");
     window.harness.get_by_label_contains(" in one file");
     window.harness.state_mut().state.handle(Command::Download(DownloadCommand::Start));
     tell(&mut window, came(GIGABYTE / 2));

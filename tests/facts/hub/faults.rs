@@ -199,12 +199,12 @@ fn a_login_page_is_named_for_what_it_is() {
         twist(|_, _| Reply::new(200, "<html>Welcome</html>").with("Content-Type", "text/html; charset=utf-8"))
     };
     let (error, _) = fails("page", page);
-    assert!(matches!(error, FetchError::Page(_)), "{error}");
+    assert!(matches!(error, FetchError::WebPage(_)), "{error}");
     let fake_hub = FakeHub::with(
         checkpoint(),
         Server::start(|_, _| Reply::new(200, "<html>Welcome</html>").with("Content-Type", "text/html")),
     );
-    assert!(matches!(fake_hub.plan(), Err(FetchError::Page(_))));
+    assert!(matches!(fake_hub.plan(), Err(FetchError::WebPage(_))));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn what_was_compressed_on_the_way_is_unpacked() {
     survives("gzip", vec![zipped()]);
     survives("a zipped rest", vec![mishap(Mishap::Cut(1000)), zipped()]);
     let (error, _) = fails("brotli", || twist(|_, reply| reply.with("Content-Encoding", "br")));
-    assert!(matches!(error, FetchError::Nonsense(..)), "{error}");
+    assert!(matches!(error, FetchError::InvalidResponse(..)), "{error}");
     // 64 MiB of zeros, packed: read no further than the file is long.
     let bomb = || {
         twist(|_, reply| {
@@ -228,7 +228,7 @@ fn what_was_compressed_on_the_way_is_unpacked() {
 fn a_failing_server_is_retried_and_finally_given_up() {
     survives("500, 503, 408", vec![status(500), status(503), status(408)]);
     let (error, fake_hub) = fails("502", || status(502));
-    assert_eq!(fake_hub.asked().len(), 4, "as often as patience says");
+    assert_eq!(fake_hub.asked().len(), 4, "as often as the policy allows");
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error}");
 }
 
@@ -238,7 +238,7 @@ fn a_server_that_wants_a_pause_gets_it() {
     let fake_hub = FakeHub::open(checkpoint(), vec![busy(1)()]);
     let mut waited = Vec::new();
     let fetched = fake_hub.fetch_watched(|progress| {
-        if let TransferStage::Waiting { secs, .. } = progress.doing {
+        if let TransferStage::Waiting { secs, .. } = progress.stage {
             waited.push(secs);
         }
         ControlFlow::Continue(())
@@ -254,7 +254,7 @@ fn a_server_that_wants_a_pause_gets_it() {
 #[test]
 fn each_refusal_has_its_sentence() {
     for (code, word) in
-        [(401, "HF_TOKEN"), (403, "terms"), (404, "nothing of this name"), (410, "nothing"), (451, "451")]
+        [(401, "HF_TOKEN"), (403, "terms"), (404, "spelling"), (410, "spelling"), (451, "451")]
     {
         let (error, fake_hub) = fails("refused", || status(code));
         assert!(error.to_string().contains(word), "{code}: {error}");
@@ -278,6 +278,6 @@ fn a_full_disk_is_seen_beforehand() {
     let mut fake_hub = FakeHub::open(checkpoint(), Vec::new());
     fake_hub.client.free_space = |_| Some(1 << 20);
     let error = fake_hub.fetch().expect_err("no room");
-    assert!(matches!(error, FetchError::NoRoom { .. }), "{error}");
+    assert!(matches!(error, FetchError::DiskFull { .. }), "{error}");
     assert!(!fake_hub.part().exists() && fake_hub.asked().is_empty(), "nothing was begun");
 }

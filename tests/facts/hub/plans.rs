@@ -88,7 +88,7 @@ fn of_the_published_model_one_form_of_each_network_is_taken() {
         "vae/diffusion_pytorch_model.fp16.safetensors",
     ];
     assert_eq!(paths(&half), with_configs(&weights));
-    assert!(half.what.contains("16-bit"), "{}", half.what);
+    assert!(half.description.contains("16-bit"), "{}", half.description);
     let whole = plan(&published(), &full()).expect("a plan");
     let weights = [
         "text_encoder/model.safetensors",
@@ -96,8 +96,8 @@ fn of_the_published_model_one_form_of_each_network_is_taken() {
         "vae/diffusion_pytorch_model.safetensors",
     ];
     assert_eq!(paths(&whole), with_configs(&weights));
-    assert_eq!((whole.form, whole.commit.as_str()), (Layout::Folder, COMMIT));
-    assert!(whole.licence.in_words().starts_with("CreativeML Open RAIL-M: "));
+    assert_eq!((whole.layout, whole.commit.as_str()), (Layout::Folder, COMMIT));
+    assert!(whole.licence.name() == "CreativeML Open RAIL-M" && whole.licence.url().is_some());
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn weights_in_shards_come_with_their_index_and_whole() {
             assert_eq!(unet, wanted, "{variant}");
             // One shard short, that is not a model. The checkpoint beside it is one.
             files.remove(&names[1]);
-            assert_eq!(plan(&files, &DownloadRequest::default()).expect("a plan").form, Layout::File);
+            assert_eq!(plan(&files, &DownloadRequest::default()).expect("a plan").layout, Layout::File);
         }
     }
 }
@@ -205,7 +205,7 @@ fn each_file_is_known_by_its_checksum_beforehand() {
             1000.. => Checksum::Sha256(sha256(contents)),
             _ => Checksum::GitBlob(git_blob(contents)),
         };
-        assert_eq!((wanted.bytes, &wanted.digest), (contents.len() as u64, &digest), "{}", wanted.path);
+        assert_eq!((wanted.bytes, &wanted.checksum), (contents.len() as u64, &digest), "{}", wanted.path);
     }
 }
 
@@ -226,7 +226,7 @@ fn a_mirror_that_lists_no_sizes_is_asked_for_each_file() {
     let plan = crate::support::fake_hub::plan(&hub).expect("a plan");
     assert!(server.seen().iter().skip(1).all(|seen| seen.method == "HEAD"));
     for wanted in &plan.files {
-        assert_eq!(wanted.digest, Checksum::Sha256(sha256(&files[&wanted.path])), "from its headers");
+        assert_eq!(wanted.checksum, Checksum::Sha256(sha256(&files[&wanted.path])), "from its headers");
     }
     let target = folder.path().join("model");
     assert_eq!(hub.fetch(&plan, &target, &mut |_| ControlFlow::Continue(())).expect("fetches"), target);

@@ -110,7 +110,7 @@ fn while_it_waits_for_a_server_it_says_so() {
     let busy = twist(|_, _| Reply::new(429, "").with("Retry-After", 60));
     let fake_hub = FakeHub::open(checkpoint(), vec![busy]);
     let mut said = None;
-    let paused = fake_hub.fetch_watched(|progress| match &progress.doing {
+    let paused = fake_hub.fetch_watched(|progress| match &progress.stage {
         TransferStage::Waiting { cause, secs } => {
             said = Some((cause.clone(), *secs));
             ControlFlow::Break(())
@@ -118,7 +118,7 @@ fn while_it_waits_for_a_server_it_says_so() {
         _ => ControlFlow::Continue(()),
     });
     assert!(matches!(paused, Err(FetchError::Paused { .. })));
-    assert_eq!(said, Some(("the hub wants fewer requests".to_owned(), 60)));
+    assert_eq!(said, Some(("too many requests".to_owned(), 60)));
 }
 
 #[test]

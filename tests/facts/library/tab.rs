@@ -69,11 +69,11 @@ fn folders_are_added_once_looked_through_and_remembered_until_removed() {
         let effects = state.receive(AppEvent::LibraryFolderPicked("/models".into()));
         assert_eq!(scanned(&effects).expect("a scan").folders, [PathBuf::from("/models")]);
     }
-    assert_eq!(state.settings_to_save().model_folders, [PathBuf::from("/models")]);
+    assert_eq!(state.shared.settings_to_save().model_folders, [PathBuf::from("/models")]);
     assert!(scanned(&state.handle(Command::Library(LibraryCommand::Rescan))).is_some());
     let effects = state.handle(Command::Library(LibraryCommand::RemoveFolder("/models".into())));
     assert_eq!(scanned(&effects), Some(&LibraryRoots::default()));
-    assert!(state.settings_to_save().model_folders.is_empty());
+    assert!(state.shared.settings_to_save().model_folders.is_empty());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_hugging_face_cache_can_be_left_out() {
     let hub = scanned(&state.begin()).expect("a scan").hub.clone().expect("where it would be");
     let effects = state.handle(Command::Library(LibraryCommand::RemoveFolder(hub.clone())));
     assert_eq!(scanned(&effects).expect("a scan").hub, None);
-    assert!(state.settings_to_save().hub_cache_hidden);
+    assert!(state.shared.settings_to_save().hub_cache_hidden);
     let effects = state.receive(AppEvent::LibraryFolderPicked(hub.clone()));
     assert_eq!(scanned(&effects).expect("a scan").hub, Some(hub), "added again it is itself");
 }
@@ -94,11 +94,11 @@ fn the_models_opened_last_are_remembered_the_latest_first() {
     for at in [1, 2, 3, 1] {
         state.handle(Command::Model(ModelCommand::Open(file(at))));
     }
-    let settings = state.settings_to_save();
+    let settings = state.shared.settings_to_save();
     assert_eq!(settings.model, file(1));
     assert_eq!(settings.recent_models[..3], [file(1), file(3), file(2)]);
     (0..100).for_each(|at| drop(state.handle(Command::Model(ModelCommand::Open(file(at))))));
-    assert!(state.settings_to_save().recent_models.len() < 20);
+    assert!(state.shared.settings_to_save().recent_models.len() < 20);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn nothing_is_hashed_while_a_model_opens_or_a_picture_is_made() {
     assert!(!state.is_busy());
     state.handle(Command::Generate);
     assert!(state.is_busy());
-    let id = state.run.as_ref().expect("a run").job.id;
+    let id = state.runs.current().expect("a run").job.id;
     state.receive(Event::Job { id, event: JobEvent::Stopped });
     assert!(!state.is_busy());
     for paused in [true, false] {
@@ -213,7 +213,7 @@ fn the_search_goes_by_words_of_name_kind_and_hash() {
     field.focus();
     field.type_text("x");
     window.harness.run();
-    assert_eq!(window.harness.state().state.model_search, "nowherex");
+    assert_eq!(window.harness.state().state.models.search, "nowherex");
 }
 
 #[test]
@@ -227,10 +227,10 @@ fn a_vae_that_does_not_fit_is_removed_again_and_the_model_stays() {
     let effects = state.receive(Event::Model(ModelEvent::Failed { text: "It has 8 channels".into() }));
     let again =
         effects.iter().any(|effect| matches!(effect, Effect::Send(Request::OpenModel { vae: None, .. })));
-    assert!(again && state.settings.vae.is_none());
+    assert!(again && state.shared.settings.vae.is_none());
     state.receive(opened());
-    assert_eq!(state.warning.as_deref(), Some("It has 8 channels"));
-    assert!(state.model_info().is_some());
+    assert_eq!(state.shared.warning.as_deref(), Some("It has 8 channels"));
+    assert!(state.shared.model_info().is_some());
 }
 
 #[test]
@@ -260,6 +260,6 @@ fn a_vae_replaces_the_models_own_and_is_removed_again() {
             _ => None,
         });
         assert_eq!(asked, Some(vae.clone()));
-        assert_eq!(state.settings_to_save().vae, vae);
+        assert_eq!(state.shared.settings_to_save().vae, vae);
     }
 }

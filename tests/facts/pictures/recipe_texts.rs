@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::concepts::ConceptRef;
 use engine::diffusion::{NoiseSource, Sampler, SamplerOptions, Schedule, ScheduleOptions};
-use engine::images::{FoundRecipe, PROGRAM, Provenance, ReadError, from_parameters, to_parameters};
+use engine::images::{FoundRecipe, PROGRAM, Provenance, RecipeReadError, from_parameters, to_parameters};
 use engine::prompt::{PromptWeights, TextOptions};
 use engine::recipe::{Guidance, Recipe, Start};
 use image::{DynamicImage, ImageFormat};
@@ -346,7 +346,7 @@ fn hostile_chunks_are_passed_over() {
         assert_eq!(prompt_of(&with_ours), "ours");
     }
     for hostile in [claims_much, claims_more] {
-        assert!(matches!(read_bytes(&png_with(&[hostile])), Err(ReadError::Damaged { .. })));
+        assert!(matches!(read_bytes(&png_with(&[hostile])), Err(RecipeReadError::Damaged { .. })));
     }
     let doubles = vec![text("parameters", &"y".repeat(1 << 20)); 100];
     let many = vec![chunk(b"tEXt", b"a\0"); 200_000];

@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use engine::files::{OpenError, SaveError};
+use engine::files::{FileError, SaveError};
 use engine::images::{
-    AnimationFormat, Array, ImageError, Provenance, ReadError, RecipeOrigin, TraceFile, load, read_recipe,
-    read_trace, replace_png, save_new, write_animation, write_png, write_trace,
+    AnimationFormat, Array, Provenance, RecipeOrigin, RecipeReadError, StartImageError, TraceFile, load,
+    read_recipe, read_trace, replace_png, save_new, write_animation, write_png, write_trace,
 };
 use engine::recipe::{Recipe, Start};
 
@@ -54,8 +54,8 @@ fn a_pipe_does_not_block() {
     let pipe = folder.path().join("pipe.png");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
     assert!(made.success());
-    assert!(matches!(load(&pipe), Err(ImageError::Open(OpenError::Special { .. }))));
-    assert!(matches!(read_recipe(&pipe), Err(ReadError::Open(OpenError::Special { .. }))));
+    assert!(matches!(load(&pipe), Err(StartImageError::Open(FileError::Special { .. }))));
+    assert!(matches!(read_recipe(&pipe), Err(RecipeReadError::Open(FileError::Special { .. }))));
     let saved = replace_png(&pipe, &gradient(8, 8), &Provenance::default());
     assert!(matches!(saved, Err(SaveError::NotAFile { .. })));
 }

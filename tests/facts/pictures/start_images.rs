@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use engine::files::OpenError;
+use engine::files::FileError;
 use engine::images::{
-    AnimationFormat, CropRect, ImageError, Pixels, ReadError, crop_and_resize, crop_to_fill, load,
+    AnimationFormat, CropRect, Pixels, RecipeReadError, StartImageError, crop_and_resize, crop_to_fill, load,
     read_recipe, to_signed_planes, write_animation,
 };
 use image::{DynamicImage, ImageFormat, RgbImage};
@@ -185,15 +185,15 @@ fn bombs_and_strangers_are_refused_with_a_remedy() {
 fn only_files_with_something_in_them_are_opened() {
     let folder = folder();
     let missing = folder.path().join("missing.png");
-    assert!(matches!(load(&missing), Err(ImageError::Open(OpenError::Missing { .. }))));
-    assert!(matches!(load(folder.path()), Err(ImageError::Open(OpenError::Folder { .. }))));
-    assert!(matches!(read_recipe(folder.path()), Err(ReadError::Open(OpenError::Folder { .. }))));
+    assert!(matches!(load(&missing), Err(StartImageError::Open(FileError::Missing { .. }))));
+    assert!(matches!(load(folder.path()), Err(StartImageError::Open(FileError::Folder { .. }))));
+    assert!(matches!(read_recipe(folder.path()), Err(RecipeReadError::Open(FileError::Folder { .. }))));
     let empty = folder.path().join("empty.png");
     fs::write(&empty, b"").expect("written");
-    assert!(matches!(load(&empty), Err(ImageError::Open(OpenError::Empty { .. }))));
-    assert!(matches!(read_recipe(&empty), Err(ReadError::Open(OpenError::Empty { .. }))));
+    assert!(matches!(load(&empty), Err(StartImageError::Open(FileError::Empty { .. }))));
+    assert!(matches!(read_recipe(&empty), Err(RecipeReadError::Open(FileError::Empty { .. }))));
     fs::write(&empty, b"\xff\xd8\xff\xe0 a JPEG").expect("written");
-    assert!(matches!(read_recipe(&empty), Err(ReadError::NotPng { .. })));
+    assert!(matches!(read_recipe(&empty), Err(RecipeReadError::NotPng { .. })));
 }
 
 #[test]

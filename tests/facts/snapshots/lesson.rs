@@ -93,7 +93,7 @@ fn an_edited_prompt_is_shown_in_chips_and_can_be_put_back() {
     let recipe = Recipe { prompt: "a picture of a puppy in the snow".into(), edits, ..sea(20) };
     let mut window = page(LessonPage::Text, false, [1280.0, 1000.0], recipe);
     finished(&mut window);
-    window.harness.state_mut().state.settings.lesson.previous = Some(SavedWorkspace::default());
+    window.harness.state_mut().state.shared.settings.lesson.previous = Some(SavedWorkspace::default());
     snapshot(&mut window, "lesson_text_light");
 }
 

@@ -127,9 +127,9 @@ fn hasty(stall: Duration) -> RetryPolicy {
         connect: Duration::from_secs(20),
         stall,
         first_pause: Duration::from_millis(1),
-        longest_pause: Duration::from_millis(5),
-        longest_wish: Duration::from_secs(90),
-        tries: 4,
+        max_pause: Duration::from_millis(5),
+        max_retry_after: Duration::from_secs(90),
+        max_attempts: 4,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use engine::diffusion::{Sampler, Schedule};
 use engine::images::{
-    Animation, Array, FoundRecipe, Panel, Pixels, Playback, Provenance, ReadError, Trace, read_recipe,
+    Animation, Array, FoundRecipe, Panel, Pixels, Playback, Provenance, RecipeReadError, Trace, read_recipe,
 };
 use engine::recipe::{Guidance, Recipe};
 use image::{DynamicImage, ImageFormat};
@@ -30,7 +30,7 @@ pub fn prompt_of(found: &Option<FoundRecipe>) -> String {
     found.as_ref().map_or("none".to_owned(), |found| found.provenance.recipe.prompt.clone())
 }
 
-pub fn read_bytes(png: &[u8]) -> Result<Option<FoundRecipe>, ReadError> {
+pub fn read_bytes(png: &[u8]) -> Result<Option<FoundRecipe>, RecipeReadError> {
     let folder = folder();
     let path = folder.path().join("a.png");
     fs::write(&path, png).expect("written");

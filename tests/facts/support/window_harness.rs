@@ -50,7 +50,9 @@ impl TestWindow {
         let (mut harness, home) =
             harness(builder, settings, move |_| Box::new(FakeEngine { requests, events: told }));
         // The library is scanned by a real thread. What a fact says of the library comes after its answer.
-        until(&mut harness, "the scan of the library", |app| app.state.library.work != ScanStatus::Scanning);
+        until(&mut harness, "the scan of the library", |app| {
+            app.state.shared.library.work != ScanStatus::Scanning
+        });
         Self { harness, requests: asked, events, _home: home }
     }
 
@@ -113,7 +115,7 @@ impl TestWindow {
         let elapsed = Duration::from_millis(1700);
         self.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
         // A thread saves them. The fact waits for it, so that the window always shows the same.
-        self.until("the saved pictures", |app| app.state.saved.len() >= recipe.batch as usize);
+        self.until("the saved pictures", |app| app.state.shared.saved.len() >= recipe.batch as usize);
     }
 
     /// Draws frames until something is so.

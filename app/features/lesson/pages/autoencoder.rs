@@ -1,4 +1,4 @@
-//! Stop 2: what the model works on instead of pixels, with the channels of the picture at hand.
+//! Page 2: the autoencoder and its latents, with the channels of the current picture.
 
 use egui::Ui;
 
@@ -38,7 +38,7 @@ pub fn autoencoder_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 fn sizes_ui(ui: &mut Ui, context: &PageContext<'_>) {
     let (width, height) = (context.recipe.width as usize, context.recipe.height as usize);
-    let factor = context.state.model_info().map_or(8, |info| info.vae_factor.max(1) as usize);
+    let factor = context.state.shared.model_info().map_or(8, |info| info.vae_factor.max(1) as usize);
     let (pixels, latents) = (width * height * 3, (width / factor) * (height / factor) * 4);
     fact_ui(ui, "Picture", &format!("{width} × {height} × 3 = {}", thousands(pixels)));
     fact_ui(ui, "Latents", &format!("{} × {} × 4 = {}", width / factor, height / factor, thousands(latents)));
@@ -49,7 +49,7 @@ fn sizes_ui(ui: &mut Ui, context: &PageContext<'_>) {
 fn channels_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let of = context.state.step_looked_into().map(|(step, _)| format!("step {}", step + 1));
     heading_ui(ui, "Its four channels", &of.unwrap_or_default());
-    match context.state.looking.channels() {
+    match context.state.inspect.channels() {
         Some(Ok(channels)) => {
             let pictures = channels.iter().map(|channel| Some(&channel.picture));
             let names: Vec<String> = (1..=channels.len()).map(|number| format!("Channel {number}")).collect();
@@ -66,7 +66,7 @@ fn channels_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 fn round_trip_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let trip =
-        context.state.looking.round_trip().and_then(Result::ok).filter(|_| context.state.subject().is_some());
+        context.state.inspect.round_trip().and_then(Result::ok).filter(|_| context.state.subject().is_some());
     let facts =
         trip.map_or(String::new(), |trip| format!("mean difference {:.2} / 255", trip.mean_difference));
     heading_ui(ui, "Encode and decode", &facts);

@@ -1,4 +1,4 @@
-//! Stop 3: how strong noise is at each step, with a hand on the step and a picture under that noise.
+//! Page 3: the noise at each step, with a slider for the step and a picture with that noise.
 
 use egui::Ui;
 
@@ -45,7 +45,7 @@ fn schedule_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let (step, sigma) = context.state.noise_step();
     let schedule = context.recipe.schedule;
     let Some(curve) = context.curves.of(schedule) else { return };
-    // The last sigma is 0, whose logarithm is none.
+    // The last sigma is 0, which has no logarithm.
     let logs: Vec<f32> =
         curve.sigmas.iter().filter(|sigma| **sigma > 0.0).map(|sigma| sigma.log10()).collect();
     line_plot_ui(ui, "Sigma against step", &logs, step, HEIGHT);
@@ -77,11 +77,11 @@ fn noised_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
         return;
     };
     let (step, sigma) = context.state.noise_step();
-    let noised = context.state.looking.noised().and_then(Result::ok);
+    let noised = context.state.inspect.noised().and_then(Result::ok);
     let names = ["The picture".to_owned(), format!("With the noise of step {}", step + 1)];
     row_ui(ui, 2, [Some(&subject.at.pixels), noised].into_iter(), &names, Use::Canvas, context.textures);
     captions_ui(ui, &["x0", &format!("x0 + {sigma:.2} · noise")]);
-    if context.state.live_run().is_some() {
+    if context.state.runs.live().is_some() {
         ui.add_space(theme::GAP_S);
         note(ui, "Inspection resumes after this run.");
     }

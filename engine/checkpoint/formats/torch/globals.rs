@@ -1,13 +1,13 @@
-//! The names that a pickle of weights may refer to. All others end the reading.
+//! The classes and functions that a pickle of weights may refer to. Any other is an error.
 
 use super::storage::Element;
 
-/// A class or function, known by what it means for weights.
+/// A class or function, by its meaning for weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Global {
     /// `torch._utils._rebuild_tensor` and its second version.
     RebuildTensor,
-    /// Wraps a tensor and adds nothing to it.
+    /// A wrapper of a tensor.
     RebuildParameter,
     /// `collections.OrderedDict`.
     Dict,
@@ -17,7 +17,7 @@ pub enum Global {
     Size,
     /// A storage class, by its row in [`ELEMENTS`].
     Element(usize),
-    /// What training programs leave behind; nothing is made of it.
+    /// What training programs leave behind; ignored.
     Opaque,
 }
 
@@ -35,7 +35,7 @@ const ELEMENTS: [(&str, Element); 10] = [
     ("BoolStorage", Element::Bool),
 ];
 
-/// Seen in published checkpoints beside their weights.
+/// Classes and functions in published checkpoints that have nothing to do with their weights.
 const IGNORED_GLOBALS: [(&str, &str); 17] = [
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
     ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping"),
@@ -57,7 +57,7 @@ const IGNORED_GLOBALS: [(&str, &str); 17] = [
 ];
 
 impl Global {
-    /// `Err` is half a sentence that names it.
+    /// `Err` is a clause that names it.
     pub fn named(module: &str, name: &str) -> Result<Self, String> {
         Ok(match (module, name) {
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::RebuildTensor,
@@ -76,7 +76,7 @@ impl Global {
     }
 }
 
-/// The element of [`Global::Element`]'s row.
+/// The element type of a row of [`ELEMENTS`].
 pub fn element_of(row: usize) -> Element {
     ELEMENTS[row].1
 }

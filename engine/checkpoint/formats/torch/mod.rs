@@ -1,8 +1,8 @@
-//! Weight files that PyTorch wrote (`.bin`, `.pt`, `.ckpt`): a pickle that describes tensors, and
-//! their numbers, in a zip archive or, before version 1.6, one after the other.
+//! PyTorch weight files (`.bin`, `.pt`, `.ckpt`): a pickle that describes tensors, and their numbers, in a
+//! zip archive or, before version 1.6, one after the other.
 //!
-//! Opening reads the pickle, as data, and checks where every tensor lies. Numbers are read when they
-//! are asked for.
+//! Opening a file reads the pickle as data and checks the bounds of every tensor. Numbers are read on
+//! demand.
 
 pub(crate) mod unpickler;
 
@@ -23,12 +23,12 @@ use crate::checkpoint::dtype::TensorDtype;
 use pickle::TensorRef;
 use storage::StorageRef;
 
-/// Larger than any pickle of names and shapes.
-const MAX_PICKLE: u64 = 64 << 20;
-/// What PyTorch wrote at the start of files before version 1.6: the number 0x1950a86a20f9469cfc6c.
+/// Larger than any pickle of keys and shapes.
+const MAX_PICKLE_BYTES: u64 = 64 << 20;
+/// The start of files that PyTorch wrote before version 1.6: the number 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// A file of PyTorch's, whose pickle has been read.
+/// A PyTorch file whose pickle has been read.
 pub struct TorchFile {
     pub pickle: Pickle,
     storages: HashMap<String, Storage>,
@@ -36,55 +36,55 @@ pub struct TorchFile {
     file_len: u64,
 }
 
-/// Where a storage lies.
+/// How a storage is kept in the file.
 #[derive(Clone, Debug)]
 enum Storage {
-    /// As it is, from here.
+    /// Uncompressed, from this offset on.
     Stored(u64),
-    Deflated(zip::Entry),
+    Deflated(zip::ZipEntry),
 }
 
-/// A tensor that lies whole within its storage.
+/// A tensor whose bounds are within its storage.
 #[derive(Clone, Debug)]
-pub struct Tensor {
+pub struct TorchTensor {
     pub shape: Vec<usize>,
     storage: StorageRef,
     /// In elements.
     offset: u64,
     strides: Vec<u64>,
-    /// Elements from the first to behind the last.
+    /// Elements from the first to the last, including gaps.
     span: u64,
 }
 
-impl Tensor {
-    /// `None` for what is no weight.
-    pub fn kind(&self) -> Option<TensorDtype> {
-        self.storage.element.kind()
+impl TorchTensor {
+    /// The type of its numbers; `None` if they cannot be weights.
+    pub fn weight_dtype(&self) -> Option<TensorDtype> {
+        self.storage.element.weight_dtype()
     }
 
-    /// What a safetensors file would call its numbers.
-    pub fn dtype(&self) -> &'static str {
-        self.storage.element.dtype()
+    /// The type of its numbers in safetensors' words.
+    pub fn dtype_name(&self) -> &'static str {
+        self.storage.element.dtype_name()
     }
 
-    /// Bytes of a number.
+    /// Bytes per number.
     pub fn element_len(&self) -> u64 {
         self.storage.element.len()
     }
 
-    /// Bytes of its numbers.
+    /// Bytes of all its numbers.
     pub fn byte_len(&self) -> u64 {
         self.shape.iter().product::<usize>() as u64 * self.storage.element.len()
     }
 }
 
 impl TorchFile {
-    /// `Err` is half a sentence.
+    /// `Err` is a clause.
     pub fn open(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         if !metadata.is_file() {
-            return Err("it is no regular file".into());
+            return Err("it is not a regular file".into());
         }
         let file_len = metadata.len();
         let mut start = [0; 2];
@@ -96,32 +96,32 @@ impl TorchFile {
         Ok(Self { pickle, storages, file, file_len })
     }
 
-    /// The tensor that a value is, once everything about it is found to be possible.
-    pub fn tensor(&self, name: &str, value: Value) -> Option<Result<Tensor, String>> {
+    /// The tensor that a value stands for, if it is one; its bounds are checked.
+    pub fn tensor(&self, name: &str, value: Value) -> Option<Result<TorchTensor, String>> {
         Some(self.check(self.pickle.tensor(value)?).map_err(|what| format!("{name} {what}")))
     }
 
-    fn check(&self, tensor: &TensorRef) -> Result<Tensor, &'static str> {
+    fn check(&self, tensor: &TensorRef) -> Result<TorchTensor, &'static str> {
         let TensorRef { storage, offset, shape, strides } = tensor;
         if !self.storages.contains_key(&storage.key) {
-            return Err("has no numbers in the file");
+            return Err("has no data in the file");
         }
-        let nonsense = "has a shape that makes no sense";
-        let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side)).ok_or(nonsense)?;
-        // Repeated numbers, too, would be more than the storage holds.
+        let invalid = "has an invalid shape";
+        let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side)).ok_or(invalid)?;
+        // Strides of 0 repeat numbers, but the result must not be larger than the storage.
         if count > storage.elements {
-            return Err("claims more numbers than its storage holds");
+            return Err("claims more numbers than its storage has");
         }
-        let reach = shape.iter().zip(strides).try_fold(0u64, |reach, (&side, &stride)| {
-            reach.checked_add(side.saturating_sub(1).checked_mul(stride)?)
+        let last = shape.iter().zip(strides).try_fold(0u64, |last, (&side, &stride)| {
+            last.checked_add(side.saturating_sub(1).checked_mul(stride)?)
         });
-        let span = if count == 0 { 0 } else { reach.ok_or(nonsense)?.saturating_add(1) };
+        let span = if count == 0 { 0 } else { last.ok_or(invalid)?.saturating_add(1) };
         if offset.checked_add(span).is_none_or(|end| end > storage.elements) {
-            return Err("reaches beyond its storage");
+            return Err("extends beyond its storage");
         }
         let shape = shape.iter().map(|&side| usize::try_from(side)).collect::<Result<_, _>>();
-        Ok(Tensor {
-            shape: shape.map_err(|_| nonsense)?,
+        Ok(TorchTensor {
+            shape: shape.map_err(|_| invalid)?,
             storage: storage.clone(),
             offset: *offset,
             strides: strides.clone(),
@@ -129,16 +129,16 @@ impl TorchFile {
         })
     }
 
-    /// Where a tensor's bytes begin.
-    pub fn place(&self, tensor: &Tensor) -> u64 {
+    /// The offset of a tensor's bytes in the file.
+    pub fn offset(&self, tensor: &TorchTensor) -> u64 {
         match &self.storages[&tensor.storage.key] {
-            Storage::Stored(at) => at + tensor.offset * tensor.storage.element.len(),
-            Storage::Deflated(entry) => entry.place(),
+            Storage::Stored(start) => start + tensor.offset * tensor.storage.element.len(),
+            Storage::Deflated(entry) => entry.offset(),
         }
     }
 
-    /// A tensor's bytes, in order. `Err` is half a sentence.
-    pub fn bytes(&self, name: &str, tensor: &Tensor) -> Result<TensorBytes<'_>, String> {
+    /// A tensor's bytes in the order of its shape. `Err` is a clause.
+    pub fn bytes(&self, name: &str, tensor: &TorchTensor) -> Result<TensorBytes<'_>, String> {
         let element = tensor.storage.element.len();
         let (start, len) = (tensor.offset * element, tensor.span * element);
         let bytes = match &self.storages[&tensor.storage.key] {
@@ -161,10 +161,10 @@ fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Stora
     let entries = zip::directory(file, file_len)?;
     let mut pickles = entries.iter().filter(|(name, _)| name.rsplit('/').next() == Some("data.pkl"));
     let (Some((name, entry)), None) = (pickles.next(), pickles.next()) else {
-        let what = "its archive does not hold exactly one data.pkl, so that PyTorch did not write it";
+        let what = "its archive does not have exactly one data.pkl, so it was not written by PyTorch";
         return Err(what.into());
     };
-    if entry.len > MAX_PICKLE {
+    if entry.len > MAX_PICKLE_BYTES {
         return Err(format!("its pickle is {} bytes long", entry.len));
     }
     let folder = name.strip_suffix("data.pkl").unwrap_or_default();
@@ -179,27 +179,27 @@ fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Stora
     for storage in storages_of(&pickle)? {
         let Some(entry) = entries.get(&format!("{folder}data/{}", storage.key)) else { continue };
         if Some(entry.len) != storage.elements.checked_mul(storage.element.len()) {
-            return Err(format!("storage {} is not as long as its pickle says", storage.key));
+            return Err(format!("storage {} has another length than its pickle says", storage.key));
         }
-        let place = match entry.deflated {
+        let stored = match entry.deflated {
             true => Storage::Deflated(entry.clone()),
             false => Storage::Stored(zip::data_start(file, entry, file_len)?),
         };
-        storages.insert(storage.key.clone(), place);
+        storages.insert(storage.key.clone(), stored);
     }
     Ok((pickle, storages))
 }
 
 fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Storage>), String> {
-    let mut counted = Counted { bytes: BufReader::new(file).take(2 * MAX_PICKLE), count: 0 };
+    let mut counted = CountingReader { bytes: BufReader::new(file).take(2 * MAX_PICKLE_BYTES), count: 0 };
     let mut magic = [0; LEGACY_MAGIC.len()];
-    let cut = |_| "it is cut short".to_owned();
-    counted.read_exact(&mut magic).map_err(cut)?;
+    let truncated = |_| "it is truncated".to_owned();
+    counted.read_exact(&mut magic).map_err(truncated)?;
     if magic != LEGACY_MAGIC {
-        return Err("PyTorch did not write it".into());
+        return Err("it was not written by PyTorch".into());
     }
     if Pickle::read(&mut counted)?.root != Value::Int(1001) {
-        return Err("it is of a version of PyTorch's that nobody published".into());
+        return Err("its format is of an unknown PyTorch version".into());
     }
     let system = Pickle::read(&mut counted)?;
     if system.get(system.root, "little_endian") == Some(Value::Bool(false)) {
@@ -207,43 +207,43 @@ fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, St
     }
     let pickle = Pickle::read(&mut counted)?;
     let keys = Pickle::read(&mut counted)?;
-    let mut at = counted.count;
+    let mut offset = counted.count;
 
     let known: HashMap<&str, &StorageRef> =
         storages_of(&pickle)?.into_iter().map(|storage| (storage.key.as_str(), storage)).collect();
     let mut storages = HashMap::new();
-    for &key in keys.sequence(keys.root).ok_or("its list of storages makes no sense")? {
-        let key = keys.text(key).ok_or("its list of storages makes no sense")?;
+    for &key in keys.sequence(keys.root).ok_or("its list of storages is invalid")? {
+        let key = keys.text(key).ok_or("its list of storages is invalid")?;
         let storage = known.get(key).ok_or_else(|| format!("storage {key} belongs to no tensor"))?;
         let mut elements = [0; 8];
-        read_exact_at(file, &mut elements, at).map_err(cut)?;
+        read_exact_at(file, &mut elements, offset).map_err(truncated)?;
         if u64::from_le_bytes(elements) != storage.elements {
-            return Err(format!("storage {key} is not as long as its pickle says"));
+            return Err(format!("storage {key} has another length than its pickle says"));
         }
-        storages.insert(key.to_owned(), Storage::Stored(at + 8));
+        storages.insert(key.to_owned(), Storage::Stored(offset + 8));
         let len = storage.elements.checked_mul(storage.element.len());
-        at = len
-            .and_then(|len| at.checked_add(8)?.checked_add(len))
+        offset = len
+            .and_then(|len| offset.checked_add(8)?.checked_add(len))
             .filter(|&end| end <= file_len)
-            .ok_or_else(|| format!("it is cut short in storage {key}"))?;
+            .ok_or_else(|| format!("it is truncated in storage {key}"))?;
     }
     Ok((pickle, storages))
 }
 
-/// Every storage that a pickle names, once.
+/// The storages of a pickle, each once.
 fn storages_of(pickle: &Pickle) -> Result<Vec<&StorageRef>, String> {
     let mut known: BTreeMap<&str, &StorageRef> = BTreeMap::new();
     for storage in pickle.storages() {
         if let Some(other) = known.insert(&storage.key, storage)
             && other != storage
         {
-            return Err(format!("storage {} is described in two ways", storage.key));
+            return Err(format!("storage {} is described twice, differently", storage.key));
         }
     }
     Ok(known.into_values().collect())
 }
 
-fn is_in_order(tensor: &Tensor) -> bool {
+fn is_in_order(tensor: &TorchTensor) -> bool {
     let mut next = 1;
     tensor.shape.iter().zip(&tensor.strides).rev().all(|(&side, &stride)| {
         let fits = side == 1 || stride == next;
@@ -252,8 +252,8 @@ fn is_in_order(tensor: &Tensor) -> bool {
     })
 }
 
-/// The bytes of the numbers in the order of the shape, picked by strides.
-fn gather(bytes: &[u8], tensor: &Tensor) -> Vec<u8> {
+/// Copies the numbers, which are spread by strides, in the order of the shape.
+fn gather(bytes: &[u8], tensor: &TorchTensor) -> Vec<u8> {
     let element = tensor.storage.element.len() as usize;
     let count: usize = tensor.shape.iter().product();
     let mut index = vec![0; tensor.shape.len()];
@@ -272,13 +272,13 @@ fn gather(bytes: &[u8], tensor: &Tensor) -> Vec<u8> {
     gathered
 }
 
-/// Knows how far it has been read.
-struct Counted<R> {
+/// A reader that counts the bytes read.
+struct CountingReader<R> {
     bytes: R,
     count: u64,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let len = self.bytes.read(buffer)?;
         self.count += len as u64;

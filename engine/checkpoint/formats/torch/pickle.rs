@@ -1,7 +1,7 @@
-//! Pickles read as data: values, and what is asked of them.
+//! Pickles as data: their values, and queries on them.
 //!
-//! Values live in one arena and refer to each other by index, so that neither depth nor cycles nor
-//! sharing can cost more than the opcodes that made them.
+//! Values are in one arena and refer to each other by index, so depth, cycles and sharing cannot cost more
+//! than the opcodes that made them.
 
 use std::io::Read;
 
@@ -9,21 +9,21 @@ use super::globals::Global;
 use super::storage::StorageRef;
 use super::unpickler::Unpickler;
 
-/// A value; what is large lies in the arena.
+/// A value; larger ones are in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A number that is not whole, whose value nobody asks for.
+    /// A floating-point number, whose value is not used.
     Float,
     Node(usize),
     Global(Global),
-    /// An instance of a class without meaning here.
+    /// An instance of a class that is ignored.
     Opaque,
 }
 
-/// What an arena index stands for.
+/// An entry of the arena.
 #[derive(Debug)]
 pub enum Node {
     Text(String),
@@ -35,7 +35,7 @@ pub enum Node {
     Object(Value),
 }
 
-/// A tensor as the pickle describes it; nothing about it has been checked.
+/// A tensor as the pickle describes it, unchecked.
 #[derive(Clone, Debug)]
 pub struct TensorRef {
     pub storage: StorageRef,
@@ -45,7 +45,7 @@ pub struct TensorRef {
     pub strides: Vec<u64>,
 }
 
-/// A pickle, read.
+/// A pickle that has been read.
 #[derive(Debug)]
 pub struct Pickle {
     pub root: Value,
@@ -53,14 +53,14 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// Reads one pickle and stops behind it. `Err` is half a sentence.
+    /// Reads one pickle and stops after it. `Err` is a clause.
     pub fn read(bytes: &mut dyn Read) -> Result<Self, String> {
         Unpickler::new(bytes).run()
     }
 
     pub fn node(&self, value: Value) -> Option<&Node> {
         match value {
-            Value::Node(at) => self.nodes.get(at),
+            Value::Node(index) => self.nodes.get(index),
             _ => None,
         }
     }
@@ -93,7 +93,7 @@ impl Pickle {
         }
     }
 
-    /// Every storage that is named, as often as it is.
+    /// Every storage that is referred to, with repetitions.
     pub fn storages(&self) -> impl Iterator<Item = &StorageRef> {
         self.nodes.iter().filter_map(|node| match node {
             Node::Storage(storage) => Some(storage),

@@ -1,8 +1,8 @@
-//! The numbers that tensors share, and how they lie in a file.
+//! Storages: the numbers that tensors are views of, and their element types.
 
 use crate::checkpoint::dtype::TensorDtype;
 
-/// What a storage is made of. Whole numbers and truths are no weights.
+/// The element type of a storage. Integers and booleans are not weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
     F16,
@@ -18,7 +18,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// Bytes of one.
+    /// Bytes per element.
     pub fn len(self) -> u64 {
         match self {
             Self::I8 | Self::U8 | Self::Bool => 1,
@@ -28,8 +28,8 @@ impl Element {
         }
     }
 
-    /// The name that safetensors files have for it.
-    pub fn dtype(self) -> &'static str {
+    /// Its name in safetensors files.
+    pub fn dtype_name(self) -> &'static str {
         match self {
             Self::F16 => "F16",
             Self::BF16 => "BF16",
@@ -44,8 +44,8 @@ impl Element {
         }
     }
 
-    /// The kind of a weight; `None` for what is no weight.
-    pub fn kind(self) -> Option<TensorDtype> {
+    /// The type as a weight; `None` if it cannot be one.
+    pub fn weight_dtype(self) -> Option<TensorDtype> {
         match self {
             Self::F16 => Some(TensorDtype::F16),
             Self::BF16 => Some(TensorDtype::BF16),
@@ -55,7 +55,7 @@ impl Element {
     }
 }
 
-/// A storage as a pickle names it.
+/// A storage as a pickle describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageRef {
     pub key: String,

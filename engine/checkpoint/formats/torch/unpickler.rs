@@ -1,8 +1,8 @@
-//! The stack machine of pickles, which knows only how to build values.
+//! The stack machine of pickles, reduced to building values.
 //!
-//! Nothing is ever called. A pickle may name a class or a function; those that PyTorch writes for
-//! tensors are understood, a few that training programs leave behind are kept as things without
-//! meaning, and every other name ends the reading.
+//! Nothing is ever called. A pickle may refer to classes and functions: those that PyTorch writes for
+//! tensors are interpreted, a few that training programs leave behind are ignored, and any other is an
+//! error.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -11,24 +11,24 @@ use super::globals::{Global, element_of};
 use super::pickle::{Node, Pickle, TensorRef, Value};
 use super::storage::StorageRef;
 
-/// Opcodes of one pickle; a checkpoint of SD 1.x takes 40,000.
+/// Opcodes per pickle; a checkpoint of SD 1.x has 40,000.
 const MAX_OPCODES: u32 = 2_000_000;
-/// Bytes of all texts together.
-const MAX_TEXT: usize = 32 << 20;
-/// PyTorch numbers its storages; in old files the number is an address.
-const MAX_KEY: usize = 64;
-/// Sides of a tensor; no weight has more than four.
-const MAX_SIDES: usize = 8;
+/// Bytes of all texts of a pickle.
+const MAX_TEXT_BYTES: usize = 32 << 20;
+/// Letters of a storage key: PyTorch numbers its storages; in old files the number is an address.
+const MAX_KEY_LEN: usize = 64;
+/// Axes of a tensor; no weight has more than four.
+const MAX_AXES: usize = 8;
 
 pub struct Unpickler<'a> {
     bytes: &'a mut dyn Read,
     stack: Vec<Value>,
-    /// Heights of the stack at each MARK.
+    /// The height of the stack at each MARK.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     nodes: Vec<Node>,
     text: usize,
-    /// Items copied from one value to another, which a few opcodes could ask for again and again.
+    /// Items copied from one value to another, limited because a few opcodes could request many copies.
     copied: usize,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Unpickler<'a> {
 
     fn step(&mut self, opcode: u8) -> Result<(), String> {
         match opcode {
-            // PROTO and FRAME say nothing that we need.
+            // PROTO and FRAME are not needed.
             0x80 => match self.array::<1>()?[0] {
                 2..=5 => {}
                 other => return Err(format!("its pickle is of protocol {other}")),
@@ -89,18 +89,18 @@ impl<'a> Unpickler<'a> {
                 self.array::<8>()?;
                 self.stack.push(Value::Float);
             }
-            // Texts and bytes, by the width of their length.
+            // Texts and bytes, by the size of their length field.
             0x8c | b'U' | b'C' => {
                 let len = u64::from(self.array::<1>()?[0]);
-                self.text_of(len)?;
+                self.push_text(len)?;
             }
             b'X' | b'T' | b'B' => {
                 let len = u64::from(u32::from_le_bytes(self.array()?));
-                self.text_of(len)?;
+                self.push_text(len)?;
             }
             0x8d | 0x8e => {
                 let len = u64::from_le_bytes(self.array()?);
-                self.text_of(len)?;
+                self.push_text(len)?;
             }
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
@@ -114,7 +114,7 @@ impl<'a> Unpickler<'a> {
             }
             0x85..=0x87 => {
                 let at = self.stack.len().checked_sub(usize::from(opcode - 0x84)).ok_or(UNDERFLOW)?;
-                let items = self.above(at)?;
+                let items = self.pop_above(at)?;
                 self.add(Node::Sequence(items));
             }
             b'd' => {
@@ -140,20 +140,20 @@ impl<'a> Unpickler<'a> {
             }
             b'q' => {
                 let slot = u32::from(self.array::<1>()?[0]);
-                self.memorize(slot)?;
+                self.store(slot)?;
             }
             b'r' => {
                 let slot = u32::from_le_bytes(self.array()?);
-                self.memorize(slot)?;
+                self.store(slot)?;
             }
-            0x94 => self.memorize(self.memo.len() as u32)?,
+            0x94 => self.store(self.memo.len() as u32)?,
             b'h' => {
                 let slot = u32::from(self.array::<1>()?[0]);
-                self.remember(slot)?;
+                self.recall(slot)?;
             }
             b'j' => {
                 let slot = u32::from_le_bytes(self.array()?);
-                self.remember(slot)?;
+                self.recall(slot)?;
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -175,8 +175,8 @@ impl<'a> Unpickler<'a> {
             }
             b'R' | 0x81 => {
                 let (arguments, callee) = (self.pop()?, self.pop()?);
-                let made = self.build_value(callee, arguments)?;
-                self.stack.push(made);
+                let value = self.build_value(callee, arguments)?;
+                self.stack.push(value);
             }
             b'b' => {
                 let state = self.pop()?;
@@ -186,15 +186,17 @@ impl<'a> Unpickler<'a> {
                     *kept = state;
                 }
             }
-            other => return Err(format!("its pickle uses {}, which no weights need", name_of(other))),
+            other => {
+                return Err(format!("its pickle uses {}, which weights do not need", opcode_name(other)));
+            }
         }
         Ok(())
     }
 
-    /// What PyTorch's own function would have made of the arguments.
+    /// The value that PyTorch's own function would make of the arguments.
     fn build_value(&mut self, callee: Value, arguments: Value) -> Result<Value, String> {
         let Value::Global(global) = callee else {
-            return Err("its pickle calls what is no function".into());
+            return Err("its pickle calls a value that is not a function".into());
         };
         let arguments = self.sequence(arguments).ok_or("its pickle calls a function without arguments")?;
         let first = arguments.first().copied();
@@ -204,18 +206,18 @@ impl<'a> Unpickler<'a> {
                     return Err("a tensor in it lacks a part".into());
                 };
                 let tensor = self.tensor(storage, offset, shape, strides);
-                self.node(Node::Tensor(tensor.ok_or("a tensor in it makes no sense")?))
+                self.node(Node::Tensor(tensor.ok_or("a tensor in it is invalid")?))
             }
             Global::RebuildParameter => first.ok_or("a parameter in it lacks its tensor")?,
             Global::Dict => {
                 let items = first.and_then(|items| self.sequence(items)).unwrap_or_default();
                 let copied = self.copied + items.len();
                 if copied > MAX_OPCODES as usize {
-                    return Err("its pickle copies one dictionary again and again".into());
+                    return Err("its pickle copies a dictionary too often".into());
                 }
                 let entries = items.iter().map(|item| match self.sequence(*item) {
                     Some(&[key, value]) => Ok((key, value)),
-                    _ => Err("a dictionary in it makes no sense"),
+                    _ => Err("a dictionary in it is invalid"),
                 });
                 let entries = entries.collect::<Result<_, _>>()?;
                 self.copied = copied;
@@ -233,7 +235,7 @@ impl<'a> Unpickler<'a> {
             Value::Int(value) => u64::try_from(*value).ok(),
             _ => None,
         };
-        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MAX_SIDES);
+        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MAX_AXES);
         let numbers = |value| sides(value)?.iter().map(whole).collect::<Option<Vec<u64>>>();
         let tensor = TensorRef {
             storage: storage.clone(),
@@ -244,32 +246,32 @@ impl<'a> Unpickler<'a> {
         (tensor.shape.len() == tensor.strides.len()).then_some(tensor)
     }
 
-    /// `("module", class, path, source)`, as old files name a class whose code they bring along.
+    /// `("module", class, path, source)`: a class with its source code, in old files.
     fn class_with_source(&self, value: Value) -> Option<Value> {
         let &[tag, class @ Value::Global(_), _, _] = self.sequence(value)? else { return None };
         matches!(self.get(tag), Some(Node::Text(tag)) if tag == "module").then_some(class)
     }
 
-    /// `("storage", class, key, location, elements)` and, in old files, a view, which must be whole.
+    /// `("storage", class, key, location, elements)` and, in old files, a view, which must be `None`.
     fn storage(&self, value: Value) -> Result<StorageRef, String> {
-        let nonsense = || "a storage in it makes no sense".to_owned();
-        let parts = self.sequence(value).ok_or_else(nonsense)?;
+        let invalid = || "a storage in it is invalid".to_owned();
+        let parts = self.sequence(value).ok_or_else(invalid)?;
         let &[tag, Value::Global(Global::Element(element)), key, _, Value::Int(elements), ref view @ ..] =
             parts
         else {
-            return Err(nonsense());
+            return Err(invalid());
         };
-        let Some(Node::Text(key)) = self.get(key) else { return Err(nonsense()) };
+        let Some(Node::Text(key)) = self.get(key) else { return Err(invalid()) };
         if !matches!(self.get(tag), Some(Node::Text(tag)) if tag == "storage") {
-            return Err(nonsense());
+            return Err(invalid());
         }
         if !matches!(view, [] | [Value::None]) {
-            return Err("it holds views of storages, as PyTorch wrote before version 0.4".into());
+            return Err("it has views of storages, which PyTorch wrote before version 0.4".into());
         }
-        if key.len() > MAX_KEY {
-            return Err(nonsense());
+        if key.len() > MAX_KEY_LEN {
+            return Err(invalid());
         }
-        let elements = u64::try_from(elements).map_err(|_| nonsense())?;
+        let elements = u64::try_from(elements).map_err(|_| invalid())?;
         Ok(StorageRef { key: key.clone(), element: element_of(element), elements })
     }
 
@@ -301,7 +303,7 @@ impl<'a> Unpickler<'a> {
         match self.top()? {
             Some(Node::Sequence(list)) => list.extend(items),
             None => {}
-            _ => return Err("its pickle appends to what is no list".into()),
+            _ => return Err("its pickle appends to a value that is not a list".into()),
         }
         Ok(())
     }
@@ -310,37 +312,37 @@ impl<'a> Unpickler<'a> {
         let pairs = pairs(items)?;
         match self.top()? {
             Some(Node::Dict(entries)) => entries.extend(pairs),
-            // A class that behaves as a dictionary and has no meaning here.
+            // An ignored class that behaves like a dictionary.
             Some(Node::Object(_)) | None => {}
-            _ => return Err("its pickle sets items of what is no dictionary".into()),
+            _ => return Err("its pickle sets items of a value that is not a dictionary".into()),
         }
         Ok(())
     }
 
-    /// What is on top of the stack, to be changed; `None` is a thing without meaning.
+    /// The value on top of the stack, to be changed; `None` for an ignored one.
     fn top(&mut self) -> Result<Option<&mut Node>, String> {
         match self.stack.last() {
             Some(&Value::Node(at)) => Ok(Some(&mut self.nodes[at])),
             Some(Value::Opaque) => Ok(None),
-            Some(_) => Err("its pickle changes what cannot be changed".into()),
+            Some(_) => Err("its pickle changes a value that cannot be changed".into()),
             None => Err(UNDERFLOW.into()),
         }
     }
 
-    fn memorize(&mut self, slot: u32) -> Result<(), String> {
+    fn store(&mut self, slot: u32) -> Result<(), String> {
         let value = *self.stack.last().ok_or(UNDERFLOW)?;
         self.memo.insert(slot, value);
         Ok(())
     }
 
-    fn remember(&mut self, slot: u32) -> Result<(), String> {
-        let value = *self.memo.get(&slot).ok_or("its pickle recalls what it never stored")?;
+    fn recall(&mut self, slot: u32) -> Result<(), String> {
+        let value = *self.memo.get(&slot).ok_or("its pickle recalls a value that it never stored")?;
         self.stack.push(value);
         Ok(())
     }
 
     fn pop(&mut self) -> Result<Value, String> {
-        // Nothing below an open mark may be taken.
+        // Values below an open mark must not be popped.
         if self.marks.last().is_some_and(|&mark| self.stack.len() <= mark) {
             return Err(UNDERFLOW.into());
         }
@@ -351,16 +353,16 @@ impl<'a> Unpickler<'a> {
         let value = self.pop()?;
         match self.get(value) {
             Some(Node::Text(text)) => Ok(text.clone()),
-            _ => Err("its pickle names a global by what is no text".into()),
+            _ => Err("its pickle names a global by a value that is not text".into()),
         }
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Value>, String> {
         let mark = self.marks.pop().ok_or(UNDERFLOW)?;
-        self.above(mark)
+        self.pop_above(mark)
     }
 
-    fn above(&mut self, height: usize) -> Result<Vec<Value>, String> {
+    fn pop_above(&mut self, height: usize) -> Result<Vec<Value>, String> {
         if height > self.stack.len() || self.marks.last().is_some_and(|&mark| height < mark) {
             return Err(UNDERFLOW.into());
         }
@@ -369,13 +371,13 @@ impl<'a> Unpickler<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
         let mut bytes = [0; N];
-        self.bytes.read_exact(&mut bytes).map_err(|_| CUT)?;
+        self.bytes.read_exact(&mut bytes).map_err(|_| TRUNCATED)?;
         Ok(bytes)
     }
 
     fn long(&mut self, len: usize) -> Result<Value, String> {
         let mut bytes = vec![0; len];
-        self.bytes.read_exact(&mut bytes).map_err(|_| CUT)?;
+        self.bytes.read_exact(&mut bytes).map_err(|_| TRUNCATED)?;
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut wide = [if negative { 0xff } else { 0 }; 8];
         if len > 8 {
@@ -385,16 +387,16 @@ impl<'a> Unpickler<'a> {
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
-    fn text_of(&mut self, len: u64) -> Result<(), String> {
+    fn push_text(&mut self, len: u64) -> Result<(), String> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.text = self.text.saturating_add(len);
-        if self.text > MAX_TEXT {
-            return Err(format!("its pickle holds more than {} MiB of text", MAX_TEXT >> 20));
+        if self.text > MAX_TEXT_BYTES {
+            return Err(format!("its pickle has more than {} MiB of text", MAX_TEXT_BYTES >> 20));
         }
         let mut bytes = Vec::new();
-        (&mut self.bytes).take(len as u64).read_to_end(&mut bytes).map_err(|_| CUT)?;
+        (&mut self.bytes).take(len as u64).read_to_end(&mut bytes).map_err(|_| TRUNCATED)?;
         if bytes.len() < len {
-            return Err(CUT.into());
+            return Err(TRUNCATED.into());
         }
         self.add(Node::Text(String::from_utf8_lossy(&bytes).into_owned()));
         Ok(())
@@ -406,15 +408,15 @@ impl<'a> Unpickler<'a> {
             match self.array::<1>()?[0] {
                 b'\n' => break,
                 byte if line.len() < 256 => line.push(byte),
-                _ => return Err("its pickle names a global too long to be one".into()),
+                _ => return Err("its pickle has a name of a global that is too long".into()),
             }
         }
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 }
 
-const CUT: &str = "it is cut short in its pickle";
-const UNDERFLOW: &str = "its pickle takes more than it has";
+const TRUNCATED: &str = "its pickle is truncated";
+const UNDERFLOW: &str = "its pickle pops more values than it has";
 
 fn pairs(items: &[Value]) -> Result<Vec<(Value, Value)>, String> {
     match items.as_chunks() {
@@ -423,8 +425,8 @@ fn pairs(items: &[Value]) -> Result<Vec<(Value, Value)>, String> {
     }
 }
 
-/// Opcodes that could run code or hide what they do, by the names that Python gives them.
-fn name_of(opcode: u8) -> String {
+/// The name of an opcode that could run code or is not expected in weights, as Python calls it.
+fn opcode_name(opcode: u8) -> String {
     let known = [
         (b'i', "INST"),
         (b'o', "OBJ"),

@@ -1,4 +1,8 @@
-//! The zip archives that PyTorch writes: entries found by the directory at the end, and bounded.
+//! Reads the zip archives that PyTorch writes, with limits on everything that a hostile file could inflate.
+//!
+//! The `zip` crate, which writes concepts, is not used here: it reads a directory of any size into memory
+//! before its entries can be counted, keeps only the last of two entries with one name, and shifts offsets
+//! to skip leading data.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,9 +14,9 @@ use crate::checkpoint::formats::tensor_bytes::read_exact_at;
 
 /// A checkpoint of SD 1.x has 1,500.
 const MAX_ENTRIES: u64 = 20_000;
-const MAX_DIRECTORY: u64 = 16 << 20;
-/// Weights do not shrink to less than this part of themselves.
-const HIGHEST_RATIO: u64 = 20;
+const MAX_DIRECTORY_BYTES: u64 = 16 << 20;
+/// Weights do not compress better than this.
+const MAX_RATIO: u64 = 20;
 
 const ENTRY: u32 = 0x0403_4b50;
 const DIRECTORY_ENTRY: u32 = 0x0201_4b50;
@@ -22,30 +26,30 @@ const LOCATOR_64: u32 = 0x0706_4b50;
 
 /// An entry of an archive.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    /// Where its own header is.
+pub struct ZipEntry {
+    /// The offset of its local header.
     header: u64,
     stored_len: u64,
-    /// Bytes once unpacked.
+    /// Bytes when unpacked.
     pub len: u64,
     pub deflated: bool,
 }
 
-impl Entry {
-    /// Where it is in the file.
-    pub fn place(&self) -> u64 {
+impl ZipEntry {
+    /// Its offset in the file.
+    pub fn offset(&self) -> u64 {
         self.header
     }
 }
 
-/// Reads the directory. `Err` is half a sentence.
-pub fn directory(file: &File, file_len: u64) -> Result<BTreeMap<String, Entry>, String> {
+/// Reads the central directory. `Err` is a clause.
+pub fn directory(file: &File, file_len: u64) -> Result<BTreeMap<String, ZipEntry>, String> {
     let (count, len, start) = find_directory(file, file_len)?;
-    if count > MAX_ENTRIES || len > MAX_DIRECTORY {
+    if count > MAX_ENTRIES || len > MAX_DIRECTORY_BYTES {
         return Err(format!("its archive claims {count} entries"));
     }
     if start.checked_add(len).is_none_or(|end| end > file_len) {
-        return Err("its archive's directory lies outside the file".into());
+        return Err("its archive's directory is outside the file".into());
     }
     let bytes = read_at(file, start, len)?;
     let mut rest = bytes.as_slice();
@@ -53,44 +57,44 @@ pub fn directory(file: &File, file_len: u64) -> Result<BTreeMap<String, Entry>, 
     for _ in 0..count {
         let (name, entry) = next_entry(&mut rest).ok_or("its archive's directory is damaged")??;
         if entry.header.checked_add(entry.stored_len).is_none_or(|end| end > file_len) {
-            return Err(format!("{name} in it lies outside the file"));
+            return Err(format!("its entry {name} is outside the file"));
         }
-        if entry.len > entry.stored_len.saturating_mul(HIGHEST_RATIO).saturating_add(64) {
+        if entry.len > entry.stored_len.saturating_mul(MAX_RATIO).saturating_add(64) {
             return Err(format!(
-                "{name} in it would unpack from {} to {} bytes",
+                "its entry {name} would unpack from {} to {} bytes",
                 entry.stored_len, entry.len
             ));
         }
-        // Packing adds five bytes to a few thousand at worst.
+        // At worst, deflate adds five bytes to every few thousand.
         if entry.deflated && entry.stored_len > entry.len + entry.len / 8 + 64 {
-            return Err(format!("{name} in it is longer packed than unpacked"));
+            return Err(format!("its entry {name} is larger packed than unpacked"));
         }
         if !entry.deflated && entry.len != entry.stored_len {
-            return Err(format!("{name} in it has two lengths"));
+            return Err(format!("its entry {name} has two lengths"));
         }
         if entries.insert(name.clone(), entry).is_some() {
-            return Err(format!("{name} comes twice in it"));
+            return Err(format!("its entry {name} occurs twice"));
         }
     }
     Ok(entries)
 }
 
-/// Where the bytes of a stored entry begin.
-pub fn data_start(file: &File, entry: &Entry, file_len: u64) -> Result<u64, String> {
+/// The offset of the bytes of a stored entry.
+pub fn data_start(file: &File, entry: &ZipEntry, file_len: u64) -> Result<u64, String> {
     let header = read_at(file, entry.header, 30)?;
     if u32_at(&header, 0) != Some(ENTRY) {
-        return Err("its archive's directory points to no entry".into());
+        return Err("its archive's directory points to a place without an entry".into());
     }
     let names = [26, 28].map(|at| u64::from(u16_at(&header, at).unwrap_or_default()));
     let start = entry.header + 30 + names[0] + names[1];
     match start + entry.stored_len <= file_len {
         true => Ok(start),
-        false => Err("it is cut short".into()),
+        false => Err("it is truncated".into()),
     }
 }
 
-/// An entry's bytes, unpacked: `len` of them at most.
-pub fn contents(file: &File, entry: &Entry, file_len: u64) -> Result<Vec<u8>, String> {
+/// An entry's bytes, unpacked: at most `len`.
+pub fn contents(file: &File, entry: &ZipEntry, file_len: u64) -> Result<Vec<u8>, String> {
     let start = data_start(file, entry, file_len)?;
     let bytes = read_at(file, start, entry.stored_len)?;
     if !entry.deflated {
@@ -103,37 +107,43 @@ pub fn contents(file: &File, entry: &Entry, file_len: u64) -> Result<Vec<u8>, St
         .map_err(|error| error.to_string())?;
     match unpacked.len() as u64 == entry.len {
         true => Ok(unpacked),
-        false => Err("an entry in it is not as long as the archive says".into()),
+        false => Err("an entry in it is not as long as its archive says".into()),
     }
 }
 
-/// Entries, bytes and start of the directory, from the record at the file's end.
+/// The number of entries, length and offset of the directory, from the record at the end of the file.
 fn find_directory(file: &File, file_len: u64) -> Result<(u64, u64, u64), String> {
     let tail_len = file_len.min(22 + 65_535);
     let tail = read_at(file, file_len - tail_len, tail_len)?;
-    let cut = "it is cut short: its archive has no directory";
-    let at =
-        (0..tail.len().saturating_sub(21)).rev().find(|&at| u32_at(&tail, at) == Some(END)).ok_or(cut)?;
+    let truncated = "it is truncated: its archive has no directory";
+    let at = (0..tail.len().saturating_sub(21))
+        .rev()
+        .find(|&at| u32_at(&tail, at) == Some(END))
+        .ok_or(truncated)?;
     let small = (
-        u64::from(u16_at(&tail, at + 10).ok_or(cut)?),
-        u64::from(u32_at(&tail, at + 12).ok_or(cut)?),
-        u64::from(u32_at(&tail, at + 16).ok_or(cut)?),
+        u64::from(u16_at(&tail, at + 10).ok_or(truncated)?),
+        u64::from(u32_at(&tail, at + 12).ok_or(truncated)?),
+        u64::from(u32_at(&tail, at + 16).ok_or(truncated)?),
     );
     let locator = at.checked_sub(20).filter(|&at| u32_at(&tail, at) == Some(LOCATOR_64));
     let Some(locator) = locator else { return Ok(small) };
-    let end_64 = u64_at(&tail, locator + 8).ok_or(cut)?;
+    let end_64 = u64_at(&tail, locator + 8).ok_or(truncated)?;
     if end_64.checked_add(56).is_none_or(|end| end > file_len) {
-        return Err("its archive's directory lies outside the file".into());
+        return Err("its archive's directory is outside the file".into());
     }
     let record = read_at(file, end_64, 56)?;
     if u32_at(&record, 0) != Some(END_64) {
         return Err("its archive's directory is damaged".into());
     }
-    Ok((u64_at(&record, 32).ok_or(cut)?, u64_at(&record, 40).ok_or(cut)?, u64_at(&record, 48).ok_or(cut)?))
+    Ok((
+        u64_at(&record, 32).ok_or(truncated)?,
+        u64_at(&record, 40).ok_or(truncated)?,
+        u64_at(&record, 48).ok_or(truncated)?,
+    ))
 }
 
-/// The directory's next entry; `None` where it is damaged.
-fn next_entry(rest: &mut &[u8]) -> Option<Result<(String, Entry), String>> {
+/// Reads the next entry of the directory; `None` if it is damaged.
+fn next_entry(rest: &mut &[u8]) -> Option<Result<(String, ZipEntry), String>> {
     let fixed = rest.get(..46)?;
     if u32_at(fixed, 0)? != DIRECTORY_ENTRY {
         return None;
@@ -147,7 +157,7 @@ fn next_entry(rest: &mut &[u8]) -> Option<Result<(String, Entry), String>> {
     let mut extra = rest.get(46 + name_len..46 + name_len + extra_len)?;
     *rest = rest.get(46 + name_len + extra_len + comment_len..)?;
 
-    // The zip64 record gives, in this order, those numbers that had no room.
+    // The zip64 record has, in this order, the numbers that do not fit into 32 bits.
     while extra.len() >= 4 {
         let (tag, size) = (u16_at(extra, 0)?, usize::from(u16_at(extra, 2)?));
         let mut field = extra.get(4..4 + size)?;
@@ -165,21 +175,21 @@ fn next_entry(rest: &mut &[u8]) -> Option<Result<(String, Entry), String>> {
     let deflated = match (flags & 1, method) {
         (0, 0) => false,
         (0, 8) => true,
-        (1, _) => return Some(Err(format!("{name} in it is encrypted"))),
+        (1, _) => return Some(Err(format!("its entry {name} is encrypted"))),
         _ => {
             return Some(Err(format!(
-                "{name} in it is packed in a way (method {method}) that PyTorch does not use"
+                "its entry {name} is compressed by method {method}, which PyTorch does not use"
             )));
         }
     };
-    Some(Ok((name, Entry { header, stored_len, len, deflated })))
+    Some(Ok((name, ZipEntry { header, stored_len, len, deflated })))
 }
 
 fn read_at(file: &File, start: u64, len: u64) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; len as usize];
     match read_exact_at(file, &mut bytes, start) {
         Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err("it is cut short".into()),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err("it is truncated".into()),
         Err(error) => Err(error.to_string()),
     }
 }
