@@ -23,13 +23,13 @@ use crate::features::start_image::StartImageCommand;
 use crate::features::words::WordsCommand;
 use crate::features::xy_plot::XyPlotCommand;
 
-/// A wish of the person at the desk.
+/// A request of the user.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// The recipe as the panels left it.
+    /// The recipe as the panels edited it.
     Edit(Box<Recipe>),
     Generate,
-    /// Ends the run at hand and forgets the one in the queue.
+    /// Stops the current run and removes the queued one.
     Stop,
     ForgetQueued,
     RollSeed,

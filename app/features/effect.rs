@@ -14,17 +14,17 @@ use crate::features::xy_plot::XyPlotRun;
 use crate::hub::HubCommand;
 use crate::library::ScanCommand;
 
-/// What is to be done outside of the state.
+/// What must be done outside the state.
 #[derive(Clone, Debug)]
 pub enum Effect {
     Send(Request),
-    /// Keep finished pictures.
+    /// Save finished pictures.
     Save(Box<Batch>),
     SaveSheet(SheetToSave),
     WriteFilm(ExportOrder),
-    /// Something for the librarian.
+    /// A command for the library scanner.
     Library(ScanCommand),
-    /// Look into these folders for concepts from now on.
+    /// Watch these folders for concepts.
     WatchConcepts(Vec<PathBuf>),
     Hub(HubCommand),
     Task(Task),
@@ -33,34 +33,34 @@ pub enum Effect {
 /// What takes time or asks the system, and is done on a thread of its own.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// Ask for a picture to start from.
+    /// Ask for a start image.
     PickPicture,
     PickModelFolder,
     PickModelFile,
     PickOutputFolder,
-    /// Ask for the name of a film; `name` is a proposal without an ending.
+    /// Ask for the file name of an animation; `name` is a suggestion without an extension.
     PickFilm {
         format: AnimationFormat,
         name: String,
         folder: PathBuf,
     },
     PickLibraryFolder,
-    /// Read a picture to start from, for its thumbnail and its sides.
+    /// Read a start image, for its thumbnail and size.
     ReadStartImage(PathBuf),
-    /// Keep the clipboard's picture as a file and start from it.
+    /// Save the clipboard's picture as a file and use it as the start image.
     PastePicture,
     /// Find out what dropped files are.
     Inspect(Vec<PathBuf>),
     PickConcepts,
     PickConceptFolder,
     ReadConcepts(Vec<PathBuf>),
-    /// Ask where to, and write.
+    /// Ask for a file name and write it.
     SaveConcept {
         token: String,
         vectors: Vec<Vec<f32>>,
     },
     Copy(Arc<Pixels>),
-    /// Write a pickle as safetensors.
+    /// Convert a pickle to safetensors.
     Convert {
         file: PathBuf,
         stop: StopFlag,
@@ -69,7 +69,7 @@ pub enum Task {
     OpenFolder(PathBuf),
 }
 
-/// A sheet that is over, and its cause.
+/// A finished X/Y plot to save.
 #[derive(Clone, Debug)]
 pub struct SheetToSave {
     pub model: String,
@@ -78,7 +78,7 @@ pub struct SheetToSave {
     pub made: Box<XyPlotRun>,
 }
 
-/// The pictures of one finished job, and their cause.
+/// The pictures of one finished job, and their recipe.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub recipe: Recipe,

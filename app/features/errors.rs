@@ -1,32 +1,32 @@
-//! Errors stand where they arose: each place of the desk holds at most one sentence.
+//! Errors are shown where they arose. Each slot of the window holds at most one sentence.
 
 use std::collections::BTreeMap;
 
 use engine::recipe::RecipeError;
 
-/// Where on the desk a sentence belongs.
+/// The place in the window where an error is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorSlot {
     Model,
-    /// How the prompt is read, edited and mixed.
+    /// The Words tab: reading, editing and mixing prompts.
     Words,
     StartImage,
     Steps,
     Guidance,
     Strength,
     Pictures,
-    /// The sampler's own fields.
+    /// The sampler's options.
     Sampler,
-    /// The schedule's, and the betas.
+    /// The schedule's options and the betas.
     Schedule,
     Size,
     /// Under the button: the run itself failed.
     Run,
-    /// In the status bar: pictures could not be kept.
+    /// In the status bar: pictures could not be saved.
     Output,
 }
 
-/// What is wrong at the moment, place by place.
+/// The current errors by slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors(BTreeMap<ErrorSlot, String>);
 
@@ -43,13 +43,13 @@ impl Errors {
         self.0.remove(&place);
     }
 
-    /// The most pressing one, for the status bar to repeat.
+    /// The most important one, for the status bar to repeat.
     pub fn first(&self) -> Option<&str> {
         self.0.values().next().map(String::as_str)
     }
 }
 
-/// The field that a value came from.
+/// The slot of the field that a value came from.
 pub fn slot_for(error: &RecipeError) -> ErrorSlot {
     match error {
         RecipeError::Steps(_) => ErrorSlot::Steps,

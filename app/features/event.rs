@@ -18,7 +18,7 @@ use crate::library::Library;
 #[derive(Clone, Debug)]
 pub enum AppEvent {
     Engine(Event),
-    /// Files of one batch, in its order.
+    /// The files of one batch, in its order.
     Saved(Vec<PathBuf>),
     SaveFailed(String),
     StartImagePicked(PathBuf),
@@ -27,15 +27,15 @@ pub enum AppEvent {
         picture: Result<Arc<Pixels>, String>,
         notes: Vec<String>,
     },
-    /// Words that were to become a concept; the sentence says why not.
+    /// A concept could not be saved; the sentence says why.
     ConceptNotSaved(String),
-    /// The clipboard has no picture, or cannot be read.
+    /// The clipboard has no picture or cannot be read.
     PasteFailed(String),
     /// Files that were dropped together.
     Inspected(DroppedFiles),
-    /// Of files that were there before, or lie in a watched folder.
+    /// Concepts from earlier starts or from watched folders.
     Concepts(ConceptsRead),
-    /// Of files that were just chosen.
+    /// Concepts that were just chosen.
     ConceptsChosen(ConceptsRead),
     ConceptFolderPicked(PathBuf),
     ModelPicked(ModelSource),
@@ -43,11 +43,11 @@ pub enum AppEvent {
     FilmPicked(PathBuf),
     Film(ExportEvent),
     LibraryFolderPicked(PathBuf),
-    /// What the librarian has found so far.
+    /// The library as scanned so far.
     Library(Arc<Library>),
     Hub(HubEvent),
     Conversion(ConversionReport),
-    /// Something else went wrong, and a sentence is all there is to it.
+    /// Something else failed, with a sentence for the user.
     Trouble(String),
 }
 

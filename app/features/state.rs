@@ -1,4 +1,4 @@
-//! All that the window knows. Panels read it and push commands.
+//! The state of the window. Panels read it and push commands.
 //!
 //! Architecture Invariant: it changes in [`AppState::handle`] and [`AppState::receive`] only, both
 //! of which are tested without a window; whatever must happen outside is returned as [`Effect`]s.
@@ -41,7 +41,7 @@ pub struct AppState {
     pub concepts: Concepts,
     pub prompts: Prompts,
     pub words: WordsState,
-    /// The start image, once read.
+    /// The start image, once it is read.
     pub start_picture: Option<StartPicture>,
     pub runs: Runs,
     pub film: FilmState,
@@ -57,23 +57,23 @@ pub struct AppState {
 /// What three or more features read.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// What the panels show and edit; a run has its own copy.
+    /// The recipe that the panels edit; a run has its own copy.
     pub recipe: Recipe,
-    /// What is the same at the next start, but for the recipe: [`Self::settings_to_save`].
+    /// What is kept until the next start, except the recipe: see [`Self::settings_to_save`].
     pub settings: Settings,
     pub model: Model,
-    /// The models on this machine, as far as they are known.
+    /// The models on this machine, as scanned so far.
     pub library: Arc<Library>,
     pub errors: Errors,
-    /// What the engine wanted known, until the next run.
+    /// A warning of the engine, until the next run.
     pub warning: Option<String>,
-    /// Files of the last batch.
+    /// The files of the last batch.
     pub saved: Vec<PathBuf>,
-    /// The right side panel lies over the picture, where the window is narrow.
+    /// In a narrow window: the right panel is open over the picture.
     pub drawer_open: bool,
 }
 
-/// The model at hand.
+/// The current model.
 #[derive(Clone, Debug)]
 pub enum Model {
     Opening { name: String, fraction: f32 },
@@ -85,16 +85,16 @@ pub enum Model {
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     pub pictures: &'a [Arc<Pixels>],
-    /// `None` for the run's best.
+    /// `None` for the run's best picture.
     pub step: Option<usize>,
-    /// Decoded in full, not a preview.
+    /// Fully decoded, not a preview.
     pub is_full: bool,
 }
 
 impl AppState {
     pub fn new(settings: Settings) -> Self {
         let is_first_start = settings.last_recipe == Recipe::default();
-        // The seed of the last session was used up in it.
+        // The seed of the last session has been used.
         let last_seed = (!is_first_start).then_some(settings.last_recipe.seed);
         Self {
             shared: Shared::new(settings),
@@ -115,7 +115,7 @@ impl AppState {
         }
     }
 
-    /// What is to be done when the window opens.
+    /// The effects to carry out when the window opens.
     pub fn begin(&mut self) -> Vec<Effect> {
         let mut effects = self.open_model(self.shared.settings.model.clone());
         effects.extend(self.read_start_image());
@@ -125,13 +125,13 @@ impl AppState {
         effects
     }
 
-    /// Does what was asked, and says what is left to be done outside.
+    /// Applies a command and returns the effects to carry out.
     pub fn handle(&mut self, command: Command) -> Vec<Effect> {
         let effects = self.handle_one(command);
         self.refresh(effects)
     }
 
-    /// Takes in what happened, and says what is to be done about it.
+    /// Applies an event and returns the effects to carry out.
     pub fn receive(&mut self, event: impl Into<AppEvent>) -> Vec<Effect> {
         let effects = self.receive_one(event.into());
         self.refresh(effects)
@@ -221,7 +221,7 @@ impl Shared {
             recipe: settings.last_recipe.clone(),
             settings,
             model: Model::Missing,
-            // Until the librarian has been through the folders, nobody knows that there is none.
+            // Until the first scan is complete, an empty library means nothing.
             library: Arc::new(Library { status: ScanStatus::Scanning, ..Library::default() }),
             errors: Errors::default(),
             warning: None,
@@ -230,7 +230,7 @@ impl Shared {
         }
     }
 
-    /// What the settings file is to hold.
+    /// The settings to write to the settings file.
     pub fn settings_to_save(&self) -> Settings {
         Settings { last_recipe: self.recipe.clone(), ..self.settings.clone() }
     }
@@ -242,7 +242,7 @@ impl Shared {
         }
     }
 
-    /// Why the recipe as it stands cannot be run, on the model that is open.
+    /// Why the current recipe cannot be run on the open model.
     pub fn recipe_error(&self) -> Option<RecipeError> {
         let of_model = || {
             let trained = &self.model_info()?.scheduler;
@@ -253,7 +253,7 @@ impl Shared {
         self.recipe.check().err().or_else(of_model)
     }
 
-    /// The sentence that belongs at a place: of the recipe as it stands, or of something that failed.
+    /// The error for a slot: of the current recipe, or of something that failed.
     pub fn error_at(&self, place: ErrorSlot) -> Option<String> {
         match self.recipe_error() {
             Some(error) if slot_for(&error) == place => Some(error.to_string()),

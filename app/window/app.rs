@@ -1,7 +1,7 @@
-//! The window: hears what happened, draws the desk, does what was asked.
+//! The window: receives events, draws the panels, carries out effects.
 //!
-//! Nothing is decided here. `AppState` decides, and this carries its effects out: requests to the
-//! engine, pictures to the saver, errands to threads.
+//! Nothing is decided here. `AppState` decides, and this module carries out its effects: requests to the
+//! engine, pictures to the save queue, tasks to threads.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ use crate::ui::theme::Tokens;
 use crate::window::save_queue::SaveQueue;
 use crate::window::{shortcuts, tasks};
 
-/// The engine as the window knows it: requests go in, events come out, and whenever one does, the
-/// window is woken.
+/// The engine as the window sees it: requests go in, events come out, and each event
+/// wakes the window.
 pub trait Engine {
     fn send(&self, request: Request);
     fn events(&self) -> &Receiver<Event>;
@@ -62,14 +62,14 @@ impl Engine for Session {
     }
 }
 
-/// The program with a window.
+/// The application.
 pub struct TidepoolApp {
     pub state: AppState,
-    // Before the saver, so that the engine has stopped by the time the last pictures are kept.
+    // Declared before the save queue, so that the engine has stopped before the last pictures are saved.
     engine: Box<dyn Engine>,
     saver: SaveQueue,
     librarian: LibraryScanner,
-    /// What the librarian was last told.
+    /// The busy state last sent to the library scanner.
     is_busy: bool,
     concepts: ConceptWatch,
     news: Receiver<AppEvent>,
@@ -82,7 +82,7 @@ pub struct TidepoolApp {
     is_first_frame: bool,
 }
 
-/// Brings news to the window from any thread.
+/// Sends events to the window from any thread.
 #[derive(Clone)]
 struct EventSender {
     news: Sender<AppEvent>,
@@ -91,14 +91,14 @@ struct EventSender {
 
 impl EventSender {
     fn send(&self, news: AppEvent) {
-        // The window may be gone by now; then nobody needs to know.
+        // If the window is gone, nobody needs the event.
         let _ = self.news.send(news);
         self.ctx.request_repaint();
     }
 }
 
 impl TidepoolApp {
-    /// `start_engine` is given what wakes the window.
+    /// `start_engine` receives the context that wakes the window.
     pub fn new(
         cc: &CreationContext<'_>,
         settings: Settings,
@@ -138,12 +138,12 @@ impl TidepoolApp {
         app
     }
 
-    /// Something that should be known and stops nothing.
+    /// Shows a warning.
     pub fn warn(&mut self, text: String) {
         self.receive(AppEvent::Engine(Event::Warning { text }));
     }
 
-    /// Does what was asked, as if by a click.
+    /// Applies a command, as if by a click.
     pub fn press(&mut self, command: Command) {
         let remembers = match &command {
             Command::Generate
@@ -160,7 +160,7 @@ impl TidepoolApp {
         }
     }
 
-    /// Takes in what was heard.
+    /// Applies an event.
     pub fn receive(&mut self, news: impl Into<AppEvent>) {
         let news = news.into();
         let remembers = matches!(news, AppEvent::LibraryFolderPicked(_));
@@ -265,7 +265,7 @@ impl TidepoolApp {
     }
 }
 
-/// What is asked for, with the button always at its foot.
+/// The left panel, with the Generate button always at the bottom.
 fn left_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -302,7 +302,7 @@ impl eframe::App for TidepoolApp {
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
         if let Some(secs) = frame.info().cpu_usage {
-            // RUST_LOG=app=trace shows what the frame before this one cost.
+            // RUST_LOG=app=trace shows the cost of the previous frame.
             tracing::trace!("frame {:.2} ms", secs * 1e3);
         }
         if std::mem::take(&mut self.is_first_frame) {
@@ -324,7 +324,7 @@ impl eframe::App for TidepoolApp {
         self.desk_ui(ui, &mut commands);
         let theme_before = self.state.shared.settings.theme;
         if !commands.is_empty() {
-            // What was drawn is already old.
+            // What was drawn is already out of date.
             ctx.request_repaint();
         }
         for command in commands {
@@ -352,8 +352,8 @@ impl eframe::App for TidepoolApp {
     }
 }
 
-/// The window as it is now, if that is not what is remembered. A maximized window keeps the size
-/// that it will have again.
+/// The current window layout, if it differs from the saved one. A maximized window keeps the size
+/// that it will return to.
 fn window_layout(ctx: &egui::Context, before: &WindowLayout) -> Option<WindowLayout> {
     let now = ctx.input(|input| {
         let viewport = input.viewport();
@@ -368,9 +368,9 @@ fn window_layout(ctx: &egui::Context, before: &WindowLayout) -> Option<WindowLay
     (now != *before).then_some(now)
 }
 
-/// The memory of this program, asked at most once a second, and only when something is drawn.
+/// The memory of this program, read at most once a second, and only when something is drawn.
 struct Memory {
-    /// Absent on systems that do not tell.
+    /// `None` on systems that do not report it.
     system: Option<sysinfo::System>,
     asked: Option<Instant>,
     bytes: Option<u64>,

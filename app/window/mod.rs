@@ -15,14 +15,14 @@ use engine::session::Session;
 use crate::features::settings::{Settings, WindowLayout, config_folder};
 use crate::window::app::TidepoolApp;
 
-/// Why there is no window.
+/// Why the window could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct WindowError {
     cause: String,
 }
 
-/// The smallest window that everything still fits in, points.
+/// The smallest window size that everything fits into, in points.
 const MIN_SIZE: [f32; 2] = [960.0, 600.0];
 
 const ICON: &[u8] = include_bytes!("../../assets/icon/tidepool.png");
@@ -35,7 +35,7 @@ pub fn run_window() -> Result<(), WindowError> {
         viewport: viewport(&settings.window),
         renderer: Renderer::Wgpu,
         persist_window: false,
-        // Nothing on the desk is a gradient, and without a GPU every instruction a pixel counts.
+        // The window has no gradients, and without a GPU every instruction per pixel counts.
         dithering: false,
         system_font_fallback: false,
         ..NativeOptions::default()

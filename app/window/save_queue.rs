@@ -1,4 +1,4 @@
-//! Keeps finished pictures, on a thread of its own, so that a slow disk never holds up the window.
+//! Saves finished pictures on a separate thread, so that a slow disk never blocks the window.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use crate::features::effect::{Batch, SheetToSave};
 use crate::features::event::AppEvent;
 use crate::features::settings::Settings;
 
-/// The thread that saves. Dropping it waits until everything handed over is on the disk.
+/// The saving thread. Dropping it waits until everything queued is on the disk.
 pub struct SaveQueue {
     work: Option<Sender<SaveTask>>,
     thread: Option<JoinHandle<()>>,
@@ -23,7 +23,7 @@ enum SaveTask {
 }
 
 impl SaveQueue {
-    /// `tell` hears of every batch, saved or not.
+    /// `tell` is called for every batch, saved or not.
     pub fn start(tell: impl Fn(AppEvent) + Send + 'static) -> Self {
         let (work, received) = unbounded();
         let thread = std::thread::Builder::new().name("saver".into()).spawn(move || {
@@ -77,7 +77,7 @@ impl Drop for SaveQueue {
     }
 }
 
-/// The pictures that could be kept stay kept when a later one fails.
+/// Pictures that were saved stay saved when a later one fails.
 fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
     let kept = |(index, pixels): (u32, &std::sync::Arc<engine::images::Pixels>)| {
         let recipe = batch.recipe.of_picture(index);

@@ -1,4 +1,4 @@
-//! Keys that work wherever the keyboard is, unless a field needs them for itself.
+//! Keyboard shortcuts that work everywhere, unless a field needs the key.
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
@@ -18,11 +18,11 @@ const CHOOSE_IMAGE: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND,
 const PASTE_IMAGE: KeyboardShortcut =
     KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::V);
 
-/// Takes the keys that mean something to the whole desk. Called before the panels are drawn, so
+/// Handles the keys that apply to the whole window. Called before the panels are drawn, so
 /// that no field sees them.
 pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
     let typing = ctx.text_edit_focused();
-    // Sliders and buttons have their own use for arrows and for Space.
+    // Sliders and buttons use the arrows and Space themselves.
     let focused = ctx.memory(|memory| memory.focused().is_some());
     let popup = egui::Popup::is_any_open(ctx);
     ctx.input_mut(|input| {
@@ -53,7 +53,7 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         if typing || popup {
             return;
         }
-        // Typed text has an undo of its own; this one is for edited words.
+        // Text fields have their own undo; this one is for edited words.
         if input.consume_key(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) {
             commands.push(Command::Words(WordsCommand::Redo));
         } else if input.consume_key(Modifiers::COMMAND, Key::Z) {

@@ -1,7 +1,7 @@
-//! Why the picture came out so: the right side of the desk, one tab at a time.
+//! The right panel, one tab at a time.
 //!
-//! Its tabs stand in the top bar. Where the window is too narrow for three columns it is a drawer,
-//! which lies over the picture until it is closed.
+//! Its tabs are in the top bar. Where the window is too narrow for three columns it is a drawer
+//! over the picture.
 
 use egui::{
     Align, Area, CornerRadius, CursorIcon, Frame, Id, Layout, Margin, Order, Panel, Rect, Role, Sense,
@@ -31,7 +31,7 @@ fn is_open(ui: &Ui, state: &AppState) -> bool {
     if is_narrow(ui) { state.shared.drawer_open } else { !state.shared.settings.window.right_folded }
 }
 
-/// The tabs, from right to left in the top bar. The one that is open closes when it is clicked.
+/// The tabs, from right to left in the top bar. Clicking the open tab closes it.
 pub fn tabs_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.spacing_mut().item_spacing.x = 2.0;
     let open = is_open(ui, state).then_some(state.shared.settings.window.tab);
@@ -63,7 +63,7 @@ fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool) -> bool {
     tip(response.on_hover_cursor(CursorIcon::PointingHand), tab.label(), None, tab.hint()).clicked()
 }
 
-/// The third column. Shown before what lies between the sides.
+/// The third column. Shown before the centre.
 pub fn side_panel_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -80,7 +80,7 @@ pub fn side_panel_ui(
         .show_collapsible(ui, &mut is_open, |ui| contents_ui(ui, state, recipe, curves, textures, commands));
 }
 
-/// The same over the picture. Shown after all else.
+/// The right panel as a drawer over the picture. Shown last.
 pub fn drawer_ui(
     ui: &mut Ui,
     state: &AppState,

@@ -1,4 +1,4 @@
-//! The bar at the bottom: what goes on, on which device, in how much memory, and what was saved.
+//! The status bar: activity, device, memory, and saved pictures.
 
 use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
 use engine::memory::low_memory::MemoryMode;
@@ -13,7 +13,7 @@ use crate::ui::widgets::{link_ui, tip};
 
 use engine::format::human_size;
 
-/// `memory` is the program's, in bytes, if it is known.
+/// `memory` is the program's memory in bytes, if known.
 pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing.x = 6.0;

@@ -1,5 +1,5 @@
-//! Errands that take time or ask the system: dialogs, files, the clipboard. Each runs on a thread
-//! of its own and reports with [`AppEvent`].
+//! Background tasks that take time or ask the system: dialogs, files, the clipboard. Each runs on a thread
+//! and reports with an [`AppEvent`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::features::drop::DroppedFiles;
 use crate::features::effect::Task;
 use crate::features::event::AppEvent;
 
-/// Does what is asked and tells of the outcome.
+/// Runs a task and reports its result.
 pub fn run(task: Task, tell: impl Fn(AppEvent) + Send + 'static) {
     let run = move || {
         if let Some(event) = run_task(task, &tell) {
             tell(event);
         }
     };
-    // A dialog of macOS must come from the main thread; elsewhere it would hold up the window.
+    // On macOS, dialogs must run on the main thread; elsewhere they would block the window.
     if cfg!(target_os = "macos") {
         run();
     } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(run) {
@@ -91,10 +91,10 @@ fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
     }
 }
 
-/// A concept that was saved is at hand from then on.
+/// A saved concept is loaded at once.
 fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
     let name: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
-    // Of signs alone nothing is left, and the file would be a hidden one.
+    // A token of signs alone would leave an empty, hidden file name.
     let name = if name.is_empty() { "concept" } else { &name };
     let file = rfd::FileDialog::new()
         .set_title("Save the concept")
@@ -114,14 +114,14 @@ fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathB
             let name = format!("{name}.{ending}");
             dialog.set_file_name(name).add_filter(format.label(), &[ending]).save_file()
         }
-        // A folder that is there may hold anything, so the pictures get one of their own in it.
+        // An existing folder may hold anything, so the pictures get a new folder inside it.
         None => {
             Some(dialog.set_title("Choose where to put the folder of pictures").pick_folder()?.join(name))
         }
     }
 }
 
-/// Keeps the clipboard's picture as a file, since a recipe names its start image by its path.
+/// Saves the clipboard's picture as a file, since a recipe names its start image by path.
 fn paste() -> Result<PathBuf, String> {
     let unusable = |error: arboard::Error| match error {
         arboard::Error::ContentNotAvailable => {
@@ -162,7 +162,7 @@ fn copy(pixels: &Pixels) -> Result<(), String> {
         .map_err(|error| format!("The picture could not be copied ({error}). It is in the output folder"))
 }
 
-/// On Linux a copied picture is served by whoever copied it, so the thread stays until something
+/// On Linux, the program that copied a picture serves it, so the thread stays until something
 /// else is copied.
 #[cfg(target_os = "linux")]
 fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Result<(), arboard::Error> {

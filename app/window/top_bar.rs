@@ -1,4 +1,4 @@
-//! The bar at the top: whose program this is, which model is open, dark or light.
+//! The top bar: logo, model, tabs and theme.
 
 use egui::{Align, Layout, RichText, Sense, Ui, Vec2};
 use engine::checkpoint::ModelSource;
@@ -45,7 +45,7 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     });
 }
 
-/// What is wrong with the model, on the line that is left.
+/// The model's error, in the remaining space.
 fn problem_line_ui(ui: &mut Ui, state: &AppState) {
     let Some(text) = state.shared.error_at(ErrorSlot::Model) else { return };
     let tokens = Tokens::of(ui);
@@ -115,10 +115,10 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     });
 }
 
-/// So many of the models opened last are in the menu.
+/// The most recent models in the menu.
 const MAX_RECENT: usize = 6;
 
-/// As the library calls it, if it knows it.
+/// The library's name for it, if it is in the library.
 fn name_of(state: &AppState, source: &ModelSource) -> String {
     let known = state.shared.library.entries.iter().find(|entry| entry.source == *source);
     known.map_or_else(|| source.name(), |entry| entry.name.clone())

@@ -1,4 +1,4 @@
-//! Asks where words look, and lays a light on the picture for the word at hand.
+//! Requests attention maps, and updates the overlay for the selected word.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::state::AppState;
 
 impl AppState {
-    /// The finished run whose words can be asked: one of the model that is open.
+    /// The finished run whose attention maps can be computed: one of the open model.
     pub fn run_that_looks(&self) -> Option<&Run> {
         let is_asked = |run: &&Run| !run.is_live() && !run.pictures.is_empty() && run.read.is_some();
         self.shared.model_info().and(self.runs.current()).filter(is_asked)
     }
 
-    /// Who reads the word at hand: the picture that is looked at, and the part of its prompt that has
-    /// the word. `None` if the run's prompt has it not.
+    /// The picture that is shown, and the part of its prompt that contains the selected word.
+    /// `None` if the run's prompt does not contain it.
     pub fn reader(&self) -> Option<AttentionCache> {
         self.reading_of_word().map(|(reader, _)| reader)
     }
 
-    /// The same with the word's tokens, counted over all chunks.
+    /// The picture and part of the selected word, with the word's tokens counted over all chunks.
     pub(crate) fn reading_of_word(&self) -> Option<(AttentionCache, std::ops::Range<usize>)> {
         let run = self.run_that_looks()?;
         let word = self.words.chosen.as_ref()?;
@@ -41,7 +41,7 @@ impl AppState {
         })
     }
 
-    /// Bytes that the maps of the run at hand take while they are made.
+    /// Bytes that computing the current run's maps takes.
     pub fn attention_bytes(&self) -> Option<u64> {
         let (run, info) = (self.run_that_looks()?, self.shared.model_info()?);
         let parts = run.read.as_ref()?.parts.iter();
@@ -89,7 +89,7 @@ impl AppState {
         self.attention.asked = None;
     }
 
-    /// What the engine knew of the last model's runs, it has forgotten.
+    /// Drops the maps of the previous model's runs.
     pub(crate) fn forget_maps(&mut self) {
         self.attention = AttentionState::default();
         for run in self.runs.iter_mut() {
@@ -97,7 +97,7 @@ impl AppState {
         }
     }
 
-    /// Lays the light anew where another word, picture or run is looked at.
+    /// Updates the overlay when another word, picture or run is shown.
     pub(crate) fn update_overlay(&mut self) {
         let Some((of, tokens)) = self.attention.is_highlighted.then(|| self.reading_of_word()).flatten()
         else {
@@ -123,7 +123,7 @@ impl AppState {
     }
 }
 
-/// The tokens of the whole word that a token is of; signs are words of their own.
+/// All tokens of the word that a token belongs to. Punctuation counts as a word.
 fn word_around(
     prompt: &str,
     text: &Tokenized,

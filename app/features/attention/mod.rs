@@ -1,4 +1,4 @@
-//! Where the words of a run look, and the light that shows it on the picture.
+//! Attention maps of a run, and the overlay that shows them on the picture.
 
 pub(crate) mod handle;
 pub(crate) mod panel;
@@ -11,17 +11,17 @@ use engine::pipeline::StopFlag;
 use engine::prompt::TokenSelector;
 use engine::session::JobId;
 
-/// What is known of it, and what was asked for.
+/// The cached maps, and the request that is under way.
 #[derive(Clone, Debug, Default)]
 pub struct AttentionState {
     pub maps: Option<CachedMaps>,
     pub asked: Option<AttentionRequest>,
-    /// A light lies on the picture.
+    /// The overlay is on.
     pub is_highlighted: bool,
     pub(crate) update_overlay: Option<AttentionOverlay>,
 }
 
-/// One picture of a run, and which of the prompts that AND composes.
+/// One picture of a run, and the part of its prompt (parts are composed by AND).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionCache {
     pub job: JobId,
@@ -29,14 +29,14 @@ pub struct AttentionCache {
     pub part: usize,
 }
 
-/// Maps that have come.
+/// Maps that are complete.
 #[derive(Clone, Debug)]
 pub struct CachedMaps {
     pub of: AttentionCache,
     pub maps: Arc<AttentionMaps>,
 }
 
-/// Maps that are being made.
+/// Maps that are being computed.
 #[derive(Clone, Debug)]
 pub struct AttentionRequest {
     pub of: AttentionCache,
@@ -45,7 +45,7 @@ pub struct AttentionRequest {
     pub stop: StopFlag,
 }
 
-/// The picture with a light on it for one word.
+/// The picture with the overlay of one word.
 #[derive(Clone, Debug)]
 pub(crate) struct AttentionOverlay {
     pub of: AttentionCache,
@@ -54,17 +54,17 @@ pub(crate) struct AttentionOverlay {
 }
 
 impl AttentionState {
-    /// The picture that the canvas shows in the place of the run's, if it does.
+    /// The picture that the canvas shows in place of the run's, if any.
     pub fn on_canvas(&self) -> Option<&Arc<Pixels>> {
         self.update_overlay.as_ref().filter(|_| self.is_highlighted).map(|light| &light.picture)
     }
 }
 
-/// A wish about where the words of the run at hand look.
+/// A request about the attention maps of the current run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionCommand {
     Ask,
     Stop,
-    /// A light on the picture, or none.
+    /// Shows or hides the overlay on the picture.
     Overlay(bool),
 }

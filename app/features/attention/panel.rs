@@ -1,4 +1,4 @@
-//! Where does a word look? A light on the picture.
+//! The part of the Words tab that shows where a word attends.
 
 use egui::Ui;
 

@@ -1,4 +1,4 @@
-//! Leaving a run at a step, going on with one that was stopped, and looking at those made before.
+//! Branching from a step, resuming a stopped run, and showing earlier runs.
 
 use engine::session::JobId;
 
@@ -34,14 +34,14 @@ impl AppState {
         Vec::new()
     }
 
-    /// The title of the run behind the divider, if it is not the one at hand.
+    /// The title of the run behind the divider, if it is not the current one.
     pub fn title_beside(&self) -> Option<String> {
         let (job, _) = (self.film.beside?, self.film.compared?);
         let rows = self.runs.tree();
         rows.iter().find(|row| row.run.job.id == job).map(BranchRow::title)
     }
 
-    /// The step that the next run would leave the one at hand at: the one looked at.
+    /// The step that the next run would branch from: the shown step.
     pub fn branch_step(&self) -> Option<usize> {
         let step = self.current_step()?;
         self.runs.current()?.frame(step).map(|frame| frame.step)
@@ -53,7 +53,7 @@ impl AppState {
         if run.frame(step).is_none() {
             return;
         }
-        // These a branch has in common with the run that it leaves; everything else is free.
+        // A branch shares these with its parent; everything else is free.
         let from = &run.recipe;
         (self.shared.recipe.width, self.shared.recipe.height, self.shared.recipe.batch) =
             (from.width, from.height, from.batch);
@@ -69,7 +69,7 @@ impl AppState {
         self.runs.branch_from = Some(step);
     }
 
-    /// What Generate makes of the desk as it stands.
+    /// The run that Generate would start now.
     pub(crate) fn queued_run(&self) -> QueuedRun {
         match (self.runs.current(), self.runs.branch_from) {
             (Some(run), Some(step)) => QueuedRun {
@@ -80,7 +80,7 @@ impl AppState {
         }
     }
 
-    /// The run at hand, from the step it came to.
+    /// The current run, from its last step.
     pub(crate) fn go_on(&mut self) -> Vec<Effect> {
         if self.runs.live().is_some() {
             return Vec::new();
@@ -105,7 +105,7 @@ impl AppState {
         self.decode_held_step()
     }
 
-    /// Those that left it become trees of their own.
+    /// Its branches become separate trees.
     pub(crate) fn forget_run(&mut self, job: JobId) -> Vec<Effect> {
         if self.runs.get(job).is_none_or(Run::is_live) {
             return Vec::new();
@@ -123,7 +123,7 @@ impl AppState {
 }
 
 impl Run {
-    /// True for one that ended early and has steps to go on from.
+    /// True for a run that ended early and has steps to resume from.
     pub fn can_go_on(&self) -> bool {
         matches!(self.phase, RunPhase::Stopped | RunPhase::Failed) && !self.frames.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The runs of a session as a tree: which one left which, and where.
+//! The runs of a session as a tree: which one branches from which, and where.
 
 pub(crate) mod handle;
 pub(crate) mod panel;
@@ -12,48 +12,48 @@ use engine::session::JobId;
 
 use crate::features::generate::run::Run;
 
-/// Where a run left another.
+/// Where a run branches from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BranchPoint {
     pub job: JobId,
-    /// The first step that is the branch's own.
+    /// The branch's first own step.
     pub step: usize,
 }
 
-/// A run that is asked for and has no number yet.
+/// A run that is requested and has no number yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueuedRun {
     pub recipe: Recipe,
-    /// The run that it leaves.
+    /// The branch point, if it is a branch.
     pub parent: Option<BranchPoint>,
 }
 
 /// The runs of a session, the one at hand among them, and what the next one is to be.
 #[derive(Clone, Debug)]
 pub struct Runs {
-    /// In the order they were made.
+    /// In the order in which they were made.
     all: Vec<Run>,
     current: Option<JobId>,
     /// Step of the run at hand that the next one leaves it at.
     pub branch_from: Option<usize>,
     pub queued: Option<QueuedRun>,
-    /// On the canvas until the run at hand has a picture of its own.
+    /// Pictures on the canvas until the current run has its own.
     pub(crate) previous_images: Vec<Arc<Pixels>>,
     /// Used up; the next picture gets a fresh one.
     pub(crate) last_seed: Option<u64>,
     next_job: u64,
 }
 
-/// A line of the tree.
+/// A row of the tree.
 pub struct BranchRow<'a> {
     pub run: &'a Run,
     pub parent: Option<&'a Run>,
-    /// 0 for one that left no other.
+    /// 0 for a run that is not a branch.
     pub depth: usize,
 }
 
 impl Runs {
-    /// Older runs are forgotten; their pictures are saved.
+    /// Older runs are dropped; their pictures are saved.
     const MAX_KEPT: usize = 32;
 
     pub fn new(last_seed: Option<u64>) -> Self {
@@ -94,7 +94,7 @@ impl Runs {
         self.all.last()
     }
 
-    /// The run that is going on.
+    /// The run that is in progress.
     pub fn live(&self) -> Option<&Run> {
         self.all.iter().find(|run| run.is_live())
     }
@@ -135,7 +135,7 @@ impl Runs {
     /// One that was stopped before its first step leaves nothing to keep.
     fn set_aside(&mut self) {
         let Some(run) = self.current_mut() else { return };
-        // Previews stay; the full decodes of a film take a hundred times as much.
+        // Previews stay; full decodes take a hundred times as much memory.
         run.decoded.clear();
         run.asked = None;
         if run.frames.is_empty() && !run.is_live() {
@@ -162,7 +162,7 @@ impl Runs {
 }
 
 impl BranchRow<'_> {
-    /// The name it was given, or what it is: its prompt, or what it changed.
+    /// The name it was given, or else its prompt or what it changed.
     pub fn title(&self) -> String {
         match (self.run.name.as_str(), self.parent) {
             ("", Some(parent)) => changes(&parent.recipe, &self.run.recipe),
@@ -172,7 +172,7 @@ impl BranchRow<'_> {
         }
     }
 
-    /// Where it begins, and how it is made.
+    /// Where it starts, and its settings.
     pub fn facts(&self) -> String {
         let Recipe { seed, sampler, .. } = &self.run.recipe;
         match (self.run.parent, &self.run.recipe.start) {
@@ -183,7 +183,7 @@ impl BranchRow<'_> {
     }
 }
 
-/// What a branch does in another way than the run that it left.
+/// How a branch differs from its parent.
 fn changes(from: &Recipe, to: &Recipe) -> String {
     let mut changes = Vec::new();
     if to.guidance != from.guidance {
@@ -224,22 +224,22 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
     if changes.is_empty() { "Unchanged".to_owned() } else { changes.join(", ") }
 }
 
-/// A wish about runs that grow out of one another.
+/// A request about runs and their branches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BranchCommand {
-    /// The next run leaves the one at hand at a step; without one, at the step that is looked at.
+    /// The next run branches from a step of the current run; from the shown step if none is given.
     Leave(Option<usize>),
-    /// The next run begins anew after all.
+    /// The next run does not branch after all.
     Stay,
-    /// The run at hand, which was stopped, goes on.
+    /// Resumes the current run, which was stopped.
     GoOn,
-    /// Brings another run back to the canvas.
+    /// Shows another run on the canvas.
     Show(JobId),
     Name(JobId, String),
-    /// Holds the end of another run beside the one at hand, behind a divider.
+    /// Compares the end of another run with the current one, behind a divider.
     Compare(JobId),
-    /// Takes a run out of the list.
+    /// Removes a run from the list.
     Forget(JobId),
-    /// The settings of the run at hand, for the next one.
+    /// Uses the current run's settings for the next run.
     TakeSettings,
 }

@@ -1,4 +1,4 @@
-//! The runs of this session, each below the one that it left.
+//! The Branches tab: the runs of this session, each below its parent.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::ui::widgets::{
 const ROW: f32 = 52.0;
 const ROW_GAP: f32 = 4.0;
 const THUMBNAIL: f32 = 40.0;
-/// How far a branch is moved in, up to a depth that leaves room for its words.
+/// The indentation of a branch, up to a depth that leaves space for its text.
 const INDENT: f32 = 16.0;
 const MAX_DEPTH: usize = 6;
 
@@ -66,7 +66,7 @@ fn empty_ui(ui: &mut Ui) {
     }
 }
 
-/// The name of the run on the canvas, and what can be done with it.
+/// The name of the run on the canvas, and its actions.
 fn at_hand_ui(ui: &mut Ui, run: &Run, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     label_ui(ui, "Name of this run");
@@ -166,7 +166,7 @@ fn row_ui(
     }
 }
 
-/// What it is, or how far it is.
+/// Its facts, or its progress.
 fn facts(row: &BranchRow<'_>) -> String {
     let run = row.run;
     match run.phase {
@@ -184,12 +184,12 @@ fn indent_of(depth: usize) -> f32 {
     INDENT * depth.min(MAX_DEPTH) as f32
 }
 
-/// The row of the run that this one left: the nearest above it that is not moved in as far.
+/// The row of the parent: the nearest row above with less indentation.
 fn parent_of(rows: &[BranchRow<'_>], index: usize) -> usize {
     rows[..index].iter().rposition(|row| row.depth < rows[index].depth).unwrap_or(index)
 }
 
-/// From the run that was left, some rows above, into this one.
+/// Draws the line from the parent, some rows above, to this row.
 fn elbow_ui(ui: &Ui, rect: Rect, depth: usize, rows_above: usize) {
     let line = Stroke::new(1.0, Tokens::of(ui).line_strong);
     let indent = indent_of(depth);
@@ -208,7 +208,7 @@ fn thumbnail_ui(ui: &Ui, place: Rect, run: &Run, textures: &mut Textures) {
         return;
     };
     let texture = textures.get(ui.ctx(), &Arc::clone(pixels), Use::Thumbnail);
-    // The middle, as a square.
+    // The centre, as a square.
     let (width, height) = (pixels.width as f32, pixels.height as f32);
     let margin = vec2((width - height).max(0.0) / width, (height - width).max(0.0) / height) / 2.0;
     let uv = Rect::from_min_max(margin.to_pos2(), (Vec2::splat(1.0) - margin).to_pos2());

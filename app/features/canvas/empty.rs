@@ -1,4 +1,4 @@
-//! The canvas before the first picture: it teaches, and offers prompts that work well.
+//! The canvas before the first picture: it explains, and offers prompts that work well.
 
 use egui::{
     Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
@@ -11,7 +11,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::logo_ui;
 
-/// Prompts within the world of the built-in model.
+/// Prompts that the built-in model knows.
 pub const SUGGESTIONS: [&str; 3] = [
     "a large fox in the snow",
     "pixel art of a bird on the beach",

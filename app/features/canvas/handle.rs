@@ -1,4 +1,4 @@
-//! What of the film is on the canvas: which step, which views of it, beside which other.
+//! What the canvas shows: which step, which views, and what it is compared with.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,12 +12,12 @@ use crate::features::effect::{Effect, Task};
 use crate::features::state::{AppState, Shown};
 
 impl AppState {
-    /// Nothing, a step of the film, or the best there is.
+    /// What is shown: nothing, a step, or the best picture of the run.
     pub fn shown(&self) -> Option<Shown<'_>> {
         self.shown_of(StepView::Predicted)
     }
 
-    /// The same of another view.
+    /// The best pictures of another view.
     pub fn shown_of(&self, view: StepView) -> Option<Shown<'_>> {
         if let (Some(run), Some(step)) = (self.runs.current(), self.looked_at())
             && let Some((pictures, is_full)) = run.pictures_of(step, view)
@@ -38,12 +38,12 @@ impl AppState {
         })
     }
 
-    /// A sheet, or a picture with a light on it, that takes the whole canvas.
+    /// An X/Y plot or a picture with an overlay, which takes the whole canvas.
     pub fn alone_on_canvas(&self) -> Option<&Arc<Pixels>> {
         self.xy_plot.on_canvas().or(self.attention.on_canvas())
     }
 
-    /// What lies behind the divider, of a view.
+    /// The picture behind the divider, for a view.
     pub fn compared_of(&self, view: StepView) -> Option<Shown<'_>> {
         let step = self.film.compared?;
         let run = self.film.beside.map_or(self.runs.current(), |job| self.runs.get(job))?;
@@ -51,15 +51,15 @@ impl AppState {
         Some(Shown { pictures, step: Some(step), is_full })
     }
 
-    /// The step on the canvas, if it is one of the film rather than the newest.
+    /// The step on the canvas, if it is not just the newest one.
     pub fn looked_at(&self) -> Option<usize> {
         let played = || Some(self.runs.current()?.frames.get(self.film.play.as_ref()?.at)?.step);
-        // What is compared stays while the pointer looks for another step to compare it with.
+        // The selected step stays while the pointer chooses a step to compare it with.
         let hovered = self.film.hovered.filter(|_| self.film.compared.is_none());
         hovered.or_else(played).or(self.film.pinned)
     }
 
-    /// The step that the film outlines.
+    /// The step that the filmstrip outlines.
     pub fn current_step(&self) -> Option<usize> {
         self.looked_at().or_else(|| Some(self.runs.current()?.frames.last()?.step))
     }
@@ -96,14 +96,14 @@ impl AppState {
         self.decode_held_step()
     }
 
-    /// What the step at hand is compared with until another is chosen: the last, or of the last the first.
+    /// The step to compare with until another is chosen: the last, or the first if the last is selected.
     pub fn other_step(&self) -> Option<usize> {
         let frames = &self.runs.current()?.frames;
         let (first, last) = (frames.first()?.step, frames.last()?.step);
         Some(if self.current_step() == Some(last) { first } else { last })
     }
 
-    /// Holds the step at hand, and `step` beside it.
+    /// Selects the current step, and compares it with `step`.
     pub(crate) fn compare(&mut self, step: Option<usize>) {
         (self.film.compared, self.film.beside) = (None, None);
         let frames = self.runs.current().map(|run| &run.frames).filter(|frames| frames.len() > 1);
@@ -117,7 +117,7 @@ impl AppState {
         }
     }
 
-    /// Holds the run at hand where it is, and the end of another one beside it.
+    /// Selects the current step, and compares it with the end of another run.
     pub(crate) fn compare_run(&mut self, job: JobId) -> Vec<Effect> {
         let end = self.runs.get(job).and_then(|run| run.frames.last()).map(|frame| frame.step);
         let is_other = self.runs.current().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
@@ -130,14 +130,14 @@ impl AppState {
         self.decode_held_step()
     }
 
-    /// Asks for the next full decode, if there is one to ask for.
+    /// Requests the next full decode, if any.
     pub(crate) fn decode_held_step(&mut self) -> Vec<Effect> {
         let views = self.shared.settings.views.shown();
         let pinned = self.film.pinned;
         let Some(run) = self.runs.current_mut() else { return Vec::new() };
-        // At rest the last step is what the canvas shows.
+        // When nothing is selected, the canvas shows the last step.
         let last = run.frames.last().map(|frame| frame.step).filter(|_| !run.is_live());
-        // Another run's steps are as they were left.
+        // Other runs keep the decodes that they have.
         let compared = self.film.compared.filter(|_| self.film.beside.is_none());
         let held: Vec<usize> = [pinned.or(last), compared].into_iter().flatten().collect();
         let Some((step, view)) = run.next_decode(&held, &views) else { return Vec::new() };

@@ -10,20 +10,20 @@ use engine::diffusion::StepView;
 
 use crate::features::film::PlaybackSettings;
 
-/// A wish about what of the film is on the canvas.
+/// A request about what the canvas shows of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ViewCommand {
-    /// One view alone; or, where several are side by side, shows or hides that one.
+    /// Shows one view alone; where several are side by side, shows or hides it.
     Choose(StepView),
-    /// One view alone, whatever was shown.
+    /// Shows one view alone.
     Alone(StepView),
     SideBySide(bool),
-    /// Puts a step beside the one at hand, behind a divider; `None` takes it away.
+    /// Compares a step with the current one, behind a divider; `None` stops comparing.
     Compare(Option<usize>),
     /// One picture of a batch, or all of them.
     ShowPicture(Option<usize>),
     CopyPicture,
-    /// How films are played from now on.
+    /// Changes how steps are played.
     Play {
         how: PlaybackSettings,
         now: f64,

@@ -1,4 +1,4 @@
-//! The picture, as large as it can be.
+//! The canvas: the picture, as large as possible.
 
 use egui::{
     Color32, CornerRadius, CursorIcon, Pos2, Rect, Response, Role, Sense, Shadow, Stroke, StrokeKind, Ui,
@@ -17,14 +17,14 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Tool, icon_button_ui, segmented_ui};
 
-/// How the canvas is looked at; it belongs to the window, not to the state.
+/// Zoom and position of the canvas. They belong to the window, not to the state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CanvasView {
-    /// Times the size that fits.
+    /// Zoom relative to the size that fits.
     pub zoom: f32,
-    /// Of the picture's middle from the canvas's, points.
+    /// Offset of the picture's centre from the canvas's, in points.
     pub pan: Vec2,
-    /// Where the divider between two steps stands, 0 at the left of the pictures, 1 at the right.
+    /// Position of the divider between two steps: 0 at the left of the pictures, 1 at the right.
     pub divider: f32,
 }
 
@@ -45,7 +45,7 @@ impl Default for CanvasView {
 }
 
 const TOOLS_HEIGHT: f32 = theme::TOOL_SIDE + 2.0 * theme::EDGE;
-/// Below the pictures lie the views.
+/// Height of the view bar below the pictures.
 const FOOT_HEIGHT: f32 = theme::TOOL_SIDE + 18.0;
 const MAX_ZOOM: f32 = 32.0;
 
@@ -82,7 +82,7 @@ pub fn canvas_ui(
         .collect();
     let all = places.iter().copied().reduce(Rect::union).unwrap_or(room);
     let divider = egui::lerp(all.x_range(), view.divider);
-    // All shadows first: none falls on a neighbour.
+    // All shadows first, so that none falls on a neighbour.
     places.iter().for_each(|&rect| shadow_ui(ui, rect));
     for (index, (pane, &rect)) in panes.iter().zip(&places).enumerate() {
         pane_ui(ui, pane, rect, view.zoom, divider, textures);
@@ -106,7 +106,7 @@ pub fn canvas_ui(
     tools_ui(ui, state, view, commands);
 }
 
-/// A picture of a batch, or a view, alone.
+/// Shows one picture of a batch, or one view, alone.
 fn on_click(pane: &Pane<'_>, index: usize) -> (String, Command) {
     match pane.view {
         Some(view) => (format!("Show {} alone", view.label()), Command::View(ViewCommand::Alone(view))),
@@ -136,7 +136,7 @@ fn name_of(state: &AppState) -> String {
     }
 }
 
-/// Width over height of what is shown. Previews of odd sizes are a little off, so the recipe says.
+/// The aspect ratio of the picture. Previews of odd sizes are slightly off, so the recipe decides.
 fn aspect_of(state: &AppState, panes: &[Pane<'_>]) -> f32 {
     let pixels = panes.iter().find_map(|pane| pane.picture);
     let of_pixels = pixels.map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
@@ -147,7 +147,7 @@ fn aspect_of(state: &AppState, panes: &[Pane<'_>]) -> f32 {
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }
 
-/// Places for `count` pictures of one shape, as large as the room allows, each with `head` of room above it.
+/// Rectangles for `count` pictures of one shape, as large as fits, each with `head` of space above it.
 fn cells(room: Rect, count: usize, aspect: f32, head: f32) -> Vec<Rect> {
     const GAP: f32 = 14.0;
     let size_in = |columns: usize| {
@@ -158,7 +158,7 @@ fn cells(room: Rect, count: usize, aspect: f32, head: f32) -> Vec<Rect> {
         vec2(width, width / aspect).floor()
     };
     let best = (1..=count.max(1)).max_by(|&a, &b| size_in(a).x.total_cmp(&size_in(b).x));
-    // Four are two by two, unless that would make them much smaller.
+    // Four pictures are two by two, unless that makes them much smaller.
     let square = (count == 4)
         .then_some(2)
         .filter(|&two| best.is_some_and(|best| size_in(two).x > 0.85 * size_in(best).x));
@@ -176,7 +176,7 @@ fn cells(room: Rect, count: usize, aspect: f32, head: f32) -> Vec<Rect> {
     (0..count).map(|index| Rect::from_min_size(place(index), size)).collect()
 }
 
-/// The only shadow on the desk; the larger the picture, the higher it floats.
+/// The only shadow in the window; it grows with the picture.
 fn shadow_ui(ui: &Ui, rect: Rect) {
     let blur = (rect.width() / 10.0).clamp(12.0, 44.0);
     let shadow =
@@ -184,10 +184,10 @@ fn shadow_ui(ui: &Ui, rect: Rect) {
     ui.painter().add(shadow.as_shape(rect, CornerRadius::same(4)));
 }
 
-/// Draws a picture into `rect`, as far as it lies in `part`.
+/// Draws the part of a picture in `rect` that lies in `part`.
 fn picture_ui(ui: &Ui, pixels: &Arc<Pixels>, rect: Rect, part: Rect, zoom: f32, textures: &mut Textures) {
     let enlargement = rect.width() * ui.pixels_per_point() / pixels.width.max(1) as f32;
-    // Smooth as long as the picture is looked at as a whole; squares for who came to count them.
+    // Smooth until the zoom shows single pixels, then as squares.
     let purpose = if zoom > 1.5 && enlargement > 4.0 { Use::Pixels } else { Use::Canvas };
     let texture = textures.get(ui.ctx(), pixels, purpose);
     let corner = CornerRadius::same(4);
@@ -197,7 +197,7 @@ fn picture_ui(ui: &Ui, pixels: &Arc<Pixels>, rect: Rect, part: Rect, zoom: f32, 
     painter.add(shape.with_texture(texture.id(), uv));
 }
 
-/// Ctrl and wheel or a pinch zooms towards the pointer, a drag moves, a double click fits.
+/// Ctrl and the wheel or a pinch zooms at the pointer, dragging moves, double-clicking fits.
 fn look_around(ui: &Ui, canvas: &Response, view: &mut CanvasView) {
     if canvas.double_clicked() {
         view.fit();
@@ -231,7 +231,7 @@ fn tools_ui(ui: &mut Ui, state: &AppState, view: &mut CanvasView, commands: &mut
     ui.scope_builder(UiBuilder::new().max_rect(bar).layout(left), |ui| {
         let count = state.shown().map_or(0, |shown| shown.pictures.len());
         if count > 1 {
-            // Side by side lie the views of one.
+            // Views side by side are of one picture.
             let first = usize::from(state.shared.settings.views.side_by_side);
             let name = |number: usize| if number == 0 { "All".to_owned() } else { number.to_string() };
             let choices: Vec<String> = (first..=count).map(name).collect();

@@ -1,5 +1,5 @@
-//! What lies on the canvas: the pictures of a batch, or several views of one of them, and beside each
-//! the same of another step, if two are compared.
+//! The panes of the canvas: the pictures of a batch, or several views of one of them, each with
+//! its counterpart from another step if two steps are compared.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ use crate::ui::widgets::{Icon, Tool, icon_button_ui, segmented_ui, stepped, tip,
 
 /// One picture on the canvas.
 pub struct Pane<'a> {
-    /// Its name, where several views are side by side.
+    /// Its title, where several views are side by side.
     pub view: Option<StepView>,
-    /// Missing where there is nothing to see.
+    /// `None` where there is nothing to show.
     pub picture: Option<&'a Arc<Pixels>>,
-    /// The same of the step that is compared.
+    /// The picture of the step it is compared with.
     pub compared: Option<&'a Arc<Pixels>>,
 }
 
-/// Room for the name of a pane, above it.
+/// Height of a pane's title, above it.
 pub const TITLE_HEIGHT: f32 = 22.0;
 
-/// All of them, in reading order.
+/// All panes, in reading order.
 pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
     if state.looked_at().is_none()
         && let Some(alone) = state.alone_on_canvas()
@@ -57,7 +57,7 @@ pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
     }
 }
 
-/// The name of a pane, and what it shows.
+/// The title of a pane.
 pub fn title_ui(ui: &Ui, view: StepView, rect: Rect) {
     let tokens = Tokens::of(ui);
     let at = rect.left_top() - vec2(0.0, TITLE_HEIGHT - 4.0);
@@ -66,7 +66,7 @@ pub fn title_ui(ui: &Ui, view: StepView, rect: Rect) {
     ui.painter().text(at, Align2::LEFT_TOP, view.symbol(), theme::mono_small(), tokens.dim);
 }
 
-/// A pane without a picture says why.
+/// Says why a pane has no picture.
 pub fn nothing_ui(ui: &Ui, view: StepView, rect: Rect) {
     let tokens = Tokens::of(ui);
     let text = match view {
@@ -78,7 +78,7 @@ pub fn nothing_ui(ui: &Ui, view: StepView, rect: Rect) {
     ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, theme::small(), tokens.dim);
 }
 
-/// Which views are shown: one of them, or any side by side.
+/// Selects the views: one, or several side by side.
 pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Vec<Command>) {
     if state.runs.current().is_none_or(|run| run.frames.is_empty()) {
         return;
@@ -119,7 +119,7 @@ pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Ve
     });
 }
 
-/// The divider between the two steps that are compared; `place` is its place between the left, 0, and the
+/// The divider between two compared steps; `place` is its position between the left, 0, and the
 /// right, 1, of `pictures`.
 pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: &mut f32) {
     let tokens = Tokens::of(ui);
@@ -174,10 +174,10 @@ pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: 
     }
 }
 
-/// Words on a picture are cut beyond this.
+/// Longer text on a picture is truncated.
 const MAX_WORDS: f32 = 220.0;
 
-/// Words on a picture.
+/// Text on a picture.
 fn pill_ui(ui: &Ui, at: Pos2, align: Align2, text: &str) {
     let mut job = LayoutJob::simple_singleline(text.to_owned(), theme::mono(), Color32::WHITE);
     job.wrap = TextWrapping::truncate_at_width(MAX_WORDS);

@@ -1,4 +1,4 @@
-//! Which views of a step the canvas shows.
+//! The views of a step that the canvas shows.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ pub struct Views {
     /// The one that is shown alone.
     pub one: StepView,
     pub side_by_side: bool,
-    /// Of those side by side.
+    /// The views that are side by side.
     pub hidden: BTreeSet<StepView>,
 }
 
 impl Views {
-    /// As the lesson lays them out: noisy left, predicted right.
+    /// As in the lesson: noisy on the left, predicted on the right.
     pub const ORDER: [StepView; 4] =
         [StepView::NoisyLatents, StepView::Predicted, StepView::PredictedNoise, StepView::Guidance];
 
@@ -35,7 +35,7 @@ impl Views {
         self.shown()[0]
     }
 
-    /// Shows a view alone; or, side by side, shows or hides it, but for the last.
+    /// Shows a view alone; side by side, shows or hides it, except the last.
     pub fn choose(&mut self, view: StepView) {
         if !self.side_by_side {
             self.one = view;

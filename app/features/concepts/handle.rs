@@ -1,4 +1,4 @@
-//! The part of [`AppState`] that keeps the concepts at hand.
+//! How [`AppState`] keeps the loaded concepts.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ impl AppState {
         Vec::new()
     }
 
-    /// What is to be read and watched when the window opens.
+    /// What to read and watch when the window opens.
     pub(crate) fn begin_concepts(&self) -> Vec<Effect> {
         let files = self.shared.settings.concept_files.clone();
         let read = (!files.is_empty()).then_some(Effect::Task(Task::ReadConcepts(files)));
@@ -30,8 +30,8 @@ impl AppState {
         Effect::WatchConcepts(self.watched_folders())
     }
 
-    /// Where concepts are looked for: in folders of their own, and in those of other programs that
-    /// the library of models knows.
+    /// The folders to watch: concept folders, and those of other programs that
+    /// the model library knows.
     pub fn watched_folders(&self) -> Vec<PathBuf> {
         let mut folders = self.shared.settings.concept_folders();
         for folder in &self.shared.library.concept_folders {
@@ -44,7 +44,7 @@ impl AppState {
 
     pub(crate) fn receive_concepts(&mut self, news: ConceptsRead) {
         for file in &news.gone {
-            // A file that was also chosen by itself was not only there because of its folder.
+            // A file that was also chosen individually stays.
             if !self.shared.settings.concept_files.contains(file) {
                 self.concepts.set.remove(file);
             }
@@ -67,7 +67,7 @@ impl AppState {
         self.reread_prompts();
     }
 
-    /// Of files that somebody has just chosen, so that what became of them is shown.
+    /// Adds files that were just chosen, and opens the tab to show the result.
     pub(crate) fn receive_chosen_concepts(&mut self, news: ConceptsRead) {
         if let Some((_, text)) = news.refused.first() {
             self.shared.warning = Some(text.clone());
@@ -100,7 +100,7 @@ impl AppState {
         vec![self.watch_concepts()]
     }
 
-    /// The words that count have changed.
+    /// Reads the prompts again after the concepts changed.
     pub(crate) fn reread_prompts(&mut self) {
         if let Some(info) = self.shared.model_info() {
             self.prompts.tokenizer = Some(info.words(&self.concepts.set));

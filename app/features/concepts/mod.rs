@@ -13,7 +13,7 @@ use engine::concepts::ConceptSet;
 #[derive(Clone, Debug, Default)]
 pub struct Concepts {
     pub set: ConceptSet,
-    /// Files that were to be concepts, each with the sentence that says why it is none.
+    /// Files that were refused as concepts, each with the reason.
     pub refused: BTreeMap<PathBuf, String>,
 }
 
@@ -22,7 +22,7 @@ pub struct Concepts {
 pub enum ConceptCommand {
     Choose,
     ChooseFolder,
-    /// Of a file that is a concept or was refused as one.
+    /// A file that is a concept, or was refused as one.
     Forget(PathBuf),
     ForgetFolder(PathBuf),
 }

@@ -1,4 +1,4 @@
-//! Words that artists taught a model, at hand for the prompt: a click writes one there.
+//! The Concepts tab: clicking a concept inserts it into the prompt.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::ui::widgets::{
     outlined_button_ui, problem_ui, tip,
 };
 
-/// Two lines of words, and air.
+/// Two lines of text with padding.
 const ROW: f32 = 46.0;
-/// A list longer than this can be searched.
+/// Longer lists get a search field.
 const SEARCHED: usize = 8;
-/// So many refusals are shown at once.
+/// The most refused files shown at once.
 const MAX_REFUSED: usize = 4;
 
-/// The folders stay at the foot, however many concepts there are.
+/// The folders stay at the bottom, however many concepts there are.
 pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     Panel::bottom("concept folders").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
         ui,
@@ -110,14 +110,14 @@ fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Comma
     ui.spacing_mut().item_spacing.y = 2.0;
     for (_, concept) in concepts {
         let (_, rect) = ui.allocate_space(vec2(ui.available_width(), ROW));
-        // Of a thousand, those out of sight cost nothing but their room.
+        // Only the rows in view are drawn.
         if ui.is_rect_visible(rect) {
             row_ui(ui, rect, state, concept, commands);
         }
     }
 }
 
-/// What is looked for, in lower case.
+/// The search text, in lower case.
 fn search_ui(ui: &mut Ui) -> String {
     let id = Id::unique("concept search");
     let mut wanted: String = ui.data(|data| data.get_temp(id)).unwrap_or_default();
@@ -135,7 +135,7 @@ fn search_ui(ui: &mut Ui) -> String {
     wanted.trim().to_lowercase()
 }
 
-/// Why a concept is not used as it stands, if so: in short, and as a sentence.
+/// Why a concept is not used, if so: in short, and as a sentence.
 fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, String)> {
     if let Some(other) = state.concepts.set.instead_of(concept) {
         let sentence = format!("Another file with the same word is used instead: {}", other.source.display());
@@ -148,7 +148,7 @@ fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, Str
 fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let unreadable_reason = unreadable_reason(state, concept);
-    // What lies in a watched folder goes when its file goes.
+    // A concept in a watched folder is removed with its file.
     let removable = state.shared.settings.concept_files.contains(&concept.source);
     let press =
         Rect::from_min_max(rect.min, pos2(rect.right() - if removable { 26.0 } else { 0.0 }, rect.bottom()));
@@ -210,7 +210,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Where concepts come from by themselves.
+/// The watched folders.
 fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     label_ui(ui, "Watched folders").on_hover_text("Concepts in these folders are loaded automatically.");
@@ -224,7 +224,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sentence = "Stops watching this folder. The files stay where they are.";
-                // The others come from the folders of models.
+                // The others belong to model folders.
                 if own.contains(&folder)
                     && icon_button_ui(ui, Icon::Close, "Stop watching", None, sentence, Tool::Bare).clicked()
                 {
@@ -242,7 +242,7 @@ fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
 }
 
-/// The end of a path tells more than its beginning.
+/// The end of a path says more than its start.
 fn shortened(path: &str) -> String {
     const LETTERS: usize = 30;
     let count = path.chars().count();

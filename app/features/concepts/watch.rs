@@ -1,5 +1,5 @@
-//! Looks into the folders of concepts every few seconds, on a thread of its own, and tells what
-//! came and went. Where nothing changed it says nothing, so that a window at rest stays at rest.
+//! Watches the concept folders on a separate thread: scans them every few seconds and reports
+//! changes. It reports nothing where nothing changed, so that an idle window stays idle.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use engine::concepts::{Concept, concept_files_in, read};
 
-/// Soon enough for somebody who has just put a file there.
+/// Soon enough for someone who has just added a file.
 const EVERY: Duration = Duration::from_secs(3);
 
-/// What came and went among the files of concepts.
+/// Concept files that were read, refused or removed.
 #[derive(Clone, Debug, Default)]
 pub struct ConceptsRead {
     pub read: Vec<Concept>,
-    /// Files that are none, and why: a sentence.
+    /// Files that are not concepts, each with the reason.
     pub refused: Vec<(PathBuf, String)>,
     pub gone: Vec<PathBuf>,
 }
@@ -39,13 +39,13 @@ impl ConceptsRead {
     }
 }
 
-/// The thread that looks. It ends when this is dropped.
+/// The watching thread. It ends when this is dropped.
 pub struct ConceptWatch {
     folders: Sender<Vec<PathBuf>>,
 }
 
 impl ConceptWatch {
-    /// Looks nowhere until it is told where.
+    /// Watches nothing until it is given folders.
     pub fn start(tell: impl Fn(ConceptsRead) + Send + 'static) -> Self {
         let (folders, inbox) = unbounded();
         let look = move || {
@@ -68,21 +68,21 @@ impl ConceptWatch {
         Self { folders }
     }
 
-    /// Looks into these folders from now on, and at once.
+    /// Watches these folders from now on, starting at once.
     pub fn watch(&self, folders: Vec<PathBuf>) {
-        // Without the thread nothing is watched, which has been said.
+        // Without the thread nothing is watched; that has been reported.
         let _ = self.folders.send(folders);
     }
 }
 
-/// What was there when last looked.
+/// The files at the last scan.
 #[derive(Default)]
 pub struct FolderScan {
     known: HashMap<PathBuf, Option<(u64, SystemTime)>>,
 }
 
 impl FolderScan {
-    /// What changed in the folders since the last time.
+    /// Scans the folders again and returns what changed.
     pub fn again(&mut self, folders: &[PathBuf]) -> ConceptsRead {
         let files: HashSet<PathBuf> = folders.iter().flat_map(|folder| concept_files_in(folder)).collect();
         let gone: Vec<PathBuf> = self.known.keys().filter(|file| !files.contains(*file)).cloned().collect();

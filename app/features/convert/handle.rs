@@ -1,4 +1,4 @@
-//! What [`AppState`] does about a model that lies in a pickle.
+//! How [`AppState`] handles the conversion of a pickle.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model};
 
 impl AppState {
-    /// The pickle of the model in use, unless it was converted, or the offer declined.
+    /// The pickle of the current model, unless it was converted or the offer declined.
     pub fn offered_conversion(&self) -> Option<PathBuf> {
         let Model::Open(_) = self.shared.model else { return None };
         let pickle = pickle_of(&self.shared.settings.model)?.to_owned();

@@ -1,5 +1,5 @@
-//! A pickle becomes a safetensors file beside it: offered where one is in use, done on a thread of its
-//! own.
+//! Converting a pickle to a safetensors file beside it: offered while a pickle is in use, done on a separate
+//! thread.
 
 pub(crate) mod handle;
 pub(crate) mod panel;
@@ -12,10 +12,10 @@ use engine::files::{PICKLE_EXTENSIONS, has_extension};
 use engine::format::human_size;
 use engine::pipeline::StopFlag;
 
-/// How far the conversion of a model's file has come.
+/// The progress of converting a model's file.
 #[derive(Clone, Debug, Default)]
 pub enum Conversion {
-    /// None is going on.
+    /// No conversion is under way.
     #[default]
     Idle,
     Running {
@@ -23,46 +23,46 @@ pub enum Conversion {
         fraction: f32,
         stop: StopFlag,
     },
-    /// The new file.
+    /// The converted file.
     Done(PathBuf),
 }
 
-/// A wish about the model at hand, which lies in a pickle.
+/// A request about converting the current model, which is a pickle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConvertCommand {
-    /// Write it as safetensors.
+    /// Writes it as safetensors.
     Start,
     Cancel,
-    /// It is to stay a pickle.
+    /// Keeps the pickle and does not ask again.
     Decline,
-    /// Open what was written.
+    /// Opens the converted file.
     UseIt,
     Close,
 }
 
-/// What is heard of it.
+/// What the conversion reports.
 #[derive(Clone, Debug)]
 pub enum ConversionReport {
     Progress(f32),
-    /// The new file, or a sentence.
+    /// The converted file, or an error sentence.
     Ended(Result<PathBuf, String>),
 }
 
-/// The pickle that a model lies in, if it has no safetensors file beside it yet.
+/// The pickle of a model, if it has no safetensors file beside it yet.
 pub fn pickle_of(source: &ModelSource) -> Option<&Path> {
     let ModelSource::File(file) = source else { return None };
     has_extension(file, &PICKLE_EXTENSIONS).then_some(file.as_path())
 }
 
-/// Converts a pickle, once it is known that there is room for it, and says where.
+/// Converts a pickle after checking the disk space, and returns the new file.
 ///
-/// `progress` is told the fraction written, and answers whether to go on.
+/// `progress` receives the fraction written and returns whether to continue.
 pub fn convert(pickle: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<PathBuf, String> {
     check_size(pickle, fs4::available_space(pickle.parent().unwrap_or(pickle)).ok())?;
     checkpoint::convert(pickle, progress).map_err(|error| error.to_string())
 }
 
-/// A safetensors file is about as large as the pickle. Where nobody tells the room, it is tried.
+/// A safetensors file is about as large as the pickle. Where the free space is unknown, it is tried.
 fn check_size(pickle: &Path, free: Option<u64>) -> Result<(), String> {
     let needed = pickle.metadata().map_or(0, |about| about.len());
     match free {
@@ -77,7 +77,7 @@ fn check_size(pickle: &Path, free: Option<u64>) -> Result<(), String> {
     }
 }
 
-/// Does it, and tells of it. For a thread of its own.
+/// Converts and reports progress; runs on a separate thread.
 pub fn run(pickle: &Path, stop: &StopFlag, tell: impl Fn(ConversionReport)) {
     let mut told = -1.0;
     let ended = convert(pickle, &mut |fraction| {

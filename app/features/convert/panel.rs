@@ -1,4 +1,4 @@
-//! A card for a model that lies in a pickle: what that is, and the way out.
+//! A card for a model in a pickle: what that means, and how to convert it.
 
 use std::path::Path;
 

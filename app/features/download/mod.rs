@@ -1,4 +1,4 @@
-//! Getting a model, as the window shows it: asked for, offered, fetched, paused, complete.
+//! Downloading a model: looked up, offered, running, paused, complete.
 
 pub(crate) mod panel;
 
@@ -14,29 +14,29 @@ use crate::features::effect::Effect;
 use crate::features::settings::models_folder;
 use crate::hub::{DownloadOffer, HubCommand, HubEvent, Plan, Progress, Repository, STABLE_DIFFUSION_1_5};
 
-/// The one download that the window keeps.
+/// The state of the one download.
 #[derive(Clone, Debug, Default)]
 pub struct DownloadState {
-    /// `owner/name`, as it is being typed.
+    /// The text of the `owner/name` field.
     pub name: String,
     pub phase: DownloadPhase,
-    /// Why the last wish came to nothing.
+    /// Why the last request failed.
     pub problem: Option<String>,
 }
 
-/// A wish about the model that is to be fetched.
+/// A request about downloading a model.
 #[derive(Clone, Debug)]
 pub enum DownloadCommand {
-    /// `owner/name`, as far as it is typed.
+    /// The text of the field for `owner/name`.
     Name(String),
-    /// What is it?
+    /// Looks up the model that was typed.
     LookUp,
-    /// What is Stable Diffusion 1.5?
+    /// Looks up Stable Diffusion 1.5.
     LookUpStandard,
-    /// Begin, or go on.
+    /// Starts or resumes the download.
     Start,
     Pause,
-    /// Away with it, and with what has come.
+    /// Cancels the download and deletes its files.
     Cancel,
     DismissProblem,
 }
@@ -49,7 +49,7 @@ pub enum DownloadPhase {
         name: String,
         stop: StopFlag,
     },
-    /// Nothing is fetched before licence and size were seen.
+    /// Nothing is downloaded before licence and size are shown.
     Offered(Box<DownloadOffer>),
     Running(Box<Running>),
     Paused(Left),
@@ -59,7 +59,7 @@ pub enum DownloadPhase {
     },
 }
 
-/// What has come of a plan, and where it lies.
+/// The downloaded part of a plan, and its folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Left {
     pub plan: Plan,
@@ -73,7 +73,7 @@ pub struct Running {
     pub progress: Progress,
     pub pace: Pace,
     pub stop: StopFlag,
-    /// What becomes of it when the line has let go.
+    /// What happens once the connection has ended.
     pub ending: Option<Ending>,
 }
 
@@ -83,16 +83,16 @@ pub enum Ending {
     Cancel,
 }
 
-/// How fast bytes came lately.
+/// The recent transfer rate.
 #[derive(Clone, Debug, Default)]
 pub struct Pace(VecDeque<(Instant, u64)>);
 
-/// Long enough to be calm, short enough to follow.
+/// Long enough to be steady, short enough to be current.
 const LATELY: Duration = Duration::from_secs(8);
 
 impl Pace {
     pub fn note(&mut self, now: Instant, done: u64) {
-        // A file that begins anew is no pace backwards.
+        // A file that restarts is not negative progress.
         if self.0.back().is_some_and(|(_, before)| *before > done) {
             self.0.clear();
         }
@@ -102,7 +102,7 @@ impl Pace {
         }
     }
 
-    /// Bytes a second, once there is something to tell by.
+    /// Bytes per second, once there are enough samples.
     pub fn bytes_per_sec(&self) -> Option<f64> {
         let (first, last) = (self.0.front()?, self.0.back()?);
         let secs = last.0.duration_since(first.0).as_secs_f64();
@@ -121,7 +121,7 @@ impl Running {
         (self.progress.done as f64 / self.progress.total.max(1) as f64) as f32
     }
 
-    /// Seconds until all is there, if it goes on like this.
+    /// The remaining seconds at this rate.
     pub fn secs_left(&self) -> Option<u64> {
         let pace = self.pace.bytes_per_sec().filter(|pace| *pace >= 1.0)?;
         Some(((self.progress.total - self.progress.done.min(self.progress.total)) as f64 / pace).ceil() as u64)
@@ -142,7 +142,7 @@ impl AppState {
         Vec::new()
     }
 
-    /// What was left in the middle is looked for when the window opens.
+    /// Finds unfinished downloads when the window opens.
     pub(crate) fn find_unfinished() -> Effect {
         Effect::Hub(HubCommand::FindUnfinished { models: models_folder() })
     }
@@ -161,7 +161,7 @@ impl AppState {
             (HubEvent::Complete(path), DownloadPhase::Running(running)) => {
                 let name = running.left.plan.repository.to_string();
                 self.download.phase = DownloadPhase::Complete { name, source: ModelSource::at(path) };
-                // From now on the library lists what is fetched.
+                // From now on the library lists downloaded models.
                 return self.add_model_folder(models_folder());
             }
             (HubEvent::Paused { .. } | HubEvent::Failed { .. }, DownloadPhase::Running(running))
@@ -186,7 +186,7 @@ impl AppState {
                     self.download.phase = DownloadPhase::Paused(left);
                 }
             }
-            // Of an errand that was given up meanwhile.
+            // From a job that was cancelled meanwhile.
             (_, phase) => self.download.phase = phase,
         }
         Vec::new()
@@ -231,7 +231,7 @@ impl AppState {
         }
     }
 
-    /// Whatever it is at. What has come is thrown away; a finished model is not.
+    /// Cancels at any stage. Partial files are deleted; a finished model is not.
     pub(crate) fn cancel_download(&mut self) -> Vec<Effect> {
         self.download.problem = None;
         match &self.download.phase {

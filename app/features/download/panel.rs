@@ -1,4 +1,4 @@
-//! A card for a model that is not here yet: what it is, then how it comes.
+//! The download card: what a model is, then progress.
 
 use egui::{Key, Margin, OpenUrl, RichText, TextEdit, Ui, vec2};
 
@@ -58,7 +58,7 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
     commands.extend(wishes.into_iter().map(Command::Download));
 }
 
-/// Nothing is asked for yet.
+/// The initial state.
 fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let sentence = "Shows the model, its licence and its size (about 2 GB) before anything is downloaded.";
@@ -91,7 +91,7 @@ fn wish_ui(ui: &mut Ui, name: &str, wishes: &mut Vec<DownloadCommand>) {
     }
 }
 
-/// What a person should know before saying yes.
+/// What the user should know before starting.
 fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, wishes: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let DownloadOffer { plan, done, free, page, .. } = offer;
@@ -155,7 +155,7 @@ fn paused_ui(ui: &mut Ui, left: &Left, wishes: &mut Vec<DownloadCommand>) {
 
 const CANCEL: Choice = ("Cancel", "Deletes the downloaded part.", DownloadCommand::Cancel);
 
-/// Name, sentence for the tooltip, and what it asks for.
+/// Label, tooltip and command.
 type Choice = (&'static str, &'static str, DownloadCommand);
 
 fn buttons_ui(ui: &mut Ui, first: Option<Choice>, second: Option<Choice>, wishes: &mut Vec<DownloadCommand>) {

@@ -38,7 +38,7 @@ impl AppState {
         self.read_start_image()
     }
 
-    /// Concepts are all taken; of the rest, of which the desk has one each, the first.
+    /// All dropped concepts are used; of the other files, only the first.
     pub(crate) fn receive_dropped_files(
         &mut self,
         DroppedFiles { concepts, others }: DroppedFiles,

@@ -40,15 +40,15 @@ pub struct Dropped {
 
 #[derive(Clone, Debug)]
 pub enum FileContents {
-    /// A folder, or a file of weights.
+    /// A model folder or a weight file.
     Model(ModelSource),
-    /// A folder with models in it.
+    /// A folder that contains models.
     ModelsFolder,
-    /// A folder with concepts in it, and nothing larger.
+    /// A folder that contains only concepts.
     ConceptFolder,
-    /// A picture, and the recipe inside it if there is one.
+    /// A picture, with the recipe inside it if there is one.
     Picture { pixels: Arc<Pixels>, notes: Vec<String>, found: Option<Box<FoundRecipe>> },
-    /// Why it is of no use here.
+    /// Why it cannot be used.
     Unusable(String),
 }
 

@@ -1,4 +1,4 @@
-//! What is said while a file hangs over the window, and asked once it was let go.
+//! The overlay while a file hovers over the window, and the question after it was dropped.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub fn drop_overlay_ui(ui: &Ui, state: &AppState, textures: &mut Textures, comma
     }
 }
 
-/// Lights up the window and says what will happen.
+/// Highlights the window and says what a drop would do.
 fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     let tokens = Tokens::of(ui);
     let window = ui.ctx().content_rect();
@@ -63,7 +63,7 @@ fn hovering_ui(ui: &Ui, path: Option<&Path>, count: usize) {
     }
 }
 
-/// A picture with a recipe inside can be either.
+/// A picture with a recipe can be a start image or settings.
 fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
     let Some(dropped) = &state.dropped else { return };
     let FileContents::Picture { pixels, found: Some(found), .. } = &dropped.contents else {
@@ -137,5 +137,5 @@ fn asking_ui(ui: &Ui, state: &AppState, textures: &mut Textures, commands: &mut 
     }
 }
 
-/// Letters of a prompt that are shown.
+/// The most characters of a prompt that are shown.
 const MAX_LETTERS: usize = 140;

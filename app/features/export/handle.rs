@@ -1,4 +1,4 @@
-//! Making a film of the run: the wishes of the card, and what becomes of them.
+//! Handles the export card: rendering the animation, then writing it.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ use crate::features::state::AppState;
 use crate::features::xy_plot::{XyPlotPhase, XyPlotRun, strip};
 
 impl AppState {
-    /// The run that a film can be made of: one that is over and has steps.
+    /// The run that can be exported: one that has ended and has steps.
     pub fn run_to_export(&self) -> Option<&Run> {
         self.runs.current().filter(|run| !run.is_live() && !run.frames.is_empty())
     }
 
-    /// The sheet that a film can be made of: one that is over.
+    /// The plot that can be exported: one that has ended.
     pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
         let is_over = |made: &&XyPlotRun| made.phase != XyPlotPhase::Making && made.pictures.len() > 1;
         self.xy_plot.made.as_ref().filter(is_over)
@@ -29,7 +29,7 @@ impl AppState {
         match command {
             ExportCommand::Show(is_open) | ExportCommand::ShowOfSheet(is_open) => {
                 self.export.is_open = is_open;
-                // The dialog may still ask where to when the card is closed.
+                // The file dialog may still be open when the card is closed.
                 if is_open {
                     self.export.is_of_sheet = matches!(command, ExportCommand::ShowOfSheet(_));
                 }
@@ -88,7 +88,7 @@ impl AppState {
         vec![Effect::Send(Request::ExportAnimation { job, picture, finished, cut, stop })]
     }
 
-    /// Its pictures are at hand, so that the engine has nothing to do.
+    /// The plot's pictures exist already, so the engine has nothing to do.
     pub(crate) fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
         let Some(made) = self.sheet_to_export() else { return Vec::new() };
         let (model, vae) = self.names_of_model();
@@ -129,7 +129,7 @@ impl AppState {
         }
     }
 
-    /// Of the picture that the film is of.
+    /// The provenance of the exported picture.
     pub(crate) fn provenance(&self) -> Provenance {
         let Some(run) = self.runs.current() else { return Provenance::default() };
         let recipe = run.recipe.of_picture(self.film.picture.unwrap_or(0) as u32);
@@ -137,7 +137,7 @@ impl AppState {
         Provenance::of_run(model, vae, recipe, Vec::new())
     }
 
-    /// The model that is open and the VAE over it.
+    /// The names of the open model and its replacement VAE.
     pub(crate) fn names_of_model(&self) -> (String, Option<String>) {
         self.shared.model_info().map_or_else(Default::default, |info| (info.name.clone(), info.vae.clone()))
     }

@@ -1,4 +1,4 @@
-//! The film as a file: how it is to be made, and how far it has come.
+//! Exporting animations: options and progress.
 
 pub(crate) mod handle;
 pub(crate) mod panel;
@@ -11,11 +11,11 @@ use engine::images::{Animation, AnimationFormat, write_animation};
 use engine::pipeline::StopFlag;
 use engine::pipeline::animation_export::AnimationOptions;
 
-/// What the card over the film shows.
+/// The state of the export card.
 #[derive(Clone, Debug, Default)]
 pub struct ExportState {
     pub is_open: bool,
-    /// The film is that of the sheet's pictures, not of the run.
+    /// The animation shows the plot's pictures, not the run.
     pub is_of_sheet: bool,
     pub format: AnimationFormat,
     pub cut: AnimationOptions,
@@ -26,7 +26,7 @@ pub struct ExportState {
 pub enum ExportPhase {
     #[default]
     Idle,
-    /// The engine looks at every step, 0 to 1; then our own thread writes, 0 to 1.
+    /// The engine renders every step, 0 to 1; then a thread writes the file, 0 to 1.
     Cutting {
         path: PathBuf,
         fraction: f32,
@@ -40,14 +40,14 @@ pub enum ExportPhase {
     Done {
         path: PathBuf,
     },
-    /// A sentence.
+    /// An error sentence.
     Failed {
         text: String,
     },
 }
 
 impl ExportPhase {
-    /// What is under way can be stopped.
+    /// The stop flag of the export in progress.
     pub fn stop(&self) -> Option<&StopFlag> {
         match self {
             Self::Cutting { stop, .. } | Self::Writing { stop, .. } => Some(stop),
@@ -56,7 +56,7 @@ impl ExportPhase {
     }
 }
 
-/// A film that is ready to be written.
+/// An animation that is ready to be written.
 #[derive(Clone, Debug)]
 pub struct ExportOrder {
     pub reel: Box<Animation>,
@@ -65,22 +65,22 @@ pub struct ExportOrder {
     pub stop: StopFlag,
 }
 
-/// A wish about the film as a file.
+/// A request about exporting an animation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExportCommand {
-    /// The card that tells what it will be.
+    /// Shows or hides the export card.
     Show(bool),
-    /// The same of the sheet.
+    /// Shows or hides the export card of the X/Y plot.
     ShowOfSheet(bool),
     Choose(AnimationFormat, AnimationOptions),
-    /// Asks where to.
+    /// Asks for a file name, then exports.
     Start,
     Cancel,
-    /// Of the file that was written.
+    /// Opens the folder of the exported file.
     OpenFolder,
 }
 
-/// How the writing goes.
+/// Progress of the writing.
 #[derive(Clone, Debug)]
 pub enum ExportEvent {
     Came { fraction: f32 },
@@ -89,10 +89,10 @@ pub enum ExportEvent {
     Failed(String),
 }
 
-/// News is shown, not counted: more often than this nobody sees.
+/// Progress is reported at most this often.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 
-/// Writes a film on a thread of its own, and tells how it goes.
+/// Writes an animation on a separate thread and reports progress.
 pub fn write(order: ExportOrder, tell: impl Fn(ExportEvent) + Send + 'static) {
     let work = move || {
         let ExportOrder { reel, format, path, stop } = order;
@@ -115,7 +115,7 @@ pub fn write(order: ExportOrder, tell: impl Fn(ExportEvent) + Send + 'static) {
     }
 }
 
-/// `path` with the ending of its format: a dialog may leave that to the person.
+/// `path` with the extension of its format, which some dialogs leave out.
 pub fn with_ending(path: PathBuf, format: AnimationFormat) -> PathBuf {
     let Some(ending) = format.extension() else { return path };
     let has = |ending: &str| path.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending));
@@ -128,7 +128,7 @@ pub fn with_ending(path: PathBuf, format: AnimationFormat) -> PathBuf {
     name.into()
 }
 
-/// The folder to show when a film is written.
+/// The folder to open once an animation is written.
 pub fn folder_of(path: &Path) -> PathBuf {
     if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(path).to_owned() }
 }

@@ -1,4 +1,4 @@
-//! The card that makes a file of the film: what kind, what is seen, how fast; then how it comes.
+//! The export card: format, contents, speed, then progress.
 
 use egui::{Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
 use engine::images::{AnimationFormat, FPS, Playback};
@@ -16,7 +16,7 @@ use crate::ui::widgets::{
 
 const WIDTH: f32 = 300.0;
 
-/// The button in the film's head, and the card over it.
+/// The button in the filmstrip's header, and the card over it.
 pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if state.run_to_export().is_some() || state.export.phase.stop().is_some() {
         let sentence = "Exports the steps as a GIF, a video or pictures.";
@@ -24,7 +24,7 @@ pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
 }
 
-/// The same for a sheet: its pictures one after the other.
+/// The export button and card of the X/Y plot.
 pub fn export_sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if state.sheet_to_export().is_some() {
         let sentence = "Exports its pictures one after the other as a GIF, a video or numbered files.";
@@ -32,7 +32,7 @@ pub fn export_sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command
     }
 }
 
-/// The card opens over the button that was pressed.
+/// The card opens above the button that was pressed.
 fn opener_ui(
     button: Response,
     sentence: &str,
@@ -167,7 +167,7 @@ fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut AnimationOptions) {
     });
 }
 
-/// One of a few, each with a sentence.
+/// A choice among a few, each with a hint.
 fn choice_ui<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choices: &[(T, &str, &str)], chosen: &mut T) {
     row_ui(ui, name, |ui, width| {
         let shown = choices.iter().find(|(value, ..)| value == chosen);

@@ -1,4 +1,4 @@
-//! The film's knobs: play, loop, to and fro, how fast; and two steps side by side.
+//! The controls of the filmstrip: play, loop, back and forth, speed, and comparing two steps.
 
 use egui::{CornerRadius, CursorIcon, Response, RichText, Role, Sense, Ui, Vec2, WidgetInfo, vec2};
 
@@ -40,7 +40,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     }
 }
 
-/// A picture to press, which stays lit while it is on.
+/// An icon button that stays highlighted while it is on.
 fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bool) -> Response {
     let tokens = Tokens::of(ui);
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(22.0), Sense::click());
@@ -62,7 +62,7 @@ fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bo
     tip(response.on_hover_cursor(CursorIcon::PointingHand), name, None, sentence)
 }
 
-/// Lets go of a step that is held, or puts another beside it.
+/// Releases the selected step, or compares it with another.
 pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if state.film.compared.is_some() {
         let key = Some(keys::STOP_KEY).filter(|_| !is_tight);

@@ -72,7 +72,7 @@ impl AppState {
         self.film.play = Some(PlaybackState::new(now, begin));
     }
 
-    /// The film goes on, and is held where it ends.
+    /// Advances playback; at the end, the last step stays selected.
     fn tick(&mut self, now: f64) {
         if let (Some(play), Some(run)) = (&mut self.film.play, self.runs.current())
             && !play.advance(now, run.frames.len(), self.shared.settings.playing)

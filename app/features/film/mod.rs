@@ -1,4 +1,4 @@
-//! The film strip's hands: which step is looked at, and the clock that plays them.
+//! The state of the filmstrip: which step is selected, and the clock that plays the steps.
 
 pub(crate) mod controls;
 pub(crate) mod handle;
@@ -9,16 +9,16 @@ use std::ops::RangeInclusive;
 use engine::session::JobId;
 use serde::{Deserialize, Serialize};
 
-/// Which step and which picture of the batch a person looks at.
+/// Which step and which picture of the batch is shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilmState {
-    /// Looked at by pointing, until the pointer leaves or a key says otherwise.
+    /// The step under the pointer, until the pointer leaves or a key moves on.
     pub hovered: Option<usize>,
-    /// Held on the canvas.
+    /// The selected step.
     pub pinned: Option<usize>,
-    /// Held beside it, behind a divider.
+    /// The step it is compared with, behind a divider.
     pub compared: Option<usize>,
-    /// The run that the one behind the divider is of, if it is not the one at hand.
+    /// The run of the step behind the divider, if it is not the current run.
     pub beside: Option<JobId>,
     pub play: Option<PlaybackState>,
     /// One picture of the batch; all of them when `None`.
@@ -30,13 +30,13 @@ pub struct FilmState {
 pub enum FilmCommand {
     /// The step under the pointer.
     Hover(Option<usize>),
-    /// Holds a step on the canvas; `None` lets it go.
+    /// Selects a step; `None` deselects it.
     Pin(Option<usize>),
-    /// Holds whatever step the hand comes to.
+    /// Selects the step under a drag.
     ScrubTo(usize),
-    /// One step of the film back or on.
+    /// Moves one step back or forward.
     StepBy(isize),
-    /// `now` in seconds of any clock that goes on.
+    /// `now` is in seconds of any steady clock.
     TogglePlay {
         now: f64,
     },
@@ -45,15 +45,15 @@ pub enum FilmCommand {
     },
 }
 
-/// How films are played.
+/// How the steps are played.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PlaybackSettings {
-    /// Begins anew when it is over.
+    /// Starts again at the end.
     pub loops: bool,
-    /// Comes back the way it went.
+    /// Plays backwards after each round.
     pub ping_pong: bool,
-    /// Steps a second.
+    /// Steps per second.
     pub fps: f64,
 }
 
@@ -65,20 +65,20 @@ impl Default for PlaybackSettings {
 
 impl PlaybackSettings {
     pub const FPS: RangeInclusive<f64> = 1.0..=30.0;
-    /// How long the last step is held, seconds.
+    /// How long the last step is held, in seconds.
     const HOLD_SECS: f64 = 1.0;
 
-    /// Steps a second that can be played, whatever a file says.
+    /// The range of steps per second, whatever a settings file says.
     fn pace(self) -> f64 {
         if self.fps.is_nan() { 12.0 } else { self.fps.clamp(*Self::FPS.start(), *Self::FPS.end()) }
     }
 
-    /// The step on show after `ticks` of them, of a film of `steps`; nothing once it is over.
+    /// The step shown after `ticks` of the `steps`; `None` once playback is over.
     fn step_after(self, ticks: usize, steps: usize) -> Option<usize> {
         let last = steps.checked_sub(1)?;
         let turn = steps + (self.pace() * Self::HOLD_SECS).round() as usize;
         let whole = match (self.ping_pong, self.loops) {
-            // The first step is the beginning of the next round.
+            // The first step starts the next round.
             (true, true) => turn + last.saturating_sub(1),
             (true, false) => turn + last,
             (false, true) => turn,
@@ -90,14 +90,14 @@ impl PlaybackSettings {
     }
 }
 
-/// A film that runs.
+/// Playback that is running.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlaybackState {
-    /// When it began, or was last changed, in seconds of the window's clock.
+    /// When it started or was last changed, in seconds of the window's clock.
     since: f64,
     /// Ticks that had passed by then.
     before: usize,
-    /// Offset into the steps at hand shown now.
+    /// Offset of the step shown now.
     pub at: usize,
 }
 
@@ -106,14 +106,14 @@ impl PlaybackState {
         Self { since: now, before: begin, at: begin }
     }
 
-    /// Moves on to where the film is at `now`, if it has `steps` steps. False once it is over.
+    /// Advances to the step that is due at `now`, out of `steps`. False once playback is over.
     pub fn advance(&mut self, now: f64, steps: usize, how: PlaybackSettings) -> bool {
         let step = how.step_after(self.ticks(now, how), steps);
         self.at = step.unwrap_or(if how.ping_pong { 0 } else { steps.saturating_sub(1) });
         step.is_some()
     }
 
-    /// Goes on from the step at hand in another way.
+    /// Continues from the current step with other playback settings.
     pub fn change(&mut self, now: f64) {
         (self.since, self.before) = (now, self.at);
     }

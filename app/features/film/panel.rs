@@ -1,4 +1,4 @@
-//! The film under the picture: every step of the run, each a click away.
+//! The filmstrip under the picture: every step of the run.
 
 use egui::{
     Align2, CornerRadius, CursorIcon, Id, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
@@ -20,12 +20,12 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, close_ui, dashed_rect, text_button_ui, tip};
 
-/// Below this the film's head says less.
+/// Below this width, the filmstrip's header shows less.
 const TIGHT_HEAD: f32 = 760.0;
 const TILE_HEIGHT: f32 = 64.0;
 const TILE_GAP: f32 = 6.0;
 const LABEL_HEIGHT: f32 = 20.0;
-/// Room around the tiles for the outline of the current one.
+/// Space around the tiles for the outline of the current one.
 pub const RING: f32 = 3.0;
 
 pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
@@ -49,7 +49,7 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
             Rect::from_min_size(min, tile)
         };
         scrub_ui(ui, state, run, whole, pitch, commands);
-        // A thousand steps cost no more than those in view.
+        // Only the tiles in view are drawn, so a thousand steps cost no more.
         let first = ((viewport.left() - RING) / pitch).floor().max(0.0) as usize;
         let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
         for index in first..last {
@@ -74,10 +74,10 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
     point_at(ui, ui.scope_id().with("pointed at"), hovered, commands);
 }
 
-/// A drag over the film runs through it.
+/// Dragging along the filmstrip scrubs through it.
 fn scrub_ui(ui: &Ui, state: &AppState, run: &Run, whole: Rect, pitch: f32, commands: &mut Vec<Command>) {
     let strip = ui.interact(whole, ui.scope_id().with("scrub"), Sense::DRAG);
-    // Until the pointer has moved it may be a click, which is the tile's.
+    // Until the pointer has moved it may be a click, which belongs to the tile.
     let is_drag = strip.dragged() && ui.input(|input| input.pointer.is_decidedly_dragging());
     let Some(pointer) = strip.interact_pointer_pos().filter(|_| is_drag) else { return };
     let index = ((pointer.x - whole.left() - RING) / pitch).max(0.0) as usize;
@@ -89,7 +89,7 @@ fn scrub_ui(ui: &Ui, state: &AppState, run: &Run, whole: Rect, pitch: f32, comma
 }
 
 /// Shows the step under the pointer. Several places have steps to point at, so each remembers under its
-/// `id` what it pointed at, and speaks only when that changes: keys may have gone on to other steps.
+/// `id` what it pointed at and reports only changes, since keys may have moved to another step meanwhile.
 pub fn point_at(ui: &Ui, id: Id, step: Option<usize>, commands: &mut Vec<Command>) {
     let before = ui.data(|data| data.get_temp::<Option<usize>>(id)).flatten();
     if before != step {
@@ -106,13 +106,13 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         ui.add_space(RING);
         ui.label(egui::RichText::new("Film").font(theme::heading()).color(tokens.text));
         let Some(run) = state.runs.current().filter(|run| run.frames.len() > 1) else { return };
-        // Where there is little room, keys are told by the tooltips alone.
+        // Where space is short, only the tooltips show the keys.
         let is_tight = ui.available_width() < TIGHT_HEAD;
         film_controls_ui(ui, state, is_tight, commands);
         leave_ui(ui, state, is_tight, commands);
         compare_ui(ui, state, is_tight, commands);
         export_ui(ui, state, commands);
-        // Where the knobs leave no room for all the numbers, those that matter least go first.
+        // Where the controls leave too little space, the least important numbers are dropped first.
         let texts = facts(state, run).map(|facts| [facts.join(" · "), facts[..2].join(" · ")]);
         let width = |text: &String| {
             ui.painter().layout_no_wrap(text.clone(), theme::mono(), tokens.dim).size().x + 2.0 * RING + 8.0
@@ -126,7 +126,7 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     });
 }
 
-/// Where the next run leaves this one, or the button that says so.
+/// The step that the next run branches from, or the button that sets it.
 fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
     if let Some(step) = state.runs.branch_from {
         let begin = if is_tight { "Branching at" } else { "The next run starts from" };
@@ -147,7 +147,7 @@ fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Co
     }
 }
 
-/// What is on the canvas, in numbers.
+/// Step and sigma of the picture on the canvas.
 fn facts(state: &AppState, run: &Run) -> Option<[String; 3]> {
     let frame = run.frame(state.current_step()?)?;
     let pictures = run.pictures_of(frame.step, state.shared.settings.views.first());
@@ -165,7 +165,7 @@ fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut T
         let texture = textures.get(ui.ctx(), pixels, Use::Thumbnail);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         let corner = CornerRadius::same(theme::CORNER_FIELD);
-        // What it has from another run stands back.
+        // Steps of the parent run are muted.
         let tint = if run.is_shared(frame.step) { theme::MUTED } else { egui::Color32::WHITE };
         let shape = egui::epaint::RectShape::filled(rect, corner, tint);
         ui.painter().add(shape.with_texture(texture.id(), uv));
@@ -173,7 +173,7 @@ fn frame_tile_ui(ui: &Ui, run: &Run, frame: &Frame, rect: Rect, textures: &mut T
     response.on_hover_cursor(CursorIcon::PointingHand)
 }
 
-/// A step to come: its sigma already tells how far it is.
+/// A step that is still to come, with its sigma.
 fn placeholder_ui(ui: &Ui, run: &Run, step: usize, rect: Rect) {
     let tokens = Tokens::of(ui);
     let line = Stroke::new(1.0, tokens.line);
@@ -214,7 +214,7 @@ fn label_ui(ui: &Ui, rect: Rect, step: usize, sigma: Option<f32>, color: egui::C
     ui.painter().text(at, Align2::CENTER_TOP, text, theme::mono_small(), color);
 }
 
-/// Keeps the current step in view whenever it becomes another one.
+/// Scrolls the current step into view whenever it changes.
 fn follow(ui: &Ui, current: Option<usize>, run: &Run, place: impl Fn(usize) -> Rect) {
     let id = ui.scope_id().with("followed");
     let at = (run.job.id.0, current);

@@ -1,4 +1,4 @@
-//! How the picture is made: steps, guidance, strength, pictures, sampler, schedule.
+//! The sampling controls: steps, guidance, strength, batch, sampler, schedule.
 
 use std::ops::RangeInclusive;
 
@@ -48,7 +48,7 @@ pub(crate) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui))
     });
 }
 
-/// What is wrong with a field, under it.
+/// The error of a field, below it.
 pub(crate) fn place_ui(ui: &mut Ui, state: &AppState, place: ErrorSlot) {
     if let Some(text) = state.shared.error_at(place) {
         problem_ui(ui, &text, false);
@@ -106,7 +106,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
     place_ui(ui, state, ErrorSlot::Pictures);
 }
 
-/// Strength and the step it starts at: two views of one number.
+/// Strength and start step: two views of one number.
 fn strength_ui(ui: &mut Ui, steps: u32, strength: &mut f32) {
     let tokens = Tokens::of(ui);
     let row = SliderRow {

@@ -1,4 +1,4 @@
-//! What [`AppState`] does to begin a run and to end it.
+//! How [`AppState`] starts and stops a run.
 
 use engine::pipeline::StopFlag;
 use engine::recipe::{Recipe, random_seed};
@@ -20,9 +20,9 @@ impl AppState {
             self.shared.errors.set(ErrorSlot::Run, "No model is open: choose one at the top of the window");
             return Vec::new();
         }
-        // A seed that was typed, rolled or taken from a picture is used once as it stands; after
-        // that every picture gets a fresh one, unless the lock is on.
-        // A branch has its run's.
+        // A seed that was typed, rolled or taken from a picture is used once as it is; after
+        // that every picture gets a new one, unless the seed is locked.
+        // A branch has the seed of its parent.
         let is_branch = self.runs.branch_from.is_some();
         if !is_branch
             && !self.shared.settings.seed_locked
@@ -49,7 +49,7 @@ impl AppState {
         self.send(queued_run.recipe, queued_run.parent, recorded_by)
     }
 
-    /// Sends a run to the engine, which takes the steps of `recorded_by` as far as they fit.
+    /// Sends a run to the engine, which reuses the steps of `recorded_by` as far as they fit.
     pub(crate) fn send(
         &mut self,
         recipe: Recipe,

@@ -1,4 +1,4 @@
-//! The loudest thing on the desk: Generate, then Stop with the progress inside it.
+//! The Generate button, which becomes Stop with the progress inside it.
 
 use egui::{
     Align, Color32, CornerRadius, CursorIcon, Layout, Rect, RichText, Role, Sense, Stroke, StrokeKind, Ui,
@@ -104,7 +104,7 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
     }
 }
 
-/// Beside Stop: the same settings again, after this.
+/// Beside Stop: queues another run.
 fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let sentence = if state.runs.queued.is_some() {
         "Replaces the queued run with one that uses the current settings."
@@ -180,7 +180,7 @@ fn pictures(count: usize) -> String {
     if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
 }
 
-/// "12.4 it/s · 0.9 s left", or only the latter where there is less room.
+/// "12.4 it/s · 0.9 s left", or only the latter where space is short.
 fn pace(run: &Run, with_rate: bool) -> String {
     let (Some(rate), Some(left)) = (run.steps_per_second(), run.seconds_left()) else {
         return String::new();
@@ -194,7 +194,7 @@ fn pace(run: &Run, with_rate: bool) -> String {
     if with_rate { format!("{rate} · {left}") } else { left }
 }
 
-/// A strong word and, quieter, its key, centred together.
+/// A label and, dimmed, its shortcut, centred together.
 fn two_words(ui: &Ui, rect: Rect, word: &str, key: &str, ink: Color32) {
     let painter = ui.painter();
     let word = painter.layout_no_wrap(word.to_owned(), theme::button(), ink);

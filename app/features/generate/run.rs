@@ -1,4 +1,4 @@
-//! One run as the window knows it: from the press of the button to its last event.
+//! A run as the window knows it, from the press of the button to its last event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,46 +14,46 @@ use engine::session::{Job, JobEvent};
 use crate::features::branches::BranchPoint;
 use crate::features::prompt::read_prompt::ReadPrompt;
 
-/// A job that was sent, and all that was heard of it.
+/// A job that was sent, and all its events.
 #[derive(Clone, Debug)]
 pub struct Run {
     pub job: Job,
     pub recipe: Recipe,
-    /// Its prompt as the model that makes it reads it; `None` if that is not, or no longer, open.
+    /// Its prompt as its model reads it; `None` if that model is not open.
     pub read: Option<Arc<ReadPrompt>>,
-    /// The run that it leaves.
+    /// The branch point, if it is a branch.
     pub parent: Option<BranchPoint>,
-    /// Given by the person at the desk; empty until then.
+    /// The name that the user gave it; empty until then.
     pub name: String,
     pub phase: RunPhase,
     /// `steps + 1` noise levels once the engine has started.
     pub sigmas: Vec<f32>,
     pub start_step: usize,
-    /// In order of their steps.
+    /// In the order of the steps.
     pub frames: Vec<Frame>,
-    /// Views of steps that were decoded in full on request; no pictures where that came to nothing.
+    /// Fully decoded views of steps; no pictures where decoding failed.
     pub decoded: BTreeMap<(usize, StepView), Vec<Arc<Pixels>>>,
-    /// What is on its way to be decoded in full, and since when. One at a time: a decode may take
+    /// The view that is being decoded, and since when. One at a time: decoding may take
     /// long, and the next run waits for it.
     pub asked: Option<((usize, StepView), Instant)>,
-    /// Full decodes take so little time here that the whole film gets them.
+    /// Decoding is fast enough on this machine for every step.
     pub decodes_held_step: bool,
     pub pictures: Vec<Arc<Pixels>>,
     pub elapsed: Duration,
 }
 
-/// Of a decode nobody asked for, the window's own frames included: a next run may wait for it.
+/// The longest decode without a request, frames of the window included: the next run may wait for it.
 const QUICK_DECODE: Duration = Duration::from_millis(500);
-/// Longer films keep their previews.
+/// Longer runs keep their previews.
 const MAX_DECODED: usize = 64;
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunPhase {
-    /// Sent; the engine is still at something else.
+    /// Sent; the engine is still busy with something else.
     Waiting,
     Running,
-    /// The stop flag is up.
+    /// The stop flag is raised.
     Stopping,
     Finished,
     Stopped,
@@ -85,7 +85,7 @@ impl Run {
         }
     }
 
-    /// Another model is open from here on, which makes what still waits.
+    /// Another model is open now, which will make what is still queued.
     pub fn change_model(&mut self, words: Option<&PromptTokenizer>) {
         let words = words.filter(|_| self.phase == RunPhase::Waiting);
         self.read = words.map(|words| Arc::new(ReadPrompt::new(words, &self.recipe, 0)));
@@ -95,7 +95,7 @@ impl Run {
         matches!(self.phase, RunPhase::Waiting | RunPhase::Running | RunPhase::Stopping)
     }
 
-    /// Takes in what the engine says of this job. `Failed`'s sentence is the caller's to place.
+    /// Applies an event of this job. The caller shows the sentence of `Failed`.
     pub fn receive(&mut self, event: JobEvent) {
         match event {
             JobEvent::Started { sigmas, start_step } => {
@@ -125,24 +125,24 @@ impl Run {
         }
     }
 
-    /// Steps of the whole schedule: as many as the engine means to take, or, of a sampler that finds its own,
+    /// Steps of the whole schedule: as many as the engine plans, or, for an adaptive sampler,
     /// has taken.
     pub fn steps(&self) -> usize {
         let made = self.start_step + self.frames.len();
         if self.recipe.sampler.is_adaptive() && self.phase == RunPhase::Finished {
             return made;
         }
-        // A branch may have another number, and is told it by the engine.
+        // A branch may have another number, which the engine reports.
         let meant = self.sigmas.len().checked_sub(1).unwrap_or(self.recipe.steps as usize);
         meant.max(made)
     }
 
-    /// True for steps that were taken from the run that it leaves.
+    /// True for steps that belong to the parent run.
     pub fn is_shared(&self, step: usize) -> bool {
         self.parent.is_some_and(|parent| step < parent.step)
     }
 
-    /// Steps that this run has done and has to do.
+    /// The number of steps that this run has done.
     pub fn done(&self) -> usize {
         self.frames.len()
     }
@@ -156,7 +156,7 @@ impl Run {
         self.done() as f32 / self.to_do().max(1) as f32
     }
 
-    /// Over the last steps, since the first ones also pay for warming up.
+    /// Measured over the last steps, since the first ones include warm-up.
     pub fn steps_per_second(&self) -> Option<f64> {
         const WINDOW: usize = 12;
         let last = self.frames.last()?;
@@ -178,7 +178,7 @@ impl Run {
         self.frames.get(step.checked_sub(self.start_step)?).filter(|frame| frame.step == step)
     }
 
-    /// The best pictures there are of a step, and whether they are decoded in full.
+    /// The best pictures of a step, and whether they are fully decoded.
     pub fn pictures_of(&self, step: usize, view: StepView) -> Option<(&[Arc<Pixels>], bool)> {
         if view == StepView::Predicted && step + 1 == self.steps() && !self.pictures.is_empty() {
             return Some((&self.pictures, true));
@@ -189,8 +189,8 @@ impl Run {
         Some((self.frame(step)?.preview(view), false)).filter(|(pictures, _)| !pictures.is_empty())
     }
 
-    /// What to decode in full next: what is looked at of the steps that are `held`, then, once the run is
-    /// over, the predictions that are still previews from the first on.
+    /// What to decode next: the shown views of the `held` steps, then, once the run has
+    /// ended, the predictions that are still previews, from the first on.
     pub fn next_decode(&self, held: &[usize], looked_at: &[StepView]) -> Option<(usize, StepView)> {
         let is_preview = |&(step, view): &(usize, StepView)| {
             !self.decoded.contains_key(&(step, view))
@@ -208,12 +208,12 @@ impl Run {
         of_held.find(is_preview).or_else(rest)
     }
 
-    /// The best pictures there are of the run.
+    /// The best pictures of the run.
     pub fn latest(&self) -> Option<(&[Arc<Pixels>], bool)> {
         self.latest_of(StepView::Predicted)
     }
 
-    /// The same of another view.
+    /// The best pictures of another view.
     pub fn latest_of(&self, view: StepView) -> Option<(&[Arc<Pixels>], bool)> {
         if view == StepView::Predicted && !self.pictures.is_empty() {
             return Some((&self.pictures, true));

@@ -1,7 +1,7 @@
-//! What can be set of the chosen sampler and schedule, under their names: only what they listen to.
+//! The options that the selected sampler and schedule accept.
 //!
-//! Whose noise it is, and the betas, hardly anybody changes: they lie at the end of the list of schedules, and
-//! are said here once they are not as usual.
+//! Noise source and betas are rarely changed: they are at the end of the list of schedules, and
+//! are shown here once they differ from the default.
 
 use egui::{Align, Ui, vec2};
 use engine::checkpoint::SchedulerConfig;
@@ -77,7 +77,7 @@ fn rho_row_ui(ui: &mut Ui, own: f32, rho: &mut Option<f32>) {
     edit_option(ui, &row, own, rho);
 }
 
-/// What is as it is by itself is not set.
+/// A default value is not stored.
 fn edit_option(ui: &mut Ui, row: &SliderRow<'_>, own: f32, value: &mut Option<f32>) {
     let mut edited = value.unwrap_or(own);
     edit_real(ui, row, &mut edited);
@@ -86,7 +86,7 @@ fn edit_option(ui: &mut Ui, row: &SliderRow<'_>, own: f32, value: &mut Option<f3
     }
 }
 
-/// Whose noise it is and which betas, if they are not the usual ones.
+/// Noise source and betas, if they are not the default.
 fn unusual(state: &AppState, recipe: &Recipe) -> Option<String> {
     let mut words = Vec::new();
     if recipe.noise != NoiseSource::default() {

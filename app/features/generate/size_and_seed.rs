@@ -1,4 +1,4 @@
-//! How large the picture is, and from which noise it comes.
+//! Size and seed of the picture.
 
 use egui::{Align, Layout, RichText, Ui, vec2};
 use engine::recipe::Recipe;
@@ -72,7 +72,7 @@ fn side_ui(ui: &mut Ui, name: &str, side: &mut u32) {
     }
 }
 
-/// Sizes around the one that the model learned, all multiples of 8.
+/// Sizes around the native size, all multiples of 8.
 fn presets(native: u32) -> [(&'static str, (u32, u32)); 5] {
     let part = |of: u32, per: u32| (native * of / per).next_multiple_of(8);
     [
@@ -117,10 +117,10 @@ pub fn seed_field_ui(
         .on_hover_text("The same seed and settings make the same picture.");
 }
 
-/// As high as the tools beside a label.
+/// The height of the tools beside a label.
 const LABEL_HEIGHT: f32 = 22.0;
 
-/// A label with tools at the right, as high as one without.
+/// A label with tools at the right, as high as a label without.
 fn label_row_ui(ui: &mut Ui, label: &str, tools: impl FnOnce(&mut Ui)) {
     ui.allocate_ui_with_layout(
         vec2(ui.available_width(), LABEL_HEIGHT),

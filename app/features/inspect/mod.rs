@@ -1,4 +1,4 @@
-//! Looks into latent space and into words: what the open tab wants to see, asked one by one, the latest wish first.
+//! Inspection requests: what the open tab shows, requested one at a time, the latest first.
 
 pub(crate) mod panel;
 
@@ -17,29 +17,29 @@ use crate::features::effect::Effect;
 use crate::features::settings::Tab;
 use crate::features::words::{Saving, TokenRef};
 
-/// A wish about looks into latent space.
+/// A request of the Inspect tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InspectCommand {
-    /// Noise of this step of the schedule, from 0 on.
+    /// Adds the noise of this step of the schedule, counted from 0.
     NoiseStep(usize),
     /// The start image, or the finished picture.
     AtStartImage(bool),
 }
 
-/// What is looked at, and what was seen.
+/// The requests and their results.
 #[derive(Clone, Debug, Default)]
 pub struct InspectState {
-    /// The step that noise is added for, from 0 on; two thirds of the way if nobody said.
+    /// The step whose noise is added, counted from 0; two thirds of the way by default.
     noise_step: Option<usize>,
-    /// The start image although there is a finished picture.
+    /// Inspect the start image although there is a finished picture.
     pub at_start_image: bool,
-    /// Of each kind of look the last answer.
+    /// The last result of each kind of request.
     seen: Vec<(InspectRequest, Result<InspectResult, String>)>,
     asked: Option<(u64, InspectRequest)>,
     next: u64,
 }
 
-/// A picture that can be looked into.
+/// A picture that can be inspected.
 #[derive(Clone, Debug)]
 pub struct InspectSubject {
     pub at: ImageSource,
@@ -71,7 +71,7 @@ impl InspectState {
         )
     }
 
-    /// What was asked of the last word, and the answer.
+    /// The last request about a word, and its result.
     pub(crate) fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
         let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Word { .. }))?;
         match seen {
@@ -94,7 +94,7 @@ impl InspectState {
     }
 }
 
-/// Two looks of a kind take each other's place.
+/// Requests of the same kind replace each other.
 fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
     let kind = |look: &InspectRequest| match look {
         InspectRequest::Channels(_) | InspectRequest::StepChannels { .. } => 0,
@@ -107,7 +107,7 @@ fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
 }
 
 impl AppState {
-    /// The pictures that there are: the finished one, and the start image.
+    /// The pictures that can be inspected: the finished one, and the start image.
     pub fn subjects(&self) -> Vec<InspectSubject> {
         let finished = self.runs.current().and_then(|run| {
             let index = self.film.picture.unwrap_or(0).min(run.pictures.len().saturating_sub(1));
@@ -130,14 +130,14 @@ impl AppState {
         finished.into_iter().chain(start).collect()
     }
 
-    /// The one that is looked into.
+    /// The picture that is inspected.
     pub fn subject(&self) -> Option<InspectSubject> {
         let mut subjects = self.subjects();
         let at = subjects.iter().position(|subject| subject.is_start_image == self.inspect.at_start_image);
         (!subjects.is_empty()).then(|| subjects.swap_remove(at.unwrap_or(0)))
     }
 
-    /// The step that noise is added for, from 0 on, and how much noise that is.
+    /// The step whose noise is added, counted from 0, and its sigma.
     pub fn noise_step(&self) -> (usize, f32) {
         let steps = self.shared.recipe.steps.clamp(1, 1000) as usize;
         let step = self.inspect.noise_step.unwrap_or(steps * 2 / 3).min(steps - 1);
@@ -146,12 +146,12 @@ impl AppState {
             self.shared.model_info().and_then(|info| self.shared.recipe.noise_schedule(&info.scheduler).ok());
         let noise = trained.unwrap_or_else(stable_diffusion);
         let recipe = Recipe { steps: steps as u32, ..self.shared.recipe.clone() };
-        // What is wrong with a rho is told under its field.
+        // An invalid rho is reported under its field.
         let sigmas = recipe.sigmas(&noise).unwrap_or_else(|_| recipe.schedule.sigmas(steps, &noise));
         (step, sigmas[step])
     }
 
-    /// The step whose channels are looked at, and the view of it.
+    /// The step and view whose channels are inspected.
     pub fn step_looked_into(&self) -> Option<(usize, StepView)> {
         let run = self.runs.current().filter(|run| !run.is_live())?;
         let step = self.film.pinned.or(Some(run.frames.last()?.step))?;
@@ -165,8 +165,8 @@ impl AppState {
         }
     }
 
-    /// Asks for the next thing that the open tab wants to see, if there is one. The engine is asked for one
-    /// at a time, so that a hand on a slider gets what it wants last.
+    /// Requests the next thing that the open tab shows, if any. The engine gets one request
+    /// at a time, so that a drag on a slider ends with its last value.
     pub(crate) fn look(&mut self) -> Vec<Effect> {
         let window = &self.shared.settings.window;
         let is_open = !window.right_folded || self.shared.drawer_open;
@@ -181,7 +181,7 @@ impl AppState {
             _ => Vec::new(),
         };
         let is_new = |look: &InspectRequest| !self.inspect.seen.iter().any(|(seen, _)| seen == look);
-        // What is to be saved comes first, whatever is open by now.
+        // A concept to save comes first, whatever tab is open.
         let Some(look) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
             return Vec::new();
         };
@@ -224,8 +224,8 @@ impl AppState {
         Vec::new()
     }
 
-    /// What became of a token on its way through the text encoder: of the last one that was answered, as
-    /// long as it is this one, since while a slider is dragged the answers come behind.
+    /// The stages of a token: of the last answered request, as long as
+    /// it is this token, since answers lag behind while a slider is dragged.
     pub fn token_trace(&self, stand: TokenRef) -> Option<Result<&TokenTrace, &str>> {
         let (look, stages) = self.inspect.word()?;
         let InspectRequest::Word { recipe, step, part, place, .. } = look else { return None };
@@ -236,7 +236,7 @@ impl AppState {
         is_this.then_some(stages)
     }
 
-    /// What edits make of their words, to become a concept.
+    /// The request for the embeddings of edits, to save as a concept.
     pub(crate) fn edits_to_save(&self) -> Option<InspectRequest> {
         let Saving { edits, .. } = self.words.saving.as_ref()?;
         Some(InspectRequest::Edited {
@@ -245,7 +245,7 @@ impl AppState {
         })
     }
 
-    /// The stages of the chosen word.
+    /// The request for the stages of the selected word.
     pub(crate) fn word_looked_into(&self) -> Option<InspectRequest> {
         let TokenRef { part, place } = self.stand_of(self.words.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.shared.recipe.edits);
@@ -253,14 +253,14 @@ impl AppState {
         Some(InspectRequest::Word { recipe, concepts: self.concepts.set.clone(), step, part, place })
     }
 
-    /// What of the recipe changes what words become.
+    /// The recipe reduced to what affects embeddings.
     pub(crate) fn recipe_of_words(&self, edits: &[EmbeddingEdit]) -> Box<Recipe> {
         let Recipe { prompt, text, steps, .. } = &self.shared.recipe;
         let (prompt, edits) = (prompt.clone(), edits.to_vec());
         Box::new(Recipe { prompt, edits, text: *text, steps: *steps, ..Recipe::default() })
     }
 
-    /// What was seen was another model's, and so is what was to be saved.
+    /// Drops all results, which belong to another model.
     pub(crate) fn forget_looks(&mut self) {
         self.inspect.seen.clear();
         self.inspect.asked = None;

@@ -1,5 +1,5 @@
-//! Looks into latent space: the channels of a step, noise added to a picture, and the autoencoder's way
-//! there and back.
+//! The Inspect tab: the channels of a step, noise added to a picture, and the autoencoder's round
+//! trip.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, note_ui, problem_ui, segmented_ui, slider_row_ui};
 
-/// The longest side of a picture that is enlarged under the pointer.
+/// The longest side of the enlarged picture in a tooltip.
 const ENLARGED: f32 = 288.0;
 
 pub fn look_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
@@ -34,7 +34,7 @@ pub fn look_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands:
     });
 }
 
-/// Of the step at hand: each channel as a grey picture, its lowest and highest value under it.
+/// The current step: each channel as a grey picture, with its lowest and highest value.
 fn channels_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
     let of = match state.step_looked_into() {
         Some((step, view)) => format!("{} · step {}", view.label().to_lowercase(), step + 1),
@@ -72,7 +72,7 @@ fn channels_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
     }
 }
 
-/// Which picture the looks below are of, where there are two.
+/// Which picture is inspected below, where there are two.
 fn subject_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     if state.subjects().len() < 2 {
         return;
@@ -117,7 +117,7 @@ fn noise_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &m
         noised => noised.and_then(Result::ok),
     };
     let names = ["The picture".to_owned(), format!("With the noise of step {}", step + 1)];
-    // Of a start image only the middle may be used; the round trip has it as it is used.
+    // Only the middle of a start image may be used; the round trip shows that part.
     let as_used = state.inspect.round_trip().and_then(Result::ok).map(|trip| &trip.original);
     let picture = as_used.filter(|_| subject.is_start_image).unwrap_or(&subject.at.pixels);
     row_ui(ui, 2, [Some(picture), noised].into_iter(), &names, Use::Canvas, textures);
@@ -154,7 +154,7 @@ fn column_width(ui: &Ui, columns: usize) -> f32 {
     ((width - theme::GAP_M * (columns - 1) as f32) / columns as f32).floor()
 }
 
-/// Pictures side by side; one that is not there yet leaves its place empty.
+/// Pictures side by side; a missing one leaves its place empty.
 pub(crate) fn row_ui<'a>(
     ui: &mut Ui,
     columns: usize,
@@ -187,7 +187,7 @@ pub(crate) fn row_ui<'a>(
     });
 }
 
-/// Of a picture as wide as that, but never much taller.
+/// The height of a picture of that width, limited.
 fn height_of(pixels: &Pixels, width: f32) -> f32 {
     (width * pixels.height as f32 / pixels.width.max(1) as f32).clamp(1.0, 1.5 * width)
 }

@@ -1,7 +1,7 @@
 //! The experiments of the lesson, each a list of commands.
 //!
-//! Their words and numbers are the lesson's where the built-in model knows them; sizes are those of the
-//! model at hand.
+//! Prompts and numbers are fast.ai's where the built-in model knows them; sizes are those of the
+//! current model.
 
 use engine::diffusion::{Sampler, Schedule, ScheduleOptions, StepView};
 use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, TokenSelector};
@@ -21,34 +21,34 @@ use crate::features::start_image::StartImageCommand;
 use crate::features::state::AppState;
 use crate::features::xy_plot::{AxisField, XyPlotCommand};
 
-/// What a button of the lesson sets up.
+/// An experiment that a button of the lesson sets up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Experiment {
     /// The lesson's own recipe.
     Loop,
-    /// The latent channels of a picture, and its way there and back.
+    /// The latent channels of a picture, and its round trip.
     Latents,
-    /// A picture under the noise of step 10 of 15.
+    /// A picture with the noise of step 10 of 15.
     AddNoise,
-    /// All schedules behind one another.
+    /// All schedules in one plot.
     Schedules,
     /// The finished picture as a start image, under a new prompt.
     StartImage,
-    /// A prompt as it is.
+    /// A plain prompt.
     Puppy,
-    /// One word's embedding for another's.
+    /// One word's embedding in place of another's.
     Replace,
     /// Half of one embedding, half of another.
     Blend,
-    /// Two prompts, mixed behind the text encoder.
+    /// Two prompts, mixed after the text encoder.
     Mix,
-    /// Noisy latents and predicted picture side by side, as a film.
+    /// Noisy latents and predicted picture side by side, played step by step.
     Film,
-    /// A sheet of guidance scales.
+    /// An X/Y plot of guidance scales.
     Scales,
-    /// A sheet of samplers.
+    /// An X/Y plot of samplers.
     Samplers,
-    /// A sheet of optimisers that sample.
+    /// An X/Y plot of optimisers as samplers.
     Optimisers,
 }
 
@@ -86,7 +86,7 @@ impl Experiment {
         }
     }
 
-    /// On its button.
+    /// The label of its button.
     pub fn label(self) -> &'static str {
         match self {
             Self::Loop => "Run the lesson's recipe",
@@ -105,7 +105,7 @@ impl Experiment {
         }
     }
 
-    /// One sentence: what it does to the desk.
+    /// One sentence: what it does.
     pub fn hint(self) -> &'static str {
         match self {
             Self::Loop => {
@@ -134,7 +134,7 @@ impl Experiment {
         }
     }
 
-    /// What a person would have done by hand. `now` in seconds of any clock that goes on.
+    /// The commands that a user would give by hand. `now` is in seconds of any steady clock.
     pub fn commands(self, desk: &AppState, now: f64) -> Vec<Command> {
         let mut commands = vec![Command::Branch(BranchCommand::Stay)];
         commands.extend((!desk.shared.settings.seed_locked).then_some(Command::ToggleSeedLock));
@@ -146,10 +146,10 @@ impl Experiment {
         commands
     }
 
-    /// The recipe that it needs; `None` if that on the desk will do.
+    /// The recipe that it needs; `None` if the current one will do.
     pub fn recipe(self, desk: &AppState) -> Option<Recipe> {
         let lesson = the_lessons(desk);
-        // Strong guidance would hide what happens to the words.
+        // Strong guidance would hide the effect of the words.
         let of_words = |prompt: &str| Recipe {
             prompt: prompt.into(),
             guidance: Guidance { cfg_scale: 5.0 },
@@ -190,13 +190,13 @@ impl Experiment {
         }
     }
 
-    /// Which tab and which views.
+    /// The tab and views to show.
     fn show(self, desk: &AppState) -> Vec<Command> {
         let tab = match self {
             Self::Latents | Self::AddNoise => Some(Tab::Inspect),
             Self::Schedules => Some(Tab::Schedule),
             Self::Scales | Self::Samplers | Self::Optimisers => Some(Tab::XyPlot),
-            // The page itself shows it.
+            // The page shows it.
             _ => None,
         };
         let mut commands = Vec::new();
@@ -215,7 +215,7 @@ impl Experiment {
         commands
     }
 
-    /// Then what is made or played.
+    /// What is then made or played.
     fn act(self, desk: &AppState, now: f64) -> Vec<Command> {
         match self {
             Self::Schedules => Vec::new(),
@@ -228,7 +228,7 @@ impl Experiment {
                 .into_iter()
                 .collect(),
             Self::StartImage => match desk.picture_to_start_from() {
-                // Once more, so that it is read for its thumbnail.
+                // Set again, so that its thumbnail is read.
                 Some(path) => vec![Command::StartImage(StartImageCommand::Use(path)), Command::Generate],
                 None => Vec::new(),
             },
@@ -240,7 +240,7 @@ impl Experiment {
     }
 }
 
-/// "A watercolor painting of an otter", at the size that the model at hand was trained at.
+/// "A watercolor painting of an otter", at the model's native size.
 fn the_lessons(desk: &AppState) -> Recipe {
     let side = desk.shared.model_info().map_or(Recipe::default().width, |info| info.native_side);
     Recipe {
@@ -256,7 +256,7 @@ fn the_lessons(desk: &AppState) -> Recipe {
     }
 }
 
-/// Small models saturate where those of the lesson are at their best: the card of the built-in one asks for
+/// Small models saturate at the guidance of the original lesson; the built-in model works best at
 /// 4 to 6.
 fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
     const SMALL_SIDE: u32 = 256;
@@ -264,7 +264,7 @@ fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
     Guidance { cfg_scale: if is_small { 4.0 } else { lessons } }
 }
 
-/// The puppy of the prompt, as a sum of other words.
+/// Replaces the puppy of the prompt by a sum of words.
 fn becomes(terms: &[(f32, &str)]) -> EmbeddingEdit {
     let puppy = TokenSelector { text: "puppy".into(), ..TokenSelector::default() };
     let term = |&(weight, word): &(f32, &str)| Term { weight, word: Source::Word(word.into()) };
@@ -275,7 +275,7 @@ fn has_film(desk: &AppState) -> bool {
     desk.runs.current().is_some_and(|run| run.frames.len() > 1)
 }
 
-/// What is to be seen is shown before the rest is hidden, since the last view cannot be.
+/// Views are shown before others are hidden, since the last one cannot be hidden.
 fn noisy_and_predicted(views: &Views) -> Vec<Command> {
     let is_wanted = |view: StepView| matches!(view, StepView::NoisyLatents | StepView::Predicted);
     let hidden = |view: StepView| views.hidden.contains(&view);

@@ -1,4 +1,4 @@
-//! The lesson's way over the desk: what a trial sets up, and how the desk is put back.
+//! Runs the lesson's experiments, and restores the workspace.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ impl AppState {
         Vec::new()
     }
 
-    /// Several trials in a row leave the desk before the first of them to go back to.
+    /// After several experiments in a row, the workspace before the first one is restored.
     pub(crate) fn set_up(&mut self, experiment: Experiment, now: f64) -> Vec<Effect> {
         let commands = experiment.commands(self, now);
         if self.shared.settings.lesson.previous.is_none() {
@@ -48,20 +48,20 @@ impl AppState {
         self.read_start_image()
     }
 
-    /// The picture that image to image can begin with: the start image on the desk, or the file of the
+    /// The picture that image to image can start from: the start image, or the file of the
     /// finished picture.
     pub fn picture_to_start_from(&self) -> Option<PathBuf> {
         self.shared.start_path().cloned().or_else(|| {
             let run = self.runs.current().filter(|run| !run.pictures.is_empty())?;
             let index = self.film.picture.unwrap_or(0);
-            // What was saved last may be another run's, or a sheet.
+            // The last saved file may belong to another run, or be a plot.
             let name = format!("-{}", run.recipe.seed.wrapping_add(index as u64));
             let file = self.shared.saved.get(index)?;
             file.file_stem()?.to_string_lossy().ends_with(&name).then(|| file.clone())
         })
     }
 
-    /// The strength on the desk; without a start image, the one that the lesson plays with.
+    /// The current strength; without a start image, the one shown on the page.
     pub fn strength(&self) -> f32 {
         match self.shared.recipe.start {
             Start::Image { strength, .. } => strength,
@@ -69,7 +69,7 @@ impl AppState {
         }
     }
 
-    /// True where the page at hand shows looks into latent space.
+    /// True if the current page shows inspected latents.
     pub(crate) fn lesson_looks(&self) -> bool {
         matches!(self.shared.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
     }

@@ -1,7 +1,7 @@
-//! The lesson inside: nine stops from noise to guided pictures, and what each sets up on the desk.
+//! The lesson: nine pages from noise to guided pictures, with experiments.
 //!
-//! It follows fast.ai's Lesson 9A (2022) in its order. A stop is a page of the Lesson tab; a trial is an
-//! experiment that a button of a page sets up, as the commands that a person could have given by hand.
+//! It follows the order of fast.ai's Lesson 9A (2022). An experiment is a button of a
+//! page that gives the commands a user could have given by hand.
 
 pub(crate) mod experiment;
 pub(crate) mod handle;
@@ -60,7 +60,7 @@ impl LessonPage {
         }
     }
 
-    /// What it is about, in the words of the trade.
+    /// Its subject, in the field's terms.
     pub fn subject(self) -> &'static str {
         match self {
             Self::Loop => "The sampling loop",
@@ -75,7 +75,7 @@ impl LessonPage {
         }
     }
 
-    /// From 1 on.
+    /// The page number, from 1.
     pub fn number(self) -> usize {
         self as usize + 1
     }
@@ -97,9 +97,9 @@ pub(crate) const NOTEBOOK_STRENGTH: f32 = 0.6;
 #[serde(default)]
 pub struct LessonProgress {
     pub stop: LessonPage,
-    /// The strength that image to image is explained with, while there is no start image.
+    /// The strength shown on the image-to-image page while there is no start image.
     pub strength: f32,
-    /// The desk before the first trial, until it is put back.
+    /// The workspace before the first experiment, until it is restored.
     #[serde(alias = "before", skip_serializing_if = "Option::is_none")]
     pub previous: Option<SavedWorkspace>,
 }
@@ -110,30 +110,30 @@ impl Default for LessonProgress {
     }
 }
 
-/// What a trial may change of the desk, as it was.
+/// The parts of the workspace that an experiment may change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SavedWorkspace {
     pub recipe: Recipe,
     pub views: Views,
     pub seed_locked: bool,
-    /// A picture was made with the recipe's seed, so that the next one gets another unless it is locked.
+    /// The recipe's seed was used, so that the next picture gets another unless it is locked.
     pub is_seed_used: bool,
-    /// Of the sheet: across, and down. No sheet outlives the window.
+    /// The axes of the X/Y plot: x, and y. Plots are not kept between starts.
     #[serde(skip)]
     pub sides: Option<(AxisField, Option<AxisField>)>,
 }
 
-/// A wish about the lesson.
+/// A request about the lesson.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LessonCommand {
     GoTo(LessonPage),
-    /// `now` in seconds of any clock that goes on.
+    /// `now` is in seconds of any steady clock.
     SetUp {
         experiment: Experiment,
         now: f64,
     },
     Strength(f32),
-    /// The desk as it was before the first trial.
+    /// Restores the workspace.
     PutBack,
 }

@@ -1,4 +1,4 @@
-//! The way through the lesson: back, nine dots, on; and the desk as it was.
+//! Navigation of the lesson: back, nine dots, next, and restoring the workspace.
 
 use egui::{Align, CursorIcon, EventFilter, Key, Layout, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, vec2};
 
@@ -9,9 +9,9 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{line_ui, note_ui, outlined_button_ui, text_button_ui, tip};
 
-/// A dot and the room around it.
+/// The width of a dot with its padding.
 const CELL: Vec2 = vec2(17.0, 24.0);
-/// Room for the button that puts the desk back.
+/// Height of the button that restores the workspace.
 const BUTTON: f32 = 140.0;
 
 pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
@@ -50,7 +50,7 @@ fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, wishes: &mut Vec<Les
     }
 }
 
-/// Arrow keys walk on from the dot that has the keyboard.
+/// The arrow keys move from the focused dot.
 fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, wishes: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let (cell, response) = ui.allocate_exact_size(CELL, Sense::click());

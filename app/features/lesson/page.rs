@@ -1,4 +1,4 @@
-//! What the pages are written with: titles, paragraphs, formulae, numbers, small plots, and the button.
+//! The building blocks of the pages: titles, paragraphs, formulas, numbers, small plots, buttons.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub fn paragraph(ui: &mut Ui, text: &str) {
     ui.add_space(theme::GAP_M);
 }
 
-/// A smaller one, about what stands above it.
+/// A smaller note about what is above it.
 pub fn note(ui: &mut Ui, text: &str) {
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
@@ -55,16 +55,16 @@ pub fn formula_ui(ui: &mut Ui, lines: &[&str]) {
     ui.add_space(theme::GAP_L);
 }
 
-/// Something that moves.
+/// A live part of the page.
 pub fn live_ui(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
     card_ui(ui, contents);
     ui.add_space(theme::GAP_L);
 }
 
-/// A name and its number of the moment.
+/// A name and its current value.
 pub fn fact_ui(ui: &mut Ui, name: &str, value: &str) {
     let tokens = Tokens::of(ui);
-    // A line of text is lower than what can be pressed.
+    // Text lines are lower than buttons.
     ui.spacing_mut().interact_size.y = 16.0;
     ui.horizontal(|ui| {
         ui.label(RichText::new(name).font(theme::small()).color(tokens.dim));
@@ -74,7 +74,7 @@ pub fn fact_ui(ui: &mut Ui, name: &str, value: &str) {
     });
 }
 
-/// The button that sets the desk up, and a line about what it does.
+/// The button of an experiment, and a line about what it does.
 pub fn experiment_ui(ui: &mut Ui, context: &mut PageContext<'_>, experiment: Experiment, is_strong: bool) {
     let now = ui.input(|input| input.time);
     let button = outlined_button_ui(ui, experiment.label(), is_strong);
@@ -85,14 +85,14 @@ pub fn experiment_ui(ui: &mut Ui, context: &mut PageContext<'_>, experiment: Exp
     ui.add_space(theme::GAP_M);
 }
 
-/// The run and the step that the page talks about: what is looked at, or the newest.
+/// The run and the step that the page shows: the shown step, or the newest.
 pub fn step_at_hand(state: &AppState) -> Option<(&Run, usize)> {
     let run = state.runs.current()?;
     let step = state.current_step()?;
     run.frame(step).is_some().then_some((run, step))
 }
 
-/// A picture of each view, side by side, with the sign of the formula under each.
+/// A picture of each view, side by side, with its term of the formula below.
 pub fn views_ui(ui: &mut Ui, context: &mut PageContext<'_>, views: &[(StepView, &str)]) {
     let Some((run, step)) = step_at_hand(context.state) else { return };
     let index = context.state.film.picture.unwrap_or(0);
@@ -107,7 +107,7 @@ pub fn views_ui(ui: &mut Ui, context: &mut PageContext<'_>, views: &[(StepView, 
     captions_ui(ui, &signs);
 }
 
-/// Under a row of pictures.
+/// Captions under a row of pictures.
 pub fn captions_ui(ui: &mut Ui, captions: &[&str]) {
     let tokens = Tokens::of(ui);
     let (row, _) = ui.allocate_exact_size(vec2(ui.available_width(), 15.0), Sense::hover());
@@ -119,7 +119,7 @@ pub fn captions_ui(ui: &mut Ui, captions: &[&str]) {
     }
 }
 
-/// A line through values of which `at` is marked; what is no number has no point.
+/// A line plot with the value at `at` marked; NaN has no point.
 pub fn line_plot_ui(ui: &mut Ui, name: &str, values: &[f32], at: usize, height: f32) {
     let tokens = Tokens::of(ui);
     let (area, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
@@ -146,7 +146,7 @@ pub fn line_plot_ui(ui: &mut Ui, name: &str, values: &[f32], at: usize, height: 
     let points: Vec<_> = values.iter().copied().enumerate().filter(is_point).collect();
     let line = points.iter().map(|&(index, value)| place(index, value)).collect();
     painter.line(line, Stroke::new(1.5, tokens.text));
-    // So many that they would run together.
+    // More marks would overlap.
     if points.len() <= 60 {
         for &(index, value) in &points {
             painter.circle_filled(place(index, value), 2.0, tokens.dim);

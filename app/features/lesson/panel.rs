@@ -1,4 +1,4 @@
-//! The lesson: a walk of nine pages, each with something that moves and something to try.
+//! The Lesson tab: nine pages, each with live parts and experiments.
 
 use egui::{Frame, Panel, ScrollArea, Ui};
 use engine::recipe::Recipe;
@@ -13,10 +13,10 @@ use crate::features::state::AppState;
 use crate::ui::textures::Textures;
 use crate::ui::theme;
 
-/// What a page reads, and may ask of.
+/// What a page reads, and where it pushes commands.
 pub(crate) struct PageContext<'a> {
     pub state: &'a AppState,
-    /// Some sliders are those of the desk itself.
+    /// Some sliders edit the recipe.
     pub recipe: &'a mut Recipe,
     pub curves: &'a ScheduleCurves,
     pub textures: &'a mut Textures,
@@ -33,7 +33,7 @@ pub fn lesson_ui(
 ) {
     curves.follow(recipe, state.shared.model_info());
     let stop = state.shared.settings.lesson.stop;
-    // The way on is always in sight.
+    // The navigation is always visible.
     Panel::bottom("lesson's way").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
         ui,
         |ui| {

@@ -1,4 +1,4 @@
-//! The folders that models are looked for in, at the foot of the list.
+//! The model folders, at the bottom of the list.
 
 use egui::{Align, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
 
@@ -13,10 +13,10 @@ use crate::ui::widgets::{Icon, Tool, close_ui, icon_button_ui, line_ui, link_ui,
 const HEAD: f32 = 30.0;
 const LINE: f32 = 22.0;
 const PROBLEM: f32 = 50.0;
-/// More folders than fit in this are scrolled.
+/// The height beyond which the folders scroll.
 const MAX: f32 = 150.0;
 
-/// Room that [`model_folders_ui`] will take.
+/// The height that [`model_folders_ui`] takes.
 pub fn folders_height(library: &Library) -> f32 {
     let of = |folder: &Folder| LINE + if folder.problem.is_some() { PROBLEM } else { 0.0 };
     HEAD + library.folders.iter().map(of).sum::<f32>().min(MAX) + work_height(library)
@@ -91,7 +91,7 @@ fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
     }
 }
 
-/// What the librarian is at, and a way to make it rest.
+/// The scanner's progress, and a button to pause it.
 fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let paused = state.shared.settings.hashing_paused;

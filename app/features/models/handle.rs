@@ -1,4 +1,4 @@
-//! Opening a model, and thinking better of it.
+//! Opening a model, and stopping that.
 
 use std::path::PathBuf;
 
@@ -38,14 +38,14 @@ impl AppState {
         self.open_model(self.shared.settings.model.clone())
     }
 
-    /// No model is open, and nothing is on its way from one.
+    /// Marks that no model is open, and drops what the last one was computing.
     pub(crate) fn close_model(&mut self) {
         self.shared.model = Model::Missing;
         self.forget_looks();
     }
 
-    /// Back to the model that was open, which the engine still has if there was room; without one,
-    /// there is none.
+    /// Goes back to the previous model, which the engine still has if memory allowed; without one,
+    /// no model is open.
     pub(crate) fn stop_opening(&mut self) -> Vec<Effect> {
         if !matches!(self.shared.model, Model::Opening { .. }) {
             return Vec::new();
@@ -59,10 +59,10 @@ impl AppState {
 
     pub(crate) fn receive_model(&mut self, event: ModelEvent) -> Vec<Effect> {
         match event {
-            // What was stopped may be a little further on its way still.
+            // Progress may still arrive from an opening that was stopped.
             ModelEvent::Opening { .. } if self.models.opening.is_raised() => {}
             ModelEvent::Opening { name, fraction } => self.shared.model = Model::Opening { name, fraction },
-            // An opening ends early for a newer one, too.
+            // An opening also ends early when a newer one starts.
             ModelEvent::Stopped if self.models.opening.is_raised() => self.close_model(),
             ModelEvent::Stopped => {}
             ModelEvent::Opened(info) => {
@@ -77,7 +77,7 @@ impl AppState {
                 self.reread_prompts();
                 self.forget_maps();
             }
-            // A VAE that does not fit is taken off again.
+            // A VAE that does not fit is removed again.
             ModelEvent::Failed { text }
                 if self.models.current_source.as_ref() == Some(&self.shared.settings.model)
                     && self.shared.settings.vae != self.models.current_vae =>

@@ -1,4 +1,4 @@
-//! What [`AppState`] does about the library of models: folders in, folders out.
+//! How [`AppState`] handles the model library: adding and removing folders.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::features::models::LibraryCommand;
 use crate::features::state::{AppState, Model};
 use crate::library::{Library, LibraryRoots, ScanCommand, hub_cache};
 
-/// So many models are remembered as recent.
+/// The most recent models kept.
 const MAX_RECENT: usize = 12;
 
 impl AppState {
-    /// True while disk and cores are needed for something better than hashes.
+    /// True while disk and cores are needed for more than hashing.
     pub fn is_busy(&self) -> bool {
         self.shared.settings.hashing_paused
             || self.is_making()
@@ -27,7 +27,7 @@ impl AppState {
             LibraryCommand::RemoveFolder(folder) => {
                 let before = self.shared.settings.model_folders.len();
                 self.shared.settings.model_folders.retain(|known| *known != folder);
-                // What the user never added can only be the Hugging Face cache.
+                // A folder that the user did not add can only be the Hugging Face cache.
                 self.shared.settings.hub_cache_hidden |= before == self.shared.settings.model_folders.len();
             }
             LibraryCommand::Rescan => {}

@@ -16,11 +16,11 @@ use engine::pipeline::StopFlag;
 pub struct Models {
     /// What the list is searched for.
     pub search: String,
-    /// Of the newest opening.
+    /// Stops the model that is being opened.
     opening: StopFlag,
-    /// The model that was open last.
+    /// The source of the current model.
     current_source: Option<ModelSource>,
-    /// Over it.
+    /// The VAE used with it.
     current_vae: Option<PathBuf>,
 }
 
@@ -30,22 +30,22 @@ pub enum ModelCommand {
     ChooseFolder,
     ChooseFile,
     Open(ModelSource),
-    /// A VAE over the model's own; `None` takes it off again.
+    /// A VAE in place of the model's own; `None` restores the model's.
     UseVae(Option<PathBuf>),
-    /// Ends the opening at hand and goes back to the model before it.
+    /// Stops opening a model and goes back to the previous one.
     StopOpening,
 }
 
-/// A wish about the library of models.
+/// A request about the model library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LibraryCommand {
-    /// Asks for a folder to look for models in.
+    /// Asks for a folder to search for models.
     AddFolder,
-    /// Looks there no more; nothing in it is touched.
+    /// Stops searching a folder; nothing in it is touched.
     RemoveFolder(PathBuf),
-    /// Looks through all folders again.
+    /// Scans all folders again.
     Rescan,
-    /// Shows only what has these words in it.
+    /// Shows only the models that contain these words.
     Search(String),
     PauseHashing(bool),
 }

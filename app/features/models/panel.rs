@@ -1,4 +1,4 @@
-//! The models on this machine: one to click, and the folders they are found in.
+//! The Models tab: the models on this machine, and the folders they are in.
 
 use std::sync::Arc;
 
@@ -56,10 +56,10 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 const ROW_GAP: f32 = 2.0;
-/// Of the two links below the list.
+/// Height of the two links below the list.
 const OPEN_HEIGHT: f32 = 24.0;
 
-/// The built-in model and the library, as far as every word searched for is in name, kind or hash.
+/// The built-in model and the library's models that match every search word in name, kind or hash.
 fn found<'a>(library: &'a Library, search: &str) -> Vec<Row<'a>> {
     let search = search.to_lowercase();
     let is_meant = |text: &[&str]| {
@@ -97,7 +97,7 @@ fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
 }
 
-/// What to do where nothing is found: the names by which people know their folders and files.
+/// The empty state: what to add, in the names by which people know their folders and files.
 fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.add_space(theme::GAP_M);
@@ -117,7 +117,7 @@ fn lesson_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     }
 }
 
-/// A model that lies in no folder of the library.
+/// Opens a model outside the library's folders.
 fn open_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let ink = Tokens::of(ui).dim;
     ui.horizontal(|ui| {

@@ -1,4 +1,4 @@
-//! A model in the list: its name, what it is, and whether it is the one at hand.
+//! A row of the model list: name, kind, and whether it is the current model.
 
 use egui::text::{LayoutJob, TextWrapping};
 use egui::{
@@ -23,18 +23,18 @@ pub enum Row<'a> {
     Entry(&'a Entry),
 }
 
-/// What is the matter with the model of a row.
+/// The state of a row's model.
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
     None,
     InUse,
-    /// So far, 0 to 1.
+    /// The fraction opened, 0 to 1.
     Opening(f32),
-    /// It was to be opened and could not be.
+    /// It could not be opened.
     Failed,
 }
 
-/// From the edges of a row to its words.
+/// Padding between a row's edges and its text.
 const PAD: f32 = 9.0;
 
 pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut Vec<Command>) {
@@ -72,7 +72,7 @@ pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut 
     });
 }
 
-/// What a click asks for. A VAE lies over the model's own until it is clicked again.
+/// The command of a click. A VAE replaces the model's own until it is clicked again.
 fn command(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
     match row {
         Row::Entry(vae) if vae.is_vae() => {
@@ -170,7 +170,7 @@ fn short_facts(entry: &Entry) -> String {
         .join(" · ")
 }
 
-/// The name with its folders in quiet ink; where that is too long, the folders go first.
+/// The name with its folders in dim text. Where that is too long, the folders are dropped first.
 fn name_galley(
     ui: &Ui,
     name: &str,
@@ -197,7 +197,7 @@ fn one_line(ui: &Ui, text: &str, width: f32, font: FontId, ink: Color32) -> std:
     ui.painter().layout_job(job)
 }
 
-/// All that is known of it, under the pointer.
+/// The tooltip with all known facts.
 fn facts_ui(ui: &mut Ui, row: Row<'_>) {
     let tokens = Tokens::of(ui);
     ui.label(RichText::new(name_of(row)).font(theme::heading()).color(tokens.text));

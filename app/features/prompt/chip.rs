@@ -1,4 +1,4 @@
-//! A prompt as a row of chips: what the tokens are called, and where chunks and parts begin.
+//! A prompt as a row of chips: the tokens' labels, and where chunks and parts start.
 
 use std::ops::Range;
 
@@ -7,18 +7,18 @@ use engine::prompt::{PromptTokenizer, Token, TokenPlace};
 use crate::features::prompt::read_prompt::ReadPrompt;
 use engine::format::ellipsize;
 
-/// What stands in the row.
+/// A part of the row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TokenChipPart {
     Token(Chip),
-    /// A further chunk begins, the 2nd or a later one.
+    /// The start of a further chunk, the second or later.
     Chunk(usize),
-    /// A part that AND composes begins, with its weight; the first is said only if it has one.
+    /// The start of a part composed by AND, with its weight; for the first part only if it has one.
     Part {
         is_first: bool,
         weight: f32,
     },
-    /// The rest is not read.
+    /// The rest is truncated.
     Cut,
 }
 
@@ -26,23 +26,23 @@ pub enum TokenChipPart {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chip {
     pub part: usize,
-    /// Of its first vector, if it is a concept.
+    /// For a concept, the place of its first vector.
     pub place: TokenPlace,
-    /// What it is called.
+    /// The label on the chip.
     pub label: String,
-    /// Bytes of the prompt.
+    /// The byte range in the prompt.
     pub range: Range<usize>,
     pub weight: f32,
-    /// Of the vocabulary; `None` for a concept.
+    /// The id in the vocabulary; `None` for a concept.
     pub id: Option<u32>,
-    /// Positions that it takes.
+    /// The number of positions it takes.
     pub count: usize,
 }
 
-/// Longer labels are cut, letters.
+/// Longer labels are truncated; in characters.
 const MAX: usize = 24;
 
-/// The pieces of a prompt, in its order.
+/// The parts of a prompt, in order.
 pub fn chip_parts(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<TokenChipPart> {
     let mut pieces = Vec::new();
     for (part, (weight, text)) in read.parts.iter().enumerate() {
@@ -76,8 +76,8 @@ fn chip(read: &ReadPrompt, words: &PromptTokenizer, part: usize, place: TokenPla
     Chip { part, place, label, range: token.range.clone(), weight: token.weight, id, count }
 }
 
-/// A piece without the mark of a word's end. What stands for bytes of other scripts is shown by its
-/// letters in the prompt.
+/// A vocabulary entry without its end-of-word mark. Bytes of other scripts are shown as the
+/// characters of the prompt.
 pub fn chip_label(piece: Option<&str>, letters: &str) -> String {
     let piece = piece.map(|piece| piece.strip_suffix("</w>").unwrap_or(piece));
     match piece {
@@ -91,24 +91,24 @@ pub fn chip_label(piece: Option<&str>, letters: &str) -> String {
 /// Short enough for a chip, and never empty.
 fn shortened(letters: &str) -> String {
     let label = ellipsize(letters, MAX).replace(char::is_control, "·");
-    // Joiners and marks of direction alone would leave nothing to point at.
+    // Joiners and direction marks alone would leave nothing to point at.
     if label.chars().all(|c| c.is_whitespace() || is_unseen(c)) { "·".to_owned() } else { label }
 }
 
-/// Joiners, marks of direction, and variants of the letter before.
+/// Joiners, direction marks and variation selectors.
 fn is_unseen(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
 impl Chip {
-    /// For screen readers, and as the head of its tooltip.
+    /// The name for screen readers and the tooltip.
     pub fn name(&self) -> String {
         let TokenPlace { chunk, position } = self.place;
         let chunk = if chunk == 0 { String::new() } else { format!(" of chunk {}", chunk + 1) };
         format!("{}, token {position}{chunk}", self.label)
     }
 
-    /// True if a token of this place is one of its.
+    /// True if the token at this place belongs to the chip.
     pub fn still_matches(&self, part: usize, place: TokenPlace) -> bool {
         let positions = self.place.position..self.place.position + self.count;
         part == self.part && place.chunk == self.place.chunk && positions.contains(&place.position)

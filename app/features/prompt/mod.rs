@@ -14,10 +14,10 @@ use engine::prompt::PromptTokenizer;
 
 use read_prompt::ReadPrompt;
 
-/// The prompts as they are read, once there is a model to read them.
+/// The prompts as they are tokenized, once there is a model.
 #[derive(Clone, Debug, Default)]
 pub struct Prompts {
-    /// What the last model read, concepts among it.
+    /// The prompt tokenizer of the current model and concepts.
     pub tokenizer: Option<PromptTokenizer>,
     pub prompt: Option<Arc<ReadPrompt>>,
     pub negative_prompt: Option<Arc<ReadPrompt>>,

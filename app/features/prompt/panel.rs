@@ -1,4 +1,4 @@
-//! What is asked for, and what is to be avoided: written, counted, and as chips of tokens.
+//! The prompt and the negative prompt: text field, token count and token chips.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn heading_ui(ui: &mut Ui, name: &str, counted: Option<&ReadPrompt>) -> Response
     heading.inner
 }
 
-/// A prompt's field, its chips, and what is to be said of it.
+/// A prompt's field, its chips, and its warnings.
 fn written_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -106,7 +106,7 @@ fn written_ui(
     shown.response
 }
 
-/// Says which steps the chips are of, where the prompt says something else at others.
+/// Says which steps the chips belong to, if the prompt changes during a run.
 fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
     if !read.changes {
         return;
@@ -118,7 +118,7 @@ fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
 }
 
-/// Where the concepts of a text are; it was looked through when it was read, unless it is newer.
+/// The concepts of a text; found when the text was read, unless the text is newer.
 fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<ConceptMatch> {
     match read {
         Some(read) if text == read.prompt => read.marks.clone(),
@@ -126,7 +126,7 @@ fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<Conc
     }
 }
 
-/// The edited stretches of a text that may be newer than the prompt as it was read.
+/// The edited ranges of a text, which may be newer than the prompt as read.
 fn edited_in(read: &ReadPrompt, edited: &[TokenRef], text: &str) -> Vec<Range<usize>> {
     if edited.is_empty() {
         return Vec::new();
@@ -146,7 +146,7 @@ fn edited_in(read: &ReadPrompt, edited: &[TokenRef], text: &str) -> Vec<Range<us
     tokens.filter_map(|token| moved(&token.range)).collect()
 }
 
-/// Edited words in violet, concepts in coral, and in amber what only looks like one.
+/// Edited words in violet, concepts in coral, and words that only look like concepts in amber.
 fn colours_of(marks: &[ConceptMatch], edited: Vec<Range<usize>>, tokens: &Tokens) -> Vec<Coloured> {
     let is_free =
         |range: &Range<usize>| !edited.iter().any(|it| it.start < range.end && range.start < it.end);
@@ -172,7 +172,7 @@ fn count_ui(ui: &mut Ui, read: &ReadPrompt) {
     });
 }
 
-/// Says what the model will not read.
+/// Says which part the model does not read.
 fn cut_ui(ui: &mut Ui, read: Option<&ReadPrompt>) {
     let Some(cut) = read.map(ReadPrompt::cut).filter(|cut| !cut.is_empty()) else { return };
     const MAX_LETTERS: usize = 60;

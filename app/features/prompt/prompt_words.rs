@@ -1,4 +1,4 @@
-//! Words that are put into a prompt by a click, and what to say of words that are no concepts.
+//! Inserting words into a prompt by a click, and warnings about words that are not concepts.
 
 use egui::text::{CCursor, CCursorRange};
 use egui::text_edit::TextEditState;
@@ -11,10 +11,10 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{link_ui, note_ui};
 
-/// So many words are warned of at once.
+/// The most warnings shown at once.
 const MAX_WARNINGS: usize = 3;
 
-/// The prompt's id, for the keyboard to begin with.
+/// The prompt field's id, which gets the focus at the start.
 pub fn prompt_id() -> Id {
     Id::unique("prompt")
 }
@@ -23,12 +23,12 @@ pub fn avoid_id() -> Id {
     Id::unique("avoid")
 }
 
-/// Remembers which of the prompts was written in last.
+/// Remembers which prompt was edited last.
 pub fn note_focus(ctx: &Context, field: Id) {
     ctx.data_mut(|data| data.insert_temp(Id::unique("last prompt"), field));
 }
 
-/// Writes a word into the prompt that was written in last, where its cursor is or was.
+/// Inserts a word into the prompt that was edited last, at its cursor.
 pub fn insert_word(ctx: &Context, state: &AppState, word: &str) -> Command {
     let field = ctx.data(|data| data.get_temp(Id::unique("last prompt"))).unwrap_or_else(prompt_id);
     let mut recipe = state.shared.recipe.clone();
@@ -43,8 +43,8 @@ pub fn insert_word(ctx: &Context, state: &AppState, word: &str) -> Command {
     Command::Edit(Box::new(recipe))
 }
 
-/// A text with a word put in after so many letters, set apart from its neighbours; and where the
-/// word ends, in letters.
+/// A text with a word inserted at a character index, separated from its neighbours; and where the
+/// word ends, in characters.
 pub fn with_word(text: &str, at: usize, word: &str) -> (String, usize) {
     let at = text.char_indices().nth(at).map_or(text.len(), |(at, _)| at);
     let (left, right) = text.split_at(at);
@@ -57,7 +57,7 @@ pub fn with_word(text: &str, at: usize, word: &str) -> (String, usize) {
     (format!("{written}{}{right}", space(apart_right)), cursor)
 }
 
-/// Says which words are no concepts though they look like some, with the remedy where there is one.
+/// Warns of words that look like concepts but are not, with the remedy where there is one.
 pub fn warnings_ui(ui: &mut Ui, text: &mut String, marks: impl Fn(&str) -> Vec<ConceptMatch>) {
     let tokens = Tokens::of(ui);
     let mut said: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! The field that a prompt is written in: its words coloured by what they mean, and weighed by keys.
+//! The prompt's text field: words coloured by meaning, and keys that change weights.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,39 +17,39 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::field_frame;
 
-/// What a prompt field is for.
+/// The options of a prompt field.
 pub struct PromptField<'a> {
     pub id: egui::Id,
     pub name: &'a str,
     pub hint: &'a str,
-    /// Empty rows that there is room for.
+    /// The minimum number of rows.
     pub rows: usize,
-    /// Brackets mean weights here.
+    /// Brackets mean weights in this field.
     pub is_weighed: bool,
 }
 
-/// The field as it was shown.
+/// The result of showing the field.
 pub struct ShownField {
     pub response: Response,
     /// The byte of the text under the pointer.
     pub pointed: Option<usize>,
-    /// The byte that the cursor stands before, while the field has the keyboard.
+    /// The byte after the cursor, while the field has the focus.
     pub cursor: Option<usize>,
     galley: Arc<Galley>,
     galley_at: Pos2,
     painter: Painter,
-    /// Kept free behind the letters.
+    /// Space kept free after the text.
     behind: ShapeIdx,
 }
 
-/// A stretch of a text, in bytes, with a colour of its own.
+/// A range of a text, in bytes, with its colour.
 pub type Coloured = (Range<usize>, Color32);
 
 const ROW: f32 = 21.0;
 const MAX_ROWS: f32 = 8.0;
 
-/// A text field that grows with its text up to eight rows, then scrolls. `colours` answers with the
-/// stretches of a text that have a colour of their own, in order.
+/// A text field that grows with its text up to eight rows, then scrolls. `colours` returns the
+/// coloured ranges of a text, in order.
 pub fn prompt_field_ui(
     ui: &mut Ui,
     field: &PromptField<'_>,
@@ -96,7 +96,7 @@ pub fn prompt_field_ui(
     });
     if focused {
         note_focus(ui.ctx(), field.id);
-        // A soft halo outside the line, as the drawings have it.
+        // A soft halo outside the line, as in the drawings.
         let halo = Stroke::new(2.0, tokens.accent.gamma_multiply(0.30));
         let rect = shown.response.rect;
         ui.painter().rect_stroke(rect, theme::CORNER_FIELD, halo, StrokeKind::Outside);
@@ -111,7 +111,7 @@ pub fn prompt_field_ui(
 }
 
 impl ShownField {
-    /// Marks a stretch of the text, given in bytes.
+    /// Highlights a range of the text, given in bytes.
     pub fn mark(&self, range: &Range<usize>, color: Color32) {
         let text = self.galley.text();
         let Some(letters) = text.get(range.clone()) else { return };
@@ -125,7 +125,7 @@ impl ShownField {
     }
 }
 
-/// A text with some of its stretches in colours of their own.
+/// Lays out a text with coloured ranges.
 fn coloured(text: &str, colours: &[Coloured], plain: &TextFormat) -> LayoutJob {
     let mut job = LayoutJob::default();
     let mut from = 0;
@@ -141,7 +141,7 @@ fn coloured(text: &str, colours: &[Coloured], plain: &TextFormat) -> LayoutJob {
     job
 }
 
-/// The byte of the letter at a point of a galley.
+/// The byte of the character at a point of a galley.
 fn byte_at(galley: &Galley, at: Pos2) -> Option<usize> {
     let mut letters_before = 0;
     for row in &galley.rows {
@@ -156,12 +156,12 @@ fn byte_at(galley: &Galley, at: Pos2) -> Option<usize> {
     None
 }
 
-/// Where a letter begins, bytes; the end of the text for those beyond it.
+/// The byte at which a character starts; the end of the text beyond the last.
 fn byte_of(text: &str, letter: usize) -> usize {
     text.char_indices().nth(letter).map_or(text.len(), |(at, _)| at)
 }
 
-/// Where letters of a galley stand, row by row.
+/// The rectangles of characters of a galley, row by row.
 fn rects_of(galley: &Galley, letters: Range<usize>) -> impl Iterator<Item = Rect> {
     let mut before = 0;
     galley.rows.iter().filter_map(move |row| {
@@ -174,7 +174,7 @@ fn rects_of(galley: &Galley, letters: Range<usize>) -> impl Iterator<Item = Rect
     })
 }
 
-/// Ctrl with the arrows up and down weighs what is selected.
+/// Ctrl with the up and down arrows changes the weight of the selection.
 fn weigh_by_keys(ui: &Ui, id: egui::Id, text: &mut String) {
     let presses = ui.input_mut(|input| {
         let mut pressed = |key| input.count_and_consume_key(Modifiers::COMMAND, key) as f32;

@@ -1,7 +1,7 @@
-//! The tokens of a prompt under it, as chips: a word of the prompt is one or several of them.
+//! The tokens of a prompt as chips below it. A word is one token or several.
 //!
-//! A prompt may have thousands. They are laid out once for each text, by the widths of their letters;
-//! of those, only what is in sight is drawn.
+//! A prompt may have thousands. They are laid out once per text, by the widths of their labels;
+//! only those in view are drawn.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
 
-/// What is shown as chips.
+/// The options of a row of chips.
 pub struct TokenChips<'a> {
     pub id: Id,
     pub read: &'a Arc<ReadPrompt>,
@@ -30,16 +30,16 @@ pub struct TokenChips<'a> {
     pub chosen: Option<TokenRef>,
     /// The byte of the prompt under the pointer.
     pub pointed: Option<usize>,
-    /// The byte that somebody types at.
+    /// The byte at the text cursor.
     pub cursor: Option<usize>,
-    /// Whether a click does something.
+    /// Whether chips can be clicked.
     pub can_choose: bool,
 }
 
-/// What the hand did to them.
+/// What the pointer did.
 #[derive(Default)]
 pub struct ChipsShown {
-    /// The letters of the chip under the pointer, or of the one that the pointed letter belongs to.
+    /// The text of the chip under the pointer, or of the chip that the character under the pointer belongs to.
     pub marked: Option<Range<usize>>,
     pub clicked: Option<TokenRef>,
 }
@@ -47,18 +47,18 @@ pub struct ChipsShown {
 const HEIGHT: f32 = 20.0;
 const GAP: f32 = 5.0;
 const PITCH: f32 = HEIGHT + GAP;
-/// Before and after the letters.
+/// Padding before and after the label.
 const PAD: f32 = 6.0;
-/// More rows scroll; the half one shows that there are more.
+/// More rows scroll; half a row shows that there are more.
 const MAX_ROWS: f32 = 4.5;
 
-/// The pieces of a prompt with their places.
+/// The parts of a prompt with their positions.
 struct Laid {
     read: Arc<ReadPrompt>,
     width: f32,
     scale: f32,
     pieces: Vec<(Rect, TokenChipPart)>,
-    /// The first piece of each row.
+    /// The first part of each row.
     rows: Vec<usize>,
 }
 
@@ -69,7 +69,7 @@ pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
     }
     let height = laid.rows.len() as f32 * PITCH - GAP;
     let mut shown = ChipsShown::default();
-    // A little room for outlines and the ring of the keyboard.
+    // Space for outlines and the focus ring.
     ui.add_space(2.0);
     ScrollArea::vertical()
         .id_salt(chips.id.with("chips"))
@@ -112,14 +112,14 @@ impl Laid {
         })
     }
 
-    /// Of the last chip that begins before a byte of the prompt.
+    /// The index of the last chip that starts before a byte of the prompt.
     fn place_before(&self, byte: usize) -> Option<Rect> {
         let (index, _) = self.chips().rfind(|(_, chip)| chip.range.start < byte)?;
         Some(self.pieces[index].0)
     }
 }
 
-/// The places of the pieces, and whether they are new; of the frame before, if nothing that they depend on has changed.
+/// The layout, and whether it is new; reuses the previous frame's if nothing that it depends on has changed.
 fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> (Arc<Laid>, bool) {
     let (width, scale) = (ui.available_width(), ui.pixels_per_point());
     let key = chips.id.with("laid out");
@@ -156,7 +156,7 @@ fn laid_out(ui: &Ui, chips: &TokenChips<'_>) -> (Arc<Laid>, bool) {
     (laid, true)
 }
 
-/// What is written on a piece, and more quietly behind it.
+/// The label of a part, and the dim text after it.
 fn faces(piece: &TokenChipPart) -> (String, String) {
     let number = |weight: f32| format!("{}", (weight * 1000.0).round() / 1000.0).replace('-', "−");
     match piece {
@@ -174,7 +174,7 @@ fn faces(piece: &TokenChipPart) -> (String, String) {
     }
 }
 
-/// What is no chip but stands between them.
+/// Draws what stands between chips.
 fn mark_ui(ui: &Ui, mark: &TokenChipPart, place: Rect) {
     let tokens = Tokens::of(ui);
     let ink = match mark {
@@ -182,7 +182,7 @@ fn mark_ui(ui: &Ui, mark: &TokenChipPart, place: Rect) {
         TokenChipPart::Part { .. } => tokens.dim,
         _ => tokens.faint,
     };
-    // The line where the chunk begins, and its name beside it.
+    // The line where a chunk starts, and its name.
     let line = if *mark == TokenChipPart::Cut { tokens.amber_text } else { tokens.line_strong };
     ui.painter().vline(place.left().round() + 0.5, place.y_range(), Stroke::new(1.0, line));
     let (face, _) = faces(mark);
@@ -202,7 +202,7 @@ fn chip_ui(
     let tokens = Tokens::of(ui);
     let sense = match (chips.can_choose, keys.stop == Some(index)) {
         (false, _) => Sense::hover(),
-        // One stop for the tab key; arrows lead on from there.
+        // One stop for the Tab key; arrows move on from there.
         (true, true) => Sense::click(),
         (true, false) => Sense::CLICK,
     };
@@ -296,9 +296,9 @@ fn chip_id(id: Id, index: usize) -> Id {
     id.with(("chip", index))
 }
 
-/// Walks from chip to chip by arrow keys.
+/// Moves from chip to chip with the arrow keys.
 struct Keys {
-    /// The chip that the tab key comes to.
+    /// The chip that the Tab key focuses.
     stop: Option<usize>,
     moved_to: Option<usize>,
 }
@@ -330,7 +330,7 @@ impl Keys {
     }
 }
 
-/// Where the arrow keys lead from a chip.
+/// The chip that an arrow key moves to.
 fn next_chip(ui: &Ui, laid: &Laid, from: usize) -> Option<usize> {
     let pressed = |key| ui.input_mut(|input| input.consume_key(Modifiers::NONE, key));
     let before = || laid.chips().take_while(|(index, _)| *index < from);

@@ -1,16 +1,16 @@
-//! Weighs a stretch of a prompt by a key, in the way that A1111 writes weights: `(word:1.1)`.
+//! Changes the weight of a range of a prompt by a key, in A1111's syntax: `(word:1.1)`.
 
 use std::ops::Range;
 
-/// What one press of the key adds or takes away.
+/// What one key press adds or subtracts.
 pub const STEP: f32 = 0.1;
-/// Weights beyond these are typed, not pressed.
+/// Weights beyond these must be typed.
 const LIMITS: [f32; 2] = [0.0, 10.0];
-/// What a bare pair of brackets weighs.
+/// The weight of a bare pair of brackets.
 const BARE: f32 = 1.1;
 
-/// Changes the weight of what is selected, or of the word or bracket at the cursor. Answers with the
-/// text and what is selected then, in bytes; `None` where there is nothing to weigh.
+/// Changes the weight of the selection, or of the word or bracket at the cursor. Returns the new
+/// text and selection, in bytes; `None` where there is nothing to weight.
 pub fn weighed(text: &str, selection: Range<usize>, by: f32) -> Option<(String, Range<usize>)> {
     let inside = meant(text, selection)?;
     let bracket = bracket_around(text, &inside);
@@ -25,7 +25,7 @@ pub fn weighed(text: &str, selection: Range<usize>, by: f32) -> Option<(String, 
     Some((written, start..start + words.len()))
 }
 
-/// What the person means: the selection without the spaces around it, or what the cursor is in.
+/// The range that is meant: the selection without surrounding spaces, or what the cursor is in.
 fn meant(text: &str, selection: Range<usize>) -> Option<Range<usize>> {
     let range = if selection.is_empty() {
         bracket_at(text, selection.start).unwrap_or_else(|| word_at(text, selection.start))
@@ -38,7 +38,7 @@ fn meant(text: &str, selection: Range<usize>) -> Option<Range<usize>> {
     (!range.is_empty()).then_some(range)
 }
 
-/// The word that a cursor stands in or touches.
+/// The word that the cursor is in or touches.
 fn word_at(text: &str, at: usize) -> Range<usize> {
     let ends = |c: char| c.is_whitespace() || ".,\\/!?%^*;:{}=`~()[]|".contains(c);
     let start = text[..at].rfind(ends).map_or(0, |before| before + len_at(text, before));
@@ -50,8 +50,8 @@ fn len_at(text: &str, at: usize) -> usize {
     text[at..].chars().next().map_or(0, char::len_utf8)
 }
 
-/// The words of the innermost bracket that a cursor stands in, if it has a weight: a bare one may be
-/// no more than a bracket.
+/// The words of the innermost bracket around the cursor, if it has a weight: a bare one may be
+/// just a bracket.
 fn bracket_at(text: &str, at: usize) -> Option<Range<usize>> {
     let mut depth = 0;
     let opening = text[..at].char_indices().rev().find(|&(at, c)| {
@@ -77,7 +77,7 @@ fn bracket_at(text: &str, at: usize) -> Option<Range<usize>> {
     is_weight(&text[colon + 1..end]).then_some(start..colon)
 }
 
-/// The brackets that stand close around a stretch, and what they weigh: `(words:1.2)`, `((words))`.
+/// The brackets directly around a range, and their weight: `(words:1.2)`, `((words))`.
 fn bracket_around(text: &str, inside: &Range<usize>) -> Option<(Range<usize>, f32)> {
     let mut outer = inside.clone();
     let mut weight = None;
@@ -101,7 +101,7 @@ fn is_weight(number: &str) -> bool {
     number.trim().parse::<f32>().is_ok_and(f32::is_finite)
 }
 
-/// True if an odd number of backslashes stands before a byte.
+/// True if an odd number of backslashes precedes a byte.
 fn is_escaped(text: &str, at: usize) -> bool {
     let slashes = text[..at].bytes().rev().take_while(|&byte| byte == b'\\').count();
     slashes % 2 == 1
@@ -111,7 +111,7 @@ fn is_escaped(text: &str, at: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// A text whose selection stands between bars, before and after the key.
+    /// Texts before and after the key, with the selection between bars.
     fn check(before: &str, by: f32, after: &str) {
         let read = |text: &str| {
             let mut bars = text.match_indices('|').map(|(at, _)| at);

@@ -1,4 +1,4 @@
-//! The noise levels that every schedule would visit, worked out once for a recipe.
+//! The noise levels of every schedule, computed once per recipe.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScheduleCurve {
     pub schedule: Schedule,
-    /// One more than there are steps, the last one 0.
+    /// One more than there are steps; the last is 0.
     pub sigmas: Vec<f32>,
-    /// What the model is told, one a step.
+    /// The timestep that the model receives at each step.
     pub timesteps: Vec<f32>,
 }
 
-/// The curves of the recipe at hand.
+/// The curves of the current recipe.
 #[derive(Clone, Debug)]
 pub struct ScheduleCurves {
     of: Option<(Recipe, Option<Arc<Vec<f32>>>)>,
@@ -33,10 +33,10 @@ impl Default for ScheduleCurves {
 }
 
 impl ScheduleCurves {
-    /// Works them out if the recipe or the model is another one. Where no model is open, they are those of
+    /// Computes them if the recipe or the model changed. Without an open model, they are those of
     /// Stable Diffusion.
     pub fn follow(&mut self, recipe: &Recipe, info: Option<&ModelInfo>) {
-        // Words move no curve.
+        // Prompts do not change the curves.
         let (prompt, negative_prompt) = (String::new(), String::new());
         let wordless = Recipe { prompt, negative_prompt, ..recipe.clone() };
         let of = Some((wordless, info.map(|info| Arc::clone(&info.training_sigmas))));
@@ -44,7 +44,7 @@ impl ScheduleCurves {
             return;
         }
         if let Some(info) = info {
-            // Betas that cannot be are told of elsewhere.
+            // Invalid betas are reported under their field.
             let of_model = |_| NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
             self.noise = recipe.noise_schedule(&info.scheduler).unwrap_or_else(of_model);
         }
@@ -73,7 +73,7 @@ impl ScheduleCurves {
 pub struct SchedulePlot {
     /// Sigma on a linear scale, not a logarithmic one.
     pub is_linear: bool,
-    /// The other schedules lie faintly behind the chosen one.
+    /// Show the other schedules faintly behind the selected one.
     pub with_others: bool,
 }
 
@@ -97,7 +97,7 @@ mod tests {
         curves.follow(&Recipe { steps: 15, ..Recipe::default() }, None);
         let lesson = curves.of(Schedule::Linspace).expect("a curve");
         assert_eq!((lesson.sigmas.len(), lesson.timesteps.len()), (16, 15));
-        // The lesson's own numbers: sigma and timestep of its step 10.
+        // Step 10 in fast.ai's notebook: its sigma and timestep.
         assert!((lesson.sigmas[10] - 0.7913).abs() < 1e-4 && (lesson.timesteps[10] - 285.4286).abs() < 1e-3);
     }
 

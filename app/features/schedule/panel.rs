@@ -1,7 +1,7 @@
-//! The schedule: how much noise is left at every step, and what the model is told of it.
+//! The Schedule tab: sigma and timestep at every step.
 //!
-//! The plot is also a hand: its points hold the steps of the film, and its coral mark is the strength
-//! slider seen from the other side.
+//! The plot is also a control: clicking a point selects that step, and the coral marker is the strength
+//! slider.
 
 use egui::{
     Align, Align2, CursorIcon, EventFilter, Key, Layout, Pos2, Rect, Response, RichText, Role, ScrollArea,
@@ -24,7 +24,7 @@ use crate::ui::widgets::{check_ui, focus_ring, segmented_ui, stepped, tip};
 
 const SIGMA_HEIGHT: f32 = 190.0;
 const TIMESTEP_HEIGHT: f32 = 104.0;
-/// So near to a curve, in points, the pointer means it.
+/// The distance from a curve, in points, within which the pointer means it.
 const NEAR: f32 = 7.0;
 
 pub fn schedule_ui(
@@ -76,7 +76,7 @@ pub fn schedule_ui(
     });
 }
 
-/// What lies over the lines: the film, the start, and the step at hand. Answers with what the pointer
+/// The marks over the curves: recorded steps, the start step and the current step. Returns what the pointer
 /// reads off.
 fn over_ui(
     ui: &Ui,
@@ -88,7 +88,7 @@ fn over_ui(
     commands: &mut Vec<Command>,
 ) -> Option<String> {
     let area = drawn.response.rect;
-    // Both plots work for the pointer; the keyboard needs only the first.
+    // Both plots react to the pointer; the keyboard needs only the first.
     let senses_keys = drawn.face != Face::Timestep;
     let sense = if senses_keys { Sense::click_and_drag() } else { Sense::CLICK | Sense::DRAG };
     let plot = ui.interact(area, drawn.id("film"), sense);
@@ -115,7 +115,7 @@ fn over_ui(
     Some(reading(curves, other.unwrap_or(recipe.schedule), other.is_some(), step))
 }
 
-/// Every step that the film has, and the one at hand.
+/// Every recorded step, and the current one.
 fn film_ui(ui: &Ui, state: &AppState, curves: &ScheduleCurves, drawn: &Drawn) {
     let tokens = Tokens::of(ui);
     let Some(run) = state.runs.current() else { return };
@@ -140,7 +140,7 @@ fn film_ui(ui: &Ui, state: &AppState, curves: &ScheduleCurves, drawn: &Drawn) {
     }
 }
 
-/// Where image to image begins: a mark that can be dragged.
+/// The image-to-image start step: a marker that can be dragged.
 fn start_ui(ui: &Ui, recipe: &mut Recipe, curves: &ScheduleCurves, drawn: &Drawn, sense: Sense) {
     let steps = recipe.steps;
     let schedule = recipe.schedule;
@@ -203,7 +203,7 @@ fn start_ui(ui: &Ui, recipe: &mut Recipe, curves: &ScheduleCurves, drawn: &Drawn
     }
 }
 
-/// Arrows walk along the film.
+/// The arrow keys move along the steps.
 fn film_keys(ui: &Ui, state: &AppState, plot: &Response, senses_keys: bool, commands: &mut Vec<Command>) {
     if !senses_keys {
         return;
@@ -238,7 +238,7 @@ fn film_keys(ui: &Ui, state: &AppState, plot: &Response, senses_keys: bool, comm
     }
 }
 
-/// The schedule behind the chosen one that the pointer means, if it lies nearer to it.
+/// The background schedule under the pointer, if it is nearer than the selected one.
 fn nearest_other(
     curves: &ScheduleCurves,
     drawn: &Drawn,
@@ -263,7 +263,7 @@ fn reading(curves: &ScheduleCurves, schedule: Schedule, is_named: bool, step: us
     format!("{name}{} · σ {sigma:.3} · t {timestep:.0}", step + 1)
 }
 
-/// The step at hand, or where the run would begin.
+/// The current step, or the step at which the run would start.
 fn at_rest(state: &AppState, recipe: &Recipe, curves: &ScheduleCurves) -> String {
     let frame =
         state.runs.current().zip(state.current_step()).and_then(|(run, step)| run.frame(step).zip(Some(run)));

@@ -1,4 +1,4 @@
-//! One quantity of the schedule against the step: sigma, or the timestep that the model is told.
+//! A plot of sigma or the timestep against the step.
 
 use std::ops::RangeInclusive;
 
@@ -25,11 +25,11 @@ pub struct Drawn {
     range: RangeInclusive<f64>,
 }
 
-/// Of the numbers at the left, so that both plots stand under each other.
+/// The width of the numbers at the left, so that both plots align.
 const AXIS_WIDTH: f32 = 34.0;
 
 impl Face {
-    /// Where a value lies on the vertical axis; nowhere, if its logarithm is none.
+    /// The position of a value on the vertical axis; `None` if it has no logarithm.
     fn place(self, value: f32) -> Option<f64> {
         let value = f64::from(value);
         match self {
@@ -50,7 +50,7 @@ impl Face {
         places.filter_map(|(step, &value)| Some([step as f64, self.place(value)?])).collect()
     }
 
-    /// From the lowest to the highest point of the curves, and a little more.
+    /// The range of the curves with a margin.
     fn range(self, curves: &ScheduleCurves) -> RangeInclusive<f64> {
         let places = curves.all.iter().flat_map(|curve| self.points(curve)).map(|[_, y]| y);
         let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(y), high.max(y)));
@@ -82,21 +82,21 @@ impl Face {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, so that `span` has about `count` of them.
+/// A tick distance of 1, 2 or 5 times a power of ten, so that `span` has about `count` ticks.
 fn nice_step(span: f64, count: f64) -> f64 {
     let rough = (span / count).max(1e-6);
     let tens = 10f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].map(|times| times * tens).into_iter().find(|step| *step >= rough).unwrap_or(rough)
 }
 
-/// Steps count from 1, as everywhere on the desk; on the axis they lie at their index.
+/// Step labels count from 1, as everywhere in the window; on the axis, steps are at their index.
 fn step_marks(steps: usize) -> Vec<f64> {
     let every = nice_step(steps as f64, 5.0).max(1.0) as usize;
     let numbers = std::iter::once(1).chain((every..=steps).step_by(every).filter(|&number| number > 1));
     numbers.map(|number| (number - 1) as f64).collect()
 }
 
-/// Draws the schedule that was chosen, and the others faintly behind it if `with_others`.
+/// Draws the selected schedule, and the others faintly behind it if `with_others`.
 pub fn face_ui(
     ui: &mut Ui,
     face: Face,
@@ -110,7 +110,7 @@ pub fn face_ui(
     let range = face.range(curves);
     let bounds =
         PlotBounds::from_min_max([-0.35, *range.start()], [(steps as f64 - 0.65).max(0.5), *range.end()]);
-    // Of equal strength whatever their distance.
+    // Equally strong at every distance.
     let as_marks = |places: Vec<f64>| {
         places.into_iter().map(|value| GridMark { value, step_size: 1e6 }).collect::<Vec<_>>()
     };
@@ -163,14 +163,14 @@ impl Face {
 }
 
 impl Drawn {
-    /// Where a step of some value lies in the window; a value off the plot lies at its edge.
+    /// The window position of a step and a value; values off the plot are at its edge.
     pub fn position(&self, step: f64, value: f32) -> Pos2 {
         let y = self.face.place(value).unwrap_or(*self.range.start());
         let y = y.clamp(*self.range.start(), *self.range.end());
         self.transform.position_from_point(&egui_plot::PlotPoint::new(step, y))
     }
 
-    /// The step nearest to a place in the window, a whole number but for its range.
+    /// The step nearest to a window position, as a float.
     pub fn step_at(&self, position: Pos2) -> f64 {
         self.transform.value_from_position(position).x.round()
     }

@@ -1,8 +1,8 @@
-//! What Tidepool remembers between starts, and the file it remembers it in.
+//! The settings that are kept between starts, and their file.
 //!
-//! The file is one JSON object that a person can read. It is written beside itself and renamed, so
-//! that a crash or a full disk leaves the old one; the one before it stays as `settings.json.bak`;
-//! and a file that cannot be read is set aside under another name, never overwritten.
+//! The file is one readable JSON object. A new file is written beside it and renamed, so that
+//! a crash or a full disk leaves the old one; the previous one stays as `settings.json.bak`;
+//! a file that cannot be read is renamed, never overwritten.
 
 pub(crate) mod handle;
 pub mod tab;
@@ -25,33 +25,33 @@ use crate::features::lesson::LessonProgress;
 use crate::features::schedule::curves::SchedulePlot;
 pub use crate::features::settings::tab::Tab;
 
-/// Everything that is the same at the next start.
+/// Everything that is kept until the next start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     pub theme: ThemeChoice,
-    /// Where pictures save themselves; `None` is [`default_output_folder`].
+    /// Where pictures are saved; `None` is [`default_output_folder`].
     pub output_folder: Option<PathBuf>,
-    /// What was on the desk when the window closed.
+    /// The recipe when the window closed.
     pub last_recipe: Recipe,
-    /// The seed stays from picture to picture.
+    /// The seed stays the same for every picture.
     pub seed_locked: bool,
-    /// Where concepts are looked for; `None` is [`default_concept_folder`].
+    /// Watched concept folders; `None` is [`default_concept_folder`].
     pub concept_folders: Option<Vec<PathBuf>>,
-    /// Concepts that were chosen one by one.
+    /// Concepts that were chosen individually.
     pub concept_files: Vec<PathBuf>,
     pub model: ModelSource,
-    /// A VAE to use over the model's own.
+    /// A VAE to use in place of the model's own.
     pub vae: Option<PathBuf>,
-    /// Models in pickles that are to stay so: converting them is not offered.
+    /// Pickles for which converting is not offered again.
     pub kept_pickles: Vec<PathBuf>,
-    /// The models that were open before, the latest first.
+    /// Recently opened models, the latest first.
     pub recent_models: Vec<ModelSource>,
-    /// Where to look for models, beside the Hugging Face cache.
+    /// Folders to search for models, besides the Hugging Face cache.
     pub model_folders: Vec<PathBuf>,
-    /// The Hugging Face cache is left out of the list of models.
+    /// The Hugging Face cache is not searched.
     pub hub_cache_hidden: bool,
-    /// No model is hashed until this is taken back.
+    /// Hashing is paused.
     pub hashing_paused: bool,
     pub device: DeviceChoice,
     pub window: WindowLayout,
@@ -59,7 +59,7 @@ pub struct Settings {
     pub views: Views,
     pub playing: PlaybackSettings,
     pub lesson: LessonProgress,
-    /// Fields of a newer Tidepool: kept as they are, so that going back and forth loses nothing.
+    /// Fields of a newer Tidepool, kept so that switching versions loses nothing.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
 }
@@ -69,12 +69,12 @@ pub struct Settings {
 pub enum SettingsCommand {
     SetTheme(ThemeChoice),
     ShowSchedule(SchedulePlot),
-    /// Opens the right side at a tab, or closes it; on a narrow window it is a drawer.
+    /// Opens the right panel at a tab, or closes it. In a narrow window it is a drawer.
     ShowTab {
         tab: Option<Tab>,
         drawer: bool,
     },
-    /// F: all for the picture, or everything back.
+    /// F: hides both side panels, or shows them again.
     FoldPanels,
     /// The window was moved or resized.
     KeepWindow(WindowLayout),
@@ -83,7 +83,7 @@ pub enum SettingsCommand {
     ChooseOutputFolder,
 }
 
-/// Dark or light, or what the system says.
+/// Dark, light, or the system's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThemeChoice {
@@ -115,13 +115,13 @@ impl ThemeChoice {
     }
 }
 
-/// The window as it was left.
+/// Position, size and panels of the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WindowLayout {
-    /// Points, without the frame.
+    /// In points, without the frame.
     pub size: [f32; 2],
-    /// Points from the top left of the desktop; `None` lets the system place it.
+    /// In points from the top left of the desktop; `None` lets the system place it.
     pub position: Option<[f32; 2]>,
     pub maximized: bool,
     /// The left side panel is folded away.
@@ -146,8 +146,8 @@ impl Default for WindowLayout {
 }
 
 impl Settings {
-    /// Reads the settings of `folder`. The sentence, if any, says what was wrong and what became of
-    /// it; there are always settings to go on with.
+    /// Reads the settings of `folder`. The sentence, if any, says what was wrong and what was done
+    /// about it; there are always usable settings.
     pub fn load(folder: &Path) -> (Self, Option<String>) {
         let file = folder.join(FILE_NAME);
         let why = match read(&file) {
@@ -173,7 +173,7 @@ impl Settings {
         }
     }
 
-    /// Writes the settings into `folder`, which is made if need be.
+    /// Writes the settings into `folder`, which is created if needed.
     pub fn save(&self, folder: &Path) -> Result<(), SaveError> {
         let file = folder.join(FILE_NAME);
         self.to_json()
@@ -182,10 +182,10 @@ impl Settings {
             .map_err(|error| SaveError { cause: error.to_string(), file })
     }
 
-    /// Paths that are no text are written as well as can be.
+    /// Paths that are not valid text are written lossily.
     ///
     /// # Errors
-    /// What could not be read back is not written: a number that is none, say.
+    /// Values that could not be read back, such as NaN, are not written.
     fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let as_text = |path: &mut PathBuf| *path = path.to_string_lossy().into_owned().into();
         let mut this = self.clone();
@@ -214,18 +214,18 @@ impl Settings {
         Ok(json)
     }
 
-    /// Where pictures save themselves.
+    /// Where pictures are saved.
     pub fn output_folder(&self) -> PathBuf {
         self.output_folder.clone().unwrap_or_else(default_output_folder)
     }
 
-    /// Where concepts are looked for.
+    /// The watched concept folders.
     pub fn concept_folders(&self) -> Vec<PathBuf> {
         self.concept_folders.clone().unwrap_or_else(|| vec![default_concept_folder()])
     }
 }
 
-/// The settings could not be kept; everything else goes on.
+/// The settings could not be saved; everything else continues.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "The settings could not be saved ({cause}). Free some space or allow writing there: {}",
@@ -246,7 +246,7 @@ pub fn config_folder() -> PathBuf {
         .map_or_else(|| PathBuf::from(".tidepool"), |dirs| dirs.config_dir().to_owned())
 }
 
-/// Where pictures go unless the user says otherwise: `Tidepool` among the user's pictures.
+/// The default output folder: `Tidepool` in the user's pictures.
 pub fn default_output_folder() -> PathBuf {
     if let Some(home) = home_override() {
         return home.join("pictures");
@@ -259,7 +259,7 @@ pub fn default_output_folder() -> PathBuf {
     pictures.unwrap_or_default().join("Tidepool")
 }
 
-/// Where concepts are looked for unless the user says otherwise: with the program's data.
+/// The default concept folder, in the program's data.
 pub fn default_concept_folder() -> PathBuf {
     if let Some(home) = home_override() {
         return home.join("concepts");
@@ -268,7 +268,7 @@ pub fn default_concept_folder() -> PathBuf {
     dirs.map_or_else(|| PathBuf::from(".tidepool"), |dirs| dirs.data_dir().to_owned()).join("concepts")
 }
 
-/// Where fetched models go unless the user says otherwise. Not what Windows carries from computer to
+/// The default folder for downloaded models. It is local: Windows does not copy it from computer to
 /// computer.
 pub fn models_folder() -> PathBuf {
     if let Some(home) = home_override() {
@@ -299,7 +299,7 @@ fn read(file: &Path) -> Result<Settings, ReadError> {
     serde_json::from_slice(&json).map_err(|error| ReadError::Broken(error.to_string()))
 }
 
-/// Moves a broken file to the first free `settings.broken-<n>.json`.
+/// Renames a broken file to the first free `settings.broken-<n>.json`.
 fn set_aside(file: &Path) -> io::Result<PathBuf> {
     let kept = (1..)
         .map(|n| file.with_file_name(format!("settings.broken-{n}.json")))
@@ -313,10 +313,10 @@ fn backup_of(file: &Path) -> PathBuf {
     file.with_file_name(format!("{FILE_NAME}.bak"))
 }
 
-/// Replaces `file`, keeping a copy of what was there as the backup. At every moment the file is whole.
+/// Replaces `file` atomically and keeps the old contents as the backup.
 fn replace_with_backup(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(file.parent().expect("the settings file has a folder"))?;
-    // A file broken meanwhile must not push the last good one out of the backup.
+    // A file that broke meanwhile must not replace the good backup.
     match read(file) {
         Ok(_) => drop(fs::copy(file, backup_of(file))?),
         Err(ReadError::Broken(_)) => drop(set_aside(file)?),

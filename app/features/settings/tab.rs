@@ -1,4 +1,4 @@
-//! The tabs of the right side.
+//! The tabs of the right panel.
 
 use egui::Ui;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::SettingsCommand;
 use crate::features::command::Command;
 use crate::ui::theme;
 
-/// What the right side panel can show.
+/// A tab of the right panel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tab {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use engine::images::Pixels;
 
-/// A start image as it is shown.
+/// A start image, as shown.
 #[derive(Clone, Debug)]
 pub struct StartPicture {
     pub pixels: Arc<Pixels>,
-    /// Sentences, such as that only the first frame is used.
+    /// Notes, such as that only the first frame is used.
     pub notes: Vec<String>,
 }
 

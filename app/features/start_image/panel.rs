@@ -1,4 +1,4 @@
-//! The picture to start from, if any: where to put it, and what of it is used.
+//! The start image: where to drop it, and which part of it is used.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub fn start_image_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, co
     }
 }
 
-/// The empty state: it says how to add one.
+/// The empty state, which says how to add one.
 fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let (rect, zone) = ui.allocate_exact_size(vec2(ui.available_width(), 42.0), Sense::click());
@@ -61,7 +61,7 @@ fn drop_zone_ui(ui: &mut Ui, commands: &mut Vec<Command>) {
         .sum();
     let height = ui.fonts_mut(|fonts| fonts.row_height(&font));
     let words = Rect::from_center_size(rect.center(), vec2(width, height));
-    // A child of its own: a scope would move the cursor back into the zone.
+    // A separate child: a scope would move the cursor back into the drop zone.
     let in_a_row = Layout::left_to_right(Align::Center);
     let mut line = ui.new_child(UiBuilder::new().max_rect(words).layout(in_a_row));
     line.spacing_mut().item_spacing.x = 0.0;
@@ -131,7 +131,7 @@ fn chosen_ui(
     }
 }
 
-/// The picture with what is cut off dimmed, and a line around what is kept.
+/// The picture with the cropped part dimmed and a line around the rest.
 fn thumbnail_ui(ui: &Ui, frame: Rect, picture: &StartPicture, recipe: &Recipe, texture: TextureId) {
     let pixels = &picture.pixels;
     let (width, height) = (pixels.width as f32, pixels.height as f32);

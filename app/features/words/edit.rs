@@ -1,4 +1,4 @@
-//! What one token of the prompt replacement: its facts, and the edit that changes it.
+//! One token of the prompt: its facts, and the edit that changes it.
 
 use egui::{Align, Layout, RichText, Ui, vec2};
 use engine::prompt::{EditNoise, EmbeddingEdit, TokenSelector};
@@ -20,7 +20,7 @@ use crate::ui::widgets::{
     slider_row_ui, text_button_ui,
 };
 
-/// The chosen token: what it is, and what it becomes.
+/// The selected token: its facts and its replacement.
 pub fn word_ui(
     ui: &mut Ui,
     state: &AppState,
@@ -82,7 +82,7 @@ fn vectors(count: usize) -> String {
     if count == 1 { "1 vector".to_owned() } else { format!("{count} vectors") }
 }
 
-/// Which of several tokens with these letters is meant.
+/// Which of several tokens with this text is meant.
 fn part_ui(ui: &mut Ui, state: &AppState, at: &TokenSelector, commands: &mut Vec<Command>) {
     let parts = (0..).take_while(|&part| state.stand_of(&TokenSelector { part, ..at.clone() }).is_some());
     let count = parts.take(MAX_PARTS).count();
@@ -107,7 +107,7 @@ fn part_ui(ui: &mut Ui, state: &AppState, at: &TokenSelector, commands: &mut Vec
     }
 }
 
-/// As many as a chunk has room for.
+/// As many as fit into a chunk.
 const MAX_PARTS: usize = 75;
 
 /// Scale, noise and position.
@@ -149,7 +149,7 @@ fn changes_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {
     check_ui(ui, "Position embedding", sentence, &mut edit.has_position);
 }
 
-/// The edit as the command line takes it, and the way back.
+/// The edit as the command line takes it, and its reset button.
 fn written_ui(ui: &mut Ui, edit: &mut EmbeddingEdit) {
     if edit.is_idle() {
         return;

@@ -1,15 +1,15 @@
-//! Words put into an edit by hand: read from a field, blended in, or taken away.
+//! Terms of an edit: parsed from a field, added, or subtracted.
 
 use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term, Token, TokenSelector};
 
-/// What was written into a field for words: a sum such as `king - man + woman`, or one name, in the place
-/// of the token at an anchor. `None` where nothing is written; a sentence where it makes no sense.
+/// Parses the text of the field: a sum such as `king - man + woman`, or one name, in place
+/// of the selected token. `None` if it is empty; an error sentence if it cannot be parsed.
 pub fn sum_of(at: &TokenSelector, written: &str) -> Option<Result<Vec<Term>, String>> {
     let written = written.trim();
     if written.is_empty() {
         return None;
     }
-    // Nobody names anything with a sign alone.
+    // A sign alone is not a name.
     let is_name = !written.contains(['+', '*', '#', '=', ',']) && !format!(" {written} ").contains(" - ");
     Some(match format!("{at}={written}").parse::<EmbeddingEdit>() {
         Ok(edit)
@@ -27,7 +27,7 @@ pub fn sum_of(at: &TokenSelector, written: &str) -> Option<Result<Vec<Term>, Str
     })
 }
 
-/// How an edit names a token itself: by its word if that means the same, else by its id.
+/// How an edit names a token: by its word if that is unambiguous, else by its id.
 pub fn own_source(words: &PromptTokenizer, token: &Token, at: &TokenSelector) -> Source {
     if let Some((concept, _)) = &token.vector {
         return Source::Word(concept.token.clone());
@@ -40,7 +40,7 @@ pub fn own_source(words: &PromptTokenizer, token: &Token, at: &TokenSelector) ->
     }
 }
 
-/// Blends terms with what is there, or with the token itself. Equal shares stay equal.
+/// Blends terms with the existing ones, or with the token itself. Equal shares stay equal.
 pub fn add_word(replacement: &mut Vec<Term>, own: Source, new: Vec<Term>) {
     if replacement.is_empty() {
         replacement.push(Term { weight: 1.0, word: own });
@@ -55,7 +55,7 @@ pub fn add_word(replacement: &mut Vec<Term>, own: Source, new: Vec<Term>) {
     }
 }
 
-/// Takes terms away from what is there, or from the token itself.
+/// Subtracts terms from the existing ones, or from the token itself.
 pub fn subtract_word(replacement: &mut Vec<Term>, own: Source, new: Vec<Term>) {
     if replacement.is_empty() {
         replacement.push(Term { weight: 1.0, word: own });
@@ -63,7 +63,7 @@ pub fn subtract_word(replacement: &mut Vec<Term>, own: Source, new: Vec<Term>) {
     replacement.extend(new.into_iter().map(|term| Term { weight: -term.weight, ..term }));
 }
 
-/// What is to be known of a source before it is used, and whether it cannot be.
+/// A note about a source, and whether it is unusable.
 pub fn note_of(words: &PromptTokenizer, source: &Source) -> Option<(String, bool)> {
     match source {
         Source::Id(id) => match words.piece(*id) {

@@ -1,4 +1,4 @@
-//! The part of [`AppState`] that keeps the prompt as it is read, and the edits of its words.
+//! How [`AppState`] keeps the tokenized prompts and the edits of their words.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl AppState {
         self.find_edits();
     }
 
-    /// Where the prompt says something else at the step of the film that is looked at, that is shown.
+    /// Where the prompt changes during a run, the shown step decides.
     pub(crate) fn follow_film(&mut self) {
         let step = self.step_read();
         if self.prompts.prompt.as_ref().is_some_and(|read| read.changes && !read.steps.contains(&step)) {
@@ -55,7 +55,7 @@ impl AppState {
         }
     }
 
-    /// The step that the prompt is read for: the one that is looked at, if its run has this prompt.
+    /// The step that the prompt is read for: the shown step, if its run has this prompt.
     pub(crate) fn step_read(&self) -> usize {
         let has_prompt = |recipe: &Recipe| {
             (&recipe.prompt, recipe.text, recipe.steps)
@@ -79,10 +79,10 @@ impl AppState {
 
     pub(crate) fn find_edits(&mut self) {
         let Recipe { prompt, text, steps, .. } = &self.shared.recipe;
-        // Read at most once, however many words are missing.
+        // Tokenized at most once, however many words are missing.
         let whole = OnceCell::new();
         let is_read_later = |words: &PromptTokenizer, at: &TokenSelector| {
-            // Only a bracket can put a word off to a later step, as in `[a:b:0.5]`.
+            // Only a bracket can delay a word to a later step, as in `[a:b:0.5]`.
             let read = || words.read(prompt, text, *steps as usize);
             prompt.contains('[')
                 && whole
@@ -98,7 +98,7 @@ impl AppState {
         self.words.standings = self.shared.recipe.edits.iter().map(|edit| standing(&edit.selector)).collect();
     }
 
-    /// Where a token stands in what is read of the prompt.
+    /// The place of a selected token in the prompt.
     pub fn stand_of(&self, at: &TokenSelector) -> Option<TokenRef> {
         let read = self.prompts.prompt.as_ref()?;
         let mut parts = read.parts.iter().enumerate();
@@ -112,7 +112,7 @@ impl AppState {
         self.text_of(stand)?.at(stand.place)
     }
 
-    /// What the token at a place is called.
+    /// The selector of the token at a place.
     pub fn selector_at(&self, stand: TokenRef) -> Option<TokenSelector> {
         token_selection::selector_at(&self.prompts.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
     }
@@ -139,7 +139,7 @@ impl AppState {
         self.find_edits();
     }
 
-    /// The vectors of the concept that is to be saved have come.
+    /// Handles the vectors of a concept that is being saved.
     pub(crate) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some(Saving { token, .. }) = self.words.saving.take() else { return Vec::new() };
         match seen {

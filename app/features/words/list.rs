@@ -1,4 +1,4 @@
-//! All edits of the recipe, and those whose word is gone.
+//! All edits of the recipe, including those whose word is gone.
 
 use egui::{Align, Layout, Ui};
 use engine::recipe::Recipe;
@@ -20,7 +20,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     ui.add_space(theme::GAP_S);
     let mut forgotten = None;
     for (index, edit) in recipe.edits.iter().enumerate() {
-        // A recipe that this frame has changed is not yet known to the state.
+        // The state does not know a recipe that this frame has changed.
         let standing = state.words.standings.get(index).copied();
         if standing == Some(TokenStatus::Gone) {
             let text =
@@ -57,7 +57,7 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     }
 }
 
-/// Letters of an edit that are shown.
+/// The most characters of an edit that are shown.
 const MAX_LETTERS: usize = 32;
 
 fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {

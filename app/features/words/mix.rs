@@ -55,7 +55,7 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
         if mix.prompts.len() < Mix::MAX
             && text_button_ui(ui, Some(Icon::Plus), "Add a prompt", None).clicked()
         {
-            // What the main prompt has is shared with the new one.
+            // The new prompt takes half of the main prompt's share.
             let weight = (50.0 * mix.main_weight()).round() / 100.0;
             mix.prompts.push(Mixed { prompt: String::new(), weight: weight.max(0.0) });
         }
@@ -72,7 +72,7 @@ pub fn mix_ui(ui: &mut Ui, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     });
 }
 
-/// One of the further prompts. True when it is taken out.
+/// One of the mixed prompts. True when it is removed.
 fn mixed_ui(ui: &mut Ui, index: usize, mixed: &mut Mixed) -> bool {
     let tokens = Tokens::of(ui);
     let id = ui.scope_id().with("mixed prompt");

@@ -1,4 +1,4 @@
-//! What is done to single words: the token at hand, and the edits as they were before.
+//! Editing single words: the selected token, and the undo history.
 
 pub(crate) mod edit;
 pub mod edit_terms;
@@ -13,55 +13,55 @@ pub(crate) mod stages;
 use engine::prompt::{EmbeddingEdit, Mix, TokenPlace, TokenSelector, token_selection};
 use engine::recipe::Recipe;
 
-/// The tab as it stands.
+/// The state of the tab.
 #[derive(Clone, Debug, Default)]
 pub struct WordsState {
-    /// The token that is looked at.
+    /// The selected token.
     pub chosen: Option<TokenSelector>,
-    /// Where the edits of the recipe stand, in their order.
+    /// The tokens of the recipe's edits, in their order.
     pub standings: Vec<TokenStatus>,
-    /// Edits that are to become a concept, until the engine has told what they are.
+    /// Edits to save as a concept, until the engine has computed them.
     pub saving: Option<Saving>,
     undone: Vec<EditHistory>,
     done: Vec<EditHistory>,
-    /// What the hand is at, so that a drag is one step back.
+    /// What is being edited, so that a drag is one undo step.
     at_hand: Option<EditTarget>,
 }
 
-/// A concept that is to be saved.
+/// A concept to save.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saving {
     pub edits: Vec<EmbeddingEdit>,
-    /// The word that it is to have.
+    /// Its token.
     pub token: String,
 }
 
-/// Where the word of an edit is.
+/// The status of an edit's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenStatus {
     At(TokenRef),
-    /// In `[a:b:0.5]`, its turn comes at another step than the one that is shown.
+    /// In `[a:b:0.5]`: it applies at another step than the shown one.
     Later,
-    /// Not in the prompt, or in what is not read of it.
+    /// Not in the prompt, or in its truncated part.
     Gone,
 }
 
-/// A token of the prompt as it is read.
+/// A token of the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenRef {
-    /// Of those that AND composes.
+    /// The part composed by AND.
     pub part: usize,
     pub place: TokenPlace,
 }
 
-/// What can be taken back.
+/// What undo restores.
 #[derive(Clone, Debug, PartialEq)]
 struct EditHistory {
     edits: Vec<EmbeddingEdit>,
     mix: Mix,
 }
 
-/// The one thing that a change was about.
+/// What a change affected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum EditTarget {
     Edit(TokenSelector),
@@ -69,7 +69,7 @@ enum EditTarget {
     More,
 }
 
-/// So many steps back are kept.
+/// The most undo steps kept.
 const MAX_STEPS: usize = 100;
 
 impl EditHistory {
@@ -91,7 +91,7 @@ impl WordsState {
         !self.undone.is_empty()
     }
 
-    /// Keeps what was, if words were changed.
+    /// Records an undo step if words were changed.
     pub(crate) fn note(&mut self, before: &Recipe, after: &Recipe) {
         let (was, is) = (EditHistory::of(before), EditHistory::of(after));
         if was == is {
@@ -107,14 +107,14 @@ impl WordsState {
         self.at_hand = Some(touched);
     }
 
-    /// Another recipe altogether has come; what was done to the last one is no step back from it.
+    /// Clears the history, since another recipe was loaded.
     pub(crate) fn begin_anew(&mut self) {
         self.done.clear();
         self.undone.clear();
         self.at_hand = None;
     }
 
-    /// Where the edited tokens stand, as far as they are there.
+    /// The edited tokens that are in the prompt.
     pub fn stands(&self) -> impl Iterator<Item = TokenRef> {
         self.standings.iter().filter_map(|standing| match standing {
             TokenStatus::At(stand) => Some(*stand),
@@ -122,12 +122,12 @@ impl WordsState {
         })
     }
 
-    /// The hand lets go: the next change is a step of its own.
+    /// Ends an edit: the next change is a separate undo step.
     pub(crate) fn end_edit(&mut self) {
         self.at_hand = None;
     }
 
-    /// The recipe as it was a step before; as it was after it, if `again`.
+    /// Undoes a step; redoes it if `again`.
     pub(crate) fn step_back(&mut self, recipe: &mut Recipe, again: bool) {
         let (from, to) = match again {
             false => (&mut self.done, &mut self.undone),
@@ -140,7 +140,7 @@ impl WordsState {
         self.at_hand = None;
     }
 
-    /// Keeps what is remembered at its words, after the prompt was changed.
+    /// Keeps the history's edits at their words after the prompt changed.
     pub(crate) fn follow(&mut self, before: &str, after: &str) {
         let kept = self.done.iter_mut().chain(&mut self.undone).flat_map(|step| &mut step.edits);
         let anchors: Vec<&mut TokenSelector> =
@@ -180,14 +180,14 @@ fn touched(was: &EditHistory, is: &EditHistory) -> EditTarget {
     }
 }
 
-/// A wish about single words of the prompt; their edits are the recipe's.
+/// A request about single words of the prompt. Their edits are in the recipe.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WordsCommand {
-    /// The token that is looked at, if any.
+    /// Selects a token, or none.
     Choose(Option<TokenSelector>),
-    /// A slider or a field is let go: what comes next is undone by itself.
+    /// Ends a drag or an edit in a field, so that the next change is undone separately.
     EndEdit,
-    /// What edits put in the place of their words, as a concept.
+    /// Saves the embeddings that edits produce as a concept.
     Save {
         edits: Vec<EmbeddingEdit>,
         token: String,

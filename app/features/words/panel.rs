@@ -1,4 +1,4 @@
-//! The text bench: how the prompt is read, what single words become, and what is mixed in.
+//! The Words tab: how prompts are read, edits of single words, and mixed prompts.
 
 use egui::{Align, Key, Layout, RichText, ScrollArea, Ui, vec2};
 use engine::prompt::{PromptOverflow, PromptWeights, TextOptions};
@@ -81,7 +81,7 @@ fn options_ui(ui: &mut Ui, text: &mut TextOptions) {
     });
 }
 
-/// Layers of the text encoder of Stable Diffusion 1; a model's card does not tell its own.
+/// Layers of Stable Diffusion 1's text encoder; the model info does not have the number.
 const MAX_SKIPPED: u32 = 12;
 
 fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {
@@ -92,7 +92,7 @@ fn option_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui)) {
     });
 }
 
-/// What can be done here, before a word is chosen.
+/// Help, before a word is selected.
 fn help_ui(ui: &mut Ui) {
     let tokens = Tokens::of(ui);
     heading_ui(ui, "A word of the prompt", "");

@@ -1,4 +1,4 @@
-//! The words that take the place of one: a weighted sum, and the field that adds to it.
+//! What replaces a word: a weighted sum of words, and the field that adds to it.
 
 use egui::{Align, Frame, Id, Key, Layout, Margin, RichText, TextEdit, Ui};
 use engine::prompt::{EmbeddingEdit, PromptTokenizer, Source, Term};
@@ -11,7 +11,7 @@ use crate::ui::widgets::{
 };
 use engine::format::ellipsize;
 
-/// The weighted sum that takes the token's place.
+/// The weighted sum that replaces the token.
 pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit, own: Source) {
     let tokens = Tokens::of(ui);
     if !edit.replacement.is_empty() {
@@ -41,7 +41,7 @@ pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit
     edit.replacement.truncate(EmbeddingEdit::MAX);
 }
 
-/// A word with its weight. True when it is taken out.
+/// A word with its weight. True when it is removed.
 fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     const MAX: usize = 14;
     let name = term.word.to_string();
@@ -68,12 +68,12 @@ fn term_ui(ui: &mut Ui, term: &mut Term) -> bool {
     is_dropped
 }
 
-/// The number that a person typed, rather than the float that is nearest to it.
+/// The number as typed, rather than its nearest float.
 pub(crate) fn tenth_places(value: f32) -> f64 {
     (f64::from(value) * 1e4).round() / 1e4
 }
 
-/// How new words come in.
+/// How new words are added.
 #[derive(Clone, Copy)]
 enum Way {
     Replace,
@@ -81,7 +81,7 @@ enum Way {
     Subtract,
 }
 
-/// A field for a word, a sum, a concept or an id, and what is to be done with it.
+/// A field for a word, a sum, a concept or an id, and its actions.
 fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
     let tokens = Tokens::of(ui);
     let id = Id::unique("words to put in");

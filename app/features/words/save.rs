@@ -1,4 +1,4 @@
-//! Edited words, kept as a concept of their own.
+//! Saving edited words as a concept.
 
 use egui::{Frame, Margin, TextEdit, Ui};
 use engine::prompt::EmbeddingEdit;
@@ -10,7 +10,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{field_frame, label_ui, outlined_button_ui};
 
-/// Keeps what edits make of their words as a concept.
+/// Saves the embeddings that edits produce as a concept.
 pub fn save_ui(ui: &mut Ui, state: &AppState, edits: &[EmbeddingEdit], commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let letters = edits.first().map_or("", |edit| edit.selector.text.as_str());

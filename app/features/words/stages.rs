@@ -1,4 +1,4 @@
-//! A token's way through the text encoder, stage by stage: its length, its numbers, the words near it.
+//! A token at each stage of the text encoder: its norm, its values, the nearest words.
 
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Label, Mesh, Rect, Role, Sense, Shape, TextWrapMode, Ui, WidgetInfo, pos2, vec2};
@@ -39,13 +39,13 @@ fn stage_ui(ui: &mut Ui, stage: &EncoderStage) {
     heading_ui(ui, stage.name, &format!("norm {:.3}", stage.norm));
     strip_ui(ui, stage);
     ui.scope(|ui| {
-        // Lines of words, not of buttons.
+        // Text lines are lower than buttons.
         ui.spacing_mut().interact_size.y = 0.0;
         ui.horizontal_wrapped(|ui| nearest_ui(ui, &stage.nearest));
     });
 }
 
-/// Each word with its cosine, in one label, so that no line ends between them.
+/// Each word with its cosine in one label, so that no line breaks between them.
 fn nearest_ui(ui: &mut Ui, nearest: &[Neighbour]) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing = vec2(8.0, 1.0);
@@ -60,7 +60,7 @@ fn nearest_ui(ui: &mut Ui, nearest: &[Neighbour]) {
     }
 }
 
-/// The numbers of a vector side by side: what is below 0 is dark, what is above it bright.
+/// The values of a vector as a strip: below 0 dark, above 0 bright.
 fn strip_ui(ui: &mut Ui, stage: &EncoderStage) {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), STRIP), Sense::hover());
     let (low, high) = stage
@@ -85,7 +85,7 @@ fn strip_ui(ui: &mut Ui, stage: &EncoderStage) {
     response.on_hover_text(name);
 }
 
-/// How far the outputs moved, position by position: only later ones do.
+/// How far each position's output changed: only later ones do.
 fn differences_ui(ui: &mut Ui, stages: &TokenTrace, chosen: usize) {
     let most = stages.differences.iter().copied().fold(0.0, f32::max);
     if most <= 0.0 {

@@ -1,4 +1,4 @@
-//! Making a comparison sheet: one job a cell, one after the other.
+//! Makes an X/Y plot: one job per cell, one after the other.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl AppState {
         Vec::new()
     }
 
-    /// Why no sheet can be made now.
+    /// Why a plot cannot be made now.
     pub fn sheet_problem(&self) -> Option<String> {
         if let Err(text) = self.xy_plot.sheet(&self.shared.recipe) {
             return Some(text);
@@ -45,7 +45,7 @@ impl AppState {
         is_closed.then(|| "No model is open: choose one at the top of the window".to_owned())
     }
 
-    /// True while the engine has a run or a sheet to make.
+    /// True while the engine has a run or a plot to make.
     pub fn is_making(&self) -> bool {
         self.runs.live().is_some() || self.xy_plot.making().is_some()
     }
@@ -72,12 +72,12 @@ impl AppState {
             recipe: Box::new(recipe),
             concepts,
             recorded_by: None,
-            // Nobody looks at the steps of a cell.
+            // The steps of a cell are not shown.
             keeps_run: false,
         })]
     }
 
-    /// What is heard of a cell; `None` if the job is of no sheet.
+    /// Handles an event of a cell; `None` if the job does not belong to a plot.
     pub(crate) fn receive_cell(&mut self, id: JobId, event: &JobEvent) -> Option<Vec<Effect>> {
         let made = self.xy_plot.making_mut(id)?;
         match event {
@@ -96,7 +96,7 @@ impl AppState {
         Some(self.end_sheet())
     }
 
-    /// Keeps what there is of the sheet, and goes on with what waited for it.
+    /// Ends the plot with the pictures it has, and starts what was queued.
     pub(crate) fn end_sheet(&mut self) -> Vec<Effect> {
         let (model, vae) = self.names_of_model();
         let Some(made) = &mut self.xy_plot.made else { return Vec::new() };
@@ -111,7 +111,7 @@ impl AppState {
         effects
     }
 
-    /// Whatever is looked at next is not the sheet.
+    /// Hides the plot from the canvas.
     pub(crate) fn hide_sheet(&mut self) {
         if let Some(made) = &mut self.xy_plot.made {
             made.is_shown = false;

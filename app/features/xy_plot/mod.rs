@@ -1,4 +1,4 @@
-//! The comparison sheet on the desk: what is to differ, and the sheet that is being made.
+//! The X/Y plot: its axes, and the plot that is being made.
 
 pub(crate) mod handle;
 pub(crate) mod panel;
@@ -12,7 +12,7 @@ use engine::recipe::Recipe;
 use engine::recipe::xy_plot::{Axis, PlotCell, XyPlot};
 use engine::session::{Job, JobId};
 
-/// What is to differ along a side, as it was chosen and typed.
+/// What varies along an axis, as it was chosen and typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AxisField {
     /// One of [`Axis::NAMES`].
@@ -21,28 +21,28 @@ pub struct AxisField {
     pub values: String,
 }
 
-/// The tab as it stands.
+/// The state of the tab.
 #[derive(Clone, Debug)]
 pub struct XyPlotState {
     pub across: AxisField,
     pub down: Option<AxisField>,
-    /// The last one that was asked for.
+    /// The last plot that was requested.
     pub made: Option<XyPlotRun>,
 }
 
-/// A sheet and its pictures, as far as they came.
+/// A plot and its pictures so far.
 #[derive(Clone)]
 pub struct XyPlotRun {
     pub sheet: XyPlot,
     pub cells: Vec<PlotCell>,
-    /// Of the cell that is being made.
+    /// The job of the cell that is being made.
     pub job: Job,
-    /// Of the cells before it.
+    /// The pictures of the finished cells.
     pub pictures: Vec<Arc<Pixels>>,
-    /// Those that the prompts used.
+    /// The concepts that the prompts used.
     pub concepts: Vec<ConceptRef>,
     pub phase: XyPlotPhase,
-    /// On the canvas, until another picture is wanted there.
+    /// Shown on the canvas, until another picture is.
     pub is_shown: bool,
     grid: Grid,
     picture: Arc<Pixels>,
@@ -52,7 +52,7 @@ pub struct XyPlotRun {
 pub enum XyPlotPhase {
     Making,
     Finished,
-    /// Ended early; what came stays.
+    /// Stopped early; finished pictures stay.
     Stopped,
 }
 
@@ -61,13 +61,13 @@ impl AxisField {
         Self { name, values: usual_values(name, recipe) }
     }
 
-    /// As the command line writes it.
+    /// The axis as the command line writes it.
     pub fn written(&self) -> String {
         format!("{}={}", self.name, self.values)
     }
 }
 
-/// What one would compare first.
+/// Common values to start from.
 fn usual_values(name: &str, recipe: &Recipe) -> String {
     match name {
         "sampler" => "euler, heun, dpmpp-2m".to_owned(),
@@ -90,16 +90,16 @@ impl Default for XyPlotState {
 }
 
 impl XyPlotState {
-    /// What is asked for, over a recipe, or why it cannot be made.
+    /// The plot over a recipe, or why it cannot be made.
     pub fn sheet(&self, recipe: &Recipe) -> Result<XyPlot, String> {
         let read = |side: &AxisField| side.written().parse::<Axis>().map_err(|error| error.to_string());
         let sides = std::iter::once(&self.across).chain(&self.down).map(read).collect::<Result<_, _>>()?;
-        // Each cell is a picture of its own, made from the start.
+        // Each cell is sampled from the start.
         let recipe = Recipe { batch: 1, branch: None, ..recipe.clone() };
         XyPlot::new(recipe, sides).map_err(|error| error.to_string())
     }
 
-    /// The sheet that is being made.
+    /// The plot that is being made.
     pub fn making(&self) -> Option<&XyPlotRun> {
         self.made.as_ref().filter(|made| made.phase == XyPlotPhase::Making)
     }
@@ -108,7 +108,7 @@ impl XyPlotState {
         self.made.as_mut().filter(|made| made.phase == XyPlotPhase::Making && made.job.id == job)
     }
 
-    /// The picture that the canvas shows, if it shows the sheet.
+    /// The plot's picture, if the canvas shows it.
     pub fn on_canvas(&self) -> Option<&Arc<Pixels>> {
         self.made.as_ref().filter(|made| made.is_shown).map(XyPlotRun::picture)
     }
@@ -130,7 +130,7 @@ impl XyPlotRun {
         self.cells.get(self.pictures.len())
     }
 
-    /// Takes in the picture of the cell at hand, and says whether there is another to make.
+    /// Adds the picture of the current cell. True if there is another cell to make.
     pub fn put(&mut self, picture: Arc<Pixels>) -> bool {
         let Some(cell) = self.cells.get(self.pictures.len()) else { return false };
         self.grid.put(cell.column as u32, cell.row as u32, &picture);
@@ -139,19 +139,19 @@ impl XyPlotRun {
         self.pictures.len() < self.cells.len()
     }
 
-    /// What is told of it in a file, but for the model.
+    /// The provenance that its file stores, except the model.
     pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
         let vary = self.sheet.sides().cloned().collect();
         let (recipe, concepts) = (self.sheet.recipe.clone(), self.concepts.clone());
         Provenance { vary, ..Provenance::of_run(model, vae.map(str::to_owned), recipe, concepts) }
     }
 
-    /// As far as it is filled, at a size for the canvas.
+    /// The plot so far, at the size of the canvas.
     pub fn picture(&self) -> &Arc<Pixels> {
         &self.picture
     }
 
-    /// The whole sheet, its pictures as large as they are.
+    /// The whole plot, with its pictures at full size.
     pub fn whole(&self) -> Pixels {
         let size = (self.sheet.recipe.width, self.sheet.recipe.height);
         let mut grid = Grid::new(&self.sheet.columns(), &self.sheet.rows(), size);
@@ -162,7 +162,7 @@ impl XyPlotRun {
     }
 }
 
-/// The pictures of a sheet one after the other, row by row, as a film.
+/// The pictures of a plot one after the other, row by row, as an animation.
 pub fn strip(
     sheet: &XyPlot,
     pictures: &[Arc<Pixels>],
@@ -182,7 +182,7 @@ pub fn strip(
     }
 }
 
-/// No larger than a canvas can show, so that each picture that comes is there at once.
+/// No larger than a canvas can show, so that each new picture appears at once.
 fn size_on_canvas((width, height): (u32, u32), columns: usize, rows: usize) -> (u32, u32) {
     const CANVAS: f32 = 2048.0;
     let (across, down) = (width as f32 * columns as f32, height as f32 * rows as f32);
@@ -196,20 +196,20 @@ impl std::fmt::Debug for XyPlotRun {
     }
 }
 
-/// A wish about the comparison sheet.
+/// A request about the X/Y plot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum XyPlotCommand {
-    /// Something else differs there, with the values one would compare first.
+    /// Changes what varies along an axis, with common values to start from.
     Vary {
         down: bool,
         /// One of [`Axis::NAMES`].
         name: &'static str,
     },
     Across(AxisField),
-    /// Without one there is a single row.
+    /// `None` makes a single row.
     Down(Option<AxisField>),
     Make,
     Cancel,
-    /// On the canvas, or the run's picture again.
+    /// Shows the plot on the canvas, or the run's picture.
     Show(bool),
 }

@@ -1,4 +1,4 @@
-//! A comparison sheet: what differs across and down, and how far it is.
+//! The X/Y plot tab: what varies along each axis, and progress.
 
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
 use engine::recipe::xy_plot::Axis;
@@ -36,7 +36,7 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     commands.extend(wishes.into_iter().map(Command::XyPlot));
 }
 
-/// What differs, and the values.
+/// What varies, and its values.
 fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, wishes: &mut Vec<XyPlotCommand>) {
     label_ui(ui, name);
     let shown = side.map_or("Nothing", |side| label_of(side.name));

@@ -1,4 +1,4 @@
-//! Stop 2: what the model works on instead of pixels, with the channels of the picture at hand.
+//! Page 2: the autoencoder and its latents, with the channels of the current picture.
 
 use egui::Ui;
 

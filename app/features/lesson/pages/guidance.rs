@@ -1,4 +1,4 @@
-//! Stop 7: classifier-free guidance, as arrows that the guidance slider moves.
+//! Page 7: classifier-free guidance, as arrows that the guidance slider moves.
 
 use egui::{
     Align2, Color32, CornerRadius, Painter, Pos2, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2,
@@ -57,7 +57,7 @@ fn arrows_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     fact_ui(ui, "Model calls per picture", &asked.to_string());
 }
 
-/// Two answers from one point, and where guidance goes on the line through both.
+/// Two predictions from one point, and where guidance lands on the line through both.
 fn drawing_ui(ui: &mut Ui, scale: f32) {
     let tokens = Tokens::of(ui);
     let (area, response) = ui.allocate_exact_size(vec2(ui.available_width(), 132.0), Sense::hover());
@@ -67,7 +67,7 @@ fn drawing_ui(ui: &mut Ui, scale: f32) {
     painter.rect_filled(area, CornerRadius::same(theme::CORNER_FIELD), tokens.field);
     let origin = area.left_bottom() + vec2(26.0, -18.0);
     let uncond = origin + vec2(16.0, -66.0);
-    // So wide that a scale of 15 is still on the paper.
+    // Wide enough for a scale of 15.
     let step = vec2((area.right() - 22.0 - uncond.x) / 15.0, -1.4);
     let at = |scale: f32| uncond + step * scale;
     let guided = at(scale.clamp(0.0, 15.4));
@@ -100,7 +100,7 @@ fn arrow(painter: &Painter, from: Pos2, to: Pos2, ink: Color32, width: f32) {
     painter.add(Shape::convex_polygon(head, ink, Stroke::NONE));
 }
 
-/// What the words add, as the model sees it at the step at hand.
+/// What the words add, at the current step.
 fn difference_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "What the words add", "");

@@ -1,4 +1,4 @@
-//! Stop 9: steering by anything that can be measured; so far only measured.
+//! Page 9: guidance by a loss; so far the loss is only measured.
 
 use egui::Ui;
 use engine::images::Pixels;
@@ -9,7 +9,7 @@ use crate::features::lesson::page::{
 use crate::features::lesson::panel::PageContext;
 use crate::ui::section::heading_ui;
 
-/// How blue the lesson wants every pixel, 0 to 1.
+/// The blue that the original lesson aims at, 0 to 1.
 const BLUE: f32 = 0.9;
 
 pub fn losses_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
@@ -42,7 +42,7 @@ fn blue_loss(picture: &Pixels) -> f32 {
     total / (picture.rgb.len() / 3).max(1) as f32
 }
 
-/// The measure at each step of the film at hand, nobody steering.
+/// The loss at each step of the current run, without steering.
 fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
     let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "Far from blue", "");

@@ -1,4 +1,4 @@
-//! Stop 3: how strong noise is at each step, with a hand on the step and a picture under that noise.
+//! Page 3: the noise at each step, with a slider for the step and a picture with that noise.
 
 use egui::Ui;
 
@@ -45,7 +45,7 @@ fn schedule_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let (step, sigma) = context.state.noise_step();
     let schedule = context.recipe.schedule;
     let Some(curve) = context.curves.of(schedule) else { return };
-    // The last sigma is 0, whose logarithm is none.
+    // The last sigma is 0, which has no logarithm.
     let logs: Vec<f32> =
         curve.sigmas.iter().filter(|sigma| **sigma > 0.0).map(|sigma| sigma.log10()).collect();
     line_plot_ui(ui, "Sigma against step", &logs, step, HEIGHT);

@@ -1,4 +1,4 @@
-//! Stop 6: what the UNet is given, what it answers, and the picture that it expects.
+//! Page 6: the UNet's inputs, its prediction, and the predicted picture.
 
 use egui::Ui;
 use engine::diffusion::StepView;
@@ -36,7 +36,7 @@ pub fn prediction_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     );
 }
 
-/// The formula in pictures, for any step of the film.
+/// The formula in pictures, for any step of the run.
 fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let Some((run, step)) = step_at_hand(context.state) else {
         heading_ui(ui, "The formula in pictures", "");

@@ -1,4 +1,4 @@
-//! Stop 8: the samplers, with what each costs over the steps on the context.
+//! Page 8: the samplers, and what each costs over the current steps.
 
 use egui::{Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use engine::diffusion::Sampler;
@@ -12,7 +12,7 @@ use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
 
 const ROW: f32 = 21.0;
-/// Where the columns end, counted from the right edge.
+/// Where the columns end, measured from the right edge.
 const CALLS: f32 = 8.0;
 const ORDER: f32 = 56.0;
 const NOISE: f32 = 104.0;
@@ -67,13 +67,13 @@ fn head_ui(ui: &mut Ui) {
     }
 }
 
-/// True when it was chosen.
+/// True when it was clicked.
 fn row_ui(ui: &mut Ui, context: &PageContext<'_>, sampler: Sampler, most: usize) -> bool {
     let tokens = Tokens::of(ui);
     let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let is_chosen = context.recipe.sampler == sampler;
     let calls = sampler.model_calls(context.recipe.steps as usize);
-    // What finds its own steps may need fewer.
+    // Adaptive samplers may need fewer.
     let price = if sampler.is_adaptive() { format!("≤ {calls}") } else { calls.to_string() };
     let price = if sampler == Sampler::DpmAdaptive { "any".to_owned() } else { price };
     let order = sampler.order(&context.recipe.sampler_options);

@@ -1,4 +1,4 @@
-//! Stop 1: the sampling loop, its lines lit as the run goes.
+//! Page 1: the sampling loop. Its lines light up as the run proceeds.
 
 use std::ops::RangeInclusive;
 
@@ -20,7 +20,7 @@ const LINES: [&str; 6] = [
     "x = sampler(x, ε, σ → σ′)",
     "picture = decode(x)",
 ];
-/// Those that are done once a step.
+/// The lines that run once per step.
 const REPEATED: RangeInclusive<usize> = 1..=4;
 const ROW: f32 = 20.0;
 
@@ -55,7 +55,7 @@ pub fn sampling_loop_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     );
 }
 
-/// What each line comes to: at the step at hand, or where the recipe on the desk would begin.
+/// The value of each line: at the current step, or where the recipe would start.
 fn numbers(context: &PageContext<'_>) -> [String; 6] {
     let (recipe, sigmas, step) = match step_at_hand(context.state) {
         Some((run, step)) => (&run.recipe, run.sigmas.as_slice(), step),
@@ -80,7 +80,7 @@ fn numbers(context: &PageContext<'_>) -> [String; 6] {
     ]
 }
 
-/// The lines that are being done; of a run that is over, those of the step that is looked at.
+/// The lines that are running; for a finished run, those of the shown step.
 fn lit(state: &AppState) -> Option<RangeInclusive<usize>> {
     let run = state.runs.current()?;
     let lines = match run.phase {
@@ -116,7 +116,7 @@ fn lines_ui(ui: &mut Ui, numbers: &[String; 6], lit: Option<RangeInclusive<usize
         let at = row.right_center() - vec2(4.0, 0.0);
         painter.text(at, Align2::RIGHT_CENTER, number, theme::mono_small(), tokens.dim);
     }
-    // What is repeated hangs on a line of its own.
+    // The repeated lines hang on a bracket.
     let (top, bottom) = (REPEATED.start(), REPEATED.end() + 1);
     let rail = area.top() + ROW * *top as f32 + 3.0..=area.top() + ROW * bottom as f32 - 3.0;
     let hue = if lit == Some(REPEATED) { tokens.accent } else { tokens.line_strong };

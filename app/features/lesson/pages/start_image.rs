@@ -1,4 +1,4 @@
-//! Stop 4: image to image, where strength and start step move together.
+//! Page 4: image to image. Strength and start step move together.
 
 use egui::{CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, vec2};
 use engine::recipe::{Start, start_step_of, strength_of};
@@ -84,7 +84,7 @@ fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     fact_ui(ui, "Noise added to the picture", &format!("σ {sigma:.3}"));
 }
 
-/// The run as a bar: what is left out, and what is run.
+/// The run as a bar: skipped steps, and steps that run.
 fn steps_ui(ui: &mut Ui, start: u32, steps: u32) {
     const HEIGHT: f32 = 10.0;
     const GAP: f32 = 2.0;
@@ -93,7 +93,7 @@ fn steps_ui(ui: &mut Ui, start: u32, steps: u32) {
     let said = format!("{start} of {steps} steps are skipped");
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &said));
     let width = area.width() / steps as f32;
-    // Steps too thin for gaps are drawn as two bars.
+    // Steps too narrow for gaps are drawn as two bars.
     let (count, width, gap) = if width > 2.0 * GAP { (steps, width, GAP) } else { (1, area.width(), 0.0) };
     if count == 1 && steps > 1 {
         let share = start as f32 / steps as f32;

@@ -1,4 +1,4 @@
-//! Stop 5: a prompt as tokens, and what becomes of them on the way to the UNet.
+//! Page 5: a prompt as tokens, and their way through the text encoder.
 
 use egui::{CornerRadius, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 use engine::prompt::TokenPlace;
@@ -18,7 +18,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{SliderRow, link_ui, note_ui, slider_row_ui};
 
-/// Longer prompts are shown as far as this.
+/// Longer prompts are truncated here.
 const MAX_CHIPS: usize = 40;
 
 pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
@@ -58,7 +58,7 @@ pub fn text_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     live_ui(ui, |ui| share_ui(ui, context));
 }
 
-/// The prompt on the desk as the model reads it.
+/// The current prompt as the model reads it.
 fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
     let (Some(read), Some(words)) = (&context.state.prompts.prompt, &context.state.prompts.tokenizer) else {
         note(ui, "The tokens of your prompt appear here as soon as a model is open.");
@@ -71,7 +71,7 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
         _ => None,
     };
     let edited: Vec<TokenPlace> = context.state.words.standings.iter().filter_map(place).collect();
-    // A chunk goes through the encoder by itself.
+    // Each chunk is encoded separately.
     let is_behind = |place: TokenPlace| {
         edited.iter().any(|edit| edit.chunk == place.chunk && edit.position < place.position)
     };
@@ -92,7 +92,7 @@ fn tokens_ui(ui: &mut Ui, context: &PageContext<'_>) {
             let id = if token.vector.is_some() { "concept".to_owned() } else { token.id.to_string() };
             chip_ui(ui, &piece, &id, chip_at(place));
         }
-        // What follows is padding, and as long as there is room.
+        // The rest is padding.
         let end = TokenPlace { chunk: 0, position: first.tokens.len() + 1 };
         if let Some(id) = first.ids.get(end.position).filter(|_| text.used() <= MAX_CHIPS) {
             chip_ui(ui, "end …", &id.to_string(), chip_at(end));
@@ -128,11 +128,11 @@ fn changes_ui(ui: &mut Ui, recipe: &Recipe) {
 enum Chip {
     Plain,
     Edited,
-    /// By an edit before it.
+    /// Changed by an earlier edit.
     Moved,
 }
 
-/// A token over its id.
+/// A token above its id.
 fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
     let tokens = Tokens::of(ui);
     let ink = if chip == Chip::Edited { tokens.violet } else { tokens.text };
@@ -165,7 +165,7 @@ fn chip_ui(ui: &mut Ui, piece: &str, id: &str, chip: Chip) {
     });
 }
 
-/// The weights of the blend or of the mix that is on the context.
+/// The weights of the current blend or mix.
 fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     heading_ui(ui, "Share of the second", "");
     let Some((name, share)) = share_of(context.recipe) else {
@@ -190,7 +190,7 @@ fn share_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     note(ui, "Generate makes it again from the same seed.");
 }
 
-/// Of what is mixed on the context, the second's share; nothing if nothing is.
+/// The second share of the current blend or mix; `None` if there is none.
 fn share_of(recipe: &Recipe) -> Option<(String, f32)> {
     if let [mixed] = &recipe.mix.prompts[..] {
         return Some((format!("\"{}\" beside \"{}\"", mixed.prompt, recipe.prompt), mixed.weight));
@@ -200,7 +200,7 @@ fn share_of(recipe: &Recipe) -> Option<(String, f32)> {
 }
 
 fn set_share(recipe: &mut Recipe, share: f32) {
-    // Through hundredths, so that 0.45 and its rest are written as such.
+    // In hundredths, so that 0.45 and its complement are written exactly.
     let rest = ((1.0 - share) * 100.0).round() / 100.0;
     if let [mixed] = &mut recipe.mix.prompts[..] {
         mixed.weight = share;
