@@ -102,12 +102,13 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
     let Recipe { prompt, negative_prompt, mix, text: options, steps, .. } = recipe;
     let (words, steps) = (pipeline.words(), *steps as usize);
     // AND composes only in the prompt; in the other texts it is an ordinary word.
-    let read_whole = |text| words.read_whole(text, options, steps);
+    let read_single = |text| words.read_single(text, options, steps);
     let mut texts = vec![
         ("prompt", prompt, words.read(prompt, options, steps)),
-        ("negative prompt", negative_prompt, read_whole(negative_prompt)),
+        ("negative prompt", negative_prompt, read_single(negative_prompt)),
     ];
-    texts.extend(mix.prompts.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, read_whole(prompt))));
+    texts
+        .extend(mix.prompts.iter().map(|Mixed { prompt, .. }| ("mixed prompt", prompt, read_single(prompt))));
     for (name, text, parsed) in texts {
         if let (cut, Some(read)) = (parsed.cut(), parsed.texts().next())
             && !cut.is_empty()

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use engine::pipeline::Pipeline;
+use engine::prompt::parse::parse;
 use engine::prompt::{Chunk, PromptTokenizer, Token, Tokenized};
 use engine::recipe::Recipe;
 use serde_json::{Value, json};
@@ -39,7 +40,12 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
     concepts.add_to(&mut pipeline)?;
     let words = pipeline.words();
-    let parts = words.read_at(&recipe.prompt, &recipe.text, recipe.steps as usize, args.step);
+    let parts = words.read_at(
+        &parse(&recipe.prompt, recipe.text.weights, recipe.steps as usize),
+        &recipe.text,
+        &recipe.prompt,
+        args.step,
+    );
     if args.json {
         return print(report(words, &parts));
     }

@@ -149,7 +149,8 @@ impl Pipeline {
             let x = Latents::new([1, channels, height, width], step.x.picture(picture).to_vec());
             let x = x.scale(1.0 / (step.sigma * step.sigma + 1.0).sqrt());
             let timestep = recipe.schedule.timestep(step.sigma, &noise);
-            let pass = |dtype| self.attention_at(&x, timestep, &conditioning.at(index).cast(dtype), stop);
+            let pass =
+                |dtype| self.attention_at(&x, timestep, &conditioning.at(index).clone().cast(dtype), stop);
             let mut maps = pass(dtype)?;
             if dtype != FloatDType::F32 && !maps.is_finite() {
                 // Where the run itself was rescued: see `Rescued`.

@@ -58,16 +58,17 @@ impl Pipeline {
         let reading = self.words.read(&recipe.prompt, &recipe.text, recipe.steps as usize);
         let text = reading.at(step).nth(part).map(|(_, text)| text);
         let text = text.filter(|text| text.at(place).is_some()).ok_or(GenerateError::NoSuchToken)?;
-        let changes = self.changes(&recipe.prompt, text, &recipe.edits)?;
+        let changes = self.resolve_edits(&recipe.prompt, text, &recipe.edits)?;
         let clip_skip = recipe.text.clip_skip as usize;
         let encoder = &self.model.text_encoder;
-        let (tokens, positions) = (self.embed(text, &changes), self.positions(text, &changes));
+        let (tokens, positions) = (self.embed_tokens(text, &changes), self.embed_positions(text, &changes));
         let sum = tokens.clone() + positions.clone();
         let output = encoder.encode(sum.clone(), clip_skip);
         let differences = if changes.is_empty() {
             vec![0.0; output.dims()[0] * output.dims()[1]]
         } else {
-            let unedited = encoder.encode(self.embed(text, &[]) + self.positions(text, &[]), clip_skip);
+            let unedited =
+                encoder.encode(self.embed_tokens(text, &[]) + self.embed_positions(text, &[]), clip_skip);
             values((output.clone() - unedited).square().sum_dim(2).sqrt())?
         };
         let TokenPlace { chunk, position } = place;
@@ -86,7 +87,7 @@ impl Pipeline {
 
     /// The token embedding of a word, the mean of its tokens if it is several.
     pub fn word_vector(&self, source: &Source) -> Result<Vec<f32>, GenerateError> {
-        self.vector_of_source(source, "")
+        self.source_vector(source, "")
     }
 
     /// The words whose token embeddings are nearest to a vector.
@@ -113,7 +114,7 @@ impl Pipeline {
         let mut vectors = Vec::new();
         for edit in edits {
             let token = find(edit).ok_or_else(|| GenerateError::NoSuchEdited(edit.selector.text.clone()))?;
-            vectors.push(((token.range.start, edit.selector.part), self.edited(edit, token)?));
+            vectors.push(((token.range.start, edit.selector.part), self.edited_vector(edit, token)?));
         }
         vectors.sort_by_key(|(at, _)| *at);
         Ok(vectors.into_iter().map(|(_, vector)| vector).collect())

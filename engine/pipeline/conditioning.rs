@@ -1,4 +1,5 @@
-//! From prompts to what the UNet reads at each step: encoded in chunks, weighted, mixed.
+//! From prompts to the embeddings that condition the UNet at each step: edited, encoded in chunks, weighted and
+//! mixed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,83 +11,75 @@ use crate::error::EngineError;
 use crate::images::Array;
 use crate::memory::low_memory::MemoryGuard;
 use crate::models::values;
-use crate::pipeline::GenerateError;
 use crate::pipeline::embeddings::ResolvedEdit;
 use crate::pipeline::weighting::{mixed, weighted};
-use crate::pipeline::{Pipeline, to_array};
-use crate::prompt::{Mix, Source, TextOptions, Tokenized, TokenizedPart, TokenizedPrompt, token_selection};
+use crate::pipeline::{GenerateError, Pipeline, to_array};
+use crate::prompt::{
+    PromptPart, Source, TextOptions, Timeline, Tokenized, TokenizedPrompt, merged_ends, token_selection,
+};
 use crate::recipe::Recipe;
 
-/// What the UNet reads over a run.
+/// The output embeddings that the UNet is conditioned on over a run, `[1, tokens, width]` each.
 #[derive(Clone)]
 pub(crate) struct Conditioning {
-    /// Composed by AND; at least one.
-    pub cond: Vec<PromptConditioning>,
-    /// Absent where nothing leads away from anything.
-    pub uncond: Option<PromptConditioning>,
-}
-
-/// One prompt of them.
-#[derive(Clone)]
-pub(crate) struct PromptConditioning {
-    pub weight: f32,
-    /// Output embeddings up to a step, `[1, tokens, width]`; the last hold to the end.
-    scenes: Vec<(usize, Tensor<3>)>,
-}
-
-impl PromptConditioning {
-    /// # Shapes
-    /// - output: `[1, tokens, width]`
-    pub fn at(&self, step: usize) -> Tensor<3> {
-        let holds = self.scenes.iter().find(|(last, _)| step <= *last).or(self.scenes.last());
-        holds.expect("a prompt says something").1.clone()
-    }
+    /// The parts that AND composes; at least one.
+    pub cond: Vec<PromptPart<Tensor<3>>>,
+    /// `None` when guidance is 1 and there is one part of full weight, so that no negative prompt is used.
+    pub uncond: Option<PromptPart<Tensor<3>>>,
 }
 
 impl Conditioning {
-    /// The same in another precision.
+    /// The same conditioning in another precision.
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        let cast = |part: &PromptConditioning| {
-            let scenes = part.scenes.iter().map(|(last, text)| (*last, text.clone().cast(dtype)));
-            PromptConditioning { weight: part.weight, scenes: scenes.collect() }
+        let cast = |part: &PromptPart<Tensor<3>>| PromptPart {
+            weight: part.weight,
+            timeline: part.timeline.map(|text| text.clone().cast(dtype)),
         };
         Self { cond: self.cond.iter().map(cast).collect(), uncond: self.uncond.as_ref().map(cast) }
     }
 
-    /// True if the prompt is one, at its full weight.
     pub fn is_simple(&self) -> bool {
-        matches!(&self.cond[..], [part] if part.weight == 1.0)
+        is_simple(&self.cond)
     }
 }
 
-/// The prompts of a recipe, read.
+/// Whether a prompt has one part, of weight 1.
+fn is_simple<T>(parts: &[PromptPart<T>]) -> bool {
+    matches!(parts, [part] if part.weight == 1.0)
+}
+
+/// The tokens of a recipe's prompts.
 pub(crate) struct Prompts {
     pub prompt: TokenizedPrompt,
-    /// Absent where nothing leads away from anything.
+    /// See [`Conditioning::uncond`].
     pub negative: Option<TokenizedPrompt>,
     pub mixed: Vec<TokenizedPrompt>,
 }
 
-impl Prompts {
-    pub fn readings(&self) -> impl Iterator<Item = &TokenizedPrompt> {
-        [&self.prompt].into_iter().chain(&self.negative).chain(&self.mixed)
+/// Identifies a text that several steps share by its address. The prompts that own the texts outlive every map
+/// with these keys, so an address cannot be reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct TextId(*const Tokenized);
+
+impl TextId {
+    fn of(text: &Arc<Tokenized>) -> Self {
+        Self(Arc::as_ptr(text))
     }
 }
 
 impl Pipeline {
-    /// The prompts of a recipe, as they are read here. AND composes the main prompt alone.
+    /// Tokenizes the prompts of a recipe. AND composes the main prompt only.
     pub(crate) fn prompts(&self, recipe: &Recipe) -> Prompts {
         let (options, steps) = (&recipe.text, recipe.steps as usize);
         let prompt = self.words.read(&recipe.prompt, options, steps);
-        let is_simple = matches!(&prompt.parts[..], [part] if part.weight == 1.0);
-        let guided = recipe.guidance.cfg_scale != 1.0 || !is_simple;
-        let read = |prompt: &str| self.words.read_whole(prompt, options, steps);
-        let negative = guided.then(|| read(&recipe.negative_prompt));
+        let is_guided = recipe.guidance.cfg_scale != 1.0 || !is_simple(&prompt.parts);
+        let read = |prompt: &str| self.words.read_single(prompt, options, steps);
+        let negative = is_guided.then(|| read(&recipe.negative_prompt));
         let mixed = recipe.mix.prompts.iter().map(|mixed| read(&mixed.prompt)).collect();
         Prompts { prompt, negative, mixed }
     }
 
-    /// Reads the prompts of a recipe; the care is told of edits that found no word.
+    /// Encodes the prompts of a recipe. Edits whose word is not in the prompt are reported as notes.
     pub(crate) fn encode_prompts(
         &self,
         recipe: &Recipe,
@@ -94,25 +87,28 @@ impl Pipeline {
     ) -> Result<Conditioning, GenerateError> {
         let prompts = self.prompts(recipe);
         for edit in &recipe.edits {
-            let is_there =
+            let is_in =
                 |text: &Arc<Tokenized>| token_selection::find(&recipe.prompt, text, &edit.selector).is_some();
-            if !prompts.prompt.texts().any(is_there) {
-                let letters = &edit.selector.text;
-                memory
-                    .note(&format!("The edit of \"{letters}\" was left out: its word is not in the prompt"));
+            if !prompts.prompt.texts().any(is_in) {
+                let text = &edit.selector.text;
+                memory.note(&format!("The edit of \"{text}\" was ignored: its word is not in the prompt"));
             }
         }
-        let texts: HashMap<_, _> = prompts.prompt.texts().map(|text| (Arc::as_ptr(text), text)).collect();
-        let changes = texts
-            .into_iter()
-            .map(|(address, text)| Ok((address, self.changes(&recipe.prompt, text, &recipe.edits)?)));
-        let changes = changes.collect::<Result<HashMap<_, _>, GenerateError>>()?;
+        let mut edits: HashMap<TextId, Vec<ResolvedEdit>> = HashMap::new();
+        for text in prompts.prompt.texts() {
+            if !edits.contains_key(&TextId::of(text)) {
+                edits.insert(TextId::of(text), self.resolve_edits(&recipe.prompt, text, &recipe.edits)?);
+            }
+        }
         let conditioning = memory.retry_in_low_memory(|_| {
-            let mut reader =
-                ConditioningBuilder { pipeline: self, recipe, changes: &changes, encoded: HashMap::new() };
-            let cond = prompts.prompt.parts.iter().map(|part| reader.part_of(part, &prompts.mixed));
+            let (edits, encoded) = (&edits, HashMap::new());
+            let mut builder = ConditioningBuilder { pipeline: self, recipe, edits, encoded };
+            let cond = prompts.prompt.parts.iter().map(|part| builder.mixed_part(part, &prompts.mixed));
             let cond = cond.collect::<Result<_, _>>()?;
-            let uncond = prompts.negative.as_ref().map(|negative| reader.unedited(&negative.parts[0]));
+            let uncond = prompts
+                .negative
+                .as_ref()
+                .map(|negative| negative.parts[0].try_map(|text| builder.encode(text)));
             Ok(Conditioning { cond, uncond: uncond.transpose()? })
         });
         Ok(conditioning?)
@@ -126,7 +122,8 @@ impl Pipeline {
             Source::Word(word) => Some(Arc::new(self.tokenize(word))),
             Source::Id(_) => None,
         });
-        let texts = prompts.readings().flat_map(TokenizedPrompt::texts).cloned().chain(edits);
+        let all = [&prompts.prompt].into_iter().chain(&prompts.negative).chain(&prompts.mixed);
+        let texts = all.flat_map(TokenizedPrompt::texts).cloned().chain(edits);
         let mut used: Vec<ConceptRef> = Vec::new();
         for text in texts {
             for (_, concept) in text.concepts() {
@@ -139,8 +136,8 @@ impl Pipeline {
         used
     }
 
-    /// What the UNet reads of a recipe's prompt at a step: the weight and the output embeddings of each
-    /// part that AND composes.
+    /// The conditioning of a recipe's prompt at a step: the weight and the output embeddings of each part that
+    /// AND composes.
     ///
     /// # Shapes
     /// - output embeddings: `[1, tokens, width]`
@@ -151,11 +148,11 @@ impl Pipeline {
     ) -> Result<Vec<(f32, Array)>, GenerateError> {
         recipe.check()?;
         let parts = self.encode_prompts(recipe, &self.memory_guard(recipe)?)?.cond;
-        let at = |part: &PromptConditioning| Ok((part.weight, to_array(part.at(step))?));
+        let at = |part: &PromptPart<Tensor<3>>| Ok((part.weight, to_array(part.at(step).clone())?));
         parts.iter().map(at).collect()
     }
 
-    /// Output embeddings of a text, changed, weighted, its chunks laid end to end.
+    /// The output embeddings of a text, edited and weighted, with its chunks joined.
     ///
     /// # Shapes
     /// - output: `[1, chunks * tokens, width]`
@@ -163,15 +160,15 @@ impl Pipeline {
         &self,
         text: &Tokenized,
         options: &TextOptions,
-        changes: &[ResolvedEdit],
+        edits: &[ResolvedEdit],
     ) -> Result<Tensor<3>, EngineError> {
         let clip_skip = options.clip_skip as usize;
-        let x = self.embed(text, changes) + self.positions(text, changes);
+        let x = self.embed_tokens(text, edits) + self.embed_positions(text, edits);
         let z = self.model.text_encoder.encode(x, clip_skip);
         self.check_finite("text encoder", &values(z.clone())?)?;
         let empty = || {
             let empty = self.tokenize("");
-            let x = self.embed(&empty, &[]) + self.positions(&empty, &[]);
+            let x = self.embed_tokens(&empty, &[]) + self.embed_positions(&empty, &[]);
             self.model.text_encoder.encode(x, clip_skip)
         };
         let [chunks, tokens, width] = z.dims();
@@ -183,72 +180,63 @@ impl Pipeline {
 struct ConditioningBuilder<'a> {
     pipeline: &'a Pipeline,
     recipe: &'a Recipe,
-    /// Those of the texts of the main prompt.
-    changes: &'a HashMap<*const Tokenized, Vec<ResolvedEdit>>,
-    /// By the texts' addresses, which those that are the same share.
-    encoded: HashMap<*const Tokenized, Tensor<3>>,
+    /// The edits of each text of the main prompt.
+    edits: &'a HashMap<TextId, Vec<ResolvedEdit>>,
+    encoded: HashMap<TextId, Tensor<3>>,
 }
 
 impl ConditioningBuilder<'_> {
-    /// A prompt that is neither edited nor mixed.
-    fn unedited(&mut self, part: &TokenizedPart) -> Result<PromptConditioning, EngineError> {
-        let scenes = part.scenes.iter().map(|(last, text)| Ok((*last, self.text(text)?)));
-        Ok(PromptConditioning { weight: part.weight, scenes: scenes.collect::<Result<_, EngineError>>()? })
-    }
-
-    /// A part of the main prompt, with the others mixed in.
-    fn part_of(
+    /// A part of the main prompt with the other prompts mixed in.
+    fn mixed_part(
         &mut self,
-        part: &TokenizedPart,
+        part: &PromptPart<Arc<Tokenized>>,
         others: &[TokenizedPrompt],
-    ) -> Result<PromptConditioning, EngineError> {
-        let mix = &self.recipe.mix;
-        let all = || [part].into_iter().chain(others.iter().map(|other| &other.parts[0]));
-        let mut ends: Vec<usize> = all().flat_map(|part| part.scenes.iter().map(|(last, _)| *last)).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        let mut known: HashMap<Vec<*const Tokenized>, Tensor<3>> = HashMap::new();
-        let mut scenes = Vec::new();
-        for last in ends {
-            let texts: Vec<&Arc<Tokenized>> = all().map(|part| part.at(last)).collect();
-            let key = texts.iter().map(|text| Arc::as_ptr(text)).collect();
+    ) -> Result<PromptPart<Tensor<3>>, EngineError> {
+        let all: Vec<_> = [part].into_iter().chain(others.iter().map(|other| &other.parts[0])).collect();
+        let mut known: HashMap<Vec<TextId>, Tensor<3>> = HashMap::new();
+        let mut until = Vec::new();
+        for end in merged_ends(all.iter().copied()) {
+            let texts: Vec<&Arc<Tokenized>> = all.iter().map(|part| part.at(end)).collect();
+            let key = texts.iter().map(|text| TextId::of(text)).collect();
             let text = match known.get(&key) {
                 Some(text) => text.clone(),
-                None => self.mixture(&texts, mix)?,
+                None => self.mix(&texts)?,
             };
             known.insert(key, text.clone());
-            scenes.push((last, text));
+            until.push((end, text));
         }
-        Ok(PromptConditioning { weight: part.weight, scenes })
+        Ok(PromptPart { weight: part.weight, timeline: Timeline::new(until) })
     }
 
-    fn mixture(&mut self, texts: &[&Arc<Tokenized>], mix: &Mix) -> Result<Tensor<3>, EngineError> {
-        let main = self.text(texts[0])?;
+    /// The first text with the others mixed in.
+    fn mix(&mut self, texts: &[&Arc<Tokenized>]) -> Result<Tensor<3>, EngineError> {
+        let mix = &self.recipe.mix;
+        let main = self.encode(texts[0])?;
         if mix.prompts.is_empty() {
             return Ok(main);
         }
-        let others = texts[1..].iter().map(|text| self.text(text));
+        let others = texts[1..].iter().map(|text| self.encode(text));
         let others = others.collect::<Result<Vec<_>, _>>()?;
         let empty = self.pipeline.tokenize("");
         let empty = self.pipeline.encode_text(&empty, &self.recipe.text, &[])?;
         let longest = others.iter().chain([&main]).map(|text| text.dims()[1]).max().unwrap_or_default();
-        // A shorter prompt says nothing in the chunks that it does not have.
+        // A shorter prompt gets empty chunks.
         let lengthen = |text: Tensor<3>| {
             let missing = (longest - text.dims()[1]) / empty.dims()[1];
             Tensor::cat([text].into_iter().chain(vec![empty.clone(); missing]).collect(), 1)
         };
-        let others = others.into_iter().zip(&mix.prompts).map(|(text, it)| (it.weight, lengthen(text)));
+        let others = others.into_iter().zip(&mix.prompts).map(|(text, mixed)| (mixed.weight, lengthen(text)));
         Ok(mixed(mix, lengthen(main), others))
     }
 
-    fn text(&mut self, text: &Arc<Tokenized>) -> Result<Tensor<3>, EngineError> {
-        let address = Arc::as_ptr(text);
-        if let Some(encoded) = self.encoded.get(&address) {
+    fn encode(&mut self, text: &Arc<Tokenized>) -> Result<Tensor<3>, EngineError> {
+        let id = TextId::of(text);
+        if let Some(encoded) = self.encoded.get(&id) {
             return Ok(encoded.clone());
         }
-        let changes = self.changes.get(&address).map_or(&[][..], Vec::as_slice);
-        let encoded = self.pipeline.encode_text(text, &self.recipe.text, changes)?;
-        self.encoded.insert(address, encoded.clone());
+        let edits = self.edits.get(&id).map_or(&[][..], Vec::as_slice);
+        let encoded = self.pipeline.encode_text(text, &self.recipe.text, edits)?;
+        self.encoded.insert(id, encoded.clone());
         Ok(encoded)
     }
 }

@@ -1,4 +1,4 @@
-//! What enters the text encoder: rows of the table, vectors of concepts, and edits of both.
+//! The input of the text encoder: token embeddings, vectors of concepts, and edits of both.
 
 use burn::tensor::{DType, Tensor, TensorData};
 
@@ -9,21 +9,21 @@ use crate::pipeline::GenerateError;
 use crate::pipeline::Pipeline;
 use crate::prompt::{EditNoise, EmbeddingEdit, Source, Token, TokenPlace, Tokenized, token_selection};
 
-/// What an edit comes to in one text.
+/// An edit, resolved to a token of one text and a vector.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ResolvedEdit {
     pub place: TokenPlace,
-    /// In the place of the token's embedding.
+    /// Replaces the token's embedding.
     pub vector: Vec<f32>,
     pub has_position: bool,
 }
 
 impl Pipeline {
-    /// Token embeddings of each chunk, with the vectors of concepts in their places, and edited.
+    /// The token embeddings of each chunk, with the vectors of concepts and edits in place.
     ///
     /// # Shapes
     /// - output: `[chunks, tokens, width]`
-    pub(crate) fn embed(&self, text: &Tokenized, changes: &[ResolvedEdit]) -> Tensor<3> {
+    pub(crate) fn embed_tokens(&self, text: &Tokenized, edits: &[ResolvedEdit]) -> Tensor<3> {
         let ids: Vec<&[u32]> = text.chunks.iter().map(|chunk| chunk.ids.as_slice()).collect();
         let mut x = self.model.text_encoder.token_embeddings(&ids);
         for (place, token) in text.tokens() {
@@ -31,28 +31,28 @@ impl Pipeline {
                 x = replace_row(x, place, &concept.vectors[index * concept.width..][..concept.width]);
             }
         }
-        for ResolvedEdit { place, vector, .. } in changes {
+        for ResolvedEdit { place, vector, .. } in edits {
             x = replace_row(x, *place, vector);
         }
         x
     }
 
-    /// What is added to them: the position embeddings, save where an edit leaves them out.
+    /// The position embeddings, with zeros where an edit removes them.
     ///
     /// # Shapes
     /// - output: `[chunks, tokens, width]`
-    pub(crate) fn positions(&self, text: &Tokenized, changes: &[ResolvedEdit]) -> Tensor<3> {
+    pub(crate) fn embed_positions(&self, text: &Tokenized, edits: &[ResolvedEdit]) -> Tensor<3> {
         let positions = self.model.text_encoder.position_embeddings(text.chunks[0].ids.len());
         let width = positions.dims()[1];
         let mut x = positions.unsqueeze::<3>().repeat_dim(0, text.chunks.len());
-        for change in changes.iter().filter(|change| !change.has_position) {
-            x = replace_row(x, change.place, &vec![0.0; width]);
+        for edit in edits.iter().filter(|edit| !edit.has_position) {
+            x = replace_row(x, edit.place, &vec![0.0; width]);
         }
         x
     }
 
-    /// What edits come to in a text. One whose word is not there comes to nothing.
-    pub(crate) fn changes(
+    /// Resolves edits in a text. Edits whose word is not in the text are skipped.
+    pub(crate) fn resolve_edits(
         &self,
         prompt: &str,
         text: &Tokenized,
@@ -64,46 +64,55 @@ impl Pipeline {
         found
             .map(|(edit, place)| {
                 let token = text.at(place).expect("a token was found there");
-                let vector = self.edited(edit, token)?;
+                let vector = self.edited_vector(edit, token)?;
                 Ok(ResolvedEdit { place, vector, has_position: edit.has_position })
             })
             .collect()
     }
 
-    /// The vector that an edit puts in a token's place.
-    pub(crate) fn edited(&self, edit: &EmbeddingEdit, token: &Token) -> Result<Vec<f32>, GenerateError> {
+    /// The vector with which an edit replaces a token's embedding.
+    pub(crate) fn edited_vector(
+        &self,
+        edit: &EmbeddingEdit,
+        token: &Token,
+    ) -> Result<Vec<f32>, GenerateError> {
         let mut vector = if edit.replacement.is_empty() {
-            self.vector_of(token)?
+            self.token_vector(token)?
         } else {
             let mut sum = vec![0.0; self.info.text_width];
             for term in &edit.replacement {
-                add_scaled(&mut sum, term.weight, &self.vector_of_source(&term.word, &edit.selector.text)?);
+                add_scaled(&mut sum, term.weight, &self.source_vector(&term.word, &edit.selector.text)?);
             }
             sum
         };
         vector.iter_mut().for_each(|value| *value *= edit.scale);
         if let Some(EditNoise { amount, seed }) = edit.noise {
-            let size = (squared(&vector) / vector.len() as f32).sqrt();
-            add_scaled(&mut vector, amount * size, &TorchGenerator::new(seed).randn(self.info.text_width));
+            let root_mean_square = (squared(&vector) / vector.len() as f32).sqrt();
+            add_scaled(
+                &mut vector,
+                amount * root_mean_square,
+                &TorchGenerator::new(seed).randn(self.info.text_width),
+            );
         }
         Ok(vector)
     }
 
-    /// The embedding of a token of a prompt.
-    pub(crate) fn vector_of(&self, token: &Token) -> Result<Vec<f32>, EngineError> {
+    /// The embedding of a token.
+    pub(crate) fn token_vector(&self, token: &Token) -> Result<Vec<f32>, EngineError> {
         match &token.vector {
             Some((concept, index)) => Ok(concept.vectors[index * concept.width..][..concept.width].to_vec()),
             None => self.row(token.id),
         }
     }
 
-    /// The embedding of a word, the mean of its tokens if it is several.
-    pub(crate) fn vector_of_source(&self, source: &Source, letters: &str) -> Result<Vec<f32>, GenerateError> {
+    /// The embedding of a word, or the mean of its tokens if it has several. `edited` is the text of the edit, for
+    /// errors.
+    pub(crate) fn source_vector(&self, source: &Source, edited: &str) -> Result<Vec<f32>, GenerateError> {
         match source {
             Source::Id(id) => {
                 let words = self.model.text_encoder.table().dims()[0];
                 if *id as usize >= words {
-                    return Err(GenerateError::NoSuchId { letters: letters.into(), id: *id, words });
+                    return Err(GenerateError::NoSuchId { edited: edited.into(), id: *id, words });
                 }
                 Ok(self.row(*id)?)
             }
@@ -111,11 +120,11 @@ impl Pipeline {
                 let text = self.tokenize(word);
                 let count = text.used();
                 if count == 0 {
-                    return Err(GenerateError::NoSuchWord { letters: letters.into(), word: word.clone() });
+                    return Err(GenerateError::NoSuchWord { edited: edited.into(), word: word.clone() });
                 }
                 let mut mean = vec![0.0; self.info.text_width];
                 for (_, token) in text.tokens() {
-                    add_scaled(&mut mean, 1.0 / count as f32, &self.vector_of(token)?);
+                    add_scaled(&mut mean, 1.0 / count as f32, &self.token_vector(token)?);
                 }
                 Ok(mean)
             }
@@ -127,7 +136,7 @@ impl Pipeline {
     }
 }
 
-/// Puts a vector in the place of a token's.
+/// Replaces the vector of a token.
 fn replace_row(x: Tensor<3>, place: TokenPlace, row: &[f32]) -> Tensor<3> {
     let (width, dtype): (usize, DType) = (row.len(), x.dtype());
     let row = Tensor::from_data(TensorData::new(row.to_vec(), [1, 1, width]), (&x.device(), dtype));

@@ -23,11 +23,11 @@ pub enum GenerateError {
     #[error("\"{0}\" is not in the prompt: write it there, or forget its edit")]
     NoSuchEdited(String),
     #[error(
-        "The edit of \"{letters}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
+        "The edit of \"{edited}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
     )]
-    NoSuchId { letters: String, id: u32, words: usize },
-    #[error("The edit of \"{letters}\" asks for {word:?}, which is no word to this model: choose another")]
-    NoSuchWord { letters: String, word: String },
+    NoSuchId { edited: String, id: u32, words: usize },
+    #[error("The edit of \"{edited}\" asks for {word:?}, which is no word to this model: choose another")]
+    NoSuchWord { edited: String, word: String },
     #[error(
         "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
         human_size(*.needed),

@@ -128,8 +128,8 @@ impl Pipeline {
         // The prompts as the UNet reads them, and the latents that sampling starts from.
         let text_started = Instant::now();
         let conditioning = self.encode_prompts(recipe, memory)?; // conditioning.rs
-        let cond = to_array(conditioning.cond[0].at(resume.step))?;
-        let uncond = conditioning.uncond.as_ref().map(|uncond| to_array(uncond.at(resume.step)));
+        let cond = to_array(conditioning.cond[0].at(resume.step).clone())?;
+        let uncond = conditioning.uncond.as_ref().map(|uncond| to_array(uncond.at(resume.step).clone()));
         let uncond = uncond.transpose()?;
         reporter.timings.text_secs += text_started.elapsed().as_secs_f64();
         let encode_started = Instant::now();

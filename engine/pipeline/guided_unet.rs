@@ -40,7 +40,8 @@ impl GuidedUnet<'_> {
         needs_uncond: bool,
     ) -> Result<(Option<Latents>, Latents), EngineError> {
         let Self { texts: Conditioning { cond, uncond }, step, .. } = self;
-        let texts = uncond.iter().filter(|_| needs_uncond).chain(cond).map(|voice| voice.at(step.get()));
+        let texts =
+            uncond.iter().filter(|_| needs_uncond).chain(cond).map(|part| part.at(step.get()).clone());
         let mut answers = self.answers(x, timestep, &texts.collect::<Vec<_>>())?;
         if !needs_uncond {
             return Ok((None, answers.swap_remove(0)));
@@ -50,8 +51,8 @@ impl GuidedUnet<'_> {
         if let (true, [cond]) = (self.texts.is_simple(), &conds[..]) {
             return Ok((Some(uncond), cond.clone()));
         }
-        let composed = cond.iter().zip(&conds).fold(uncond.clone(), |sum, (voice, cond)| {
-            sum.add_scaled(voice.weight, &cond.zip_with(&uncond, |cond, uncond| cond - uncond))
+        let composed = cond.iter().zip(&conds).fold(uncond.clone(), |sum, (part, cond)| {
+            sum.add_scaled(part.weight, &cond.zip_with(&uncond, |cond, uncond| cond - uncond))
         });
         Ok((Some(uncond), composed))
     }

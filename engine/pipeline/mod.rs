@@ -187,7 +187,7 @@ impl Pipeline {
     /// # Shapes
     /// - output: `[1, tokens, width]`
     pub fn token_embeddings(&self, prompt: &str) -> Result<Array, EngineError> {
-        to_array(self.embed(&self.tokenize(prompt), &[]))
+        to_array(self.embed_tokens(&self.tokenize(prompt), &[]))
     }
 
     /// The networks alone, as a notebook would call them.

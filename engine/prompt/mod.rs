@@ -1,9 +1,10 @@
-//! From a prompt to what the UNet is conditioned on.
+//! From a prompt to tokens: its syntax, concepts, chunks, edits and mixes.
 
 pub(crate) mod concept_names;
 pub(crate) mod edit_syntax;
 pub mod parse;
 pub(crate) mod prompt_tokenizer;
+pub(crate) mod timeline;
 pub mod token_selection;
 
 mod chunks;
@@ -17,4 +18,6 @@ pub use concept_names::{ConceptMatch, MatchKind};
 pub use edit::{EditNoise, EmbeddingEdit, Source, Term, TokenSelector};
 pub use mix::{Mix, MixMethod, Mixed};
 pub use options::{PromptOverflow, PromptWeights, TextOptions};
-pub use prompt_tokenizer::{PromptTokenizer, TokenizedPart, TokenizedPrompt};
+pub use prompt_tokenizer::{PromptTokenizer, TokenizedPrompt};
+pub(crate) use timeline::merged_ends;
+pub use timeline::{PromptPart, Timeline};

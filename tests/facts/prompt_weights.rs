@@ -1,9 +1,10 @@
 //! How prompts are parsed, against the answers of A1111's and ComfyUI's own code.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::prompt::PromptWeights;
-use engine::prompt::parse::{ParsedPrompt, PromptPart, Segment, parse, parse_part};
+use engine::prompt::parse::{ParsedPrompt, Segment, parse, parse_single};
+use engine::prompt::{PromptPart, PromptWeights};
 use serde_json::Value;
 
 use crate::support::cpu_time::assert_cpu_time_below;
@@ -25,8 +26,8 @@ fn expected(runs: &Value) -> Vec<(&str, f32)> {
     said.filter(|(letters, _)| !letters.is_empty()).collect()
 }
 
-fn at(part: &PromptPart, step: usize) -> &[Segment] {
-    &part.scenes.iter().find(|scene| step <= scene.last_step).expect("the last scene holds for ever").runs
+fn at(part: &PromptPart<Arc<[Segment]>>, step: usize) -> &[Segment] {
+    part.at(step)
 }
 
 #[test]
@@ -79,13 +80,14 @@ fn without_weights_every_letter_is_meant() {
     for (prompt, _) in rows(&table()) {
         let script = parse(prompt, PromptWeights::None, STEPS);
         assert_eq!(said(at(&script.parts[0], 7)), [(prompt, 1.0)]);
-        assert_eq!(script.parts, [parse_part(prompt, PromptWeights::None, STEPS)]);
+        assert_eq!(script, parse_single(prompt, PromptWeights::None, STEPS));
     }
 }
 
 /// Every letter of every run with the letter of the prompt that it claims to be.
 fn check_origins(prompt: &str, script: &ParsedPrompt) {
-    let runs = script.parts.iter().flat_map(|part| &part.scenes).flat_map(|scene| scene.runs.iter());
+    let runs =
+        script.parts.iter().flat_map(|part| part.timeline.values()).flat_map(|segments| segments.iter());
     for text in runs.filter_map(|run| if let Segment::Text(text) = run { Some(text) } else { None }) {
         let mut before = None;
         for (at, c) in text.text.char_indices() {
@@ -104,30 +106,31 @@ fn every_letter_knows_where_it_was_written() {
     for (prompt, _) in rows(&table()) {
         for weights in PromptWeights::ALL {
             check_origins(prompt, &parse(prompt, weights, STEPS));
-            check_origins(prompt, &ParsedPrompt { parts: vec![parse_part(prompt, weights, STEPS)] });
+            check_origins(prompt, &parse_single(prompt, weights, STEPS));
         }
     }
 }
 
 #[test]
-fn neighbouring_scenes_differ_and_the_last_holds_to_the_end() {
+fn neighbouring_texts_differ_and_the_last_holds_to_the_end() {
     for (prompt, _) in rows(&table()) {
         for part in parse(prompt, PromptWeights::A1111, STEPS).parts {
-            for pair in part.scenes.windows(2) {
-                assert!(pair[0].last_step < pair[1].last_step, "{prompt:?}");
-                assert_ne!(said(&pair[0].runs), said(&pair[1].runs), "{prompt:?}");
+            let ends: Vec<usize> = part.timeline.ends().collect();
+            assert!(ends.is_sorted_by(|a, b| a < b) && ends.last() == Some(&usize::MAX), "{prompt:?}");
+            let texts: Vec<&Arc<[Segment]>> = part.timeline.values().collect();
+            for pair in texts.windows(2) {
+                assert_ne!(said(pair[0]), said(pair[1]), "{prompt:?}");
             }
-            assert_eq!(part.scenes.last().map(|scene| scene.last_step), Some(usize::MAX), "{prompt:?}");
         }
     }
 }
 
 #[test]
 fn a_negative_prompt_is_not_composed() {
-    let part = parse_part("a fox AND [a boat:a lake:0.5] :0.5 ", PromptWeights::A1111, STEPS);
+    let part = &parse_single("a fox AND [a boat:a lake:0.5] :0.5 ", PromptWeights::A1111, STEPS).parts[0];
     assert_eq!(part.weight, 1.0);
-    assert_eq!(said(at(&part, 0)), [("a fox AND a boat :0.5 ", 1.0)]);
-    assert_eq!(said(at(&part, 11)), [("a fox AND a lake :0.5 ", 1.0)]);
+    assert_eq!(said(at(part, 0)), [("a fox AND a boat :0.5 ", 1.0)]);
+    assert_eq!(said(at(part, 11)), [("a fox AND a lake :0.5 ", 1.0)]);
 }
 
 #[test]
@@ -202,10 +205,10 @@ fn hostile_prompts_are_parsed_in_one_pass() {
 #[test]
 fn alternations_of_many_lengths_over_many_steps_do_not_explode() {
     let turns: String = (2..40).map(|count| format!("[{}a]", "a|".repeat(count))).collect();
-    let part = parse_part(&turns, PromptWeights::A1111, 1000);
-    assert!(part.scenes.len() <= 1000);
-    let two = parse_part("a [fox|boat] at night", PromptWeights::A1111, 1000);
-    assert_eq!(two.scenes.len(), 1000);
-    let shared = two.scenes.iter().filter(|scene| std::ptr::eq(&*scene.runs, &*two.scenes[0].runs)).count();
+    let part = &parse_single(&turns, PromptWeights::A1111, 1000).parts[0];
+    assert!(part.timeline.ends().count() <= 1000);
+    let two = &parse_single("a [fox|boat] at night", PromptWeights::A1111, 1000).parts[0];
+    assert_eq!(two.timeline.ends().count(), 1000);
+    let shared = two.timeline.values().filter(|segments| Arc::ptr_eq(segments, two.at(0))).count();
     assert_eq!(shared, 500);
 }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use engine::prompt::parse::{parse, parse_single};
 use engine::prompt::{ConceptMatch, PromptTokenizer, Tokenized};
 use engine::recipe::Recipe;
 
@@ -24,13 +25,13 @@ impl ReadPrompt {
     /// Reads the prompt of a recipe at a step. AND composes its parts.
     pub fn new(words: &PromptTokenizer, recipe: &Recipe, step: usize) -> Self {
         let Recipe { prompt, text, steps, .. } = recipe;
-        let parts = words.read_at(prompt, text, *steps as usize, step);
-        let read = Self::of_parts(words, prompt, parts);
+        let parsed = parse(prompt, text.weights, *steps as usize);
+        let read = Self::of_parts(words, prompt, words.read_at(&parsed, text, prompt, step));
         // Only brackets make a prompt change during a run.
         if !prompt.contains('[') {
             return read;
         }
-        let ends = words.stretches(prompt, text, *steps as usize);
+        let ends = parsed.ends(*steps as usize);
         let at = ends.iter().position(|&end| step <= end).unwrap_or(ends.len() - 1);
         let first = if at == 0 { 0 } else { ends[at - 1] + 1 };
         Self { steps: first..=ends[at], changes: ends.len() > 1, ..read }
@@ -39,8 +40,8 @@ impl ReadPrompt {
     /// Reads the negative prompt, in which AND is an ordinary word.
     pub fn negative(words: &PromptTokenizer, recipe: &Recipe) -> Self {
         let Recipe { negative_prompt: prompt, text, steps, .. } = recipe;
-        let whole = words.read_whole_at(prompt, text, *steps as usize, 0);
-        Self::of_parts(words, prompt, vec![(1.0, whole)])
+        let parsed = parse_single(prompt, text.weights, *steps as usize);
+        Self::of_parts(words, prompt, words.read_at(&parsed, text, prompt, 0))
     }
 
     fn of_parts(words: &PromptTokenizer, prompt: &str, parts: Vec<(f32, Tokenized)>) -> Self {

@@ -1,116 +1,116 @@
-//! `[a:b:0.5]` and `[a|b]`: what a prompt says at a step of the run.
+//! `[a:b:0.5]` and `[a|b]`: the text of a prompt at a step of the run.
 //!
-//! A1111 reads them by a grammar in which a bracket opens a schedule, an alternation, a weight, or
-//! nothing. Inside the first three every bracket has its partner, so a bracket that has none makes all
-//! that are open around it mere letters. Of the readings that are left, each bracket that can be a
-//! schedule is one. The grammar has no word for `|` outside of an alternation, nor for a backslash at
-//! the end of a line or of all: a prompt with one has no schedule at all.
+//! A1111 parses them with a grammar in which a bracket opens a schedule, an alternation, a weight, or is plain
+//! text. Within the first three all brackets are matched, so an unmatched bracket makes all open brackets around
+//! it plain text. Otherwise each bracket that can be a schedule is one. The grammar accepts neither a `|` outside
+//! of an alternation nor a backslash at the end of a line or of the prompt: such a prompt has no schedule at all.
 //!
-//! (Where brackets are broken A1111 itself is of two minds: its parser breaks ties by the order of a
-//! hash set, which changes from run to run. The rule above is one of its answers.)
+//! (For unmatched brackets A1111's result is not deterministic: its parser breaks ties by the order of a hash
+//! set. The rule above gives one of its results.)
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::lexer::{digits, is_space};
 
-/// A prompt, or a part of one, with all that changes in it over a run. Its steps count from 1.
+/// A prompt, or a part of one, with everything that changes in it over a run. Steps count from 1.
 #[derive(Debug)]
 pub(super) struct PromptSchedule {
     range: Range<usize>,
-    /// By where they open. One inside another comes after it.
+    /// Sorted by their opening brackets, so that an outer one precedes those within it.
     choices: Vec<Choice>,
     steps: usize,
-    /// The last step before each change, in order.
-    moments: Vec<usize>,
-    /// How many options take turns, each number once.
-    turns: Vec<usize>,
+    /// The last step before each scheduled change, in order.
+    change_steps: Vec<usize>,
+    /// The numbers of options of the alternations, each once.
+    cycle_lengths: Vec<usize>,
 }
 
-/// Brackets that say different things at different steps.
+/// Brackets with different text at different steps.
 #[derive(Debug)]
 struct Choice {
     /// From the opening bracket to the closing one.
     range: Range<usize>,
     options: Vec<Range<usize>>,
-    by: ChoiceRule,
+    rule: ChoiceRule,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ChoiceRule {
     /// The first option up to a step, which may be 0, and the second one after it.
-    Moment(usize),
-    /// One option after the other, step by step.
-    Turns,
+    ChangeAfter(usize),
+    /// The options in turn, one per step.
+    Alternate,
 }
 
 impl Choice {
     fn at(&self, step: usize) -> Range<usize> {
-        let option = match self.by {
-            ChoiceRule::Moment(last) => usize::from(step > last),
-            ChoiceRule::Turns => (step - 1) % self.options.len(),
+        let option = match self.rule {
+            ChoiceRule::ChangeAfter(last) => usize::from(step > last),
+            ChoiceRule::Alternate => (step - 1) % self.options.len(),
         };
         self.options[option].clone()
     }
 }
 
 impl PromptSchedule {
-    /// Nothing changes.
+    /// A constant prompt.
     pub fn none(range: Range<usize>, steps: usize) -> Self {
-        Self { range, choices: Vec::new(), steps, moments: Vec::new(), turns: Vec::new() }
+        Self { range, choices: Vec::new(), steps, change_steps: Vec::new(), cycle_lengths: Vec::new() }
     }
 
-    /// `None` if the grammar has no word for something in it.
+    /// `None` if the grammar does not accept it.
     pub fn read(prompt: &str, range: Range<usize>, steps: usize) -> Option<Self> {
-        let mut reader = ScheduleParser { prompt, steps, open: Vec::new(), choices: Vec::new() };
-        let mut letters = prompt[range.clone()].char_indices();
-        while let Some((at, c)) = letters.next() {
+        let mut parser = ScheduleParser { prompt, steps, open: Vec::new(), choices: Vec::new() };
+        let mut chars = prompt[range.clone()].char_indices();
+        while let Some((at, c)) = chars.next() {
             let at = range.start + at;
             match c {
-                '\\' if letters.next().is_none_or(|(_, c)| c == '\n') => return None,
-                '(' | '[' => reader.open.push(Open { at, bracket: c, colons: 0, separators: Vec::new() }),
-                ')' | ']' => reader.close(at, c)?,
-                ':' | '|' => reader.separate(at, c)?,
+                '\\' if chars.next().is_none_or(|(_, c)| c == '\n') => return None,
+                '(' | '[' => parser.open.push(Open { at, bracket: c, colons: 0, separators: Vec::new() }),
+                ')' | ']' => parser.close(at, c)?,
+                ':' | '|' => parser.separate(at, c)?,
                 _ => {}
             }
         }
-        reader.give_up()?;
-        let mut choices = reader.choices;
+        parser.close_all()?;
+        let mut choices = parser.choices;
         choices.sort_by_key(|choice| choice.range.start);
-        let moments = choices.iter().filter_map(|choice| match choice.by {
-            ChoiceRule::Moment(last) if last > 0 => Some(last),
-            ChoiceRule::Moment(_) | ChoiceRule::Turns => None,
+        let change_steps = choices.iter().filter_map(|choice| match choice.rule {
+            ChoiceRule::ChangeAfter(last) if last > 0 => Some(last),
+            ChoiceRule::ChangeAfter(_) | ChoiceRule::Alternate => None,
         });
-        let turns = choices.iter().filter(|choice| choice.by == ChoiceRule::Turns);
-        let (moments, turns) = (each_once(moments), each_once(turns.map(|choice| choice.options.len())));
-        Some(Self { range, choices, steps, moments, turns })
+        let alternations = choices.iter().filter(|choice| choice.rule == ChoiceRule::Alternate);
+        let change_steps = sorted_once(change_steps);
+        let cycle_lengths = sorted_once(alternations.map(|choice| choice.options.len()));
+        Some(Self { range, choices, steps, change_steps, cycle_lengths })
     }
 
-    /// The steps after which it may say something else, in order, and the last step.
+    /// The steps after which the text may change, in order, and the last step.
     pub fn ends(&self) -> Vec<usize> {
-        if !self.turns.is_empty() {
+        if !self.cycle_lengths.is_empty() {
             return (1..=self.steps).collect();
         }
-        let mut ends = self.moments.clone();
+        let mut ends = self.change_steps.clone();
         if ends.last() != Some(&self.steps) {
             ends.push(self.steps);
         }
         ends
     }
 
-    /// What it says at a step depends on this alone: how many moments are over, and whose turn it is.
+    /// The text at a step depends on this alone: how many changes are past, and the phase of each cycle.
     pub fn state(&self, step: usize) -> Vec<usize> {
-        let over = self.moments.partition_point(|&last| last < step);
-        [over].into_iter().chain(self.turns.iter().map(|length| (step - 1) % length)).collect()
+        let past = self.change_steps.partition_point(|&last| last < step);
+        [past].into_iter().chain(self.cycle_lengths.iter().map(|length| (step - 1) % length)).collect()
     }
 
-    /// How many bytes all that it says comes to, at most.
-    pub fn letters(&self) -> usize {
+    /// An upper bound for the bytes of all its texts together.
+    pub fn text_bytes(&self) -> usize {
         let states: HashSet<Vec<usize>> = self.ends().into_iter().map(|end| self.state(end)).collect();
         states.len() * self.range.len()
     }
 
-    /// What it says at a step, as stretches of the prompt.
+    /// The text at a step, as ranges of the prompt.
     pub fn at(&self, step: usize) -> Vec<Range<usize>> {
         let mut slices = Vec::new();
         let mut left = vec![self.range.clone()];
@@ -129,16 +129,16 @@ impl PromptSchedule {
     }
 }
 
-fn each_once(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+fn sorted_once(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
     numbers.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A bracket that waits for its partner.
+/// An open bracket.
 struct Open {
     at: usize,
     bracket: char,
     colons: usize,
-    /// Where its colons and bars are.
+    /// The bytes of its colons and bars.
     separators: Vec<usize>,
 }
 
@@ -156,7 +156,7 @@ struct ScheduleParser<'a> {
 }
 
 impl ScheduleParser<'_> {
-    /// `None` for a bar that parts nothing.
+    /// `None` for a bar outside of an alternation.
     fn separate(&mut self, at: usize, c: char) -> Option<()> {
         match self.open.last_mut() {
             Some(open) => {
@@ -170,7 +170,7 @@ impl ScheduleParser<'_> {
 
     fn close(&mut self, at: usize, c: char) -> Option<()> {
         let Some(open) = self.open.pop() else { return Some(()) };
-        let known = match (open.bracket, c, open.colons, open.bars()) {
+        let is_valid = match (open.bracket, c, open.colons, open.bars()) {
             ('(', ')', 0 | 1, 0) | ('[', ']', 0, 0) => true,
             ('[', ']', 1 | 2, 0) => self.schedule(&open, at),
             ('[', ']', 0, _) => {
@@ -179,28 +179,28 @@ impl ScheduleParser<'_> {
             }
             _ => false,
         };
-        if known {
+        if is_valid {
             return Some(());
         }
         self.open.push(open);
-        self.give_up()
+        self.close_all()
     }
 
-    /// All that is open is letters; `None` if that leaves a bar outside of an alternation.
-    fn give_up(&mut self) -> Option<()> {
+    /// Makes all open brackets plain text; `None` if that leaves a bar outside of an alternation.
+    fn close_all(&mut self) -> Option<()> {
         self.open.drain(..).all(|open| open.bars() == 0).then_some(())
     }
 
     /// `[before:after:when]`, `[after:when]`.
     fn schedule(&mut self, open: &Open, close: usize) -> bool {
         let (inside, colons) = (open.at + 1, &open.separators);
-        let Some(&last) = colons.last() else { return false };
-        let Some(moment) = moment_of(&self.prompt[last + 1..close], self.steps) else { return false };
+        let Some(&colon) = colons.last() else { return false };
+        let Some(last) = last_step_of(&self.prompt[colon + 1..close], self.steps) else { return false };
         let options = match colons[..] {
-            [first, last] => vec![inside..first, first + 1..last],
-            _ => vec![inside..inside, inside..last],
+            [first, second] => vec![inside..first, first + 1..second],
+            _ => vec![inside..inside, inside..colon],
         };
-        self.choices.push(Choice { range: open.at..close + 1, options, by: ChoiceRule::Moment(moment) });
+        self.choices.push(Choice { range: open.at..close + 1, options, rule: ChoiceRule::ChangeAfter(last) });
         true
     }
 
@@ -208,13 +208,13 @@ impl ScheduleParser<'_> {
         let starts = [open.at].into_iter().chain(open.separators.iter().copied());
         let ends = open.separators.iter().copied().chain([close]);
         let options = starts.zip(ends).map(|(start, end)| start + 1..end).collect();
-        self.choices.push(Choice { range: open.at..close + 1, options, by: ChoiceRule::Turns });
+        self.choices.push(Choice { range: open.at..close + 1, options, rule: ChoiceRule::Alternate });
     }
 }
 
-/// The last step before a moment: `5` counts steps, and a number with a point is a fraction of the run.
-/// It may have a sign, an exponent, and white space around it.
-fn moment_of(text: &str, steps: usize) -> Option<usize> {
+/// The last step before a change: `5` is a step, and a number with a decimal point is a fraction of the run. It
+/// may have a sign, an exponent, and white space around it.
+fn last_step_of(text: &str, steps: usize) -> Option<usize> {
     let text = text.trim_matches(is_space);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let mantissa_len = unsigned.find(['e', 'E']).unwrap_or(unsigned.len());
@@ -234,6 +234,6 @@ fn moment_of(text: &str, steps: usize) -> Option<usize> {
     }
     let number: f64 = text.parse().ok()?;
     let step = if fraction.is_some() { number * steps as f64 } else { number };
-    // What is below 0 becomes 0.
+    // Negative numbers become 0.
     Some((step as usize).min(steps))
 }

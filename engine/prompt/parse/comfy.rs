@@ -1,5 +1,5 @@
-//! ComfyUI's brackets: `(x)` weighs 1.1 times what is around it, `(x:1.2)` weighs 1.2 whatever is
-//! around it. A bracket without a partner is a letter.
+//! ComfyUI's brackets: `(x)` weighs 1.1 times as much as its surroundings, `(x:1.2)` weighs 1.2 regardless of
+//! them. An unmatched bracket is plain text.
 
 use std::ops::Range;
 
@@ -9,31 +9,31 @@ use super::{MAX_DEPTH, Segment};
 
 const BRACKETS: f64 = 1.1;
 
-/// Runs of equal weight stay apart where brackets part them: ComfyUI reads each by itself.
-pub(super) fn runs(prompt: &str) -> Vec<Segment> {
-    let mut runs = Vec::new();
+/// Segments of equal weight stay separate if brackets separate them: ComfyUI tokenizes each by itself.
+pub(super) fn segments(prompt: &str) -> Vec<Segment> {
+    let mut segments = Vec::new();
     let mut left = stretches(prompt, 0..prompt.len(), 1.0, 0);
     while let Some(stretch) = left.pop() {
         match inside(prompt, &stretch).filter(|_| stretch.depth < MAX_DEPTH) {
             Some((range, weight)) => left.extend(stretches(prompt, range, weight, stretch.depth + 1)),
             None => {
                 let text = SourceText::of(prompt, unescaped(prompt, stretch.range));
-                runs.push(Segment::Text(WeightedText::new(text, stretch.weight)));
+                segments.push(Segment::Text(WeightedText::new(text, stretch.weight)));
             }
         }
     }
-    runs
+    segments
 }
 
-/// Letters of one weight, or brackets and all that they hold.
+/// Text of one weight, or brackets with their contents.
 struct Stretch {
     range: Range<usize>,
-    /// Of what is around it.
+    /// The weight of its surroundings.
     weight: f64,
     depth: usize,
 }
 
-/// The stretches of a range, none of them empty, the last one first.
+/// The stretches of a range in reverse order, none of them empty.
 fn stretches(prompt: &str, range: Range<usize>, weight: f64, depth: usize) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     let mut start = range.start;
@@ -43,7 +43,7 @@ fn stretches(prompt: &str, range: Range<usize>, weight: f64, depth: usize) -> Ve
         }
         start = end;
     };
-    // Below 0 after a bracket that closes nothing: then the next to open one is a letter, too.
+    // Below 0 after an unmatched closing bracket: then the next opening one is plain text, too.
     let mut level = 0_i64;
     for (at, bracket) in brackets(prompt, range.clone()) {
         if bracket == b'(' {
@@ -63,11 +63,11 @@ fn stretches(prompt: &str, range: Range<usize>, weight: f64, depth: usize) -> Ve
     stretches
 }
 
-/// What brackets hold, and the weight that they give it; `None` if there are none around it.
+/// The contents of brackets and their weight; `None` if the stretch is not in brackets.
 fn inside(prompt: &str, stretch: &Stretch) -> Option<(Range<usize>, f64)> {
     let Range { start, end } = stretch.range;
     let opens = prompt[start..end].starts_with('(');
-    // An escaped bracket at the end follows a backslash.
+    // A bracket after a backslash is escaped.
     let closes = prompt[start..end].ends_with(')') && !prompt[start..end].ends_with("\\)");
     if !opens || !closes {
         return None;
@@ -76,13 +76,13 @@ fn inside(prompt: &str, stretch: &Stretch) -> Option<(Range<usize>, f64)> {
     let text = &prompt[held.clone()];
     let explicit = text.rfind(':').filter(|&colon| colon > 0).and_then(|colon| {
         let weight: f64 = text[colon + 1..].trim_matches(is_space).parse().ok()?;
-        // Python takes "inf" and "nan" for numbers, which no prompt means.
+        // Python parses "inf" and "nan" as numbers, but no prompt means them.
         weight.is_finite().then(|| (held.start..held.start + colon, weight))
     });
     Some(explicit.unwrap_or((held, stretch.weight * BRACKETS)))
 }
 
-/// Where the brackets are that no backslash makes letters of.
+/// The brackets that are not escaped by a backslash.
 fn brackets(prompt: &str, range: Range<usize>) -> impl Iterator<Item = (usize, u8)> {
     let bytes = prompt.as_bytes();
     let is_bracket = move |&at: &usize| matches!(bytes[at], b'(' | b')');
@@ -90,7 +90,7 @@ fn brackets(prompt: &str, range: Range<usize>) -> impl Iterator<Item = (usize, u
     range.clone().filter(is_bracket).filter(move |&at| !is_escaped(at)).map(move |at| (at, bytes[at]))
 }
 
-/// A stretch without the backslashes before brackets.
+/// A stretch without the backslashes that escape brackets.
 fn unescaped(prompt: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let bytes = prompt.as_bytes();
     let mut slices = Vec::new();

@@ -1,4 +1,4 @@
-//! `a fox AND a boat :0.5`: prompts that are composed, each with its weight.
+//! `a fox AND a boat :0.5`: composed prompts, each with its weight.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::lexer::{digits, is_space, whole_words};
 /// One of the prompts that AND composes.
 #[derive(Debug, PartialEq)]
 pub(super) struct Clause {
-    /// Bytes of the whole prompt, without its weight and the white space after it.
+    /// Bytes of the whole prompt, without the weight and the white space around it.
     pub range: Range<usize>,
     pub weight: f32,
 }
@@ -24,7 +24,7 @@ pub(super) fn clauses(prompt: &str) -> Vec<Clause> {
     clauses
 }
 
-/// A weight is a colon and a number at the very end; A1111 takes it even where nothing is composed.
+/// A weight is a colon and a number at the very end. A1111 reads it even from a prompt without AND.
 fn clause(prompt: &str, range: Range<usize>) -> Clause {
     let text = prompt[range.clone()].trim_end_matches(is_space);
     let (text, weight) = match text.rsplit_once(':') {
@@ -37,7 +37,7 @@ fn clause(prompt: &str, range: Range<usize>) -> Clause {
     Clause { range: range.start..range.start + text.len(), weight }
 }
 
-/// `2`, `2.`, `.5` or `0.5`, with a sign or without.
+/// `2`, `2.`, `.5` or `0.5`, optionally with a sign.
 fn number_of(text: &str) -> Option<f32> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_number = unsigned.len() > unsigned.matches('.').count()

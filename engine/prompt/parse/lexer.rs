@@ -1,34 +1,35 @@
-//! Letters put together from stretches of a prompt, and what letters are to the programs that wrote
-//! these rules down: Python's `\s`, `\w` and `\b`.
+//! Text assembled from pieces of a prompt, and Python's `\s`, `\w` and `\b`, with which A1111 and ComfyUI define
+//! their syntax.
 
 use std::ops::Range;
 
-/// Letters that know where they were written.
+/// Text with the position of each byte in the prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SourceText {
     pub text: String,
-    /// From which byte of the text on it stands from which byte of the prompt on, in order.
+    /// Pairs of a byte of the text and the byte of the prompt that it comes from, one for each contiguous piece.
     pub origins: Vec<(usize, usize)>,
 }
 
 impl SourceText {
     pub fn of(prompt: &str, slices: impl IntoIterator<Item = Range<usize>>) -> Self {
-        let mut letters = Self::default();
+        let mut text = Self::default();
         for slice in slices {
-            letters.push(&prompt[slice.clone()], slice.start);
+            text.push(&prompt[slice.clone()], slice.start);
         }
-        letters
+        text
     }
 
     fn push(&mut self, text: &str, origin: usize) {
-        let goes_on = self.origins.last().is_some_and(|&(at, from)| from + self.text.len() - at == origin);
-        if !text.is_empty() && !goes_on {
+        let is_contiguous =
+            self.origins.last().is_some_and(|&(at, from)| from + self.text.len() - at == origin);
+        if !text.is_empty() && !is_contiguous {
             self.origins.push((self.text.len(), origin));
         }
         self.text.push_str(text);
     }
 
-    /// Puts a part of other letters after these.
+    /// Appends a range of another text.
     pub fn append(&mut self, other: &Self, range: Range<usize>) {
         let mut at = range.start;
         let next = other.origins.partition_point(|&(start, _)| start <= at);
@@ -40,7 +41,7 @@ impl SourceText {
     }
 }
 
-/// The byte of the prompt under one of the text.
+/// The byte of the prompt that a byte of the text comes from.
 pub(super) fn origin(origins: &[(usize, usize)], at: usize) -> usize {
     let stretch = origins.partition_point(|&(start, _)| start <= at).checked_sub(1);
     stretch.map_or(at, |stretch| {
@@ -54,7 +55,7 @@ pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// Where a word stands by itself.
+/// The occurrences of a word, as a whole word.
 pub(super) fn whole_words(text: &str, word: &'static str) -> impl Iterator<Item = Range<usize>> {
     let is_letter = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).map(|(start, word)| start..start + word.len()).filter(move |range| {
@@ -64,7 +65,7 @@ pub(super) fn whole_words(text: &str, word: &'static str) -> impl Iterator<Item 
     })
 }
 
-/// How many bytes of digits a text begins with.
+/// Bytes of the digits at the beginning of a text.
 pub(super) fn digits(text: &str) -> usize {
     text.bytes().take_while(u8::is_ascii_digit).count()
 }

@@ -1,8 +1,8 @@
-//! A written prompt taken apart, before any of it is a token: stretches of letters with weights.
+//! Parses the prompt syntax of A1111 and ComfyUI, before tokenization: texts with weights over the steps.
 //!
-//! Three stages, each in its file: `AND` composes prompts, schedules such as `[a:b:0.5]` say what a
-//! prompt is at a step, and brackets weigh letters. ComfyUI knows the last one only, in its own way.
-//! What comes out equals those programs' own answers, and never fails: what makes no sense is letters.
+//! Three stages, each in its file: `AND` composes prompts, schedules such as `[a:b:0.5]` change a prompt over the
+//! steps, and brackets weigh text. ComfyUI has only the last one, with its own rules. The results equal those of
+//! the programs themselves. Parsing never fails: text that is not valid syntax is plain text.
 
 pub(crate) mod alternation;
 pub(crate) mod lexer;
@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::options::PromptWeights;
+use super::timeline::{PromptPart, Timeline, merged_ends};
 use alternation::PromptSchedule;
 use composition::Clause;
 use lexer::SourceText;
@@ -22,98 +23,91 @@ pub use weighted_text::WeightedText;
 mod comfy;
 mod composition;
 
-/// A prompt taken apart.
+/// A parsed prompt: the parts that AND composes, at least one. Steps with the same text, such as every second
+/// one of `[a|b]`, share its segments, and neighbouring values differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParsedPrompt {
-    /// Composed by AND; at least one.
-    pub parts: Vec<PromptPart>,
+    pub parts: Vec<PromptPart<Arc<[Segment]>>>,
 }
 
-/// One of the prompts that AND composes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PromptPart {
-    pub weight: f32,
-    /// In order; at least one. Neighbours differ.
-    pub scenes: Vec<Scene>,
+impl ParsedPrompt {
+    /// The last step, from 0, of each stretch of a run over which the prompt stays the same.
+    pub fn ends(&self, steps: usize) -> Vec<usize> {
+        let ends = merged_ends(&self.parts).into_iter();
+        let mut ends: Vec<usize> = ends.map(|end| end.min(steps.saturating_sub(1))).collect();
+        ends.dedup();
+        ends
+    }
 }
 
-/// What a part says for a stretch of the run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scene {
-    /// The last step that it holds for, from 0; `usize::MAX` for the last scene.
-    pub last_step: usize,
-    /// Scenes that say the same, such as every second one of `[a|b]`, share theirs.
-    pub runs: Arc<[Segment]>,
-}
-
+/// A piece of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Segment {
     Text(WeightedText),
-    /// The next chunk begins here.
+    /// `BREAK`: the next chunk begins here.
     Break,
 }
 
-/// Brackets inside each other that count. A pair further in than this weighs nothing, or, in
-/// ComfyUI's way, is letters; 64 pairs weigh 445.
+/// The deepest nesting of brackets. A deeper pair has no effect, or is plain text in ComfyUI's syntax. 64 pairs
+/// give a weight of 445.
 const MAX_DEPTH: usize = 64;
 
-/// Letters that a part may say in all its different scenes together, bytes. One that would say more
-/// has no schedule: it is read as A1111 reads one that its grammar does not know, as it stands.
-const MAX_LETTERS: usize = 4 << 20;
+/// Bytes of all the different texts of a part together. A part that has more is read without its schedule, as
+/// A1111 reads a part that its grammar does not accept.
+const MAX_TEXT: usize = 4 << 20;
 
-/// Takes a prompt apart for a run of so many steps.
+/// Parses a prompt for a run of so many steps.
 pub fn parse(prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
-    let parts = match weights {
+    match weights {
         PromptWeights::A1111 => {
             let clauses = composition::clauses(prompt).into_iter();
-            clauses.map(|Clause { range, weight }| scheduled(prompt, range, weight, steps)).collect()
+            let parts = clauses.map(|Clause { range, weight }| scheduled(prompt, range, weight, steps));
+            ParsedPrompt { parts: parts.collect() }
         }
-        PromptWeights::Comfy | PromptWeights::None => vec![parse_part(prompt, weights, steps)],
-    };
-    ParsedPrompt { parts }
+        PromptWeights::Comfy | PromptWeights::None => parse_single(prompt, weights, steps),
+    }
 }
 
-/// The same for a prompt in which AND is a word, as it is in A1111's negative prompt.
-pub fn parse_part(prompt: &str, weights: PromptWeights, steps: usize) -> PromptPart {
-    let runs = match weights {
-        PromptWeights::A1111 => return scheduled(prompt, 0..prompt.len(), 1.0, steps),
-        PromptWeights::Comfy => comfy::runs(prompt),
-        PromptWeights::None => vec![Segment::Text(WeightedText::plain(prompt))],
+/// Parses a prompt in which AND is an ordinary word, as in a negative prompt, so that it has one part.
+pub fn parse_single(prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
+    let constant =
+        |segments: Vec<Segment>| PromptPart { weight: 1.0, timeline: Timeline::constant(segments.into()) };
+    let part = match weights {
+        PromptWeights::A1111 => scheduled(prompt, 0..prompt.len(), 1.0, steps),
+        PromptWeights::Comfy => constant(comfy::segments(prompt)),
+        PromptWeights::None => constant(vec![Segment::Text(WeightedText::plain(prompt))]),
     };
-    PromptPart { weight: 1.0, scenes: vec![Scene { last_step: usize::MAX, runs: runs.into() }] }
+    ParsedPrompt { parts: vec![part] }
 }
 
-fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> PromptPart {
+fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> PromptPart<Arc<[Segment]>> {
     let steps = steps.max(1);
     let schedule = PromptSchedule::read(prompt, range.clone(), steps)
-        .filter(|schedule| schedule.letters() <= MAX_LETTERS)
+        .filter(|schedule| schedule.text_bytes() <= MAX_TEXT)
         .unwrap_or_else(|| PromptSchedule::none(range, steps));
-    let mut said: HashMap<Vec<usize>, Arc<[Segment]>> = HashMap::new();
-    let mut scenes: Vec<Scene> = Vec::new();
+    let mut by_state: HashMap<Vec<usize>, Arc<[Segment]>> = HashMap::new();
+    let mut until: Vec<(usize, Arc<[Segment]>)> = Vec::new();
     for end in schedule.ends() {
-        let runs = said
+        let segments = by_state
             .entry(schedule.state(end))
-            .or_insert_with(|| weights::runs(&SourceText::of(prompt, schedule.at(end))).into());
-        // A1111 counts the rows of a schedule from 1 and asks them for steps from 0, by `<=`, so
-        // that the first row holds for one step more than it says.
-        match scenes.last_mut() {
-            Some(before) if says_the_same(&before.runs, runs) => before.last_step = end,
-            _ => scenes.push(Scene { last_step: end, runs: Arc::clone(runs) }),
+            .or_insert_with(|| weights::segments(&SourceText::of(prompt, schedule.at(end))).into());
+        // A1111 counts the rows of a schedule from 1 but compares them, by `<=`, with steps from 0, so the
+        // first row holds for one more step than it says.
+        match until.last_mut() {
+            Some((last, before)) if is_same_text(before, segments) => *last = end,
+            _ => until.push((end, Arc::clone(segments))),
         }
     }
-    if let Some(last) = scenes.last_mut() {
-        last.last_step = usize::MAX;
-    }
-    PromptPart { weight, scenes }
+    PromptPart { weight, timeline: Timeline::new(until) }
 }
 
-/// Whether the same letters have the same weights, wherever they were written.
-fn says_the_same(a: &Arc<[Segment]>, b: &Arc<[Segment]>) -> bool {
-    fn said(run: &Segment) -> Option<(&str, f32)> {
-        match run {
+/// Whether two texts and their weights are equal, regardless of where in the prompt they are.
+fn is_same_text(a: &Arc<[Segment]>, b: &Arc<[Segment]>) -> bool {
+    fn content(segment: &Segment) -> Option<(&str, f32)> {
+        match segment {
             Segment::Text(text) => Some((&text.text, text.weight)),
             Segment::Break => None,
         }
     }
-    Arc::ptr_eq(a, b) || a.iter().map(said).eq(b.iter().map(said))
+    Arc::ptr_eq(a, b) || a.iter().map(content).eq(b.iter().map(content))
 }

@@ -1,5 +1,5 @@
-//! A1111's brackets: `(x)` weighs 1.1, `[x]` 1 / 1.1, `(x:1.2)` 1.2, and those around each other are
-//! multiplied. One that is not closed runs to the end.
+//! A1111's brackets: `(x)` weighs 1.1, `[x]` 1 / 1.1, `(x:1.2)` 1.2; the weights of nested brackets are
+//! multiplied. An unclosed bracket extends to the end.
 
 use std::ops::Range;
 
@@ -9,22 +9,22 @@ use super::{MAX_DEPTH, Segment};
 
 const ROUND: f64 = 1.1;
 const SQUARE: f64 = 1.0 / 1.1;
-/// Begins a new chunk, unless brackets weigh it: A1111 tells the command from the word by this
-/// weight alone.
+/// Begins a new chunk, unless it is in brackets: A1111 recognises the command by this weight alone.
 const BREAK: (&str, f64) = ("BREAK", -1.0);
 
-/// The runs of what a prompt says at one step; none is empty.
-pub(super) fn runs(letters: &SourceText) -> Vec<Segment> {
-    let pieces = Pieces::read(&letters.text).0;
+/// The segments of a prompt's text at one step; none is empty.
+pub(super) fn segments(source: &SourceText) -> Vec<Segment> {
+    let pieces = Pieces::read(&source.text).0;
     let same = pieces.chunk_by(|a, b| a.weight == b.weight);
-    let runs = same.map(|pieces| {
+    let texts = same.map(|pieces| {
         let mut text = SourceText::default();
         for piece in pieces {
-            text.append(letters, piece.range.clone());
+            text.append(source, piece.range.clone());
         }
         (text, pieces[0].weight)
     });
-    runs.filter(|(text, _)| !text.text.is_empty())
+    texts
+        .filter(|(text, _)| !text.text.is_empty())
         .map(|(text, weight)| match (text.text.as_str(), weight) {
             BREAK => Segment::Break,
             _ => Segment::Text(WeightedText::new(text, weight)),
@@ -32,7 +32,7 @@ pub(super) fn runs(letters: &SourceText) -> Vec<Segment> {
         .collect()
 }
 
-/// Letters that are weighed together.
+/// Text of one weight.
 struct Piece {
     /// Bytes of the text.
     range: Range<usize>,
@@ -45,7 +45,7 @@ struct Pieces(Vec<Piece>);
 impl Pieces {
     fn read(text: &str) -> Self {
         let mut pieces = Self::default();
-        // From which piece on each bracket weighs that is open.
+        // The first piece within each open bracket.
         let (mut round, mut square) = (Vec::new(), Vec::new());
         let mut at = 0;
         while let Some(c) = text[at..].chars().next() {
@@ -53,7 +53,7 @@ impl Pieces {
             at += c.len_utf8();
             match c {
                 '\\' => {
-                    // A backslash that escapes nothing is left out as well.
+                    // A backslash that escapes nothing is removed as well.
                     let escaped = text[at..].starts_with(['(', ')', '[', ']', '\\']);
                     pieces.push(at..at + usize::from(escaped));
                     at += usize::from(escaped);
@@ -81,7 +81,7 @@ impl Pieces {
                 }
             }
         }
-        // Not from the innermost out, as those that are closed: A1111 takes them as they were opened.
+        // A1111 closes the rest in the order in which they were opened.
         for from in round.into_iter().take(MAX_DEPTH) {
             pieces.weigh(from, ROUND);
         }
@@ -95,12 +95,12 @@ impl Pieces {
         self.0.push(Piece { range, weight: 1.0 });
     }
 
-    /// Letters that may have BREAK among them, which takes the white space around it.
+    /// Text that may contain BREAK, which absorbs the white space around it.
     fn push_words(&mut self, text: &str, range: Range<usize>) {
         let words = &text[range.clone()];
         let mut from = 0;
         for found in whole_words(words, BREAK.0) {
-            // Of two with nothing but white space between them, the first has taken it.
+            // White space between two of them belongs to the first.
             let before = words[from..found.start].trim_end_matches(is_space);
             self.push(range.start + from..range.start + from + before.len());
             let (start, end) = (range.start + found.start, range.start + found.end);
@@ -127,8 +127,8 @@ impl Pieces {
     }
 }
 
-/// The weight that closes a bracket, as in `:1.2)`, and the bytes that it takes after the colon.
-/// A1111 itself fails at what looks like a number and is none (`1.2.3`): here it is letters.
+/// The weight at the end of a bracket, as in `:1.2)`, and its bytes after the colon. A1111 itself fails at
+/// `1.2.3`, which looks like a number but is not; here it is plain text.
 fn weight_of(after_colon: &str) -> Option<(f64, usize)> {
     let text = after_colon.trim_start_matches(is_space);
     let sign = usize::from(text.starts_with(['+', '-']));
