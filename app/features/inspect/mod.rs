@@ -247,7 +247,7 @@ impl AppState {
 
     /// The request for the stages of the selected word.
     pub(crate) fn word_looked_into(&self) -> Option<InspectRequest> {
-        let TokenRef { part, place } = self.stand_of(self.words.chosen.as_ref()?)?;
+        let TokenRef { part, place } = self.prompts.stand_of(self.words.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.shared.recipe.edits);
         let step = *self.prompts.prompt.as_ref()?.steps.start();
         Some(InspectRequest::Word { recipe, concepts: self.concepts.set.clone(), step, part, place })
