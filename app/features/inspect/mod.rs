@@ -48,6 +48,13 @@ pub struct InspectSubject {
 }
 
 impl InspectState {
+    pub(crate) fn handle(&mut self, command: InspectCommand) {
+        match command {
+            InspectCommand::NoiseStep(step) => self.noise_step = Some(step),
+            InspectCommand::AtStartImage(is_so) => self.at_start_image = is_so,
+        }
+    }
+
     pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
         self.answer(
             |seen| {
@@ -156,13 +163,6 @@ impl AppState {
         let run = self.runs.current().filter(|run| !run.is_live())?;
         let step = self.film.pinned.or(Some(run.frames.last()?.step))?;
         Some((step, self.shared.settings.views.first()))
-    }
-
-    pub(crate) fn handle_look(&mut self, command: InspectCommand) {
-        match command {
-            InspectCommand::NoiseStep(step) => self.inspect.noise_step = Some(step),
-            InspectCommand::AtStartImage(is_so) => self.inspect.at_start_image = is_so,
-        }
     }
 
     /// Requests the next thing that the open tab shows, if any. The engine gets one request
