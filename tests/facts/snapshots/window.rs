@@ -111,7 +111,7 @@ fn branches(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str)
     for (step, prompt, cfg_scale) in changes {
         window.press(Command::Branch(BranchCommand::Leave(Some(step))));
         let state = &window.harness.state().state;
-        let mut edited = Recipe { guidance: Guidance { cfg_scale }, ..state.recipe.clone() };
+        let mut edited = Recipe { guidance: Guidance { cfg_scale }, ..state.shared.recipe.clone() };
         edited.prompt = prompt.map_or(edited.prompt, str::to_owned);
         window.press(Command::Edit(Box::new(edited)));
         window.harness.get_by_label("Branch").click();
@@ -144,7 +144,7 @@ fn the_schedule_beside_a_run() {
     let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Dark, recipe) });
     let state = &mut window.harness.state_mut().state;
     let start = Start::Image { path: "sea.png".into(), strength: 0.7 };
-    state.handle(Command::Edit(Box::new(Recipe { start, ..state.recipe.clone() })));
+    state.handle(Command::Edit(Box::new(Recipe { start, ..state.shared.recipe.clone() })));
     window.harness.step();
     window.harness.get_by_label("Generate").click();
     let (id, recipe) = window.next_job();
@@ -233,7 +233,7 @@ fn a_sheet_as_a_film() {
 fn two_runs_beside_one_another() {
     let builder = painted_window([1440.0, 900.0], egui::Theme::Dark);
     let mut window = held(builder, ThemeChoice::Dark);
-    let first = window.harness.state().state.run.as_ref().map(|run| run.job.id).expect("a run");
+    let first = window.harness.state().state.runs.current().map(|run| run.job.id).expect("a run");
     window.press(Command::Branch(BranchCommand::Leave(None)));
     window.harness.get_by_label("Branch").click();
     let (second, recipe) = window.next_job();
