@@ -71,7 +71,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
-    let words = model_info().words(&Default::default());
+    let words = model_info().prompt_tokenizer(&Default::default());
     let is_one = |words: &PromptTokenizer, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
     for experiment in Experiment::ALL {
@@ -245,7 +245,10 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
         state.handle(Command::Settings(SettingsCommand::ShowTab { tab: Some(Tab::Lesson), drawer: false }));
         let effects = command(&mut state, LessonCommand::GoTo(stop));
         let asked = effects.iter().any(|effect| {
-            matches!(effect, Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. }))
+            matches!(
+                effect,
+                Effect::Send(Request::Inspect { request: InspectRequest::StepChannels { .. }, .. })
+            )
         });
         assert_eq!(asked, looks, "{stop:?}");
     }

@@ -43,7 +43,7 @@ fn answer_looks(window: &mut TestWindow) {
     window.harness.step();
     let asked: Vec<_> = window.requests.try_iter().collect();
     for request in asked {
-        let Request::Inspect { id, look } = request else { continue };
+        let Request::Inspect { id, request: look } = request else { continue };
         let seen = if matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }) {
             InspectResult::Channels((0..4).map(channel).collect())
         } else if matches!(look, InspectRequest::AddNoise { .. }) {
@@ -51,7 +51,7 @@ fn answer_looks(window: &mut TestWindow) {
         } else {
             InspectResult::RoundTrip(RoundTrip::new(gradient_image(128, 1.0, 0), gradient_image(128, 0.9, 0)))
         };
-        window.send(Event::Inspected { id, seen: Ok(seen) });
+        window.send(Event::Inspection { id, result: Ok(seen) });
     }
 }
 
