@@ -97,7 +97,7 @@ fn print(result: impl Display) -> Result<(), Failure> {
 
 fn open_window() -> Result<(), Failure> {
     let opened = if has_display() {
-        crate::run_window().map_err(|error| error.to_string())
+        crate::window::run_window().map_err(|error| error.to_string())
     } else {
         Err("there is no display (neither WAYLAND_DISPLAY nor DISPLAY is set)".to_owned())
     };

@@ -1,4 +1,8 @@
-//! TODO(doc)
+//! What the window can do, a folder each: `mod.rs` is its state and its commands, `handle.rs` what becomes
+//! of them, `panel.rs` what is drawn.
+//!
+//! [`state`] holds them all; [`command`] is what panels ask for, [`event`] what happens elsewhere, and
+//! [`effect`] what must be done about either. Panels are functions that read, draw and push commands.
 
 pub mod attention;
 pub mod branches;
@@ -18,7 +22,7 @@ pub mod inspect;
 pub mod lesson;
 pub mod models;
 pub mod prompt;
-pub mod schedule;
+pub(crate) mod schedule;
 pub mod settings;
 pub mod start_image;
 pub mod state;

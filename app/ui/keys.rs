@@ -6,5 +6,4 @@ pub const CHOOSE_IMAGE_KEY: &str = "Ctrl+O";
 pub const PASTE_IMAGE_KEY: &str = "Ctrl+Shift+V";
 pub const PLAY_KEY: &str = "Space";
 pub const BRANCH_KEY: &str = "B";
-pub const FOLD_KEY: &str = "F";
 pub const COMPARE_KEY: &str = "C";

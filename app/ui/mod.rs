@@ -1,4 +1,4 @@
-//! TODO(doc)
+//! What every panel is made of: the theme, fonts, textures, and widgets. It knows no feature.
 
 pub mod fonts;
 pub mod keys;

@@ -1,12 +1,13 @@
 //! Opens the window.
 
 pub mod app;
-pub mod save_queue;
-pub mod shortcuts;
-pub(crate) mod side_panel;
-pub(crate) mod status_bar;
 pub mod tasks;
-pub(crate) mod top_bar;
+
+mod save_queue;
+mod shortcuts;
+mod side_panel;
+mod status_bar;
+mod top_bar;
 
 use eframe::{NativeOptions, Renderer};
 use egui::ViewportBuilder;

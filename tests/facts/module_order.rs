@@ -34,7 +34,6 @@ fn no_import_of_the_engine_climbs() {
 }
 
 #[test]
-#[ignore = "the app's new folders are not there yet"]
 fn no_import_of_the_app_climbs() {
     check("app", &APP);
 }

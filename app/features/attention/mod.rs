@@ -1,6 +1,6 @@
 //! Attention maps of a run, and the overlay that shows them on the picture.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The runs of a session as a tree: which one branches from which, and where.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::sync::Arc;

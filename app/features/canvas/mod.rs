@@ -1,7 +1,7 @@
-//! TODO(doc)
+//! The picture in the middle: which views of which step it shows, how large, and what it says while empty.
 
 pub(crate) mod empty;
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 pub(crate) mod panes;
 pub mod views;

@@ -1,6 +1,6 @@
-//! TODO(doc)
+//! The concepts (textual inversion) at hand: their files and folders, watched, and the list of them.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 pub mod watch;
 

@@ -1,7 +1,7 @@
 //! Converting a pickle to a safetensors file beside it: offered while a pickle is in use, done on a separate
 //! thread.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! TODO(doc)
+//! Files that are dropped on the window: found out, then opened, listed or asked about.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Exporting animations: options and progress.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::path::{Path, PathBuf};

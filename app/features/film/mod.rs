@@ -1,7 +1,7 @@
 //! The state of the filmstrip: which step is selected, and the clock that plays the steps.
 
 pub(crate) mod controls;
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::ops::RangeInclusive;

@@ -1,7 +1,7 @@
-//! TODO(doc)
+//! The controls of a run, the button that starts and stops it, and the run itself as the window knows it.
 
 pub(crate) mod controls;
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 pub mod run;
 pub(crate) mod sampler_options;

@@ -4,10 +4,10 @@
 //! page that gives the commands a user could have given by hand.
 
 pub(crate) mod experiment;
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod nav;
 pub(crate) mod page;
-pub mod pages;
+mod pages;
 pub(crate) mod panel;
 
 use engine::recipe::Recipe;

@@ -1,7 +1,7 @@
-//! TODO(doc)
+//! The model at hand, how another is opened, and the list of those on this machine.
 
 pub(crate) mod folders;
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod library;
 pub(crate) mod panel;
 pub(crate) mod row;

@@ -1,12 +1,12 @@
-//! TODO(doc)
+//! The prompts: where they are written, how the model reads them, and their tokens as chips.
 
 pub mod chip;
-pub mod panel;
+pub(crate) mod panel;
 pub mod prompt_words;
 pub mod read_prompt;
-pub mod text_field;
-pub mod token_chips;
-pub mod weight_keys;
+pub(crate) mod text_field;
+pub(crate) mod token_chips;
+pub(crate) mod weight_keys;
 
 use std::sync::Arc;
 

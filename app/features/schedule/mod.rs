@@ -1,5 +1,5 @@
-//! TODO(doc)
+//! The noise schedule of the recipe as a plot over the steps.
 
-pub mod curves;
+pub(crate) mod curves;
 pub(crate) mod panel;
 pub(crate) mod plot;

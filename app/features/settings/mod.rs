@@ -4,8 +4,8 @@
 //! a crash or a full disk leaves the old one; the previous one stays as `settings.json.bak`;
 //! a file that cannot be read is renamed, never overwritten.
 
-pub(crate) mod handle;
-pub mod tab;
+mod handle;
+pub(crate) mod tab;
 
 use std::fs;
 use std::io;

@@ -1,6 +1,6 @@
-//! TODO(doc)
+//! The picture that image to image starts from: chosen, read and shown.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::path::PathBuf;

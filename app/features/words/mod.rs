@@ -1,8 +1,8 @@
 //! Editing single words: the selected token, and the undo history.
 
 pub(crate) mod edit;
-pub mod edit_terms;
-pub(crate) mod handle;
+mod edit_terms;
+mod handle;
 pub(crate) mod list;
 pub(crate) mod mix;
 pub(crate) mod panel;

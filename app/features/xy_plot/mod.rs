@@ -1,6 +1,6 @@
 //! The X/Y plot: its axes, and the plot that is being made.
 
-pub(crate) mod handle;
+mod handle;
 pub(crate) mod panel;
 
 use std::sync::Arc;

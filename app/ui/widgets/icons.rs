@@ -30,7 +30,6 @@ pub enum Icon {
     PingPong,
     /// A picture in two halves.
     Compare,
-    Sliders,
     Refresh,
     /// A word between angle brackets.
     Words,
@@ -179,12 +178,6 @@ impl Icon {
                 line(&[(4.8, 4.4), (1.8, 8.0), (4.8, 11.6)]);
                 line(&[(11.2, 4.4), (14.2, 8.0), (11.2, 11.6)]);
                 line(&[(6.0, 8.0), (10.0, 8.0)]);
-            }
-            Self::Sliders => {
-                line(&[(2.4, 5.2), (13.6, 5.2)]);
-                line(&[(2.4, 10.8), (13.6, 10.8)]);
-                painter.circle_filled(at(10.2, 5.2), 2.0 * scale, color);
-                painter.circle_filled(at(5.8, 10.8), 2.0 * scale, color);
             }
         }
     }

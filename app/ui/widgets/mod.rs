@@ -20,4 +20,4 @@ pub use number::{Number, NumberLook, number_ui, seed_ui};
 pub use segmented::{segmented_ui, toggles_ui};
 pub use select::{SelectItem, chip_ui, menu_item_ui, select_ui};
 pub use slider::{SliderRow, slider_row_ui, stepped};
-pub use text::{dashed_rect, field_frame, label_ui, line_ui, note_ui, problem_ui, tip, with_key};
+pub use text::{dashed_rect, field_frame, label_ui, line_ui, note_ui, problem_ui, tip};

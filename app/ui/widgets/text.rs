@@ -76,11 +76,6 @@ pub fn tip(response: Response, name: &str, key: Option<&str>, sentence: &str) ->
     })
 }
 
-/// "Stop (Esc)", for screen readers.
-pub fn with_key(name: &str, key: &str) -> String {
-    format!("{name} ({key})")
-}
-
 /// A dashed rounded outline: something can be dropped here.
 pub fn dashed_rect(rect: Rect, corner: f32, stroke: Stroke) -> Vec<Shape> {
     let mut outline: Vec<Pos2> = Vec::new();

@@ -1,4 +1,4 @@
-//! TODO(doc)
+//! The pages of the lesson, one file each, in the order of [`super::LessonPage`].
 
 pub(crate) mod autoencoder;
 pub(crate) mod guidance;
