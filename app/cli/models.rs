@@ -28,8 +28,8 @@ pub fn models(args: &ModelsArgs) -> Result<(), Failure> {
     let (mut cache, mut library) = scan_library(args.folder.as_deref());
     if args.hash {
         for entry in library.entries.iter_mut().filter(|entry| entry.refusal.is_none()) {
-            entry.sha256 = cache.hash(&entry.hashed, &mut || true);
-            cache.save_at_times();
+            entry.sha256 = cache.hash(&entry.hashed_files, &mut || true);
+            cache.save_if_due();
         }
         cache.save();
     }
@@ -124,7 +124,7 @@ fn to_json(library: &Library) -> Value {
         json!({
             "name": entry.name,
             "path": entry.path().display().to_string(),
-            "from": entry.from.display().to_string(),
+            "from": entry.root.display().to_string(),
             "kind": entry.kind,
             "format": entry.format,
             "bytes": entry.bytes,

@@ -222,7 +222,7 @@ impl Shared {
             settings,
             model: Model::Missing,
             // Until the first scan is complete, an empty library means nothing.
-            library: Arc::new(Library { work: ScanStatus::Scanning, ..Library::default() }),
+            library: Arc::new(Library { status: ScanStatus::Scanning, ..Library::default() }),
             errors: Errors::default(),
             warning: None,
             saved: Vec::new(),

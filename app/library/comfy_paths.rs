@@ -1,8 +1,8 @@
-//! ComfyUI's `extra_model_paths.yaml`: folders of other programs, by sections.
+//! ComfyUI's `extra_model_paths.yaml`: the model folders of other programs, in sections.
 //!
-//! A section has a `base_path` and, for each kind of model, one folder a line. As ComfyUI reads it
-//! (its `utils/extra_config.py`): `~` and variables stand in `base_path` alone; what is relative is below
-//! it, and without one below the file's own folder.
+//! A section has a `base_path` and, for each kind of model, one folder per line. As in ComfyUI's
+//! `utils/extra_config.py`, `~` and variables are expanded in `base_path` only; relative folders are below
+//! it, or below the file's own folder if there is none.
 
 use std::fs;
 use std::io::Read;
@@ -12,50 +12,52 @@ use granit_parser::{Event, Parser, ScanError};
 
 use super::layout::Role;
 
-/// A file of paths is a page or two.
+/// Much more than such a file needs.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The places it names for models and concepts; `Err` is a sentence with the path.
+/// The folders it lists for models and concepts. The error is a sentence with the path.
 pub fn read(file: &Path) -> Result<Vec<(PathBuf, Role)>, String> {
-    let refused =
-        |cause: String| format!("The file of model paths makes no sense ({cause}): {}", file.display());
+    let refused = |cause: String| {
+        format!("The file of model paths is invalid ({cause}): correct or delete it: {}", file.display())
+    };
     let mut text = String::new();
     fs::File::open(file)
         .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
         .map_err(|error| refused(error.to_string()))?;
     let settings = settings_in(&text).map_err(|error| refused(error.to_string()))?;
-    let beside = file.parent().unwrap_or(Path::new(""));
-    let mut places = Vec::new();
+    let file_folder = file.parent().unwrap_or(Path::new(""));
+    let mut model_folders = Vec::new();
     for (section, key, value) in &settings {
         let role = match key.as_str() {
             "checkpoints" | "diffusers" | "vae" => Role::Models,
             "embeddings" => Role::Concepts,
             _ => continue,
         };
-        let base = settings.iter().find(|(of, key, _)| of == section && key == "base_path");
-        let base = base.map_or_else(|| beside.to_owned(), |(_, _, base)| beside.join(expanded(base)));
+        let base = settings.iter().find(|(other, key, _)| other == section && key == "base_path");
+        let base =
+            base.map_or_else(|| file_folder.to_owned(), |(_, _, base)| file_folder.join(expanded(base)));
         let folders = value.lines().map(str::trim).filter(|line| !line.is_empty());
-        places.extend(folders.map(|folder| (base.join(folder), role)));
+        model_folders.extend(folders.map(|folder| (base.join(folder), role)));
     }
-    Ok(places)
+    Ok(model_folders)
 }
 
-/// Section, key and text of everything that lies two levels deep.
+/// Section, key and text of everything two levels deep.
 fn settings_in(yaml: &str) -> Result<Vec<(String, String, String)>, ScanError> {
     let mut settings = Vec::new();
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenNode> = Vec::new();
     for event in Parser::new_from_str(yaml) {
         match event?.0 {
-            Event::MappingStart(..) => open.push(Open::Map(None)),
-            Event::SequenceStart(..) => open.push(Open::List),
+            Event::MappingStart(..) => open.push(OpenNode::Map(None)),
+            Event::SequenceStart(..) => open.push(OpenNode::List),
             Event::MappingEnd | Event::SequenceEnd => {
                 open.pop();
                 complete(&mut open, "");
             }
             Event::Alias(_) => complete(&mut open, ""),
             Event::Scalar(text, ..) => {
-                if let [Open::Map(Some(section)), Open::Map(Some(key)), inner @ ..] = open.as_slice()
-                    && matches!(inner, [] | [Open::List])
+                if let [OpenNode::Map(Some(section)), OpenNode::Map(Some(key)), inner @ ..] = open.as_slice()
+                    && matches!(inner, [] | [OpenNode::List])
                 {
                     settings.push((section.clone(), key.clone(), text.clone().into_owned()));
                 }
@@ -67,15 +69,15 @@ fn settings_in(yaml: &str) -> Result<Vec<(String, String, String)>, ScanError> {
     Ok(settings)
 }
 
-/// A mapping with the key whose value comes next, or a list.
-enum Open {
+/// An open mapping with the key whose value comes next, or an open list.
+enum OpenNode {
     Map(Option<String>),
     List,
 }
 
-/// In a mapping, what was complete is a key, then a value, by turns.
-fn complete(open: &mut [Open], text: &str) {
-    if let Some(Open::Map(key)) = open.last_mut() {
+/// Ends a node. In a mapping, nodes are keys and values in turn.
+fn complete(open: &mut [OpenNode], text: &str) {
+    if let Some(OpenNode::Map(key)) = open.last_mut() {
         *key = if key.is_some() { None } else { Some(text.to_owned()) };
     }
 }
@@ -89,10 +91,10 @@ fn expanded(path: &str) -> PathBuf {
     }
 }
 
-/// Puts in `$NAME` and `${NAME}`; one that is not set stays as it is written.
+/// Expands `$NAME` and `${NAME}`; a variable that is not set stays as written.
 fn with_variables(text: &str) -> String {
     let mut parts = text.split('$');
-    let mut whole = parts.next().unwrap_or_default().to_owned();
+    let mut expanded = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (name, rest) = match part.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some(braced) => braced,
@@ -101,9 +103,9 @@ fn with_variables(text: &str) -> String {
             }
         };
         match std::env::var(name).ok().filter(|_| !name.is_empty()) {
-            Some(value) => whole.extend([&value, rest]),
-            None => whole.extend(["$", part]),
+            Some(value) => expanded.extend([&value, rest]),
+            None => expanded.extend(["$", part]),
         }
     }
-    whole
+    expanded
 }

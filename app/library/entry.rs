@@ -1,36 +1,36 @@
-//! A model in the library, as lists show it.
+//! A model in the library.
 
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 use serde::Serialize;
 
-/// Hex digits by which people know a model; A1111 shows as many.
+/// Hex digits of a short hash, as in A1111.
 const SHORT_HASH: usize = 10;
 
-/// A model or VAE on the disk.
+/// A model or a VAE on the disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Where it lies below its folder, without an ending; `owner/name` in the Hugging Face cache.
+    /// Its path relative to the scanned folder, without extension; `owner/name` in the Hugging Face cache.
     pub name: String,
     pub source: ModelSource,
     pub kind: WeightKind,
     pub format: Format,
-    /// All its files, on the disk.
+    /// Size of all its files.
     pub bytes: u64,
-    /// What most of its numbers are, if that is of a kind that Tidepool reads.
+    /// The type of most of its weights, if Tidepool reads that type.
     pub precision: Option<TensorDtype>,
-    /// Of its weights; of a folder, of its UNet's.
+    /// Hash of its weights; for a folder, of its UNet's weights.
     pub sha256: Option<String>,
-    /// The folder that was looked through.
-    pub from: PathBuf,
-    /// Why Tidepool does not open it, as a sentence.
+    /// The scanned folder.
+    pub root: PathBuf,
+    /// Why Tidepool cannot open it, as a sentence.
     pub refusal: Option<String>,
-    /// The files that [`Self::sha256`] is of.
-    pub hashed: Vec<PathBuf>,
+    /// The files that [`Self::sha256`] covers.
+    pub hashed_files: Vec<PathBuf>,
 }
 
-/// How a model lies on the disk.
+/// How a model is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -57,12 +57,12 @@ impl Entry {
         }
     }
 
-    /// True for a whole model that Tidepool opens.
+    /// True for a whole model that Tidepool can open.
     pub fn opens(&self) -> bool {
         self.refusal.is_none() && self.kind != WeightKind::Vae
     }
 
-    /// True for a VAE that can be put over a model's own.
+    /// True for a VAE that can replace a model's own.
     pub fn is_vae(&self) -> bool {
         self.refusal.is_none() && self.kind == WeightKind::Vae
     }
@@ -82,9 +82,9 @@ impl Entry {
     }
 }
 
-/// Why a thing of this kind is of no use here, if so.
+/// Why Tidepool cannot open weights of this kind; `None` if it can.
 pub fn refusal_of(kind: WeightKind) -> Option<String> {
-    let is_read =
+    let is_supported =
         matches!(kind, WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2 | WeightKind::Vae);
-    (!is_read).then(|| format!("This is {kind}; Tidepool reads SD 1.x and 2.x"))
+    (!is_supported).then(|| format!("This is {kind}; Tidepool opens SD 1.x and 2.x"))
 }

@@ -1,4 +1,4 @@
-//! What a weight file or a model folder is, read off headers and configurations alone.
+//! What a weight file or a model folder is, read from headers and configuration files alone.
 
 use std::fs;
 use std::io::Read;
@@ -8,17 +8,17 @@ use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, compone
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// No configuration is longer.
+/// Longer than any configuration file.
 const MAX_CONFIG: u64 = 1 << 20;
 
-/// What the header of a weight file tells.
+/// A weight file, as its header describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileMetadata {
     pub kind: WeightKind,
-    /// Of most of its bytes.
+    /// The type of most of its bytes.
     pub precision: Option<TensorDtype>,
     pub is_pickle: bool,
-    /// The files beside it that hold the weights, if it is the index of several.
+    /// If it is an index: the files beside it that contain the weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<String>,
 }
@@ -41,7 +41,7 @@ impl FileMetadata {
         })
     }
 
-    /// The files that hold the weights of `path`, which these are the facts of.
+    /// The files that contain the weights, where `path` is the file that this describes.
     pub fn weight_files(&self, path: &Path) -> Vec<PathBuf> {
         match self.shards.as_slice() {
             [] => vec![path.to_owned()],
@@ -50,20 +50,20 @@ impl FileMetadata {
     }
 }
 
-/// What a model folder in diffusers layout is.
+/// A model folder in diffusers layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FolderMetadata {
     pub kind: WeightKind,
     /// The UNet's weights: a file, or the index of several.
     pub unet: Option<PathBuf>,
-    /// Of all files in it.
+    /// Size of all its files.
     pub bytes: u64,
-    /// Why it cannot be opened, as half a sentence: of a class of its own, or incomplete.
+    /// Why it cannot be opened, as the end of a sentence that starts with "This" or "it".
     pub unreadable_reason: Option<String>,
 }
 
-/// The pipelines of diffusers that are told from their class alone.
-const BY_CLASS: [(&str, WeightKind); 12] = [
+/// Pipeline classes of diffusers whose name tells the kind of model.
+const KIND_BY_CLASS: [(&str, WeightKind); 12] = [
     ("StableDiffusionPipeline", WeightKind::StableDiffusion1),
     ("StableDiffusionImg2ImgPipeline", WeightKind::StableDiffusion1),
     ("StableDiffusionInpaintPipeline", WeightKind::Inpainting),
@@ -78,15 +78,15 @@ const BY_CLASS: [(&str, WeightKind); 12] = [
     ("StableDiffusionLatentUpscalePipeline", WeightKind::Upscaler),
 ];
 
-/// Width of the text that SD 2.x is told by.
+/// Width of the text encoder that distinguishes SD 2.x from SD 1.x.
 const OPEN_CLIP_WIDTH: u64 = 1024;
 
 impl FolderMetadata {
     pub fn read(folder: &Path) -> Self {
         let class = config(&folder.join("model_index.json"))
             .and_then(|index| Some(index.get("_class_name")?.as_str()?.to_owned()))
-            .unwrap_or_else(|| "model without a class".into());
-        let by_class = BY_CLASS.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind);
+            .unwrap_or_else(|| "model without a pipeline class".into());
+        let by_class = KIND_BY_CLASS.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind);
         let unet = config(&folder.join("unet/config.json")).unwrap_or_default();
         let number = |name: &str| unet.get(name).and_then(Value::as_u64);
         let kind = match (by_class, number("in_channels")) {
@@ -103,7 +103,7 @@ impl FolderMetadata {
             .find(|part| component_weights(folder, part).is_none());
         let unreadable_reason = match (by_class, missing) {
             (None, _) => Some(format!("is a {class}")),
-            (Some(_), Some(part)) => Some(format!("is incomplete: there are no weights in {part}")),
+            (Some(_), Some(part)) => Some(format!("is incomplete: {part} has no weights")),
             _ => None,
         };
         Self { kind, unet: component_weights(folder, "unet"), bytes: bytes_below(folder), unreadable_reason }
@@ -119,9 +119,9 @@ fn config(path: &Path) -> Option<Value> {
     serde_json::from_slice(&json).ok()
 }
 
-/// A model has its parts two folders deep, and a few dozen files.
+/// The limits are generous: a model has a few dozen files, at most two folders deep.
 fn bytes_below(folder: &Path) -> u64 {
     let entries = walkdir::WalkDir::new(folder).follow_links(true).max_depth(3).into_iter().take(10_000);
     let files = entries.flatten().filter(|entry| entry.file_type().is_file());
-    files.filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum()
+    files.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }

@@ -1,16 +1,16 @@
-//! The Hugging Face cache: `models--owner--name/snapshots/REVISION`, links into `blobs`.
+//! The Hugging Face cache: `models--owner--name/snapshots/REVISION` with links into `blobs`.
 //!
-//! Its layout and the variables that move it are those of `huggingface_hub`'s documentation
-//! ("Manage huggingface_hub cache-system").
+//! Its layout and environment variables are documented by `huggingface_hub` ("Manage huggingface_hub
+//! cache-system").
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A commit's name is 40 letters.
+/// A commit id has 40 characters.
 const MAX_REVISION: u64 = 1024;
 
-/// Where this machine's cache is, if it has one. `variable` answers for the environment.
+/// The folder of this machine's cache. `variable` reads an environment variable.
 pub fn hub_cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || directories::UserDirs::new().map(|user| user.home_dir().join(".cache"));
@@ -20,24 +20,24 @@ pub fn hub_cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf>
         .or_else(|| Some(set("XDG_CACHE_HOME").or_else(home)?.join("huggingface/hub")))
 }
 
-/// `owner/name`, if this is the folder of a model's repository.
+/// `owner/name` if this is the folder of a model repository.
 pub fn name_of(folder: &Path) -> Option<String> {
     let name = folder.file_name()?.to_str()?.strip_prefix("models--")?.replace("--", "/");
     folder.join("snapshots").is_dir().then_some(name)
 }
 
-/// The files of a repository as they are on its main branch, or else as they came last.
+/// The snapshot of a repository's main branch, or else the newest one.
 pub fn snapshot_of(repository: &Path) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let main = repository.join("refs/main");
-    let is_short = fs::metadata(&main).is_ok_and(|about| about.is_file() && about.len() < MAX_REVISION);
+    let is_short = fs::metadata(&main).is_ok_and(|file| file.is_file() && file.len() < MAX_REVISION);
     let main = is_short.then(|| fs::read_to_string(main).ok()).flatten();
     let main = main.map(|main| snapshots.join(main.trim()));
-    // What the file says must not lead out of the cache.
+    // The file's contents must not lead out of the cache.
     let main = main.filter(|main| main.parent() == Some(&snapshots) && main.is_dir());
     let newest = || {
         let all = fs::read_dir(&snapshots).ok()?.flatten().filter(|entry| entry.path().is_dir());
-        let newest = all.max_by_key(|entry| entry.metadata().and_then(|about| about.modified()).ok());
+        let newest = all.max_by_key(|entry| entry.metadata().and_then(|folder| folder.modified()).ok());
         newest.map(|entry| entry.path())
     };
     main.or_else(newest)

@@ -1,8 +1,7 @@
-//! What the librarian remembers of files, so that a header is read and a file hashed only once.
+//! Remembers headers and hashes of files, so that each header is read and each file hashed only once.
 //!
-//! One JSON file of our own, beside the settings. A note counts as long as its file has the size and
-//! the time it had; a file of notes that makes no sense is forgotten, since all of it can be found out
-//! again.
+//! It is a JSON file beside the settings. An entry is valid while its file keeps its size and modification
+//! time. An unreadable cache is discarded, since everything in it can be computed again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,17 +19,17 @@ use sha2::{Digest, Sha256};
 use super::FileMetadata;
 
 const FILE_NAME: &str = "library.json";
-/// 20,000 notes of a long path each.
+/// Enough for `MAX_FILES` entries with long paths.
 const MAX_BYTES: u64 = 32 << 20;
 const MAX_FILES: usize = 20_000;
-const SAVED_EVERY: Duration = Duration::from_secs(5);
-/// Bytes hashed at a time: some milliseconds.
-const PIECE: usize = 1 << 20;
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes hashed at a time, in a few milliseconds.
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// MetadataCache on files, by their paths.
+/// Metadata and hashes of files, by path.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct MetadataCache {
-    /// The program that told the facts; another one may know better.
+    /// The version that read the metadata; another version reads it anew.
     program: String,
     files: BTreeMap<String, CachedFile>,
     #[serde(skip)]
@@ -38,28 +37,29 @@ pub struct MetadataCache {
     #[serde(skip)]
     is_changed: bool,
     #[serde(skip)]
-    saved: Option<Instant>,
+    last_saved: Option<Instant>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct CachedFile {
     #[serde(flatten)]
-    stamp: FileFingerprint,
-    /// [`FileMetadata`]; those of a newer Tidepool may be beyond this one.
-    facts: Option<Value>,
+    version: FileVersion,
+    /// [`FileMetadata`], which a different Tidepool may have written with other fields.
+    #[serde(alias = "facts")]
+    metadata: Option<Value>,
     sha256: Option<String>,
 }
 
-/// What changes when a file does.
+/// Changes when the file does; for several files, their total size and latest time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct FileFingerprint {
+struct FileVersion {
     bytes: u64,
-    /// Since 1970.
+    /// Nanoseconds since 1970.
     modified_nanos: u64,
 }
 
 impl MetadataCache {
-    /// Reads the notes kept in `folder`, or begins afresh.
+    /// Opens the cache in `folder`, or an empty one.
     pub fn open(folder: &Path) -> Self {
         let path = folder.join(FILE_NAME);
         let read = || -> io::Result<Self> {
@@ -67,122 +67,121 @@ impl MetadataCache {
             File::open(&path)?.take(MAX_BYTES).read_to_end(&mut json)?;
             Ok(serde_json::from_slice(&json)?)
         };
-        let mut notes = read().unwrap_or_default();
+        let mut cache = read().unwrap_or_default();
         let program = env!("TIDEPOOL_VERSION");
-        if notes.program != program {
-            notes.files.values_mut().for_each(|note| note.facts = None);
-            notes.program = program.into();
+        if cache.program != program {
+            cache.files.values_mut().for_each(|cached| cached.metadata = None);
+            cache.program = program.into();
         }
-        notes.path = path;
-        notes
+        cache.path = path;
+        cache
     }
 
-    /// Saves if that was a while ago: what a hash costs should not be lost, nor the disk kept busy.
-    pub fn save_at_times(&mut self) {
-        if self.saved.is_none_or(|saved| saved.elapsed() >= SAVED_EVERY) {
+    /// Saves at intervals, so that hashes are not lost and the disk is not kept busy.
+    pub fn save_if_due(&mut self) {
+        if self.last_saved.is_none_or(|saved| saved.elapsed() >= SAVE_INTERVAL) {
             self.save();
         }
     }
 
-    /// Writes beside the file and renames. What cannot be kept is found out again next time.
+    /// Saves if anything changed. A failure is only logged, since the contents can be computed again.
     pub fn save(&mut self) {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
-        self.saved = Some(Instant::now());
+        self.last_saved = Some(Instant::now());
         let written = (|| {
             fs::create_dir_all(self.path.parent().unwrap_or(Path::new("")))?;
             replace_file(&self.path, &serde_json::to_vec(self)?)
         })();
         if let Err(error) = written {
-            tracing::warn!("the library's notes could not be kept: {error}");
+            tracing::warn!("the library's cache could not be saved: {error}");
         }
     }
 
-    /// What a file's header tells, read if it is not noted yet.
-    pub fn facts_of(&mut self, file: &Path) -> Result<FileMetadata, OpenError> {
+    /// The metadata of a file, read from its header if it is not cached.
+    pub fn metadata_of(&mut self, file: &Path) -> Result<FileMetadata, OpenError> {
         let files = [file.to_owned()];
-        let stamp = stamp_of(&files);
-        let noted = self.note(&files, stamp).and_then(|note| note.facts.clone());
-        if let Some(facts) = noted.and_then(|facts| serde_json::from_value(facts).ok()) {
-            return Ok(facts);
+        let version = version_of(&files);
+        let cached = self.cached(&files, version).and_then(|cached| cached.metadata.clone());
+        if let Some(metadata) = cached.and_then(|metadata| serde_json::from_value(metadata).ok()) {
+            return Ok(metadata);
         }
-        let facts = FileMetadata::read(file)?;
-        if let Some(note) = self.note_mut(&files, stamp) {
-            note.facts = serde_json::to_value(&facts).ok();
+        let metadata = FileMetadata::read(file)?;
+        if let Some(cached) = self.cached_mut(&files, version) {
+            cached.metadata = serde_json::to_value(&metadata).ok();
         }
-        Ok(facts)
+        Ok(metadata)
     }
 
-    /// The hash of these files one after the other, if it is noted.
+    /// The hash of these files, concatenated, if it is cached.
     pub fn sha256(&self, files: &[PathBuf]) -> Option<String> {
-        self.note(files, stamp_of(files))?.sha256.clone()
+        self.cached(files, version_of(files))?.sha256.clone()
     }
 
-    /// The same, made if need be. `go_on` is asked at every piece; `None` if it ends, or if a file cannot
-    /// be read or changes meanwhile.
-    pub fn hash(&mut self, files: &[PathBuf], go_on: &mut dyn FnMut() -> bool) -> Option<String> {
-        let stamp = stamp_of(files)?;
-        if let Some(noted) = self.note(files, Some(stamp)).and_then(|note| note.sha256.clone()) {
-            return Some(noted);
+    /// The hash of these files, concatenated, computed if it is not cached. `should_continue` is called for
+    /// every chunk. `None` if it returns false, or if a file cannot be read or changes during hashing.
+    pub fn hash(&mut self, files: &[PathBuf], should_continue: &mut dyn FnMut() -> bool) -> Option<String> {
+        let version = version_of(files)?;
+        if let Some(sha256) = self.cached(files, Some(version)).and_then(|cached| cached.sha256.clone()) {
+            return Some(sha256);
         }
-        let sha256 = sha256_of(files, go_on).ok()??;
-        if stamp_of(files) != Some(stamp) {
+        let sha256 = sha256_of(files, should_continue).ok()??;
+        if version_of(files) != Some(version) {
             return None;
         }
-        if let Some(note) = self.note_mut(files, Some(stamp)) {
-            note.sha256 = Some(sha256.clone());
+        if let Some(cached) = self.cached_mut(files, Some(version)) {
+            cached.sha256 = Some(sha256.clone());
         }
         Some(sha256)
     }
 
-    fn note(&self, files: &[PathBuf], stamp: Option<FileFingerprint>) -> Option<&CachedFile> {
-        self.files.get(files.first()?.to_str()?).filter(|note| Some(note.stamp) == stamp)
+    fn cached(&self, files: &[PathBuf], version: Option<FileVersion>) -> Option<&CachedFile> {
+        self.files.get(files.first()?.to_str()?).filter(|cached| Some(cached.version) == version)
     }
 
-    /// None for a path that is no text, which JSON cannot hold.
-    fn note_mut(&mut self, files: &[PathBuf], stamp: Option<FileFingerprint>) -> Option<&mut CachedFile> {
-        let (key, stamp) = (files.first()?.to_str()?, stamp?);
+    /// `None` for a path that is not UTF-8, which JSON cannot represent.
+    fn cached_mut(&mut self, files: &[PathBuf], version: Option<FileVersion>) -> Option<&mut CachedFile> {
+        let (key, version) = (files.first()?.to_str()?, version?);
         self.is_changed = true;
         if self.files.len() >= MAX_FILES && !self.files.contains_key(key) {
             self.files.retain(|path, _| Path::new(path).exists());
         }
-        let fresh = || CachedFile { stamp, facts: None, sha256: None };
-        let note = self.files.entry(key.into()).or_insert_with(fresh);
-        if note.stamp != stamp {
-            *note = fresh();
+        let empty = || CachedFile { version, metadata: None, sha256: None };
+        let cached = self.files.entry(key.into()).or_insert_with(empty);
+        if cached.version != version {
+            *cached = empty();
         }
-        Some(note)
+        Some(cached)
     }
 }
 
-/// In hex; `None` if it was ended.
-fn sha256_of(files: &[PathBuf], go_on: &mut dyn FnMut() -> bool) -> io::Result<Option<String>> {
+/// The hash in hex; `None` if hashing was interrupted.
+fn sha256_of(files: &[PathBuf], should_continue: &mut dyn FnMut() -> bool) -> io::Result<Option<String>> {
     let mut hasher = Sha256::new();
-    let mut piece = vec![0; PIECE];
+    let mut chunk = vec![0; CHUNK_BYTES];
     for file in files {
         let mut file = File::open(file)?;
         loop {
-            if !go_on() {
+            if !should_continue() {
                 return Ok(None);
             }
-            match file.read(&mut piece)? {
+            match file.read(&mut chunk)? {
                 0 => break,
-                count => hasher.update(&piece[..count]),
+                count => hasher.update(&chunk[..count]),
             }
         }
     }
     Ok(Some(hex(&hasher.finalize())))
 }
 
-/// Of several files: all their bytes, and the latest time.
-fn stamp_of(files: &[PathBuf]) -> Option<FileFingerprint> {
-    let mut stamp = FileFingerprint { bytes: 0, modified_nanos: 0 };
+fn version_of(files: &[PathBuf]) -> Option<FileVersion> {
+    let mut version = FileVersion { bytes: 0, modified_nanos: 0 };
     for file in files {
-        let about = fs::metadata(file).ok()?;
-        let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        stamp.bytes += about.len();
-        stamp.modified_nanos = stamp.modified_nanos.max(modified.as_nanos() as u64);
+        let metadata = fs::metadata(file).ok()?;
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        version.bytes += metadata.len();
+        version.modified_nanos = version.modified_nanos.max(modified.as_nanos() as u64);
     }
-    Some(stamp)
+    Some(version)
 }

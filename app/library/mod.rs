@@ -1,9 +1,9 @@
-//! The models on this machine: where they lie, what each is, and how to find one by its name.
+//! The models on this machine: where they are, what each is, and how to find one by name.
 //!
-//! [`shelves`] tells the folders that programs keep models in, `walk` finds the files in them, `facts`
-//! reads what they are off their headers, [`scan`] makes an [`Entry`] of each, and the [`LibraryScanner`] does
-//! all of it on a thread, then hashes at leisure. Nothing is copied, moved or written but the
-//! librarian's own notes, so that each header is read and each file hashed once.
+//! [`layout`] knows the folders in which programs keep models, [`find_models`] finds the files in them,
+//! [`file_metadata`] reads their headers, [`scan()`] makes an [`Entry`] of each, and the [`LibraryScanner`]
+//! does all this on a thread of its own and then hashes the files. Model files are only read; the
+//! [`MetadataCache`] is the one file written, so that each header is read and each file hashed once.
 
 pub(crate) mod file_metadata;
 pub(crate) mod find_by_name;
@@ -28,44 +28,44 @@ pub use metadata_cache::MetadataCache;
 pub use scan::scan;
 pub use scanner::{LibraryScanner, ScanCommand};
 
-/// Where to look.
+/// The folders to scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LibraryRoots {
-    /// Those that the user has added.
+    /// Added by the user.
     pub folders: Vec<PathBuf>,
-    /// Where the Hugging Face cache would be, if it is wanted.
+    /// The Hugging Face cache, unless it is hidden.
     pub hub: Option<PathBuf>,
 }
 
-/// What was found.
+/// The result of a scan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Library {
-    /// What Tidepool opens first, then VAEs, then the rest; each by name.
+    /// Models that Tidepool can open, then VAEs, then the rest; each group by name.
     pub entries: Vec<Entry>,
     pub folders: Vec<Folder>,
-    /// Where concepts lie, for the list of concepts.
+    /// The folders that contain concepts.
     pub concept_folders: Vec<PathBuf>,
-    pub work: ScanStatus,
+    pub status: ScanStatus,
 }
 
-/// A folder that was looked through.
+/// A scanned folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Folder {
     pub path: PathBuf,
     pub layout: Layout,
-    /// Entries from it.
+    /// Number of entries in it.
     pub count: usize,
-    /// A sentence: it is gone, or cannot be read, or is too large.
+    /// A sentence: it is missing, cannot be read, or is too large.
     pub problem: Option<String>,
 }
 
-/// What the librarian is at.
+/// What the scanner is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ScanStatus {
     #[default]
     Done,
     Scanning,
-    /// So many files are still to be hashed.
+    /// `left` files are not hashed yet.
     Hashing {
         left: usize,
     },

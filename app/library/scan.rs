@@ -1,4 +1,4 @@
-//! Folders into a catalogue.
+//! Scans folders into a [`Library`].
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,205 +7,205 @@ use engine::checkpoint::{ModelSource, WeightKind};
 
 use super::entry::refusal_of;
 use super::file_metadata::FolderMetadata;
-use super::find_models::walk;
+use super::find_models::find_models;
 use super::layout::{Role, recognise};
 use super::{Entry, Folder, Format, Layout, Library, LibraryRoots, MetadataCache, ScanStatus, hub_cache};
 
-/// Looks through the folders. `go_on` sees what was found so far, and answers whether to go on.
+/// Scans the folders. `should_continue` sees what was found so far, and returns false to end the scan.
 pub fn scan(
-    shelves: &LibraryRoots,
-    notes: &mut MetadataCache,
-    go_on: &mut dyn FnMut(&Library) -> bool,
+    roots: &LibraryRoots,
+    cache: &mut MetadataCache,
+    should_continue: &mut dyn FnMut(&Library) -> bool,
 ) -> Library {
-    let mut scan = Scan { catalogue: Library::default(), notes, seen: HashSet::new(), go_on, ended: false };
-    scan.catalogue.work = ScanStatus::Scanning;
-    for folder in &shelves.folders {
-        scan.folder(folder, None);
+    let mut scan =
+        Scan { library: Library::default(), cache, seen: HashSet::new(), should_continue, ended: false };
+    scan.library.status = ScanStatus::Scanning;
+    for folder in &roots.folders {
+        scan.scan_root(folder, None);
     }
-    // Few people have one, and nobody misses it.
-    if let Some(hub) = shelves.hub.as_ref().filter(|hub| hub.is_dir()) {
-        scan.folder(hub, Some(Layout::Hub));
+    // A missing Hugging Face cache is not a problem to report.
+    if let Some(hub) = roots.hub.as_ref().filter(|hub| hub.is_dir()) {
+        scan.scan_root(hub, Some(Layout::Hub));
     }
-    let Scan { mut catalogue, notes, .. } = scan;
-    notes.save();
-    catalogue.work = ScanStatus::Done;
-    catalogue.arrange();
-    catalogue
+    let Scan { mut library, cache, .. } = scan;
+    cache.save();
+    library.status = ScanStatus::Done;
+    library.sort();
+    library
 }
 
 struct Scan<'a> {
-    catalogue: Library,
-    notes: &'a mut MetadataCache,
-    /// Real paths: folders may overlap, and links lead to one file from many places.
+    library: Library,
+    cache: &'a mut MetadataCache,
+    /// Canonical paths, since folders may overlap and several links may lead to one file.
     seen: HashSet<PathBuf>,
-    go_on: &'a mut dyn FnMut(&Library) -> bool,
+    should_continue: &'a mut dyn FnMut(&Library) -> bool,
     ended: bool,
 }
 
-/// What is being looked through.
+/// A folder being scanned.
 struct ScanFolder<'a> {
-    /// The user's folder.
-    from: &'a Path,
-    /// The place in it that names are relative to.
-    place: &'a Path,
-    /// `owner/name`, within the Hugging Face cache.
+    /// The folder that the user added.
+    root: &'a Path,
+    /// The folder in it that names are relative to.
+    folder: &'a Path,
+    /// `owner/name`, in the Hugging Face cache.
     repository: Option<&'a str>,
 }
 
 impl Scan<'_> {
-    fn folder(&mut self, root: &Path, layout: Option<Layout>) {
+    fn scan_root(&mut self, root: &Path, layout: Option<Layout>) {
         let recognised = recognise(root);
         let layout = layout.unwrap_or(recognised.layout);
-        let before = self.catalogue.entries.len();
+        let count_before = self.library.entries.len();
         let mut problem = recognised.problem;
         if layout == Layout::Hub {
             for (name, repository) in hub_cache::repositories(root) {
-                self.repository(root, &name, &repository);
+                self.scan_repository(root, &name, &repository);
             }
         } else {
-            for (place, role) in recognised.places {
+            for (folder, role) in recognised.folders {
                 match role {
-                    Role::Concepts if !place.is_dir() => {}
-                    Role::Concepts => self.catalogue.concept_folders.push(place),
+                    Role::Concepts if !folder.is_dir() => {}
+                    Role::Concepts => self.library.concept_folders.push(folder),
                     Role::Models => {
-                        let said = self.place(&ScanFolder { from: root, place: &place, repository: None });
-                        problem = problem.or(said);
+                        let scanned = ScanFolder { root, folder: &folder, repository: None };
+                        problem = problem.or(self.scan_folder(&scanned));
                     }
                 }
             }
         }
-        let count = self.catalogue.entries.len() - before;
-        self.catalogue.folders.push(Folder { path: root.to_owned(), layout, count, problem });
+        let count = self.library.entries.len() - count_before;
+        self.library.folders.push(Folder { path: root.to_owned(), layout, count, problem });
     }
 
-    fn repository(&mut self, root: &Path, name: &str, repository: &Path) {
+    fn scan_repository(&mut self, root: &Path, name: &str, repository: &Path) {
         if let Some(snapshot) = hub_cache::snapshot_of(repository) {
-            self.place(&ScanFolder { from: root, place: &snapshot, repository: Some(name) });
+            self.scan_folder(&ScanFolder { root, folder: &snapshot, repository: Some(name) });
         }
     }
 
-    /// Answers with a sentence about what was not looked at.
-    fn place(&mut self, shelf: &ScanFolder<'_>) -> Option<String> {
-        let Self { catalogue, go_on, ended, .. } = self;
-        let walked = walk(shelf.place, &mut || {
-            *ended = *ended || !go_on(catalogue);
+    /// Returns a sentence about what was not scanned.
+    fn scan_folder(&mut self, scanned: &ScanFolder<'_>) -> Option<String> {
+        let Self { library, should_continue, ended, .. } = self;
+        let found = find_models(scanned.folder, &mut || {
+            *ended = *ended || !should_continue(library);
             !*ended
         });
-        for folder in &walked.models {
-            self.model(shelf, folder);
+        for folder in &found.models {
+            self.add_model_folder(scanned, folder);
         }
-        for file in &walked.files {
-            self.file(shelf, file);
+        for file in &found.files {
+            self.add_file(scanned, file);
         }
-        for (name, repository) in &walked.repositories {
-            self.repository(shelf.from, name, repository);
+        for (name, repository) in &found.repositories {
+            self.scan_repository(scanned.root, name, repository);
         }
-        walked.problem
+        found.problem
     }
 
     /// Adds a model in diffusers layout.
-    fn model(&mut self, shelf: &ScanFolder<'_>, path: &Path) {
+    fn add_model_folder(&mut self, scanned: &ScanFolder<'_>, path: &Path) {
         if !self.is_new(path) {
             return;
         }
-        let facts = FolderMetadata::read(path);
-        if facts.unreadable_reason.is_some() && shelf.repository.is_some() {
+        let metadata = FolderMetadata::read(path);
+        if metadata.unreadable_reason.is_some() && scanned.repository.is_some() {
             return;
         }
-        let unet = facts.unet.and_then(|unet| Some((self.notes.facts_of(&unet).ok()?, unet)));
-        let hashed = unet.as_ref().map(|(facts, unet)| facts.weight_files(unet)).unwrap_or_default();
+        let unet = metadata.unet.and_then(|unet| Some((self.cache.metadata_of(&unet).ok()?, unet)));
+        let hashed_files = unet.as_ref().map(|(file, unet)| file.weight_files(unet)).unwrap_or_default();
         let unreadable_reason =
-            facts.unreadable_reason.map(|what| format!("This {what}; Tidepool reads SD 1.x and 2.x"));
-        self.catalogue.entries.push(Entry {
-            name: name_of(shelf, path, &path.file_name().unwrap_or_default().to_string_lossy()),
+            metadata.unreadable_reason.map(|reason| format!("This {reason}; Tidepool opens SD 1.x and 2.x"));
+        self.library.entries.push(Entry {
+            name: name_of(scanned, path, &path.file_name().unwrap_or_default().to_string_lossy()),
             source: ModelSource::Folder(path.to_owned()),
-            kind: facts.kind,
+            kind: metadata.kind,
             format: Format::Diffusers,
-            bytes: facts.bytes,
-            precision: unet.and_then(|(facts, _)| facts.precision),
-            sha256: self.notes.sha256(&hashed),
-            from: shelf.from.to_owned(),
-            refusal: unreadable_reason.or_else(|| refusal_of(facts.kind)),
-            hashed,
+            bytes: metadata.bytes,
+            precision: unet.and_then(|(file, _)| file.precision),
+            sha256: self.cache.sha256(&hashed_files),
+            root: scanned.root.to_owned(),
+            refusal: unreadable_reason.or_else(|| refusal_of(metadata.kind)),
+            hashed_files,
         });
     }
 
-    /// Adds a weight file, unless it is of those that have their place elsewhere.
-    fn file(&mut self, shelf: &ScanFolder<'_>, path: &Path) {
+    /// Adds a weight file, unless it is of a kind that the library does not list.
+    fn add_file(&mut self, scanned: &ScanFolder<'_>, path: &Path) {
         if !self.is_new(path) {
             return;
         }
-        let facts = self.notes.facts_of(path);
-        let (kind, is_pickle, precision, refusal) = match &facts {
-            Ok(facts) => (facts.kind, facts.is_pickle, facts.precision, refusal_of(facts.kind)),
+        let metadata = self.cache.metadata_of(path);
+        let (kind, is_pickle, precision, refusal) = match &metadata {
+            Ok(file) => (file.kind, file.is_pickle, file.precision, refusal_of(file.kind)),
             Err(error) => (WeightKind::Unknown, false, None, Some(error.to_string())),
         };
         let is_model = kind.is_model() || kind == WeightKind::Vae;
-        // The Hugging Face cache holds models of every trade.
-        let is_of_interest = match shelf.repository {
+        // The Hugging Face cache contains many files that are not image models.
+        let is_listed = match scanned.repository {
             Some(_) => is_model,
             None => !matches!(kind, WeightKind::Concept | WeightKind::Trace),
         };
-        if !is_of_interest {
+        if !is_listed {
             return;
         }
-        let hashed = facts.map(|facts| facts.weight_files(path)).unwrap_or_default();
-        self.catalogue.entries.push(Entry {
-            name: name_of(shelf, path, &path.file_stem().unwrap_or_default().to_string_lossy()),
+        let hashed_files = metadata.map(|file| file.weight_files(path)).unwrap_or_default();
+        self.library.entries.push(Entry {
+            name: name_of(scanned, path, &path.file_stem().unwrap_or_default().to_string_lossy()),
             source: ModelSource::File(path.to_owned()),
             kind,
             format: if is_pickle { Format::Pickle } else { Format::Safetensors },
-            bytes: path.metadata().map_or(0, |about| about.len()),
+            bytes: path.metadata().map_or(0, |file| file.len()),
             precision,
-            sha256: self.notes.sha256(&hashed),
-            from: shelf.from.to_owned(),
+            sha256: self.cache.sha256(&hashed_files),
+            root: scanned.root.to_owned(),
             refusal,
-            hashed,
+            hashed_files,
         });
     }
 
-    /// False for what was met before, and once the scan was ended.
+    /// False for a file that was added before, and after the scan was ended.
     fn is_new(&mut self, path: &Path) -> bool {
-        self.ended = self.ended || !(self.go_on)(&self.catalogue);
+        self.ended = self.ended || !(self.should_continue)(&self.library);
         !self.ended && path.canonicalize().is_ok_and(|real| self.seen.insert(real))
     }
 }
 
-/// Names that weights have in every diffusers folder, and that tell nothing.
-const NAMES_OF_PARTS: [&str; 3] = ["diffusion_pytorch_model", "pytorch_model", "model"];
+/// File stems of weights in every diffusers folder, which do not identify the model.
+const GENERIC_NAMES: [&str; 3] = ["diffusion_pytorch_model", "pytorch_model", "model"];
 
-/// `sub/folder/name`, below the place or the repository.
-fn name_of(shelf: &ScanFolder<'_>, path: &Path, last: &str) -> String {
-    let relative = path.strip_prefix(shelf.place).unwrap_or(path);
+/// `sub/folder/name`, relative to the scanned folder or the repository.
+fn name_of(scanned: &ScanFolder<'_>, path: &Path, last: &str) -> String {
+    let relative = path.strip_prefix(scanned.folder).unwrap_or(path);
     let above = relative.parent().into_iter().flat_map(Path::iter);
     let mut parts: Vec<_> = above.map(|part| part.to_string_lossy().into_owned()).collect();
-    parts.splice(..0, shelf.repository.map(str::to_owned));
-    let is_place = relative.as_os_str().is_empty();
-    if parts.is_empty() && NAMES_OF_PARTS.contains(&last) {
-        let place = shelf.place.file_name().unwrap_or_default();
-        return place.to_string_lossy().into_owned();
+    parts.splice(..0, scanned.repository.map(str::to_owned));
+    let is_folder_itself = relative.as_os_str().is_empty();
+    if parts.is_empty() && GENERIC_NAMES.contains(&last) {
+        return scanned.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let says_nothing = NAMES_OF_PARTS.contains(&last) || (is_place && shelf.repository.is_some());
-    if !says_nothing {
+    let is_generic = GENERIC_NAMES.contains(&last) || (is_folder_itself && scanned.repository.is_some());
+    if !is_generic {
         parts.push(last.to_owned());
     }
     parts.join("/")
 }
 
 impl Library {
-    /// Tells entries of one name apart, and puts all in order.
-    pub(crate) fn arrange(&mut self) {
+    /// Sorts the entries, after adding extensions to names that occur twice.
+    pub(crate) fn sort(&mut self) {
         let mut counts: HashMap<String, usize> = HashMap::new();
         for entry in &self.entries {
             *counts.entry(entry.name.clone()).or_default() += 1;
         }
         for entry in &mut self.entries {
-            let ending = entry.path().extension().map(|ending| ending.to_string_lossy().into_owned());
+            let extension = entry.path().extension().map(|it| it.to_string_lossy().into_owned());
             if counts[&entry.name] > 1
                 && entry.format != Format::Diffusers
-                && let Some(ending) = ending
+                && let Some(extension) = extension
             {
-                entry.name = format!("{}.{ending}", entry.name);
+                entry.name = format!("{}.{extension}", entry.name);
             }
         }
         let rank = |entry: &Entry| match (entry.opens(), entry.is_vae()) {

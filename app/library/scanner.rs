@@ -1,5 +1,5 @@
-//! The thread that keeps the catalogue: looks through the folders when asked, and hashes when nobody
-//! needs the machine.
+//! The thread that keeps the library up to date: scans the folders on request, and hashes the models while
+//! nothing else needs the machine.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -11,98 +11,102 @@ use thread_priority::{ThreadPriority, set_current_thread_priority};
 
 use super::{Library, LibraryRoots, MetadataCache, ScanStatus, scan};
 
-/// What the librarian is told.
+/// What the scanner is told to do.
 #[derive(Clone, Debug)]
 pub enum ScanCommand {
-    /// Look through these folders, and forget what was found before.
+    /// Scan these folders and forget the previous results.
     Scan(LibraryRoots),
-    /// Hash nothing for now, since something else needs disk and cores; or go on.
+    /// Pause hashing while something else needs the disk and the cores, or resume it.
     Pause(bool),
 }
 
-/// So often, at most, is the window shown an unfinished list.
-const NEWS_EVERY: Duration = Duration::from_millis(250);
+/// How often an unfinished library is published, at most.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The thread. It ends soon after this is dropped; nobody waits for it, since a disk that does not
-/// answer may hold it up.
+/// A handle to the thread, which ends soon after this is dropped. Dropping does not wait for it, since an
+/// unresponsive disk may block it.
 pub struct LibraryScanner {
-    orders: Sender<ScanCommand>,
+    commands: Sender<ScanCommand>,
 }
 
 impl LibraryScanner {
-    /// `notes_folder` is where the notes are kept, and `tell` hears of every change of the catalogue.
-    pub fn start(notes_folder: PathBuf, tell: impl Fn(Arc<Library>) + Send + 'static) -> Self {
-        let (orders, received) = unbounded();
-        let desk = move || {
-            // Where the system refuses, it works at the usual pace.
+    /// `cache_folder` holds the metadata cache; `publish` receives the library whenever it changes.
+    pub fn start(cache_folder: PathBuf, publish: impl Fn(Arc<Library>) + Send + 'static) -> Self {
+        let (commands, received) = unbounded();
+        let run = move || {
+            // If the system refuses, the thread runs at normal priority.
             let _ = set_current_thread_priority(ThreadPriority::Min);
             ScannerThread {
-                orders: received,
-                next: None,
-                is_resting: false,
+                commands: received,
+                next_roots: None,
+                is_paused: false,
                 is_closed: false,
-                notes: MetadataCache::open(&notes_folder),
-                catalogue: Library::default(),
-                tell: Box::new(tell),
-                told: None,
+                cache: MetadataCache::open(&cache_folder),
+                library: Library::default(),
+                publish: Box::new(publish),
+                last_published: None,
             }
-            .work();
+            .run();
         };
-        if let Err(error) = std::thread::Builder::new().name("librarian".into()).spawn(desk) {
-            tracing::error!("no thread for the library: {error}");
+        if let Err(error) = std::thread::Builder::new().name("library".into()).spawn(run) {
+            tracing::error!("the library's thread could not be started: {error}");
         }
-        Self { orders }
+        Self { commands }
     }
 
-    /// Never waits.
-    pub fn send(&self, order: ScanCommand) {
-        let _ = self.orders.send(order);
+    /// Never blocks.
+    pub fn send(&self, command: ScanCommand) {
+        let _ = self.commands.send(command);
     }
 }
 
 struct ScannerThread {
-    orders: Receiver<ScanCommand>,
-    /// Folders to look through as soon as what is at hand has been left.
-    next: Option<LibraryRoots>,
-    is_resting: bool,
-    /// The window is gone.
+    commands: Receiver<ScanCommand>,
+    /// Folders to scan next; they interrupt the current work.
+    next_roots: Option<LibraryRoots>,
+    is_paused: bool,
+    /// The handle was dropped.
     is_closed: bool,
-    notes: MetadataCache,
-    catalogue: Library,
-    tell: Box<dyn Fn(Arc<Library>)>,
-    told: Option<Instant>,
+    cache: MetadataCache,
+    library: Library,
+    publish: Box<dyn Fn(Arc<Library>)>,
+    last_published: Option<Instant>,
 }
 
 impl ScannerThread {
-    fn work(mut self) {
+    fn run(mut self) {
         while !self.is_closed {
-            match self.next.take() {
-                Some(shelves) => {
-                    self.look(&shelves);
+            match self.next_roots.take() {
+                Some(roots) => {
+                    self.scan(&roots);
                     self.hash();
                 }
-                None => match self.orders.recv() {
-                    Ok(order) => self.take(order),
-                    Err(_) => self.is_closed = true,
-                },
+                None => self.wait_for_command(),
             }
         }
-        self.notes.save();
+        self.cache.save();
     }
 
-    fn take(&mut self, order: ScanCommand) {
-        match order {
-            ScanCommand::Scan(shelves) => self.next = Some(shelves),
-            ScanCommand::Pause(rest) => self.is_resting = rest,
+    fn wait_for_command(&mut self) {
+        match self.commands.recv() {
+            Ok(command) => self.handle(command),
+            Err(_) => self.is_closed = true,
         }
     }
 
-    /// Hears what was ordered meanwhile, and answers whether to go on with what is at hand.
-    fn goes_on(&mut self) -> bool {
+    fn handle(&mut self, command: ScanCommand) {
+        match command {
+            ScanCommand::Scan(roots) => self.next_roots = Some(roots),
+            ScanCommand::Pause(is_paused) => self.is_paused = is_paused,
+        }
+    }
+
+    /// Handles waiting commands; false if the current work should end.
+    fn should_continue(&mut self) -> bool {
         loop {
-            match self.orders.try_recv() {
-                Ok(order) => self.take(order),
-                Err(TryRecvError::Empty) => return self.next.is_none(),
+            match self.commands.try_recv() {
+                Ok(command) => self.handle(command),
+                Err(TryRecvError::Empty) => return self.next_roots.is_none(),
                 Err(TryRecvError::Disconnected) => {
                     self.is_closed = true;
                     return false;
@@ -111,68 +115,69 @@ impl ScannerThread {
         }
     }
 
-    fn look(&mut self, shelves: &LibraryRoots) {
-        // The notes are lent to the scan while the rest of the desk watches over it.
-        let mut notes = std::mem::take(&mut self.notes);
-        let catalogue = scan(shelves, &mut notes, &mut |found| {
-            if self.told.is_none_or(|told| told.elapsed() >= NEWS_EVERY) && !found.entries.is_empty() {
+    fn scan(&mut self, roots: &LibraryRoots) {
+        // Taken out, since the callback borrows the rest of `self`.
+        let mut cache = std::mem::take(&mut self.cache);
+        let library = scan(roots, &mut cache, &mut |found| {
+            if self.is_update_due() && !found.entries.is_empty() {
                 let mut found = found.clone();
-                found.arrange();
-                self.say(found);
+                found.sort();
+                self.publish(found);
             }
-            self.goes_on()
+            self.should_continue()
         });
-        self.notes = notes;
-        if self.next.is_none() && !self.is_closed {
-            self.catalogue = catalogue;
-            self.say(self.catalogue.clone());
+        self.cache = cache;
+        if self.next_roots.is_none() && !self.is_closed {
+            self.library = library;
+            self.publish(self.library.clone());
         }
     }
 
-    fn say(&mut self, catalogue: Library) {
-        self.told = Some(Instant::now());
-        (self.tell)(Arc::new(catalogue));
+    fn is_update_due(&self) -> bool {
+        self.last_published.is_none_or(|published| published.elapsed() >= UPDATE_INTERVAL)
     }
 
-    /// Hashes what Tidepool opens, file by file, in the order of the list.
+    fn publish(&mut self, library: Library) {
+        self.last_published = Some(Instant::now());
+        (self.publish)(Arc::new(library));
+    }
+
+    /// Hashes the models that Tidepool can open, in the order of the list.
     fn hash(&mut self) {
-        let entries = self.catalogue.entries.iter().enumerate();
-        let wanted = entries.filter(|(_, entry)| entry.refusal.is_none() && entry.sha256.is_none());
-        let mut wanted: VecDeque<_> =
-            wanted.filter(|(_, entry)| !entry.hashed.is_empty()).map(|(at, _)| at).collect();
-        while let Some(at) = wanted.pop_front() {
-            let files = self.catalogue.entries[at].hashed.clone();
-            let mut notes = std::mem::take(&mut self.notes);
-            let sha256 = notes.hash(&files, &mut || self.may_hash(wanted.len() + 1));
-            self.notes = notes;
-            if self.next.is_some() || self.is_closed {
+        let entries = self.library.entries.iter().enumerate();
+        let unhashed = entries.filter(|(_, entry)| entry.refusal.is_none() && entry.sha256.is_none());
+        let mut queue: VecDeque<_> =
+            unhashed.filter(|(_, entry)| !entry.hashed_files.is_empty()).map(|(index, _)| index).collect();
+        while let Some(index) = queue.pop_front() {
+            let files = self.library.entries[index].hashed_files.clone();
+            let mut cache = std::mem::take(&mut self.cache);
+            let sha256 = cache.hash(&files, &mut || self.may_hash(queue.len() + 1));
+            self.cache = cache;
+            if self.next_roots.is_some() || self.is_closed {
                 return;
             }
-            self.catalogue.entries[at].sha256 = sha256;
-            self.catalogue.work = match wanted.len() {
+            self.library.entries[index].sha256 = sha256;
+            self.library.status = match queue.len() {
                 0 => ScanStatus::Done,
                 left => ScanStatus::Hashing { left },
             };
-            if wanted.is_empty() || self.told.is_none_or(|told| told.elapsed() >= NEWS_EVERY) {
-                self.say(self.catalogue.clone());
+            if queue.is_empty() || self.is_update_due() {
+                self.publish(self.library.clone());
             }
-            self.notes.save_at_times();
+            self.cache.save_if_due();
         }
-        self.notes.save();
+        self.cache.save();
     }
 
-    /// Waits out a rest; false if there is something else to do.
+    /// Waits while hashing is paused; false if it should end.
     fn may_hash(&mut self, left: usize) -> bool {
-        if self.catalogue.work == ScanStatus::Done {
-            self.catalogue.work = ScanStatus::Hashing { left };
-            self.say(self.catalogue.clone());
+        if self.library.status == ScanStatus::Done {
+            self.library.status = ScanStatus::Hashing { left };
+            self.publish(self.library.clone());
         }
-        while self.goes_on() && self.is_resting {
-            match self.orders.recv() {
-                Ok(order) => self.take(order),
-                Err(_) => self.is_closed = true,
-            }
+        while self.should_continue() && self.is_paused {
+            self.wait_for_command();
         }
-        self.next.is_none() && !self.is_closed
+        self.next_roots.is_none() && !self.is_closed
     }
 }

@@ -23,7 +23,7 @@ pub fn folders_height(library: &Library) -> f32 {
 }
 
 fn work_height(library: &Library) -> f32 {
-    if library.work == ScanStatus::Done { 0.0 } else { LINE }
+    if library.status == ScanStatus::Done { 0.0 } else { LINE }
 }
 
 pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
@@ -95,7 +95,7 @@ fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
 fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let paused = state.shared.settings.hashing_paused;
-    let text = match state.shared.library.work {
+    let text = match state.shared.library.status {
         ScanStatus::Done => return,
         ScanStatus::Scanning => "Scanning folders".to_owned(),
         ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
@@ -106,7 +106,7 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let sentence = "Other programs identify a model by its hash. It is computed once, while nothing else \
             is running.";
         tip(label, "Hashing", None, sentence);
-        if state.shared.library.work == ScanStatus::Scanning {
+        if state.shared.library.status == ScanStatus::Scanning {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -46,7 +46,7 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.spacing_mut().item_spacing.y = theme::GAP_S;
     if found.is_empty() {
         note_ui(ui, "No model matches.", theme::small(), Tokens::of(ui).dim);
-    } else if library.entries.is_empty() && library.work == ScanStatus::Done {
+    } else if library.entries.is_empty() && library.status == ScanStatus::Done {
         lesson_ui(ui, commands);
     }
     ui.add_space(theme::GAP_S);

@@ -54,9 +54,9 @@ fn a_name_that_is_not_utf8_is_shown_as_well_as_possible() {
     let place = folder();
     let folder = place.path().join(OsStr::from_bytes(b"caf\xe9"));
     put(folder.join(OsStr::from_bytes(b"\xff.safetensors")), SD1);
-    let notes = &mut MetadataCache::open(place.path());
-    let found = look_with(&[place.path()], None, notes);
+    let cache = &mut MetadataCache::open(place.path());
+    let found = look_with(&[place.path()], None, cache);
     assert_eq!(names(&found), ["caf\u{fffd}/\u{fffd}"]);
     assert!(found.entries[0].path().is_file(), "the path itself is as it was");
-    assert!(notes.hash(&found.entries[0].hashed, &mut || true).is_some());
+    assert!(cache.hash(&found.entries[0].hashed_files, &mut || true).is_some());
 }

@@ -25,7 +25,7 @@ use crate::support::waiting::next;
 use crate::support::window_harness::TestWindow;
 
 /// `count` models of SD 1.x, and one that Tidepool cannot open.
-pub fn catalogue(count: usize) -> Library {
+pub fn library(count: usize) -> Library {
     let model = |at: usize| Entry {
         name: format!("anime/night-{at:04}"),
         source: ModelSource::File(format!("/models/anime/night-{at:04}.safetensors").into()),
@@ -34,9 +34,9 @@ pub fn catalogue(count: usize) -> Library {
         bytes: 2_132_625_894,
         precision: Some(TensorDtype::F16),
         sha256: Some(format!("{at:04x}{}", "c".repeat(60))),
-        from: "/models".into(),
+        root: "/models".into(),
         refusal: None,
-        hashed: Vec::new(),
+        hashed_files: Vec::new(),
     };
     let mut entries: Vec<_> = (0..count).map(model).collect();
     entries.push(Entry {
@@ -137,10 +137,10 @@ fn a_folder_with_models_in_it_is_added_when_it_is_dropped() {
     }
 }
 
-fn test_window(catalogue: Library) -> TestWindow {
+fn test_window(library: Library) -> TestWindow {
     let builder = Harness::builder().with_size([1440.0, 900.0]);
     let mut window = TestWindow::opened(builder, Settings::default());
-    window.harness.state_mut().state.receive(AppEvent::Library(Arc::new(catalogue)));
+    window.harness.state_mut().state.receive(AppEvent::Library(Arc::new(library)));
     window.harness.run();
     window
 }
@@ -151,7 +151,7 @@ fn is_marked(window: &TestWindow, name: &str) -> bool {
 
 #[test]
 fn a_click_opens_a_model_and_the_one_in_use_is_marked() {
-    let mut window = test_window(catalogue(3));
+    let mut window = test_window(library(3));
     assert!(is_marked(&window, "Built-in") && !is_marked(&window, "anime/night-0001"));
     window.requests.try_iter().for_each(drop);
     window.harness.get_by_label("anime/night-0001").click();
@@ -176,7 +176,7 @@ fn a_click_opens_a_model_and_the_one_in_use_is_marked() {
 
 #[test]
 fn what_is_not_read_is_listed_and_cannot_be_clicked() {
-    let mut window = test_window(catalogue(1));
+    let mut window = test_window(library(1));
     window.requests.try_iter().for_each(drop);
     let row = window.harness.get_by_label("juggernaut");
     assert!(row.accesskit_node().is_disabled());
@@ -187,7 +187,7 @@ fn what_is_not_read_is_listed_and_cannot_be_clicked() {
 
 #[test]
 fn the_search_goes_by_words_of_name_kind_and_hash() {
-    let mut window = test_window(catalogue(30));
+    let mut window = test_window(library(30));
     for (search, found) in [
         ("night 0007", &["anime/night-0007"][..]),
         ("sdxl", &["juggernaut"]),
@@ -235,7 +235,7 @@ fn a_vae_that_does_not_fit_is_removed_again_and_the_model_stays() {
 
 #[test]
 fn of_two_thousand_models_only_those_in_sight_are_drawn() {
-    let window = test_window(catalogue(2000));
+    let window = test_window(library(2000));
     let drawn = window.harness.query_all_by_role(Role::RadioButton).count();
     assert!((5..40).contains(&drawn), "{drawn}");
 }

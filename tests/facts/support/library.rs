@@ -28,16 +28,16 @@ pub fn look(folders: &[&Path]) -> Library {
     look_with(folders, None, &mut MetadataCache::default())
 }
 
-pub fn look_with(folders: &[&Path], hub: Option<&Path>, notes: &mut MetadataCache) -> Library {
+pub fn look_with(folders: &[&Path], hub: Option<&Path>, cache: &mut MetadataCache) -> Library {
     let folders = folders.iter().map(|folder| folder.to_path_buf()).collect();
-    scan(&LibraryRoots { folders, hub: hub.map(Path::to_owned) }, notes, &mut |_| true)
+    scan(&LibraryRoots { folders, hub: hub.map(Path::to_owned) }, cache, &mut |_| true)
 }
 
-pub fn names(catalogue: &Library) -> Vec<&str> {
-    catalogue.entries.iter().map(|entry| entry.name.as_str()).collect()
+pub fn names(library: &Library) -> Vec<&str> {
+    library.entries.iter().map(|entry| entry.name.as_str()).collect()
 }
 
-pub fn entry<'a>(catalogue: &'a Library, name: &str) -> &'a Entry {
-    let found = catalogue.entries.iter().find(|entry| entry.name == name);
-    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(catalogue)))
+pub fn entry<'a>(library: &'a Library, name: &str) -> &'a Entry {
+    let found = library.entries.iter().find(|entry| entry.name == name);
+    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(library)))
 }

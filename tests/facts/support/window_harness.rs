@@ -51,7 +51,7 @@ impl TestWindow {
             harness(builder, settings, move |_| Box::new(FakeEngine { requests, events: told }));
         // The library is scanned by a real thread. What a fact says of the library comes after its answer.
         until(&mut harness, "the scan of the library", |app| {
-            app.state.shared.library.work != ScanStatus::Scanning
+            app.state.shared.library.status != ScanStatus::Scanning
         });
         Self { harness, requests: asked, events, _home: home }
     }
