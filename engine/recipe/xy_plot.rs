@@ -339,6 +339,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Axis>(&json).ok(), Some(axis(text)));
         }
         assert_eq!(axis(" cfg = 1, 4 "), Axis::Cfg(vec![1.0, 4.0]));
+        assert_eq!(axis("schedule=lesson"), Axis::Schedule(vec![Schedule::Linspace]), "an older file");
     }
 
     #[test]

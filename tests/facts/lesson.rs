@@ -63,7 +63,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
             set_up(&mut state, experiment);
             assert_eq!(state.shared.recipe_error(), None, "{experiment:?}");
             assert_eq!((state.shared.recipe.width, state.shared.recipe.height), (128, 128), "{experiment:?}");
-            assert_eq!(state.sheet_problem(), None, "{experiment:?}");
+            assert_eq!(state.xy_plot.sheet_problem(&state.shared), None, "{experiment:?}");
             assert!(state.shared.settings.seed_locked, "what is compared has one seed");
         }
     }
@@ -289,10 +289,10 @@ fn the_pages_are_turned_by_buttons_by_dots_and_by_arrow_keys() {
     window.harness.get_by_role_and_label(Role::Button, "Next").click();
     window.harness.run();
     assert_eq!(stop(&window), LessonPage::Autoencoder);
-    window.harness.get_by_label_contains("Stop 7,").click();
+    window.harness.get_by_label_contains("Page 7,").click();
     window.harness.run();
     assert_eq!(stop(&window), LessonPage::Guidance);
-    window.harness.get_by_label_contains("Stop 7,").focus();
+    window.harness.get_by_label_contains("Page 7,").focus();
     window.harness.step();
     for (key, expected) in [(Key::ArrowRight, LessonPage::Samplers), (Key::ArrowLeft, LessonPage::Guidance)] {
         window.harness.key_press(key);

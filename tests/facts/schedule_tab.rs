@@ -256,7 +256,7 @@ fn a_film_plays_as_it_is_set() {
     state.handle(Command::View(ViewCommand::Play { how, now: 0.0 }));
     state.handle(Command::Film(FilmCommand::TogglePlay { now: 0.0 }));
     state.handle(Command::Film(FilmCommand::Tick { now: 0.55 }));
-    assert_eq!(state.looked_at(), Some(5));
+    assert_eq!(state.film.looked_at(&state.runs), Some(5));
     state.handle(Command::Film(FilmCommand::Tick { now: 9.0 }));
     assert!(state.film.play.is_none() && state.film.pinned == Some(19), "it ends and stays where it ended");
 }
@@ -313,7 +313,7 @@ fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
     assert!(matches!(trip, InspectRequest::RoundTrip(_)));
     let trip = RoundTrip::new(grey(), Arc::new(Pixels::new(16, 16, vec![130; 768])));
     window.send(Event::Inspection { id, result: Ok(InspectResult::RoundTrip(trip)) });
-    window.harness.get_by_label("differs by 2.00 / 255");
+    window.harness.get_by_label_contains("2.00 / 255");
     assert!(looked(&window).is_none(), "all is seen");
 }
 
