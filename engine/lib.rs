@@ -9,7 +9,7 @@
 //! use engine::pipeline::{Pipeline, StopFlag};
 //! use engine::recipe::Recipe;
 //!
-//! let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+//! let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
 //! let pipeline = Pipeline::open(&ModelSource::BuiltIn, cpu, &mut |_| true)?;
 //! let recipe = Recipe { prompt: "a large fox".into(), steps: 2, width: 64, height: 64, ..Recipe::default() };
 //! let generated = pipeline.generate(&recipe, &StopFlag::default(), &mut |_| ())?;

@@ -115,13 +115,13 @@ pub fn animate(
         None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
     };
     options.check_size(trajectory.steps.len(), size)?;
-    let mut shots: Vec<AnimationFrame> = Vec::new();
+    let mut frames: Vec<AnimationFrame> = Vec::new();
     for (index, recorded) in trajectory.steps.iter().enumerate() {
         progress(index as f32 / trajectory.steps.len() as f32);
         let name = format!("step {}", trajectory.start_step + index + 1);
         let sigma = format!("σ {:.3}", recorded.sigma);
         let show = |latents| show(pipeline, latents, picture, options.is_full, stop);
-        shots.push(match options.view {
+        frames.push(match options.view {
             AnimationLayout::Predicted => vec![options.panel(show(&recorded.denoised)?, [&name, &sigma])],
             AnimationLayout::Both => vec![
                 options.panel(show(&recorded.x)?, ["noisy", &sigma]),
@@ -131,13 +131,13 @@ pub fn animate(
     }
     if let Some(pixels) = finished {
         let panel = || options.panel(Arc::clone(pixels), ["finished", "σ 0"]);
-        shots.push(match options.view {
+        frames.push(match options.view {
             AnimationLayout::Predicted => vec![panel()],
             AnimationLayout::Both => vec![panel(), panel()],
         });
     }
     let provenance = Provenance::default();
-    Ok(Animation { shots, size, fps: options.fps, playback: options.playback, provenance })
+    Ok(Animation { frames, size, fps: options.fps, playback: options.playback, provenance })
 }
 
 /// One picture of latents, decoded in full or as its preview.

@@ -131,7 +131,7 @@ impl Pipeline {
             let context = context.clone().narrow(0, index * batch, batch);
             let part = self.upload(&part, context.dtype().into());
             let unet = &self.model.unet;
-            let context = Context { text: &context, watch: None };
+            let context = Context { text: &context, observer: None };
             eps.extend(values(unet.forward(part, timestep, context, &|| stop.is_raised())?)?);
         }
         // A GPU that is out of memory may return zeros without an error (wgpu #9545).
