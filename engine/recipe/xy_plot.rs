@@ -165,7 +165,7 @@ impl FromStr for Axis {
             return Err(AxisError::TooMany(values.len()));
         }
         let sampler = |value: &str| Sampler::ALL.into_iter().find(|it| it.name() == value);
-        let schedule = |value: &str| Schedule::ALL.into_iter().find(|it| it.name() == value);
+        let schedule = |value: &str| value.parse::<Schedule>().ok();
         match name.trim() {
             "sampler" => each("sampler", &values, sampler).map(Self::Sampler),
             "schedule" => each("schedule", &values, schedule).map(Self::Schedule),

@@ -226,7 +226,7 @@ fn keys_and_buttons_branch_in_the_window() {
     let (branch, _) = window.next_job();
     window.run_steps(branch, &recipe, 4);
     window.harness.run();
-    window.harness.get_by_label_contains("No prompt").click();
+    window.harness.get_by_label_contains("Show run: No prompt").click();
     window.harness.run();
     assert_eq!(window.harness.state().state.runs.current().map(|run| run.job.id), Some(id));
 }

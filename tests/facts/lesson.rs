@@ -286,10 +286,10 @@ fn the_pages_are_turned_by_buttons_by_dots_and_by_arrow_keys() {
     window.harness.get_by_role_and_label(Role::Button, "Next").click();
     window.harness.run();
     assert_eq!(stop(&window), LessonPage::Autoencoder);
-    window.harness.get_by_label_contains("Stop 7,").click();
+    window.harness.get_by_label_contains("Page 7,").click();
     window.harness.run();
     assert_eq!(stop(&window), LessonPage::Guidance);
-    window.harness.get_by_label_contains("Stop 7,").focus();
+    window.harness.get_by_label_contains("Page 7,").focus();
     window.harness.step();
     for (key, expected) in [(Key::ArrowRight, LessonPage::Samplers), (Key::ArrowLeft, LessonPage::Guidance)] {
         window.harness.key_press(key);
