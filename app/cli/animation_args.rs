@@ -75,7 +75,7 @@ impl AnimationArgs {
         (index, finished): (usize, &Arc<Pixels>),
         stop: &StopFlag,
     ) -> Result<Animation, Failure> {
-        let bar = progress::film_bar();
+        let bar = progress::fraction_bar("making the film");
         let animation =
             pipeline.animation(trajectory, index, Some(finished), &self.options(), stop, &mut |fraction| {
                 progress::set_fraction(&bar, fraction);
@@ -107,7 +107,7 @@ fn write(
     animation: &Animation,
     stop: &StopFlag,
 ) -> Result<(), Failure> {
-    let bar = progress::film_bar();
+    let bar = progress::fraction_bar("making the film");
     let written = write_animation(path, format, animation, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
         !stop.is_raised()

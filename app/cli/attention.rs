@@ -25,7 +25,7 @@ pub fn write(
     let recipe = &run.recipe;
     let bytes = pipeline.attention_bytes(recipe);
     eprintln!("The attention maps take {} of memory", human_size(bytes));
-    let bar = progress::attention_bar();
+    let bar = progress::fraction_bar("computing the attention maps");
     let maps = pipeline.attention(run, 0, 0, stop, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
     });

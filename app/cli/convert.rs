@@ -21,7 +21,7 @@ pub fn convert_all(args: &ConvertArgs) -> Result<(), Failure> {
 }
 
 fn convert_one(file: &Path) -> Result<(), String> {
-    let bar = progress::converting_bar();
+    let bar = progress::fraction_bar("converting");
     let converted = convert(file, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
         true

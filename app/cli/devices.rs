@@ -37,7 +37,7 @@ pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
     for adapter in &adapters {
         print(line(adapter))?;
     }
-    print(format!("Used: {} with {}. {}", used.name, used.precision.name(), used.why))?;
+    print(format!("Used: {}, {}. {}", used.name, used.precision.name(), used.why))?;
     if !args.check {
         return Ok(());
     }

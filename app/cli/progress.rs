@@ -4,24 +4,9 @@ use std::fmt::Write;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-/// Opening a model: the fraction of its bytes.
-pub fn opening_bar() -> ProgressBar {
-    bar(1000, "opening the model {wide_bar} {percent:>3} %")
-}
-
-/// Converting a file: the fraction of its bytes.
-pub fn converting_bar() -> ProgressBar {
-    bar(1000, "converting {wide_bar} {percent:>3} %")
-}
-
-/// Making an animation: the fraction of its frames.
-pub fn film_bar() -> ProgressBar {
-    bar(1000, "making the film {wide_bar} {percent:>3} %")
-}
-
-/// Computing attention maps: the fraction of the steps.
-pub fn attention_bar() -> ProgressBar {
-    bar(1000, "computing the attention maps {wide_bar} {percent:>3} %")
+/// A task whose progress is a fraction, such as "opening the model".
+pub fn fraction_bar(task: &str) -> ProgressBar {
+    bar(1000, &format!("{task} {{wide_bar}} {{percent:>3}} %"))
 }
 
 /// Making an X/Y plot: the steps of all its pictures, and which picture is being made.
@@ -46,14 +31,14 @@ pub fn bench_bar(rounds: u64) -> ProgressBar {
     bar(rounds, "measuring {wide_bar} {pos} of {len}")
 }
 
-/// Sets a bar that shows a fraction, 0 to 1.
+/// Sets a [`fraction_bar`], 0 to 1.
 pub fn set_fraction(bar: &ProgressBar, fraction: f32) {
     bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
 }
 
 fn bar(len: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template)
-        .expect("the templates above are valid")
+        .expect("the templates of this file are valid")
         .with_key("speed", |state: &ProgressState, text: &mut dyn Write| {
             // A formatting error cannot be reported from here.
             let _ = write!(text, "{:.1} it/s", state.per_sec());

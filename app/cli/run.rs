@@ -27,7 +27,7 @@ const MAX_QUOTED: usize = 40;
 
 /// Opens a model with a progress bar.
 pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> Result<Pipeline, Failure> {
-    let bar = progress::opening_bar();
+    let bar = progress::fraction_bar("opening the model");
     let opened = Pipeline::open_with_vae(source, vae, choice, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
         true

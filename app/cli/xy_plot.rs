@@ -1,4 +1,4 @@
-//! `tidepool xy-plot`: one recipe with one or two settings varied, every combination in one labelled picture.
+//! `tidepool xy-plot`: varies one or two settings of a recipe; every combination in one labelled picture.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 /// Unless the message says otherwise, the downloaded part is kept and the next try resumes it.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error(
-        "A model is named OWNER/NAME, as in the address of its page on the hub; this is not such a name: {0}"
-    )]
+    #[error("A model is named OWNER/NAME, as in the address of its page on the hub; correct this name: {0}")]
     InvalidRepository(String),
     #[error("HF_ENDPOINT must be an address such as https://huggingface.co; correct or unset it: {0}")]
     BadEndpoint(String),

@@ -1,6 +1,6 @@
 //! How far a download is.
 
-/// Sent to whoever watches a download.
+/// Reported during a download.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes of the plan that are on the disk.
