@@ -39,7 +39,7 @@ fn an_old_recipe_keeps_every_value() {
 
     let lms = recipe_in("02-lesson-lms.png");
     assert_eq!((lms.sampler, lms.schedule, lms.seed), (Sampler::Lms, Schedule::Linspace, 3));
-    assert_eq!(lms.sampler_options.order, Some(3));
+    assert_eq!(lms.sampler_options.order, Some(3.0));
 
     let karras = recipe_in("03-karras-nvidia.png");
     assert_eq!((karras.schedule, karras.noise), (Schedule::Karras, NoiseSource::Nvidia));
@@ -58,12 +58,12 @@ fn old_edits_and_mixes_are_those_that_were_made() {
 
     let linear = recipe_in("08-mix.png");
     assert_eq!((linear.text.weights, linear.text.clip_skip), (PromptWeights::Comfy, 2));
-    assert_eq!((linear.mix.with[0].prompt.as_str(), linear.mix.with[0].weight), ("a leopard", 0.4));
+    assert_eq!((linear.mix.prompts[0].prompt.as_str(), linear.mix.prompts[0].weight), ("a leopard", 0.4));
     let spherical = recipe_in("09-mix-spherical.png");
-    assert_ne!(spherical.mix.way, linear.mix.way);
+    assert_ne!(spherical.mix.method, linear.mix.method);
 
     let cut = recipe_in("10-concept-cut.png");
-    assert_eq!((cut.text.long, cut.negative_prompt.as_str()), (PromptOverflow::Truncate, "a blob"));
+    assert_eq!((cut.text.overflow, cut.negative_prompt.as_str()), (PromptOverflow::Truncate, "a blob"));
     let found = read_recipe(&old("10-concept-cut.png")).expect("reads").expect("a recipe");
     assert_eq!(found.provenance.concepts[0].token, "<half>");
 }
@@ -130,7 +130,7 @@ fn old_settings_keep_every_value() {
     let recipe = &settings.last_recipe;
     assert_eq!((recipe.sampler, recipe.schedule), (Sampler::Lms, Schedule::Linspace));
     assert_eq!(recipe.edits[0].to_string(), "puppy=0.5*puppy+0.5*skunk");
-    assert_eq!((recipe.text.weights, recipe.text.long), (PromptWeights::Comfy, PromptOverflow::Truncate));
+    assert_eq!((recipe.text.weights, recipe.text.overflow), (PromptWeights::Comfy, PromptOverflow::Truncate));
 
     // Written under today's keys, they are the same settings.
     settings.save(home.path()).expect("saves");
