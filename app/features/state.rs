@@ -121,7 +121,7 @@ impl AppState {
         effects.extend(self.read_start_image());
         effects.extend(self.look_for_models());
         effects.extend(self.begin_concepts());
-        effects.push(Self::find_unfinished());
+        effects.push(DownloadState::find_unfinished());
         effects
     }
 
@@ -158,11 +158,11 @@ impl AppState {
             Command::Branch(command) => return self.handle_branch(command),
             Command::Concept(command) => return self.handle_concepts(command),
             Command::Convert(command) => return self.handle_conversion(command),
-            Command::Download(command) => return self.handle_download(command),
+            Command::Download(command) => return self.download.handle(command),
             Command::Drop(command) => return self.handle_drop(command),
             Command::Export(command) => return self.handle_export(command),
             Command::Film(command) => return self.handle_film(command),
-            Command::Inspect(command) => self.handle_look(command),
+            Command::Inspect(command) => self.inspect.handle(command),
             Command::Lesson(command) => return self.handle_lesson(command),
             Command::Library(command) => return self.handle_library(command),
             Command::Model(command) => return self.handle_model(command),

@@ -221,7 +221,7 @@ impl TidepoolApp {
             ui,
             |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    top_bar_ui(ui, &self.state, commands);
+                    top_bar_ui(ui, &self.state.shared, commands);
                 });
             },
         );
@@ -230,7 +230,7 @@ impl TidepoolApp {
             .frame(bar(tokens.desk, theme::EDGE))
             .show(ui, |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    status_bar_ui(ui, &self.state, self.memory.bytes(), commands);
+                    status_bar_ui(ui, &self.state.shared, &self.state.runs, self.memory.bytes(), commands);
                 });
             });
         let mut is_open = !self.state.shared.settings.window.left_folded;
@@ -278,7 +278,7 @@ fn left_ui(
         .resizable(false)
         .show_separator_line(false)
         .frame(Frame::new().inner_margin(Margin { left: edge, right: edge, top: 10, bottom: 6 }))
-        .show(ui, |ui| generate_button_ui(ui, state, commands));
+        .show(ui, |ui| generate_button_ui(ui, &state.shared, &state.runs, commands));
     ScrollArea::vertical().id_salt("left").auto_shrink([false, false]).show(ui, |ui| {
         Frame::new().inner_margin(Margin { left: edge, right: edge, top: 12, bottom: 8 }).show(ui, |ui| {
             ui.set_width(theme::LEFT_WIDTH - 2.0 * theme::EDGE - 1.0);
@@ -286,7 +286,7 @@ fn left_ui(
             rule_ui(ui, theme::GAP_M);
             start_image_ui(ui, state, textures, commands);
             rule_ui(ui, theme::GAP_M);
-            controls_ui(ui, state, recipe, commands);
+            controls_ui(ui, &state.shared, recipe, commands);
         });
     });
 }

@@ -65,7 +65,7 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         if input.consume_key(Modifiers::NONE, Key::C) {
             commands.push(match state.film.compared {
                 Some(_) => Command::Film(FilmCommand::Pin(None)),
-                None => Command::View(ViewCommand::Compare(state.other_step())),
+                None => Command::View(ViewCommand::Compare(state.film.other_step(&state.runs))),
             });
         }
         if focused {

@@ -19,7 +19,7 @@ use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::schedule::panel::schedule_ui;
 use crate::features::settings::tab::is_narrow;
 use crate::features::settings::{SettingsCommand, Tab};
-use crate::features::state::AppState;
+use crate::features::state::{AppState, Shared};
 use crate::features::words::panel::words_ui;
 use crate::features::xy_plot::panel::sheet_ui;
 use crate::ui::textures::Textures;
@@ -27,14 +27,14 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{focus_ring, tip};
 
-fn is_open(ui: &Ui, state: &AppState) -> bool {
-    if is_narrow(ui) { state.shared.drawer_open } else { !state.shared.settings.window.right_folded }
+fn is_open(ui: &Ui, shared: &Shared) -> bool {
+    if is_narrow(ui) { shared.drawer_open } else { !shared.settings.window.right_folded }
 }
 
 /// The tabs, from right to left in the top bar. Clicking the open tab closes it.
-pub fn tabs_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn tabs_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     ui.spacing_mut().item_spacing.x = 2.0;
-    let open = is_open(ui, state).then_some(state.shared.settings.window.tab);
+    let open = is_open(ui, shared).then_some(shared.settings.window.tab);
     for tab in Tab::ALL.into_iter().rev() {
         if tab_ui(ui, tab, open == Some(tab)) {
             let drawer = is_narrow(ui);
@@ -72,7 +72,7 @@ pub fn side_panel_ui(
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
-    let mut is_open = !is_narrow(ui) && is_open(ui, state);
+    let mut is_open = !is_narrow(ui) && is_open(ui, &state.shared);
     Panel::right("right")
         .exact_size(theme::RIGHT_WIDTH)
         .resizable(false)
@@ -89,7 +89,7 @@ pub fn drawer_ui(
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
-    if !is_narrow(ui) || !is_open(ui, state) {
+    if !is_narrow(ui) || !is_open(ui, &state.shared) {
         return;
     }
     let tokens = Tokens::of(ui);
@@ -125,7 +125,7 @@ fn contents_ui(
         ui.with_layout(Layout::top_down(Align::Min), |ui| match tab {
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
             Tab::Inspect => look_ui(ui, state, textures, commands),
-            Tab::Branches => branches_ui(ui, state, textures, commands),
+            Tab::Branches => branches_ui(ui, &state.runs, textures, commands),
             Tab::XyPlot => sheet_ui(ui, state, commands),
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),

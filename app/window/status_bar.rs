@@ -3,10 +3,11 @@
 use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
 use engine::memory::low_memory::MemoryMode;
 
+use crate::features::branches::Runs;
 use crate::features::command::Command;
 use crate::features::generate::run::RunPhase;
 use crate::features::settings::SettingsCommand;
-use crate::features::state::{AppState, Model};
+use crate::features::state::{Model, Shared};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{link_ui, tip};
@@ -14,36 +15,42 @@ use crate::ui::widgets::{link_ui, tip};
 use engine::format::human_size;
 
 /// `memory` is the program's memory in bytes, if known.
-pub fn status_bar_ui(ui: &mut Ui, state: &AppState, memory: Option<u64>, commands: &mut Vec<Command>) {
+pub fn status_bar_ui(
+    ui: &mut Ui,
+    shared: &Shared,
+    runs: &Runs,
+    memory: Option<u64>,
+    commands: &mut Vec<Command>,
+) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing.x = 6.0;
-    let (color, doing) = doing(state, tokens);
+    let (color, doing) = doing(shared, runs, tokens);
     let (dot, _) = ui.allocate_exact_size(vec2(8.0, 8.0), Sense::hover());
     ui.painter().circle_filled(dot.center(), 3.5, color);
     word_ui(ui, &doing, tokens.dim);
     ui.add_space(theme::GAP_L);
-    if let Some(info) = state.shared.model_info() {
+    if let Some(info) = shared.model_info() {
         let device = word_ui(ui, &info.device.name, tokens.dim);
         tip(device, &info.device.name, None, &info.device.why);
         ui.add_space(theme::GAP_L);
     }
     if let Some(memory) = memory {
-        word_ui(ui, &human_size(memory), tokens.dim).on_hover_text(about_memory(state));
+        word_ui(ui, &human_size(memory), tokens.dim).on_hover_text(about_memory(shared));
         ui.add_space(theme::GAP_L);
     }
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, state, commands));
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, shared, commands));
 }
 
-fn about_memory(state: &AppState) -> String {
-    let Some(info) = state.shared.model_info() else {
+fn about_memory(shared: &Shared) -> String {
+    let Some(info) = shared.model_info() else {
         return "Memory of this program".to_owned();
     };
-    let needed = human_size(info.memory.bytes(&state.shared.recipe, MemoryMode::Full));
+    let needed = human_size(info.memory.bytes(&shared.recipe, MemoryMode::Full));
     format!("Memory of this program. The next run needs about {needed} more, or less in low-memory mode")
 }
 
-fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
-    if let Some(run) = state.runs.live() {
+fn doing(shared: &Shared, runs: &Runs, tokens: &Tokens) -> (Color32, String) {
+    if let Some(run) = runs.live() {
         let doing = match (run.phase, run.recipe.batch) {
             (RunPhase::Stopping, _) => "Stopping".to_owned(),
             (_, 1) => "Making a picture".to_owned(),
@@ -51,37 +58,37 @@ fn doing(state: &AppState, tokens: &Tokens) -> (Color32, String) {
         };
         return (tokens.accent, doing);
     }
-    match &state.shared.model {
+    match &shared.model {
         Model::Opening { name, .. } => (tokens.accent, format!("Opening {name}")),
         Model::Missing => (tokens.coral, "No model is open".to_owned()),
-        Model::Open(_) if state.shared.recipe_error().is_some() => {
+        Model::Open(_) if shared.recipe_error().is_some() => {
             (tokens.coral, "A setting needs attention".to_owned())
         }
         Model::Open(_) => (tokens.accent, "Ready".to_owned()),
     }
 }
 
-fn right_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn right_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let open_folder = |ui: &mut Ui, commands: &mut Vec<Command>| {
         let response = link_ui(ui, "Open folder", theme::small(), tokens.dim, true);
-        let folder = state.shared.settings.output_folder().display().to_string();
+        let folder = shared.settings.output_folder().display().to_string();
         if tip(response, "Open folder", None, &folder).clicked() {
             commands.push(Command::Settings(SettingsCommand::OpenOutputFolder));
         }
     };
-    if let Some(text) = state.shared.error_at(crate::features::errors::ErrorSlot::Output) {
+    if let Some(text) = shared.error_at(crate::features::errors::ErrorSlot::Output) {
         let response = link_ui(ui, "Choose a folder…", theme::small(), tokens.coral_text, true);
         if response.clicked() {
             commands.push(Command::Settings(SettingsCommand::ChooseOutputFolder));
         }
         truncated_ui(ui, &text, tokens.coral_text);
-    } else if let Some(text) = &state.shared.warning {
+    } else if let Some(text) = &shared.warning {
         truncated_ui(ui, text, tokens.amber_text);
-    } else if let Some(file) = state.shared.saved.first() {
+    } else if let Some(file) = shared.saved.first() {
         open_folder(ui, commands);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let text = match state.shared.saved.len() {
+        let text = match shared.saved.len() {
             1 => format!("Saved {name}"),
             count => format!("Saved {count} pictures, starting with {name}"),
         };

@@ -9,20 +9,20 @@ use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
 use crate::features::models::ModelCommand;
 use crate::features::settings::{SettingsCommand, ThemeChoice};
-use crate::features::state::{AppState, Model};
+use crate::features::state::{Model, Shared};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, SelectItem, Tool, chip_ui, icon_button_ui, logo_ui, menu_item_ui, note_ui};
 
-pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn top_bar_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.spacing_mut().item_spacing.x = theme::GAP_M;
     let (mark, _) = ui.allocate_exact_size(Vec2::splat(17.0), Sense::hover());
     logo_ui(ui, mark);
     ui.label(RichText::new("Tidepool").font(theme::heading()).color(tokens.text));
     ui.add_space(theme::GAP_S);
-    model_chip_ui(ui, state, commands);
-    if matches!(state.shared.model, Model::Opening { .. }) {
+    model_chip_ui(ui, shared, commands);
+    if matches!(shared.model, Model::Opening { .. }) {
         let sentence = "Stops opening and goes back to the previous model.";
         if icon_button_ui(ui, Icon::Close, "Stop opening", None, sentence, Tool::Bare).clicked() {
             commands.push(Command::Model(ModelCommand::StopOpening));
@@ -40,14 +40,14 @@ pub fn top_bar_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             commands.push(Command::Settings(SettingsCommand::SetTheme(other)));
         }
         ui.add_space(theme::GAP_M);
-        tabs_ui(ui, state, commands);
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| problem_line_ui(ui, state));
+        tabs_ui(ui, shared, commands);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| problem_line_ui(ui, shared));
     });
 }
 
 /// The model's error, in the remaining space.
-fn problem_line_ui(ui: &mut Ui, state: &AppState) {
-    let Some(text) = state.shared.error_at(ErrorSlot::Model) else { return };
+fn problem_line_ui(ui: &mut Ui, shared: &Shared) {
+    let Some(text) = shared.error_at(ErrorSlot::Model) else { return };
     let tokens = Tokens::of(ui);
     let (mark, _) = ui.allocate_exact_size(Vec2::splat(16.0), Sense::hover());
     Icon::Warning.paint_sized(ui.painter(), mark, 14.0, tokens.coral_text);
@@ -55,8 +55,8 @@ fn problem_line_ui(ui: &mut Ui, state: &AppState) {
     ui.add(egui::Label::new(words).truncate()).on_hover_text(&text);
 }
 
-fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    let (name, facts) = match &state.shared.model {
+fn model_chip_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
+    let (name, facts) = match &shared.model {
         Model::Open(info) => {
             (info.name.clone(), format!("{} px · {}", info.native_side, human_size(info.file_bytes)))
         }
@@ -66,7 +66,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         Model::Opening { name, .. } => (name.clone(), "opening".to_owned()),
         Model::Missing => ("No model".to_owned(), String::new()),
     };
-    let sentence = state.shared.model_info().map_or_else(
+    let sentence = shared.model_info().map_or_else(
         || "The model that makes the pictures.".to_owned(),
         |info| {
             let millions = info.parameters as f64 / 1e6;
@@ -75,7 +75,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         },
     );
     chip_ui(ui, "Model", &name, &facts, &sentence, |ui| {
-        let is_built_in = state.shared.settings.model == ModelSource::BuiltIn;
+        let is_built_in = shared.settings.model == ModelSource::BuiltIn;
         let built_in = SelectItem {
             label: "Built-in",
             hint: "The small model inside this program: 128 x 128 pixels, no download.",
@@ -84,10 +84,10 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, built_in) {
             commands.push(Command::Model(ModelCommand::Open(ModelSource::BuiltIn)));
         }
-        for source in state.shared.settings.recent_models.iter().take(MAX_RECENT) {
+        for source in shared.settings.recent_models.iter().take(MAX_RECENT) {
             let (ModelSource::Folder(path) | ModelSource::File(path)) = source else { continue };
-            let chosen = *source == state.shared.settings.model;
-            let (label, hint) = (name_of(state, source), path.display().to_string());
+            let chosen = *source == shared.settings.model;
+            let (label, hint) = (name_of(shared, source), path.display().to_string());
             if menu_item_ui(ui, SelectItem { label: &label, hint: &hint, chosen }) {
                 commands.push(Command::Model(ModelCommand::Open(source.clone())));
             }
@@ -108,7 +108,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         if menu_item_ui(ui, open) {
             commands.push(Command::Model(ModelCommand::ChooseFile));
         }
-        if let Some(text) = state.shared.error_at(ErrorSlot::Model) {
+        if let Some(text) = shared.error_at(ErrorSlot::Model) {
             ui.add_space(theme::GAP_S);
             note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
         }
@@ -119,7 +119,7 @@ fn model_chip_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 const MAX_RECENT: usize = 6;
 
 /// The library's name for it, if it is in the library.
-fn name_of(state: &AppState, source: &ModelSource) -> String {
-    let known = state.shared.library.entries.iter().find(|entry| entry.source == *source);
+fn name_of(shared: &Shared, source: &ModelSource) -> String {
+    let known = shared.library.entries.iter().find(|entry| entry.source == *source);
     known.map_or_else(|| source.name(), |entry| entry.name.clone())
 }

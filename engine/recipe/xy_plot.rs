@@ -164,11 +164,9 @@ impl FromStr for Axis {
         if values.len() > Self::MAX {
             return Err(AxisError::TooMany(values.len()));
         }
-        let sampler = |value: &str| Sampler::ALL.into_iter().find(|it| it.name() == value);
-        let schedule = |value: &str| Schedule::ALL.into_iter().find(|it| it.name() == value);
         match name.trim() {
-            "sampler" => each("sampler", &values, sampler).map(Self::Sampler),
-            "schedule" => each("schedule", &values, schedule).map(Self::Schedule),
+            "sampler" => each("sampler", &values, Sampler::from_name).map(Self::Sampler),
+            "schedule" => each("schedule", &values, Schedule::from_name).map(Self::Schedule),
             "steps" => each("steps", &values, number).map(Self::Steps),
             "cfg" => each("cfg", &values, number).map(Self::Cfg),
             "seed" => each("seed", &values, number).map(Self::Seed),
@@ -324,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_read_as_it_is_written() {
-        let texts = ["sampler=euler,heun", "schedule=lesson,karras", "steps=1,20", "cfg=1,4,7.5,12"];
+        let texts = ["sampler=euler,heun", "schedule=linspace,karras", "steps=1,20", "cfg=1,4,7.5,12"];
         for text in
             texts.into_iter().chain(["seed=0,18446744073709551615", "strength=0.5,0.75", "mix=0,0.5,1"])
         {
@@ -334,6 +332,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Axis>(&json).ok(), Some(vary(text)));
         }
         assert_eq!(vary(" cfg = 1, 4 "), Axis::Cfg(vec![1.0, 4.0]));
+        assert_eq!(vary("schedule=lesson"), Axis::Schedule(vec![Schedule::Linspace]), "an older file");
     }
 
     #[test]

@@ -171,9 +171,9 @@ fn the_film_plays_from_the_pinned_step_and_pauses_where_it_is() {
     state.handle(Command::Film(FilmCommand::Pin(Some(4))));
     state.handle(Command::Film(FilmCommand::TogglePlay { now: 10.0 }));
     state.handle(Command::Film(FilmCommand::Tick { now: 10.5 }));
-    assert_eq!(state.looked_at(), Some(10));
+    assert_eq!(state.film.looked_at(&state.runs), Some(10));
     state.handle(Command::Film(FilmCommand::TogglePlay { now: 10.5 }));
-    assert_eq!((state.looked_at(), state.film.pinned), (Some(10), Some(10)));
+    assert_eq!((state.film.looked_at(&state.runs), state.film.pinned), (Some(10), Some(10)));
 }
 
 #[test]

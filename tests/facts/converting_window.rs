@@ -35,11 +35,12 @@ fn command(state: &mut AppState, command: ConvertCommand) -> Vec<Effect> {
 fn a_pickle_in_use_is_offered_to_be_converted_and_declining_is_remembered() {
     let pickle = PathBuf::from("/models/old.ckpt");
     let mut state = opened(&pickle);
-    assert_eq!(state.offered_conversion(), Some(pickle.clone()));
+    assert_eq!(state.conversion.offered_conversion(&state.shared), Some(pickle.clone()));
     command(&mut state, ConvertCommand::Decline);
-    assert_eq!(state.offered_conversion(), None);
+    assert_eq!(state.conversion.offered_conversion(&state.shared), None);
     assert_eq!(state.shared.settings_to_save().kept_pickles, [pickle]);
-    assert_eq!(opened(Path::new("/models/new.safetensors")).offered_conversion(), None);
+    let state = opened(Path::new("/models/new.safetensors"));
+    assert_eq!(state.conversion.offered_conversion(&state.shared), None);
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn what_was_converted_can_be_used_at_once() {
     let file = PathBuf::from("/models/old.safetensors");
     let effects = state.receive(AppEvent::Conversion(ConversionReport::Ended(Ok(file.clone()))));
     assert!(matches!(&effects[..], [Effect::Library(_)]), "the list is made anew");
-    assert_eq!(state.offered_conversion(), None);
+    assert_eq!(state.conversion.offered_conversion(&state.shared), None);
     let effects = command(&mut state, ConvertCommand::UseIt);
     let asked = effects.iter().any(|effect| {
         matches!(effect, Effect::Send(Request::OpenModel { source: ModelSource::File(to_open), .. }) if *to_open == file)
@@ -73,7 +74,7 @@ fn a_conversion_that_fails_says_why_and_one_that_is_cancelled_says_nothing() {
     assert!(matches!(&effects[..], [Effect::Task(Task::Convert { stop, .. })] if stop.is_raised()));
     state.receive(AppEvent::Conversion(ConversionReport::Ended(Err("Stopped".into()))));
     assert_eq!(state.shared.error_at(ErrorSlot::Model), None);
-    assert!(state.offered_conversion().is_some(), "it can be asked for again");
+    assert!(state.conversion.offered_conversion(&state.shared).is_some(), "it can be asked for again");
 }
 
 #[test]

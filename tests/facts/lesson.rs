@@ -63,7 +63,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
             set_up(&mut state, experiment);
             assert_eq!(state.shared.recipe_error(), None, "{experiment:?}");
             assert_eq!((state.shared.recipe.width, state.shared.recipe.height), (128, 128), "{experiment:?}");
-            assert_eq!(state.sheet_problem(), None, "{experiment:?}");
+            assert_eq!(state.xy_plot.sheet_problem(&state.shared), None, "{experiment:?}");
             assert!(state.shared.settings.seed_locked, "what is compared has one seed");
         }
     }

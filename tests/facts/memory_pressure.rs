@@ -144,7 +144,7 @@ fn resident() -> [u64; 2] {
 #[test]
 #[ignore = "measures the memory of its process, so nothing else may run in it"]
 fn estimates_are_a_little_more_than_what_is_used() {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let set = "MALLOC_MMAP_THRESHOLD_";
     assert!(std::env::var_os(set).is_some(), "set {set}=65536, or memory that is used twice is seen once");
     let mut wrong = Vec::new();

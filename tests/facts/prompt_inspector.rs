@@ -131,7 +131,7 @@ fn what_is_undone_stands_at_its_word_although_it_moved() {
     let moved = "one puppy and a puppy";
     ask(&mut state, WordsCommand::Undo);
     let stand = state.words.stands().next().expect("it is there");
-    let token = state.token_at(stand).expect("a token");
+    let token = state.prompts.token_at(stand).expect("a token");
     assert_eq!((&moved[token.range.clone()], state.shared.recipe.edits[0].selector.nth), ("puppy", 1));
 }
 
@@ -197,8 +197,8 @@ fn hostile_prompts_are_read_and_edited() {
             assert!(!chip.label.is_empty());
             let stand = TokenRef { part: chip.part, place: chip.place };
             if chip.place.position < 30 {
-                let anchor = state.selector_at(stand).expect("an anchor");
-                assert_eq!(state.stand_of(&anchor).map(|it| it.part), Some(chip.part), "{anchor:?}");
+                let anchor = state.prompts.selector_at(stand).expect("an anchor");
+                assert_eq!(state.prompts.stand_of(&anchor).map(|it| it.part), Some(chip.part), "{anchor:?}");
             }
         }
         retype(&mut state, &format!("a {prompt} a"));

@@ -256,7 +256,7 @@ fn a_film_plays_as_it_is_set() {
     state.handle(Command::View(ViewCommand::Play { how, now: 0.0 }));
     state.handle(Command::Film(FilmCommand::TogglePlay { now: 0.0 }));
     state.handle(Command::Film(FilmCommand::Tick { now: 0.55 }));
-    assert_eq!(state.looked_at(), Some(5));
+    assert_eq!(state.film.looked_at(&state.runs), Some(5));
     state.handle(Command::Film(FilmCommand::Tick { now: 9.0 }));
     assert!(state.film.play.is_none() && state.film.pinned == Some(19), "it ends and stays where it ended");
 }

@@ -77,13 +77,16 @@ fn what_cannot_be_made_is_said_and_nothing_is_sent() {
         ("sampler", "best", "euler"),
     ] {
         across(&mut state, name, values);
-        let problem = state.sheet_problem().unwrap_or_else(|| panic!("{name}={values} can be made"));
+        let problem = state
+            .xy_plot
+            .sheet_problem(&state.shared)
+            .unwrap_or_else(|| panic!("{name}={values} can be made"));
         assert!(problem.contains(words), "{problem}");
         assert!(ask(&mut state, XyPlotCommand::Make).is_empty());
     }
     across(&mut state, "cfg", "1, 2");
     ask(&mut state, XyPlotCommand::Down(Some(AxisField { name: "cfg", values: "3".into() })));
-    assert!(state.sheet_problem().is_some_and(|text| text.contains("at once")));
+    assert!(state.xy_plot.sheet_problem(&state.shared).is_some_and(|text| text.contains("at once")));
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     across(&mut state, "cfg", "1, 4, 9");
     let mut effects = ask(&mut state, XyPlotCommand::Make);
     while let Some((id, _)) = asked(&effects) {
-        assert!(state.sheet_to_export().is_none(), "it is not over");
+        assert!(state.xy_plot.sheet_to_export().is_none(), "it is not over");
         effects = finish(&mut state, id, 90);
     }
     let export = |state: &mut AppState, command| state.handle(Command::Export(command));
@@ -140,10 +143,10 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     let effects = state.receive(AppEvent::FilmPicked("/films/strip".into()));
     let [Effect::WriteFilm(order)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(
-        (order.path.to_str(), order.reel.fps, order.reel.shots.len()),
+        (order.path.to_str(), order.reel.fps, order.reel.frames.len()),
         (Some("/films/strip.gif"), 3, 3)
     );
-    let said = order.reel.shots[1][0].caption.as_ref().map(|caption| caption[0].as_str());
+    let said = order.reel.frames[1][0].caption.as_ref().map(|caption| caption[0].as_str());
     assert_eq!(said, Some("Guidance 4"));
     assert_eq!((order.reel.provenance.model.as_str(), order.reel.provenance.vary.len()), ("Built-in", 1));
     export(&mut state, ExportCommand::Show(true));

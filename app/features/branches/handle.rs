@@ -2,7 +2,7 @@
 
 use engine::session::JobId;
 
-use crate::features::branches::{BranchCommand, BranchPoint, BranchRow, QueuedRun};
+use crate::features::branches::{BranchCommand, BranchPoint, BranchRow, QueuedRun, Runs};
 use crate::features::effect::Effect;
 use crate::features::film::FilmState;
 use crate::features::generate::run::{Run, RunPhase};
@@ -34,16 +34,9 @@ impl AppState {
         Vec::new()
     }
 
-    /// The title of the run behind the divider, if it is not the current one.
-    pub fn title_beside(&self) -> Option<String> {
-        let (job, _) = (self.film.beside?, self.film.compared?);
-        let rows = self.runs.tree();
-        rows.iter().find(|row| row.run.job.id == job).map(BranchRow::title)
-    }
-
     /// The step that the next run would branch from: the shown step.
     pub fn branch_step(&self) -> Option<usize> {
-        let step = self.current_step()?;
+        let step = self.film.current_step(&self.runs)?;
         self.runs.current()?.frame(step).map(|frame| frame.step)
     }
 
@@ -119,6 +112,15 @@ impl AppState {
         self.runs.previous_images.clear();
         let next = self.runs.last().map(|run| run.job.id);
         next.map_or_else(Vec::new, |job| self.show_run(job))
+    }
+}
+
+impl FilmState {
+    /// The title of the run behind the divider, if it is not the current one.
+    pub fn title_beside(&self, runs: &Runs) -> Option<String> {
+        let (job, _) = (self.beside?, self.compared?);
+        let rows = runs.tree();
+        rows.iter().find(|row| row.run.job.id == job).map(BranchRow::title)
     }
 }
 

@@ -7,10 +7,9 @@ use egui::{
     TextEdit, TextWrapMode, Ui, UiBuilder, Vec2, WidgetInfo, WidgetText, pos2, vec2,
 };
 
-use crate::features::branches::{BranchCommand, BranchRow};
+use crate::features::branches::{BranchCommand, BranchRow, Runs};
 use crate::features::command::Command;
 use crate::features::generate::run::{Run, RunPhase};
-use crate::features::state::AppState;
 use crate::ui::keys;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -26,13 +25,13 @@ const THUMBNAIL: f32 = 40.0;
 const INDENT: f32 = 16.0;
 const MAX_DEPTH: usize = 6;
 
-pub fn branches_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands: &mut Vec<Command>) {
-    let rows = state.runs.tree();
+pub fn branches_ui(ui: &mut Ui, runs: &Runs, textures: &mut Textures, commands: &mut Vec<Command>) {
+    let rows = runs.tree();
     if rows.is_empty() {
         empty_ui(ui);
         return;
     }
-    if let Some(run) = state.runs.current() {
+    if let Some(run) = runs.current() {
         at_hand_ui(ui, run, commands);
         ui.add_space(theme::GAP_M);
     }
@@ -45,7 +44,7 @@ pub fn branches_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comma
                 elbow_ui(ui, rect, row.depth, index - parent_of(&rows, index));
             }
             if ui.is_rect_visible(rect) {
-                row_ui(ui, rect, row, state, textures, commands);
+                row_ui(ui, rect, row, runs, textures, commands);
             }
         }
     });
@@ -105,13 +104,13 @@ fn row_ui(
     ui: &mut Ui,
     rect: Rect,
     row: &BranchRow<'_>,
-    state: &AppState,
+    runs: &Runs,
     textures: &mut Textures,
     commands: &mut Vec<Command>,
 ) {
     let tokens = Tokens::of(ui);
     let run = row.run;
-    let is_at_hand = state.runs.current().is_some_and(|at_hand| at_hand.job.id == run.job.id);
+    let is_at_hand = runs.current().is_some_and(|at_hand| at_hand.job.id == run.job.id);
     let indent = indent_of(row.depth);
     let info = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
     let can_compare = !is_at_hand && !run.frames.is_empty();

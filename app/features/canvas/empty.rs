@@ -4,8 +4,9 @@ use egui::{
     Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
 
+use crate::features::branches::Runs;
 use crate::features::command::Command;
-use crate::features::state::{AppState, Model};
+use crate::features::state::{Model, Shared};
 use crate::ui::keys;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -18,11 +19,11 @@ pub const SUGGESTIONS: [&str; 3] = [
     "a watercolor painting of an otter on a red background",
 ];
 
-pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn empty_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let area = ui.max_rect();
-    if let Some(run) = state.runs.live() {
-        let text = match &state.shared.model {
+    if let Some(run) = runs.live() {
+        let text = match &shared.model {
             Model::Opening { .. } => "Opening the model",
             _ if run.sigmas.is_empty() => "Reading the prompt",
             _ => "Sampling the first step",
@@ -49,7 +50,7 @@ pub fn empty_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let top = block.top() + 132.0 + index as f32 * (ROW + 8.0);
         let rect = Rect::from_min_size(pos2(block.left(), top), vec2(width, ROW));
         if suggestion_ui(ui, rect, prompt) {
-            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..state.shared.recipe.clone() };
+            let recipe = engine::recipe::Recipe { prompt: prompt.to_owned(), ..shared.recipe.clone() };
             commands.push(Command::Edit(Box::new(recipe)));
             commands.push(Command::Generate);
         }

@@ -7,8 +7,10 @@ use engine::diffusion::StepView;
 use engine::images::Pixels;
 use engine::session::{JobId, Request};
 
+use crate::features::branches::Runs;
 use crate::features::canvas::ViewCommand;
 use crate::features::effect::{Effect, Task};
+use crate::features::film::FilmState;
 use crate::features::state::{AppState, Shown};
 
 impl AppState {
@@ -19,7 +21,7 @@ impl AppState {
 
     /// The best pictures of another view.
     pub fn shown_of(&self, view: StepView) -> Option<Shown<'_>> {
-        if let (Some(run), Some(step)) = (self.runs.current(), self.looked_at())
+        if let (Some(run), Some(step)) = (self.runs.current(), self.film.looked_at(&self.runs))
             && let Some((pictures, is_full)) = run.pictures_of(step, view)
         {
             return Some(Shown { pictures, step: Some(step), is_full });
@@ -49,19 +51,6 @@ impl AppState {
         let run = self.film.beside.map_or(self.runs.current(), |job| self.runs.get(job))?;
         let (pictures, is_full) = run.pictures_of(step, view)?;
         Some(Shown { pictures, step: Some(step), is_full })
-    }
-
-    /// The step on the canvas, if it is not just the newest one.
-    pub fn looked_at(&self) -> Option<usize> {
-        let played = || Some(self.runs.current()?.frames.get(self.film.play.as_ref()?.at)?.step);
-        // The selected step stays while the pointer chooses a step to compare it with.
-        let hovered = self.film.hovered.filter(|_| self.film.compared.is_none());
-        hovered.or_else(played).or(self.film.pinned)
-    }
-
-    /// The step that the filmstrip outlines.
-    pub fn current_step(&self) -> Option<usize> {
-        self.looked_at().or_else(|| Some(self.runs.current()?.frames.last()?.step))
     }
 
     pub(crate) fn handle_view(&mut self, command: ViewCommand) -> Vec<Effect> {
@@ -96,13 +85,6 @@ impl AppState {
         self.decode_held_step()
     }
 
-    /// The step to compare with until another is chosen: the last, or the first if the last is selected.
-    pub fn other_step(&self) -> Option<usize> {
-        let frames = &self.runs.current()?.frames;
-        let (first, last) = (frames.first()?.step, frames.last()?.step);
-        Some(if self.current_step() == Some(last) { first } else { last })
-    }
-
     /// Selects the current step, and compares it with `step`.
     pub(crate) fn compare(&mut self, step: Option<usize>) {
         (self.film.compared, self.film.beside) = (None, None);
@@ -110,7 +92,7 @@ impl AppState {
         let (Some(frames), Some(step)) = (frames, step) else { return };
         let is_there = frames.iter().any(|frame| frame.step == step);
         if is_there {
-            self.film.pinned = self.current_step();
+            self.film.pinned = self.film.current_step(&self.runs);
             self.film.play = None;
             self.film.hovered = None;
             self.film.compared = Some(step);
@@ -123,7 +105,7 @@ impl AppState {
         let is_other = self.runs.current().is_some_and(|run| run.job.id != job && !run.frames.is_empty());
         let (Some(end), true) = (end, is_other) else { return Vec::new() };
         self.hide_sheet();
-        self.film.pinned = self.current_step();
+        self.film.pinned = self.film.current_step(&self.runs);
         self.film.play = None;
         self.film.hovered = None;
         (self.film.compared, self.film.beside) = (Some(end), Some(job));
@@ -143,5 +125,27 @@ impl AppState {
         let Some((step, view)) = run.next_decode(&held, &views) else { return Vec::new() };
         run.asked = Some(((step, view), Instant::now()));
         vec![Effect::Send(Request::Decode { job: run.job.id, step, view })]
+    }
+}
+
+impl FilmState {
+    /// The step on the canvas, if it is not just the newest one.
+    pub fn looked_at(&self, runs: &Runs) -> Option<usize> {
+        let played = || Some(runs.current()?.frames.get(self.play.as_ref()?.at)?.step);
+        // The selected step stays while the pointer chooses a step to compare it with.
+        let hovered = self.hovered.filter(|_| self.compared.is_none());
+        hovered.or_else(played).or(self.pinned)
+    }
+
+    /// The step that the filmstrip outlines.
+    pub fn current_step(&self, runs: &Runs) -> Option<usize> {
+        self.looked_at(runs).or_else(|| Some(runs.current()?.frames.last()?.step))
+    }
+
+    /// The step to compare with until another is chosen: the last, or the first if the last is selected.
+    pub fn other_step(&self, runs: &Runs) -> Option<usize> {
+        let frames = &runs.current()?.frames;
+        let (first, last) = (frames.first()?.step, frames.last()?.step);
+        Some(if self.current_step(runs) == Some(last) { first } else { last })
     }
 }

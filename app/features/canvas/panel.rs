@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use super::empty::empty_ui;
 use super::panes::{Pane, TITLE_HEIGHT, divider_ui, nothing_ui, panes, title_ui, views_bar_ui};
+use crate::features::branches::Runs;
 use crate::features::canvas::ViewCommand;
 use crate::features::command::Command;
+use crate::features::film::FilmState;
 use crate::features::state::AppState;
+use crate::features::xy_plot::XyPlotState;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -58,12 +61,12 @@ pub fn canvas_ui(
 ) {
     let area = ui.max_rect();
     if state.shown().is_none() {
-        empty_ui(ui, state, commands);
+        empty_ui(ui, &state.shared, &state.runs, commands);
         return;
     }
     let id = ui.scope_id().with("canvas");
     let canvas = ui.interact(area, id, Sense::click_and_drag());
-    canvas.widget_info(|| WidgetInfo::labeled(Role::Image, true, name_of(state)));
+    canvas.widget_info(|| WidgetInfo::labeled(Role::Image, true, name_of(&state.runs, &state.film)));
     look_around(ui, &canvas, view);
 
     let panes = panes(state);
@@ -72,7 +75,7 @@ pub fn canvas_ui(
         area.min + vec2(theme::EDGE, TOOLS_HEIGHT - 4.0),
         area.max - vec2(theme::EDGE, FOOT_HEIGHT),
     );
-    let cells = cells(room, panes.len(), aspect_of(state, &panes), head);
+    let cells = cells(room, panes.len(), aspect_of(&state.runs, &state.xy_plot, &panes), head);
     let places: Vec<Rect> = cells
         .into_iter()
         .map(|cell| {
@@ -100,9 +103,9 @@ pub fn canvas_ui(
         }
     }
     if panes.iter().any(|pane| pane.compared.is_some()) {
-        divider_ui(ui, state, all, area, &mut view.divider);
+        divider_ui(ui, &state.runs, &state.film, all, area, &mut view.divider);
     }
-    views_bar_ui(ui, state, area, commands);
+    views_bar_ui(ui, &state.shared, &state.runs, area, commands);
     tools_ui(ui, state, view, commands);
 }
 
@@ -128,22 +131,22 @@ fn pane_ui(ui: &Ui, pane: &Pane<'_>, rect: Rect, zoom: f32, divider: f32, textur
     }
 }
 
-fn name_of(state: &AppState) -> String {
-    let prompt = state.runs.current().map_or("", |run| run.recipe.prompt.as_str());
-    match state.looked_at() {
+fn name_of(runs: &Runs, film: &FilmState) -> String {
+    let prompt = runs.current().map_or("", |run| run.recipe.prompt.as_str());
+    match film.looked_at(runs) {
         Some(step) => format!("Step {} of: {prompt}", step + 1),
         None => format!("Picture of: {prompt}"),
     }
 }
 
 /// The aspect ratio of the picture. Previews of odd sizes are slightly off, so the recipe decides.
-fn aspect_of(state: &AppState, panes: &[Pane<'_>]) -> f32 {
+fn aspect_of(runs: &Runs, xy_plot: &XyPlotState, panes: &[Pane<'_>]) -> f32 {
     let pixels = panes.iter().find_map(|pane| pane.picture);
     let of_pixels = pixels.map_or(1.0, |pixels| pixels.width as f32 / pixels.height as f32);
-    if state.xy_plot.on_canvas().is_some() {
+    if xy_plot.on_canvas().is_some() {
         return of_pixels;
     }
-    let of_recipe = state.runs.current().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
+    let of_recipe = runs.current().map(|run| run.recipe.width as f32 / run.recipe.height as f32);
     of_recipe.filter(|aspect| (aspect / of_pixels - 1.0).abs() < 0.1).unwrap_or(of_pixels)
 }
 

@@ -11,10 +11,12 @@ use egui::{
 use engine::diffusion::StepView;
 use engine::images::Pixels;
 
+use crate::features::branches::Runs;
 use crate::features::canvas::ViewCommand;
 use crate::features::canvas::views::Views;
 use crate::features::command::Command;
-use crate::features::state::AppState;
+use crate::features::film::FilmState;
+use crate::features::state::{AppState, Shared};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Tool, icon_button_ui, segmented_ui, stepped, tip, toggles_ui};
@@ -34,7 +36,7 @@ pub const TITLE_HEIGHT: f32 = 22.0;
 
 /// All panes, in reading order.
 pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
-    if state.looked_at().is_none()
+    if state.film.looked_at(&state.runs).is_none()
         && let Some(alone) = state.alone_on_canvas()
     {
         return vec![Pane { view: None, picture: Some(alone), compared: None }];
@@ -79,11 +81,11 @@ pub fn nothing_ui(ui: &Ui, view: StepView, rect: Rect) {
 }
 
 /// Selects the views: one, or several side by side.
-pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Vec<Command>) {
-    if state.runs.current().is_none_or(|run| run.frames.is_empty()) {
+pub fn views_bar_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, area: Rect, commands: &mut Vec<Command>) {
+    if runs.current().is_none_or(|run| run.frames.is_empty()) {
         return;
     }
-    let views = &state.shared.settings.views;
+    let views = &shared.settings.views;
     let names: Vec<String> = Views::ORDER.map(|view| view.label().to_owned()).to_vec();
     let words: f32 = names
         .iter()
@@ -121,7 +123,7 @@ pub fn views_bar_ui(ui: &mut Ui, state: &AppState, area: Rect, commands: &mut Ve
 
 /// The divider between two compared steps; `place` is its position between the left, 0, and the
 /// right, 1, of `pictures`.
-pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: &mut f32) {
+pub fn divider_ui(ui: &Ui, runs: &Runs, film: &FilmState, pictures: Rect, area: Rect, place: &mut f32) {
     let tokens = Tokens::of(ui);
     let at = |place: f32| egui::lerp(pictures.x_range(), place);
     let id = ui.scope_id().with("divider");
@@ -156,7 +158,7 @@ pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: 
         let back = |y: f32| tip + vec2(-side * 3.0, y);
         painter.line(vec![back(-3.2), tip, back(3.2)], Stroke::new(1.6, ink));
     }
-    let (left, right) = (state.current_step(), state.film.compared);
+    let (left, right) = (film.current_step(runs), film.compared);
     let top = y_range.min + 8.0;
     for (step, at, align) in
         [(left, pos2(x - 10.0, top), Align2::RIGHT_TOP), (right, pos2(x + 10.0, top), Align2::LEFT_TOP)]
@@ -165,7 +167,7 @@ pub fn divider_ui(ui: &Ui, state: &AppState, pictures: Rect, area: Rect, place: 
             pill_ui(ui, at, align, &format!("step {}", step + 1));
         }
     }
-    if let Some(title) = state.title_beside() {
+    if let Some(title) = film.title_beside(runs) {
         pill_ui(ui, pos2(x + 10.0, top + 26.0), Align2::LEFT_TOP, &title);
     }
     let divider = divider.on_hover_cursor(CursorIcon::ResizeHorizontal);

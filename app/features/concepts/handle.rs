@@ -6,7 +6,7 @@ use crate::features::concepts::ConceptCommand;
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::effect::{Effect, Task};
 use crate::features::settings::Tab;
-use crate::features::state::AppState;
+use crate::features::state::{AppState, Shared};
 
 impl AppState {
     pub(crate) fn handle_concepts(&mut self, command: ConceptCommand) -> Vec<Effect> {
@@ -27,19 +27,7 @@ impl AppState {
     }
 
     pub(crate) fn watch_concepts(&self) -> Effect {
-        Effect::WatchConcepts(self.watched_folders())
-    }
-
-    /// The folders to watch: concept folders, and those of other programs that
-    /// the model library knows.
-    pub fn watched_folders(&self) -> Vec<PathBuf> {
-        let mut folders = self.shared.settings.concept_folders();
-        for folder in &self.shared.library.concept_folders {
-            if !folders.contains(folder) {
-                folders.push(folder.clone());
-            }
-        }
-        folders
+        Effect::WatchConcepts(self.shared.watched_folders())
     }
 
     pub(crate) fn receive_concepts(&mut self, news: ConceptsRead) {
@@ -50,7 +38,7 @@ impl AppState {
             }
             self.concepts.refused.remove(file);
         }
-        let folders = self.watched_folders();
+        let folders = self.shared.watched_folders();
         for concept in news.read {
             let file = concept.source.clone();
             self.concepts.refused.remove(&file);
@@ -106,5 +94,19 @@ impl AppState {
             self.prompts.tokenizer = Some(info.words(&self.concepts.set));
             self.read_prompts();
         }
+    }
+}
+
+impl Shared {
+    /// The folders to watch: concept folders, and those of other programs that
+    /// the model library knows.
+    pub fn watched_folders(&self) -> Vec<PathBuf> {
+        let mut folders = self.settings.concept_folders();
+        for folder in &self.library.concept_folders {
+            if !folders.contains(folder) {
+                folders.push(folder.clone());
+            }
+        }
+        folders
     }
 }

@@ -11,10 +11,10 @@ use egui::{
 use engine::concepts::Concept;
 
 use crate::features::command::Command;
-use crate::features::concepts::ConceptCommand;
+use crate::features::concepts::{ConceptCommand, Concepts};
 use crate::features::prompt::prompt_words::insert_word;
 use crate::features::settings::SettingsCommand;
-use crate::features::state::AppState;
+use crate::features::state::{AppState, Shared};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -37,7 +37,7 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             ui.add_space(theme::GAP_M);
             line_ui(ui);
             ui.add_space(theme::GAP_M);
-            folders_ui(ui, state, commands);
+            folders_ui(ui, &state.shared, commands);
         },
     );
     let count = state.concepts.set.iter().len();
@@ -55,7 +55,7 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_M);
     let wanted = if count > SEARCHED { search_ui(ui) } else { String::new() };
     ScrollArea::vertical().id_salt("concepts").auto_shrink([false, false]).show(ui, |ui| {
-        refused_ui(ui, state, commands);
+        refused_ui(ui, &state.concepts, commands);
         if count == 0 {
             empty_ui(ui);
         } else {
@@ -80,14 +80,14 @@ fn empty_ui(ui: &mut Ui) {
     }
 }
 
-fn refused_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    for (file, text) in state.concepts.refused.iter().take(MAX_REFUSED) {
+fn refused_ui(ui: &mut Ui, concepts: &Concepts, commands: &mut Vec<Command>) {
+    for (file, text) in concepts.refused.iter().take(MAX_REFUSED) {
         if problem_ui(ui, text, true) {
             commands.push(Command::Concept(ConceptCommand::Forget(file.clone())));
         }
         ui.add_space(theme::GAP_M);
     }
-    let more = state.concepts.refused.len().saturating_sub(MAX_REFUSED);
+    let more = concepts.refused.len().saturating_sub(MAX_REFUSED);
     if more > 0 {
         let text = format!("and {more} more that are not concepts");
         note_ui(ui, text, theme::small(), Tokens::of(ui).coral_text);
@@ -112,7 +112,7 @@ fn list_ui(ui: &mut Ui, state: &AppState, wanted: &str, commands: &mut Vec<Comma
         let (_, rect) = ui.allocate_space(vec2(ui.available_width(), ROW));
         // Only the rows in view are drawn.
         if ui.is_rect_visible(rect) {
-            row_ui(ui, rect, state, concept, commands);
+            row_ui(ui, rect, &state.shared, &state.concepts, concept, commands);
         }
     }
 }
@@ -136,20 +136,27 @@ fn search_ui(ui: &mut Ui) -> String {
 }
 
 /// Why a concept is not used, if so: in short, and as a sentence.
-fn unreadable_reason(state: &AppState, concept: &Concept) -> Option<(String, String)> {
-    if let Some(other) = state.concepts.set.instead_of(concept) {
+fn unreadable_reason(shared: &Shared, concepts: &Concepts, concept: &Concept) -> Option<(String, String)> {
+    if let Some(other) = concepts.set.shadowed_by(concept) {
         let sentence = format!("Another file with the same word is used instead: {}", other.source.display());
         return Some((format!("not used: {} has the same word", other.name()), sentence));
     }
-    let error = concept.check_width(state.shared.model_info()?.text_width).err()?;
+    let error = concept.check_width(shared.model_info()?.text_width).err()?;
     Some((format!("does not fit: made for {}", concept.family()), error.to_string()))
 }
 
-fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands: &mut Vec<Command>) {
+fn row_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    shared: &Shared,
+    concepts: &Concepts,
+    concept: &Concept,
+    commands: &mut Vec<Command>,
+) {
     let tokens = Tokens::of(ui);
-    let unreadable_reason = unreadable_reason(state, concept);
+    let unreadable_reason = unreadable_reason(shared, concepts, concept);
     // A concept in a watched folder is removed with its file.
-    let removable = state.shared.settings.concept_files.contains(&concept.source);
+    let removable = shared.settings.concept_files.contains(&concept.source);
     let press =
         Rect::from_min_max(rect.min, pos2(rect.right() - if removable { 26.0 } else { 0.0 }, rect.bottom()));
     let id = Id::unique(("concept", &concept.source));
@@ -195,7 +202,7 @@ fn row_ui(ui: &mut Ui, rect: Rect, state: &AppState, concept: &Concept, commands
     let path = concept.source.display();
     let response = tip(response, &concept.token, Some(&facts), &format!("{sentence}\n{path}"));
     if response.clicked() && unreadable_reason.is_none() {
-        commands.push(insert_word(ui.ctx(), state, &concept.token));
+        commands.push(insert_word(ui.ctx(), shared, &concept.token));
     }
     if removable {
         let place = Rect::from_center_size(pos2(press.right() + 9.0, rect.center().y), Vec2::splat(16.0));
@@ -211,11 +218,11 @@ fn file_name(path: &Path) -> String {
 }
 
 /// The watched folders.
-fn folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn folders_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     label_ui(ui, "Watched folders").on_hover_text("Concepts in these folders are loaded automatically.");
-    let own = state.shared.settings.concept_folders();
-    for folder in state.watched_folders() {
+    let own = shared.settings.concept_folders();
+    for folder in shared.watched_folders() {
         ui.horizontal(|ui| {
             let name = folder.display().to_string();
             let sentence = "Opens the folder. Files that you put there are loaded automatically.";

@@ -8,23 +8,13 @@ use engine::pipeline::StopFlag;
 use crate::features::convert::{Conversion, ConversionReport, ConvertCommand, pickle_of};
 use crate::features::effect::{Effect, Task};
 use crate::features::errors::ErrorSlot;
-use crate::features::state::{AppState, Model};
+use crate::features::state::{AppState, Model, Shared};
 
 impl AppState {
-    /// The pickle of the current model, unless it was converted or the offer declined.
-    pub fn offered_conversion(&self) -> Option<PathBuf> {
-        let Model::Open(_) = self.shared.model else { return None };
-        let pickle = pickle_of(&self.shared.settings.model)?.to_owned();
-        let beside = pickle.with_extension("safetensors");
-        let is_converted = self.shared.library.entries.iter().any(|entry| entry.path() == beside)
-            || matches!(&self.conversion, Conversion::Done(file) if *file == beside);
-        (!is_converted && !self.shared.settings.kept_pickles.contains(&pickle)).then_some(pickle)
-    }
-
     pub(crate) fn handle_conversion(&mut self, command: ConvertCommand) -> Vec<Effect> {
         match command {
             ConvertCommand::Start => {
-                let Some(file) = self.offered_conversion() else { return Vec::new() };
+                let Some(file) = self.conversion.offered_conversion(&self.shared) else { return Vec::new() };
                 let stop = StopFlag::default();
                 self.shared.errors.clear(ErrorSlot::Model);
                 self.conversion =
@@ -37,7 +27,7 @@ impl AppState {
                 }
             }
             ConvertCommand::Decline => {
-                if let Some(pickle) = self.offered_conversion() {
+                if let Some(pickle) = self.conversion.offered_conversion(&self.shared) {
                     self.shared.settings.kept_pickles.push(pickle);
                 }
             }
@@ -68,5 +58,17 @@ impl AppState {
             }
         }
         Vec::new()
+    }
+}
+
+impl Conversion {
+    /// The pickle of the current model, unless it was converted or the offer declined.
+    pub fn offered_conversion(&self, shared: &Shared) -> Option<PathBuf> {
+        let Model::Open(_) = shared.model else { return None };
+        let pickle = pickle_of(&shared.settings.model)?.to_owned();
+        let beside = pickle.with_extension("safetensors");
+        let is_converted = shared.library.entries.iter().any(|entry| entry.path() == beside)
+            || matches!(self, Conversion::Done(file) if *file == beside);
+        (!is_converted && !shared.settings.kept_pickles.contains(&pickle)).then_some(pickle)
     }
 }

@@ -6,28 +6,28 @@ use egui::Ui;
 
 use crate::features::command::Command;
 use crate::features::convert::{Conversion, ConvertCommand};
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{bar_ui, card_ui, note_ui, outlined_button_ui, tip};
 
-pub fn convert_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    let offered = state.offered_conversion();
-    if offered.is_none() && matches!(state.conversion, Conversion::Idle) {
+pub fn convert_model_ui(ui: &mut Ui, shared: &Shared, conversion: &Conversion, commands: &mut Vec<Command>) {
+    let offered = conversion.offered_conversion(shared);
+    if offered.is_none() && matches!(conversion, Conversion::Idle) {
         return;
     }
-    card_ui(ui, |ui| contents_ui(ui, state, commands));
+    card_ui(ui, |ui| contents_ui(ui, conversion, commands));
     ui.add_space(theme::GAP_M);
 }
 
-fn contents_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn contents_ui(ui: &mut Ui, conversion: &Conversion, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let mut button = |ui: &mut Ui, name: &str, strong: bool, sentence: &str, command: ConvertCommand| {
         if tip(outlined_button_ui(ui, name, strong), name, None, sentence).clicked() {
             commands.push(Command::Convert(command));
         }
     };
-    match &state.conversion {
+    match conversion {
         Conversion::Running { file, fraction, .. } => {
             let text = format!("Converting {}", name_of(file));
             note_ui(ui, text, theme::heading(), tokens.text);

@@ -128,16 +128,16 @@ impl Running {
     }
 }
 
-impl AppState {
-    pub(crate) fn handle_download(&mut self, command: DownloadCommand) -> Vec<Effect> {
+impl DownloadState {
+    pub(crate) fn handle(&mut self, command: DownloadCommand) -> Vec<Effect> {
         match command {
-            DownloadCommand::Name(name) => self.download.name = name,
-            DownloadCommand::LookUp => return self.look_up(&self.download.name.clone()),
+            DownloadCommand::Name(name) => self.name = name,
+            DownloadCommand::LookUp => return self.look_up(&self.name.clone()),
             DownloadCommand::LookUpStandard => return self.look_up(STABLE_DIFFUSION_1_5),
-            DownloadCommand::Start => return self.start_download(),
-            DownloadCommand::Pause => self.end_download(Ending::Pause),
-            DownloadCommand::Cancel => return self.cancel_download(),
-            DownloadCommand::DismissProblem => self.download.problem = None,
+            DownloadCommand::Start => return self.start(),
+            DownloadCommand::Pause => self.end(Ending::Pause),
+            DownloadCommand::Cancel => return self.cancel(),
+            DownloadCommand::DismissProblem => self.problem = None,
         }
         Vec::new()
     }
@@ -147,6 +147,66 @@ impl AppState {
         Effect::Hub(HubCommand::FindUnfinished { models: models_folder() })
     }
 
+    fn look_up(&mut self, name: &str) -> Vec<Effect> {
+        self.problem = None;
+        match name.parse::<Repository>() {
+            Ok(repository) => {
+                let stop = StopFlag::default();
+                self.phase = DownloadPhase::Asking { name: repository.to_string(), stop: stop.clone() };
+                vec![Effect::Hub(HubCommand::LookUp { repository, models: models_folder(), stop })]
+            }
+            Err(error) => {
+                self.problem = Some(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn start(&mut self) -> Vec<Effect> {
+        let left = match &self.phase {
+            DownloadPhase::Offered(offer) => {
+                Left { plan: offer.plan.clone(), folder: offer.folder.clone(), done: offer.done }
+            }
+            DownloadPhase::Paused(left) => left.clone(),
+            _ => return Vec::new(),
+        };
+        self.problem = None;
+        let (plan, folder) = (left.plan.clone(), left.folder.clone());
+        let running = Running::new(left);
+        let stop = running.stop.clone();
+        self.phase = DownloadPhase::Running(Box::new(running));
+        vec![Effect::Hub(HubCommand::Fetch { plan, folder, stop })]
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if let DownloadPhase::Running(running) = &mut self.phase {
+            running.stop.raise();
+            running.ending = Some(ending);
+        }
+    }
+
+    /// Cancels at any stage. Partial files are deleted; a finished model is not.
+    fn cancel(&mut self) -> Vec<Effect> {
+        self.problem = None;
+        match &self.phase {
+            DownloadPhase::Running(_) => {
+                self.end(Ending::Cancel);
+                return Vec::new();
+            }
+            DownloadPhase::Asking { stop, .. } => stop.raise(),
+            DownloadPhase::Paused(left) => {
+                let folder = left.folder.clone();
+                self.phase = DownloadPhase::Idle;
+                return vec![Effect::Hub(HubCommand::Discard { folder })];
+            }
+            DownloadPhase::Idle | DownloadPhase::Offered(_) | DownloadPhase::Complete { .. } => {}
+        }
+        self.phase = DownloadPhase::Idle;
+        Vec::new()
+    }
+}
+
+impl AppState {
     pub(crate) fn receive_report(&mut self, report: HubEvent) -> Vec<Effect> {
         match (report, std::mem::take(&mut self.download.phase)) {
             (HubEvent::Found(offer), DownloadPhase::Asking { .. }) => {
@@ -189,65 +249,6 @@ impl AppState {
             // From a job that was cancelled meanwhile.
             (_, phase) => self.download.phase = phase,
         }
-        Vec::new()
-    }
-
-    pub(crate) fn look_up(&mut self, name: &str) -> Vec<Effect> {
-        self.download.problem = None;
-        match name.parse::<Repository>() {
-            Ok(repository) => {
-                let stop = StopFlag::default();
-                self.download.phase =
-                    DownloadPhase::Asking { name: repository.to_string(), stop: stop.clone() };
-                vec![Effect::Hub(HubCommand::LookUp { repository, models: models_folder(), stop })]
-            }
-            Err(error) => {
-                self.download.problem = Some(error.to_string());
-                Vec::new()
-            }
-        }
-    }
-
-    pub(crate) fn start_download(&mut self) -> Vec<Effect> {
-        let left = match &self.download.phase {
-            DownloadPhase::Offered(offer) => {
-                Left { plan: offer.plan.clone(), folder: offer.folder.clone(), done: offer.done }
-            }
-            DownloadPhase::Paused(left) => left.clone(),
-            _ => return Vec::new(),
-        };
-        self.download.problem = None;
-        let (plan, folder) = (left.plan.clone(), left.folder.clone());
-        let running = Running::new(left);
-        let stop = running.stop.clone();
-        self.download.phase = DownloadPhase::Running(Box::new(running));
-        vec![Effect::Hub(HubCommand::Fetch { plan, folder, stop })]
-    }
-
-    pub(crate) fn end_download(&mut self, ending: Ending) {
-        if let DownloadPhase::Running(running) = &mut self.download.phase {
-            running.stop.raise();
-            running.ending = Some(ending);
-        }
-    }
-
-    /// Cancels at any stage. Partial files are deleted; a finished model is not.
-    pub(crate) fn cancel_download(&mut self) -> Vec<Effect> {
-        self.download.problem = None;
-        match &self.download.phase {
-            DownloadPhase::Running(_) => {
-                self.end_download(Ending::Cancel);
-                return Vec::new();
-            }
-            DownloadPhase::Asking { stop, .. } => stop.raise(),
-            DownloadPhase::Paused(left) => {
-                let folder = left.folder.clone();
-                self.download.phase = DownloadPhase::Idle;
-                return vec![Effect::Hub(HubCommand::Discard { folder })];
-            }
-            DownloadPhase::Idle | DownloadPhase::Offered(_) | DownloadPhase::Complete { .. } => {}
-        }
-        self.download.phase = DownloadPhase::Idle;
         Vec::new()
     }
 }

@@ -6,25 +6,15 @@ use engine::images::{Animation, AnimationFormat, Provenance};
 use engine::pipeline::StopFlag;
 use engine::session::{AnimationEvent, Request};
 
+use crate::features::branches::Runs;
 use crate::features::effect::{Effect, Task};
 use crate::features::export::{ExportCommand, ExportEvent, ExportOrder, ExportPhase, folder_of, with_ending};
 use crate::features::generate::run::Run;
 use crate::features::state::AppState;
 
-use crate::features::xy_plot::{XyPlotPhase, XyPlotRun, strip};
+use crate::features::xy_plot::{XyPlotPhase, XyPlotRun, XyPlotState, strip};
 
 impl AppState {
-    /// The run that can be exported: one that has ended and has steps.
-    pub fn run_to_export(&self) -> Option<&Run> {
-        self.runs.current().filter(|run| !run.is_live() && !run.frames.is_empty())
-    }
-
-    /// The plot that can be exported: one that has ended.
-    pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
-        let is_over = |made: &&XyPlotRun| made.phase != XyPlotPhase::Making && made.pictures.len() > 1;
-        self.xy_plot.made.as_ref().filter(is_over)
-    }
-
     pub(crate) fn handle_export(&mut self, command: ExportCommand) -> Vec<Effect> {
         match command {
             ExportCommand::Show(is_open) | ExportCommand::ShowOfSheet(is_open) => {
@@ -48,8 +38,10 @@ impl AppState {
                 let format = self.export.format;
                 let end = if format == AnimationFormat::ContactSheet { "-steps" } else { "" };
                 let name = match self.export.is_of_sheet {
-                    true => self.sheet_to_export().map(|made| format!("{}-sheet", made.sheet.recipe.seed)),
-                    false => self.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
+                    true => {
+                        self.xy_plot.sheet_to_export().map(|made| format!("{}-sheet", made.sheet.recipe.seed))
+                    }
+                    false => self.runs.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
                 };
                 let Some(name) = name else { return Vec::new() };
                 return vec![Effect::Task(Task::PickFilm {
@@ -79,7 +71,7 @@ impl AppState {
         if self.export.is_of_sheet {
             return self.export_sheet_to(path);
         }
-        let Some(run) = self.run_to_export() else { return Vec::new() };
+        let Some(run) = self.runs.run_to_export() else { return Vec::new() };
         let picture = self.film.picture.unwrap_or(0);
         let (job, cut, stop) = (run.job.id, self.export.cut, StopFlag::default());
         let finished = run.pictures.get(picture).cloned();
@@ -90,7 +82,7 @@ impl AppState {
 
     /// The plot's pictures exist already, so the engine has nothing to do.
     pub(crate) fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
-        let Some(made) = self.sheet_to_export() else { return Vec::new() };
+        let Some(made) = self.xy_plot.sheet_to_export() else { return Vec::new() };
         let (model, vae) = self.names_of_model();
         let provenance = made.provenance(&model, vae.as_deref());
         let reel = strip(&made.sheet, &made.pictures, &self.export.cut, provenance);
@@ -140,5 +132,20 @@ impl AppState {
     /// The names of the open model and its replacement VAE.
     pub(crate) fn names_of_model(&self) -> (String, Option<String>) {
         self.shared.model_info().map_or_else(Default::default, |info| (info.name.clone(), info.vae.clone()))
+    }
+}
+
+impl XyPlotState {
+    /// The plot that can be exported: one that has ended.
+    pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
+        let is_over = |made: &&XyPlotRun| made.phase != XyPlotPhase::Making && made.pictures.len() > 1;
+        self.made.as_ref().filter(is_over)
+    }
+}
+
+impl Runs {
+    /// The run that can be exported: one that has ended and has steps.
+    pub fn run_to_export(&self) -> Option<&Run> {
+        self.current().filter(|run| !run.is_live() && !run.frames.is_empty())
     }
 }

@@ -4,9 +4,10 @@ use egui::{Popup, PopupCloseBehavior, RectAlign, Response, RichText, Ui, vec2};
 use engine::images::{AnimationFormat, FPS, Playback};
 use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
 
+use crate::features::branches::Runs;
 use crate::features::command::Command;
 use crate::features::export::{ExportCommand, ExportPhase, ExportState};
-use crate::features::state::AppState;
+use crate::features::xy_plot::XyPlotState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -17,18 +18,23 @@ use crate::ui::widgets::{
 const WIDTH: f32 = 300.0;
 
 /// The button in the filmstrip's header, and the card over it.
-pub fn export_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    if state.run_to_export().is_some() || state.export.phase.stop().is_some() {
+pub fn export_ui(ui: &mut Ui, runs: &Runs, export: &ExportState, commands: &mut Vec<Command>) {
+    if runs.run_to_export().is_some() || export.phase.stop().is_some() {
         let sentence = "Exports the steps as a GIF, a video or pictures.";
-        opener_ui(text_button_ui(ui, None, "Export…", None), sentence, false, state, commands);
+        opener_ui(text_button_ui(ui, None, "Export…", None), sentence, false, export, commands);
     }
 }
 
 /// The export button and card of the X/Y plot.
-pub fn export_sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    if state.sheet_to_export().is_some() {
+pub fn export_sheet_ui(
+    ui: &mut Ui,
+    export: &ExportState,
+    xy_plot: &XyPlotState,
+    commands: &mut Vec<Command>,
+) {
+    if xy_plot.sheet_to_export().is_some() {
         let sentence = "Exports its pictures one after the other as a GIF, a video or numbered files.";
-        opener_ui(outlined_button_ui(ui, "Export animation…", false), sentence, true, state, commands);
+        opener_ui(outlined_button_ui(ui, "Export animation…", false), sentence, true, export, commands);
     }
 }
 
@@ -37,21 +43,21 @@ fn opener_ui(
     button: Response,
     sentence: &str,
     of_sheet: bool,
-    state: &AppState,
+    export: &ExportState,
     commands: &mut Vec<Command>,
 ) {
-    let is_open = state.export.is_open && state.export.is_of_sheet == of_sheet;
+    let is_open = export.is_open && export.is_of_sheet == of_sheet;
     let button = if is_open { button } else { tip(button, "Export", None, sentence) };
     if button.clicked() {
         let show = if of_sheet { ExportCommand::ShowOfSheet } else { ExportCommand::Show };
         commands.push(Command::Export(show(!is_open)));
     }
     if is_open {
-        card_ui(&button, state, commands);
+        card_ui(&button, export, commands);
     }
 }
 
-fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
+fn card_ui(button: &Response, export: &ExportState, commands: &mut Vec<Command>) {
     let mut is_open = true;
     let mut wishes = Vec::new();
     Popup::from_response(button)
@@ -63,12 +69,12 @@ fn card_ui(button: &Response, state: &AppState, commands: &mut Vec<Command>) {
         .show(|ui| {
             ui.set_width(WIDTH);
             ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
-            let is_sheet = state.export.is_of_sheet;
+            let is_sheet = export.is_of_sheet;
             let head = if is_sheet { "Export the X/Y plot" } else { "Export the steps" };
             ui.label(RichText::new(head).font(theme::heading()).color(Tokens::of(ui).text));
-            match state.export.phase.stop() {
-                Some(_) => progress_ui(ui, &state.export.phase, &mut wishes),
-                None => choices_ui(ui, &state.export, is_sheet, &mut wishes),
+            match export.phase.stop() {
+                Some(_) => progress_ui(ui, &export.phase, &mut wishes),
+                None => choices_ui(ui, export, is_sheet, &mut wishes),
             }
         });
     if !is_open {

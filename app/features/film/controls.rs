@@ -2,18 +2,25 @@
 
 use egui::{CornerRadius, CursorIcon, Response, RichText, Role, Sense, Ui, Vec2, WidgetInfo, vec2};
 
+use crate::features::branches::Runs;
 use crate::features::canvas::ViewCommand;
 use crate::features::command::Command;
-use crate::features::film::{FilmCommand, PlaybackSettings};
-use crate::features::state::AppState;
+use crate::features::film::{FilmCommand, FilmState, PlaybackSettings};
+use crate::features::state::Shared;
 use crate::ui::keys;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Number, NumberLook, focus_ring, number_ui, text_button_ui, tip};
 
-pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
+pub fn film_controls_ui(
+    ui: &mut Ui,
+    shared: &Shared,
+    film: &FilmState,
+    is_tight: bool,
+    commands: &mut Vec<Command>,
+) {
     let now = ui.input(|input| input.time);
-    let (icon, name) = if state.film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
+    let (icon, name) = if film.play.is_some() { (Icon::Pause, "Pause") } else { (Icon::Play, "Play") };
     let key = Some(keys::PLAY_KEY);
     let response = text_button_ui(ui, Some(icon), name, key.filter(|_| !is_tight));
     let sentence = "Plays the steps one after another. Arrow keys move step by step; drag along the filmstrip \
@@ -21,7 +28,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     if tip(response, name, key, sentence).clicked() {
         commands.push(Command::Film(FilmCommand::TogglePlay { now }));
     }
-    let mut how = state.shared.settings.playing;
+    let mut how = shared.settings.playing;
     toggle_ui(ui, Icon::Loop, "Loop", "Starts again at the end.", &mut how.loops);
     toggle_ui(ui, Icon::PingPong, "Back and forth", "Plays forwards, then backwards.", &mut how.ping_pong);
     let number = Number {
@@ -35,7 +42,7 @@ pub fn film_controls_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands:
     tip(response, "Steps per second", None, "Playback speed: 1 to 30 steps per second.");
     ui.add_space(-2.0);
     ui.label(RichText::new("/s").font(theme::mono()).color(Tokens::of(ui).faint));
-    if how != state.shared.settings.playing {
+    if how != shared.settings.playing {
         commands.push(Command::View(ViewCommand::Play { how, now }));
     }
 }
@@ -63,8 +70,8 @@ fn toggle_ui(ui: &mut Ui, icon: Icon, name: &str, sentence: &str, is_on: &mut bo
 }
 
 /// Releases the selected step, or compares it with another.
-pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
-    if state.film.compared.is_some() {
+pub fn compare_ui(ui: &mut Ui, runs: &Runs, film: &FilmState, is_tight: bool, commands: &mut Vec<Command>) {
+    if film.compared.is_some() {
         let key = Some(keys::STOP_KEY).filter(|_| !is_tight);
         let response = text_button_ui(ui, Some(Icon::Compare), "Stop comparing", key);
         if response.clicked() {
@@ -76,9 +83,9 @@ pub fn compare_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut 
     let sentence = "Compares two steps with a draggable divider. Then click the other step.";
     let response = text_button_ui(ui, Some(Icon::Compare), "Compare", key.filter(|_| !is_tight));
     if tip(response, "Compare", key, sentence).clicked() {
-        commands.push(Command::View(ViewCommand::Compare(state.other_step())));
+        commands.push(Command::View(ViewCommand::Compare(film.other_step(runs))));
     }
-    if let Some(step) = state.film.pinned {
+    if let Some(step) = film.pinned {
         let name = format!("Release step {}", step + 1);
         let text = if is_tight { "Release" } else { &name };
         let key = Some(keys::STOP_KEY);

@@ -34,7 +34,7 @@ impl AppState {
     }
 
     fn step_by(&mut self, by: isize) {
-        let at = self.film.compared.or(self.current_step());
+        let at = self.film.compared.or(self.film.current_step(&self.runs));
         let Some(run) = self.runs.current() else { return };
         let (Some(at), Some(first), Some(last)) = (at, run.frames.first(), run.frames.last()) else {
             return;

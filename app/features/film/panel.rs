@@ -8,12 +8,12 @@ use engine::diffusion::StepView;
 use engine::pipeline::Frame;
 
 use super::controls::{compare_ui, film_controls_ui};
-use crate::features::branches::BranchCommand;
+use crate::features::branches::{BranchCommand, Runs};
 use crate::features::command::Command;
 use crate::features::export::panel::export_ui;
-use crate::features::film::FilmCommand;
+use crate::features::film::{FilmCommand, FilmState};
 use crate::features::generate::run::Run;
-use crate::features::state::AppState;
+use crate::features::state::{AppState, Shared};
 use crate::ui::keys;
 use crate::ui::textures::{Textures, Use};
 use crate::ui::theme;
@@ -38,7 +38,7 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
     let aspect = run.recipe.width as f32 / run.recipe.height.max(1) as f32;
     let tile = vec2((TILE_HEIGHT * aspect).clamp(36.0, 128.0).round(), TILE_HEIGHT);
     let pitch = tile.x + TILE_GAP;
-    let current = state.current_step();
+    let current = state.film.current_step(&state.runs);
     let mut hovered = None;
     ScrollArea::horizontal().auto_shrink([false, false]).id_salt("film").show_viewport(ui, |ui, viewport| {
         let size =
@@ -48,7 +48,7 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
             let min = whole.min + vec2(RING + pitch * index as f32, RING);
             Rect::from_min_size(min, tile)
         };
-        scrub_ui(ui, state, run, whole, pitch, commands);
+        scrub_ui(ui, &state.film, run, whole, pitch, commands);
         // Only the tiles in view are drawn, so a thousand steps cost no more.
         let first = ((viewport.left() - RING) / pitch).floor().max(0.0) as usize;
         let last = ((viewport.right() / pitch).ceil() as usize).min(run.to_do());
@@ -67,7 +67,7 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
             if response.clicked() {
                 commands.push(Command::Film(FilmCommand::Pin(Some(step))));
             }
-            mark_ui(ui, state, step, place(index), current == Some(step));
+            mark_ui(ui, &state.runs, &state.film, step, place(index), current == Some(step));
         }
         follow(ui, current, run, place);
     });
@@ -75,14 +75,14 @@ pub fn filmstrip_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, comm
 }
 
 /// Dragging along the filmstrip scrubs through it.
-fn scrub_ui(ui: &Ui, state: &AppState, run: &Run, whole: Rect, pitch: f32, commands: &mut Vec<Command>) {
+fn scrub_ui(ui: &Ui, film: &FilmState, run: &Run, whole: Rect, pitch: f32, commands: &mut Vec<Command>) {
     let strip = ui.interact(whole, ui.scope_id().with("scrub"), Sense::DRAG);
     // Until the pointer has moved it may be a click, which belongs to the tile.
     let is_drag = strip.dragged() && ui.input(|input| input.pointer.is_decidedly_dragging());
     let Some(pointer) = strip.interact_pointer_pos().filter(|_| is_drag) else { return };
     let index = ((pointer.x - whole.left() - RING) / pitch).max(0.0) as usize;
     let Some(frame) = run.frames.get(index.min(run.frames.len().saturating_sub(1))) else { return };
-    let held = state.film.compared.or(state.film.pinned);
+    let held = film.compared.or(film.pinned);
     if held != Some(frame.step) {
         commands.push(Command::Film(FilmCommand::ScrubTo(frame.step)));
     }
@@ -108,12 +108,13 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let Some(run) = state.runs.current().filter(|run| run.frames.len() > 1) else { return };
         // Where space is short, only the tooltips show the keys.
         let is_tight = ui.available_width() < TIGHT_HEAD;
-        film_controls_ui(ui, state, is_tight, commands);
-        leave_ui(ui, state, is_tight, commands);
-        compare_ui(ui, state, is_tight, commands);
-        export_ui(ui, state, commands);
+        film_controls_ui(ui, &state.shared, &state.film, is_tight, commands);
+        leave_ui(ui, &state.runs, is_tight, commands);
+        compare_ui(ui, &state.runs, &state.film, is_tight, commands);
+        export_ui(ui, &state.runs, &state.export, commands);
         // Where the controls leave too little space, the least important numbers are dropped first.
-        let texts = facts(state, run).map(|facts| [facts.join(" · "), facts[..2].join(" · ")]);
+        let texts = facts(&state.shared, &state.runs, &state.film, run)
+            .map(|facts| [facts.join(" · "), facts[..2].join(" · ")]);
         let width = |text: &String| {
             ui.painter().layout_no_wrap(text.clone(), theme::mono(), tokens.dim).size().x + 2.0 * RING + 8.0
         };
@@ -127,8 +128,8 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 /// The step that the next run branches from, or the button that sets it.
-fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Command>) {
-    if let Some(step) = state.runs.branch_from {
+fn leave_ui(ui: &mut Ui, runs: &Runs, is_tight: bool, commands: &mut Vec<Command>) {
+    if let Some(step) = runs.branch_from {
         let begin = if is_tight { "Branching at" } else { "The next run starts from" };
         let text = format!("{begin} step {}", step + 1);
         let tokens = Tokens::of(ui);
@@ -148,9 +149,9 @@ fn leave_ui(ui: &mut Ui, state: &AppState, is_tight: bool, commands: &mut Vec<Co
 }
 
 /// Step and sigma of the picture on the canvas.
-fn facts(state: &AppState, run: &Run) -> Option<[String; 3]> {
-    let frame = run.frame(state.current_step()?)?;
-    let pictures = run.pictures_of(frame.step, state.shared.settings.views.first());
+fn facts(shared: &Shared, runs: &Runs, film: &FilmState, run: &Run) -> Option<[String; 3]> {
+    let frame = run.frame(film.current_step(runs)?)?;
+    let pictures = run.pictures_of(frame.step, shared.settings.views.first());
     let by = if matches!(pictures, Some((_, true))) { "full decode" } else { "preview" };
     Some([format!("step {}", frame.step + 1), format!("σ {:.3}", frame.sigma), by.to_owned()])
 }
@@ -181,19 +182,19 @@ fn placeholder_ui(ui: &Ui, run: &Run, step: usize, rect: Rect) {
     label_ui(ui, rect, step, run.sigmas.get(step).copied(), tokens.faint);
 }
 
-fn mark_ui(ui: &Ui, state: &AppState, step: usize, rect: Rect, is_current: bool) {
+fn mark_ui(ui: &Ui, runs: &Runs, film: &FilmState, step: usize, rect: Rect, is_current: bool) {
     let tokens = Tokens::of(ui);
-    let sigma = state.runs.current().and_then(|run| run.frame(step)).map(|frame| frame.sigma);
+    let sigma = runs.current().and_then(|run| run.frame(step)).map(|frame| frame.sigma);
     if is_current {
         let corner = CornerRadius::same(theme::CORNER_FIELD + 2);
         let ring = Stroke::new(2.0, tokens.accent);
         ui.painter().rect_stroke(rect.expand(1.0), corner, ring, StrokeKind::Outside);
     }
     let corner = rect.right_top() + vec2(-7.0, 7.0);
-    if state.film.pinned == Some(step) {
+    if film.pinned == Some(step) {
         ui.painter().circle_filled(corner, 3.5, tokens.accent);
     }
-    if state.film.compared == Some(step) {
+    if film.compared == Some(step) {
         let line = Stroke::new(2.0, tokens.text);
         let round = CornerRadius::same(theme::CORNER_FIELD + 2);
         ui.painter().rect_stroke(rect.expand(1.0), round, line, StrokeKind::Outside);

@@ -10,7 +10,7 @@ use super::sampler_options::{noise_and_betas_ui, sampler_options_ui};
 use super::size_and_seed::{seed_field_ui, size_ui};
 use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -18,8 +18,8 @@ use crate::ui::widgets::{
     slider_row_ui,
 };
 
-pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
-    sliders_ui(ui, state, recipe);
+pub fn controls_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe, commands: &mut Vec<Command>) {
+    sliders_ui(ui, shared, recipe);
     ui.add_space(theme::GAP_M);
     let width = (ui.available_width() - theme::GAP_M) / 2.0;
     ui.horizontal_top(|ui| {
@@ -29,16 +29,16 @@ pub fn controls_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands:
         });
         column_ui(ui, width, |ui| {
             label_ui(ui, "Schedule");
-            schedule_ui(ui, state, width, recipe);
+            schedule_ui(ui, shared, width, recipe);
         });
     });
-    sampler_options_ui(ui, state, recipe);
+    sampler_options_ui(ui, shared, recipe);
     ui.add_space(theme::GAP_M);
     ui.horizontal_top(|ui| {
-        column_ui(ui, width, |ui| size_ui(ui, state, width, recipe));
-        column_ui(ui, width, |ui| seed_field_ui(ui, state, width, recipe, commands));
+        column_ui(ui, width, |ui| size_ui(ui, shared, width, recipe));
+        column_ui(ui, width, |ui| seed_field_ui(ui, shared, width, recipe, commands));
     });
-    place_ui(ui, state, ErrorSlot::Size);
+    place_ui(ui, shared, ErrorSlot::Size);
 }
 
 pub(crate) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
@@ -49,13 +49,13 @@ pub(crate) fn column_ui(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui))
 }
 
 /// The error of a field, below it.
-pub(crate) fn place_ui(ui: &mut Ui, state: &AppState, place: ErrorSlot) {
-    if let Some(text) = state.shared.error_at(place) {
+pub(crate) fn place_ui(ui: &mut Ui, shared: &Shared, place: ErrorSlot) {
+    if let Some(text) = shared.error_at(place) {
         problem_ui(ui, &text, false);
     }
 }
 
-fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
+fn sliders_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
     let tokens = Tokens::of(ui);
     let defaults = Recipe::default();
 
@@ -70,7 +70,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         hue: tokens.accent,
     };
     edit_whole(ui, &steps, &mut recipe.steps);
-    place_ui(ui, state, ErrorSlot::Steps);
+    place_ui(ui, shared, ErrorSlot::Steps);
 
     let guidance = SliderRow {
         name: "Guidance",
@@ -84,12 +84,12 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         hue: tokens.accent,
     };
     edit_real(ui, &guidance, &mut recipe.guidance.cfg_scale);
-    place_ui(ui, state, ErrorSlot::Guidance);
+    place_ui(ui, shared, ErrorSlot::Guidance);
 
     let steps = recipe.steps;
     if let Start::Image { strength, .. } = &mut recipe.start {
         strength_ui(ui, steps, strength);
-        place_ui(ui, state, ErrorSlot::Strength);
+        place_ui(ui, shared, ErrorSlot::Strength);
     }
 
     let pictures = SliderRow {
@@ -103,7 +103,7 @@ fn sliders_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         hue: tokens.accent,
     };
     edit_whole(ui, &pictures, &mut recipe.batch);
-    place_ui(ui, state, ErrorSlot::Pictures);
+    place_ui(ui, shared, ErrorSlot::Pictures);
 }
 
 /// Strength and start step: two views of one number.
@@ -174,7 +174,7 @@ fn sampler_ui(ui: &mut Ui, width: f32, chosen: &mut Sampler) {
     });
 }
 
-fn schedule_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
+fn schedule_ui(ui: &mut Ui, shared: &Shared, width: f32, recipe: &mut Recipe) {
     let before = recipe.schedule;
     select_ui(ui, "Schedule", before.label(), before.hint(), width, |ui| {
         for schedule in Schedule::ALL {
@@ -184,6 +184,6 @@ fn schedule_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
                 recipe.schedule = schedule;
             }
         }
-        noise_and_betas_ui(ui, state, recipe);
+        noise_and_betas_ui(ui, shared, recipe);
     });
 }

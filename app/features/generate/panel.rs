@@ -5,46 +5,46 @@ use egui::{
     WidgetInfo, pos2, vec2,
 };
 
-use crate::features::branches::BranchCommand;
+use crate::features::branches::{BranchCommand, Runs};
 use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
 use crate::features::generate::run::{Run, RunPhase};
-use crate::features::state::{AppState, Model};
+use crate::features::state::{Model, Shared};
 use crate::ui::keys;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{Icon, Tool, icon_button_ui, link_ui, problem_ui, tip};
 
-pub fn generate_button_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    if let Some(text) = state.shared.error_at(ErrorSlot::Run)
+pub fn generate_button_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, commands: &mut Vec<Command>) {
+    if let Some(text) = shared.error_at(ErrorSlot::Run)
         && problem_ui(ui, &text, true)
     {
         commands.push(Command::Dismiss(ErrorSlot::Run));
     }
-    if state.shared.error_at(ErrorSlot::Run).is_some() {
+    if shared.error_at(ErrorSlot::Run).is_some() {
         ui.add_space(theme::GAP_S);
     }
-    match state.runs.live() {
+    match runs.live() {
         Some(run) => {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 6.0;
                 let room = ui.available_width() - theme::BUTTON_HEIGHT - 6.0;
                 stop_ui(ui, run, room, commands);
-                queue_ui(ui, state, commands);
+                queue_ui(ui, runs, commands);
             });
-            progress_line_ui(ui, state, run, commands);
+            progress_line_ui(ui, shared, runs, run, commands);
         }
         None => {
-            start_ui(ui, state, commands);
-            rest_line_ui(ui, state, commands);
+            start_ui(ui, shared, runs, commands);
+            rest_line_ui(ui, runs, commands);
         }
     }
 }
 
-fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn start_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let name = if state.runs.branch_from.is_some() { "Branch" } else { "Generate" };
-    let ready = state.shared.recipe_error().is_none() && !matches!(state.shared.model, Model::Missing);
+    let name = if runs.branch_from.is_some() { "Branch" } else { "Generate" };
+    let ready = shared.recipe_error().is_none() && !matches!(shared.model, Model::Missing);
     let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
     let sense = if ready { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(size, sense);
@@ -63,7 +63,7 @@ fn start_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let ring = Stroke::new(1.5, tokens.accent);
         ui.painter().rect_stroke(rect.expand(2.5), theme::CORNER_CARD + 2, ring, StrokeKind::Middle);
     }
-    let sentence = match (ready, state.runs.branch_from) {
+    let sentence = match (ready, runs.branch_from) {
         (false, _) => "A setting above needs attention first.",
         (_, Some(_)) => "Continues from the selected step with the current settings.",
         _ => "Makes the picture.",
@@ -105,8 +105,8 @@ fn stop_ui(ui: &mut Ui, run: &Run, width: f32, commands: &mut Vec<Command>) {
 }
 
 /// Beside Stop: queues another run.
-fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    let sentence = if state.runs.queued.is_some() {
+fn queue_ui(ui: &mut Ui, runs: &Runs, commands: &mut Vec<Command>) {
+    let sentence = if runs.queued.is_some() {
         "Replaces the queued run with one that uses the current settings."
     } else {
         "Makes another picture after this one with the current settings."
@@ -118,12 +118,12 @@ fn queue_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     }
 }
 
-fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec<Command>) {
+fn progress_line_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, run: &Run, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
         let left = match run.phase {
-            RunPhase::Waiting if matches!(state.shared.model, Model::Opening { .. }) => {
+            RunPhase::Waiting if matches!(shared.model, Model::Opening { .. }) => {
                 "Opening the model".to_owned()
             }
             RunPhase::Waiting => "Reading the prompt".to_owned(),
@@ -131,7 +131,7 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             _ => format!("Step {} of {}", run.start_step + run.done() + 1, run.steps()),
         };
         ui.label(RichText::new(left).font(theme::label()).color(tokens.dim));
-        if state.runs.queued.is_some() {
+        if runs.queued.is_some() {
             ui.label(RichText::new("·").font(theme::label()).color(tokens.faint));
             let response = link_ui(ui, "1 queued", theme::label(), tokens.accent, false);
             let sentence = "Click to remove it from the queue.";
@@ -140,18 +140,16 @@ fn progress_line_ui(ui: &mut Ui, state: &AppState, run: &Run, commands: &mut Vec
             }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(
-                RichText::new(pace(run, state.runs.queued.is_none())).font(theme::mono()).color(tokens.dim),
-            );
+            ui.label(RichText::new(pace(run, runs.queued.is_none())).font(theme::mono()).color(tokens.dim));
         });
     });
 }
 
-fn rest_line_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn rest_line_ui(ui: &mut Ui, runs: &Runs, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     ui.horizontal(|ui| {
         ui.set_min_height(20.0);
-        let Some(run) = state.runs.current() else { return };
+        let Some(run) = runs.current() else { return };
         let left = match run.phase {
             RunPhase::Stopped => {
                 format!("Stopped after step {} of {}", run.start_step + run.done(), run.steps())

@@ -10,24 +10,24 @@ use engine::recipe::Recipe;
 
 use super::controls::{column_ui, edit_real, in_f64, place_ui};
 use crate::features::errors::ErrorSlot;
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
     Number, NumberLook, SliderRow, label_ui, link_ui, note_ui, number_ui, segmented_ui,
 };
 
-pub fn sampler_options_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
+pub fn sampler_options_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
     for option in SamplerOption::ALL {
         if let Some(own) = recipe.sampler.default_of(option) {
             sampler_row_ui(ui, option, own, recipe.sampler_options.get_mut(option));
         }
     }
-    place_ui(ui, state, ErrorSlot::Sampler);
+    place_ui(ui, shared, ErrorSlot::Sampler);
     if let Some(own) = recipe.schedule.default_rho() {
         rho_row_ui(ui, own, &mut recipe.schedule_options.rho);
     }
-    if let Some(words) = unusual(state, recipe) {
+    if let Some(words) = unusual(shared, recipe) {
         note_ui(ui, words, theme::small(), Tokens::of(ui).dim);
         let tokens = Tokens::of(ui);
         if link_ui(ui, "Reset to default", theme::small(), tokens.accent, true).clicked() {
@@ -36,7 +36,7 @@ pub fn sampler_options_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
             recipe.schedule_options = ScheduleOptions { rho, ..ScheduleOptions::default() };
         }
     }
-    place_ui(ui, state, ErrorSlot::Schedule);
+    place_ui(ui, shared, ErrorSlot::Schedule);
 }
 
 fn sampler_row_ui(ui: &mut Ui, option: SamplerOption, own: f32, value: &mut Option<f32>) {
@@ -87,14 +87,14 @@ fn edit_option(ui: &mut Ui, row: &SliderRow<'_>, own: f32, value: &mut Option<f3
 }
 
 /// Noise source and betas, if they are not the default.
-fn unusual(state: &AppState, recipe: &Recipe) -> Option<String> {
+fn unusual(shared: &Shared, recipe: &Recipe) -> Option<String> {
     let mut words = Vec::new();
     if recipe.noise != NoiseSource::default() {
         words.push(format!("Noise: {}", recipe.noise.label()));
     }
     let options = &recipe.schedule_options;
     if *options != (ScheduleOptions { rho: options.rho, ..ScheduleOptions::default() }) {
-        let betas = trained(state).with_options(options);
+        let betas = trained(shared).with_options(options);
         let kind = betas.beta_schedule.label().to_lowercase();
         let ends = match betas.beta_schedule {
             BetaSchedule::Cosine => String::new(),
@@ -105,12 +105,12 @@ fn unusual(state: &AppState, recipe: &Recipe) -> Option<String> {
     (!words.is_empty()).then(|| words.join(". "))
 }
 
-fn trained(state: &AppState) -> SchedulerConfig {
-    state.shared.model_info().map_or_else(SchedulerConfig::default, |info| info.scheduler.clone())
+fn trained(shared: &Shared) -> SchedulerConfig {
+    shared.model_info().map_or_else(SchedulerConfig::default, |info| info.scheduler.clone())
 }
 
 /// The end of the list of schedules.
-pub fn noise_and_betas_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
+pub fn noise_and_betas_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
     ui.separator();
     label_ui(ui, "Noise source");
     let noises = NoiseSource::ALL.map(|noise| noise.label().to_owned());
@@ -120,7 +120,7 @@ pub fn noise_and_betas_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe) {
         recipe.noise = NoiseSource::ALL[chosen];
     }
     label_ui(ui, "Training noise schedule (betas)");
-    let trained = trained(state);
+    let trained = trained(shared);
     let options = &mut recipe.schedule_options;
     let kind = options.beta_kind.unwrap_or(trained.beta_schedule);
     let kinds = BetaSchedule::ALL.map(|kind| kind.label().to_owned());

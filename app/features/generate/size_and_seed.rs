@@ -4,7 +4,7 @@ use egui::{Align, Layout, RichText, Ui, vec2};
 use engine::recipe::Recipe;
 
 use crate::features::command::Command;
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -12,9 +12,9 @@ use crate::ui::widgets::{
     select_ui,
 };
 
-pub fn size_ui(ui: &mut Ui, state: &AppState, width: f32, recipe: &mut Recipe) {
+pub fn size_ui(ui: &mut Ui, shared: &Shared, width: f32, recipe: &mut Recipe) {
     label_row_ui(ui, "Size", |_| {});
-    let native = state.shared.model_info().map_or(512, |info| info.native_side);
+    let native = shared.model_info().map_or(512, |info| info.native_side);
     let shown = in_words(recipe.width, recipe.height);
     let sentence = "Width and height in pixels. Models work best near their native size.";
     select_ui(ui, "Size", &shown, sentence, width, |ui| {
@@ -90,12 +90,12 @@ fn in_words(width: u32, height: u32) -> String {
 
 pub fn seed_field_ui(
     ui: &mut Ui,
-    state: &AppState,
+    shared: &Shared,
     width: f32,
     recipe: &mut Recipe,
     commands: &mut Vec<Command>,
 ) {
-    let is_locked = state.shared.settings.seed_locked;
+    let is_locked = shared.settings.seed_locked;
     label_row_ui(ui, "Seed", |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let (icon, name, sentence) = if is_locked {

@@ -48,6 +48,13 @@ pub struct InspectSubject {
 }
 
 impl InspectState {
+    pub(crate) fn handle(&mut self, command: InspectCommand) {
+        match command {
+            InspectCommand::NoiseStep(step) => self.noise_step = Some(step),
+            InspectCommand::AtStartImage(is_so) => self.at_start_image = is_so,
+        }
+    }
+
     pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
         self.answer(
             |seen| {
@@ -158,13 +165,6 @@ impl AppState {
         Some((step, self.shared.settings.views.first()))
     }
 
-    pub(crate) fn handle_look(&mut self, command: InspectCommand) {
-        match command {
-            InspectCommand::NoiseStep(step) => self.inspect.noise_step = Some(step),
-            InspectCommand::AtStartImage(is_so) => self.inspect.at_start_image = is_so,
-        }
-    }
-
     /// Requests the next thing that the open tab shows, if any. The engine gets one request
     /// at a time, so that a drag on a slider ends with its last value.
     pub(crate) fn look(&mut self) -> Vec<Effect> {
@@ -247,7 +247,7 @@ impl AppState {
 
     /// The request for the stages of the selected word.
     pub(crate) fn word_looked_into(&self) -> Option<InspectRequest> {
-        let TokenRef { part, place } = self.stand_of(self.words.chosen.as_ref()?)?;
+        let TokenRef { part, place } = self.prompts.stand_of(self.words.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.shared.recipe.edits);
         let step = *self.prompts.prompt.as_ref()?.steps.start();
         Some(InspectRequest::Word { recipe, concepts: self.concepts.set.clone(), step, part, place })

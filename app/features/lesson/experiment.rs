@@ -8,7 +8,7 @@ use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, Token
 use engine::recipe::{Guidance, Recipe, Start};
 
 use super::LessonPage;
-use crate::features::branches::BranchCommand;
+use crate::features::branches::{BranchCommand, Runs};
 use crate::features::canvas::ViewCommand;
 use crate::features::canvas::views::Views;
 use crate::features::command::Command;
@@ -18,7 +18,7 @@ use crate::features::schedule::curves::SchedulePlot;
 use crate::features::settings::SettingsCommand;
 use crate::features::settings::tab::Tab;
 use crate::features::start_image::StartImageCommand;
-use crate::features::state::AppState;
+use crate::features::state::{AppState, Shared};
 use crate::features::xy_plot::{AxisField, XyPlotCommand};
 
 /// An experiment that a button of the lesson sets up.
@@ -141,14 +141,14 @@ impl Experiment {
         if let Some(recipe) = self.recipe(desk) {
             commands.push(Command::Edit(Box::new(recipe)));
         }
-        commands.extend(self.show(desk));
+        commands.extend(self.show(&desk.shared));
         commands.extend(self.act(desk, now));
         commands
     }
 
     /// The recipe that it needs; `None` if the current one will do.
     pub fn recipe(self, desk: &AppState) -> Option<Recipe> {
-        let lesson = the_lessons(desk);
+        let lesson = the_lessons(&desk.shared);
         // Strong guidance would hide the effect of the words.
         let of_words = |prompt: &str| Recipe {
             prompt: prompt.into(),
@@ -166,7 +166,8 @@ impl Experiment {
                 Some(Recipe { steps: 15, schedule, schedule_options, ..recipe })
             }
             Self::StartImage => {
-                let start = Start::Image { path: desk.picture_to_start_from()?, strength: desk.strength() };
+                let start =
+                    Start::Image { path: desk.picture_to_start_from()?, strength: desk.shared.strength() };
                 Some(Recipe { start, ..of_words("a picture of a lion in the snow") })
             }
             Self::Puppy => Some(puppy()),
@@ -182,8 +183,8 @@ impl Experiment {
                 })
             }
             Self::Film => {
-                let guidance = guidance_for(desk, 8.0);
-                (!has_film(desk)).then_some(Recipe { guidance, ..lesson })
+                let guidance = guidance_for(&desk.shared, 8.0);
+                (!has_film(&desk.runs)).then_some(Recipe { guidance, ..lesson })
             }
             Self::Samplers => Some(Recipe { steps: 8, ..lesson }),
             Self::Optimisers => Some(Recipe { steps: 15, ..lesson }),
@@ -191,7 +192,7 @@ impl Experiment {
     }
 
     /// The tab and views to show.
-    fn show(self, desk: &AppState) -> Vec<Command> {
+    fn show(self, shared: &Shared) -> Vec<Command> {
         let tab = match self {
             Self::Latents | Self::AddNoise => Some(Tab::Inspect),
             Self::Schedules => Some(Tab::Schedule),
@@ -201,15 +202,14 @@ impl Experiment {
         };
         let mut commands = Vec::new();
         if tab.is_some() {
-            commands
-                .push(Command::Settings(SettingsCommand::ShowTab { tab, drawer: desk.shared.drawer_open }));
+            commands.push(Command::Settings(SettingsCommand::ShowTab { tab, drawer: shared.drawer_open }));
         }
         match self {
             Self::AddNoise => commands.push(Command::Inspect(InspectCommand::NoiseStep(10))),
             Self::Schedules => {
                 commands.push(Command::Settings(SettingsCommand::ShowSchedule(SchedulePlot::default())))
             }
-            Self::Film => commands.extend(noisy_and_predicted(&desk.shared.settings.views)),
+            Self::Film => commands.extend(noisy_and_predicted(&shared.settings.views)),
             _ => commands.push(Command::View(ViewCommand::Alone(StepView::Predicted))),
         }
         commands
@@ -220,7 +220,7 @@ impl Experiment {
         match self {
             Self::Schedules => Vec::new(),
             Self::Latents | Self::AddNoise if desk.subject().is_some() => Vec::new(),
-            Self::Film if has_film(desk) => desk
+            Self::Film if has_film(&desk.runs) => desk
                 .film
                 .play
                 .is_none()
@@ -241,8 +241,8 @@ impl Experiment {
 }
 
 /// "A watercolor painting of an otter", at the model's native size.
-fn the_lessons(desk: &AppState) -> Recipe {
-    let side = desk.shared.model_info().map_or(Recipe::default().width, |info| info.native_side);
+fn the_lessons(shared: &Shared) -> Recipe {
+    let side = shared.model_info().map_or(Recipe::default().width, |info| info.native_side);
     Recipe {
         prompt: "a watercolor painting of an otter".into(),
         text: TextOptions::PLAIN,
@@ -251,16 +251,16 @@ fn the_lessons(desk: &AppState) -> Recipe {
         seed: SEED,
         steps: STEPS,
         sampler: Sampler::Lms,
-        guidance: guidance_for(desk, 7.5),
+        guidance: guidance_for(shared, 7.5),
         ..Recipe::default()
     }
 }
 
 /// Small models saturate at the guidance of the original lesson; the built-in model works best at
 /// 4 to 6.
-fn guidance_for(desk: &AppState, lessons: f32) -> Guidance {
+fn guidance_for(shared: &Shared, lessons: f32) -> Guidance {
     const SMALL_SIDE: u32 = 256;
-    let is_small = desk.shared.model_info().is_none_or(|info| info.native_side < SMALL_SIDE);
+    let is_small = shared.model_info().is_none_or(|info| info.native_side < SMALL_SIDE);
     Guidance { cfg_scale: if is_small { 4.0 } else { lessons } }
 }
 
@@ -271,8 +271,8 @@ fn becomes(terms: &[(f32, &str)]) -> EmbeddingEdit {
     EmbeddingEdit { replacement: terms.iter().map(term).collect(), ..EmbeddingEdit::new(puppy) }
 }
 
-fn has_film(desk: &AppState) -> bool {
-    desk.runs.current().is_some_and(|run| run.frames.len() > 1)
+fn has_film(runs: &Runs) -> bool {
+    runs.current().is_some_and(|run| run.frames.len() > 1)
 }
 
 /// Views are shown before others are hidden, since the last one cannot be hidden.

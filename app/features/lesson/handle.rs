@@ -6,7 +6,7 @@ use engine::recipe::Start;
 
 use crate::features::effect::Effect;
 use crate::features::lesson::{Experiment, LessonCommand, LessonPage, SavedWorkspace};
-use crate::features::state::AppState;
+use crate::features::state::{AppState, Shared};
 
 impl AppState {
     pub(crate) fn handle_lesson(&mut self, command: LessonCommand) -> Vec<Effect> {
@@ -61,16 +61,18 @@ impl AppState {
         })
     }
 
-    /// The current strength; without a start image, the one shown on the page.
-    pub fn strength(&self) -> f32 {
-        match self.shared.recipe.start {
-            Start::Image { strength, .. } => strength,
-            Start::Noise => self.shared.settings.lesson.strength,
-        }
-    }
-
     /// True if the current page shows inspected latents.
     pub(crate) fn lesson_looks(&self) -> bool {
         matches!(self.shared.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
+    }
+}
+
+impl Shared {
+    /// The current strength; without a start image, the one shown on the page.
+    pub fn strength(&self) -> f32 {
+        match self.recipe.start {
+            Start::Image { strength, .. } => strength,
+            Start::Noise => self.settings.lesson.strength,
+        }
     }
 }

@@ -4,7 +4,7 @@ use egui::{Align, CursorIcon, EventFilter, Key, Layout, Role, Sense, Stroke, Ui,
 
 use crate::features::command::Command;
 use crate::features::lesson::{LessonCommand, LessonPage};
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{line_ui, note_ui, outlined_button_ui, text_button_ui, tip};
@@ -14,16 +14,16 @@ const CELL: Vec2 = vec2(17.0, 24.0);
 /// Height of the button that restores the workspace.
 const BUTTON: f32 = 140.0;
 
-pub fn way_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn way_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     let mut wishes = Vec::new();
     ui.add_space(theme::GAP_M);
     line_ui(ui);
-    if state.shared.settings.lesson.previous.is_some() {
+    if shared.settings.lesson.previous.is_some() {
         ui.add_space(theme::GAP_M);
         put_back_ui(ui, &mut wishes);
     }
     ui.add_space(theme::GAP_S);
-    let at = state.shared.settings.lesson.stop;
+    let at = shared.settings.lesson.stop;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.set_min_height(CELL.y);

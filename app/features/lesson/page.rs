@@ -9,11 +9,12 @@ use engine::diffusion::StepView;
 use engine::images::Pixels;
 
 use super::panel::PageContext;
+use crate::features::branches::Runs;
 use crate::features::command::Command;
+use crate::features::film::FilmState;
 use crate::features::generate::run::Run;
 use crate::features::inspect::panel::row_ui;
 use crate::features::lesson::{Experiment, LessonCommand, LessonPage};
-use crate::features::state::AppState;
 use crate::ui::textures::Use;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -86,15 +87,15 @@ pub fn experiment_ui(ui: &mut Ui, context: &mut PageContext<'_>, experiment: Exp
 }
 
 /// The run and the step that the page shows: the shown step, or the newest.
-pub fn step_at_hand(state: &AppState) -> Option<(&Run, usize)> {
-    let run = state.runs.current()?;
-    let step = state.current_step()?;
+pub fn step_at_hand<'a>(runs: &'a Runs, film: &FilmState) -> Option<(&'a Run, usize)> {
+    let run = runs.current()?;
+    let step = film.current_step(runs)?;
     run.frame(step).is_some().then_some((run, step))
 }
 
 /// A picture of each view, side by side, with its term of the formula below.
 pub fn views_ui(ui: &mut Ui, context: &mut PageContext<'_>, views: &[(StepView, &str)]) {
-    let Some((run, step)) = step_at_hand(context.state) else { return };
+    let Some((run, step)) = step_at_hand(&context.state.runs, &context.state.film) else { return };
     let index = context.state.film.picture.unwrap_or(0);
     let picture = |view| -> Option<&Arc<Pixels>> {
         let (pictures, _) = run.pictures_of(step, view)?;

@@ -37,7 +37,7 @@ pub fn lesson_ui(
     Panel::bottom("lesson's way").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
         ui,
         |ui| {
-            nav::way_ui(ui, state, commands);
+            nav::way_ui(ui, &state.shared, commands);
         },
     );
     let mut context = PageContext { state, recipe, curves, textures, commands };

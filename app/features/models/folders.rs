@@ -4,7 +4,7 @@ use egui::{Align, Label, Layout, RichText, ScrollArea, Sense, Ui, vec2};
 
 use crate::features::command::Command;
 use crate::features::models::LibraryCommand;
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::library::{Folder, Library, ScanStatus};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -26,7 +26,7 @@ fn work_height(library: &Library) -> f32 {
     if library.status == ScanStatus::Done { 0.0 } else { LINE }
 }
 
-pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+pub fn model_folders_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     line_ui(ui);
     ui.horizontal(|ui| {
@@ -47,12 +47,12 @@ pub fn model_folders_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Comman
     ScrollArea::vertical().id_salt("model folders").max_height(MAX).auto_shrink([false, true]).show(
         ui,
         |ui| {
-            for folder in &state.shared.library.folders {
+            for folder in &shared.library.folders {
                 folder_ui(ui, folder, commands);
             }
         },
     );
-    work_ui(ui, state, commands);
+    work_ui(ui, shared, commands);
 }
 
 fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
@@ -92,10 +92,10 @@ fn folder_ui(ui: &mut Ui, folder: &Folder, commands: &mut Vec<Command>) {
 }
 
 /// The scanner's progress, and a button to pause it.
-fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn work_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let paused = state.shared.settings.hashing_paused;
-    let text = match state.shared.library.status {
+    let paused = shared.settings.hashing_paused;
+    let text = match shared.library.status {
         ScanStatus::Done => return,
         ScanStatus::Scanning => "Scanning folders".to_owned(),
         ScanStatus::Hashing { left } if paused => format!("Hashing is paused, {left} to go"),
@@ -106,7 +106,7 @@ fn work_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         let sentence = "Other programs identify a model by its hash. It is computed once, while nothing else \
             is running.";
         tip(label, "Hashing", None, sentence);
-        if state.shared.library.status == ScanStatus::Scanning {
+        if shared.library.status == ScanStatus::Scanning {
             return;
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -10,8 +10,8 @@ use crate::features::command::Command;
 use crate::features::convert::panel::convert_model_ui;
 use crate::features::download::panel::get_model_ui;
 use crate::features::errors::ErrorSlot;
-use crate::features::models::{LibraryCommand, ModelCommand};
-use crate::features::state::AppState;
+use crate::features::models::{LibraryCommand, ModelCommand, Models};
+use crate::features::state::{AppState, Shared};
 use crate::library::{Entry, Library, ScanStatus};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -20,8 +20,8 @@ use crate::ui::widgets::{field_frame, link_ui, note_ui, outlined_button_ui, prob
 pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     get_model_ui(ui, state, commands);
     ui.add_space(theme::GAP_M);
-    convert_model_ui(ui, state, commands);
-    search_ui(ui, state, commands);
+    convert_model_ui(ui, &state.shared, &state.conversion, commands);
+    search_ui(ui, &state.shared, &state.models, commands);
     if let Some(text) = state.shared.error_at(ErrorSlot::Model)
         && problem_ui(ui, &text, true)
     {
@@ -40,7 +40,7 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         .auto_shrink([false, true])
         .show_rows(ui, theme::MODEL_ROW_HEIGHT, found.len(), |ui, rows| {
             for row in &found[rows] {
-                model_row_ui(ui, state, *row, commands);
+                model_row_ui(ui, &state.shared, *row, commands);
             }
         });
     ui.spacing_mut().item_spacing.y = theme::GAP_S;
@@ -52,7 +52,7 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_S);
     open_ui(ui, commands);
     ui.add_space(theme::GAP_M);
-    model_folders_ui(ui, state, commands);
+    model_folders_ui(ui, &state.shared, commands);
 }
 
 const ROW_GAP: f32 = 2.0;
@@ -74,12 +74,12 @@ fn found<'a>(library: &'a Library, search: &str) -> Vec<Row<'a>> {
     built_in.into_iter().chain(library.entries.iter().filter(is_found).map(Row::Entry)).collect()
 }
 
-fn search_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn search_ui(ui: &mut Ui, shared: &Shared, models: &Models, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let mut search = state.models.search.clone();
+    let mut search = models.search.clone();
     let id = ui.scope_id().with("search");
     let is_focused = ui.memory(|memory| memory.has_focus(id));
-    let hint = match state.shared.library.entries.len() {
+    let hint = match shared.library.entries.len() {
         0 => "Search models".to_owned(),
         count => format!("Search {} models", count + 1),
     };

@@ -9,7 +9,7 @@ use engine::checkpoint::ModelSource;
 
 use crate::features::command::Command;
 use crate::features::models::ModelCommand;
-use crate::features::state::{AppState, Model};
+use crate::features::state::{Model, Shared};
 use crate::library::Entry;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -37,17 +37,17 @@ enum Mark {
 /// Padding between a row's edges and its text.
 const PAD: f32 = 9.0;
 
-pub fn model_row_ui(ui: &mut Ui, state: &AppState, row: Row<'_>, commands: &mut Vec<Command>) {
+pub fn model_row_ui(ui: &mut Ui, shared: &Shared, row: Row<'_>, commands: &mut Vec<Command>) {
     let size = vec2(ui.available_width(), theme::MODEL_ROW_HEIGHT);
     let is_of_use = opens(row) || matches!(row, Row::Entry(entry) if entry.is_vae());
     let sense = if is_of_use { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(size, sense);
-    let is_chosen = is_chosen(state, row);
+    let is_chosen = is_chosen(shared, row);
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, is_of_use, is_chosen, name_of(row)));
     if !ui.is_rect_visible(rect) {
         return;
     }
-    let mark = match &state.shared.model {
+    let mark = match &shared.model {
         Model::Open(_) if is_chosen => Mark::InUse,
         Model::Opening { fraction, .. } if is_chosen && opens(row) => Mark::Opening(*fraction),
         Model::Missing if is_chosen => Mark::Failed,
@@ -84,11 +84,11 @@ fn command(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
     }
 }
 
-fn is_chosen(state: &AppState, row: Row<'_>) -> bool {
+fn is_chosen(shared: &Shared, row: Row<'_>) -> bool {
     match row {
-        Row::BuiltIn => state.shared.settings.model == ModelSource::BuiltIn,
-        Row::Entry(vae) if vae.is_vae() => state.shared.settings.vae.as_deref() == Some(vae.path()),
-        Row::Entry(entry) => state.shared.settings.model == entry.source,
+        Row::BuiltIn => shared.settings.model == ModelSource::BuiltIn,
+        Row::Entry(vae) if vae.is_vae() => shared.settings.vae.as_deref() == Some(vae.path()),
+        Row::Entry(entry) => shared.settings.model == entry.source,
     }
 }
 

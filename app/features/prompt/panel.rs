@@ -12,6 +12,7 @@ use super::prompt_words::{avoid_id, prompt_id, warnings_ui};
 use super::text_field::{Coloured, PromptField, prompt_field_ui};
 use super::token_chips::{TokenChips, token_chips_ui};
 use crate::features::command::Command;
+use crate::features::prompt::Prompts;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::settings::Tab;
 use crate::features::settings::tab::open_tab;
@@ -70,7 +71,7 @@ fn written_ui(
     commands: &mut Vec<Command>,
 ) -> Response {
     let tokens = Tokens::of(ui);
-    let mark = |text: &str| marks_of(state, text, read.map(|(read, _)| read.as_ref()));
+    let mark = |text: &str| marks_of(&state.prompts, text, read.map(|(read, _)| read.as_ref()));
     let colours = |text: &str| {
         let edited = read.map_or_else(Vec::new, |(read, edited)| edited_in(read, edited, text));
         colours_of(&mark(text), edited, tokens)
@@ -86,7 +87,7 @@ fn written_ui(
             read,
             words,
             edited,
-            chosen: chosen.and_then(|at| state.stand_of(at)),
+            chosen: chosen.and_then(|at| state.prompts.stand_of(at)),
             pointed: shown.pointed.filter(|_| *text == read.prompt),
             cursor: shown.cursor,
             can_choose,
@@ -96,7 +97,7 @@ fn written_ui(
             shown.mark(&range, tokens.line_strong.gamma_multiply(0.7));
         }
         if let Some(stand) = chips.clicked {
-            commands.push(Command::Words(WordsCommand::Choose(state.selector_at(stand))));
+            commands.push(Command::Words(WordsCommand::Choose(state.prompts.selector_at(stand))));
             commands.push(open_tab(ui, Tab::Words));
         }
         steps_ui(ui, read);
@@ -119,10 +120,10 @@ fn steps_ui(ui: &mut Ui, read: &ReadPrompt) {
 }
 
 /// The concepts of a text; found when the text was read, unless the text is newer.
-fn marks_of(state: &AppState, text: &str, read: Option<&ReadPrompt>) -> Vec<ConceptMatch> {
+fn marks_of(prompts: &Prompts, text: &str, read: Option<&ReadPrompt>) -> Vec<ConceptMatch> {
     match read {
         Some(read) if text == read.prompt => read.marks.clone(),
-        _ => state.prompts.tokenizer.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
+        _ => prompts.tokenizer.as_ref().map_or_else(Vec::new, |words| words.marks(text)),
     }
 }
 

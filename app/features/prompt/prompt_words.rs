@@ -6,7 +6,7 @@ use egui::{Context, Id, Ui};
 use engine::prompt::{ConceptMatch, MatchKind};
 
 use crate::features::command::Command;
-use crate::features::state::AppState;
+use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{link_ui, note_ui};
@@ -29,9 +29,9 @@ pub fn note_focus(ctx: &Context, field: Id) {
 }
 
 /// Inserts a word into the prompt that was edited last, at its cursor.
-pub fn insert_word(ctx: &Context, state: &AppState, word: &str) -> Command {
+pub fn insert_word(ctx: &Context, shared: &Shared, word: &str) -> Command {
     let field = ctx.data(|data| data.get_temp(Id::unique("last prompt"))).unwrap_or_else(prompt_id);
-    let mut recipe = state.shared.recipe.clone();
+    let mut recipe = shared.recipe.clone();
     let text = if field == avoid_id() { &mut recipe.negative_prompt } else { &mut recipe.prompt };
     let mut edit = TextEditState::load(ctx, field).unwrap_or_default();
     let at = edit.cursor.char_range().map_or(usize::MAX, |range| range.primary.index.0);

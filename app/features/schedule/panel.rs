@@ -11,9 +11,10 @@ use engine::diffusion::Schedule;
 use engine::recipe::{Recipe, Start, start_step_of, strength_of};
 
 use super::plot::{Drawn, Face, face_ui};
+use crate::features::branches::Runs;
 use crate::features::command::Command;
-use crate::features::film::FilmCommand;
 use crate::features::film::panel::point_at;
+use crate::features::film::{FilmCommand, FilmState};
 use crate::features::schedule::curves::ScheduleCurves;
 use crate::features::settings::SettingsCommand;
 use crate::features::state::AppState;
@@ -65,7 +66,7 @@ pub fn schedule_ui(
             let sentence = "Draws the other schedules faintly behind the selected one. Point at one to see \
                     its name.";
             check_ui(ui, "Show others", sentence, &mut look.with_others);
-            let reading = read.unwrap_or_else(|| at_rest(state, recipe, curves));
+            let reading = read.unwrap_or_else(|| at_rest(&state.runs, &state.film, recipe, curves));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(RichText::new(reading).font(theme::mono()).color(Tokens::of(ui).dim));
             });
@@ -96,10 +97,10 @@ fn over_ui(
     let steps = curves.of(recipe.schedule).map_or(1, |curve| curve.timesteps.len());
     let pointed = pointer.map(|at| drawn.step_at(at).clamp(0.0, steps as f64 - 1.0) as usize);
 
-    film_ui(ui, state, curves, drawn);
+    film_ui(ui, &state.runs, &state.film, curves, drawn);
     start_ui(ui, recipe, curves, drawn, sense);
     focus_ring(ui, &plot, theme::CORNER_FIELD);
-    film_keys(ui, state, &plot, senses_keys, commands);
+    film_keys(ui, &state.runs, &state.film, &plot, senses_keys, commands);
     let recorded = pointed.filter(|&step| state.runs.current().is_some_and(|run| run.frame(step).is_some()));
     point_at(ui, drawn.id("pointed at"), recorded, commands);
     if let Some(step) = recorded {
@@ -116,9 +117,9 @@ fn over_ui(
 }
 
 /// Every recorded step, and the current one.
-fn film_ui(ui: &Ui, state: &AppState, curves: &ScheduleCurves, drawn: &Drawn) {
+fn film_ui(ui: &Ui, runs: &Runs, film: &FilmState, curves: &ScheduleCurves, drawn: &Drawn) {
     let tokens = Tokens::of(ui);
-    let Some(run) = state.runs.current() else { return };
+    let Some(run) = runs.current() else { return };
     let painter = ui.painter_at(drawn.response.rect.expand(6.0));
     let place = |step: usize, sigma: f32| {
         let value = match drawn.face {
@@ -130,7 +131,7 @@ fn film_ui(ui: &Ui, state: &AppState, curves: &ScheduleCurves, drawn: &Drawn) {
     for frame in &run.frames {
         painter.circle_filled(place(frame.step, frame.sigma), 2.2, tokens.accent);
     }
-    let current = state.current_step().and_then(|step| run.frame(step));
+    let current = film.current_step(runs).and_then(|step| run.frame(step));
     if let Some(frame) = current {
         let at = place(frame.step, frame.sigma);
         let hair = Stroke::new(1.0, tokens.accent.gamma_multiply(0.6));
@@ -204,11 +205,18 @@ fn start_ui(ui: &Ui, recipe: &mut Recipe, curves: &ScheduleCurves, drawn: &Drawn
 }
 
 /// The arrow keys move along the steps.
-fn film_keys(ui: &Ui, state: &AppState, plot: &Response, senses_keys: bool, commands: &mut Vec<Command>) {
+fn film_keys(
+    ui: &Ui,
+    runs: &Runs,
+    film: &FilmState,
+    plot: &Response,
+    senses_keys: bool,
+    commands: &mut Vec<Command>,
+) {
     if !senses_keys {
         return;
     }
-    let current = state.current_step();
+    let current = film.current_step(runs);
     let name = "Step of the run, on the plot";
     plot.widget_info(|| match current {
         Some(step) => WidgetInfo::slider(ui.is_enabled(), (step + 1) as f64, name),
@@ -264,9 +272,9 @@ fn reading(curves: &ScheduleCurves, schedule: Schedule, is_named: bool, step: us
 }
 
 /// The current step, or the step at which the run would start.
-fn at_rest(state: &AppState, recipe: &Recipe, curves: &ScheduleCurves) -> String {
+fn at_rest(runs: &Runs, film: &FilmState, recipe: &Recipe, curves: &ScheduleCurves) -> String {
     let frame =
-        state.runs.current().zip(state.current_step()).and_then(|(run, step)| run.frame(step).zip(Some(run)));
+        runs.current().zip(film.current_step(runs)).and_then(|(run, step)| run.frame(step).zip(Some(run)));
     match frame {
         Some((frame, run)) => {
             let timestep = run.recipe.schedule.timestep(frame.sigma, &curves.noise);

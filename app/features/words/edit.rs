@@ -9,6 +9,7 @@ use super::save::save_ui;
 use super::stages::stages_ui;
 use crate::features::attention::panel::light_ui;
 use crate::features::command::Command;
+use crate::features::prompt::Prompts;
 use crate::features::prompt::chip::chip_label;
 use crate::features::state::AppState;
 use crate::features::words::WordsCommand;
@@ -29,8 +30,8 @@ pub fn word_ui(
     commands: &mut Vec<Command>,
 ) {
     let tokens = Tokens::of(ui);
-    let stand = state.stand_of(at);
-    let token = stand.and_then(|stand| state.token_at(stand));
+    let stand = state.prompts.stand_of(at);
+    let token = stand.and_then(|stand| state.prompts.token_at(stand));
     ui.horizontal(|ui| {
         let piece = token.filter(|token| token.vector.is_none());
         let piece = piece.and_then(|token| state.prompts.tokenizer.as_ref()?.piece(token.id));
@@ -54,7 +55,7 @@ pub fn word_ui(
     let weight = (f64::from(token.weight) * 1e3).round() / 1e3;
     let facts = format!("{id} · position {} · weight {weight}", stand.place.position);
     ui.label(RichText::new(facts).font(theme::mono()).color(tokens.dim));
-    part_ui(ui, state, at, commands);
+    part_ui(ui, &state.prompts, at, commands);
     ui.add_space(theme::GAP_M);
 
     let index = recipe.edits.iter().position(|edit| edit.selector == *at);
@@ -64,7 +65,7 @@ pub fn word_ui(
     changes_ui(ui, &mut edit);
     written_ui(ui, &mut edit);
     if !edit.is_idle() {
-        save_ui(ui, state, std::slice::from_ref(&edit), commands);
+        save_ui(ui, &state.words, std::slice::from_ref(&edit), commands);
     }
     ui.add_space(theme::GAP_M);
     light_ui(ui, state, commands);
@@ -83,8 +84,8 @@ fn vectors(count: usize) -> String {
 }
 
 /// Which of several tokens with this text is meant.
-fn part_ui(ui: &mut Ui, state: &AppState, at: &TokenSelector, commands: &mut Vec<Command>) {
-    let parts = (0..).take_while(|&part| state.stand_of(&TokenSelector { part, ..at.clone() }).is_some());
+fn part_ui(ui: &mut Ui, prompts: &Prompts, at: &TokenSelector, commands: &mut Vec<Command>) {
+    let parts = (0..).take_while(|&part| prompts.stand_of(&TokenSelector { part, ..at.clone() }).is_some());
     let count = parts.take(MAX_PARTS).count();
     if count < 2 {
         return;

@@ -9,6 +9,7 @@ use engine::session::InspectResult;
 
 use crate::features::effect::{Effect, Task};
 use crate::features::errors::ErrorSlot;
+use crate::features::prompt::Prompts;
 use crate::features::prompt::read_prompt::ReadPrompt;
 use crate::features::state::AppState;
 use crate::features::words::{Saving, TokenRef, TokenStatus, WordsCommand};
@@ -62,7 +63,7 @@ impl AppState {
                 == (&self.shared.recipe.prompt, self.shared.recipe.text, self.shared.recipe.steps)
         };
         let run = self.runs.current().filter(|run| has_prompt(&run.recipe));
-        run.and_then(|_| self.looked_at()).unwrap_or(0)
+        run.and_then(|_| self.film.looked_at(&self.runs)).unwrap_or(0)
     }
 
     pub(crate) fn read_prompt(&self) -> Option<Arc<ReadPrompt>> {
@@ -90,35 +91,12 @@ impl AppState {
                     .texts()
                     .any(|text| token_selection::find(prompt, text, at).is_some())
         };
-        let standing = |at: &TokenSelector| match (self.stand_of(at), &self.prompts.tokenizer) {
+        let standing = |at: &TokenSelector| match (self.prompts.stand_of(at), &self.prompts.tokenizer) {
             (Some(stand), _) => TokenStatus::At(stand),
             (None, Some(words)) if !is_read_later(words, at) => TokenStatus::Gone,
             (None, _) => TokenStatus::Later,
         };
         self.words.standings = self.shared.recipe.edits.iter().map(|edit| standing(&edit.selector)).collect();
-    }
-
-    /// The place of a selected token in the prompt.
-    pub fn stand_of(&self, at: &TokenSelector) -> Option<TokenRef> {
-        let read = self.prompts.prompt.as_ref()?;
-        let mut parts = read.parts.iter().enumerate();
-        parts.find_map(|(part, (_, text))| {
-            token_selection::find(&read.prompt, text, at).map(|place| TokenRef { part, place })
-        })
-    }
-
-    /// The token at a place.
-    pub fn token_at(&self, stand: TokenRef) -> Option<&Token> {
-        self.text_of(stand)?.at(stand.place)
-    }
-
-    /// The selector of the token at a place.
-    pub fn selector_at(&self, stand: TokenRef) -> Option<TokenSelector> {
-        token_selection::selector_at(&self.prompts.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
-    }
-
-    pub(crate) fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {
-        self.prompts.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
     }
 
     pub(crate) fn handle_words(&mut self, command: WordsCommand) {
@@ -150,5 +128,30 @@ impl AppState {
                 Vec::new()
             }
         }
+    }
+}
+
+impl Prompts {
+    /// The place of a selected token in the prompt.
+    pub fn stand_of(&self, at: &TokenSelector) -> Option<TokenRef> {
+        let read = self.prompt.as_ref()?;
+        let mut parts = read.parts.iter().enumerate();
+        parts.find_map(|(part, (_, text))| {
+            token_selection::find(&read.prompt, text, at).map(|place| TokenRef { part, place })
+        })
+    }
+
+    /// The token at a place.
+    pub fn token_at(&self, stand: TokenRef) -> Option<&Token> {
+        self.text_of(stand)?.at(stand.place)
+    }
+
+    /// The selector of the token at a place.
+    pub fn selector_at(&self, stand: TokenRef) -> Option<TokenSelector> {
+        token_selection::selector_at(&self.prompt.as_ref()?.prompt, self.text_of(stand)?, stand.place)
+    }
+
+    pub(crate) fn text_of(&self, stand: TokenRef) -> Option<&Tokenized> {
+        self.prompt.as_ref()?.parts.get(stand.part).map(|(_, text)| text)
     }
 }

@@ -6,7 +6,7 @@ use engine::recipe::Recipe;
 use super::save::save_ui;
 use crate::features::command::Command;
 use crate::features::state::AppState;
-use crate::features::words::{TokenStatus, WordsCommand};
+use crate::features::words::{TokenStatus, WordsCommand, WordsState};
 use crate::ui::section::heading_ui;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
@@ -51,20 +51,20 @@ pub fn edits_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &m
     if let Some(index) = forgotten {
         recipe.edits.remove(index);
     }
-    undo_ui(ui, state, commands);
+    undo_ui(ui, &state.words, commands);
     if recipe.edits.len() > 1 {
-        save_ui(ui, state, &recipe.edits, commands);
+        save_ui(ui, &state.words, &recipe.edits, commands);
     }
 }
 
 /// The most characters of an edit that are shown.
 const MAX_LETTERS: usize = 32;
 
-fn undo_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+fn undo_ui(ui: &mut Ui, words: &WordsState, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         for (name, key, is_possible, command) in [
-            ("Undo", "Ctrl+Z", state.words.can_undo(), WordsCommand::Undo),
-            ("Redo", "Ctrl+Shift+Z", state.words.can_redo(), WordsCommand::Redo),
+            ("Undo", "Ctrl+Z", words.can_undo(), WordsCommand::Undo),
+            ("Redo", "Ctrl+Shift+Z", words.can_redo(), WordsCommand::Redo),
         ] {
             ui.add_enabled_ui(is_possible, |ui| {
                 if text_button_ui(ui, None, name, Some(key)).clicked() {

@@ -4,14 +4,13 @@ use egui::{Frame, Margin, TextEdit, Ui};
 use engine::prompt::EmbeddingEdit;
 
 use crate::features::command::Command;
-use crate::features::state::AppState;
-use crate::features::words::WordsCommand;
+use crate::features::words::{WordsCommand, WordsState};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{field_frame, label_ui, outlined_button_ui};
 
 /// Saves the embeddings that edits produce as a concept.
-pub fn save_ui(ui: &mut Ui, state: &AppState, edits: &[EmbeddingEdit], commands: &mut Vec<Command>) {
+pub fn save_ui(ui: &mut Ui, words: &WordsState, edits: &[EmbeddingEdit], commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let letters = edits.first().map_or("", |edit| edit.selector.text.as_str());
     let id = ui.scope_id().with(("concept's word", edits.len(), letters));
@@ -27,7 +26,7 @@ pub fn save_ui(ui: &mut Ui, state: &AppState, edits: &[EmbeddingEdit], commands:
             let response = ui.add(field.frame(inset).desired_width(130.0));
             response.accessible_name("The concept's word");
         });
-        let can_save = !token.trim().is_empty() && state.words.saving.is_none();
+        let can_save = !token.trim().is_empty() && words.saving.is_none();
         ui.add_enabled_ui(can_save, |ui| {
             let sentence = "A small file that A1111, ComfyUI and diffusers read.";
             if outlined_button_ui(ui, "Save…", false).on_hover_text(sentence).clicked() {

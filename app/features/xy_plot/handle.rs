@@ -7,8 +7,8 @@ use engine::session::{Job, JobEvent, JobId, Request};
 
 use crate::features::effect::{Effect, SheetToSave};
 use crate::features::errors::ErrorSlot;
-use crate::features::state::{AppState, Model};
-use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun};
+use crate::features::state::{AppState, Model, Shared};
+use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun, XyPlotState};
 
 impl AppState {
     pub(crate) fn handle_sheet(&mut self, command: XyPlotCommand) -> Vec<Effect> {
@@ -36,15 +36,6 @@ impl AppState {
         Vec::new()
     }
 
-    /// Why a plot cannot be made now.
-    pub fn sheet_problem(&self) -> Option<String> {
-        if let Err(text) = self.xy_plot.sheet(&self.shared.recipe) {
-            return Some(text);
-        }
-        let is_closed = matches!(self.shared.model, Model::Missing);
-        is_closed.then(|| "No model is open: choose one at the top of the window".to_owned())
-    }
-
     /// True while the engine has a run or a plot to make.
     pub fn is_making(&self) -> bool {
         self.runs.live().is_some() || self.xy_plot.making().is_some()
@@ -52,7 +43,7 @@ impl AppState {
 
     pub(crate) fn make_sheet(&mut self) -> Vec<Effect> {
         let Ok(sheet) = self.xy_plot.sheet(&self.shared.recipe) else { return Vec::new() };
-        if self.is_making() || self.sheet_problem().is_some() {
+        if self.is_making() || self.xy_plot.sheet_problem(&self.shared).is_some() {
             return Vec::new();
         }
         let job = Job { id: self.runs.next_id(), stop: StopFlag::default() };
@@ -116,5 +107,16 @@ impl AppState {
         if let Some(made) = &mut self.xy_plot.made {
             made.is_shown = false;
         }
+    }
+}
+
+impl XyPlotState {
+    /// Why a plot cannot be made now.
+    pub fn sheet_problem(&self, shared: &Shared) -> Option<String> {
+        if let Err(text) = self.sheet(&shared.recipe) {
+            return Some(text);
+        }
+        let is_closed = matches!(shared.model, Model::Missing);
+        is_closed.then(|| "No model is open: choose one at the top of the window".to_owned())
     }
 }

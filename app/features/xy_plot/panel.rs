@@ -3,10 +3,11 @@
 use egui::{Frame, Id, Margin, RichText, TextEdit, Ui};
 use engine::recipe::xy_plot::Axis;
 
+use crate::features::branches::Runs;
 use crate::features::command::Command;
 use crate::features::export::panel::export_sheet_ui;
-use crate::features::state::AppState;
-use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun};
+use crate::features::state::{AppState, Shared};
+use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun, XyPlotState};
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
@@ -26,12 +27,12 @@ pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     ui.add_space(theme::GAP_L);
     match state.xy_plot.making() {
         Some(made) => making_ui(ui, made, &mut wishes),
-        None => make_ui(ui, state, &mut wishes),
+        None => make_ui(ui, &state.shared, &state.runs, &state.xy_plot, &mut wishes),
     }
     if let Some(made) = state.xy_plot.made.as_ref().filter(|made| made.phase != XyPlotPhase::Making) {
         made_ui(ui, made, &mut wishes);
         ui.add_space(theme::GAP_S);
-        export_sheet_ui(ui, state, commands);
+        export_sheet_ui(ui, &state.export, &state.xy_plot, commands);
     }
     commands.extend(wishes.into_iter().map(Command::XyPlot));
 }
@@ -91,13 +92,19 @@ fn label_of(name: &str) -> &'static str {
     }
 }
 
-fn make_ui(ui: &mut Ui, state: &AppState, wishes: &mut Vec<XyPlotCommand>) {
-    if let Some(text) = state.sheet_problem() {
+fn make_ui(
+    ui: &mut Ui,
+    shared: &Shared,
+    runs: &Runs,
+    xy_plot: &XyPlotState,
+    wishes: &mut Vec<XyPlotCommand>,
+) {
+    if let Some(text) = xy_plot.sheet_problem(shared) {
         problem_ui(ui, &text, false);
         return;
     }
-    let count = state.xy_plot.sheet(&state.shared.recipe).map_or(0, |sheet| sheet.cells().count());
-    let is_busy = state.runs.live().is_some();
+    let count = xy_plot.sheet(&shared.recipe).map_or(0, |sheet| sheet.cells().count());
+    let is_busy = runs.live().is_some();
     let name = "Make the plot";
     let sentence =
         if is_busy { "Starts after the current run." } else { "Makes its pictures one after another." };

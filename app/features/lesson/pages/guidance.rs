@@ -102,7 +102,7 @@ fn arrow(painter: &Painter, from: Pos2, to: Pos2, ink: Color32, width: f32) {
 
 /// What the words add, at the current step.
 fn difference_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
-    let Some((run, step)) = step_at_hand(context.state) else {
+    let Some((run, step)) = step_at_hand(&context.state.runs, &context.state.film) else {
         heading_ui(ui, "What the words add", "");
         note(ui, "This appears with the first step of a run.");
         return;

@@ -44,7 +44,7 @@ fn blue_loss(picture: &Pixels) -> f32 {
 
 /// The loss at each step of the current run, without steering.
 fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
-    let Some((run, step)) = step_at_hand(context.state) else {
+    let Some((run, step)) = step_at_hand(&context.state.runs, &context.state.film) else {
         heading_ui(ui, "Far from blue", "");
         note(ui, "Once there is a run, the measure of every step is drawn here.");
         return;

@@ -38,7 +38,7 @@ pub fn prediction_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 /// The formula in pictures, for any step of the run.
 fn equation_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
-    let Some((run, step)) = step_at_hand(context.state) else {
+    let Some((run, step)) = step_at_hand(&context.state.runs, &context.state.film) else {
         heading_ui(ui, "The formula in pictures", "");
         note(ui, "This appears with the first step of a run.");
         return;

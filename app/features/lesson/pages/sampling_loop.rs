@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 
 use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, Ui, WidgetInfo, vec2};
 
+use crate::features::branches::Runs;
+use crate::features::film::FilmState;
 use crate::features::generate::run::{Run, RunPhase};
 use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{experiment_ui, fact_ui, live_ui, note, paragraph, step_at_hand};
 use crate::features::lesson::panel::PageContext;
-use crate::features::state::AppState;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 
@@ -34,9 +35,9 @@ pub fn sampling_loop_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     paragraph(ui, "The whole loop is six lines. The four in the middle run once per step:");
     live_ui(ui, |ui| {
         let numbers = numbers(context);
-        lines_ui(ui, &numbers, lit(context.state));
+        lines_ui(ui, &numbers, lit(&context.state.runs, &context.state.film));
         ui.add_space(theme::GAP_S);
-        match step_at_hand(context.state) {
+        match step_at_hand(&context.state.runs, &context.state.film) {
             Some((run, step)) => step_facts_ui(ui, run, step),
             None => note(ui, "Make a picture, and each line lights up as it runs."),
         }
@@ -57,7 +58,7 @@ pub fn sampling_loop_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 
 /// The value of each line: at the current step, or where the recipe would start.
 fn numbers(context: &PageContext<'_>) -> [String; 6] {
-    let (recipe, sigmas, step) = match step_at_hand(context.state) {
+    let (recipe, sigmas, step) = match step_at_hand(&context.state.runs, &context.state.film) {
         Some((run, step)) => (&run.recipe, run.sigmas.as_slice(), step),
         None => {
             let curve = context.curves.of(context.recipe.schedule);
@@ -81,13 +82,13 @@ fn numbers(context: &PageContext<'_>) -> [String; 6] {
 }
 
 /// The lines that are running; for a finished run, those of the shown step.
-fn lit(state: &AppState) -> Option<RangeInclusive<usize>> {
-    let run = state.runs.current()?;
+fn lit(runs: &Runs, film: &FilmState) -> Option<RangeInclusive<usize>> {
+    let run = runs.current()?;
     let lines = match run.phase {
         RunPhase::Waiting => 0..=0,
         RunPhase::Running | RunPhase::Stopping if run.done() < run.to_do() => REPEATED,
         RunPhase::Running | RunPhase::Stopping => 5..=5,
-        _ if state.looked_at().is_some() => REPEATED,
+        _ if film.looked_at(runs).is_some() => REPEATED,
         RunPhase::Finished => 5..=5,
         RunPhase::Stopped | RunPhase::Failed => return None,
     };

@@ -38,7 +38,7 @@ pub fn start_image_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
 fn sliders_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     let hue = Tokens::of(ui).coral;
     let steps = context.recipe.steps.max(1);
-    let mut strength = context.state.strength();
+    let mut strength = context.state.shared.strength();
     let before = strength;
     let row = SliderRow {
         name: "Strength",
