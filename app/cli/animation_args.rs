@@ -60,7 +60,7 @@ impl AnimationArgs {
     /// height).
     pub fn check_size(&self, pictures: usize, size: (u32, u32)) -> Result<(), Failure> {
         if let Some(path) = &self.film {
-            let format = AnimationFormat::of_path(path).expect("OutputFiles::plan has checked the name");
+            let format = AnimationFormat::from_path(path).expect("OutputFiles::plan has checked the name");
             let frame = (size.0 * self.film_view.panels() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
@@ -95,7 +95,7 @@ pub fn write_animations(
     stop: &StopFlag,
 ) -> Result<(), Failure> {
     if let Some(path) = film {
-        let format = AnimationFormat::of_path(path).expect("OutputFiles::plan has checked the name");
+        let format = AnimationFormat::from_path(path).expect("OutputFiles::plan has checked the name");
         write(path, format, animation, stop)?;
     }
     contact_sheet.map_or(Ok(()), |path| write(path, AnimationFormat::ContactSheet, animation, stop))

@@ -194,11 +194,11 @@ impl Pipeline {
         stop: &StopFlag,
     ) -> Result<AttentionMaps, EngineError> {
         let [_, _, height, width] = x.shape;
-        let watch = AttentionRecorder { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
+        let recorder = AttentionRecorder { sides: [height, width], sum: RefCell::new(Ok((Vec::new(), 0))) };
         let x = self.upload(x, text.dtype().into());
-        let context = Context { text, watch: Some(&watch) };
+        let context = Context { text, observer: Some(&recorder) };
         values(self.model.unet.forward(x, timestep, context, &|| stop.is_raised())?)?;
-        let (mut weights, layers) = watch.sum.into_inner()?;
+        let (mut weights, layers) = recorder.sum.into_inner()?;
         weights.iter_mut().for_each(|weight| *weight /= layers as f32);
         Ok(AttentionMaps { width, height, weights })
     }
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn maps_follow_their_tokens_when_the_prompt_changes() {
-        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
         let pipeline = Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline");
         let words = pipeline.info().words(&ConceptSet::default());
         let reading = words.read("[a large:one:5] fox", &TextOptions::default(), 20);

@@ -52,7 +52,7 @@ impl Component {
             Self::Text => values(text(model)),
             Self::Unet => {
                 let (x, context) = (latents(2).cast(unet_dtype), text(model).cast(unet_dtype));
-                values(model.unet.forward(x, 500.3, Context { text: &context, watch: None }, NEVER)?)
+                values(model.unet.forward(x, 500.3, Context { text: &context, observer: None }, NEVER)?)
             }
             Self::VaeEncode => values(model.vae.encode(random(3, [1, 3, 64, 64], device), NEVER)?.mean),
             Self::VaeDecode => values(model.vae.decode(latents(1), NEVER)?),
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_cpu_agrees_with_itself() {
-        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+        let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
         let findings = check(choice, &mut |_| {}).expect("findings");
         assert_eq!(findings.iter().map(|finding| finding.part).collect::<Vec<_>>(), Component::ALL);
         assert!(findings.iter().all(|finding| finding.difference == 0.0), "{findings:?}");

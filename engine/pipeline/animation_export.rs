@@ -112,14 +112,14 @@ impl Pipeline {
             None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
         };
         options.check_size(trajectory.steps.len(), size)?;
-        let mut shots: Vec<AnimationFrame> = Vec::new();
+        let mut frames: Vec<AnimationFrame> = Vec::new();
         for (index, recorded) in trajectory.steps.iter().enumerate() {
             progress(index as f32 / trajectory.steps.len() as f32);
             let step = trajectory.start_step + index;
             let name = format!("step {}", step + 1);
             let sigma = format!("σ {:.3}", recorded.sigma);
             let show = |latents| self.show(latents, picture, options.is_full, stop);
-            shots.push(match options.view {
+            frames.push(match options.view {
                 AnimationLayout::Predicted => vec![options.pane(show(&recorded.denoised)?, [&name, &sigma])],
                 AnimationLayout::Both => vec![
                     options.pane(show(&recorded.x)?, ["noisy", &sigma]),
@@ -129,13 +129,13 @@ impl Pipeline {
         }
         if let Some(pixels) = finished {
             let pane = || options.pane(Arc::clone(pixels), ["finished", "σ 0"]);
-            shots.push(match options.view {
+            frames.push(match options.view {
                 AnimationLayout::Predicted => vec![pane()],
                 AnimationLayout::Both => vec![pane(), pane()],
             });
         }
         let provenance = Provenance::default();
-        Ok(Animation { shots, size, fps: options.fps, playback: options.playback, provenance })
+        Ok(Animation { frames, size, fps: options.fps, playback: options.playback, provenance })
     }
 
     /// Width and height of latents once they are decoded.

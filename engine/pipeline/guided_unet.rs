@@ -125,7 +125,7 @@ impl Pipeline {
             let context = context.clone().narrow(0, index * at_once, at_once);
             let part = self.upload(&part, context.dtype().into());
             let unet = &self.model.unet;
-            let context = Context { text: &context, watch: None };
+            let context = Context { text: &context, observer: None };
             eps.extend(values(unet.forward(part, timestep, context, &|| stop.is_raised())?)?);
         }
         // How memory that ran out unseen may show on a GPU (wgpu #9545).

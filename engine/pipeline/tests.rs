@@ -8,7 +8,7 @@ use crate::pipeline::guided_unet::GuidedUnet;
 use crate::recipe::Recipe;
 
 fn built_in() -> Pipeline {
-    let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline")
 }
 

@@ -29,7 +29,7 @@ use crate::support::waiting::next;
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {
     let session = Session::start(|| ());
-    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let stop = StopFlag::default();
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     let job = Job { id: JobId(1), stop: StopFlag::default() };

@@ -132,8 +132,8 @@ fn of_two_with_one_token_the_later_one_stays() {
     let mut concepts: ConceptSet = [first, again.clone(), later.clone()].into_iter().collect();
     let counts = |concepts: &ConceptSet| concepts.iter().map(|concept| concept.count()).collect::<Vec<_>>();
     assert_eq!(counts(&concepts), [2, 3], "a file that is read again counts once");
-    assert_eq!(concepts.instead_of(&again).map(|concept| concept.count()), Some(3));
-    assert_eq!(concepts.instead_of(&later), None);
+    assert_eq!(concepts.shadowed_by(&again).map(|concept| concept.count()), Some(3));
+    assert_eq!(concepts.shadowed_by(&later), None);
     assert_eq!(model_info().words(&concepts).tokenize("<frost>").used(), 3);
     concepts.remove(&later.source);
     assert_eq!(model_info().words(&concepts).tokenize("<frost>").used(), 2, "the one before is back");

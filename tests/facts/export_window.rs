@@ -42,8 +42,8 @@ fn asked(window: &TestWindow) -> (JobId, AnimationOptions, StopFlag) {
 
 fn reel() -> Animation {
     let pane = |grey: u8| Panel { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
-    let shots = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
-    Animation { shots, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
+    let frames = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
+    Animation { frames, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
 }
 
 #[test]

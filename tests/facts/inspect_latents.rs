@@ -13,7 +13,7 @@ use engine::session::{Event, ImageSource, InspectRequest, InspectResult, JobId, 
 use crate::support::waiting::next;
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 /// Inspects with the built-in model.

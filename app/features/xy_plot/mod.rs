@@ -174,7 +174,7 @@ pub fn strip(
         vec![Panel { picture: Arc::clone(picture), caption }]
     });
     Animation {
-        shots: shots.collect(),
+        frames: shots.collect(),
         size: (sheet.recipe.width, sheet.recipe.height),
         fps: cut.fps,
         playback: cut.playback,

@@ -14,7 +14,7 @@ use crate::support::models::open;
 use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let source = ModelSource::at(model.to_owned());
     let opened = Pipeline::open_with_vae(&source, Some(vae), cpu, &mut |_| true);
     opened.map_err(|error| error.to_string())

@@ -60,12 +60,12 @@ pub fn pipeline(model: &str) -> Pipeline {
         "demo" => ModelSource::BuiltIn,
         _ => ModelSource::Folder(golden_folder().join("models").join(model)),
     };
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
 }
 
 /// A model from anywhere on the disk, on the CPU.
 pub fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
 }
