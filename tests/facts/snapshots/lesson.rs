@@ -23,7 +23,7 @@ fn page(stop: LessonPage, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Test
     };
     let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..settings(choice, recipe) };
-    settings.lesson.stop = stop;
+    settings.lesson.page = stop;
     let mut window = TestWindow::opened(painted_window(size, theme), settings);
     window.press(Command::Generate);
     window
