@@ -63,16 +63,6 @@ impl MemoryEstimate {
         }
     }
 
-    /// The memory mode in which the pictures of a recipe fit into `free` bytes.
-    ///
-    /// # Errors
-    /// The bytes that they need in low-memory mode, if that does not fit either.
-    pub fn mode_for(&self, recipe: &Recipe, free: u64) -> Result<MemoryMode, u64> {
-        let fits = |&mode: &MemoryMode| self.bytes(recipe, mode) <= free;
-        let fitting = [MemoryMode::Full, MemoryMode::LowMemory].into_iter().find(fits);
-        fitting.ok_or_else(|| self.bytes(recipe, MemoryMode::LowMemory))
-    }
-
     /// Bytes for the pictures of a recipe, at the stage that needs most.
     pub fn bytes(&self, recipe: &Recipe, mode: MemoryMode) -> u64 {
         let pixels = u64::from(recipe.width) * u64::from(recipe.height);
