@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use engine::diffusion::Trajectory;
 use engine::files::SaveError;
 use engine::images::{Animation, AnimationFormat, Pixels, Playback, write_animation};
-use engine::pipeline::animation_export::{AnimationError, AnimationLayout, AnimationOptions};
+use engine::pipeline::animation_export::{AnimationError, AnimationLayout, AnimationOptions, animate};
 use engine::pipeline::{GenerateError, Pipeline, StopFlag};
 
 use super::shared_args::one_of;
@@ -77,7 +77,7 @@ impl AnimationArgs {
     ) -> Result<Animation, Failure> {
         let bar = progress::fraction_bar("making the film");
         let animation =
-            pipeline.animation(trajectory, index, Some(finished), &self.options(), stop, &mut |fraction| {
+            animate(pipeline, trajectory, index, Some(finished), &self.options(), stop, &mut |fraction| {
                 progress::set_fraction(&bar, fraction);
             });
         bar.finish_and_clear();

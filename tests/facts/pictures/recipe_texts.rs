@@ -196,9 +196,9 @@ fn options_and_noise_are_told_in_a1111s_words_and_read_from_them() {
     assert_eq!((found.sampler_options.eta, notes), (None, Vec::new()));
     let (found, notes) = read("Sampler: Euler a, Eta: 7, RNG: CPU");
     assert_eq!(found.sampler_options.eta, None);
-    assert!(notes[0].contains("eta"), "{notes:?}");
+    assert!(notes[0].contains("Eta"), "{notes:?}");
     let (_, notes) = read("Sampler: Euler, Eta: 0.5, RNG: CPU");
-    assert!(notes[0].contains("eta"), "{notes:?}");
+    assert!(notes[0].contains("Eta"), "{notes:?}");
 
     for (settings, noise) in [
         ("Sampler: Euler, RNG: NV", Nvidia),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::concepts::Concept;
 use engine::device::{DeviceChoice, DeviceInfo, DeviceSelector, Precision};
-use engine::diffusion::NoiseSchedule;
 use engine::memory::estimate::MemoryEstimate;
 use engine::pipeline::ModelInfo;
 use engine::pipeline::Pipeline;
@@ -34,7 +33,6 @@ pub fn model_info() -> ModelInfo {
         },
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
         text_width: 128,
-        training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
         scheduler: SchedulerConfig::default(),
         memory: MemoryEstimate::default(),
     }
