@@ -10,7 +10,7 @@ const MARGIN: f64 = 1.1;
 
 /// Peak bytes of activations, in addition to the weights; most fields are per pixel of the picture.
 ///
-/// Peaks of the process on the CPU, MB (`tests/facts/trouble.rs` measures them by hand):
+/// Peaks of the process on the CPU, MB (`tests/facts/memory_pressure.rs` measures them by hand):
 ///
 /// | | UNet | decode | tiled | encode | tiled |
 /// |---|---|---|---|---|---|
