@@ -78,7 +78,7 @@ fn a_click_on_a_chip_opens_its_word_and_the_word_becomes_another() {
     assert_eq!(edits(&window), ["puppy=0.5*cat+0.5*skunk"]);
     put_in(&mut window, "golden", "Blend in");
     assert!(window.harness.query_all_by_label_contains("mean").next().is_some());
-    click(&mut window, "Take golden out");
+    click(&mut window, "Remove golden");
     assert_eq!(edits(&window), ["puppy=0.33*cat+0.33*skunk"]);
     put_in(&mut window, "king - man + woman", "Replace");
     assert_eq!(edits(&window), ["puppy=king-man+woman"]);
@@ -134,7 +134,7 @@ fn an_unknown_token_is_reported_before_the_run() {
     assert!(window.harness.query_all_by_label_contains("id 99999").next().is_some());
     put_in(&mut window, "#320", "Blend in");
     window.harness.get_by_label_contains("#320 is \"");
-    click(&mut window, "Take #99999 out");
+    click(&mut window, "Remove #99999");
     assert_eq!(edits(&window).len(), 1);
     assert!(window.harness.query_by_label_contains("id 99999").is_none());
 }
@@ -208,7 +208,7 @@ fn how_prompts_are_read_is_chosen_at_the_top() {
     let mut window = test_window("a fox");
     window.harness.run();
     click(&mut window, "Weights ComfyUI");
-    click(&mut window, "Long prompts Cut off");
+    click(&mut window, "Long prompts Truncated");
     window.harness.get_by_role_and_label(Role::TextInput, "Clip skip").click();
     window.harness.run();
     window.harness.get_by_role_and_label(Role::TextInput, "Clip skip").type_text("2");
@@ -237,7 +237,7 @@ fn prompts_are_mixed_and_the_main_one_has_what_is_left() {
         (mix.prompts[0].prompt.as_str(), mix.prompts[0].weight, mix.method),
         ("a house", 0.45, MixMethod::Spherical)
     );
-    click(&mut window, "Take mixed prompt 1 out");
+    click(&mut window, "Remove mixed prompt 1");
     assert_eq!(recipe(&window).mix, engine::prompt::Mix::default());
 }
 
@@ -255,7 +255,7 @@ fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     window.harness.get_by_label("Output embedding");
     assert!(window.harness.query_all_by_label_contains("Token embedding: 128").next().is_some());
     assert!(window.harness.query_all_by_label_contains("kitten").count() == 4, "near it at each stage");
-    assert!(window.harness.query_all_by_label_contains("moved").next().is_some());
+    assert!(window.harness.query_all_by_label_contains("changed by").next().is_some());
     put_in(&mut window, "cat", "Replace");
     let id = last_look(&window, is_word);
     window.send(Event::Inspection { id, result: Err("There is no such token".into()) });

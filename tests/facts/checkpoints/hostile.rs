@@ -233,7 +233,7 @@ fn a_tensor_that_cannot_be_is_refused() {
         ),
         ("a storage shorter than it says", of("HalfStorage", 17), "another length"),
         ("a storage longer than it says", of("HalfStorage", 15), "another length"),
-        ("a storage of 2^62 numbers", of("DoubleStorage", 1 << 62), "not as long"),
+        ("a storage of 2^62 numbers", of("DoubleStorage", 1 << 62), "another length"),
         ("64-bit numbers", of("DoubleStorage", 4), "F16"),
         ("whole numbers", of("LongStorage", 4), "F16"),
         ("truths", of("BoolStorage", 32), "F16"),

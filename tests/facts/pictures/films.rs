@@ -203,7 +203,7 @@ fn what_a_format_cannot_hold_is_said() {
         (AnimationFormat::Gif, large((65_544, 8)), "65544 x 8"),
         (AnimationFormat::Mp4, large((3848, 16)), "3840 x 2160"),
         (AnimationFormat::Mp4, large((2168, 2168)), "2168"),
-        (AnimationFormat::Mp4, large((8, 8)), "at least 16"),
+        (AnimationFormat::Mp4, large((8, 8)), "16 pixels"),
         (AnimationFormat::Apng, Animation { frames: Vec::new(), ..large((8, 8)) }, "no frames"),
     ];
     for (format, reel, words) in cases {

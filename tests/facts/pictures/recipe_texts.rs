@@ -100,7 +100,7 @@ fn other_programs_texts_are_understood() {
         ("Sampler: Euler, Schedule type: KL Optimal, RNG: CPU", (Euler, Karras, &["KL Optimal"])),
         ("Sampler: Restart, RNG: CPU", (Heun, Karras, &["Restart"])),
         ("Sampler: Quantum Leap, RNG: CPU", (Euler, Normal, &["Quantum Leap"])),
-        ("RNG: CPU", (Euler, Normal, &["Sampler"])),
+        ("RNG: CPU", (Euler, Normal, &["sampler"])),
         ("Sampler: Euler, Clip skip: 2, RNG: CPU", (Euler, Normal, &[])),
         ("Sampler: Euler, Clip skip: 1, RNG: CPU", (Euler, Normal, &[])),
         (
@@ -196,9 +196,9 @@ fn options_and_noise_are_told_in_a1111s_words_and_read_from_them() {
     assert_eq!((found.sampler_options.eta, notes), (None, Vec::new()));
     let (found, notes) = read("Sampler: Euler a, Eta: 7, RNG: CPU");
     assert_eq!(found.sampler_options.eta, None);
-    assert!(notes[0].contains("Eta"), "{notes:?}");
+    assert!(notes[0].to_lowercase().contains("eta"), "{notes:?}");
     let (_, notes) = read("Sampler: Euler, Eta: 0.5, RNG: CPU");
-    assert!(notes[0].contains("Eta"), "{notes:?}");
+    assert!(notes[0].to_lowercase().contains("eta"), "{notes:?}");
 
     for (settings, noise) in [
         ("Sampler: Euler, RNG: NV", Nvidia),
@@ -231,7 +231,7 @@ fn texts_of_odd_shapes_are_understood() {
 
     let found = read("<lora:fox:0.8>a fox <3 <lyco:x> <lora:open\nSteps: 1, Seed: 1, Size: 64x64, RNG: CPU");
     assert_eq!(found.provenance.recipe.prompt, "a fox <3  <lora:open");
-    assert!(found.notes[0].contains("Sampler") && found.notes[1].contains("<lora:fox:0.8>"));
+    assert!(found.notes[0].contains("sampler") && found.notes[1].contains("<lora:fox:0.8>"));
 
     let found = read("a\nSteps: 1, Seed: 1, Seed: 2, Model hash: 6ce0161689, Model: v1-5, Version: v1.10.1");
     assert_eq!(found.provenance.recipe.seed, 2, "the last of two counts, as in A1111");
