@@ -1,4 +1,4 @@
-//! Which GPU, or the CPU, and what it can do.
+//! Chooses the device to compute on, a GPU or the CPU, and tells what it can do.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::cpu;
 
-/// What the user asks for.
+/// The device and precision that the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceChoice {
-    pub place: DeviceSelector,
+    #[serde(alias = "place")]
+    pub device: DeviceSelector,
     pub precision: Precision,
 }
 
-/// Where the work is to be done: `auto`, `cpu`, `gpu` or `gpu:N`.
+/// The device to use: `auto`, `cpu`, `gpu` or `gpu:N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceSelector {
@@ -24,7 +25,7 @@ pub enum DeviceSelector {
     #[default]
     Auto,
     Cpu,
-    /// The best GPU, or the one of that number in `tidepool devices`.
+    /// The best GPU, or the one with this number in `tidepool devices`.
     Gpu(Option<usize>),
 }
 
@@ -38,7 +39,7 @@ impl FromStr for DeviceSelector {
             "gpu" => Ok(Self::Gpu(None)),
             _ => match text.strip_prefix("gpu:").map(str::parse) {
                 Some(Ok(number)) => Ok(Self::Gpu(Some(number))),
-                _ => Err(format!("{text:?} is no device: use auto, cpu, gpu, or gpu:0 for the first")),
+                _ => Err(format!("{text:?} is not a device: use auto, cpu, gpu, or gpu:0 for the first GPU")),
             },
         }
     }
@@ -55,11 +56,11 @@ impl fmt::Display for DeviceSelector {
     }
 }
 
-/// What the UNet computes in.
+/// The precision that the UNet computes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// f16 on GPUs that can, f32 elsewhere.
+    /// f16 on GPUs that support it, f32 elsewhere.
     #[default]
     Auto,
     F32,
@@ -83,11 +84,11 @@ impl FromStr for Precision {
         [Self::Auto, Self::F32, Self::F16]
             .into_iter()
             .find(|precision| precision.name() == text)
-            .ok_or_else(|| format!("{text:?} is no precision: use auto, f32 or f16"))
+            .ok_or_else(|| format!("{text:?} is not a precision: use auto, f32 or f16"))
     }
 }
 
-/// The device in use, as it is shown.
+/// The device in use, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceInfo {
     /// "CPU, 2 threads", "NVIDIA GeForce RTX 4090 (Vulkan)".
@@ -95,14 +96,14 @@ pub struct DeviceInfo {
     pub is_gpu: bool,
     /// f32 or f16.
     pub precision: Precision,
-    /// Why this one: a sentence.
+    /// Why it was chosen: a sentence.
     pub why: String,
 }
 
 /// A graphics adapter, as `tidepool devices` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterInfo {
-    /// The `N` of `gpu:N`; absent for adapters that do not count as a GPU.
+    /// The `N` of `gpu:N`; `None` for adapters that are not used as a GPU.
     pub number: Option<usize>,
     pub name: String,
     /// "Vulkan", "Metal".
@@ -110,9 +111,9 @@ pub struct AdapterInfo {
     pub kind: AdapterKind,
     pub driver: String,
     pub f16: bool,
-    /// Largest buffer that a kernel may bind, bytes.
+    /// Largest buffer that a kernel may bind, in bytes.
     pub largest_buffer: u64,
-    /// Why it cannot be trusted, where it cannot: a sentence.
+    /// Why it would compute wrong results, if it would: a sentence.
     pub trouble: Option<String>,
 }
 
@@ -122,7 +123,7 @@ pub enum AdapterKind {
     Discrete,
     Integrated,
     Virtual,
-    /// A GPU made of software, slower than the CPU itself.
+    /// A GPU emulated in software, slower than the CPU itself.
     Software,
     Other,
 }
@@ -130,14 +131,14 @@ pub enum AdapterKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     #[error(
-        "There is no GPU {asked}: this machine has {found}. `tidepool devices` lists them; use cpu or auto to do without"
+        "GPU {asked} does not exist: this machine has {found}. Choose one from `tidepool devices`, or use cpu or auto"
     )]
     NoSuchGpu { asked: usize, found: String },
     #[error(
-        "This machine has no GPU that Tidepool can use. Use cpu or auto to do without, or install the graphics driver of your GPU"
+        "This machine has no GPU that Tidepool can use. Install the graphics driver of your GPU, or use cpu or auto"
     )]
     NoGpu,
-    #[error("No GPU can be used, for {0}. Use cpu or auto to do without")]
+    #[error("No GPU can be used, because {0}. Use cpu or auto")]
     Untrusted(String),
     #[error("{0} cannot compute in f16. Use f32 or auto")]
     NoF16(String),
@@ -145,21 +146,21 @@ pub enum DeviceError {
     Failed(String),
 }
 
-/// A device chosen, and what it is to compute in.
+/// The chosen device, and the precision of the UNet.
 pub struct SelectedDevice {
     pub device: Device,
     pub unet_dtype: FloatDType,
     pub info: DeviceInfo,
 }
 
-/// Every adapter of the graphics API that the engine would use, best first.
+/// Every adapter of the graphics API that the engine uses, best first.
 pub fn adapters() -> Vec<AdapterInfo> {
     let backends = if cfg!(target_vendor = "apple") { wgpu::Backends::METAL } else { wgpu::Backends::VULKAN };
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut cards: Vec<AdapterInfo> = pollster::block_on(instance.enumerate_adapters(backends))
+    let mut adapters: Vec<AdapterInfo> = pollster::block_on(instance.enumerate_adapters(backends))
         .iter()
         .map(|adapter| {
             let info = adapter.get_info();
@@ -181,27 +182,27 @@ pub fn adapters() -> Vec<AdapterInfo> {
             }
         })
         .collect();
-    cards.sort_by_key(|info| info.kind.rank());
-    let gpus = cards.iter_mut().filter(|info| info.kind.is_gpu() && info.trouble.is_none());
+    adapters.sort_by_key(|info| info.kind.rank());
+    let gpus = adapters.iter_mut().filter(|info| info.kind.is_gpu() && info.trouble.is_none());
     gpus.enumerate().for_each(|(number, info)| info.number = Some(number));
-    cards
+    adapters
 }
 
-/// What would make pictures on this adapter wrong.
+/// Why pictures made on this adapter would be wrong, if they would.
 ///
 /// burn 0.22.1 (cubecl-spirv 0.11.3, `lower_shared_implicit`) declares the shared memory of a kernel with a
-/// type that is not valid wherever the driver does not lay it out explicitly: matrix products then come out
-/// as nonsense, or the driver crashes. `tests/gpu` mends the kernels on their way to a software driver.
+/// type that is not valid wherever the driver does not lay it out explicitly: matrix products are
+/// then wrong, or the driver crashes. `tests/gpu` corrects the kernels on their way to a software driver.
 #[cfg(not(target_vendor = "apple"))]
 fn trouble_of(adapter: &wgpu::Adapter) -> Option<String> {
     let layout = c"VK_KHR_workgroup_memory_explicit_layout";
-    // SAFETY: the adapter is only asked what it can do; nothing of it is kept or destroyed.
+    // SAFETY: the adapter is only queried; nothing of it is kept or destroyed.
     #[allow(unsafe_code)]
     let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
-    let is_finite_and_nonzero =
-        software_counts() || vulkan.physical_device_capabilities().supports_extension(layout);
-    (!is_finite_and_nonzero).then(|| {
-        "Its driver lacks VK_KHR_workgroup_memory_explicit_layout, without which pictures come out wrong; \
+    let is_reliable =
+        allows_software_gpu() || vulkan.physical_device_capabilities().supports_extension(layout);
+    (!is_reliable).then(|| {
+        "Its driver lacks VK_KHR_workgroup_memory_explicit_layout, without which pictures would be wrong; \
          a newer driver may have it"
             .into()
     })
@@ -212,23 +213,23 @@ fn trouble_of(_: &wgpu::Adapter) -> Option<String> {
     None
 }
 
-/// True for GPUs whose kernels compute in f16.
+/// True for GPUs whose kernels can compute in f16.
 pub(crate) fn supports_f16(device: &Device) -> bool {
     !cpu::is_cpu(device) && device.supports_dtype(DType::F16)
 }
 
-/// What the kernels of a device can count on.
+/// What the kernels of a device can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest buffer that a kernel may bind, bytes.
+    /// Largest buffer that a kernel may bind, in bytes.
     pub largest_buffer: u64,
     /// Whether it multiplies small matrices in hardware (cooperative matrices, tensor cores).
     pub has_matrix_units: bool,
 }
 
-/// Asked of the device itself; a CPU has no limit but its memory.
+/// The limits of a device, from its driver; a CPU has none but its memory.
 pub fn limits(device: &Device) -> Limits {
-    fn of(device: &DispatchDevice) -> Limits {
+    fn dispatch_limits(device: &DispatchDevice) -> Limits {
         match device {
             DispatchDevice::Cube(device) => {
                 let client = device.client();
@@ -238,26 +239,26 @@ pub fn limits(device: &Device) -> Limits {
                     has_matrix_units: !properties.features.matmul.cmma.is_empty(),
                 }
             }
-            DispatchDevice::Autodiff(device) => of(device),
+            DispatchDevice::Autodiff(device) => dispatch_limits(device),
             _ => Limits { largest_buffer: u64::MAX, has_matrix_units: false },
         }
     }
-    of(device.as_dispatch())
+    dispatch_limits(device.as_dispatch())
 }
 
-/// Set to let a software adapter pass for a GPU, so that the way through a GPU can be checked without
-/// one (`tests/gpu`).
-const SOFTWARE_COUNTS: &str = "TIDEPOOL_SOFTWARE_GPU";
+/// Environment variable that allows a software adapter as a GPU, so that the GPU code can be tested without
+/// a GPU (`tests/gpu`).
+const SOFTWARE_GPU_VARIABLE: &str = "TIDEPOOL_SOFTWARE_GPU";
 
-fn software_counts() -> bool {
-    std::env::var_os(SOFTWARE_COUNTS).is_some()
+fn allows_software_gpu() -> bool {
+    std::env::var_os(SOFTWARE_GPU_VARIABLE).is_some()
 }
 
 impl AdapterKind {
-    /// A software adapter is no GPU: the CPU itself is faster.
+    /// True for GPUs. A software adapter is not one: the CPU itself is faster.
     pub fn is_gpu(self) -> bool {
         matches!(self, Self::Discrete | Self::Integrated | Self::Virtual)
-            || (self == Self::Software && software_counts())
+            || (self == Self::Software && allows_software_gpu())
     }
 
     fn rank(self) -> u8 {
@@ -271,16 +272,16 @@ impl AdapterKind {
     }
 }
 
-/// Of a GPU that is there and is not used: the rest of a sentence that begins with "because".
-fn troubled(adapters: &[AdapterInfo]) -> Option<String> {
+/// Why a GPU is present but not used: a clause after "because".
+fn untrusted_gpu(adapters: &[AdapterInfo]) -> Option<String> {
     let gpus = adapters.iter().filter(|info| info.kind.is_gpu());
-    let mut troubles = gpus.filter_map(|info| info.trouble.as_ref().map(|trouble| (&info.name, trouble)));
-    troubles.next().map(|(name, trouble)| format!("{name} cannot be trusted. {trouble}"))
+    let mut problems = gpus.filter_map(|info| info.trouble.as_ref().map(|trouble| (&info.name, trouble)));
+    problems.next().map(|(name, trouble)| format!("{name} cannot be trusted. {trouble}"))
 }
 
-/// Takes the device that was asked for, or the best there is, and says why.
+/// Chooses the device that was asked for, or the best one, and tells why.
 pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
-    let (number, why) = match choice.place {
+    let (number, why) = match choice.device {
         DeviceSelector::Cpu => return cpu(choice.precision, "the CPU was asked for"),
         DeviceSelector::Gpu(Some(number)) => (number, "it was asked for by number"),
         DeviceSelector::Gpu(None) => (0, "a GPU was asked for and this is the best"),
@@ -289,9 +290,9 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
     let adapters = adapters();
     let gpus: Vec<&AdapterInfo> = adapters.iter().filter(|info| info.number.is_some()).collect();
     let Some(gpu) = gpus.get(number) else {
-        return match choice.place {
+        return match choice.device {
             DeviceSelector::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
-            DeviceSelector::Auto => match troubled(&adapters) {
+            DeviceSelector::Auto => match untrusted_gpu(&adapters) {
                 Some(trouble) => cpu(choice.precision, &trouble),
                 None => {
                     cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
@@ -305,7 +306,7 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
                 };
                 Err(DeviceError::NoSuchGpu { asked, found })
             }
-            _ => Err(troubled(&adapters).map_or(DeviceError::NoGpu, DeviceError::Untrusted)),
+            _ => Err(untrusted_gpu(&adapters).map_or(DeviceError::NoGpu, DeviceError::Untrusted)),
         };
     };
     let same_kind_before = gpus[..number].iter().filter(|info| info.kind == gpu.kind).count();
@@ -363,13 +364,13 @@ mod tests {
             trouble: Some("Its driver is too old".into()),
         };
         let software = AdapterInfo { kind: AdapterKind::Software, ..gpu.clone() };
-        assert_eq!(troubled(std::slice::from_ref(&software)), None);
-        let reason = troubled(&[software, gpu]).expect("a reason");
+        assert_eq!(untrusted_gpu(std::slice::from_ref(&software)), None);
+        let reason = untrusted_gpu(&[software, gpu]).expect("a reason");
         assert_eq!(reason, "Tide 9000 cannot be trusted. Its driver is too old");
     }
 
     #[test]
-    fn the_cpu_has_no_limit_of_its_own() {
+    fn the_cpu_has_no_limits_but_its_memory() {
         let unlimited = Limits { largest_buffer: u64::MAX, has_matrix_units: false };
         assert_eq!(limits(&Device::flex()), unlimited);
         assert_eq!(limits(&Device::flex().autodiff()), unlimited);

@@ -1,20 +1,35 @@
-//! Tidepool's engine: functions about diffusion.
+//! Tidepool's engine: Stable Diffusion as plain functions.
 //!
-//! Read [`pipeline::generate`] first: from a prompt to pixels on one page. The modules in their order, from
-//! the floor up; none imports a later one:
+//! Read [`pipeline::generate`] first: from a recipe to pictures on one page. This is all it takes to call it, here
+//! with the small model that is built in:
 //!
-//! - [`error`], [`format`], [`files`], [`tokenizer`] and `cpu`: why work ends early, sizes and texts for
-//!   sentences, files on a disk, byte pairs, and kernels for machines without a GPU.
+//! ```
+//! use engine::checkpoint::ModelSource;
+//! use engine::device::{DeviceChoice, DeviceSelector};
+//! use engine::pipeline::{Pipeline, StopFlag};
+//! use engine::recipe::Recipe;
+//!
+//! let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
+//! let pipeline = Pipeline::open(&ModelSource::BuiltIn, cpu, &mut |_| true)?;
+//! let recipe = Recipe { prompt: "a large fox".into(), steps: 2, width: 64, height: 64, ..Recipe::default() };
+//! let generated = pipeline.generate(&recipe, &StopFlag::default(), &mut |_| ())?;
+//! assert_eq!((generated.pictures[0].width, generated.pictures[0].height), (64, 64));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The modules in their order, from the bottom up; none imports a later one:
+//!
+//! - [`error`], [`format`], [`files`] and `cpu`: errors, sizes as text, files on a disk, kernels for machines without
+//!   a GPU.
 //! - [`diffusion`]: the mathematics of sampling.
-//! - [`device`]: which GPU, or the CPU. [`models`]: the networks, which know no files.
-//! - [`checkpoint`]: weight files into networks. [`concepts`]: textual-inversion embeddings.
+//! - [`device`]: which GPU, or the CPU. [`models`]: the networks. [`tokenizer`]: byte pairs.
+//! - [`checkpoint`]: from weight files to networks. [`concepts`]: textual-inversion embeddings.
 //! - [`prompt`]: from text to tokens. [`recipe`]: everything that determines a picture.
 //! - [`images`]: pictures and animations in and out of files. [`memory`]: how much a run needs.
 //! - [`pipeline`]: an open model, and the main flow. [`inspect`]: looking inside it.
-//! - [`session`]: one thread with two channels around it all.
+//! - [`session`]: the engine on its own thread, behind two channels.
 //!
-//! Architecture Invariant: this crate knows no egui, and the thread that runs a session owns every
-//! tensor.
+//! Architecture Invariant: this crate does not depend on egui, and the thread that runs a session owns every tensor.
 
 pub mod checkpoint;
 mod choice;

@@ -1,4 +1,4 @@
-//! CLIP's byte-pair tokenizer: a prompt into the ids that a text encoder takes.
+//! CLIP's byte-pair tokenizer: a text into the ids of the text encoder.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,10 +16,10 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior};
 const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// OpenAI CLIP's split of text into words, before any is cut into pieces.
+/// OpenAI CLIP's split of text into words, before the byte-pair encoding.
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Turns prompts into ids.
+/// Turns texts into ids.
 #[derive(Clone)]
 pub struct Tokenizer {
     pieces: tokenizers::Tokenizer,
@@ -30,10 +30,10 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// From the contents of `vocab.json` and `merges.txt`, for an encoder of so many positions.
+    /// From the contents of `vocab.json` and `merges.txt`, for a text encoder with so many positions.
     ///
     /// # Errors
-    /// What is wrong with them, as half a sentence.
+    /// What is wrong with the files, as part of a sentence.
     pub fn from_vocabulary(vocab: &[u8], merges: &[u8], positions: usize) -> Result<Self, String> {
         let vocab: HashMap<String, u32> =
             serde_json::from_slice(vocab).map_err(|error| format!("vocab.json: {error}"))?;
@@ -77,35 +77,34 @@ impl Tokenizer {
         Ok(Self { pieces, begin, end, padding: end, positions })
     }
 
-    /// The same with another token for the places that a short prompt leaves; it is the end token
-    /// unless this is said.
+    /// This tokenizer with another padding token. The default is the end token.
     ///
     /// # Errors
-    /// Half a sentence, if it is no token.
+    /// If the token is not in the vocabulary, as part of a sentence.
     pub fn padded_with(self, token: &str) -> Result<Self, String> {
         let padding = self.pieces.token_to_id(token);
         let padding = padding.ok_or_else(|| format!("vocab.json has no {token}, the padding"))?;
         Ok(Self { padding, ..self })
     }
 
-    /// Words in the vocabulary: ids are below it.
+    /// The number of tokens in the vocabulary; ids are below it.
     pub fn vocabulary_len(&self) -> usize {
         self.pieces.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1)
     }
 
-    /// Ids of a chunk (77 for CLIP).
+    /// The number of ids of a chunk (77 for CLIP).
     pub fn positions(&self) -> usize {
         self.positions
     }
 
-    /// Tokens that a chunk has room for, without begin and end (75 for CLIP).
+    /// The most tokens of a chunk, without begin and end (75 for CLIP).
     pub fn capacity(&self) -> usize {
         self.positions - 2
     }
 
-    /// The tokens of a text, each with the bytes that it stands for.
+    /// The tokens of a text with the bytes that each represents.
     pub(crate) fn pieces(&self, text: &str) -> impl Iterator<Item = (u32, Range<usize>)> + use<> {
-        let encoding = self.pieces.encode(text, false).expect("a byte-level tokenizer knows every text");
+        let encoding = self.pieces.encode(text, false).expect("a byte-level tokenizer encodes every text");
         let ids = encoding.get_ids().to_vec();
         ids.into_iter().zip(encoding.get_offsets().to_vec()).map(|(id, (start, end))| (id, start..end))
     }
@@ -122,7 +121,7 @@ impl Tokenizer {
         ids
     }
 
-    /// The comma, near which A1111 likes to end a chunk.
+    /// The id of the comma, after which A1111 prefers to end a chunk.
     pub(crate) fn comma(&self) -> Option<u32> {
         self.pieces.token_to_id(",</w>")
     }

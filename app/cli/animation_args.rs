@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use engine::diffusion::Trajectory;
 use engine::files::SaveError;
 use engine::images::{Animation, AnimationFormat, Pixels, Playback, write_animation};
-use engine::pipeline::animation_export::{AnimationError, AnimationLayout, AnimationOptions};
+use engine::pipeline::animation_export::{AnimationError, AnimationLayout, AnimationOptions, animate};
 use engine::pipeline::{GenerateError, Pipeline, StopFlag};
 
 use super::shared_args::one_of;
@@ -60,7 +60,7 @@ impl AnimationArgs {
     /// height).
     pub fn check_size(&self, pictures: usize, size: (u32, u32)) -> Result<(), Failure> {
         if let Some(path) = &self.film {
-            let format = AnimationFormat::of_path(path).expect("OutputFiles::plan has checked the name");
+            let format = AnimationFormat::from_path(path).expect("OutputFiles::plan has checked the name");
             let frame = (size.0 * self.film_view.panels() as u32, size.1);
             format.check(frame, path).map_err(Failure::usage)?;
         }
@@ -77,7 +77,7 @@ impl AnimationArgs {
     ) -> Result<Animation, Failure> {
         let bar = progress::fraction_bar("making the film");
         let animation =
-            pipeline.animation(trajectory, index, Some(finished), &self.options(), stop, &mut |fraction| {
+            animate(pipeline, trajectory, index, Some(finished), &self.options(), stop, &mut |fraction| {
                 progress::set_fraction(&bar, fraction);
             });
         bar.finish_and_clear();
@@ -95,7 +95,7 @@ pub fn write_animations(
     stop: &StopFlag,
 ) -> Result<(), Failure> {
     if let Some(path) = film {
-        let format = AnimationFormat::of_path(path).expect("OutputFiles::plan has checked the name");
+        let format = AnimationFormat::from_path(path).expect("OutputFiles::plan has checked the name");
         write(path, format, animation, stop)?;
     }
     contact_sheet.map_or(Ok(()), |path| write(path, AnimationFormat::ContactSheet, animation, stop))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use engine::format::human_size;
 use engine::images::{Grid, Pixels, Provenance, replace_png};
-use engine::inspect::attention_maps::mask_by_map;
+use engine::inspect::attention_maps::{attention_bytes, attention_maps, mask_by_map};
 use engine::pipeline::{Pipeline, StopFlag};
 use engine::recipe::RecordedRun;
 
@@ -23,16 +23,16 @@ pub fn write(
     stop: &StopFlag,
 ) -> Result<(), Failure> {
     let recipe = &run.recipe;
-    let bytes = pipeline.attention_bytes(recipe);
+    let bytes = attention_bytes(pipeline.info(), pipeline.prompt_tokenizer(), recipe);
     eprintln!("The attention maps take {} of memory", human_size(bytes));
     let bar = progress::fraction_bar("computing the attention maps");
-    let maps = pipeline.attention(run, 0, 0, stop, &mut |fraction| {
+    let maps = attention_maps(pipeline, run, 0, 0, stop, &mut |fraction| {
         progress::set_fraction(&bar, fraction);
     });
     bar.finish_and_clear();
     let maps = maps.map_err(Failure::failed)?;
 
-    let parsed = pipeline.words().read(&recipe.prompt, &recipe.text, recipe.steps as usize);
+    let parsed = pipeline.prompt_tokenizer().read(&recipe.prompt, &recipe.text, recipe.steps as usize);
     let text = parsed.parts[0].at(0);
     let mut words = text.words(&recipe.prompt);
     words.truncate(MAX_WORDS);

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use engine::inspect::token::{nearest_words, word_vector};
 use engine::pipeline::{GenerateError, Pipeline, Progress, StopFlag, Timings, random_sd15};
 use engine::prompt::Source;
 use engine::recipe::Recipe;
@@ -187,9 +188,9 @@ fn measure_with(
 }
 
 fn time_nearest(pipeline: &Pipeline) -> Result<f64, Failure> {
-    let word = pipeline.word_vector(&Source::Word("fox".to_owned())).map_err(Failure::failed)?;
+    let word = word_vector(pipeline, &Source::Word("fox".to_owned())).map_err(Failure::failed)?;
     let started = Instant::now();
-    pipeline.nearest_to(word, 10).map_err(Failure::failed)?;
+    nearest_words(pipeline, word, 10).map_err(Failure::failed)?;
     Ok(started.elapsed().as_secs_f64())
 }
 

@@ -46,7 +46,7 @@ impl LoadedConcepts {
                 }
             }
         }
-        let replaced = loaded.all.iter().filter(|concept| loaded.all.instead_of(concept).is_some());
+        let replaced = loaded.all.iter().filter(|concept| loaded.all.shadowed_by(concept).is_some());
         loaded.warnings.extend(replaced.map(|concept| {
             let Concept { token, source, .. } = &**concept;
             format!("Another concept is also named {token}, so this one is not used: {}", source.display())

@@ -67,7 +67,7 @@ pub fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 
 /// Loaded on the CPU, where every weight is f32.
 fn digest_of(model: &Path) -> Result<String, Failure> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let pipeline = open(&ModelSource::at(model.to_owned()), None, cpu)?;
     pipeline.digest().map_err(Failure::failed)
 }
@@ -87,7 +87,7 @@ fn classify(path: &Path) -> Result<Found, Failure> {
     if metadata.len() == 0 {
         return Err(refused("The file is empty: download it or save it again".to_owned()));
     }
-    let signature = FileSignature::of(path)
+    let signature = FileSignature::read(path)
         .map_err(|error| refused(format!("This file cannot be read ({error}): check its permissions")))?;
     match (signature, signature.unreadable_reason()) {
         (FileSignature::Picture, _) => picture(path).map_err(refused),

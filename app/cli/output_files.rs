@@ -135,7 +135,7 @@ fn paths_of_batch(path: &Path, batch: u32) -> Vec<PathBuf> {
 
 /// Like [`check_writable`], for an animation, whose name decides its format.
 fn check_animation(path: &Path) -> Result<(), Failure> {
-    let format = AnimationFormat::of_path(path).ok_or_else(|| {
+    let format = AnimationFormat::from_path(path).ok_or_else(|| {
         Failure::usage(format!(
             "The file name for --film must end in .gif, .png or .apng (an animated PNG), .mp4, or / for a \
              folder of numbered pictures: {}",
@@ -211,7 +211,7 @@ fn free_paths(folder: &Path, batch: u32) -> Vec<PathBuf> {
 
 /// `out.png` as `out-3.png`, and the folder `frames/` as `frames-3/`.
 fn numbered(output: &Path, number: u32) -> PathBuf {
-    let is_folder = AnimationFormat::of_path(output) == Some(AnimationFormat::Sequence);
+    let is_folder = AnimationFormat::from_path(output) == Some(AnimationFormat::Sequence);
     let stem = if is_folder { output.file_name() } else { output.file_stem() };
     let mut name = stem.unwrap_or_default().to_owned();
     name.push(format!("-{number}"));
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(numbered(Path::new("a.b/fox.v2.PNG"), 3), Path::new("a.b/fox.v2-3.PNG"));
         let folder = numbered(Path::new("a.b/frames.v2/"), 3);
         assert_eq!(folder, Path::new("a.b/frames.v2-3"));
-        assert_eq!(AnimationFormat::of_path(&folder), Some(AnimationFormat::Sequence));
+        assert_eq!(AnimationFormat::from_path(&folder), Some(AnimationFormat::Sequence));
     }
 
     #[test]

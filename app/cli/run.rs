@@ -10,7 +10,7 @@ use engine::checkpoint::ModelSource;
 use engine::device::DeviceChoice;
 use engine::format::ellipsize;
 use engine::images::{TraceFile, read_trace};
-use engine::pipeline::{GenerateError, Pipeline, StopFlag};
+use engine::pipeline::{GenerateError, OpenOptions, Pipeline, StopFlag};
 use engine::prompt::Mixed;
 use engine::recipe::{DEFAULT_STRENGTH, Recipe, RecipeError, RecordedRun, Start, random_seed, strength_of};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -28,10 +28,11 @@ const MAX_QUOTED: usize = 40;
 /// Opens a model with a progress bar.
 pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> Result<Pipeline, Failure> {
     let bar = progress::fraction_bar("opening the model");
-    let opened = Pipeline::open_with_vae(source, vae, choice, &mut |fraction| {
-        progress::set_fraction(&bar, fraction);
-        true
-    });
+    let opened =
+        Pipeline::open(source, OpenOptions { device: choice, vae, make_room: None }, &mut |fraction| {
+            progress::set_fraction(&bar, fraction);
+            true
+        });
     bar.finish_and_clear();
     opened.map_err(Failure::failed)
 }
@@ -100,7 +101,7 @@ pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts)
         warnings.push("The prompt is empty, so the picture is arbitrary: describe what to draw".to_owned());
     }
     let Recipe { prompt, negative_prompt, mix, text: options, steps, .. } = recipe;
-    let (words, steps) = (pipeline.words(), *steps as usize);
+    let (words, steps) = (pipeline.prompt_tokenizer(), *steps as usize);
     // AND composes only in the prompt; in the other texts it is an ordinary word.
     let read_single = |text| words.read_single(text, options, steps);
     let mut texts = vec![

@@ -34,7 +34,7 @@ pub struct DeviceArgs {
 
 impl DeviceArgs {
     pub fn choice(&self) -> DeviceChoice {
-        DeviceChoice { place: self.device, precision: self.precision }
+        DeviceChoice { device: self.device, precision: self.precision }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let mut pipeline = open(&source_of(&args.model.model)?, None, args.model.device.choice())?;
     concepts.add_to(&mut pipeline)?;
-    let words = pipeline.words();
+    let words = pipeline.prompt_tokenizer();
     let parts = words.read_at(
         &parse(&recipe.prompt, recipe.text.weights, recipe.steps as usize),
         &recipe.text,
@@ -110,7 +110,7 @@ fn piece(words: &PromptTokenizer, token: &Token) -> String {
 }
 
 fn print_tokens(pipeline: &Pipeline, prompt: &str, text: &Tokenized) -> Result<(), Failure> {
-    let words = pipeline.words();
+    let words = pipeline.prompt_tokenizer();
     for (index, chunk) in text.chunks.iter().enumerate() {
         if text.chunks.len() > 1 {
             print(format!("Chunk {}", index + 1))?;

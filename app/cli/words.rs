@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use engine::concepts::save;
-use engine::inspect::token::Neighbour;
+use engine::inspect::token::{Neighbour, edited_vectors, nearest_words, word_vector};
 use engine::pipeline::Pipeline;
 use engine::prompt::{EmbeddingEdit, Source, TextOptions, token_selection};
 use engine::recipe::Recipe;
@@ -57,9 +57,9 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{:?} has no tokens: write a word, such as puppy", args.word)));
     }
     let vectors = if args.edits.is_empty() {
-        vec![pipeline.word_vector(&Source::Word(args.word.clone())).map_err(Failure::failed)?]
+        vec![word_vector(&pipeline, &Source::Word(args.word.clone())).map_err(Failure::failed)?]
     } else {
-        pipeline.edited_vectors(&recipe, &recipe.edits).map_err(Failure::failed)?
+        edited_vectors(&pipeline, &recipe, &recipe.edits).map_err(Failure::failed)?
     };
     if let Some(path) = &args.save {
         let token = args.token.clone().unwrap_or_else(|| default_token(path));
@@ -72,7 +72,7 @@ pub fn words(args: &WordsArgs) -> Result<(), Failure> {
         return print(path.display());
     }
     let edited = edited_words(&pipeline, args);
-    let nearest = |vector: Vec<f32>| pipeline.nearest_to(vector, args.nearest).map_err(Failure::failed);
+    let nearest = |vector: Vec<f32>| nearest_words(&pipeline, vector, args.nearest).map_err(Failure::failed);
     let nearest: Vec<Vec<Neighbour>> = vectors.into_iter().map(nearest).collect::<Result<_, _>>()?;
     if args.json {
         let to_json = |word: &Neighbour| json!({ "id": word.id, "piece": word.piece, "cosine": word.cosine });

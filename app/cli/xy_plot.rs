@@ -74,8 +74,8 @@ pub fn xy_plot(args: &XyPlotArgs) -> Result<(), Failure> {
             "path": path.to_string(),
             "film": files.animations.first().map(|path| path.display().to_string()),
             "columns": plot.columns(),
-            "rows": plot.down.as_ref().map(Axis::labels),
-            "vary": plot.sides().map(ToString::to_string).collect::<Vec<_>>(),
+            "rows": plot.y.as_ref().map(Axis::labels),
+            "vary": plot.axes().map(ToString::to_string).collect::<Vec<_>>(),
             "width": grid.picture().width,
             "height": grid.picture().height,
             "seed": plot.recipe.seed,
@@ -145,7 +145,7 @@ fn generate(pipeline: &Pipeline, plot: &XyPlot, stop: &StopFlag) -> Result<Gener
         concepts = generated.concepts;
     }
     bar.finish_and_clear();
-    let (info, vary) = (pipeline.info(), plot.sides().cloned().collect());
+    let (info, vary) = (pipeline.info(), plot.axes().cloned().collect());
     let run = Provenance::of_run(&info.name, info.vae.clone(), plot.recipe.clone(), concepts);
     Ok(GeneratedPlot { grid, pictures, provenance: Provenance { vary, ..run }, picture_secs, notes })
 }

@@ -179,7 +179,7 @@ impl AppState {
         match event {
             AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
             AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
-            AppEvent::Engine(Event::Inspected { id, seen }) => return self.receive_look(id, seen),
+            AppEvent::Engine(Event::Inspection { id, result }) => return self.receive_look(id, result),
             AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
             AppEvent::Engine(Event::Warning { text }) => self.shared.warning = Some(text),
             AppEvent::Saved(files) => {

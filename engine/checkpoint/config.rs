@@ -20,7 +20,7 @@ pub struct ModelConfig {
 }
 
 /// `scheduler/scheduler_config.json`: the noise schedule that the model was trained with.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct SchedulerConfig {
     pub beta_start: f64,
     pub beta_end: f64,

@@ -34,14 +34,14 @@ pub struct FileFingerprint {
 }
 
 impl FileFingerprint {
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub fn read(path: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
         Ok(Self { path: path.to_owned(), len: metadata.len(), modified: metadata.modified().ok() })
     }
 
     /// True if the file has not changed.
     pub fn still_matches(&self) -> bool {
-        self.modified.is_some() && Self::of(&self.path).is_ok_and(|now| now == *self)
+        self.modified.is_some() && Self::read(&self.path).is_ok_and(|now| now == *self)
     }
 }
 
@@ -51,5 +51,5 @@ pub fn fingerprints_of(source: &ModelSource, weight_files: &[PathBuf]) -> Vec<Fi
         ModelSource::Folder(folder) => FOLDER_FILES.map(|name| folder.join(name)).to_vec(),
         ModelSource::BuiltIn | ModelSource::File(_) => Vec::new(),
     };
-    weight_files.iter().chain(&others).filter_map(|path| FileFingerprint::of(path).ok()).collect()
+    weight_files.iter().chain(&others).filter_map(|path| FileFingerprint::read(path).ok()).collect()
 }

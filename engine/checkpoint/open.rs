@@ -94,9 +94,10 @@ fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
 
 /// Opens the original (LDM) layout: one file without configuration.
 fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
-    let signature = FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
+    let signature =
+        FileSignature::read(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
     if signature == FileSignature::Unknown {
-        return Err(OpenError::NotAModel("it is a file of another kind".into(), path.to_owned()));
+        return Err(OpenError::NotAModel("it is another kind of file".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
     let mut config = ldm_layout::read_config(&file)?;

@@ -51,9 +51,9 @@ impl WeightFile {
         }
         let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
         let signature =
-            FileSignature::of(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
-        if let Some(unreadable_reason) = signature.unreadable_reason() {
-            return Err(damaged(unreadable_reason.into()));
+            FileSignature::read(path).map_err(|error| OpenError::Unreadable(error, path.to_owned()))?;
+        if let Some(reason) = signature.unreadable_reason() {
+            return Err(damaged(reason.into()));
         }
         let format = match signature {
             FileSignature::Torch => {
@@ -75,7 +75,7 @@ impl WeightFile {
         let damaged = |what: String| OpenError::BadWeights(what, path.to_owned());
         let unreadable = |error| OpenError::Unreadable(error, path.to_owned());
         // Opening a pipe would wait for its writer.
-        FileSignature::of(path).map_err(unreadable)?;
+        FileSignature::read(path).map_err(unreadable)?;
         if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_INDEX_BYTES {
             return Err(damaged("it is too large for an index".into()));
         }

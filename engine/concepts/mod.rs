@@ -1,10 +1,10 @@
-//! Concepts (textual inversion): words that were taught to a model, each one or more vectors that
-//! stand where a token's embedding would.
+//! Concepts (textual inversion): words that a model was taught, each one or more vectors in place of a
+//! token's embedding.
 //!
-//! Every program keeps them in its own way: `{"<token>": vector}` (diffusers), `string_to_param`
-//! (A1111), `emb_params`, a tensor and nothing else. [`read`] knows them by their names and shapes,
-//! whatever the file is called, and says of other files what they are. [`ConceptSet`] are those at
-//! hand; [`text`](crate::prompt) finds them in a prompt.
+//! Programs store them in different ways: `{"<token>": vector}` (diffusers), `string_to_param` (A1111),
+//! `emb_params`, or a single tensor. [`read`] detects them by keys and shapes, whatever the file is called,
+//! and tells what other files are. A [`ConceptSet`] has the loaded ones; [`prompt`](crate::prompt) finds
+//! them in a prompt.
 
 pub(crate) mod set;
 
@@ -27,7 +27,7 @@ use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
 use crate::files::FileSignature;
 use crate::format::hex;
 
-/// More vectors than a prompt has places are of no use.
+/// A prompt has no room for more vectors.
 const MAX_VECTORS: usize = 75;
 /// Twice the widest text encoder in use.
 const MAX_WIDTH: usize = 4096;
@@ -35,56 +35,58 @@ const MAX_WIDTH: usize = 4096;
 /// A word that a model was taught.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concept {
-    /// What stands for it in a prompt: the file's own token (`<birb-style>`), or the file's name.
+    /// The word that stands for it in a prompt: the token in the file (`<birb-style>`), or the file's name.
     pub token: String,
-    /// Numbers of a vector: 768 for SD 1.x.
+    /// Numbers per vector: 768 for SD 1.x.
     pub width: usize,
-    /// The vectors one after the other.
+    /// The vectors, concatenated.
     pub vectors: Vec<f32>,
     pub source: PathBuf,
-    /// Of the file, 64 hexadecimal digits.
+    /// The hash of the file, 64 hexadecimal digits.
     pub sha256: String,
 }
 
-/// A concept as pictures remember it.
+/// A concept as it is stored in pictures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConceptRef {
     /// The file's name, by which A1111 knows it.
     pub name: String,
-    /// Empty if it is not known.
+    /// Empty if unknown.
     pub token: String,
-    /// The first 12 hexadecimal digits of the SHA-256 of its file; empty if it is not known.
+    /// The first 12 hexadecimal digits of the SHA-256 of its file; empty if unknown.
     pub sha256: String,
 }
 
-/// Why a file is not taken as a concept: what, why, what to do, the path last.
+/// Why a file is not a usable concept: what, why, what to do, path last.
 #[derive(Debug, thiserror::Error)]
 pub enum ConceptError {
-    #[error("The concept cannot be read ({0}). Check that it is there and that you may read it: {1}")]
+    #[error("The concept cannot be read ({0}). Check that the file exists and that you may read it: {1}")]
     Unreadable(io::Error, PathBuf),
-    #[error("This is no concept: {0}. Download the concept's file itself: {1}")]
-    NoConcept(String, PathBuf),
-    #[error("This is {0}, not a concept. Open it where models are chosen: {1}")]
+    #[error("This is not a concept: {0}. Download the file of the concept: {1}")]
+    NotAConcept(String, PathBuf),
+    #[error("This is {0}, not a concept. Open it as a model: {1}")]
     Model(WeightKind, PathBuf),
-    #[error("This is {0}, not a concept. Concepts are small files with a vector or a few: {1}")]
+    #[error("This is {0}, not a concept. Choose a small file with one or a few vectors: {1}")]
     OtherKind(WeightKind, PathBuf),
     #[error(
-        "This concept is for SDXL, which has two text encoders. Tidepool uses concepts of models with one, such as Stable Diffusion 1.x: {0}"
+        "This concept is for SDXL, which has two text encoders. Choose one for a model with one text encoder, such as Stable Diffusion 1.x: {0}"
     )]
     Sdxl(PathBuf),
-    #[error("This file holds {0} concepts ({1}). Tidepool reads one a file; save them apart: {2}")]
+    #[error("This file has {0} concepts ({1}). Tidepool reads one per file: save them separately: {2}")]
     Several(usize, String, PathBuf),
-    #[error("The concept has {count} vectors, and a prompt has room for 75. Train it with fewer: {path}")]
+    #[error("The concept has {count} vectors, and a prompt has room for 75. Choose one with fewer: {path}")]
     TooMany { count: usize, path: PathBuf },
-    #[error("The concept's numbers have the shape {0:?}, which is no row of vectors. Get it again: {1}")]
+    #[error(
+        "The numbers of the concept have the shape {0:?}, which is not a list of vectors. Download it again: {1}"
+    )]
     Misshapen(Vec<usize>, PathBuf),
-    #[error("The concept holds numbers that are not finite. It is broken; get it again: {0}")]
+    #[error("The concept has numbers that are not finite, so it is damaged. Download it again: {0}")]
     NotFinite(PathBuf),
-    #[error("The concept is damaged ({0}). Get it again from where it came from: {1}")]
+    #[error("The concept is damaged ({0}). Download it again from where it came from: {1}")]
     Damaged(String, PathBuf),
     #[error(
-        "This concept is {width} wide ({family}) and the model reads text {model_width} wide. Choose a concept made for this model: {path}"
+        "This concept is {width} wide ({family}), and the model reads embeddings {model_width} wide. Choose a concept made for this model: {path}"
     )]
     Width { width: usize, family: &'static str, model_width: usize, path: PathBuf },
 }
@@ -100,7 +102,7 @@ impl Concept {
         stem(&self.source)
     }
 
-    /// Checks that it fits a text encoder of that width.
+    /// Checks that it fits a text encoder with embeddings of this width.
     pub fn check_width(&self, model_width: usize) -> Result<(), ConceptError> {
         if self.width == model_width {
             return Ok(());
@@ -109,24 +111,24 @@ impl Concept {
         Err(ConceptError::Width { width, family, model_width, path })
     }
 
-    /// The models that it was made for, as far as its width tells.
+    /// The model family that it was made for, by its width.
     pub fn family(&self) -> &'static str {
         match self.width {
             128 => "the built-in model",
             768 => "Stable Diffusion 1.x",
             1024 => "Stable Diffusion 2.x",
             1280 => "SDXL",
-            _ => "of no family that Tidepool knows",
+            _ => "of an unknown model family",
         }
     }
 
-    /// The length of each vector. A model's own embeddings are about 0.4 long in SD 1.x.
+    /// The norm of each vector. The embeddings of SD 1.x have norms of about 0.4.
     pub fn norms(&self) -> Vec<f32> {
         let norm = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>().sqrt();
         self.vectors.chunks_exact(self.width).map(norm).collect()
     }
 
-    /// What a picture made with it remembers.
+    /// The reference that is stored in pictures.
     pub fn reference(&self) -> ConceptRef {
         let sha256 = self.sha256.get(..12).unwrap_or_default().to_owned();
         ConceptRef { name: self.name(), token: self.token.clone(), sha256 }
@@ -136,18 +138,18 @@ impl Concept {
 /// Reads a concept.
 ///
 /// # Errors
-/// What the file is, if it is something else, or what about it is broken.
+/// What the file is, if it is something else, or what is wrong with it.
 pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     let owned = || path.to_owned();
-    let beginning = FileSignature::of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
-    if let Some(unreadable_reason) = beginning.unreadable_reason() {
-        return Err(ConceptError::NoConcept(unreadable_reason.into(), owned()));
+    let signature = FileSignature::read(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
+    if let Some(reason) = signature.unreadable_reason() {
+        return Err(ConceptError::NotAConcept(reason.into(), owned()));
     }
-    if beginning == FileSignature::Unknown {
-        return Err(ConceptError::NoConcept("it is a file of another kind".into(), owned()));
+    if signature == FileSignature::Unknown {
+        return Err(ConceptError::NotAConcept("it is another kind of file".into(), owned()));
     }
     let file = WeightFile::open(path).map_err(|error| from_open(error, path))?;
-    let name = name_of_vectors(&file, path)?;
+    let name = vectors_key(&file, path)?;
     let shape = file.shape(&name).unwrap_or_default().to_vec();
     let (count, width) = match shape[..] {
         [width] => (1, width),
@@ -172,8 +174,8 @@ pub fn read(path: &Path) -> Result<Concept, ConceptError> {
 
 const EMB_PARAMS: &str = "emb_params";
 
-/// Under which name the file keeps its vectors.
-fn name_of_vectors(file: &WeightFile, path: &Path) -> Result<String, ConceptError> {
+/// The key of the vectors in the file.
+fn vectors_key(file: &WeightFile, path: &Path) -> Result<String, ConceptError> {
     let owned = || path.to_owned();
     let names: Vec<&str> = file.names().collect();
     if names.contains(&"clip_g") {
@@ -187,7 +189,7 @@ fn name_of_vectors(file: &WeightFile, path: &Path) -> Result<String, ConceptErro
     match names[..] {
         [name] => Ok(name.to_owned()),
         _ if names.contains(&EMB_PARAMS) => Ok(EMB_PARAMS.to_owned()),
-        [] => Err(ConceptError::NoConcept("it holds no vectors".into(), owned())),
+        [] => Err(ConceptError::NotAConcept("it has no vectors".into(), owned())),
         _ => {
             let mut list = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
             if names.len() > 3 {

@@ -1,4 +1,4 @@
-//! The concepts at hand, and what of a picture's concepts is missing among them.
+//! The loaded concepts, and which concepts of a picture are missing among them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Concept, ConceptRef};
 use crate::format::ellipsize;
 
-/// Concepts in the order they came, one a file. Of two with one token the later one is meant, and
-/// the other waits. A clone costs nothing and stays as it is, so that a run keeps what it was asked
+/// Concepts in the order in which they were loaded, one per file. Of two with the same token, the later one
+/// is used. A clone is cheap and does not change with the original, so a run keeps the set it started
 /// with.
 #[derive(Clone, Debug, Default)]
 pub struct ConceptSet(Arc<Vec<Arc<Concept>>>);
@@ -21,45 +21,46 @@ impl ConceptSet {
         self.0.is_empty()
     }
 
-    /// True if both are the very same list, which is found out at once.
+    /// True if both are the same list in memory, which is cheap to check.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Takes a concept in, in place of what its file held before.
+    /// Adds a concept, replacing the previous one of its file.
     pub fn add(&mut self, concept: Concept) {
         self.remove(&concept.source);
         Arc::make_mut(&mut self.0).push(Arc::new(concept));
     }
 
-    /// Forgets the concept of a file.
+    /// Removes the concept of a file.
     pub fn remove(&mut self, source: &Path) {
         Arc::make_mut(&mut self.0).retain(|known| known.source.as_os_str() != source.as_os_str());
     }
 
-    /// The concept that is meant by this one's token, if it is another one.
-    pub fn instead_of(&self, concept: &Concept) -> Option<&Arc<Concept>> {
-        let meant = self.0.iter().rfind(|known| is_same(&known.token, &concept.token))?;
-        (meant.source != concept.source).then_some(meant)
+    /// The concept that is used for this one's token, if it is another one.
+    pub fn shadowed_by(&self, concept: &Concept) -> Option<&Arc<Concept>> {
+        let used = self.0.iter().rfind(|known| eq_ignore_case(&known.token, &concept.token))?;
+        (used.source != concept.source).then_some(used)
     }
 
-    /// A sentence for each concept of a picture that is not at hand, or only in another version.
-    pub fn missing(&self, wanted: &[ConceptRef]) -> Vec<String> {
-        wanted.iter().filter_map(|wanted| self.lacks(wanted)).collect()
+    /// A sentence for each concept of a picture that is not loaded, or only in another version.
+    pub fn missing(&self, references: &[ConceptRef]) -> Vec<String> {
+        references.iter().filter_map(|reference| self.missing_note(reference)).collect()
     }
 
-    fn lacks(&self, wanted: &ConceptRef) -> Option<String> {
-        let by_name = |known: &&Arc<Concept>| {
-            is_same(&known.token, &wanted.token) || is_same(&known.name(), &wanted.name)
+    fn missing_note(&self, reference: &ConceptRef) -> Option<String> {
+        let by_name = |concept: &&Arc<Concept>| {
+            eq_ignore_case(&concept.token, &reference.token)
+                || eq_ignore_case(&concept.name(), &reference.name)
         };
-        let name = short(if wanted.token.is_empty() { &wanted.name } else { &wanted.token });
+        let name = short(if reference.token.is_empty() { &reference.name } else { &reference.token });
         let Some(known) = self.0.iter().rfind(by_name) else {
-            let file = short(&wanted.name);
+            let file = short(&reference.name);
             return Some(format!(
-                "It was made with the concept {name} (file {file}), which is not here: load it, or its word means something else"
+                "It was made with the concept {name} (file {file}), which is not loaded: load it, or its word means something else"
             ));
         };
-        let is_other_file = !known.sha256.starts_with(&wanted.sha256);
+        let is_other_file = !known.sha256.starts_with(&reference.sha256);
         is_other_file.then(|| {
             let path = known.source.display();
             format!("It was made with another file of the concept {name}, so the picture will differ: {path}")
@@ -69,13 +70,13 @@ impl ConceptSet {
 
 impl PartialEq for ConceptSet {
     fn eq(&self, other: &Self) -> bool {
-        // Vectors by the thousand are compared only where it cannot be known otherwise.
+        // Thousands of vectors are compared only if necessary.
         self.is_same(other) || self.0 == other.0
     }
 }
 
-/// Letter case aside.
-fn is_same(a: &str, b: &str) -> bool {
+/// Equality without regard to case.
+fn eq_ignore_case(a: &str, b: &str) -> bool {
     a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
 }
 

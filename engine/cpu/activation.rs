@@ -1,4 +1,4 @@
-//! Activations, written so that the compiler vectorises them.
+//! Activation functions, written so that the compiler vectorises them.
 
 use std::marker::PhantomData;
 
@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use super::{close, contiguous, from_rows, open, values};
 
-/// A function of one number, applied to many.
-pub trait Activation: Copy + Send + Sync {
-    fn of(x: f32) -> f32;
+/// A function of one number, applied to each element.
+pub trait ElementwiseFn: Copy + Send + Sync {
+    fn apply(x: f32) -> f32;
 }
 
 /// `x * sigmoid(x)`
@@ -25,23 +25,23 @@ pub struct QuickGelu;
 #[derive(Clone, Copy)]
 pub struct Identity;
 
-impl Activation for Silu {
+impl ElementwiseFn for Silu {
     #[inline(always)]
-    fn of(x: f32) -> f32 {
+    fn apply(x: f32) -> f32 {
         x * sigmoid(x)
     }
 }
 
-impl Activation for QuickGelu {
+impl ElementwiseFn for QuickGelu {
     #[inline(always)]
-    fn of(x: f32) -> f32 {
+    fn apply(x: f32) -> f32 {
         x * sigmoid(1.702 * x)
     }
 }
 
-impl Activation for Identity {
+impl ElementwiseFn for Identity {
     #[inline(always)]
-    fn of(x: f32) -> f32 {
+    fn apply(x: f32) -> f32 {
         x
     }
 }
@@ -88,7 +88,7 @@ fn gelu(x: f32) -> f32 {
 }
 
 /// Applies an activation, in place where the memory is not shared.
-pub fn activate<A: Activation, const D: usize>(_activation: A, x: Tensor<D>) -> Tensor<D> {
+pub fn activate<A: ElementwiseFn, const D: usize>(_activation: A, x: Tensor<D>) -> Tensor<D> {
     let x = open(x);
     let mut x = if x.layout().is_dense_unique_storage() { x } else { x.to_contiguous() };
     let arch = Arch::new();
@@ -102,13 +102,13 @@ struct InPlace<'a, A> {
     activation: PhantomData<A>,
 }
 
-impl<A: Activation> WithSimd for InPlace<'_, A> {
+impl<A: ElementwiseFn> WithSimd for InPlace<'_, A> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
         for value in self.values {
-            *value = A::of(*value);
+            *value = A::apply(*value);
         }
     }
 }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exponential_is_right_to_a_millionth() {
+    fn the_exponential_is_accurate_to_a_millionth() {
         for i in -8600..8600 {
             let x = i as f32 / 100.0;
             let (ours, exact) = (f64::from(exp(x)), f64::from(x).exp());
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn gelu_meets_known_values() {
+    fn gelu_has_known_values() {
         for (x, expected) in
             [(-3.0, -0.004_049_69), (-1.0, -0.158_655_25), (0.5, 0.345_731_23), (2.0, 1.954_499_7)]
         {

@@ -1,4 +1,4 @@
-//! Attention, a tile of queries at a time, heads interleaved as the projections leave them.
+//! Attention on a tile of queries at a time, with heads interleaved as the projections output them.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,11 +12,11 @@ use super::gemm::{Matrix, matmul};
 use super::{close, contiguous, from_rows, values};
 
 thread_local! {
-    // Scores of one head and tile, kept from call to call.
+    // Scores of one head and tile, reused by later calls.
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Scores a task holds at a time: half of a 2 MiB second-level cache.
+/// Scores per task: half of a 2 MiB second-level cache.
 const SCORE_ELEMENTS: usize = 1 << 18;
 
 /// `softmax(q k' / sqrt(width of a head)) v` of each head.
@@ -49,9 +49,9 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
                 scores.resize(rows * keys, 0.0);
                 for start in (0..width).step_by(head_width) {
                     let head = start..start + head_width;
-                    let of_head = |x, rows: Range<usize>| of_head(x, rows, head.clone(), width);
-                    let q = of_head(q, first..first + rows);
-                    matmul(scores, keys, q, of_head(k, 0..keys).transposed(), false);
+                    let head_columns = |x, rows: Range<usize>| head_columns(x, rows, head.clone(), width);
+                    let q = head_columns(q, first..first + rows);
+                    matmul(scores, keys, q, head_columns(k, 0..keys).transposed(), false);
                     let totals: Vec<f32> = scores
                         .chunks_exact_mut(keys)
                         .enumerate()
@@ -61,7 +61,7 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
                         })
                         .collect();
                     let weights = Matrix::rows(scores, rows, keys, keys);
-                    matmul(&mut out[start..], width, weights, of_head(v, 0..keys), false);
+                    matmul(&mut out[start..], width, weights, head_columns(v, 0..keys), false);
                     for (row, total) in out.chunks_exact_mut(width).zip(totals) {
                         row[head.clone()].iter_mut().for_each(|value| *value /= total);
                     }
@@ -72,8 +72,8 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
     close(from_rows(out, [batch, queries, width]))
 }
 
-/// The given rows of one head's columns.
-fn of_head(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> Matrix<'_> {
+/// The columns of one head, for the given rows.
+fn head_columns(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> Matrix<'_> {
     Matrix::rows(&x[rows.start * width + head.start..], rows.len(), head.len(), width)
 }
 
@@ -85,7 +85,7 @@ struct Exponentials<'a> {
     scale: f32,
 }
 
-/// Numbers reduced side by side, so that the compiler may use the widest vectors there are.
+/// Numbers reduced in parallel, so that the compiler can use the widest vectors.
 const LANES: usize = 32;
 
 impl WithSimd for Exponentials<'_> {

@@ -20,11 +20,11 @@ pub struct Conv2dShape {
     pub pad_after: usize,
 }
 
-/// Elements of gathered patches a task holds at a time: half of a 2 MiB second-level cache.
+/// Elements of gathered patches per task: half of a 2 MiB second-level cache.
 const PATCH_ELEMENTS: usize = 1 << 18;
 
 thread_local! {
-    // Kept from call to call: a fresh megabyte costs more in page faults than in arithmetic.
+    // Reused by later calls: the page faults of a new megabyte cost more than the arithmetic.
     static PATCHES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -32,7 +32,7 @@ thread_local! {
 ///
 /// # Shapes
 /// - x: `[batch, inputs, height, width]`
-/// - weight: `[outputs, inputs, kernel, kernel]`, lying in memory as `[kernel, kernel, inputs, outputs]`
+/// - weight: `[outputs, inputs, kernel, kernel]`, stored as `[kernel, kernel, inputs, outputs]`
 /// - addend: the output's shape, or `[batch, outputs, 1, 1]`
 /// - output: `[batch, outputs, ..]`
 pub fn conv2d(
@@ -49,13 +49,13 @@ pub fn conv2d(
     let (out_height, out_width) = (reach(height), reach(width));
 
     let mut out = start_values(bias, addend, [batch, out_height, out_width, outputs]);
-    let source = Source { x: values(&x), height, width, inputs, out_height, out_width, shape };
+    let source = PatchSource { x: values(&x), height, width, inputs, out_height, out_width, shape };
 
     let taps = shape.kernel * shape.kernel;
-    let rows_of_task = rows_of_task(batch * out_height, out_width);
-    out.par_chunks_mut(rows_of_task * out_width * outputs).enumerate().for_each(|(task, out)| {
+    let rows_per_task = rows_per_task(batch * out_height, out_width);
+    out.par_chunks_mut(rows_per_task * out_width * outputs).enumerate().for_each(|(task, out)| {
         let pixels = out.len() / outputs;
-        // As many taps at once as the cache holds, in whole kernel rows where possible.
+        // As many taps at once as fit into the cache, in whole kernel rows if possible.
         let taps_at_once = [taps, shape.kernel, 1]
             .into_iter()
             .find(|taps| taps * pixels * inputs <= PATCH_ELEMENTS)
@@ -63,7 +63,7 @@ pub fn conv2d(
         PATCHES.with_borrow_mut(|patches| {
             for first in (0..taps).step_by(taps_at_once) {
                 let depth = taps_at_once * inputs;
-                source.gather(patches, task * rows_of_task, pixels / out_width, first..first + taps_at_once);
+                source.gather(patches, task * rows_per_task, pixels / out_width, first..first + taps_at_once);
                 let weight = &values(&weight)[first * inputs * outputs..];
                 matmul(
                     out,
@@ -78,14 +78,14 @@ pub fn conv2d(
     from_channels_last(out, [batch, out_height, out_width, outputs])
 }
 
-/// Output rows a task makes: 256 pixels or so, shared evenly among the threads.
-fn rows_of_task(rows: usize, width: usize) -> usize {
+/// Output rows per task: about 256 pixels, distributed evenly among the threads.
+fn rows_per_task(rows: usize, width: usize) -> usize {
     let threads = rayon::current_num_threads();
     let tasks = (rows * width).div_ceil(256).max(threads.min(rows));
     rows.div_ceil(tasks.next_multiple_of(threads)).max(1)
 }
 
-/// What the product is added to: the bias and the addend.
+/// The initial values that the product is added to: the bias and the addend.
 fn start_values(bias: Option<Tensor<1>>, addend: Option<Tensor<4>>, shape: [usize; 4]) -> Vec<f32> {
     let [batch, height, width, outputs] = shape;
     let area = height * width * outputs;
@@ -117,7 +117,8 @@ fn start_values(bias: Option<Tensor<1>>, addend: Option<Tensor<4>>, shape: [usiz
     out
 }
 
-struct Source<'a> {
+/// The input of a convolution, to gather patches from.
+struct PatchSource<'a> {
     x: &'a [f32],
     height: usize,
     width: usize,
@@ -127,7 +128,7 @@ struct Source<'a> {
     shape: Conv2dShape,
 }
 
-impl Source<'_> {
+impl PatchSource<'_> {
     /// Writes the patch of every pixel of `rows` output rows, counted over the whole batch from
     /// `first_row`, as rows of `taps * inputs`.
     fn gather(&self, patches: &mut Vec<f32>, first_row: usize, rows: usize, taps: std::ops::Range<usize>) {

@@ -1,13 +1,13 @@
 //! Kernels for the CPU, under burn's tensors.
 //!
-//! burn-flex is right everywhere and fast in matrix products; its convolution repacks the weights at
-//! every call and its attention runs far below its own matmul. On a machine without a GPU those two
-//! are the whole wait, so they are written here, over channels-last memory: a tensor that is
-//! logically `[batch, channels, height, width]` lies as `[batch, height, width, channels]`, which is
-//! also the `[batch, tokens, width]` that attention wants, so nothing is ever transposed on the way.
+//! burn-flex is correct, and fast in matrix products, but its convolution repacks the weights at every call
+//! and its attention is much slower than its matmul. Without a GPU, those two take most of the time, so they
+//! are implemented here with channels-last memory: a tensor that is logically `[batch, channels, height,
+//! width]` is stored as `[batch, height, width, channels]`. That is also the `[batch, tokens, width]` of
+//! attention, so nothing is transposed in between.
 //!
-//! Every kernel takes and gives plain burn tensors, and is chosen by [`runs_on`]; tensors on a GPU or
-//! under autodiff take burn's own operations instead.
+//! Every kernel takes and returns burn tensors and is used if [`runs_on`] says so; tensors on a GPU or under
+//! autodiff use burn's own operations.
 
 mod activation;
 mod attention;
@@ -29,7 +29,7 @@ use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 use rayon::ThreadPoolBuilder;
 
-/// True for f32 tensors that lie on the CPU and are not traced for gradients.
+/// True for f32 tensors on the CPU that are not tracked for gradients.
 pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
     is_cpu(&x.device()) && x.dtype() == DType::F32
 }
@@ -39,10 +39,10 @@ pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Makes the calling thread one of the kernels' workers, once and for good.
+/// Makes the calling thread one of the kernels' worker threads, permanently.
 ///
-/// A thread from outside would hand over each kernel and sleep until it is done, which takes longer
-/// than a small kernel itself.
+/// Any other thread would hand over each kernel and sleep until it is done, which takes longer than a small
+/// kernel itself.
 pub fn join_workers() {
     thread_local! {
         static JOINED: OnceCell<()> = const { OnceCell::new() };
@@ -55,14 +55,14 @@ pub fn join_workers() {
             if rayon::current_thread_index().is_none()
                 && let Ok(pool) = workers.build()
             {
-                // Dropping the pool would end the other workers while this thread still counts on them.
+                // Dropping the pool would end the other workers, which this thread still needs.
                 std::mem::forget(pool);
             }
         });
     });
 }
 
-/// The flex tensor inside, in whatever memory order it has.
+/// The flex tensor inside, in any memory order.
 fn open<const D: usize>(x: Tensor<D>) -> FlexTensor {
     x.try_into_primitive::<Flex>().expect("kernels are called for CPU tensors only")
 }
@@ -101,7 +101,7 @@ fn from_channels_last(values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
     close(from_rows(values, shape).permute(&[0, 3, 1, 2]))
 }
 
-/// Rows a task takes so that every thread has about two, and no task fewer than `at_least`.
-fn rows_per_task(rows: usize, at_least: usize) -> usize {
-    rows.div_ceil(2 * rayon::current_num_threads()).max(at_least).min(rows.max(1))
+/// Rows per task, so that every thread has about two tasks, of at least `min_rows`.
+fn rows_per_task(rows: usize, min_rows: usize) -> usize {
+    rows.div_ceil(2 * rayon::current_num_threads()).max(min_rows).min(rows.max(1))
 }

@@ -1,4 +1,4 @@
-//! Group normalisation with the activation that follows it, channels last.
+//! Group normalisation with an optional SiLU after it, channels last.
 
 use std::marker::PhantomData;
 
@@ -6,11 +6,11 @@ use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::activation::{Activation, Identity, Silu};
+use super::activation::{ElementwiseFn, Identity, Silu};
 use super::{channels_last, contiguous, from_channels_last, rows_per_task, values};
 
 /// Normalises each group of channels over the whole picture, scales and shifts each channel, and
-/// applies SiLU if `silu`. Two passes for the statistics, so that a large mean costs no precision.
+/// applies SiLU if `silu`. The statistics take two passes, so that a large mean does not cost precision.
 ///
 /// # Shapes
 /// - x and output: `[batch, channels, height, width]`
@@ -41,7 +41,7 @@ pub fn group_norm(
         let mean_over_groups = |sums: Vec<f64>| -> Vec<f64> {
             sums.chunks_exact(in_group).map(|sums| sums.iter().sum::<f64>() / count).collect()
         };
-        let of_rows = |center: &[f32], squared: bool| {
+        let channel_sums = |center: &[f32], squared: bool| {
             let add = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
             let parts = image.par_chunks(rows * channels);
             parts
@@ -52,11 +52,11 @@ pub fn group_norm(
                 .reduce_with(add)
                 .unwrap_or_default()
         };
-        let mean: Vec<f32> = mean_over_groups(of_rows(&zeros, false))
+        let mean: Vec<f32> = mean_over_groups(channel_sums(&zeros, false))
             .iter()
             .flat_map(|&mean| std::iter::repeat_n(mean as f32, in_group))
             .collect();
-        let variance = mean_over_groups(of_rows(&mean, true));
+        let variance = mean_over_groups(channel_sums(&mean, true));
         let scale: Vec<f32> = (0..channels)
             .map(|channel| {
                 let deviation = (variance[channel / in_group] + epsilon).sqrt();
@@ -114,8 +114,8 @@ impl<const SQUARED: bool> WithSimd for Sums<'_, SQUARED> {
             partial.fill(0.0);
             for row in rows.chunks_exact(channels) {
                 for ((partial, &x), &center) in partial.iter_mut().zip(row).zip(self.center) {
-                    let apart = x - center;
-                    *partial += if SQUARED { apart * apart } else { apart };
+                    let difference = x - center;
+                    *partial += if SQUARED { difference * difference } else { difference };
                 }
             }
             for (total, &partial) in total.iter_mut().zip(&partial) {
@@ -137,7 +137,7 @@ struct Normalise<'a, A> {
     then: PhantomData<A>,
 }
 
-impl<A: Activation> WithSimd for Normalise<'_, A> {
+impl<A: ElementwiseFn> WithSimd for Normalise<'_, A> {
     type Output = ();
 
     #[inline(always)]
@@ -147,7 +147,7 @@ impl<A: Activation> WithSimd for Normalise<'_, A> {
         let (scale, bias) = (&scale[..channels], &bias[..channels]);
         for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
             for channel in 0..channels {
-                out[channel] = A::of((x[channel] - mean[channel]) * scale[channel] + bias[channel]);
+                out[channel] = A::apply((x[channel] - mean[channel]) * scale[channel] + bias[channel]);
             }
         }
     }

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 use super::gemm::{Matrix, matmul};
 use super::{channels_last, close, contiguous, from_channels_last, from_rows, open, rows_per_task, values};
 
-/// A task takes at least so many rows: fewer, and fetching the weights takes longer than using them.
-const ROWS_OF_TASK: usize = 24;
+/// Rows per task: with fewer, fetching the weights takes longer than using them.
+const MIN_TASK_ROWS: usize = 24;
 
-/// Weights of so many numbers stay in a 2 MiB second-level cache.
-const CACHED_WEIGHTS: usize = 1 << 19;
+/// The number of weights that stay in a 2 MiB second-level cache.
+const MAX_CACHED_WEIGHTS: usize = 1 << 19;
 
 /// `x * weight + bias (+ addend)`, where `weight` is `[inputs, outputs]`.
 ///
@@ -48,9 +48,9 @@ fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Matrix<'_>) {
         matmul(out, outputs, x, weight, true);
         return;
     }
-    // Each task reads one side whole: the weights, unless they are the larger side and leave the cache.
-    if x.rows >= outputs || x.columns * outputs < CACHED_WEIGHTS {
-        let rows = rows_per_task(x.rows, ROWS_OF_TASK);
+    // Each task reads all of the weights or, if they are larger and exceed the cache, all of the rows.
+    if x.rows >= outputs || x.columns * outputs < MAX_CACHED_WEIGHTS {
+        let rows = rows_per_task(x.rows, MIN_TASK_ROWS);
         out.par_chunks_mut(rows * outputs).enumerate().for_each(|(task, out)| {
             let start = task * rows * x.row_stride;
             let part = Matrix { data: &x.data[start..], rows: out.len() / outputs, ..x };

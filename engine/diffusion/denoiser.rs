@@ -1,4 +1,4 @@
-//! The border between samplers and models.
+//! The interface between samplers and models.
 
 use std::ops::ControlFlow;
 
@@ -7,32 +7,32 @@ use crate::error::EngineError;
 
 /// Predicts clean latents from noisy ones.
 ///
-/// Guidance, counting and cancelling are denoisers around denoisers, so a sampler never knows.
+/// Guidance, recording and counting are denoisers around denoisers, so samplers are independent of them.
 pub trait Denoiser {
-    /// `x` holds noise of standard deviation `sigma`; the answer has the shape of `x`.
+    /// `x` holds noise of standard deviation `sigma`; the prediction has the shape of `x`.
     ///
     /// # Errors
-    /// A [`EngineError`] ends sampling.
+    /// An [`EngineError`] ends sampling.
     fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError>;
 }
 
-/// A closure is a denoiser: enough for a toy, or for a wrapper of a line or two.
+/// A closure is a denoiser: for tests, and for short wrappers.
 impl<F: FnMut(&Latents, f32) -> Result<Latents, EngineError>> Denoiser for F {
     fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
         self(x, sigma)
     }
 }
 
-/// What an observer sees of a step, before the step is taken.
+/// A step as an observer sees it, before the step is taken.
 pub struct Step<'a> {
     /// Index into the sigmas that the sampler was given.
     pub index: usize,
     pub sigma: f32,
-    /// Noisy latents entering the step.
+    /// The noisy latents that enter the step.
     pub x: &'a Latents,
     /// The model's first prediction of the step: predicted x0.
     pub denoised: &'a Latents,
 }
 
-/// Called once a step; `Break` ends sampling with [`EngineError::Stopped`].
+/// Called once per step; `Break` ends sampling with [`EngineError::Stopped`].
 pub type Observer<'a> = dyn FnMut(Step<'_>) -> ControlFlow<()> + 'a;

@@ -1,43 +1,39 @@
-//! A second, more exact network for when the first one's numbers leave its range.
+//! A second network in f32, for when the numbers of the first one leave the range of f16.
 
 use super::Latents;
 use super::guidance::EpsModel;
 use crate::error::EngineError;
 
-/// A network that computes fast, and the same one computing exactly. What the fast one has no answer to,
-/// and all that is asked after that, goes to the exact one.
+/// A network in f16 that is replaced by the same network in f32 once it produces invalid numbers.
 pub struct F32Fallback<'a, M> {
     pub model: M,
-    /// Absent where the first is as exact as there is, and once it has taken its place.
+    /// `None` if the first one computes in f32 already, and once it has been replaced.
     pub full_precision: Option<M>,
-    /// Told when that happens.
+    /// Called with a note for the user when the network is replaced.
     pub on_fallback: &'a dyn Fn(&str),
 }
 
 impl<M> F32Fallback<'_, M> {
     fn try_both<T>(
         &mut self,
-        question: impl Fn(&mut M) -> Result<T, EngineError>,
-        is_finite_and_nonzero: impl Fn(&T) -> bool,
+        predict: impl Fn(&mut M) -> Result<T, EngineError>,
+        is_valid: impl Fn(&T) -> bool,
     ) -> Result<T, EngineError> {
-        let answer = question(&mut self.model)?;
-        if is_finite_and_nonzero(&answer) {
-            return Ok(answer);
+        let prediction = predict(&mut self.model)?;
+        if is_valid(&prediction) {
+            return Ok(prediction);
         }
         if let Some(full_precision) = self.full_precision.take() {
             self.model = full_precision;
-            let answer = question(&mut self.model)?;
-            if is_finite_and_nonzero(&answer) {
+            let prediction = predict(&mut self.model)?;
+            if is_valid(&prediction) {
                 (self.on_fallback)(
-                    "The model's numbers left the range of f16, so it went on in f32, which takes longer. Choose precision f32 to begin with that",
+                    "The model's numbers left the range of f16, so the run continued in f32, which takes longer. Choose precision f32 to start with it",
                 );
-                return Ok(answer);
+                return Ok(prediction);
             }
         }
-        Err(EngineError::Failed(
-            "The model's prediction is no number, in f32 either. Its weights may be damaged: get the model again, or choose another"
-                .into(),
-        ))
+        Err(EngineError::invalid_numbers("UNet"))
     }
 }
 
@@ -47,10 +43,10 @@ impl<M: EpsModel> EpsModel for F32Fallback<'_, M> {
     }
 
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError> {
-        let is_finite_and_nonzero = |(uncond, cond): &(Latents, Latents)| {
+        let is_valid = |(uncond, cond): &(Latents, Latents)| {
             uncond.is_finite_and_nonzero() && cond.is_finite_and_nonzero()
         };
-        self.try_both(|model| model.eps_pair(x, timestep), is_finite_and_nonzero)
+        self.try_both(|model| model.eps_pair(x, timestep), is_valid)
     }
 }
 
@@ -60,16 +56,16 @@ mod tests {
 
     use super::*;
 
-    /// Answers with one number, and counts how often it is asked.
+    /// Predicts one number everywhere, and counts its calls.
     struct Fake<'a> {
-        answer: f32,
-        asked: &'a RefCell<usize>,
+        value: f32,
+        calls: &'a RefCell<usize>,
     }
 
     impl EpsModel for Fake<'_> {
         fn eps(&mut self, x: &Latents, _: f32) -> Result<Latents, EngineError> {
-            *self.asked.borrow_mut() += 1;
-            Ok(Latents::new(x.shape, vec![self.answer; x.data.len()]))
+            *self.calls.borrow_mut() += 1;
+            Ok(Latents::new(x.shape, vec![self.value; x.data.len()]))
         }
 
         fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError> {
@@ -79,15 +75,15 @@ mod tests {
     }
 
     fn try_both(
-        fast: f32,
+        f16: f32,
         full_precision: Option<f32>,
         pair: bool,
     ) -> (Vec<Result<f32, EngineError>>, [usize; 2], usize) {
-        let (asked_fast, asked_exact, told) = (RefCell::new(0), RefCell::new(0), RefCell::new(0));
-        let on_fallback = |_: &str| *told.borrow_mut() += 1;
+        let (calls_f16, calls_f32, notes) = (RefCell::new(0), RefCell::new(0), RefCell::new(0));
+        let on_fallback = |_: &str| *notes.borrow_mut() += 1;
         let mut model = F32Fallback {
-            model: Fake { answer: fast, asked: &asked_fast },
-            full_precision: full_precision.map(|answer| Fake { answer, asked: &asked_exact }),
+            model: Fake { value: f16, calls: &calls_f16 },
+            full_precision: full_precision.map(|value| Fake { value, calls: &calls_f32 }),
             on_fallback: &on_fallback,
         };
         let x = Latents::zeros([1, 4, 2, 2]);
@@ -96,11 +92,11 @@ mod tests {
             false => model.eps(&x, 0.0).map(|eps| eps.data[0]),
         };
         let answers = vec![once(), once()];
-        (answers, [asked_fast.take(), asked_exact.take()], told.take())
+        (answers, [calls_f16.take(), calls_f32.take()], notes.take())
     }
 
     #[test]
-    fn an_answer_that_is_no_number_is_asked_of_the_exact_network_and_so_is_the_next() {
+    fn after_an_invalid_prediction_the_f32_network_makes_it_again_and_all_that_follow() {
         for broken in [f32::NAN, f32::INFINITY, 0.0] {
             for pair in [false, true] {
                 assert_eq!(
@@ -113,17 +109,17 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_answer_is_taken_as_it_is() {
+    fn a_valid_prediction_is_used() {
         assert_eq!(try_both(0.25, Some(0.5), true), (vec![Ok(0.25); 2], [2, 0], 0));
     }
 
     #[test]
-    fn what_no_network_answers_ends_in_a_sentence_and_is_not_called_a_rescue() {
+    fn invalid_numbers_in_f32_end_in_an_error_without_a_note() {
         for full_precision in [None, Some(f32::NAN)] {
-            let (answers, _, told) = try_both(f32::NAN, full_precision, false);
-            assert_eq!(told, 0);
+            let (answers, _, notes) = try_both(f32::NAN, full_precision, false);
+            assert_eq!(notes, 0);
             for answer in answers {
-                assert!(matches!(answer, Err(EngineError::Failed(text)) if text.contains("no number")));
+                assert!(matches!(answer, Err(EngineError::Failed(text)) if text.contains("f32")));
             }
         }
     }

@@ -1,30 +1,30 @@
-//! Denoisers made of a network that predicts noise, or what the noise follows from.
+//! Classifier-free guidance: a denoiser around a network that predicts noise or v.
 
 use std::cell::Cell;
 
 use super::{Denoiser, Latents, NoiseSchedule, Prediction, Schedule};
 use crate::error::EngineError;
 
-/// A network that predicts the noise in latents, or v ([`Prediction`]), for a batch of its own making.
+/// A network that predicts the noise in latents, or v ([`Prediction`]), conditioned on its prompts.
 pub trait EpsModel {
-    /// Its answer to `x` (already scaled for the network) at a timestep, for the prompt.
+    /// The prediction for the prompt; `x` is scaled for the network already.
     fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, EngineError>;
 
-    /// Its answers for the empty or negative prompt and for the prompt, in one pass.
+    /// The predictions for the negative (or empty) prompt and for the prompt.
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError>;
 }
 
-/// Classifier-free guidance (Ho and Salimans, 2022) around a network: the
-/// prediction for the prompt, moved away from the one without it.
+/// Classifier-free guidance (Ho and Salimans, 2022) around a network: the prediction for the prompt, extrapolated
+/// away from the one for the negative prompt.
 ///
-/// At a scale of 1 the move is none and the second prediction is not made.
+/// At a scale of 1 the second prediction is skipped.
 pub struct Cfg<'a, M: EpsModel> {
     pub model: M,
     pub prediction: Prediction,
     pub cfg_scale: f32,
     pub schedule: Schedule,
     pub noise: &'a NoiseSchedule,
-    /// The latest predicted x0 with the prompt minus the one without it, left for whoever shows it.
+    /// The latest predicted x0 with the prompt minus the one without it, for the recorder.
     pub difference: &'a Cell<Option<Latents>>,
 }
 
@@ -41,12 +41,6 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             self.difference.set(Some(self.prediction.guidance_delta(sigma, difference)));
             eps
         };
-        if !eps.is_finite() {
-            return Err(EngineError::Failed(
-                "The model's prediction is not a number. Try another precision (f32) or guidance scale"
-                    .into(),
-            ));
-        }
         Ok(self.prediction.denoised(x, sigma, &eps))
     }
 }
@@ -56,7 +50,7 @@ mod tests {
     use super::*;
     use crate::diffusion::TorchGenerator;
 
-    /// Answers with what it was made with.
+    /// Returns fixed predictions.
     struct Known {
         uncond: Latents,
         cond: Latents,
@@ -73,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_difference_left_is_that_of_the_predictions_with_the_prompt_and_without() {
+    fn the_difference_is_between_the_predictions_with_and_without_the_prompt() {
         let mut torch = TorchGenerator::new(5);
         let [x, uncond, cond] = [(); 3].map(|()| Latents::new([1, 4, 4, 4], torch.randn(64)));
         let noise = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);

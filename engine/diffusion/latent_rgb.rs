@@ -1,7 +1,7 @@
-//! A quick look at latents without the decoder: each latent pixel's colour is a linear map of it.
+//! Previews of latents without the decoder: the colour of each latent pixel is a linear map of its channels.
 //!
-//! The autoencoder keeps colours that are nearly linear in its channels, so a matrix gives a small,
-//! true-coloured picture in microseconds. Every autoencoder needs its own; [`LatentRgb::fit`] finds it.
+//! An autoencoder's colours are nearly linear in its channels, so a matrix gives a small picture of true colours in
+//! microseconds. Every autoencoder needs its own matrix; [`LatentRgb::fit`] finds it.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::Latents;
 /// From latents to red, green and blue in 0..1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatentRgb {
-    /// One row a channel: how much of red, green and blue a unit of it adds.
+    /// The red, green and blue that a unit of each channel adds.
     pub matrix: Cow<'static, [[f32; 3]]>,
     /// The colour of latents of 0.
     pub bias: [f32; 3],
@@ -50,14 +50,14 @@ impl LatentRgb {
         planes
     }
 
-    /// The map that comes closest, by least squares, to what a decoder made of `latents`.
+    /// The least-squares fit to the decoded picture of `latents`.
     ///
     /// # Shapes
     /// - `latents`: `[batch, channels, height, width]`, scaled as the UNet sees them
-    /// - `decoded`: `[batch, 3, height, width]` in 0..1, brought down to the size of the latents
+    /// - `decoded`: `[batch, 3, height, width]` in 0..1, downsampled to the size of the latents
     ///
     /// # Panics
-    /// If `decoded` is not as long as that.
+    /// If `decoded` has another length.
     pub fn fit(latents: &Latents, decoded: &[f32]) -> Self {
         let [batch, channels, height, width] = latents.shape;
         let area = height * width;
@@ -77,7 +77,7 @@ impl LatentRgb {
                 }
             }
         }
-        // Keeps a channel that never varies from dividing by nothing.
+        // Avoids a division by 0 for a constant channel.
         let ridge = 1e-6 * (batch * area).max(1) as f64;
         for (i, row) in rows.iter_mut().enumerate() {
             row[i] += ridge;
@@ -89,8 +89,8 @@ impl LatentRgb {
     }
 }
 
-/// Gauss and Jordan's elimination of `[A | B]` with three columns of B, for a positive definite A,
-/// which needs no pivoting: `A^-1 B`.
+/// `A^-1 B` by Gauss-Jordan elimination of `[A | B]` with three columns of B. A is positive definite, which needs no
+/// pivoting.
 fn solve(mut rows: Vec<Vec<f64>>) -> Vec<[f32; 3]> {
     let n = rows.len();
     for i in 0..n {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_never_varies_counts_for_nothing() {
+    fn a_constant_channel_has_no_effect() {
         let fit = LatentRgb::fit(&Latents::zeros([1, 2, 2, 2]), &[0.25; 12]);
         assert_eq!(fit.matrix.concat(), [0.0; 6]);
         assert!((fit.bias[0] - 0.25).abs() < 1e-5);

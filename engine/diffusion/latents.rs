@@ -1,7 +1,7 @@
 //! Latents on the CPU: what samplers compute with.
 //!
-//! A latent picture is small (16,384 numbers at 512 x 512), so the sampler's arithmetic is done here
-//! in plain f32. It is then the same on every device, bit for bit, and a recorded step is just kept.
+//! Latents are small (16,384 numbers at 512 x 512), so samplers compute with them here in plain f32. The results
+//! are then identical on every device, and a recorded step is a plain value.
 
 /// A batch of latent pictures, `[batch, channels, height, width]`, contiguous.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,7 @@ impl Latents {
     }
 }
 
-/// False of what a failing device or network answers with: no number, or zeros alone (wgpu #9545).
+/// False for the output of a failing device or network: NaN, infinity, or only zeros (wgpu #9545).
 pub fn are_finite_and_nonzero(values: &[f32]) -> bool {
     values.iter().all(|value| value.is_finite()) && values.iter().any(|&value| value != 0.0)
 }

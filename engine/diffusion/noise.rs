@@ -1,7 +1,7 @@
 //! Noise, bit for bit as PyTorch makes it on a CPU.
 //!
-//! A seed is a promise: the same seed is the same picture here, in diffusers and in the lesson's
-//! notebook, on every device. So noise is never made on the GPU.
+//! The same seed gives the same picture here, in diffusers and in the lesson's notebook, on every device. So noise
+//! is never made on the GPU.
 
 use std::f32::consts::TAU;
 
@@ -30,13 +30,13 @@ impl NoiseSource {
     ];
 }
 
-/// Where a sampler's noise comes from.
+/// A source of noise for a sampler.
 pub trait Noise {
     /// The next standard normal noise of `shape`, `[batch, channels, height, width]`.
     fn draw(&mut self, shape: [usize; 4]) -> Latents;
 }
 
-/// One generator a picture, so that a picture of a batch is the same picture alone.
+/// One generator per picture, so that a picture of a batch is the same picture when made alone.
 #[derive(Clone, Debug)]
 pub struct NoiseStreams {
     generators: Vec<Generator>,
@@ -105,7 +105,7 @@ impl TorchGenerator {
 
     /// The next `n` standard normal numbers: `torch.randn(n, generator=self)`.
     ///
-    /// Two draws are not one longer draw: short ones and those of no multiple of 16 go their own ways.
+    /// Two draws differ from one longer draw if they are shorter than 16 or not a multiple of 16.
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         if n < BLOCK {
             return (0..n).map(|_| self.normal() as f32).collect();
@@ -113,7 +113,7 @@ impl TorchGenerator {
         let mut data: Vec<f32> = (0..n).map(|_| self.uniform()).collect();
         data.chunks_exact_mut(BLOCK).for_each(normal_block);
         if !n.is_multiple_of(BLOCK) {
-            // Overlaps what is done already; PyTorch draws it anew.
+            // The last block overlaps the one before; PyTorch draws it again.
             let last = &mut data[n - BLOCK..];
             last.fill_with(|| self.uniform());
             normal_block(last);

@@ -1,12 +1,12 @@
 //! Noise as PyTorch makes it on an NVIDIA card, in the way that AUTOMATIC1111's "NV" does it on a CPU.
 //!
-//! A card's own sine and logarithm may differ from ours in last bits.
+//! The sine and the logarithm of a card may differ in the last bits.
 
 /// `torch.Generator("cuda").manual_seed(seed)`.
 #[derive(Clone, Debug)]
 pub struct NvidiaGenerator {
     seed: u64,
-    /// How many tensors were drawn.
+    /// The number of tensors drawn so far.
     draws: u32,
 }
 

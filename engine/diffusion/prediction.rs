@@ -23,14 +23,14 @@ impl Prediction {
         }
     }
 
-    /// The clean latents, when the network answered `output` to `x / sqrt(sigma^2 + 1)`:
+    /// The clean latents, given the network's `output` for `x / sqrt(sigma^2 + 1)`:
     /// `c_skip x + c_out output`, as Karras et al. (2022) write it for any prediction.
     pub fn denoised(self, x: &Latents, sigma: f32, output: &Latents) -> Latents {
         let (c_skip, c_out) = self.scales(sigma);
         x.clone().scale(c_skip).add_scaled(c_out, output)
     }
 
-    /// What lies between the clean latents of two answers to the same `x`, `difference` apart.
+    /// The difference of the clean latents for two outputs with this `difference`.
     pub fn guidance_delta(self, sigma: f32, difference: Latents) -> Latents {
         let (_, c_out) = self.scales(sigma);
         difference.scale(c_out)

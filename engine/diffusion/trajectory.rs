@@ -1,9 +1,8 @@
-//! The film of a run: every step, kept to be looked at again and to be gone on from.
+//! The trajectory of a run: every step, recorded to show it and to continue from it.
 //!
-//! A sampler is a function of its noise and of what the model answers, and the film holds all the
-//! answers. So no state of a sampler is ever saved: to go on from a step it walks the steps before
-//! once more, the film answering instead of the model, which takes no time, and arrives there with
-//! its history and its noise as they were.
+//! A sampler is a function of its noise and of the model's predictions, and the trajectory has all predictions. So
+//! the state of a sampler is never saved: to continue from a step, the sampler takes the earlier steps again with
+//! recorded predictions in place of the model, which is fast and restores its history and its noise.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,44 +10,44 @@ use std::mem;
 
 use super::{Denoiser, Latents, Step};
 
-/// Every step that was sampled.
+/// The steps of a run that were sampled.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trajectory {
     /// The whole schedule, `steps + 1` entries.
     pub sigmas: Vec<f32>,
-    /// Step of the schedule that the first recorded step is: above 0 for image to image.
+    /// The index of the first recorded step in the schedule: above 0 for image to image.
     pub start_step: usize,
     /// From `start_step` on.
     pub steps: Vec<RecordedStep>,
 }
 
-/// A step, and all that the model answered in it.
+/// A step with all predictions of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedStep {
     pub sigma: f32,
     /// Noisy latents entering the step.
     pub x: Latents,
-    /// Predicted x0, the first answer.
+    /// Predicted x0: the first prediction of the step.
     pub denoised: Latents,
-    /// Predicted x0 with the prompt minus the one without it; absent at a guidance scale of 1, and of steps
-    /// that were read from a trace.
+    /// Predicted x0 with the prompt minus the one without it; `None` at a guidance scale of 1, and for steps that
+    /// were read from a trace file.
     pub guidance: Option<Latents>,
-    /// The other answers, of samplers that ask more than once a step.
+    /// Further predictions, of samplers with several model calls per step.
     pub later: Vec<Latents>,
 }
 
 impl Trajectory {
-    /// The step of this number in the schedule.
+    /// The step with this index in the schedule.
     pub fn step(&self, step: usize) -> Option<&RecordedStep> {
         self.steps.get(step.checked_sub(self.start_step)?)
     }
 
-    /// The number of the step after the last recorded one.
+    /// The index of the step after the last recorded one.
     pub fn end_step(&self) -> usize {
         self.start_step + self.steps.len()
     }
 
-    /// Removes the steps from this number of the schedule on.
+    /// Removes and returns the steps from this index of the schedule on.
     pub fn split_off(&mut self, step: usize) -> Vec<RecordedStep> {
         self.steps.split_off(step - self.start_step)
     }
@@ -66,64 +65,65 @@ impl Trajectory {
 }
 
 impl RecordedStep {
-    /// What it takes of the memory, but for a few numbers.
+    /// Bytes of the latents.
     pub fn bytes(&self) -> usize {
         let latents = [&self.x, &self.denoised].into_iter().chain(&self.guidance).chain(&self.later);
         latents.map(|latents| size_of_val(latents.data.as_slice())).sum()
     }
 }
 
-/// Puts a walk on film, retelling what is on it already.
+/// Records the steps of a sampler, and replays predictions that are recorded already.
 ///
-/// The sampler is given [`denoiser`](Self::denoiser) for its model, and an observer that calls
-/// [`see`](Self::see).
+/// The sampler gets [`denoiser`](Self::denoiser) as its model, and an observer that calls
+/// [`record`](Self::record).
 #[derive(Default)]
 pub struct Recorder {
-    /// Answers that are still to be retold, each with what guidance added to it.
+    /// Predictions that are still to be replayed, each with its guidance difference.
     replayed: RefCell<VecDeque<(Latents, Option<Latents>)>>,
-    /// Where guidance leaves what it added to the latest answer.
+    /// Where [`Cfg`](super::Cfg) stores the guidance difference of the latest prediction.
     pub guidance: Cell<Option<Latents>>,
-    /// Answers since the last step was seen.
-    answers: RefCell<Vec<Latents>>,
+    /// Predictions since the last step was recorded.
+    predictions: RefCell<Vec<Latents>>,
     steps: RefCell<Vec<RecordedStep>>,
 }
 
 impl Recorder {
-    /// The answers of `replayed` come first.
+    /// Replays the predictions of these steps first.
     pub fn new(replayed: Vec<RecordedStep>) -> Self {
-        let mut answers = VecDeque::new();
+        let mut predictions = VecDeque::new();
         for step in replayed {
-            answers.push_back((step.denoised, step.guidance));
-            answers.extend(step.later.into_iter().map(|answer| (answer, None)));
+            predictions.push_back((step.denoised, step.guidance));
+            predictions.extend(step.later.into_iter().map(|denoised| (denoised, None)));
         }
-        Self { replayed: RefCell::new(answers), ..Self::default() }
+        Self { replayed: RefCell::new(predictions), ..Self::default() }
     }
 
-    /// Steps seen until now.
+    /// The number of steps recorded so far.
     pub fn step_count(&self) -> usize {
         self.steps.borrow().len()
     }
 
-    /// `model`, as far as the film does not know the answer.
+    /// The recorded predictions, then those of `model`.
     pub fn denoiser(&self, model: &mut dyn Denoiser) -> impl Denoiser {
         |x: &Latents, sigma: f32| {
-            let retold = self.replayed.borrow_mut().pop_front();
-            let answer = match retold {
-                Some((answer, guidance)) => {
+            let replayed = self.replayed.borrow_mut().pop_front();
+            let denoised = match replayed {
+                Some((denoised, guidance)) => {
                     self.guidance.set(guidance);
-                    answer
+                    denoised
                 }
                 None => model.denoise(x, sigma)?,
             };
-            self.answers.borrow_mut().push(answer.clone());
-            Ok(answer)
+            self.predictions.borrow_mut().push(denoised.clone());
+            Ok(denoised)
         }
     }
 
-    /// Keeps a step, and shows it as it is kept. Call it once a step, as samplers call their observer:
-    /// after the first answer.
+    /// Records a step and passes it to `show`. Call it once per step, after the first prediction, as samplers call
+    /// their observer.
     pub fn record(&self, step: &Step<'_>, show: impl FnOnce(&RecordedStep)) {
-        let denoised = self.answers.borrow_mut().pop().expect("a step is seen after its first answer");
+        let denoised =
+            self.predictions.borrow_mut().pop().expect("a step is recorded after its first prediction");
         self.end_step();
         let (sigma, x, guidance) = (step.sigma, step.x.clone(), self.guidance.take());
         let step = RecordedStep { sigma, x, denoised, guidance, later: Vec::new() };
@@ -131,15 +131,15 @@ impl Recorder {
         self.steps.borrow_mut().push(step);
     }
 
-    /// The steps that were seen, also of a walk that ended early.
+    /// The recorded steps, also if sampling ended early.
     pub fn into_steps(self) -> Vec<RecordedStep> {
         self.end_step();
         self.steps.into_inner()
     }
 
-    /// What was answered until now belongs to the step before.
+    /// Assigns the predictions so far to the previous step.
     fn end_step(&self) {
-        let later = mem::take(&mut *self.answers.borrow_mut());
+        let later = mem::take(&mut *self.predictions.borrow_mut());
         if let Some(step) = self.steps.borrow_mut().last_mut() {
             step.later = later;
         }

@@ -66,7 +66,7 @@ pub enum SaveError {
 impl SaveError {
     /// The error of writing `path`. `Interrupted` never comes from the system, because writing retries it:
     /// here it means that the caller stopped the work.
-    pub(crate) fn of(source: io::Error, path: &Path) -> Self {
+    pub(crate) fn from_io(source: io::Error, path: &Path) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::Interrupted => Self::Stopped { path },
@@ -88,7 +88,7 @@ pub(crate) fn write_atomically(
     if_exists: IfExists,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), SaveError> {
-    let failed = |source| SaveError::of(source, path);
+    let failed = |source| SaveError::from_io(source, path);
     if let Ok(there) = fs::metadata(path) {
         if !there.is_file() {
             return Err(SaveError::NotAFile { path: path.to_owned() });

@@ -16,7 +16,7 @@ pub(crate) fn write_folder_atomically(
 ) -> Result<(), SaveError> {
     // `frames/` and `frames` are the same folder.
     let path = &path.components().collect::<PathBuf>();
-    let failed = |source| SaveError::of(source, path);
+    let failed = |source| SaveError::from_io(source, path);
     match fs::read_dir(path).map(|mut inside| inside.next().is_some()) {
         Ok(true) => return Err(SaveError::FolderInUse { path: path.clone() }),
         Ok(false) => {}

@@ -79,17 +79,17 @@ pub enum FileSignature {
 
 impl FileSignature {
     /// Reads the signature of the regular file at `path`.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub fn read(path: &Path) -> io::Result<Self> {
         // Opening a pipe would wait for its writer.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
         let mut bytes = Vec::new();
         File::open(path)?.take(512).read_to_end(&mut bytes)?;
-        Ok(Self::of_bytes(&bytes))
+        Ok(Self::from_bytes(&bytes))
     }
 
-    fn of_bytes(bytes: &[u8]) -> Self {
+    fn from_bytes(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).trim_start().to_lowercase();
         match bytes {
             [] => Self::Empty,

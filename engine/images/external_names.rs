@@ -1,10 +1,10 @@
-//! What other programs call things, and the nearest that we have.
+//! The names of samplers, schedules and settings in other programs, and our nearest equivalents.
 
 use crate::diffusion::{Sampler, Schedule};
 use crate::format::ellipsize;
 
-/// Our schedule in A1111's words. Its Uniform is k-diffusion's normal; the lesson's, which differs from
-/// that by less than a picture shows, has no name there.
+/// The A1111 name of a schedule. Its Uniform is k-diffusion's normal schedule; linspace differs from that
+/// invisibly and has no name there.
 pub(super) fn schedule_label(schedule: Schedule) -> &'static str {
     match schedule {
         Schedule::Linspace | Schedule::Normal => "Uniform",
@@ -12,7 +12,7 @@ pub(super) fn schedule_label(schedule: Schedule) -> &'static str {
     }
 }
 
-/// Other names of samplers that we have, by their plain names (see [`plain`]).
+/// Other names of our samplers, normalized by [`normalize`].
 const SAME_SAMPLER: &[(&str, Sampler)] = &[
     ("euler ancestral", Sampler::EulerAncestral),
     ("dpm 2", Sampler::Dpm2),
@@ -27,7 +27,7 @@ const SAME_SAMPLER: &[(&str, Sampler)] = &[
     ("pndm", Sampler::Plms),
 ];
 
-/// Samplers that we lack, by how their plain names begin; the first row that fits counts.
+/// Samplers that we do not have, by the start of their normalized names; the first match counts.
 const NEAREST_SAMPLER: &[(&str, Sampler)] = &[
     ("dpm++ 2s", Sampler::DpmPp2sAncestral),
     ("dpmpp 2s", Sampler::DpmPp2sAncestral),
@@ -46,15 +46,15 @@ const NEAREST_SAMPLER: &[(&str, Sampler)] = &[
     ("euler", Sampler::Euler),
 ];
 
-/// The sampler of that name in any program, or the nearest with a note.
-pub(super) fn sampler_of(spoken: &str, notes: &mut Vec<String>) -> Sampler {
-    let (name, _) = split_old_name(spoken);
+/// The sampler with that name in any program, or the nearest one with a note.
+pub(super) fn sampler_of(name_in_file: &str, notes: &mut Vec<String>) -> Sampler {
+    let (name, _) = split_old_name(name_in_file);
     if name.is_empty() {
         let default = Sampler::default();
-        notes.push(format!("Sampler is not said in the file: {} is set", default.label()));
+        notes.push(format!("The file does not name a sampler: {} is used", default.label()));
         return default;
     }
-    let ours = |sampler: &Sampler| [plain(sampler.label()), plain(sampler.name())].contains(&name);
+    let ours = |sampler: &Sampler| [normalize(sampler.label()), normalize(sampler.name())].contains(&name);
     if let Some(sampler) = Sampler::ALL.into_iter().find(ours) {
         return sampler;
     }
@@ -67,20 +67,20 @@ pub(super) fn sampler_of(spoken: &str, notes: &mut Vec<String>) -> Sampler {
         None => (Sampler::default(), ""),
     };
     let label = sampler.label();
-    notes.push(format!("The sampler “{}” is not here: {label}{which} is set", short(spoken)));
+    notes.push(format!("The sampler “{}” is not available: {label}{which} is used", short(name_in_file)));
     sampler
 }
 
-/// Other names of schedules that we have.
+/// Other names of our schedules.
 const SAME_SCHEDULE: &[(&str, Schedule)] =
     &[("uniform", Schedule::Normal), ("default", Schedule::Normal), ("discrete", Schedule::Normal)];
 
-/// Schedules that we lack, by their names' beginnings: those that dwell on low noise.
+/// Schedules that we do not have, by the start of their names: those that spend many steps at low noise.
 const NEAREST_SCHEDULE: &[(&str, Schedule)] =
     &[("align your steps", Schedule::Karras), ("kl optimal", Schedule::Karras)];
 
-/// What "Automatic" means for a sampler (Forge `modules/sd_samplers_kdiffusion.py`), by the plain
-/// name's beginning; the first row that fits counts, and no row means the model's own schedule.
+/// What "Automatic" means for a sampler (Forge `modules/sd_samplers_kdiffusion.py`), by the start of its
+/// normalized name; the first match counts, and no match means the model's own schedule.
 const AUTOMATIC: &[(&str, &str)] = &[
     ("dpm++ 2m sde", "exponential"),
     ("dpm++ 3m sde", "exponential"),
@@ -91,16 +91,21 @@ const AUTOMATIC: &[(&str, &str)] = &[
     ("restart", "karras"),
 ];
 
-/// The schedule of that name in any program, or the nearest with a note. Before 1.9 A1111 said it
-/// at the end of the sampler's name.
-pub(super) fn schedule_of(spoken: Option<&str>, spoken_sampler: &str, notes: &mut Vec<String>) -> Schedule {
-    let (sampler, old_schedule) = split_old_name(spoken_sampler);
-    let mut name = spoken.map(plain).or(old_schedule).unwrap_or_default();
+/// The schedule with that name in any program, or the nearest one with a note. Before version 1.9, A1111
+/// put it at the end of the sampler's name.
+pub(super) fn schedule_of(
+    name_in_file: Option<&str>,
+    sampler_in_file: &str,
+    notes: &mut Vec<String>,
+) -> Schedule {
+    let (sampler, old_schedule) = split_old_name(sampler_in_file);
+    let mut name = name_in_file.map(normalize).or(old_schedule).unwrap_or_default();
     if name.is_empty() || name == "automatic" {
         let row = AUTOMATIC.iter().find(|(start, _)| sampler.starts_with(start));
         name = row.map_or("uniform", |(_, schedule)| schedule).to_owned();
     }
-    let ours = |schedule: &Schedule| [plain(schedule.label()), plain(schedule.name())].contains(&name);
+    let ours =
+        |schedule: &Schedule| [normalize(schedule.label()), normalize(schedule.name())].contains(&name);
     if let Some(schedule) = Schedule::ALL.into_iter().find(ours) {
         return schedule;
     }
@@ -110,14 +115,14 @@ pub(super) fn schedule_of(spoken: Option<&str>, spoken_sampler: &str, notes: &mu
     let near = NEAREST_SCHEDULE.iter().find(|(start, _)| name.starts_with(start));
     let schedule = near.map_or(Schedule::Normal, |(_, schedule)| *schedule);
     let label = schedule.label();
-    let said = short(spoken.filter(|said| plain(said) != "automatic").unwrap_or(&name));
-    notes.push(format!("The schedule “{said}” is not here: {label}, the nearest, is set"));
+    let shown = short(name_in_file.filter(|name| normalize(name) != "automatic").unwrap_or(&name));
+    notes.push(format!("The schedule “{shown}” is not available: {label}, the nearest, is used"));
     schedule
 }
 
-/// "DPM++ 2M Karras" is "dpm++ 2m" on the schedule "karras".
-fn split_old_name(spoken: &str) -> (String, Option<String>) {
-    let name = plain(spoken);
+/// Splits "DPM++ 2M Karras" into the sampler "dpm++ 2m" and the schedule "karras".
+fn split_old_name(name_in_file: &str) -> (String, Option<String>) {
+    let name = normalize(name_in_file);
     for schedule in ["karras", "polyexponential", "exponential", "normal", "simple"] {
         if let Some(sampler) = name.strip_suffix(schedule).filter(|rest| rest.ends_with(' ')) {
             return (sampler.trim_end().to_owned(), Some(schedule.to_owned()));
@@ -126,39 +131,42 @@ fn split_old_name(spoken: &str) -> (String, Option<String>) {
     (name, None)
 }
 
-/// "k_euler_a", "euler-a" and "Euler a" are one name.
-fn plain(name: &str) -> String {
+/// Normalizes a name: "k_euler_a", "euler-a" and "Euler a" are one.
+fn normalize(name: &str) -> String {
     let spaced = name.to_lowercase().replace(['_', '-'], " ");
     let name = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
     name.strip_prefix("k ").map(str::to_owned).unwrap_or(name)
 }
 
-/// Settings that change the picture and that we cannot honour: how the key begins, and what to say
-/// with the value in place of `{}`.
+/// Settings that change the picture and are not supported: the start of the key, and a note with the value
+/// in place of `{}`.
 pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
-    ("Hires", "Hires fix, a second pass at a larger size, is not done here: this is its first pass"),
-    ("Lora hashes", "It was made with LoRA files, which are not used here: the picture will differ"),
-    ("Hypernet", "It was made with a hypernetwork, which is not used here: the picture will differ"),
-    ("Variation seed", "Variations of a seed are not made here: the picture will differ"),
-    ("Seed resize", "Resizing the noise of a seed is not done here: the picture will differ"),
-    ("Face restoration", "Faces were restored afterwards ({}): that is not done here"),
-    ("ControlNet", "It was guided by ControlNet, which is not used here: the picture will differ"),
-    ("ADetailer", "Details were painted anew afterwards (ADetailer): that is not done here"),
-    ("Mask", "Only a masked part was painted: here the whole picture is made"),
-    ("Inpaint", "Only a masked part was painted: here the whole picture is made"),
-    ("Conditional mask", "Only a masked part was painted: here the whole picture is made"),
-    ("Refiner", "A second model finished it (refiner): that is not done here"),
+    ("Hires", "Hires fix, a second pass at a larger size, is not supported: this is its first pass"),
+    ("Lora hashes", "It was made with LoRA files, which are not supported: the picture will differ"),
+    ("Hypernet", "It was made with a hypernetwork, which is not supported: the picture will differ"),
+    ("Variation seed", "Variations of a seed are not supported: the picture will differ"),
+    ("Seed resize", "Seed resizing is not supported: the picture will differ"),
+    ("Face restoration", "Faces were restored afterwards ({}), which is not supported: they will differ"),
+    ("ControlNet", "It was guided by ControlNet, which is not supported: the picture will differ"),
+    ("ADetailer", "Details were repainted afterwards (ADetailer), which is not supported: they will differ"),
+    ("Mask", "Only a masked part was repainted. Masks are not supported: the whole picture will be new"),
+    ("Inpaint", "Only a masked part was repainted. Masks are not supported: the whole picture will be new"),
+    (
+        "Conditional mask",
+        "Only a masked part was repainted. Masks are not supported: the whole picture will be new",
+    ),
+    ("Refiner", "A second model (refiner) finished it, which is not supported: the picture will differ"),
     ("VAE", "It was decoded by another VAE ({}): colours may differ"),
-    ("Tiling", "Tiling is not done here: the edges will not meet"),
+    ("Tiling", "Tiling is not supported: the edges will not match"),
     ("ENSD", "Its noise seed was shifted (ENSD {}): ancestral samplers will differ"),
-    ("Eta", "Its sampler has no eta here: {} is not set"),
+    ("Eta", "Its sampler has no eta here: {} is ignored"),
 ];
 
-/// Takes `<lora:name:weight>` and its like out of a prompt, as A1111 does before it reads the rest.
+/// Removes `<lora:name:weight>` and similar tags from a prompt, as A1111 does before it reads the rest.
 pub(super) fn without_extra_networks(prompt: &str, notes: &mut Vec<String>) -> String {
-    /// Enough sentences for one picture.
-    const NAMED: usize = 8;
-    const TAG_LETTERS: usize = 300;
+    /// Notes for one picture.
+    const MAX_NOTES: usize = 8;
+    const MAX_TAG_LETTERS: usize = 300;
     let mut kept = String::with_capacity(prompt.len());
     let mut named = 0;
     let mut rest = prompt;
@@ -166,15 +174,15 @@ pub(super) fn without_extra_networks(prompt: &str, notes: &mut Vec<String>) -> S
         let (before, tag) = rest.split_at(start);
         kept += before;
         let known = ["<lora:", "<lyco:", "<hypernet:"].iter().any(|kind| tag.starts_with(kind));
-        // An open tag ends the search at its line, or where no file's name is that long.
-        let mut letters = tag.char_indices().take(TAG_LETTERS);
+        // A tag must end on its line, and within a file name's length.
+        let mut letters = tag.char_indices().take(MAX_TAG_LETTERS);
         let end = letters.find(|&(_, c)| c == '>' || c == '\n').map(|(end, _)| end);
         let end = end.filter(|&end| known && tag[end..].starts_with('>'));
         match end {
             Some(end) => {
-                if named < NAMED {
+                if named < MAX_NOTES {
                     let tag = short(&tag[..=end]);
-                    notes.push(format!("{tag} was left out: such files are not used here"));
+                    notes.push(format!("{tag} was removed: such files are not supported"));
                     named += 1;
                 }
                 rest = &tag[end + 1..];

@@ -1,8 +1,8 @@
-//! What is stored beside the pixels: the recipe, and what it was cooked with.
+//! The metadata of a picture: its recipe, and what it was made with.
 //!
-//! The JSON here is the whole truth and ours alone; the `parameters` text (`parameters.rs`) is the
-//! same for other programs. Older and newer programs must be able to read it: a field that is
-//! missing has its default, one that is unknown is ignored, one that cannot be used is reported.
+//! The JSON here is complete and our own format; the `parameters` text (`parameters.rs`) is for other
+//! programs. Older and newer versions must be able to read it: a missing field has its default, an unknown
+//! one is ignored, and an unusable one is reported.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use crate::recipe::{Recipe, RecipeError, Start};
 /// This program, as it names itself in files.
 pub const PROGRAM: &str = concat!("Tidepool ", env!("CARGO_PKG_VERSION"));
 
-/// Layout of the JSON. Raise it when an older program would misread a newer file.
+/// Version of the JSON format. Increase it when older programs would misread newer files.
 const FORMAT: u32 = 1;
 
 /// Where a picture came from.
@@ -27,30 +27,30 @@ const FORMAT: u32 = 1;
 #[serde(default)]
 pub struct Provenance {
     pub format: u32,
-    /// The maker's name and version, such as "Tidepool 0.1.0"; empty when not known.
+    /// The program's name and version, such as "Tidepool 0.1.0"; empty if unknown.
     pub program: String,
-    /// The model's name; empty when not known.
+    /// The model's name; empty if unknown.
     pub model: String,
     /// The first 10 hexadecimal digits of the SHA-256 of the model's file.
     pub model_hash: Option<String>,
-    /// The VAE that was chosen over the model's own.
+    /// The VAE that replaced the model's own.
     pub vae: Option<String>,
-    /// Those that the prompts use.
+    /// The concepts that the prompts use.
     pub concepts: Vec<ConceptRef>,
-    /// Of this picture alone: see [`Recipe::of_picture`].
+    /// The recipe of this picture alone: see [`Recipe::of_picture`].
     pub recipe: Recipe,
-    /// Of a comparison sheet: what of the recipe differs from column to column, and from row to row.
+    /// The axes of an X/Y plot: what differs between columns, and between rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vary: Vec<Axis>,
 }
 
-/// A recipe that was found in a file, and what to tell the user about it.
+/// A recipe that was found in a file, with notes for the user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundRecipe {
-    /// Its recipe passes [`Recipe::check`], save for a strength that leaves no step to run.
+    /// Its recipe passes [`Recipe::check`], except for a strength that leaves no step to run.
     pub provenance: Provenance,
     pub origin: RecipeOrigin,
-    /// Sentences: what could not be taken over, and what it means for the picture.
+    /// Sentences: what could not be used, and what that means for the picture.
     pub notes: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub enum RecipeOrigin {
 }
 
 impl Provenance {
-    /// Of a picture that this program made.
+    /// The provenance of a picture that this program made.
     pub fn new(model: impl Into<String>, recipe: Recipe) -> Self {
         Self { program: PROGRAM.to_owned(), model: model.into(), recipe, ..Self::default() }
     }
@@ -80,17 +80,17 @@ impl Provenance {
 
     /// One line of JSON.
     pub fn to_json(&self) -> String {
-        let nameable = Self { recipe: self.nameable_recipe(), ..self.clone() };
-        serde_json::to_string(&nameable).expect("strings and numbers are always JSON")
+        let provenance = Self { recipe: self.recipe_with_utf8_path(), ..self.clone() };
+        serde_json::to_string(&provenance).expect("strings and numbers are always JSON")
     }
 
     /// The recipe alone, as one line of JSON.
     pub fn recipe_json(&self) -> String {
-        serde_json::to_string(&self.nameable_recipe()).expect("strings and numbers are always JSON")
+        serde_json::to_string(&self.recipe_with_utf8_path()).expect("strings and numbers are always JSON")
     }
 
-    /// JSON is UTF-8 and file names need not be: such a start image is named as well as can be.
-    fn nameable_recipe(&self) -> Recipe {
+    /// The recipe with the start image's path as UTF-8, which JSON needs and paths need not be.
+    fn recipe_with_utf8_path(&self) -> Recipe {
         let mut recipe = self.recipe.clone();
         if let Start::Image { path, .. } = &mut recipe.start {
             *path = PathBuf::from(path.to_string_lossy().into_owned());
@@ -98,7 +98,7 @@ impl Provenance {
         recipe
     }
 
-    /// `None` if there is no recipe in it.
+    /// Reads the JSON; `None` if it has no recipe.
     pub fn from_json(text: &str) -> Option<FoundRecipe> {
         let Value::Object(mut fields) = serde_json::from_str(text).ok()? else {
             return None;
@@ -110,7 +110,7 @@ impl Provenance {
         let mut provenance: Self = usable_fields(fields, &mut notes);
         if provenance.format > FORMAT {
             notes.push(format!(
-                "It was saved by a newer program ({}): some of its settings may be missing here",
+                "It was saved by a newer version ({}): some of its settings may be missing",
                 provenance.program
             ));
         }
@@ -135,8 +135,7 @@ impl Default for Provenance {
     }
 }
 
-/// Takes the fields that fit and says which did not, so that one new sampler name does not cost
-/// the user the prompt.
+/// Uses the valid fields and notes the others, so that one unknown sampler name does not lose the prompt.
 fn usable_fields<T>(fields: Map<String, Value>, notes: &mut Vec<String>) -> T
 where
     T: Default + Serialize + DeserializeOwned,
@@ -148,19 +147,19 @@ where
     for (name, value) in fields {
         let alone = Value::Object(Map::from_iter([(name.clone(), value)]));
         if T::deserialize(&alone).is_ok() {
-            let Value::Object(alone) = alone else { unreachable!("made just above") };
+            let Value::Object(alone) = alone else { unreachable!("it was made above") };
             usable.extend(alone);
         } else {
-            // What is as usual is not said in files, and has no value to name here.
-            let instead = known.get(&name).map_or("the usual".to_owned(), Value::to_string);
+            // Optional fields are omitted from the defaults and have no value to show.
+            let default = known.get(&name).map_or("the default".to_owned(), Value::to_string);
             let name = name.replace('_', " ");
-            notes.push(format!("The {name} in the file cannot be used here: {instead} is set"));
+            notes.push(format!("The {name} in the file cannot be used: {default} is used"));
         }
     }
     serde_json::from_value(Value::Object(usable)).expect("each field was tried alone")
 }
 
-/// Moves numbers that no picture can be made from to the nearest ones that work, and says so.
+/// Changes numbers that no picture can be made with to the nearest valid ones, and notes it.
 pub(super) fn make_runnable(recipe: &mut Recipe, notes: &mut Vec<String>) {
     while let Err(error) = recipe.check() {
         match error {
@@ -179,36 +178,36 @@ pub(super) fn make_runnable(recipe: &mut Recipe, notes: &mut Vec<String>) {
             }
             RecipeError::OneAtATime(_) => recipe.batch = 1,
             RecipeError::SamplerOption { option, .. } => {
-                notes.push(format!("{error}. Its own is set"));
+                notes.push(format!("{error}. The default is used"));
                 *recipe.sampler_options.get_mut(option) = None;
             }
             RecipeError::Rho(_) => {
-                notes.push(format!("{error}. Its own is set"));
+                notes.push(format!("{error}. The default is used"));
                 recipe.schedule_options.rho = None;
             }
             RecipeError::Beta(_) | RecipeError::TrainSteps(_) => {
-                notes.push(format!("{error}. The model's own are set"));
+                notes.push(format!("{error}. The model's own are used"));
                 let rho = recipe.schedule_options.rho;
                 recipe.schedule_options = ScheduleOptions { rho, ..ScheduleOptions::default() };
             }
             RecipeError::CfgScale(scale) => {
-                let (least, most) = (*Recipe::CFG_SCALE.start(), *Recipe::CFG_SCALE.end());
+                let (min, max) = (*Recipe::CFG_SCALE.start(), *Recipe::CFG_SCALE.end());
                 let default = Recipe::default().guidance.cfg_scale;
-                let near = if scale.is_nan() { default } else { scale.clamp(least, most) };
-                recipe.guidance.cfg_scale = near;
-                notes.push(format!("The guidance scale of {scale} was changed to {near}"));
+                let nearest = if scale.is_nan() { default } else { scale.clamp(min, max) };
+                recipe.guidance.cfg_scale = nearest;
+                notes.push(format!("The guidance scale of {scale} was changed to {nearest}"));
             }
             RecipeError::ClipSkip(_) => {
                 recipe.text.clip_skip = 1;
-                notes.push(format!("{error}. 1 is set"));
+                notes.push(format!("{error}. 1 is used"));
             }
             RecipeError::TooManyEdits(_) | RecipeError::Edit { .. } => {
                 recipe.edits.clear();
-                notes.push(format!("{error}. Its edits are left out"));
+                notes.push(format!("{error}. The edits are removed"));
             }
             RecipeError::TooManyMixed(_) | RecipeError::MixWeight(_) | RecipeError::MixArc => {
                 recipe.mix = Mix::default();
-                notes.push(format!("{error}. Nothing is mixed in"));
+                notes.push(format!("{error}. No prompt is mixed in"));
             }
             RecipeError::BranchStep { .. }
             | RecipeError::BranchSize { .. }
@@ -216,11 +215,11 @@ pub(super) fn make_runnable(recipe: &mut Recipe, notes: &mut Vec<String>) {
             | RecipeError::BranchStart
             | RecipeError::TooManyBranches => {
                 recipe.branch = None;
-                notes.push("It left another run, of which too little is known: it starts anew".to_owned());
+                notes.push("It branched from another run, which is not fully described: it starts from the beginning".to_owned());
             }
-            taste => {
-                // No number is the nearest: the user decides, told by the sentence.
-                notes.push(taste.to_string());
+            other => {
+                // There is no nearest valid number: the user decides, informed by the sentence.
+                notes.push(other.to_string());
                 return;
             }
         }

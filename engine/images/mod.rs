@@ -1,11 +1,11 @@
-//! Pictures in and out of files: pixels, PNG with the recipe inside, films, start images, traces.
+//! Pictures in files: PNG with the recipe inside, animations, start images, traces.
 //!
-//! A recipe travels in two forms: [`Provenance`] as JSON, which is ours and whole, and the
-//! `parameters` text of AUTOMATIC1111, which every other studio reads ([`to_parameters`],
+//! A recipe is stored in two forms: [`Provenance`] as JSON, which is our own and complete, and the
+//! `parameters` text of AUTOMATIC1111, which other programs read ([`to_parameters`],
 //! [`from_parameters`]). [`write_png`] stores both and [`read_recipe`] finds either.
 //!
-//! Architecture Invariant: what is written here appears under its name whole or not at all, and
-//! what is read here is bounded before it is believed.
+//! Architecture Invariant: files are written atomically, and the size of everything that is read is checked
+//! first.
 
 mod animation;
 mod external_names;

@@ -1,4 +1,4 @@
-//! The folder that finished pictures are saved to, each under the next number.
+//! Saves finished pictures to the output folder, each under the next number.
 
 use std::fs;
 use std::io;
@@ -9,32 +9,32 @@ use super::metadata::Provenance;
 use super::png_chunks::{Texts, encode};
 use crate::files::{PartFile, SaveError};
 
-/// Saves a picture as `00001-{stem}.png`, with the number after the highest in the folder, and
-/// says where. The folder is made if need be; nothing in it is ever written over. Two windows may
-/// save at once. `stem` is the seed, as a rule; letters that a file name cannot hold become `_`.
+/// Saves a picture as `00001-{stem}.png`, with the number after the highest in the folder, and returns its
+/// path. The folder is created if it is missing; nothing in it is ever overwritten, and two windows may save
+/// at once. `stem` is usually the seed; letters that file names cannot have become `_`.
 pub fn save_new(
     folder: &Path,
     stem: &str,
     pixels: &Pixels,
     provenance: &Provenance,
 ) -> Result<PathBuf, SaveError> {
-    /// Each try that fails is another window's success, so this is never reached in earnest.
-    const TRIES: usize = 1000;
+    /// Each failed try is a success of another window, so this is never reached in practice.
+    const MAX_TRIES: usize = 1000;
 
     let unusable = |source| SaveError::Folder { source, path: folder.to_owned() };
     fs::create_dir_all(folder).map_err(unusable)?;
-    let texts = Texts::of(provenance, folder)?;
+    let texts = Texts::new(provenance, folder)?;
     let stem = file_stem(stem);
     let mut taken = folder.to_owned();
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TRIES {
         let number = highest_number(folder, true).map_err(unusable)? + 1;
-        // The part file's name holds the number for us. Whoever has it now is a step ahead.
+        // The name of the part file reserves the number. If it exists, another window was faster.
         let part = match PartFile::create(folder.join(format!(".{number:05}.part"))) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             other => other.map_err(unusable)?,
         };
         if highest_number(folder, false).map_err(unusable)? >= number {
-            // Somebody saved under it between our look and our claim.
+            // Another window saved under it between the two checks.
             continue;
         }
         let path = folder.join(format!("{number:05}-{stem}.png"));
@@ -48,7 +48,7 @@ pub fn save_new(
     Err(SaveError::Exists { path: taken })
 }
 
-/// The highest number of a saved picture, and on request of one that is just being saved.
+/// The highest number of a saved picture or, on request, of one that is being saved.
 fn highest_number(folder: &Path, with_parts: bool) -> io::Result<u64> {
     let mut highest = 0;
     for entry in fs::read_dir(folder)? {
@@ -59,7 +59,7 @@ fn highest_number(folder: &Path, with_parts: bool) -> io::Result<u64> {
             Some(_) => None,
             None => name.strip_suffix(".png").and_then(|name| name.split_once('-')).map(|(n, _)| n),
         };
-        // Eight digits are a date, not one of our numbers.
+        // Eight digits are a date, not a number of ours.
         let number =
             digits.filter(|digits| (5..=7).contains(&digits.len())).and_then(|digits| digits.parse().ok());
         highest = highest.max(number.unwrap_or(0));
@@ -67,10 +67,10 @@ fn highest_number(folder: &Path, with_parts: bool) -> io::Result<u64> {
     Ok(highest)
 }
 
-/// What every file system takes as part of a name.
-fn file_stem(wish: &str) -> String {
-    const LETTERS: usize = 60;
+/// Replaces letters that some file systems do not allow in names.
+fn file_stem(name: &str) -> String {
+    const MAX_LETTERS: usize = 60;
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
-    let stem: String = wish.chars().take(LETTERS).map(allowed).collect();
+    let stem: String = name.chars().take(MAX_LETTERS).map(allowed).collect();
     if stem.is_empty() { "picture".to_owned() } else { stem }
 }

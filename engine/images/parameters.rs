@@ -1,7 +1,7 @@
-//! The `parameters` text of AUTOMATIC1111, the lingua franca of Stable Diffusion pictures.
+//! The `parameters` text of AUTOMATIC1111, which most Stable Diffusion programs read and write.
 //!
-//! The prompt, then `Negative prompt:` and its text, then one line of `Key: value` pairs. Written
-//! as A1111's `create_infotext` orders and quotes it, and read with its grammar.
+//! The prompt, then `Negative prompt:` and its text, then one line of `Key: value` pairs. It is
+//! written with the order and quoting of A1111's `create_infotext` and read by its grammar.
 
 use std::str::FromStr;
 
@@ -16,7 +16,7 @@ use crate::recipe::{Recipe, Start};
 
 const NEGATIVE: &str = "Negative prompt:";
 
-/// Says the recipe as other programs say it.
+/// Writes the recipe as a text for other programs.
 pub fn to_parameters(provenance: &Provenance) -> String {
     let Provenance { program, model, model_hash, vae, concepts, recipe, .. } = provenance;
     let strength = match recipe.start {
@@ -35,12 +35,12 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         ("VAE", vae.clone()),
         ("Denoising strength", strength),
         ("Clip skip", (recipe.text.clip_skip > 1).then(|| recipe.text.clip_skip.to_string())),
-        // A1111 knows of its own weights and of none; ComfyUI's are the nearest to its own.
+        // A1111 has its own prompt weights or none; ComfyUI's are nearest to its own.
         ("Emphasis", (recipe.text.weights == PromptWeights::None).then(|| "None".to_owned())),
         ("RNG", Some(rng(recipe.noise).to_owned())),
         ("TI hashes", Some(concept_hashes(concepts))),
-        (eta_key(recipe.sampler), eta_to_say(recipe).map(|eta| eta.to_string())),
-        ("Schedule rho", set_rho(recipe).map(|rho| rho.to_string())),
+        (eta_key(recipe.sampler), non_default_eta(recipe).map(|eta| eta.to_string())),
+        ("Schedule rho", non_default_rho(recipe).map(|rho| rho.to_string())),
         ("Version", Some(program.clone())),
     ];
     let pairs: Vec<String> = pairs
@@ -54,11 +54,11 @@ pub fn to_parameters(provenance: &Provenance) -> String {
         text += &format!("{NEGATIVE} {}\n", recipe.negative_prompt);
     }
     text += &pairs.join(", ");
-    // A PNG text chunk may not hold a NUL.
+    // A PNG text chunk must not contain a NUL.
     text.replace('\0', " ").trim().to_owned()
 }
 
-/// A1111's word for whose noise it is.
+/// A1111's name of the noise source.
 fn rng(noise: NoiseSource) -> &'static str {
     match noise {
         NoiseSource::Torch => "CPU",
@@ -66,46 +66,47 @@ fn rng(noise: NoiseSource) -> &'static str {
     }
 }
 
-/// A1111 has one setting for DDIM and one for all others.
+/// A1111's key for eta: one for DDIM and one for all other samplers.
 fn eta_key(sampler: Sampler) -> &'static str {
     if sampler == Sampler::Ddim { "Eta DDIM" } else { "Eta" }
 }
 
-/// What A1111 takes where nothing is said: 1 but for DDIM, also with DPM fast and DPM adaptive, whose own is 0.
-fn eta_elsewhere(sampler: Sampler) -> f32 {
+/// A1111's default eta: 0 for DDIM and 1 for all others, even DPM fast and DPM adaptive, whose own default is
+/// 0.
+fn a1111_default_eta(sampler: Sampler) -> f32 {
     if sampler == Sampler::Ddim { 0.0 } else { 1.0 }
 }
 
-/// Said only if it is another than A1111 would take.
-fn eta_to_say(recipe: &Recipe) -> Option<f32> {
+/// The eta to write: only one that differs from A1111's default.
+fn non_default_eta(recipe: &Recipe) -> Option<f32> {
     let own = recipe.sampler.default_of(SamplerOption::Eta)?;
     let eta = recipe.sampler_options.eta.unwrap_or(own);
-    (eta != eta_elsewhere(recipe.sampler)).then_some(eta)
+    (eta != a1111_default_eta(recipe.sampler)).then_some(eta)
 }
 
-/// Said only if it is another than the schedule's own.
-fn set_rho(recipe: &Recipe) -> Option<f32> {
+/// The rho to write: only one that differs from the schedule's default.
+fn non_default_rho(recipe: &Recipe) -> Option<f32> {
     let own = recipe.schedule.default_rho()?;
     recipe.schedule_options.rho.filter(|&rho| rho != own)
 }
 
-/// Reads such a text of any program. `None` if its last line holds fewer than three settings, which
-/// is A1111's own test of whether there are any.
+/// Reads the text of any program. `None` if its last line has fewer than three settings, which is A1111's
+/// own criterion.
 pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     let text = text.trim();
-    let (words, last_line) = text.rsplit_once('\n').unwrap_or(("", text));
+    let (prompts, last_line) = text.rsplit_once('\n').unwrap_or(("", text));
     let pairs = Pairs::parse(last_line);
     if pairs.0.len() < 3 {
         return None;
     }
     let mut notes = Vec::new();
-    let (prompt, negative_prompt) = split_prompts(words);
+    let (prompt, negative_prompt) = split_prompts(prompts);
     let program = program_of(pairs.get("Version"));
 
     let defaults = Recipe::default();
     let (width, height) = size_of(&pairs, &mut notes).unwrap_or((defaults.width, defaults.height));
-    let spoken_sampler = pairs.get("Sampler").unwrap_or_default();
-    let sampler = sampler_of(spoken_sampler, &mut notes);
+    let sampler_in_file = pairs.get("Sampler").unwrap_or_default();
+    let sampler = sampler_of(sampler_in_file, &mut notes);
     let mut recipe = Recipe {
         prompt: without_extra_networks(&prompt, &mut notes),
         negative_prompt: without_extra_networks(&negative_prompt, &mut notes),
@@ -114,23 +115,23 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
         seed: number(&pairs, "Seed", defaults.seed, &mut notes),
         steps: number(&pairs, "Steps", defaults.steps, &mut notes),
         sampler,
-        schedule: schedule_of(pairs.get("Schedule type"), spoken_sampler, &mut notes),
+        schedule: schedule_of(pairs.get("Schedule type"), sampler_in_file, &mut notes),
         ..defaults
     };
     recipe.guidance.cfg_scale = number(&pairs, "CFG scale", recipe.guidance.cfg_scale, &mut notes);
     if let Some(own) = recipe.sampler.default_of(SamplerOption::Eta) {
-        let said = number_if_said(&pairs, eta_key(recipe.sampler), &mut notes);
-        let eta = said.unwrap_or(eta_elsewhere(recipe.sampler));
+        let value = optional_number(&pairs, eta_key(recipe.sampler), &mut notes);
+        let eta = value.unwrap_or(a1111_default_eta(recipe.sampler));
         recipe.sampler_options.eta = (eta != own).then_some(eta);
     }
     if recipe.schedule.default_rho().is_some() {
-        recipe.schedule_options.rho = number_if_said(&pairs, "Schedule rho", &mut notes);
+        recipe.schedule_options.rho = optional_number(&pairs, "Schedule rho", &mut notes);
     }
-    recipe.text.clip_skip = number_if_said(&pairs, "Clip skip", &mut notes).unwrap_or(1);
+    recipe.text.clip_skip = optional_number(&pairs, "Clip skip", &mut notes).unwrap_or(1);
     match pairs.get("Emphasis") {
         Some("None") => recipe.text.weights = PromptWeights::None,
         Some(other) if other != "Original" => notes.push(format!(
-            "Its weights were put on in another way ({}), and here they are as in \"Original\"",
+            "Its prompt weights ({}) are not supported: those of \"Original\" are used",
             short(other)
         )),
         _ => {}
@@ -152,11 +153,11 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     Some(FoundRecipe { provenance, origin: RecipeOrigin::Parameters, notes })
 }
 
-/// Every line before the settings belongs to the prompt until one begins the negative prompt.
-fn split_prompts(words: &str) -> (String, String) {
+/// Splits the lines before the settings into the prompt and the negative prompt.
+fn split_prompts(prompts: &str) -> (String, String) {
     let (mut prompt, mut negative) = (Vec::new(), Vec::new());
     let mut in_negative = false;
-    for line in words.lines().map(str::trim) {
+    for line in prompts.lines().map(str::trim) {
         match line.strip_prefix(NEGATIVE) {
             Some(rest) => {
                 in_negative = true;
@@ -176,7 +177,7 @@ fn concept_hashes(concepts: &[ConceptRef]) -> String {
 }
 
 fn concepts_of(hashes: &str) -> Vec<ConceptRef> {
-    /// More than a prompt has places for.
+    /// More than fit into a prompt.
     const MAX: usize = 75;
     let pairs = hashes.split(", ").filter_map(|pair| pair.rsplit_once(": ")).take(MAX);
     pairs
@@ -192,53 +193,52 @@ fn number<T>(pairs: &Pairs, key: &str, default: T, notes: &mut Vec<String>) -> T
 where
     T: FromStr + std::fmt::Display,
 {
-    let said = pairs.get(key);
-    if let Some(value) = said.and_then(|value| value.parse().ok()) {
+    let value = pairs.get(key);
+    if let Some(value) = value.and_then(|value| value.parse().ok()) {
         return value;
     }
-    notes.push(match said {
-        Some(value) => format!("{key} cannot be “{}” here: {default} is set", short(value)),
-        None => format!("{key} is not said in the file: {default} is set"),
+    notes.push(match value {
+        Some(value) => format!("{key} cannot be “{}”: {default} is used", short(value)),
+        None => format!("The file has no {key}: {default} is used"),
     });
     default
 }
 
-fn number_if_said<T: FromStr>(pairs: &Pairs, key: &str, notes: &mut Vec<String>) -> Option<T> {
-    let said = pairs.get(key)?;
-    let number = said.parse().ok();
+fn optional_number<T: FromStr>(pairs: &Pairs, key: &str, notes: &mut Vec<String>) -> Option<T> {
+    let value = pairs.get(key)?;
+    let number = value.parse().ok();
     if number.is_none() {
-        notes.push(format!("{key} cannot be “{}” here: the usual is set", short(said)));
+        notes.push(format!("{key} cannot be “{}”: the default is used", short(value)));
     }
     number
 }
 
 /// Width and height in pixels.
 fn size_of(pairs: &Pairs, notes: &mut Vec<String>) -> Option<(u32, u32)> {
-    let said = pairs.get("Size");
-    let sides = said
+    let value = pairs.get("Size");
+    let sides = value
         .and_then(|size| size.split_once('x'))
         .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     if sides.is_none() {
-        notes.push(match said {
+        notes.push(match value {
             Some(size) => format!("The size “{}” cannot be read: set it by hand", short(size)),
-            None => "The size is not said in the file: set it by hand".to_owned(),
+            None => "The file does not give the size: set it by hand".to_owned(),
         });
     }
     sides
 }
 
-/// Whose noise it was. A1111 and Forge say so only if it was not the graphics card's.
+/// The noise source. A1111 and Forge write it only if it was not the graphics card.
 fn noise_of(program: &str, rng: Option<&str>, notes: &mut Vec<String>) -> NoiseSource {
-    let of_card = ["AUTOMATIC1111", "Forge"].iter().any(|maker| program.starts_with(maker));
+    let uses_gpu_noise = ["AUTOMATIC1111", "Forge"].iter().any(|maker| program.starts_with(maker));
     match rng {
         Some("CPU" | "cpu") => NoiseSource::Torch,
         Some("NV" | "cuda") => NoiseSource::Nvidia,
-        Some("GPU") => on_a_card(notes),
-        None if of_card => on_a_card(notes),
+        Some("GPU") => gpu_noise(notes),
+        None if uses_gpu_noise => gpu_noise(notes),
         _ => {
             notes.push(
-                "The file does not say how its noise was made: if the picture comes out another, try the \
-                 noise of NVIDIA cards"
+                "The file does not give its noise source: if the picture differs, try the noise of NVIDIA cards"
                     .to_owned(),
             );
             NoiseSource::Torch
@@ -246,32 +246,32 @@ fn noise_of(program: &str, rng: Option<&str>, notes: &mut Vec<String>) -> NoiseS
     }
 }
 
-fn on_a_card(notes: &mut Vec<String>) -> NoiseSource {
+fn gpu_noise(notes: &mut Vec<String>) -> NoiseSource {
     notes.push(
-        "Its noise was made on the graphics card: that of NVIDIA's is set, and if it was another card the \
-         same seed gives another picture"
+        "Its noise was made on a graphics card: that of NVIDIA cards is used. If it was another card, the picture \
+         will differ"
             .to_owned(),
     );
     NoiseSource::Nvidia
 }
 
-/// A1111 says the strength for a start image, and also for a second pass (hires fix).
+/// A1111 writes the strength of a start image, and also that of a second pass (hires fix).
 fn start_note(pairs: &Pairs) -> Option<String> {
     let strength = pairs.get("Denoising strength")?;
     let second_pass = pairs.0.iter().any(|(key, _)| key.starts_with("Hires"));
     (!second_pass).then(|| {
         format!(
-            "It began from another picture at strength {}, which is not in the file: add that \
-             picture as the start image",
+            "It was made from a start image at strength {}, which is not in the file: choose that picture as the \
+             start image",
             short(strength)
         )
     })
 }
 
-/// One note for each thing that changes the picture and cannot be done here, and one for the rest.
+/// One note for each unsupported setting that changes the picture, and one for all others.
 fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
-    /// Read above, or of no consequence for the picture.
-    const SETTLED: [&str; 19] = [
+    /// Settings that are read above or do not affect the picture.
+    const HANDLED: [&str; 19] = [
         "Steps",
         "Sampler",
         "Schedule type",
@@ -292,14 +292,14 @@ fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
         "Emphasis",
         "Clip skip",
     ];
-    const NAMED: usize = 12;
+    const MAX_NAMED: usize = 12;
 
     let mut rest = Vec::new();
     for (key, value) in &pairs.0 {
         let is_read = (key == eta_key(recipe.sampler)
             && recipe.sampler.default_of(SamplerOption::Eta).is_some())
             || (key == "Schedule rho" && recipe.schedule_options.rho.is_some());
-        if SETTLED.contains(&key.as_str()) || is_read {
+        if HANDLED.contains(&key.as_str()) || is_read {
             continue;
         }
         match UNSUPPORTED.iter().find(|(prefix, _)| key.starts_with(prefix)) {
@@ -313,13 +313,13 @@ fn unsupported_notes(pairs: &Pairs, recipe: &Recipe, notes: &mut Vec<String>) {
         }
     }
     if !rest.is_empty() {
-        let more = if rest.len() > NAMED { " and more" } else { "" };
-        rest.truncate(NAMED);
-        notes.push(format!("Not used here: {}{more}", rest.join(", ")));
+        let more = if rest.len() > MAX_NAMED { " and more" } else { "" };
+        rest.truncate(MAX_NAMED);
+        notes.push(format!("Not supported: {}{more}", rest.join(", ")));
     }
 }
 
-/// The maker, from A1111's bare version numbers, Forge's, or a name.
+/// The program, from the bare version numbers of A1111 and Forge, or a name.
 fn program_of(version: Option<&str>) -> String {
     let Some(version) = version else { return String::new() };
     let numbered = |from: usize| version[from..].starts_with(|c: char| c.is_ascii_digit());
@@ -330,7 +330,7 @@ fn program_of(version: Option<&str>) -> String {
     }
 }
 
-/// As A1111's `quote`: JSON when the value would be mistaken for several.
+/// A1111's `quote`: a JSON string if the value would be read as several.
 fn quoted_if_needed(value: &str) -> String {
     if value.contains([',', '\n', ':']) {
         serde_json::to_string(value).expect("a string is always JSON")
@@ -339,15 +339,15 @@ fn quoted_if_needed(value: &str) -> String {
     }
 }
 
-/// The settings of the last line, in its order, each key once.
+/// The settings of the last line in order, each key once.
 struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
-    /// Every match of A1111's `re_param`, by hand:
+    /// Every match of A1111's `re_param`, written by hand:
     /// `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`.
-    /// A key that comes again takes the place of the first, as in a Python dict.
+    /// A repeated key replaces the value of the first, as in a Python dict.
     fn parse(line: &str) -> Self {
-        /// More than any program writes; the rest of a hostile line is not looked at.
+        /// More than any program writes; the rest of a hostile line is ignored.
         const MAX: usize = 1000;
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut rest = line;
@@ -357,7 +357,7 @@ impl Pairs {
             let end = run.find(|c| !is_word(c) && !" -/".contains(c)).unwrap_or(run.len());
             let (key, after) = run.split_at(end);
             let Some(after) = after.strip_prefix(':').filter(|_| key.chars().count() > 1) else {
-                // No match can start inside this run of letters either: it would end here too.
+                // No match can start inside these letters: it would end here too.
                 rest = after;
                 continue;
             };
@@ -380,7 +380,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The value that `text` begins with, and what follows its comma.
+/// Splits `text` after its first value and comma.
 fn split_value(text: &str) -> (String, &str) {
     if let Some(end) = end_of_quoted(text) {
         let (quoted, after) = text.split_at(end);
@@ -393,7 +393,7 @@ fn split_value(text: &str) -> (String, &str) {
     (value.trim_end().to_owned(), after)
 }
 
-/// Where the quoted string that `text` begins with ends; an empty one does not count.
+/// The end of the quoted string that `text` starts with; an empty one does not count.
 fn end_of_quoted(text: &str) -> Option<usize> {
     let inside = text.strip_prefix('"')?;
     let mut escaped = false;

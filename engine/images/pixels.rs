@@ -1,4 +1,4 @@
-//! A picture as the window and the files see it: 8-bit RGB.
+//! 8-bit RGB pictures, as the window shows them and files store them.
 
 use crate::diffusion::{LatentRgb, Latents};
 
@@ -13,13 +13,18 @@ pub struct Pixels {
 
 impl Pixels {
     /// # Panics
-    /// If `rgb` is not as long as the sides say.
+    /// If `rgb` does not have `width * height * 3` bytes.
     pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Self {
         assert_eq!(rgb.len(), width as usize * height as usize * 3, "{width} x {height} RGB");
         Self { width, height, rgb }
     }
 
-    /// From 8-bit RGBA, laid on white.
+    /// A picture of one colour.
+    pub fn filled(width: u32, height: u32, colour: [u8; 3]) -> Self {
+        Self::new(width, height, colour.repeat(width as usize * height as usize))
+    }
+
+    /// From 8-bit RGBA, blended onto white.
     pub fn from_rgba(width: u32, height: u32, rgba: &[u8]) -> Self {
         let over_white = |pixel: &[u8; 4]| {
             let [red, green, blue, alpha] = pixel.map(u32::from);
@@ -41,8 +46,8 @@ impl Pixels {
         Self { width, height, rgb }
     }
 
-    /// A quick preview of one picture of a batch, at the size of its latents, which are scaled as the UNet
-    /// sees them.
+    /// A quick preview of one picture of a batch, at the size of its latents. `latents` are scaled as for the
+    /// UNet.
     pub fn preview(colours: &LatentRgb, latents: &Latents, index: usize) -> Self {
         let [_, _, height, width] = latents.shape;
         Self::from_unit_range(width as u32, height as u32, &colours.planes(latents, index))

@@ -1,8 +1,7 @@
-//! PNG pictures with their recipe inside.
+//! PNG pictures with their recipe in text chunks.
 //!
-//! Two text chunks: `tidepool` holds our JSON, `parameters` holds what A1111 and everything after
-//! it reads. Recipes are looked for in PNG files only; the Exif comments that some programs put
-//! into JPEG and WebP are not read.
+//! There are two: `tidepool` has our JSON, `parameters` has the text that A1111 and many others read. Recipes
+//! are read from PNG files only, not from the Exif comments that some programs write to JPEG and WebP.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Write};
@@ -17,14 +16,14 @@ use crate::files::{IfExists, SaveError, write_atomically};
 const OUR_KEYWORD: &str = "tidepool";
 const A1111_KEYWORD: &str = "parameters";
 
-/// Bytes of one text, packed or unpacked. The longest prompts are a hundredth of it.
-const TEXT_BYTES: usize = 4 << 20;
-/// Bytes of all the texts of a file that are looked at.
-const ALL_TEXT_BYTES: usize = 16 << 20;
-/// Chunks of a file that are looked at; a gigabyte of picture in the usual 8 kB pieces has as many.
-const CHUNKS: usize = 1 << 17;
+/// Bytes of one text, compressed or not. The longest prompts take a hundredth of it.
+const MAX_TEXT_BYTES: usize = 4 << 20;
+/// Bytes of all texts of a file that are read.
+const MAX_ALL_TEXT_BYTES: usize = 16 << 20;
+/// Chunks of a file that are searched; a gigabyte of pixels in the usual 8 kB chunks has as many.
+const MAX_CHUNKS: usize = 1 << 17;
 
-/// Why a file could not be searched for a recipe, or why its recipe is of no use.
+/// Why a file cannot be searched for a recipe, or why its recipe cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeReadError {
     #[error(transparent)]
@@ -47,26 +46,26 @@ pub enum RecipeReadError {
     )]
     Unreadable { source: io::Error, path: PathBuf },
     #[error(
-        "The settings inside are written for another program ({program}): open it there and \
-         copy prompt and seed by hand: {}",
+        "The settings in this file are for another program ({program}): open it there and copy the prompt \
+         and the seed by hand: {}",
         path.display()
     )]
     Foreign { program: &'static str, path: PathBuf },
 }
 
-/// Saves a picture with its recipe under a name that nothing has yet.
+/// Saves a picture with its recipe. An existing file is an error.
 pub fn write_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
-    let texts = Texts::of(provenance, path)?;
+    let texts = Texts::new(provenance, path)?;
     write_atomically(path, IfExists::Refuse, |out| encode(out, pixels, &texts))
 }
 
-/// As [`write_png`], over a file that may have the name: for a user who has agreed to that.
+/// Saves a picture with its recipe and replaces an existing file: for a user who has confirmed that.
 pub fn replace_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
-    let texts = Texts::of(provenance, path)?;
+    let texts = Texts::new(provenance, path)?;
     write_atomically(path, IfExists::Replace, |out| encode(out, pixels, &texts))
 }
 
-/// The recipe inside a PNG: ours if it is there, else A1111's text. `Ok(None)` if there is none.
+/// Reads the recipe in a PNG: our JSON if it is there, else A1111's text. `Ok(None)` if there is neither.
 pub fn read_recipe(path: &Path) -> Result<Option<FoundRecipe>, RecipeReadError> {
     let (file, _) = open(path)?;
     let search = search(BufReader::new(file)).map_err(|error| match error.kind() {
@@ -86,20 +85,20 @@ pub fn read_recipe(path: &Path) -> Result<Option<FoundRecipe>, RecipeReadError> 
     Ok(None)
 }
 
-/// What goes into the text chunks.
+/// The contents of the text chunks.
 pub(super) struct Texts {
     ours: String,
     parameters: String,
 }
 
 impl Texts {
-    pub fn of(provenance: &Provenance, path: &Path) -> Result<Self, SaveError> {
-        let this = Self { ours: provenance.to_json(), parameters: to_parameters(provenance) };
-        // What we could not read back is not written.
-        if this.ours.len().max(this.parameters.len()) > TEXT_BYTES - 1024 {
+    pub fn new(provenance: &Provenance, path: &Path) -> Result<Self, SaveError> {
+        let texts = Self { ours: provenance.to_json(), parameters: to_parameters(provenance) };
+        // Longer texts could not be read back.
+        if texts.ours.len().max(texts.parameters.len()) > MAX_TEXT_BYTES - 1024 {
             return Err(SaveError::LongText { path: path.to_owned() });
         }
-        Ok(this)
+        Ok(texts)
     }
 }
 
@@ -109,7 +108,7 @@ pub(super) fn encode(out: impl Write, pixels: &Pixels, texts: &Texts) -> io::Res
     writer.finish().map_err(plain)
 }
 
-/// For pictures of `size` (width, height), with the texts in place.
+/// An encoder for pictures of `size` (width, height) that writes the texts.
 pub(super) fn encoder<W: Write>(
     out: W,
     size: (u32, u32),
@@ -121,7 +120,7 @@ pub(super) fn encoder<W: Write>(
     encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
     encoder.add_itxt_chunk(OUR_KEYWORD.to_owned(), texts.ours.clone()).map_err(plain)?;
     let (keyword, text) = (A1111_KEYWORD.to_owned(), texts.parameters.clone());
-    // As PIL, and so A1111, does it: plain text where the letters allow.
+    // As PIL, and so A1111, does: a plain text chunk if all letters are Latin-1.
     if text.chars().all(|letter| u8::try_from(letter).is_ok()) {
         encoder.add_text_chunk(keyword, text).map_err(plain)?;
     } else {
@@ -137,20 +136,20 @@ pub(super) fn plain(error: png::EncodingError) -> io::Error {
     }
 }
 
-/// What a file's chunks hold, the first of each kind.
+/// What was found in the chunks of a file, the first of each kind.
 #[derive(Default)]
 struct Search {
     ours: Option<FoundRecipe>,
     parameters: Option<FoundRecipe>,
-    /// A program whose settings are JSON that we do not read.
+    /// Another program whose settings were found and cannot be read.
     foreign: Option<&'static str>,
     damaged: bool,
 }
 
-/// Walks over the chunks, reads the texts, and skips the picture.
+/// Searches the chunks, reading texts and skipping pixels.
 ///
 /// # Errors
-/// `InvalidData` if it is no PNG.
+/// `InvalidData` if it is not a PNG.
 fn search(mut file: BufReader<File>) -> io::Result<Search> {
     let mut signature = [0; 8];
     file.read_exact(&mut signature)?;
@@ -158,8 +157,8 @@ fn search(mut file: BufReader<File>) -> io::Result<Search> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut search = Search { damaged: true, ..Search::default() };
-    let mut bytes_left = ALL_TEXT_BYTES;
-    for _ in 0..CHUNKS {
+    let mut bytes_left = MAX_ALL_TEXT_BYTES;
+    for _ in 0..MAX_CHUNKS {
         let mut head = [0; 8];
         match file.read_exact(&mut head) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(search),
@@ -174,7 +173,7 @@ fn search(mut file: BufReader<File>) -> io::Result<Search> {
         let is_text = matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt");
         if &kind == b"IEND" {
             break;
-        } else if is_text && length as usize <= TEXT_BYTES.min(bytes_left) {
+        } else if is_text && length as usize <= MAX_TEXT_BYTES.min(bytes_left) {
             bytes_left -= length as usize;
             let mut chunk = head.to_vec();
             file.by_ref().take(length_with_crc as u64).read_to_end(&mut chunk)?;
@@ -215,13 +214,13 @@ const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 const HEADER: &[u8] = b"\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55";
 const PICTURE: &[u8] = b"\0\0\0\0IDAT\x35\xaf\x06\x1e";
 
-/// Keyword and text of a text chunk, length to checksum; `None` if it is damaged.
+/// Keyword and text of a text chunk, given from its length to its checksum; `None` if it is damaged.
 ///
-/// The chunk goes to the `png` crate in a tiny picture of its own: the crate knows the three kinds,
-/// their letters, checksums and packing, and neither the real pixels nor another chunk can harm.
+/// The chunk is put into a tiny PNG for the `png` crate, which knows the three kinds with their encodings,
+/// checksums and compression, so that neither the real pixels nor other chunks matter.
 fn parse(chunk: &[u8]) -> Option<(String, String)> {
     let alone = [&SIGNATURE, HEADER, chunk, PICTURE].concat();
-    let limits = png::Limits { bytes: 2 * TEXT_BYTES };
+    let limits = png::Limits { bytes: 2 * MAX_TEXT_BYTES };
     let reader = png::Decoder::new_with_limits(Cursor::new(alone), limits).read_info().ok()?;
     let info = reader.info();
     if let Some(text) = info.uncompressed_latin1_text.first() {
@@ -229,10 +228,10 @@ fn parse(chunk: &[u8]) -> Option<(String, String)> {
     }
     if let Some(text) = info.compressed_latin1_text.first() {
         let mut text = text.clone();
-        text.decompress_text_with_limit(TEXT_BYTES).ok()?;
+        text.decompress_text_with_limit(MAX_TEXT_BYTES).ok()?;
         return Some((text.keyword.clone(), text.get_text().ok()?));
     }
     let mut text = info.utf8_text.first()?.clone();
-    text.decompress_text_with_limit(TEXT_BYTES).ok()?;
+    text.decompress_text_with_limit(MAX_TEXT_BYTES).ok()?;
     Some((text.keyword.clone(), text.get_text().ok()?))
 }

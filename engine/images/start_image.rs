@@ -1,8 +1,7 @@
-//! Pictures of other makers, brought into the shape that image to image begins from.
+//! Start images for image to image, read from files of other programs.
 //!
-//! Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes 8-bit RGB, upright, cropped and scaled to the
-//! recipe's size. What is not opaque is laid on white, as A1111 does by default. Colour profiles
-//! are not applied.
+//! Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes 8-bit RGB, upright, cropped and scaled to the recipe's size.
+//! Transparent parts are blended onto white, as A1111 does by default. Colour profiles are not applied.
 
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,10 +18,10 @@ use crate::files::{FileError, open};
 
 const MAX_SIDE: u32 = 8192;
 const MAX_DECODED_BYTES: u64 = 128 << 20;
-/// Some decoders take in the whole file first.
+/// Some decoders read the whole file first.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// A picture that was read, and what to tell the user about it.
+/// A picture that was read, with notes for the user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartImage {
     pub pixels: Pixels,
@@ -30,31 +29,30 @@ pub struct StartImage {
     pub notes: Vec<String>,
 }
 
-/// Why a file is no start image.
+/// Why a file cannot be a start image.
 #[derive(Debug, thiserror::Error)]
 pub enum StartImageError {
     #[error(transparent)]
     Open(#[from] FileError),
     #[error(
-        "This is no picture that can be read here: save it as PNG or JPEG and choose that: {}",
+        "This is not a picture that Tidepool can read: save it as PNG or JPEG and choose that: {}",
         path.display()
     )]
     NotAPicture { path: PathBuf },
     #[error(
-        "The picture is too large: scale it down to at most {MAX_SIDE} pixels a side and 40 \
-         million in all: {}",
+        "The picture is too large: scale it down to at most {MAX_SIDE} pixels per side and 40 million pixels \
+         in total: {}",
         path.display()
     )]
     TooLarge { path: PathBuf },
     #[error(
         "The picture is damaged or incomplete ({reason}): copy it again, or open it in another \
-         program and save it anew: {}",
+         program and save it again: {}",
         path.display()
     )]
     Damaged { reason: String, path: PathBuf },
     #[error(
-        "This kind of picture cannot be read here ({reason}): save it as PNG or JPEG and choose \
-         that: {}",
+        "Tidepool cannot read this kind of picture ({reason}): save it as PNG or JPEG and choose that: {}",
         path.display()
     )]
     Unsupported { reason: String, path: PathBuf },
@@ -65,9 +63,9 @@ pub enum StartImageError {
     Unreadable { source: io::Error, path: PathBuf },
 }
 
-/// Reads a picture, whatever its name ends in: the contents say what it is.
+/// Reads a picture. Its format is detected from its contents, not its name.
 pub fn load(path: &Path) -> Result<StartImage, StartImageError> {
-    let refused = |error| StartImageError::of(error, path);
+    let refused = |error| StartImageError::from_image(error, path);
     let (file, bytes) = open(path)?;
     if bytes > MAX_FILE_BYTES {
         return Err(StartImageError::TooLarge { path: path.to_owned() });
@@ -91,11 +89,11 @@ pub fn load(path: &Path) -> Result<StartImage, StartImageError> {
 
     let mut notes = Vec::new();
     if is_animated(path, format) {
-        notes.push("It is an animation: its first picture is used".to_owned());
+        notes.push("This is an animation: its first frame is used".to_owned());
     }
-    let (pixels, had_alpha) = on_white(picture);
-    if had_alpha {
-        notes.push("Its transparent parts were laid on white".to_owned());
+    let (pixels, was_transparent) = blend_onto_white(picture);
+    if was_transparent {
+        notes.push("Its transparent parts were blended onto white".to_owned());
     }
     Ok(StartImage { pixels, notes })
 }
@@ -109,26 +107,25 @@ pub struct CropRect {
     pub height: u32,
 }
 
-/// The largest part in the middle of `source` that has the shape of `target`; both are
-/// (width, height), at least 1 each.
+/// The largest centred part of `source` with the aspect ratio of `target`; both are (width, height), at least
+/// 1 each.
 pub fn crop_to_fill(source: (u32, u32), target: (u32, u32)) -> CropRect {
     let (source_width, source_height) = source;
-    // Rounded; the quotient never exceeds the side it is taken of.
-    let part = |side: u32, of: u32, per: u32| {
-        let (side, of, per) = (u64::from(side), u64::from(of), u64::from(per));
-        ((2 * side * of + per) / (2 * per)).max(1) as u32
+    // side * numerator / denominator, rounded.
+    let scaled = |side: u32, numerator: u32, denominator: u32| {
+        let (side, numerator, denominator) = (u64::from(side), u64::from(numerator), u64::from(denominator));
+        ((2 * side * numerator + denominator) / (2 * denominator)).max(1) as u32
     };
     let wide = u64::from(source_width) * u64::from(target.1) > u64::from(source_height) * u64::from(target.0);
     let (width, height) = if wide {
-        (part(source_height, target.0, target.1).min(source_width), source_height)
+        (scaled(source_height, target.0, target.1).min(source_width), source_height)
     } else {
-        (source_width, part(source_width, target.1, target.0).min(source_height))
+        (source_width, scaled(source_width, target.1, target.0).min(source_height))
     };
     CropRect { x: (source_width - width) / 2, y: (source_height - height) / 2, width, height }
 }
 
-/// The middle of the picture at exactly `width` x `height`. One that has this size already passes
-/// through untouched.
+/// Crops and scales a picture to exactly `width` x `height`. A picture of this size is returned unchanged.
 pub fn crop_and_resize(pixels: &Pixels, width: u32, height: u32) -> Pixels {
     let cropped = crop(pixels, crop_to_fill((pixels.width, pixels.height), (width, height)));
     if (cropped.width, cropped.height) == (width, height) {
@@ -146,16 +143,16 @@ fn crop(pixels: &Pixels, part: CropRect) -> Pixels {
     Pixels::new(part.width, part.height, rgb)
 }
 
-/// `[3, height, width]` in -1..1, as the encoder of the VAE takes it.
+/// Converts a picture to `[3, height, width]` in -1..1, the input of the VAE encoder.
 pub fn to_signed_planes(pixels: &Pixels) -> Vec<f32> {
     let signed = |value: &u8| f32::from(*value) / 127.5 - 1.0;
     (0..3).flat_map(|plane| pixels.rgb.iter().skip(plane).step_by(3).map(signed)).collect()
 }
 
-/// The picture as the `image` crate sees it, without a copy.
+/// The picture as an `image` crate buffer, without a copy.
 pub(super) fn view(pixels: &Pixels) -> ImageBuffer<Rgb<u8>, &[u8]> {
     ImageBuffer::from_raw(pixels.width, pixels.height, pixels.rgb.as_slice())
-        .expect("Pixels are as many as their sides say")
+        .expect("Pixels have as many bytes as their sides say")
 }
 
 fn limits() -> Limits {
@@ -166,7 +163,7 @@ fn limits() -> Limits {
     limits
 }
 
-/// Whether there are more pictures behind the first. What cannot be told is not animated.
+/// Whether there are more frames after the first. If that cannot be detected, the answer is no.
 fn is_animated(path: &Path, format: ImageFormat) -> bool {
     let Ok((file, _)) = open(path) else { return false };
     let file = BufReader::new(file);
@@ -182,19 +179,19 @@ fn is_animated(path: &Path, format: ImageFormat) -> bool {
     }
 }
 
-/// The picture without its alpha, and whether that made a difference.
-fn on_white(picture: DynamicImage) -> (Pixels, bool) {
+/// The picture blended onto white, and whether any of it was transparent.
+fn blend_onto_white(picture: DynamicImage) -> (Pixels, bool) {
     let (width, height) = (picture.width(), picture.height());
     if !picture.color().has_alpha() {
         return (Pixels::new(width, height, picture.into_rgb8().into_raw()), false);
     }
     let rgba = picture.into_rgba8();
-    let had_alpha = rgba.pixels().any(|pixel| pixel.0[3] < 255);
-    (Pixels::from_rgba(width, height, &rgba), had_alpha)
+    let was_transparent = rgba.pixels().any(|pixel| pixel.0[3] < 255);
+    (Pixels::from_rgba(width, height, &rgba), was_transparent)
 }
 
 impl StartImageError {
-    fn of(error: image::ImageError, path: &Path) -> Self {
+    fn from_image(error: image::ImageError, path: &Path) -> Self {
         let path = path.to_owned();
         match error {
             image::ImageError::Limits(_) => Self::TooLarge { path },

@@ -1,4 +1,4 @@
-//! The numbers of a run in one safetensors file, for a notebook to compare with, and to go on from.
+//! Traces: the numbers of a run in a safetensors file, for comparison in a notebook or to resume the run.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,19 +17,19 @@ use crate::recipe::{Recipe, RecordedRun};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     pub provenance: Provenance,
-    /// Those that were run, descending; the last one is 0.
+    /// The sigmas of the run, descending; the last one is 0.
     pub sigmas: Vec<f32>,
     /// Noisy latents entering each step, `[batch, 4, height, width]`; `x[i]` is at `sigmas[i]`.
     pub x: Vec<Array>,
     /// Predicted x0 of each step, shaped as `x`.
     pub denoised: Vec<Array>,
-    /// What the model answered besides, of samplers that ask more than once a step.
+    /// The further predictions of samplers that call the model several times per step.
     pub later: Vec<Vec<Array>>,
     /// `[batch, tokens, width]`.
     pub cond: Array,
-    /// `None` when guidance did not ask for it.
+    /// `None` if guidance did not need it.
     pub uncond: Option<Array>,
-    /// What was decoded, shaped as `x`.
+    /// The final latents, shaped as `x`.
     pub latents: Array,
     /// `[batch, 3, height, width]` in 0..1.
     pub image: Array,
@@ -44,7 +44,7 @@ pub struct Array {
 
 impl Array {
     /// # Panics
-    /// If `data` is not as long as `shape` says.
+    /// If the length of `data` does not match `shape`.
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
         let shape = shape.into();
         assert_eq!(shape.iter().product::<usize>(), data.len(), "array of shape {shape:?}");
@@ -59,8 +59,8 @@ impl From<Latents> for Array {
 }
 
 /// Writes `sigmas`, `x.{i}`, `denoised.{i}`, `later.{i}.{j}`, `cond`, `uncond`, `latents` and `image`, all f32, with
-/// `recipe` (JSON), `program` and `model` in the file's metadata. A trace of this name is replaced
-/// once the new one is whole.
+/// `recipe` (JSON), `program` and `model` in the file's metadata. An existing file of this name is
+/// replaced.
 pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
     let sigmas = Array::new([trace.sigmas.len()], trace.sigmas.clone());
     let mut tensors: Vec<(String, &Array)> = vec![
@@ -78,13 +78,13 @@ pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
     }
 
     let Provenance { program, model, .. } = &trace.provenance;
-    let about = HashMap::from([
+    let metadata = HashMap::from([
         ("recipe".to_owned(), trace.provenance.recipe_json()),
         ("program".to_owned(), program.clone()),
         ("model".to_owned(), model.clone()),
     ]);
     write_atomically(path, IfExists::Replace, |out| {
-        let bytes = safetensors::serialize(tensors, Some(about)).map_err(io::Error::other)?;
+        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(io::Error::other)?;
         out.write_all(&bytes)
     })
 }
@@ -97,50 +97,51 @@ pub struct TraceFile {
     pub model: String,
 }
 
-/// Why a trace cannot be gone on from.
+/// Why a trace cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     #[error("The trace cannot be read ({0}): {path}", path = .1.display())]
     Unreadable(io::Error, PathBuf),
     #[error(
-        "This is no trace: it is not a safetensors file ({0}). Choose one that `--trace` wrote: {path}", path = .1.display()
+        "This is not a trace, because it is not a safetensors file ({0}). Choose one that `--trace` wrote: {path}", path = .1.display()
     )]
     NotSafetensors(SafeTensorError, PathBuf),
     #[error(
-        "This is no trace of Tidepool's: it has no {0}. Choose one that `--trace` wrote: {path}", path = .1.display()
+        "This is not a Tidepool trace: it has no {0}. Choose one that `--trace` wrote: {path}", path = .1.display()
     )]
-    Lacks(String, PathBuf),
+    Missing(String, PathBuf),
 }
 
-/// Reads what [`write_trace`] wrote, as far as a run goes on from it.
+/// Reads the part of a trace that a run can be resumed from.
 pub fn read_trace(path: &Path) -> Result<TraceFile, TraceError> {
     let bytes = fs::read(path).map_err(|error| TraceError::Unreadable(error, path.to_owned()))?;
-    let no_safetensors = |error| TraceError::NotSafetensors(error, path.to_owned());
-    let (_, about) = SafeTensors::read_metadata(&bytes).map_err(no_safetensors)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(no_safetensors)?;
-    let lacks = |what: &str| TraceError::Lacks(what.to_owned(), path.to_owned());
-    let about = about.metadata().as_ref();
-    let fact = |name: &str| about.and_then(|about| about.get(name));
-    let recipe = fact("recipe").and_then(|recipe| serde_json::from_str(recipe).ok());
+    let not_safetensors = |error| TraceError::NotSafetensors(error, path.to_owned());
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(not_safetensors)?;
+    let missing = |what: &str| TraceError::Missing(what.to_owned(), path.to_owned());
+    let metadata = metadata.metadata().as_ref();
+    let value_of = |name: &str| metadata.and_then(|metadata| metadata.get(name));
+    let recipe = value_of("recipe").and_then(|recipe| serde_json::from_str(recipe).ok());
     let recipe: Recipe =
-        recipe.filter(|recipe: &Recipe| recipe.check().is_ok()).ok_or_else(|| lacks("recipe"))?;
+        recipe.filter(|recipe: &Recipe| recipe.check().is_ok()).ok_or_else(|| missing("recipe"))?;
 
-    let sigmas = numbers(&tensors, "sigmas").ok_or_else(|| lacks("sigmas"))?;
+    let sigmas = numbers(&tensors, "sigmas").ok_or_else(|| missing("sigmas"))?;
     let mut steps = Vec::new();
     for (i, &sigma) in sigmas.iter().enumerate() {
         let Some(x) = latents(&tensors, &format!("x.{i}")) else { break };
         let name = format!("denoised.{i}");
-        let denoised =
-            latents(&tensors, &name).filter(|it| it.shape == x.shape).ok_or_else(|| lacks(&name))?;
+        let denoised = latents(&tensors, &name)
+            .filter(|latents| latents.shape == x.shape)
+            .ok_or_else(|| missing(&name))?;
         let later = (0..).map_while(|j| latents(&tensors, &format!("later.{i}.{j}")));
-        let later = later.filter(|it| it.shape == x.shape).collect();
+        let later = later.filter(|latents| latents.shape == x.shape).collect();
         steps.push(RecordedStep { sigma, x, denoised, guidance: None, later });
     }
     if steps.is_empty() {
-        return Err(lacks("x.0"));
+        return Err(missing("x.0"));
     }
     let start_step = recipe.start_step() as usize;
-    let model = fact("model").cloned().unwrap_or_default();
+    let model = value_of("model").cloned().unwrap_or_default();
     let trajectory = Trajectory { sigmas, start_step, steps };
     Ok(TraceFile { run: RecordedRun { recipe, trajectory }, model })
 }

@@ -1,8 +1,7 @@
-//! Whether a device computes what the CPU computes.
+//! Compares a device with the CPU.
 //!
-//! Drivers and kernels have mistakes, and a wrong number makes no noise. So every network of the model
-//! inside the program is asked the same question on the device and on the CPU, whose answers are held
-//! against PyTorch's in the tests. What it says can be pasted into a report.
+//! GPU drivers and kernels have bugs, and wrong numbers fail silently. So every network of the built-in model runs with
+//! the same input on the device and on the CPU, whose results the tests compare with PyTorch.
 
 use std::time::Instant;
 
@@ -15,16 +14,16 @@ use crate::diffusion::NoiseStreams;
 use crate::error::EngineError;
 use crate::models::{CancelCheck, Context, values};
 
-/// What is compared.
+/// A part of the model that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     Text,
-    /// Two prompts at once, as guidance asks.
+    /// With two prompts at once, as for guidance.
     Unet,
     VaeEncode,
     VaeDecode,
-    /// Of a number made of the decoded picture, with respect to the latents.
+    /// The gradient of a function of the decoded picture with respect to the latents.
     VaeGradient,
 }
 
@@ -41,7 +40,7 @@ impl Component {
         }
     }
 
-    fn answer(
+    fn run(
         self,
         model: &OpenedModel,
         device: &Device,
@@ -52,7 +51,7 @@ impl Component {
             Self::Text => values(text(model)),
             Self::Unet => {
                 let (x, context) = (latents(2).cast(unet_dtype), text(model).cast(unet_dtype));
-                values(model.unet.forward(x, 500.3, Context { text: &context, watch: None }, NEVER)?)
+                values(model.unet.forward(x, 500.3, Context { text: &context, observer: None }, NEVER)?)
             }
             Self::VaeEncode => values(model.vae.encode(random(3, [1, 3, 64, 64], device), NEVER)?.mean),
             Self::VaeDecode => values(model.vae.decode(latents(1), NEVER)?),
@@ -69,16 +68,16 @@ impl Component {
 
 const NEVER: &CancelCheck<'static> = &|| false;
 
-/// How far a device is from the CPU in one part.
+/// How far a device is from the CPU in one component.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     pub part: Component,
     pub precision: Precision,
-    /// The largest difference, of the CPU's largest number. Infinite for what is no number at all.
+    /// The largest difference relative to the CPU's largest number; infinite for NaN and infinity.
     pub difference: f32,
     /// The largest difference that rounding explains.
     pub limit: f32,
-    /// With the compilation of kernels, which are made when they are first used.
+    /// Including the compilation of kernels on first use.
     pub secs: f64,
 }
 
@@ -99,46 +98,50 @@ pub enum CheckError {
 }
 
 impl From<EngineError> for CheckError {
-    fn from(halt: EngineError) -> Self {
-        match halt {
+    fn from(error: EngineError) -> Self {
+        match error {
             EngineError::Stopped => Self::Halted("The check was stopped".into()),
             EngineError::OutOfMemory(text) | EngineError::Failed(text) => Self::Halted(text),
         }
     }
 }
 
-/// Asks every part in f32, and the UNet in f16 too where the device has it and `choice` lets it.
-/// `tell` is told of each as it is found, since a bad driver may not let us come to the end.
-pub fn check(choice: DeviceChoice, tell: &mut dyn FnMut(&Comparison)) -> Result<Vec<Comparison>, CheckError> {
+/// Compares every component in f32, and the UNet in f16 too if the device supports it and `choice` allows it.
+/// `report` gets each comparison at once, since a bad driver may crash before the end.
+pub fn check(
+    choice: DeviceChoice,
+    report: &mut dyn FnMut(&Comparison),
+) -> Result<Vec<Comparison>, CheckError> {
     let SelectedDevice { device, .. } = choose(choice)?;
-    let mut questions = Component::ALL.map(|part| (part, Precision::F32)).to_vec();
+    let mut components = Component::ALL.map(|part| (part, Precision::F32)).to_vec();
     if choice.precision != Precision::F32 && supports_f16(&device) {
-        questions.push((Component::Unet, Precision::F16));
+        components.push((Component::Unet, Precision::F16));
     }
-    let mut findings = Vec::new();
-    for (part, precision) in questions {
+    let mut comparisons = Vec::new();
+    for (part, precision) in components {
         let (unet_dtype, limit) = match precision {
             Precision::F16 => (FloatDType::F16, 2e-2),
             _ => (FloatDType::F32, 1e-3),
         };
-        let expected = ask(part, &Device::flex(), FloatDType::F32)?;
+        let expected = run(part, &Device::flex(), FloatDType::F32)?;
         let started = Instant::now();
-        let found = ask(part, &device, unet_dtype)?;
+        let found = run(part, &device, unet_dtype)?;
         let secs = started.elapsed().as_secs_f64();
-        let finding = Comparison { part, precision, difference: difference(&found, &expected), limit, secs };
-        tell(&finding);
-        findings.push(finding);
+        let comparison =
+            Comparison { part, precision, difference: difference(&found, &expected), limit, secs };
+        report(&comparison);
+        comparisons.push(comparison);
     }
-    Ok(findings)
+    Ok(comparisons)
 }
 
-fn ask(part: Component, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, CheckError> {
+fn run(part: Component, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, CheckError> {
     let device = match part {
         Component::VaeGradient => device.clone().autodiff(),
         _ => device.clone(),
     };
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)?;
-    Ok(part.answer(&model, &device, unet_dtype)?)
+    Ok(part.run(&model, &device, unet_dtype)?)
 }
 
 fn text(model: &OpenedModel) -> Tensor<3> {
@@ -155,11 +158,11 @@ fn random(seed: u64, shape: [usize; 4], device: &Device) -> Tensor<4> {
 
 fn difference(found: &[f32], expected: &[f32]) -> f32 {
     let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-    let apart = || found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
-    if found.len() != expected.len() || apart().any(|apart| !apart.is_finite()) {
+    let differences = || found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
+    if found.len() != expected.len() || differences().any(|difference| !difference.is_finite()) {
         return f32::INFINITY;
     }
-    apart().fold(0.0, f32::max) / largest
+    differences().fold(0.0, f32::max) / largest
 }
 
 #[cfg(test)]
@@ -169,14 +172,14 @@ mod tests {
 
     #[test]
     fn the_cpu_agrees_with_itself() {
-        let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
-        let findings = check(choice, &mut |_| {}).expect("findings");
-        assert_eq!(findings.iter().map(|finding| finding.part).collect::<Vec<_>>(), Component::ALL);
-        assert!(findings.iter().all(|finding| finding.difference == 0.0), "{findings:?}");
+        let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
+        let comparisons = check(choice, &mut |_| {}).expect("comparisons");
+        assert_eq!(comparisons.iter().map(|comparison| comparison.part).collect::<Vec<_>>(), Component::ALL);
+        assert!(comparisons.iter().all(|comparison| comparison.difference == 0.0), "{comparisons:?}");
     }
 
     #[test]
-    fn what_is_no_number_is_infinitely_wrong() {
+    fn nan_is_infinitely_wrong() {
         assert_eq!(difference(&[1.0, 4.0], &[1.0, 5.0]), 0.2);
         assert_eq!(difference(&[1.0, f32::NAN, 5.0], &[1.0, 3.0, 5.0]), f32::INFINITY);
         assert_eq!(difference(&[f32::NAN, 1.0], &[1.0, 1.0]), f32::INFINITY);

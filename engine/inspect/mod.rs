@@ -1,5 +1,4 @@
-//! What happens inside a model, for people who want to see it: latents, tokens, attention, and whether a
-//! GPU computes what the CPU computes.
+//! Looking inside a model: latents, tokens and attention, and a check of the GPU against the CPU.
 
 pub mod attention_maps;
 pub mod device_check;

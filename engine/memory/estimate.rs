@@ -1,18 +1,18 @@
-//! How much memory a picture takes, asked before the work and not found out by being killed.
+//! Estimates the memory of a run before it starts.
 
 use crate::checkpoint::ModelConfig;
 use crate::memory::low_memory::MemoryMode;
 use crate::models::UnetConfig;
 use crate::recipe::{Recipe, Start};
 
-/// An estimate is this much more than the numbers that are alive at once: little things, and what allocators add.
+/// The factor for small allocations and allocator overhead over the numbers that are alive at once.
 const MARGIN: f64 = 1.1;
 
-/// Bytes of activations at their peak beside the weights, mostly for each pixel of the picture.
+/// Peak bytes of activations, in addition to the weights; most fields are per pixel of the picture.
 ///
 /// Peaks of the process on the CPU, MB (`tests/facts/trouble.rs` measures them by hand):
 ///
-/// | | UNet | decode | in bands | encode | in bands |
+/// | | UNet | decode | tiled | encode | tiled |
 /// |---|---|---|---|---|---|
 /// | built-in, 256 x 256 | 7 | 31 | 47 | 19 | 25 |
 /// | built-in, 512 x 512 | 17 | 126 | 94 | 75 | 78 |
@@ -28,19 +28,18 @@ pub struct MemoryEstimate {
     decode_tiled: f64,
     encode: f64,
     encode_tiled: f64,
-    /// The working set of a band, whatever the size of the picture.
-    band: f64,
-    /// What the kernels and the text encoder take, whatever the size.
-    least: f64,
-    /// A recorded step: what entered it, what was answered (twice, where a sampler asks twice), and what
-    /// guidance added.
+    /// The working set of a tile, regardless of the picture's size.
+    tile: f64,
+    /// Kernels and the text encoder, regardless of the size.
+    base: f64,
+    /// A recorded step: its input, its predictions (two for some samplers), and the guidance difference.
     step: f64,
-    /// Where one token looks.
+    /// The attention map of one token.
     attention: f64,
 }
 
 impl MemoryEstimate {
-    /// `unet_bytes` are those of one number in the UNet, 2 or 4. The rest computes in f32.
+    /// `unet_bytes` are the bytes of one number in the UNet, 2 or 4. The other networks compute in f32.
     pub(crate) fn new(config: &ModelConfig, unet_bytes: usize) -> Self {
         let vae = &config.vae;
         let f32s = |numbers: f64| MARGIN * 4.0 * numbers;
@@ -49,29 +48,32 @@ impl MemoryEstimate {
         let second = vae.block_out_channels.get(1).map_or(first, |&second| second as f64);
         Self {
             unet: MARGIN * unet_bytes as f64 * unet_numbers(&config.unet) / latent_area,
-            // At the last level: what comes up from below, the same normalised, and what the first
-            // convolution makes of it.
+            // At the last level: the input from the level below, the same normalised, and the output of the first
+            // convolution.
             decode: f32s(2.0 * second + first),
             decode_tiled: f32s(second),
-            // At the first level: its channels, the same normalised, and convolved.
+            // At the first level: its channels, the same normalised, and the output of a convolution.
             encode: f32s(3.0 * first),
             encode_tiled: f32s(2.0 * first),
-            band: 60e6,
-            least: 8e6,
+            tile: 60e6,
+            base: 8e6,
             step: 4.0 * 4.0 * vae.latent_channels as f64 / latent_area,
-            // The maps, those of the layer at hand, and each head's scores and weights.
+            // The summed maps, those of the current layer, and each head's scores and weights.
             attention: f32s((2 + 2 * config.unet.heads().at(0)) as f64) / latent_area,
         }
     }
 
-    /// How to make the pictures of a recipe in so many bytes, or else how many it takes at least.
+    /// The memory mode in which the pictures of a recipe fit into `free` bytes.
+    ///
+    /// # Errors
+    /// The bytes that they need in low-memory mode, if that does not fit either.
     pub fn mode_for(&self, recipe: &Recipe, free: u64) -> Result<MemoryMode, u64> {
         let fits = |&mode: &MemoryMode| self.bytes(recipe, mode) <= free;
         let fitting = [MemoryMode::Full, MemoryMode::LowMemory].into_iter().find(fits);
         fitting.ok_or_else(|| self.bytes(recipe, MemoryMode::LowMemory))
     }
 
-    /// Bytes for the pictures of a recipe, at the stage that takes most.
+    /// Bytes for the pictures of a recipe, at the stage that needs most.
     pub fn bytes(&self, recipe: &Recipe, mode: MemoryMode) -> u64 {
         let pixels = u64::from(recipe.width) * u64::from(recipe.height);
         let passes = match (mode, recipe.guidance.cfg_scale == 1.0) {
@@ -88,10 +90,10 @@ impl MemoryEstimate {
 
     /// One pass of the UNet over one picture.
     pub fn unet_bytes(&self, pixels: u64) -> u64 {
-        (self.unet * pixels as f64 + self.least) as u64
+        (self.unet * pixels as f64 + self.base) as u64
     }
 
-    /// What finding out where so many tokens look takes, beside a pass of the UNet.
+    /// Bytes for the attention maps of so many tokens, in addition to a pass of the UNet.
     pub fn attention_bytes(&self, pixels: u64, tokens: usize) -> u64 {
         (self.attention * pixels as f64 * tokens as f64) as u64
     }
@@ -107,12 +109,11 @@ impl MemoryEstimate {
     fn of_vae(&self, pixels: u64, mode: MemoryMode, whole: f64, tiled: f64) -> u64 {
         match mode {
             MemoryMode::Full => (whole * pixels as f64) as u64,
-            MemoryMode::LowMemory => (tiled * pixels as f64 + self.band) as u64,
+            MemoryMode::LowMemory => (tiled * pixels as f64 + self.tile) as u64,
         }
     }
 
-    /// What stays while the pictures are made: every recorded step, and the pictures themselves in f32 and
-    /// in 8 bits.
+    /// What is kept during the run: every recorded step, and the pictures in f32 and in 8 bits.
     fn kept_bytes(&self, recipe: &Recipe, pixels: u64) -> u64 {
         let steps = recipe.steps.saturating_sub(recipe.start_step());
         let of_pixel = f64::from(steps) * self.step + 3.0 * 5.0;
@@ -120,9 +121,8 @@ impl MemoryEstimate {
     }
 }
 
-/// Numbers alive in the UNet for each latent pixel: all skips on the way down, and beside them the widest
-/// layer of the first level, the gated feed-forward of its transformer, eight times the channels before the
-/// gate and four after.
+/// Numbers alive in the UNet per latent pixel: all skip connections, and the widest layer of the first level, the
+/// gated feed-forward of its transformer with eight times the channels before the gate and four times after it.
 fn unet_numbers(unet: &UnetConfig) -> f64 {
     let channels = &unet.block_out_channels;
     let mut skips = channels[0] as f64;
@@ -136,7 +136,7 @@ fn unet_numbers(unet: &UnetConfig) -> f64 {
     skips + (12 * channels[0]) as f64
 }
 
-/// Bytes of main memory that are free for us, where the system tells.
+/// Bytes of available main memory, if the system reports them.
 pub fn free_bytes() -> Option<u64> {
     let mut system = sysinfo::System::new().ok()?;
     system.refresh_memory();

@@ -1,4 +1,4 @@
-//! Sparing with memory: generous first, frugal once memory runs out, then a sentence.
+//! Low-memory mode: work that runs out of memory is repeated in smaller pieces, once.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -8,17 +8,17 @@ use burn::tensor::Device;
 
 use crate::error::EngineError;
 
-/// How a run treats memory. Frugal takes longer and comes to the same picture.
+/// How much memory a run uses. Low-memory mode takes longer and makes the same picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryMode {
     /// The whole batch and the whole picture at once.
     #[default]
     Full,
-    /// One picture at a time, the autoencoder in bands.
+    /// One picture at a time, with the autoencoder tiled.
     LowMemory,
 }
 
-/// What a run has to take care of on its way: memory, and what must be told at the end.
+/// The memory mode of a run, and notes for the user that come with its result.
 pub struct MemoryGuard {
     device: Device,
     mode: Cell<MemoryMode>,
@@ -30,8 +30,8 @@ impl MemoryGuard {
         Self { device, mode: Cell::new(mode), notes: RefCell::default() }
     }
 
-    /// Does some work. If memory runs out, frees what is unused and does it once more frugally, and so
-    /// everything after it.
+    /// Does some work. If memory runs out, frees unused memory and repeats the work in low-memory mode, in which
+    /// all later work is done, too.
     pub fn retry_in_low_memory<T>(
         &self,
         mut work: impl FnMut(MemoryMode) -> Result<T, EngineError>,
@@ -39,7 +39,7 @@ impl MemoryGuard {
         match catch_out_of_memory(|| work(self.mode.get())) {
             Err(EngineError::OutOfMemory(_)) if self.mode.get() == MemoryMode::Full => {
                 self.mode.set(MemoryMode::LowMemory);
-                self.note("Memory ran out, so the work went on in smaller pieces, which takes longer");
+                self.note("Memory ran out, so the work continued in smaller pieces, which takes longer");
                 self.device.memory_cleanup();
                 catch_out_of_memory(|| work(MemoryMode::LowMemory))
             }
@@ -47,7 +47,7 @@ impl MemoryGuard {
         }
     }
 
-    /// Something to tell with the picture, once.
+    /// Adds a note for the user, once.
     pub fn note(&self, text: &str) {
         let mut notes = self.notes.borrow_mut();
         if !notes.iter().any(|note| note == text) {
@@ -60,7 +60,7 @@ impl MemoryGuard {
     }
 }
 
-/// A device may also panic for want of memory; every other panic goes on its way.
+/// A device may also panic when it is out of memory. Other panics continue.
 fn catch_out_of_memory<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     let done = catch_unwind(AssertUnwindSafe(work));
     done.unwrap_or_else(|panic| match EngineError::of_device(panic_text(&*panic)) {
@@ -69,7 +69,7 @@ fn catch_out_of_memory<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Resu
     })
 }
 
-/// What a panic says of itself.
+/// The message of a panic.
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given")
@@ -79,7 +79,7 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
 
-    /// What cubecl says, cut short.
+    /// A message of cubecl, shortened.
     const FULL: &str = "out of device memory allocating 1073741824 bytes";
 
     fn memory() -> MemoryGuard {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_finds_no_room_is_done_frugally_and_so_is_all_that_follows() {
+    fn work_that_runs_out_of_memory_is_repeated_in_low_memory_mode_and_so_is_all_that_follows() {
         let memory = memory();
         let decode = |mode| match mode {
             MemoryMode::Full => Err(EngineError::of_device(FULL)),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allocation_that_panics_counts_as_no_room() {
+    fn an_allocation_that_panics_counts_as_out_of_memory() {
         let memory = memory();
         let decode = |mode| match mode {
             MemoryMode::Full => panic!("wgpu error: Out of Memory"),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_even_frugally_is_said_after_two_attempts() {
+    fn running_out_of_memory_in_low_memory_mode_is_an_error_after_two_attempts() {
         let (memory, mut attempts) = (memory(), 0);
         let never = memory.retry_in_low_memory(|_| {
             attempts += 1;
@@ -118,7 +118,7 @@ mod tests {
         });
         assert!(matches!(never, Err(EngineError::OutOfMemory(_))));
         assert_eq!(attempts, 2);
-        // The next stage begins frugally, so it has one.
+        // The next stage starts in low-memory mode, so it has one attempt.
         let never = memory.retry_in_low_memory(|_| {
             attempts += 1;
             Err::<(), _>(EngineError::of_device(FULL))
@@ -128,14 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn other_troubles_are_not_tried_again() {
-        for halt in [EngineError::Stopped, EngineError::of_device("the device is lost")] {
+    fn other_errors_are_not_repeated() {
+        for error in [EngineError::Stopped, EngineError::of_device("the device is lost")] {
             let (memory, mut attempts) = (memory(), 0);
-            let trouble = memory.retry_in_low_memory(|_| {
+            let result = memory.retry_in_low_memory(|_| {
                 attempts += 1;
-                Err::<(), _>(halt.clone())
+                Err::<(), _>(error.clone())
             });
-            assert_eq!((trouble, attempts), (Err(halt), 1));
+            assert_eq!((result, attempts), (Err(error), 1));
             assert!(memory.take_notes().is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! How much memory a run needs, and what to do when there is less.
+//! How much memory a run needs, and how it copes with less.
 
 pub mod estimate;
 pub mod low_memory;

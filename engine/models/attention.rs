@@ -1,8 +1,7 @@
-//! Multi-head attention over tokens, whoever made the projections.
+//! Multi-head attention over tokens that are already projected.
 //!
-//! burn has one call for it, and on a GPU with matrix units that is the fast way: but its kernel there
-//! multiplies in f16 whatever it is given. So it is taken where f16 was asked for anyway, and everywhere
-//! else the three steps are written out, with the softmax in f32.
+//! burn's fused kernel is fastest on a GPU with matrix units, but it multiplies in f16 whatever its input. It
+//! is used for f16 inputs only; otherwise the three steps are separate, with the softmax in f32.
 
 use std::cell::Cell;
 
@@ -12,26 +11,26 @@ use burn::tensor::{Bool, DType, FloatDType, Tensor, activation, module};
 use crate::cpu;
 use crate::device::limits;
 
-/// Bytes of scores that keep every GPU busy; more would only take memory.
-const ENOUGH: u64 = 256 << 20;
+/// Bytes of scores that keep any GPU busy; more would only take memory.
+const MAX_SCORE_BYTES: u64 = 256 << 20;
 
-/// Head widths that matrix units take are multiples of this: SD 1.x has 40, 80 and 160.
-const UNIT: usize = 16;
+/// Matrix units need head widths that are multiples of this: SD 1.x has 40, 80 and 160.
+const HEAD_WIDTH_MULTIPLE: usize = 16;
 
 thread_local! {
-    /// Slices are so many times smaller than they may be.
-    static SMALLER: Cell<u64> = const { Cell::new(1) };
+    /// Slices are this many times smaller than the limits allow.
+    static SLICE_DIVISOR: Cell<u64> = const { Cell::new(1) };
 }
 
-/// Does some work with attention in slices of an eighth, for when memory has run out.
+/// Runs `work` with attention in slices of an eighth of the usual size, to save memory.
 pub fn with_sliced_attention<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(u64);
     impl Drop for Restore {
         fn drop(&mut self) {
-            SMALLER.set(self.0);
+            SLICE_DIVISOR.set(self.0);
         }
     }
-    let _restore = Restore(SMALLER.replace(8));
+    let _restore = Restore(SLICE_DIVISOR.replace(8));
     work()
 }
 
@@ -46,34 +45,38 @@ pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal: bo
     }
     let [batch, queries, width] = q.dims();
     let limits = limits(&q.device());
-    let at_once = queries_at_once(batch * heads * k.dims()[1], limits.largest_buffer);
+    let slice_len = max_slice_len(batch * heads * k.dims()[1], limits.largest_buffer);
     let fused = q.dtype() == DType::F16 && limits.has_matrix_units && !causal;
-    let of_heads = |x: Tensor<3>| {
+    let split_heads = |x: Tensor<3>| {
         let tokens = x.dims()[1];
         x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
     };
-    let (q, k, v) = (of_heads(q), of_heads(k), of_heads(v));
-    let out = if fused { fused_attention(q, k, v, at_once) } else { written_out(q, k, v, causal, at_once) };
+    let (q, k, v) = (split_heads(q), split_heads(k), split_heads(v));
+    let out = if fused {
+        fused_attention(q, k, v, slice_len)
+    } else {
+        unfused_attention(q, k, v, causal, slice_len)
+    };
     out.swap_dims(1, 2).reshape([batch, queries, width])
 }
 
-/// Queries whose scores, in f32, stay well under the largest buffer.
-fn queries_at_once(scores_of_a_query: usize, largest_buffer: u64) -> usize {
-    let bytes = (largest_buffer / 4).min(ENOUGH) / SMALLER.get();
-    (bytes / (4 * scores_of_a_query as u64)).max(1) as usize
+/// The number of queries whose f32 scores stay well below the largest buffer.
+fn max_slice_len(scores_per_query: usize, largest_buffer: u64) -> usize {
+    let bytes = (largest_buffer / 4).min(MAX_SCORE_BYTES) / SLICE_DIVISOR.get();
+    (bytes / (4 * scores_per_query as u64)).max(1) as usize
 }
 
 /// # Shapes
 /// - q and output: `[batch, heads, queries, head_width]`
 /// - k, v: `[batch, heads, keys, head_width]`
-fn written_out(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool, at_once: usize) -> Tensor<4> {
+fn unfused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool, slice_len: usize) -> Tensor<4> {
     let dtype: FloatDType = q.dtype().into();
     let head_width = q.dims()[3];
     let keys = k.dims()[2];
-    // Before the product, where f16 still has room.
+    // Scaling before the product avoids overflow in f16.
     let q = q / (head_width as f64).sqrt();
     let k = k.swap_dims(2, 3);
-    in_slices(q, at_once, |q, start| {
+    in_query_slices(q, slice_len, |q, start| {
         let queries = q.dims()[2];
         let mut scores = q.matmul(k.clone()).cast(FloatDType::F32);
         if causal {
@@ -84,29 +87,30 @@ fn written_out(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool, at_once: 
     })
 }
 
-/// The same, by burn's own kernel.
-fn fused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, at_once: usize) -> Tensor<4> {
+/// [`unfused_attention`] without a mask, by burn's fused kernel.
+fn fused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, slice_len: usize) -> Tensor<4> {
     let head_width = q.dims()[3];
-    let padded_width = head_width.next_multiple_of(UNIT);
-    // Zeros change no score; burn divides by the root of the padded width.
+    let padded_width = head_width.next_multiple_of(HEAD_WIDTH_MULTIPLE);
+    // Zeros do not change the scores, but burn divides by the root of the padded width.
     let widen = |x: Tensor<4>| x.pad((0, padded_width - head_width, 0, 0), 0.0);
     let (q, k, v) = match padded_width == head_width {
         true => (q, k, v),
         false => (widen(q * (padded_width as f64 / head_width as f64).sqrt()), widen(k), widen(v)),
     };
     let options = AttentionModuleOptions::default();
-    let out = in_slices(q, at_once, |q, _| module::attention(q, k.clone(), v.clone(), None, None, options));
+    let out =
+        in_query_slices(q, slice_len, |q, _| module::attention(q, k.clone(), v.clone(), None, None, options));
     out.narrow(3, 0, head_width)
 }
 
-/// Applies `f` to so many queries at a time; it is told the first.
-fn in_slices(q: Tensor<4>, at_once: usize, f: impl Fn(Tensor<4>, usize) -> Tensor<4>) -> Tensor<4> {
+/// Applies `f` to `slice_len` queries at a time, with the index of the first.
+fn in_query_slices(q: Tensor<4>, slice_len: usize, f: impl Fn(Tensor<4>, usize) -> Tensor<4>) -> Tensor<4> {
     let queries = q.dims()[2];
-    if queries <= at_once {
+    if queries <= slice_len {
         return f(q, 0);
     }
-    let slice = |start: usize| f(q.clone().narrow(2, start, at_once.min(queries - start)), start);
-    Tensor::cat((0..queries).step_by(at_once).map(slice).collect(), 2)
+    let slice = |start: usize| f(q.clone().narrow(2, start, slice_len.min(queries - start)), start);
+    Tensor::cat((0..queries).step_by(slice_len).map(slice).collect(), 2)
 }
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
         Tensor::from_data(TensorData::new(noise.data, shape), &Device::flex())
     }
 
-    /// By the kernel of the CPU, which is held against PyTorch elsewhere.
+    /// By the CPU kernel, which other tests compare with PyTorch.
     fn expected(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool) -> Vec<f32> {
         let [batch, heads, queries, width] = q.dims();
         let tokens = |x: Tensor<4>| {
@@ -137,31 +141,34 @@ mod tests {
     }
 
     fn assert_near(a: &[f32], b: &[f32]) {
-        let apart = a.iter().zip(b).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
-        assert!(a.len() == b.len() && apart < 2e-6, "{apart} apart");
+        let difference = a.iter().zip(b).fold(0.0f32, |difference, (a, b)| difference.max((a - b).abs()));
+        assert!(a.len() == b.len() && difference < 2e-6, "they differ by {difference}");
     }
 
     #[test]
-    fn attention_in_slices_is_attention() {
+    fn attention_in_slices_equals_attention_at_once() {
         let (q, k, v) = (random(1, [2, 3, 33, 8]), random(2, [2, 3, 21, 8]), random(3, [2, 3, 21, 8]));
         let whole = expected(q.clone(), k.clone(), v.clone(), false);
-        for at_once in [1, 7, 32, 33, 500] {
-            assert_near(&values(written_out(q.clone(), k.clone(), v.clone(), false, at_once)), &whole);
-            assert_near(&values(fused_attention(q.clone(), k.clone(), v.clone(), at_once)), &whole);
+        for slice_len in [1, 7, 32, 33, 500] {
+            assert_near(
+                &values(unfused_attention(q.clone(), k.clone(), v.clone(), false, slice_len)),
+                &whole,
+            );
+            assert_near(&values(fused_attention(q.clone(), k.clone(), v.clone(), slice_len)), &whole);
         }
     }
 
     #[test]
-    fn a_token_sees_none_that_comes_later_in_whichever_slice_it_is() {
+    fn causal_attention_in_slices_ignores_later_tokens() {
         let [q, k, v] = [1, 2, 3].map(|seed| random(seed, [1, 2, 19, 8]));
         let whole = expected(q.clone(), k.clone(), v.clone(), true);
-        for at_once in [1, 4, 19] {
-            assert_near(&values(written_out(q.clone(), k.clone(), v.clone(), true, at_once)), &whole);
+        for slice_len in [1, 4, 19] {
+            assert_near(&values(unfused_attention(q.clone(), k.clone(), v.clone(), true, slice_len)), &whole);
         }
     }
 
     #[test]
-    fn heads_as_narrow_as_those_of_sd_1_are_widened_without_a_trace() {
+    fn padding_narrow_heads_does_not_change_the_result() {
         for width in [16, 40, 80] {
             let [q, k, v] = [1, 2, 3].map(|seed| random(seed, [1, 2, 24, width]));
             let whole = expected(q.clone(), k.clone(), v.clone(), false);
@@ -170,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn no_slice_passes_the_largest_buffer() {
+    fn slices_stay_below_the_largest_buffer() {
         // SD 1.5 at 768 x 768, a guided pair of four pictures: 9216 keys, 8 heads.
-        let scores_of_a_query = 8 * 8 * 9216;
+        let scores_per_query = 8 * 8 * 9216;
         for largest_buffer in [128 << 20, 2 << 30, u64::MAX] {
-            let bytes = queries_at_once(scores_of_a_query, largest_buffer) as u64 * scores_of_a_query as u64;
+            let bytes = max_slice_len(scores_per_query, largest_buffer) as u64 * scores_per_query as u64;
             assert!(bytes <= largest_buffer / 16, "{bytes} of {largest_buffer}");
         }
     }

@@ -1,4 +1,4 @@
-//! The text encoder (transformers' `CLIPTextModel`), entered by ids or by embeddings.
+//! The text encoder (transformers' `CLIPTextModel`), with ids or embeddings as input.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
@@ -8,7 +8,7 @@ use super::attention::attend;
 use super::layers::{Embedding, LayerNorm, Linear, add};
 use crate::cpu;
 
-/// `text_encoder/config.json`, as far as it changes the network.
+/// The parts of `text_encoder/config.json` that affect the network.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ClipTextConfig {
     pub hidden_size: usize,
@@ -42,13 +42,13 @@ impl ClipTextConfig {
         self.hidden_act == Activation::Gelu
     }
 
-    /// The token that filled short prompts up when it was trained: OpenCLIP's id 0, which is `!`, or
-    /// the end token again.
+    /// The token that short prompts were padded with in training: id 0 (`!`) for OpenCLIP, otherwise the end
+    /// token.
     pub fn padding(&self) -> &'static str {
         if self.is_open_clip() { "!" } else { "<|endoftext|>" }
     }
 
-    /// Says what in the configuration this network cannot be.
+    /// Checks the configuration; the error is what is not supported.
     pub fn check(&self) -> Result<(), String> {
         match self.num_attention_heads {
             heads if heads > 0 && self.hidden_size.is_multiple_of(heads) => Ok(()),
@@ -128,8 +128,8 @@ impl ClipText {
         self.embeddings.position_embedding.weight.val().narrow(0, 0, tokens)
     }
 
-    /// Output embeddings of token and position embeddings, summed, as the layer leaves them that is
-    /// `clip_skip` from the end (1 is the last one; none, if there are fewer), after the final norm.
+    /// Encodes the sum of token and position embeddings, with the last `clip_skip - 1` layers skipped, and
+    /// applies the final norm.
     ///
     /// # Shapes
     /// - x and output: `[batch, tokens, hidden_size]`
@@ -176,7 +176,7 @@ impl Layer {
     }
 }
 
-/// Each token looks at itself and at those before it.
+/// Causal self-attention: each token attends to itself and to those before it.
 #[derive(Module, Debug)]
 struct SelfAttention {
     q_proj: Linear,

@@ -1,4 +1,4 @@
-//! Linear, convolution and norms: on the CPU by our own kernels, elsewhere by burn's.
+//! Linear, convolution and norm layers, with our own kernels on the CPU and burn's elsewhere.
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::ops::ConvOptions;
@@ -7,7 +7,7 @@ use burn::tensor::{Device, FloatDType, Shape, Tensor, activation, module};
 use super::tiled_vae::ChannelStats;
 use crate::cpu;
 
-/// A parameter that is zeros until weights are loaded into it, and takes no memory before.
+/// A parameter that is zero until weights are loaded, and takes no memory before.
 pub fn parameter<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     Param::uninitialized(
         ParamId::new(),
@@ -18,7 +18,7 @@ pub fn parameter<const D: usize>(shape: [usize; D], device: &Device) -> Param<Te
     )
 }
 
-/// `x * weight' + bias`. On the CPU the weight lies in memory as `[inputs, outputs]`.
+/// `x * weight' + bias`. On the CPU the weight is stored as `[inputs, outputs]`.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[outputs, inputs]`
@@ -42,7 +42,7 @@ impl Linear {
         self.product(x, None)
     }
 
-    /// The output plus `addend`, which has its shape.
+    /// The output plus `addend`, which has the same shape.
     pub fn forward_add(&self, x: Tensor<3>, addend: Tensor<3>) -> Tensor<3> {
         self.product(x, Some(addend))
     }
@@ -62,7 +62,7 @@ impl Linear {
     }
 }
 
-/// A layer computes in the precision of what it is given; weights kept in f16 follow it for the moment.
+/// A layer computes in the precision of its input; f16 weights are converted for the moment.
 fn in_precision_of<const X: usize, const W: usize>(
     x: &Tensor<X>,
     weight: Tensor<W>,
@@ -72,7 +72,7 @@ fn in_precision_of<const X: usize, const W: usize>(
     (weight.cast(dtype), bias.map(|bias| bias.cast(dtype)))
 }
 
-/// A convolution with a square kernel. On the CPU the weight lies in memory as
+/// A convolution with a square kernel. On the CPU the weight is stored as
 /// `[kernel, kernel, inputs, outputs]`.
 #[derive(Module, Debug)]
 pub struct Conv2d {
@@ -85,12 +85,12 @@ pub struct Conv2d {
     padding: Padding,
 }
 
-/// Zeros around a picture before it is convolved.
+/// Zeros added around a picture before a convolution.
 #[derive(Clone, Copy, Debug)]
 pub enum Padding {
-    /// As many on each side.
+    /// The same number on each side.
     Even(usize),
-    /// One to the right and one below: the VAE's downsampling.
+    /// One on the right and one at the bottom: the downsampling of the VAE.
     After,
 }
 
@@ -104,7 +104,7 @@ impl Conv2d {
         }
     }
 
-    /// Halves each side.
+    /// A convolution that halves each side.
     pub fn downsampling(channels: usize, padding: Padding, device: &Device) -> Self {
         Self { stride: 2, padding, ..Self::new([channels, channels], 3, device) }
     }
@@ -116,7 +116,7 @@ impl Conv2d {
         self.convolve(x, None)
     }
 
-    /// The output plus `addend`, which has its shape or is `[batch, outputs, 1, 1]`.
+    /// The output plus `addend`, which has the same shape or is `[batch, outputs, 1, 1]`.
     pub fn forward_add(&self, x: Tensor<4>, addend: Tensor<4>) -> Tensor<4> {
         self.convolve(x, Some(addend))
     }
@@ -170,13 +170,13 @@ impl GroupNorm {
         self.normalise(x, false)
     }
 
-    /// The norm and the SiLU after it.
+    /// The norm followed by SiLU.
     pub fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
         self.normalise(x, true)
     }
 
-    /// The norm and the SiLU of a part of a picture, by the statistics of the whole.
-    pub fn forward_silu_by(&self, x: Tensor<4>, whole: &ChannelStats) -> Tensor<4> {
+    /// The norm followed by SiLU for a part of a picture, with the statistics of the whole.
+    pub fn forward_silu_with(&self, x: Tensor<4>, whole: &ChannelStats) -> Tensor<4> {
         let (mean, scale) = whole.mean_and_scale(self.groups, self.epsilon);
         let [mean, scale] = [mean, scale].map(|values| Tensor::<1>::from_data(&values[..], &x.device()));
         let (scale, bias) = (scale * self.weight.val(), self.bias.val());

@@ -1,6 +1,6 @@
-//! The networks of Stable Diffusion 1.x and 2.x. They know shapes and arithmetic, and no files.
+//! The networks of Stable Diffusion 1.x and 2.x: shapes and arithmetic, independent of files.
 //!
-//! Field names are diffusers' parameter names, so that a module's path is the key of its weights.
+//! Field names are diffusers' parameter names, so the path of a module is the key of its weights.
 
 pub(crate) mod tiled_vae;
 
@@ -22,17 +22,17 @@ use burn::tensor::{FloatDType, Tensor};
 
 use crate::error::EngineError;
 
-/// Asked between the blocks of a model; true ends the pass.
+/// Called between the blocks of a model; true cancels the forward pass.
 pub type CancelCheck<'a> = dyn Fn() -> bool + 'a;
 
 fn check_cancelled(is_cancelled: &CancelCheck<'_>) -> Result<(), EngineError> {
     if is_cancelled() { Err(EngineError::Stopped) } else { Ok(()) }
 }
 
-/// A tensor's numbers, brought to main memory in the order of its axes.
+/// Reads a tensor's numbers into main memory, in the order of its axes.
 ///
 /// # Errors
-/// Whatever went wrong since the tensor was asked for: a GPU says it only now.
+/// Any error since the tensor was requested: a GPU reports it only now.
 pub fn values<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, EngineError> {
     let data = x
         .cast(FloatDType::F32)

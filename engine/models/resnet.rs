@@ -1,21 +1,21 @@
-//! The residual block that UNet and VAE are made of (diffusers' `ResnetBlock2D`).
+//! The residual block of the UNet and the VAE (diffusers' `ResnetBlock2D`).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::layers::{Conv2d, GroupNorm, Linear, silu};
-use super::tiled_vae::{RowPadding, TiledImage};
+use super::tiled_vae::{RowScale, TiledImage};
 use crate::error::EngineError;
 
 #[derive(Module, Debug)]
 pub struct ResnetBlock {
     norm1: GroupNorm,
     conv1: Conv2d,
-    /// Absent in the VAE, which knows no time.
+    /// `None` in the VAE, which has no timestep.
     time_emb_proj: Option<Linear>,
     norm2: GroupNorm,
     conv2: Conv2d,
-    /// Present where the channels change.
+    /// Present if the number of channels changes.
     conv_shortcut: Option<Conv2d>,
 }
 
@@ -45,7 +45,7 @@ impl ResnetConfig {
 impl ResnetBlock {
     /// # Shapes
     /// - x: `[batch, inputs, height, width]`
-    /// - time: `[batch, 1, time_width]`, after its SiLU is applied here
+    /// - time: `[batch, 1, time_width]`; its SiLU is applied here
     /// - output: `[batch, outputs, height, width]`
     pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<3>>) -> Tensor<4> {
         let h = self.norm1.forward_silu(x.clone());
@@ -61,14 +61,14 @@ impl ResnetBlock {
         self.conv2.forward_add(h, self.shortcut(x))
     }
 
-    /// The same of a picture in bands, without time. The first half is done twice, once for the
-    /// statistics of its result, since that would take as much room as the picture.
-    pub fn forward_in_bands<'a>(&self, x: TiledImage<'a>) -> Result<TiledImage<'a>, EngineError> {
-        let of_x = x.spread();
-        let first_half = |x: Tensor<4>| self.conv1.forward(self.norm1.forward_silu_by(x, &of_x));
-        let of_h = x.spread_after(RowPadding::Kept(1), &first_half)?;
-        x.map(RowPadding::Kept(2), &|x| {
-            let h = self.norm2.forward_silu_by(first_half(x.clone()), &of_h);
+    /// [`Self::forward`] for a tiled picture, without time. The first half is computed twice, once for the
+    /// statistics of its result, because keeping the result would take as much memory as the picture.
+    pub fn forward_tiled<'a>(&self, x: TiledImage<'a>) -> Result<TiledImage<'a>, EngineError> {
+        let x_stats = x.channel_stats();
+        let first_half = |x: Tensor<4>| self.conv1.forward(self.norm1.forward_silu_with(x, &x_stats));
+        let h_stats = x.channel_stats_after(RowScale::Same(1), &first_half)?;
+        x.map(RowScale::Same(2), &|x| {
+            let h = self.norm2.forward_silu_with(first_half(x.clone()), &h_stats);
             self.conv2.forward_add(h, self.shortcut(x))
         })
     }

@@ -1,4 +1,4 @@
-//! The transformer that lets the picture read the prompt (diffusers' `Transformer2DModel`).
+//! The transformer with cross-attention from picture to prompt (diffusers' `Transformer2DModel`).
 
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor, activation};
@@ -24,7 +24,7 @@ pub struct TransformerConfig {
     pub context_width: usize,
     pub groups: usize,
     pub linear_projection: bool,
-    /// Attends in f32 whatever the rest computes in.
+    /// Computes attention in f32 whatever the other precision.
     pub upcast: bool,
 }
 
@@ -67,18 +67,18 @@ impl SpatialTransformer {
     }
 }
 
-/// What the picture reads, and who watches it do so.
+/// The input of the cross-attention, and an optional observer of its weights.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// `[batch, tokens, context_width]`
     pub text: &'a Tensor<3>,
-    pub watch: Option<&'a dyn AttentionObserver>,
+    pub observer: Option<&'a dyn AttentionObserver>,
 }
 
-/// Is shown where the picture looks as it reads.
+/// Receives the weights of the cross-attention.
 pub trait AttentionObserver {
-    /// `weights` `[batch, height * width, tokens]` of a layer whose picture has the sides
-    /// `[height, width]`: how much of each token goes into each place.
+    /// `weights` are `[batch, height * width, tokens]` for a layer with `sides` `[height, width]`: how much
+    /// each position attends to each token.
     fn record(&self, weights: Tensor<3>, sides: [usize; 2]);
 }
 
@@ -88,7 +88,7 @@ pub fn to_tokens(x: Tensor<4>) -> Tensor<3> {
     x.permute([0, 2, 3, 1]).reshape([batch, height * width, channels])
 }
 
-/// In and out of the transformer: a 1 x 1 convolution in SD 1.x, a linear layer in SD 2.x.
+/// The projection into or out of the transformer: a 1 x 1 convolution in SD 1.x, a linear layer in SD 2.x.
 #[derive(Module, Debug)]
 enum Projection {
     Conv(Conv2d),
@@ -123,8 +123,8 @@ impl TransformerBlock {
         let normed = self.norm1.forward(x.clone());
         let x = self.attn1.forward_add(normed.clone(), normed, x);
         let normed = self.norm2.forward(x.clone());
-        if let Some(watch) = context.watch {
-            watch.record(self.attn2.weights(normed.clone(), context.text.clone()), sides);
+        if let Some(observer) = context.observer {
+            observer.record(self.attn2.weights(normed.clone(), context.text.clone()), sides);
         }
         let x = self.attn2.forward_add(normed, context.text.clone(), x);
         self.ff.forward_add(self.norm3.forward(x.clone()), x)
@@ -166,24 +166,23 @@ impl Attention {
 }
 
 impl Attention {
-    /// How much of each key goes into each query, the mean over the heads: what
-    /// [`forward_add`](Self::forward_add) does not keep.
+    /// The attention weights, averaged over the heads, which [`forward_add`](Self::forward_add) does not keep.
     ///
     /// # Shapes
     /// - output: `[batch, queries, keys]`, f32; each row sums to 1
     fn weights(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
-        let of_heads = |x: Tensor<3>| {
+        let split_heads = |x: Tensor<3>| {
             let [batch, tokens, width] = x.dims();
             x.cast(FloatDType::F32).reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2)
         };
-        let (q, k) = (of_heads(self.to_q.forward(x)), of_heads(self.to_k.forward(context)));
+        let (q, k) = (split_heads(self.to_q.forward(x)), split_heads(self.to_k.forward(context)));
         let scale = (q.dims()[3] as f64).sqrt();
         let scores = (q / scale).matmul(k.swap_dims(2, 3));
         activation::softmax(scores, 3).mean_dim(1).squeeze_dim::<3>(1)
     }
 }
 
-/// Four times as wide inside, gated by a GELU.
+/// A feed-forward network, four times as wide inside, gated by GELU.
 #[derive(Module, Debug)]
 struct FeedForward {
     proj: Linear,

@@ -10,7 +10,7 @@ use super::transformer::{Context, SpatialTransformer, TransformerConfig};
 use super::{CancelCheck, check_cancelled};
 use crate::error::EngineError;
 
-/// `unet/config.json`, as far as it changes the network.
+/// The parts of `unet/config.json` that affect the network.
 #[derive(Clone, Debug, Deserialize)]
 pub struct UnetConfig {
     #[serde(default = "four")]
@@ -22,8 +22,8 @@ pub struct UnetConfig {
     pub up_block_types: Vec<String>,
     pub layers_per_block: PerLevel,
     pub cross_attention_dim: usize,
-    /// Heads of each level, whatever its name says: diffusers took the one for the other when
-    /// SD 1.x was converted, and every file since keeps the mistake.
+    /// The number of heads of each level, despite its name: diffusers confused the two when SD 1.x was
+    /// converted, and every file since has kept the mistake.
     pub attention_head_dim: PerLevel,
     #[serde(default)]
     pub num_attention_heads: Option<PerLevel>,
@@ -35,7 +35,7 @@ pub struct UnetConfig {
     pub norm_eps: f64,
     #[serde(default)]
     pub use_linear_projection: bool,
-    /// Scores of attention are computed in f32: in f16 those of SD 2.1 overflow.
+    /// Attention scores are computed in f32: those of SD 2.1 overflow in f16.
     #[serde(default)]
     pub upcast_attention: bool,
     #[serde(default = "yes")]
@@ -70,7 +70,7 @@ impl PerLevel {
     }
 }
 
-// What diffusers takes where the file is silent.
+// The defaults of diffusers.
 fn four() -> usize {
     4
 }
@@ -88,7 +88,7 @@ fn yes() -> bool {
 }
 
 impl UnetConfig {
-    /// Says what in the configuration this network cannot be.
+    /// Checks the configuration; the error is what is not supported.
     pub fn check(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
@@ -238,11 +238,11 @@ impl Unet {
     /// # Shapes
     /// - x: `[batch, in_channels, height, width]`, scaled as the model was trained
     /// - timestep: 0 to 999, fractions allowed
-    /// - the context's text: `[batch, tokens, cross_attention_dim]`
+    /// - text of the context: `[batch, tokens, cross_attention_dim]`
     /// - output: `[batch, out_channels, height, width]`
     ///
     /// # Errors
-    /// [`EngineError::Stopped`] if interrupted between two blocks.
+    /// [`EngineError::Stopped`] if cancelled between two blocks.
     pub fn forward(
         &self,
         x: Tensor<4>,
@@ -285,7 +285,7 @@ impl Unet {
                 }
             }
             for upsampler in &block.upsamplers {
-                // The sides of the skip to come, which an odd side does not double to.
+                // The size of the next skip connection: twice an odd size would be wrong.
                 let [_, _, height, width] = skips.last().expect("a skip above an upsampler").dims();
                 x = upsampler.conv.forward(upsample_nearest(x, height, width));
             }

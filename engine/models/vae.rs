@@ -1,4 +1,4 @@
-//! Between pixels and latents (diffusers' `AutoencoderKL`).
+//! The autoencoder between pixels and latents (diffusers' `AutoencoderKL`).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -7,12 +7,12 @@ use serde::Deserialize;
 use super::attention::attend;
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
-use super::tiled_vae::{RowPadding, TileContext, TiledImage};
+use super::tiled_vae::{RowScale, TileContext, TiledImage};
 use super::transformer::to_tokens;
 use super::{CancelCheck, check_cancelled};
 use crate::error::EngineError;
 
-/// `vae/config.json`, as far as it changes the network.
+/// The parts of `vae/config.json` that affect the network.
 #[derive(Clone, Debug, Deserialize)]
 pub struct VaeConfig {
     #[serde(default = "three")]
@@ -31,7 +31,7 @@ pub struct VaeConfig {
     pub sample_size: Option<usize>,
 }
 
-// What diffusers takes where the file is silent.
+// The defaults of diffusers.
 fn three() -> usize {
     3
 }
@@ -46,7 +46,7 @@ fn scaling_of_sd1() -> f32 {
 }
 
 impl VaeConfig {
-    /// Pixels a latent pixel stands for, each way.
+    /// Pixels per latent pixel in each direction.
     pub fn factor(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
     }
@@ -56,7 +56,7 @@ impl VaeConfig {
         self.block_out_channels == [128, 256, 512, 512] && self.scaling_factor == scaling_of_sd1()
     }
 
-    /// Says what in the configuration this network cannot be.
+    /// Checks the configuration; the error is what is not supported.
     pub fn check(&self) -> Result<(), String> {
         let groups = self.norm_num_groups.max(1);
         if self.block_out_channels.is_empty() || self.layers_per_block == 0 {
@@ -98,7 +98,7 @@ impl VaeConfig {
                         .map(|inputs| self.resnet(inputs, channels[level]).init(device))
                         .collect();
                     let downsampler =
-                        || Sampler { conv: Conv2d::downsampling(channels[level], Padding::After, device) };
+                        || Resampler { conv: Conv2d::downsampling(channels[level], Padding::After, device) };
                     DownBlock {
                         resnets,
                         downsamplers: (level < last).then(downsampler).into_iter().collect(),
@@ -120,7 +120,7 @@ impl VaeConfig {
                         .map(|layer| if layer == 0 { below } else { channels[level] })
                         .map(|inputs| self.resnet(inputs, channels[level]).init(device))
                         .collect();
-                    let upsampler = || Sampler { conv: Conv2d::new([channels[level]; 2], 3, device) };
+                    let upsampler = || Resampler { conv: Conv2d::new([channels[level]; 2], 3, device) };
                     UpBlock { resnets, upsamplers: (level > 0).then(upsampler).into_iter().collect() }
                 })
                 .collect(),
@@ -144,7 +144,7 @@ pub struct Vae {
     post_quant_conv: Conv2d,
 }
 
-/// The Gaussian that the encoder answers with, unscaled: `[batch, latent_channels, height, width]`.
+/// The Gaussian distribution that the encoder outputs, unscaled: `[batch, latent_channels, height, width]`.
 #[derive(Debug)]
 pub struct Moments {
     pub mean: Tensor<4>,
@@ -171,27 +171,27 @@ impl Vae {
         Ok(self.moments(x))
     }
 
-    /// [`Self::encode`] for one picture, in little room: a level's tensors are there band by band only.
+    /// [`Self::encode`] for one picture in little memory, processed in tiles.
     pub fn encode_tiled(
         &self,
         pixels: Tensor<4>,
         is_cancelled: &CancelCheck<'_>,
     ) -> Result<Moments, EngineError> {
-        let (encoder, bench) = (&self.encoder, TileContext::of(&pixels, is_cancelled));
+        let (encoder, context) = (&self.encoder, TileContext::new(&pixels, is_cancelled));
         let mut x =
-            TiledImage::new(pixels, &bench)?.map(RowPadding::Kept(1), &|x| encoder.conv_in.forward(x))?;
+            TiledImage::new(pixels, &context)?.map(RowScale::Same(1), &|x| encoder.conv_in.forward(x))?;
         for block in &encoder.down_blocks {
             for resnet in &block.resnets {
-                x = resnet.forward_in_bands(x)?;
+                x = resnet.forward_tiled(x)?;
             }
             for downsampler in &block.downsamplers {
-                x = x.map(RowPadding::Halved, &|x| downsampler.conv.forward(x))?;
+                x = x.map(RowScale::Halved, &|x| downsampler.conv.forward(x))?;
             }
         }
-        Ok(self.moments(x.whole()))
+        Ok(self.moments(x.to_tensor()))
     }
 
-    /// From the last level of the encoder on, which is small and attends to all of itself.
+    /// The encoder from its last level on, which is small and has attention over all pixels.
     fn moments(&self, x: Tensor<4>) -> Moments {
         let encoder = &self.encoder;
         let x = encoder.mid_block.forward(x);
@@ -227,28 +227,28 @@ impl Vae {
         Ok(decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x)))
     }
 
-    /// [`Self::decode`] for one picture, in little room: a level's tensors are there band by band only.
+    /// [`Self::decode`] for one picture in little memory, processed in tiles.
     pub fn decode_tiled(
         &self,
         latents: Tensor<4>,
         is_cancelled: &CancelCheck<'_>,
     ) -> Result<Tensor<4>, EngineError> {
-        let (decoder, bench) = (&self.decoder, TileContext::of(&latents, is_cancelled));
-        let mut x = TiledImage::new(self.first_level(latents), &bench)?;
+        let (decoder, context) = (&self.decoder, TileContext::new(&latents, is_cancelled));
+        let mut x = TiledImage::new(self.first_level(latents), &context)?;
         for block in &decoder.up_blocks {
             for resnet in &block.resnets {
-                x = resnet.forward_in_bands(x)?;
+                x = resnet.forward_tiled(x)?;
             }
             for upsampler in &block.upsamplers {
-                x = x.map(RowPadding::Doubled, &|x| upsampler.double(x))?;
+                x = x.map(RowScale::Doubled, &|x| upsampler.double(x))?;
             }
         }
-        let of_x = x.spread();
-        let last = |x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu_by(x, &of_x));
-        Ok(x.map(RowPadding::Kept(1), &last)?.whole())
+        let x_stats = x.channel_stats();
+        let last = |x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu_with(x, &x_stats));
+        Ok(x.map(RowScale::Same(1), &last)?.to_tensor())
     }
 
-    /// To the first level of the decoder, which is small and attends to all of itself.
+    /// The decoder up to its first level, which is small and has attention over all pixels.
     fn first_level(&self, latents: Tensor<4>) -> Tensor<4> {
         let x = self.decoder.conv_in.forward(self.post_quant_conv.forward(latents));
         self.decoder.mid_block.forward(x)
@@ -276,21 +276,21 @@ struct Decoder {
 #[derive(Module, Debug)]
 struct DownBlock {
     resnets: Vec<ResnetBlock>,
-    downsamplers: Vec<Sampler>,
+    downsamplers: Vec<Resampler>,
 }
 
 #[derive(Module, Debug)]
 struct UpBlock {
     resnets: Vec<ResnetBlock>,
-    upsamplers: Vec<Sampler>,
+    upsamplers: Vec<Resampler>,
 }
 
 #[derive(Module, Debug)]
-struct Sampler {
+struct Resampler {
     conv: Conv2d,
 }
 
-impl Sampler {
+impl Resampler {
     fn double(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
         self.conv.forward(upsample_nearest(x, 2 * height, 2 * width))
@@ -311,7 +311,7 @@ impl MidBlock {
     }
 }
 
-/// One head over all pixels.
+/// Attention with one head over all pixels.
 #[derive(Module, Debug)]
 struct Attention {
     group_norm: GroupNorm,

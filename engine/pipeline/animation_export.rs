@@ -1,4 +1,4 @@
-//! From a recorded run to a film: which pictures of each step are shown, and what is written under them.
+//! A recorded run as an animation: the pictures of each step and their captions.
 
 use std::sync::Arc;
 
@@ -6,23 +6,22 @@ use crate::choice::impl_choice;
 use crate::diffusion::{Latents, Trajectory};
 use crate::format::human_size;
 use crate::images::{Animation, AnimationFrame, FPS, Panel, Pixels, Playback, Provenance};
-use crate::pipeline::StopFlag;
-use crate::pipeline::{GenerateError, Pipeline};
+use crate::pipeline::{GenerateError, Pipeline, StopFlag};
 
-/// How a film is cut.
+/// How an animation is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnimationOptions {
     pub view: AnimationLayout,
-    /// Every step is decoded in full, which takes its time, rather than shown as its preview.
+    /// Whether every step is decoded in full, which is slow, instead of shown as its preview.
     pub is_full: bool,
-    /// Step and sigma are written under each picture.
+    /// Whether step and sigma are written under each picture.
     pub has_captions: bool,
-    /// Steps a second, see [`FPS`].
+    /// Steps per second, see [`FPS`].
     pub fps: u32,
     pub playback: Playback,
 }
 
-/// What is seen of a step.
+/// The pictures of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AnimationLayout {
     #[default]
@@ -55,10 +54,10 @@ impl Default for AnimationOptions {
     }
 }
 
-/// Why there is no film.
+/// Why an animation cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AnimationError {
-    #[error("A film of {0} frames a second cannot be made: choose 1 to 50")]
+    #[error("{0} frames per second is out of range: choose 1 to 50")]
     Pace(u32),
     #[error(
         "{steps} steps decoded in full would take {} of memory, and an animation may take {}: choose \
@@ -71,16 +70,18 @@ pub enum AnimationError {
     Decode(#[from] GenerateError),
 }
 
-/// Of all the pictures of a film, which are held until it is written.
+/// Bytes of all pictures of an animation, which are in memory until it is written.
 const MAX_BYTES: u64 = 2_000_000_000;
 
 impl AnimationOptions {
-    /// Says a value that no film can have.
+    /// # Errors
+    /// If the frame rate is out of range.
     pub fn check(&self) -> Result<(), AnimationError> {
         if FPS.contains(&self.fps) { Ok(()) } else { Err(AnimationError::Pace(self.fps)) }
     }
 
-    /// Says that a film of `steps` steps of `size` (width, height) would be too large.
+    /// # Errors
+    /// If an animation of `steps` steps of `size` (width, height) would be too large.
     pub fn check_size(&self, steps: usize, size: (u32, u32)) -> Result<(), AnimationError> {
         let bytes = steps as u64 * self.view.panels() * u64::from(size.0) * u64::from(size.1) * 3;
         match self.is_full && bytes > MAX_BYTES {
@@ -89,76 +90,71 @@ impl AnimationOptions {
         }
     }
 
-    fn pane(&self, picture: Arc<Pixels>, [left, right]: [&str; 2]) -> Panel {
+    fn panel(&self, picture: Arc<Pixels>, [left, right]: [&str; 2]) -> Panel {
         Panel { picture, caption: self.has_captions.then(|| [left.to_owned(), right.to_owned()]) }
     }
 }
 
-impl Pipeline {
-    /// The film of one picture of a batch, which knows nothing of its provenance yet. It ends with the
-    /// `finished` picture, if there is one. `progress` is told the fraction done; `stop` ends it early.
-    pub fn animation(
-        &self,
-        trajectory: &Trajectory,
-        picture: usize,
-        finished: Option<&Arc<Pixels>>,
-        options: &AnimationOptions,
-        stop: &StopFlag,
-        progress: &mut dyn FnMut(f32),
-    ) -> Result<Animation, AnimationError> {
-        options.check()?;
-        let size = match trajectory.steps.first() {
-            Some(recorded) => self.size_of(&recorded.x),
-            None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
-        };
-        options.check_size(trajectory.steps.len(), size)?;
-        let mut shots: Vec<AnimationFrame> = Vec::new();
-        for (index, recorded) in trajectory.steps.iter().enumerate() {
-            progress(index as f32 / trajectory.steps.len() as f32);
-            let step = trajectory.start_step + index;
-            let name = format!("step {}", step + 1);
-            let sigma = format!("σ {:.3}", recorded.sigma);
-            let show = |latents| self.show(latents, picture, options.is_full, stop);
-            shots.push(match options.view {
-                AnimationLayout::Predicted => vec![options.pane(show(&recorded.denoised)?, [&name, &sigma])],
-                AnimationLayout::Both => vec![
-                    options.pane(show(&recorded.x)?, ["noisy", &sigma]),
-                    options.pane(show(&recorded.denoised)?, ["predicted", &name]),
-                ],
-            });
+/// The animation of one picture of a batch, without its provenance. It ends with the `finished` picture, if there
+/// is one. `progress` gets the fraction done.
+pub fn animate(
+    pipeline: &Pipeline,
+    trajectory: &Trajectory,
+    picture: usize,
+    finished: Option<&Arc<Pixels>>,
+    options: &AnimationOptions,
+    stop: &StopFlag,
+    progress: &mut dyn FnMut(f32),
+) -> Result<Animation, AnimationError> {
+    options.check()?;
+    let size = match trajectory.steps.first() {
+        Some(recorded) => {
+            let [_, _, height, width] = recorded.x.shape;
+            (width as u32 * pipeline.info.vae_factor, height as u32 * pipeline.info.vae_factor)
         }
-        if let Some(pixels) = finished {
-            let pane = || options.pane(Arc::clone(pixels), ["finished", "σ 0"]);
-            shots.push(match options.view {
-                AnimationLayout::Predicted => vec![pane()],
-                AnimationLayout::Both => vec![pane(), pane()],
-            });
-        }
-        let provenance = Provenance::default();
-        Ok(Animation { shots, size, fps: options.fps, playback: options.playback, provenance })
+        None => finished.map_or((0, 0), |pixels| (pixels.width, pixels.height)),
+    };
+    options.check_size(trajectory.steps.len(), size)?;
+    let mut frames: Vec<AnimationFrame> = Vec::new();
+    for (index, recorded) in trajectory.steps.iter().enumerate() {
+        progress(index as f32 / trajectory.steps.len() as f32);
+        let name = format!("step {}", trajectory.start_step + index + 1);
+        let sigma = format!("σ {:.3}", recorded.sigma);
+        let show = |latents| show(pipeline, latents, picture, options.is_full, stop);
+        frames.push(match options.view {
+            AnimationLayout::Predicted => vec![options.panel(show(&recorded.denoised)?, [&name, &sigma])],
+            AnimationLayout::Both => vec![
+                options.panel(show(&recorded.x)?, ["noisy", &sigma]),
+                options.panel(show(&recorded.denoised)?, ["predicted", &name]),
+            ],
+        });
     }
+    if let Some(pixels) = finished {
+        let panel = || options.panel(Arc::clone(pixels), ["finished", "σ 0"]);
+        frames.push(match options.view {
+            AnimationLayout::Predicted => vec![panel()],
+            AnimationLayout::Both => vec![panel(), panel()],
+        });
+    }
+    let provenance = Provenance::default();
+    Ok(Animation { frames, size, fps: options.fps, playback: options.playback, provenance })
+}
 
-    /// Width and height of latents once they are decoded.
-    fn size_of(&self, latents: &Latents) -> (u32, u32) {
-        let [_, _, height, width] = latents.shape;
-        (width as u32 * self.info.vae_factor, height as u32 * self.info.vae_factor)
+/// One picture of latents, decoded in full or as its preview.
+fn show(
+    pipeline: &Pipeline,
+    latents: &Latents,
+    picture: usize,
+    is_full: bool,
+    stop: &StopFlag,
+) -> Result<Arc<Pixels>, GenerateError> {
+    if stop.is_raised() {
+        return Err(GenerateError::Stopped);
     }
-
-    fn show(
-        &self,
-        latents: &Latents,
-        picture: usize,
-        is_full: bool,
-        stop: &StopFlag,
-    ) -> Result<Arc<Pixels>, GenerateError> {
-        if stop.is_raised() {
-            return Err(GenerateError::Stopped);
-        }
-        if !is_full {
-            return Ok(Arc::new(Pixels::preview(&self.latent_rgb, latents, picture)));
-        }
-        let [_, channels, height, width] = latents.shape;
-        let alone = Latents::new([1, channels, height, width], latents.picture(picture).to_vec());
-        Ok(self.pictures(&alone, stop)?.swap_remove(0))
+    if !is_full {
+        return Ok(Arc::new(Pixels::preview(&pipeline.latent_rgb, latents, picture)));
     }
+    let [_, channels, height, width] = latents.shape;
+    let one = Latents::new([1, channels, height, width], latents.picture(picture).to_vec());
+    Ok(pipeline.pictures(&one, stop)?.swap_remove(0))
 }

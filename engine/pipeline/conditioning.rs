@@ -71,9 +71,9 @@ impl Pipeline {
     /// Tokenizes the prompts of a recipe. AND composes the main prompt only.
     pub(crate) fn prompts(&self, recipe: &Recipe) -> Prompts {
         let (options, steps) = (&recipe.text, recipe.steps as usize);
-        let prompt = self.words.read(&recipe.prompt, options, steps);
+        let prompt = self.prompt_tokenizer.read(&recipe.prompt, options, steps);
         let is_guided = recipe.guidance.cfg_scale != 1.0 || !is_simple(&prompt.parts);
-        let read = |prompt: &str| self.words.read_single(prompt, options, steps);
+        let read = |prompt: &str| self.prompt_tokenizer.read_single(prompt, options, steps);
         let negative = is_guided.then(|| read(&recipe.negative_prompt));
         let mixed = recipe.mix.prompts.iter().map(|mixed| read(&mixed.prompt)).collect();
         Prompts { prompt, negative, mixed }

@@ -1,11 +1,11 @@
-//! Why there is no picture.
+//! Why a picture could not be made.
 
 use crate::error::EngineError;
 use crate::format::human_size;
 use crate::images::StartImageError;
 use crate::recipe::RecipeError;
 
-/// Why there is no picture.
+/// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     #[error(transparent)]
@@ -13,20 +13,20 @@ pub enum GenerateError {
     #[error(transparent)]
     StartImage(#[from] StartImageError),
     #[error(
-        "The steps at hand are of latents {found:?} and this model makes {expected:?} of a picture like that: go on with the model that they were made with"
+        "This trajectory has latents of shape {found:?}; this model produces {expected:?} at that size. Continue with the model that made it"
     )]
     OtherLatents { found: [usize; 4], expected: [usize; 4] },
-    #[error("Step {step} cannot be branched from: that run was over after {steps} steps")]
+    #[error("Step {step} cannot be branched from: that run ended after {steps} steps")]
     EndedBefore { step: usize, steps: usize },
-    #[error("There is no such word in the prompt any more: choose another")]
+    #[error("The word is no longer in the prompt: choose another")]
     NoSuchToken,
-    #[error("\"{0}\" is not in the prompt: write it there, or forget its edit")]
+    #[error("\"{0}\" is not in the prompt: add it there, or remove its edit")]
     NoSuchEdited(String),
     #[error(
-        "The edit of \"{edited}\" asks for the id {id}, and this model has {words} words: choose a smaller one"
+        "The edit of \"{edited}\" uses the id {id}, but this model has {words} words: choose a smaller id"
     )]
     NoSuchId { edited: String, id: u32, words: usize },
-    #[error("The edit of \"{edited}\" asks for {word:?}, which is no word to this model: choose another")]
+    #[error("The edit of \"{edited}\" uses {word:?}, which this model cannot read: choose another word")]
     NoSuchWord { edited: String, word: String },
     #[error(
         "A picture of {width} x {height} needs about {} even in small pieces, and {} of memory are free. Choose a smaller size, or close other programs",
@@ -35,7 +35,7 @@ pub enum GenerateError {
     )]
     TooLarge { width: u32, height: u32, needed: u64, free: u64 },
     #[error(
-        "Memory ran out even for small pieces ({0}). Choose a smaller size, close other programs, or use the CPU"
+        "Memory ran out even in low-memory mode ({0}). Choose a smaller size, close other programs, or use the CPU"
     )]
     OutOfMemory(String),
     #[error("Stopped")]
@@ -45,8 +45,8 @@ pub enum GenerateError {
 }
 
 impl From<EngineError> for GenerateError {
-    fn from(halt: EngineError) -> Self {
-        match halt {
+    fn from(error: EngineError) -> Self {
+        match error {
             EngineError::Stopped => Self::Stopped,
             EngineError::OutOfMemory(words) => Self::OutOfMemory(words),
             EngineError::Failed(text) => Self::Device(text),

@@ -36,7 +36,7 @@ pub struct Generated {
     /// The concepts that the prompts used.
     pub concepts: Vec<ConceptRef>,
     pub timings: Timings,
-    /// Sentences about what was done otherwise than asked.
+    /// Notes for the user, such as an edit that was ignored.
     pub notes: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Timings {
     pub step_secs: Vec<f64>,
     pub decode_secs: f64,
     pub first_preview_secs: f64,
-    /// The part of the steps that recording and previewing them took.
+    /// The part of the step time that was spent on recording and previews.
     pub record_secs: f64,
     pub total_secs: f64,
 }
@@ -139,14 +139,14 @@ impl Pipeline {
         };
         reporter.timings.encode_secs += encode_started.elapsed().as_secs_f64();
 
-        // Recorded steps from the resume point on are replayed: the sampler walks them again, with its
-        // history and its noise, and the recorder answers in place of the model.
+        // Recorded steps from the resume point on are replayed: the sampler takes them again, which restores
+        // its history and its noise, while the recorder replaces the model.
         let replayed = run.trajectory.split_off(resume.step);
         reporter.recorded_steps(&run.trajectory);
         let recorder = Recorder::new(replayed); // diffusion/trajectory.rs
         let mut noise = ResumedNoise::new(recipe, &resume, shape, &recorder);
         let current_step = Cell::new(resume.step);
-        let unet = GuidedUnet { pipeline: self, stop, memory, texts: conditioning, step: &current_step };
+        let unet = GuidedUnet { pipeline: self, stop, memory, conditioning, step: &current_step };
         let mut model = Cfg {
             model: F32Fallback {
                 model: unet.cast(self.unet_dtype),
@@ -194,7 +194,7 @@ impl Pipeline {
         Ok(Sampled { latents: latents?, cond, uncond })
     }
 
-    /// Samples the run that a branch leaves, up to the step where it leaves it.
+    /// Samples the parent of a branch up to the branch point.
     fn sample_parent(
         &self,
         run: &mut RecordedRun,
@@ -205,7 +205,7 @@ impl Pipeline {
         reporter: &mut Reporter<'_>,
     ) -> Result<(), GenerateError> {
         match self.sample(run, parent, Some(step), memory, stop, reporter) {
-            // The sampler stopped where it was told to.
+            // It was stopped by `until`.
             Err(GenerateError::Stopped) if !stop.is_raised() => Ok(()),
             Err(error) => Err(error),
             // A sampler that chooses its own number of steps may finish before that step.

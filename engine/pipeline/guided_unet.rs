@@ -1,4 +1,4 @@
-//! The UNet with the text that it reads, for a batch of pictures.
+//! The UNet with its conditioning, for a batch of pictures.
 
 use std::cell::Cell;
 
@@ -14,41 +14,41 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::StopFlag;
 use crate::pipeline::conditioning::Conditioning;
 
-/// Predicts noise for a batch whose prompts are known.
+/// Predicts noise for a batch of pictures with the same prompts.
 pub(crate) struct GuidedUnet<'a> {
     pub pipeline: &'a Pipeline,
     pub stop: &'a StopFlag,
     pub memory: &'a MemoryGuard,
     /// In the precision to compute in.
-    pub texts: Conditioning,
-    /// Of the schedule: which of the texts count now.
+    pub conditioning: Conditioning,
+    /// The current step of the schedule, which selects the conditioning.
     pub step: &'a Cell<usize>,
 }
 
 impl GuidedUnet<'_> {
-    /// The same, computing in another precision.
+    /// The same network, computing in another precision.
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        Self { texts: self.texts.cast(dtype), ..*self }
+        Self { conditioning: self.conditioning.cast(dtype), ..*self }
     }
 
-    /// The prompt's prediction; where AND composes several, `uncond + sum of w_i (cond_i - uncond)`
-    /// (Liu et al., 2022). With it the one without a prompt, if that was made.
+    /// The prediction for the negative prompt, if needed, and the one for the prompt. If AND composes several
+    /// prompts, the latter is `uncond + sum of w_i (cond_i - uncond)` (Liu et al., 2022).
     fn predictions(
         &self,
         x: &Latents,
         timestep: f32,
         needs_uncond: bool,
     ) -> Result<(Option<Latents>, Latents), EngineError> {
-        let Self { texts: Conditioning { cond, uncond }, step, .. } = self;
+        let Self { conditioning: Conditioning { cond, uncond }, step, .. } = self;
         let texts =
             uncond.iter().filter(|_| needs_uncond).chain(cond).map(|part| part.at(step.get()).clone());
-        let mut answers = self.answers(x, timestep, &texts.collect::<Vec<_>>())?;
+        let mut predictions = self.predict_each(x, timestep, &texts.collect::<Vec<_>>())?;
         if !needs_uncond {
-            return Ok((None, answers.swap_remove(0)));
+            return Ok((None, predictions.swap_remove(0)));
         }
-        let conds = answers.split_off(1);
-        let uncond = answers.swap_remove(0);
-        if let (true, [cond]) = (self.texts.is_simple(), &conds[..]) {
+        let conds = predictions.split_off(1);
+        let uncond = predictions.swap_remove(0);
+        if let (true, [cond]) = (self.conditioning.is_simple(), &conds[..]) {
             return Ok((Some(uncond), cond.clone()));
         }
         let composed = cond.iter().zip(&conds).fold(uncond.clone(), |sum, (part, cond)| {
@@ -57,25 +57,31 @@ impl GuidedUnet<'_> {
         Ok((Some(uncond), composed))
     }
 
-    /// The network's answer to each text.
-    fn answers(&self, x: &Latents, timestep: f32, texts: &[Tensor<3>]) -> Result<Vec<Latents>, EngineError> {
+    /// The prediction for each text.
+    fn predict_each(
+        &self,
+        x: &Latents,
+        timestep: f32,
+        texts: &[Tensor<3>],
+    ) -> Result<Vec<Latents>, EngineError> {
         let Self { pipeline, stop, .. } = *self;
-        let of_batch = |text: &Tensor<3>| text.clone().repeat_dim(0, x.batch());
-        let alike = texts.iter().all(|text| text.dims() == texts[0].dims());
+        let for_batch = |text: &Tensor<3>| text.clone().repeat_dim(0, x.batch());
+        let has_equal_lengths = texts.iter().all(|text| text.dims() == texts[0].dims());
         self.memory.retry_in_low_memory(|mode| {
-            let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &of_batch(text), mode, stop);
+            let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &for_batch(text), mode, stop);
             match texts {
                 [text] => Ok(vec![pass(text)?]),
-                // Passes side by side wait for each other once; one pass of all, at every kernel.
+                // Parallel passes synchronise once, one pass of all texts at every kernel.
                 _ if mode == MemoryMode::Full && pipeline.is_on_cpu() => texts.par_iter().map(pass).collect(),
-                _ if alike => {
+                _ if has_equal_lengths => {
                     let [batch, channels, height, width] = x.shape;
                     let count = texts.len();
-                    let every = Latents::new([count * batch, channels, height, width], x.data.repeat(count));
-                    let texts = Tensor::cat(texts.iter().map(of_batch).collect(), 0);
-                    let answers = pipeline.predict(&every, timestep, &texts, mode, stop)?.data;
-                    let answers = answers.chunks_exact(x.data.len());
-                    Ok(answers.map(|answer| Latents::new(x.shape, answer.to_vec())).collect())
+                    let repeated =
+                        Latents::new([count * batch, channels, height, width], x.data.repeat(count));
+                    let texts = Tensor::cat(texts.iter().map(for_batch).collect(), 0);
+                    let predictions = pipeline.predict(&repeated, timestep, &texts, mode, stop)?.data;
+                    let predictions = predictions.chunks_exact(x.data.len());
+                    Ok(predictions.map(|eps| Latents::new(x.shape, eps.to_vec())).collect())
                 }
                 _ => texts.iter().map(pass).collect(),
             }
@@ -85,17 +91,17 @@ impl GuidedUnet<'_> {
 
 impl EpsModel for GuidedUnet<'_> {
     fn eps(&mut self, x: &Latents, timestep: f32) -> Result<Latents, EngineError> {
-        Ok(self.predictions(x, timestep, !self.texts.is_simple())?.1)
+        Ok(self.predictions(x, timestep, !self.conditioning.is_simple())?.1)
     }
 
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError> {
         let (uncond, cond) = self.predictions(x, timestep, true)?;
-        Ok((uncond.expect("it is made whenever guidance is not 1"), cond))
+        Ok((uncond.expect("the negative prompt is read whenever guidance is not 1"), cond))
     }
 }
 
 impl Pipeline {
-    /// One pass of the UNet, in the precision of the text, or frugally one for each picture.
+    /// One pass of the UNet in the precision of the context, or in low-memory mode one pass per picture.
     pub(crate) fn predict(
         &self,
         x: &Latents,
@@ -105,14 +111,14 @@ impl Pipeline {
         stop: &StopFlag,
     ) -> Result<Latents, EngineError> {
         if mode == MemoryMode::LowMemory {
-            return with_sliced_attention(|| self.predict_some(1, x, timestep, context, stop));
+            return with_sliced_attention(|| self.predict_batches(1, x, timestep, context, stop));
         }
-        self.predict_some(x.batch(), x, timestep, context, stop)
+        self.predict_batches(x.batch(), x, timestep, context, stop)
     }
 
-    fn predict_some(
+    fn predict_batches(
         &self,
-        at_once: usize,
+        batch: usize,
         x: &Latents,
         timestep: f32,
         context: &Tensor<3>,
@@ -120,17 +126,17 @@ impl Pipeline {
     ) -> Result<Latents, EngineError> {
         let [_, channels, height, width] = x.shape;
         let mut eps = Vec::with_capacity(x.data.len());
-        for (index, part) in x.data.chunks(at_once * channels * height * width).enumerate() {
-            let part = Latents::new([at_once, channels, height, width], part.to_vec());
-            let context = context.clone().narrow(0, index * at_once, at_once);
+        for (index, part) in x.data.chunks(batch * channels * height * width).enumerate() {
+            let part = Latents::new([batch, channels, height, width], part.to_vec());
+            let context = context.clone().narrow(0, index * batch, batch);
             let part = self.upload(&part, context.dtype().into());
             let unet = &self.model.unet;
-            let context = Context { text: &context, watch: None };
+            let context = Context { text: &context, observer: None };
             eps.extend(values(unet.forward(part, timestep, context, &|| stop.is_raised())?)?);
         }
-        // How memory that ran out unseen may show on a GPU (wgpu #9545).
+        // A GPU that is out of memory may return zeros without an error (wgpu #9545).
         if self.info.device.is_gpu && eps.iter().all(|&value| value == 0.0) {
-            return Err(EngineError::OutOfMemory("the UNet answered with nothing".into()));
+            return Err(EngineError::OutOfMemory("the UNet returned zeros".into()));
         }
         Ok(Latents::new(x.shape, eps))
     }

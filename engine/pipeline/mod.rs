@@ -1,4 +1,4 @@
-//! A model on a device: opened, and its networks called one by one.
+//! A model on a device: opened, its networks called one by one, and the main flow in [`generate`].
 
 pub mod animation_export;
 mod autoencoder;
@@ -7,6 +7,7 @@ mod embeddings;
 mod error;
 pub mod generate;
 mod guided_unet;
+mod latent_rgb_fit;
 mod model_info;
 mod progress;
 mod random_sd15;
@@ -22,21 +23,22 @@ pub use random_sd15::random_sd15;
 pub use stop::StopFlag;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::checkpoint::{FileFingerprint, ModelSource, OpenError, OpenedModel, open};
 use crate::concepts::ConceptSet;
 use crate::cpu;
-use crate::device::{DeviceChoice, DeviceError, DeviceInfo, SelectedDevice, choose};
-use crate::diffusion::{LatentRgb, Latents, SD1_LATENT_RGB};
+use crate::device::{DeviceChoice, DeviceError, SelectedDevice, choose};
+use crate::diffusion::{LatentRgb, Latents, SD1_LATENT_RGB, are_finite_and_nonzero};
 use crate::error::EngineError;
-use crate::images::{Array, Pixels, to_signed_planes};
-use crate::memory::estimate::MemoryEstimate;
-use crate::memory::low_memory::MemoryMode;
+use crate::images::Array;
+use crate::memory::estimate::{MemoryEstimate, free_bytes};
+use crate::memory::low_memory::{MemoryGuard, MemoryMode};
 use crate::models::values;
 use crate::prompt::{PromptTokenizer, TextOptions, Tokenized};
+use crate::recipe::Recipe;
 
 /// A model on a device, ready to make pictures.
 pub struct Pipeline {
@@ -46,57 +48,49 @@ pub struct Pipeline {
     pub(crate) latent_rgb: LatentRgb,
     pub(crate) info: ModelInfo,
     concepts: ConceptSet,
-    pub(crate) words: PromptTokenizer,
-    /// The lengths of the vocabulary's embeddings, once they were asked for: `[words, 1]`.
-    pub(crate) word_norms: OnceLock<Tensor<2>>,
+    pub(crate) prompt_tokenizer: PromptTokenizer,
+    /// The norms of the vocabulary's embeddings, `[words, 1]`, computed on first use.
+    pub(crate) embedding_norms: OnceLock<Tensor<2>>,
+}
+
+/// How to open a model.
+#[derive(Default)]
+pub struct OpenOptions<'a> {
+    pub device: DeviceChoice,
+    /// A file or folder whose VAE replaces the model's own.
+    pub vae: Option<&'a Path>,
+    /// Called before any weight is read, with the bytes that all weights will take on the device.
+    pub make_room: Option<&'a mut dyn FnMut(u64)>,
+}
+
+impl From<DeviceChoice> for OpenOptions<'_> {
+    fn from(device: DeviceChoice) -> Self {
+        Self { device, ..Self::default() }
+    }
 }
 
 impl Pipeline {
-    /// Opens a model on the device chosen. `progress` is told the fraction read, and answers whether
-    /// to go on.
-    pub fn open(
+    /// Opens a model. `progress` gets the fraction of the bytes read, and returns whether to continue.
+    pub fn open<'a>(
         source: &ModelSource,
-        choice: DeviceChoice,
+        options: impl Into<OpenOptions<'a>>,
         progress: &mut dyn FnMut(f32) -> bool,
     ) -> Result<Self, OpenError> {
-        Self::open_with_vae(source, None, choice, progress)
-    }
-
-    /// The same, with another VAE than the model's own if one is given.
-    pub fn open_with_vae(
-        source: &ModelSource,
-        vae: Option<&Path>,
-        choice: DeviceChoice,
-        progress: &mut dyn FnMut(f32) -> bool,
-    ) -> Result<Self, OpenError> {
-        Self::open_with_room(source, vae, choice, &mut |_| (), progress)
-    }
-
-    /// The same. Before any weight is read, `make_room` is told the bytes that all of them will take.
-    pub fn open_with_room(
-        source: &ModelSource,
-        vae: Option<&Path>,
-        choice: DeviceChoice,
-        make_room: &mut dyn FnMut(u64),
-        progress: &mut dyn FnMut(f32) -> bool,
-    ) -> Result<Self, OpenError> {
-        let SelectedDevice { device, unet_dtype, info } = choose(choice)?;
+        let OpenOptions { device, vae, make_room } = options.into();
+        let selected = choose(device)?;
         cpu::join_workers();
-        let model = open(source, vae, &device, unet_dtype, make_room, progress)?;
-        let mut pipeline = Self::new(source.name(), model, device, unet_dtype, info)?;
-        let name_of =
+        let mut ignore = |_| ();
+        let make_room = make_room.unwrap_or(&mut ignore);
+        let model = open(source, vae, &selected.device, selected.unet_dtype, make_room, progress)?;
+        let mut pipeline = Self::new(source.name(), model, selected)?;
+        let file_name =
             |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        pipeline.info.vae = vae.map(name_of);
+        pipeline.info.vae = vae.map(file_name);
         Ok(pipeline)
     }
 
-    pub(crate) fn new(
-        name: String,
-        model: OpenedModel,
-        device: Device,
-        unet_dtype: FloatDType,
-        device_card: DeviceInfo,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn new(name: String, model: OpenedModel, selected: SelectedDevice) -> Result<Self, OpenError> {
+        let SelectedDevice { device, unet_dtype, info: device_info } = selected;
         let vae_factor = model.config.vae.factor() as u32;
         let native_side = match (model.config.unet.sample_size, model.config.vae.sample_size) {
             (Some(latent_side), _) => latent_side as u32 * vae_factor,
@@ -111,28 +105,26 @@ impl Pipeline {
             parameters: model.parameters,
             native_side,
             vae_factor,
-            device: device_card,
+            device: device_info,
             tokenizer: model.tokenizer.clone(),
             text_width: model.config.text_encoder.hidden_size,
-            training_sigmas: Arc::new(model.config.scheduler.noise_schedule().training_sigmas),
             scheduler: model.config.scheduler.clone(),
             memory: MemoryEstimate::new(&model.config, if unet_dtype == FloatDType::F16 { 2 } else { 4 }),
         };
         let concepts = ConceptSet::default();
-        let words = info.words(&concepts);
-        let latent_rgb = SD1_LATENT_RGB;
+        let prompt_tokenizer = info.prompt_tokenizer(&concepts);
         let mut pipeline = Self {
             model,
             device,
             unet_dtype,
-            latent_rgb,
+            latent_rgb: SD1_LATENT_RGB,
             info,
             concepts,
-            words,
-            word_norms: OnceLock::new(),
+            prompt_tokenizer,
+            embedding_norms: OnceLock::new(),
         };
         if !pipeline.model.config.vae.is_sd1() {
-            pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|halt| match halt {
+            pipeline.latent_rgb = pipeline.fit_latent_rgb().map_err(|error| match error {
                 EngineError::Stopped => OpenError::Stopped,
                 EngineError::OutOfMemory(text) | EngineError::Failed(text) => {
                     OpenError::Device(DeviceError::Failed(text))
@@ -159,30 +151,29 @@ impl Pipeline {
         &self.info
     }
 
-    /// The SHA-256 of every weight: see [`OpenedModel::digest`].
+    /// The SHA-256 of all weights: see [`OpenedModel::digest`].
     pub fn digest(&self) -> Result<String, String> {
         self.model.digest()
     }
 
-    /// The concepts that prompts may use from now on.
+    /// Replaces the concepts that prompts may use.
     pub fn set_concepts(&mut self, concepts: &ConceptSet) {
         if !self.concepts.is_same(concepts) {
             self.concepts = concepts.clone();
-            self.words = self.info.words(concepts);
+            self.prompt_tokenizer = self.info.prompt_tokenizer(concepts);
         }
     }
 
-    /// What reads prompts here.
-    pub fn words(&self) -> &PromptTokenizer {
-        &self.words
+    pub fn prompt_tokenizer(&self) -> &PromptTokenizer {
+        &self.prompt_tokenizer
     }
 
-    /// A prompt as it stands, in one chunk.
+    /// A prompt without syntax, truncated to one chunk.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
-        self.words.tokenize(prompt)
+        self.prompt_tokenizer.tokenize(prompt)
     }
 
-    /// What enters the text encoder, before it adds positions.
+    /// The token embeddings of a prompt without syntax, before the text encoder adds positions.
     ///
     /// # Shapes
     /// - output: `[1, tokens, width]`
@@ -190,15 +181,15 @@ impl Pipeline {
         to_array(self.embed_tokens(&self.tokenize(prompt), &[]))
     }
 
-    /// The networks alone, as a notebook would call them.
+    /// The output embeddings of a prompt without syntax.
     ///
     /// # Shapes
-    /// - output embeddings of a prompt: `[1, tokens, width]`
+    /// - output: `[1, tokens, width]`
     pub fn text_embeddings(&self, prompt: &str) -> Result<Array, EngineError> {
         to_array(self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
     }
 
-    /// The UNet's prediction (noise, or v) for latents as they are, one prompt a picture.
+    /// The UNet's prediction (noise, or v) for latents that are scaled already, with one prompt per picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, EngineError> {
         let texts =
             prompts.iter().map(|prompt| self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
@@ -206,109 +197,47 @@ impl Pipeline {
         self.predict(x, timestep, &context, MemoryMode::Full, &StopFlag::default())
     }
 
-    /// The encoder's mean and log variance, `[batch, channels, height, width]`, unscaled, of pixels
-    /// `[batch, 3, ..]` in -1..1.
-    pub fn moments(&self, pixels: &Latents, stop: &StopFlag) -> Result<(Latents, Latents), EngineError> {
-        self.encode_moments(MemoryMode::Full, pixels, stop)
+    /// Chooses the memory mode for a recipe.
+    ///
+    /// # Errors
+    /// [`GenerateError::TooLarge`] if the pictures do not fit into main memory even in low-memory mode. A GPU
+    /// does not report its free memory, so there the check is skipped.
+    pub(crate) fn memory_guard(&self, recipe: &Recipe) -> Result<MemoryGuard, GenerateError> {
+        let free = free_bytes().filter(|_| !self.info.device.is_gpu);
+        let mode = self.info.memory.mode_for(recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
+            let Recipe { width, height, .. } = *recipe;
+            GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
+        })?;
+        let memory = MemoryGuard::new(self.device.clone(), mode);
+        if mode == MemoryMode::LowMemory {
+            memory.note("Memory is short, so the work was done in smaller pieces, which takes longer");
+        }
+        Ok(memory)
     }
 
-    /// The same, frugally for one picture only.
-    pub fn encode_moments(
-        &self,
-        mode: MemoryMode,
-        pixels: &Latents,
-        stop: &StopFlag,
-    ) -> Result<(Latents, Latents), EngineError> {
-        let (vae, x) = (&self.model.vae, self.upload(pixels, FloatDType::F32));
-        let moments = match mode {
-            MemoryMode::Full => vae.encode(x, &|| stop.is_raised())?,
-            MemoryMode::LowMemory => vae.encode_tiled(x, &|| stop.is_raised())?,
-        };
-        Ok((to_latents(moments.mean)?, to_latents(moments.log_variance)?))
-    }
-
-    /// The decoder's answer to unscaled latents, `[batch, 3, ..]`, about -1..1.
-    pub fn decoder(&self, latents: &Latents, stop: &StopFlag) -> Result<Latents, EngineError> {
-        self.decode_raw(MemoryMode::Full, latents, stop)
-    }
-
-    /// The same, frugally for one picture only.
-    pub fn decode_raw(
-        &self,
-        mode: MemoryMode,
-        latents: &Latents,
-        stop: &StopFlag,
-    ) -> Result<Latents, EngineError> {
-        let (vae, x) = (&self.model.vae, self.upload(latents, FloatDType::F32));
-        to_latents(match mode {
-            MemoryMode::Full => vae.decode(x, &|| stop.is_raised())?,
-            MemoryMode::LowMemory => vae.decode_tiled(x, &|| stop.is_raised())?,
-        })
+    /// Checks the output of a network that computes in f32.
+    ///
+    /// # Errors
+    /// If a number is not finite, or all are zero: a GPU may return zeros when it is out of memory.
+    pub(crate) fn check_finite(&self, network: &str, output: &[f32]) -> Result<(), EngineError> {
+        match are_finite_and_nonzero(output) {
+            true => Ok(()),
+            false if self.info.device.is_gpu => {
+                Err(EngineError::OutOfMemory(format!("the {network} returned zeros or invalid numbers")))
+            }
+            false => Err(EngineError::invalid_numbers(network)),
+        }
     }
 
     pub(crate) fn upload(&self, latents: &Latents, dtype: FloatDType) -> Tensor<4> {
         let data = TensorData::new(latents.data.clone(), latents.shape);
         Tensor::from_data(data, (&self.device, DType::from(dtype)))
     }
-
-    /// The linear map from this model's latents to colours, learned from its own autoencoder on a
-    /// picture of soft colours.
-    fn fit_latent_rgb(&self) -> Result<LatentRgb, EngineError> {
-        let never = StopFlag::default();
-        let picture = calibration_gradient(16 * self.info.vae_factor);
-        let (mean, _) = self.moments(&to_planes(&picture), &never)?;
-        let decoded = self.decoder(&mean, &never)?;
-        let small = downsample(&decoded, self.info.vae_factor as usize);
-        let latents = mean.scale(self.model.config.vae.scaling_factor);
-        Ok(LatentRgb::fit(&latents, &small.into_iter().map(to_unit_range).collect::<Vec<_>>()))
-    }
-}
-
-/// `[1, 3, height, width]` in -1..1.
-pub(crate) fn to_planes(picture: &Pixels) -> Latents {
-    Latents::new([1, 3, picture.height as usize, picture.width as usize], to_signed_planes(picture))
-}
-
-/// From the autoencoder's -1..1 to 0..1.
-pub(crate) fn to_unit_range(value: f32) -> f32 {
-    (value / 2.0 + 0.5).clamp(0.0, 1.0)
-}
-
-/// `[batch, channels, height, width]`
-fn to_latents(x: Tensor<4>) -> Result<Latents, EngineError> {
-    let shape = x.dims();
-    Ok(Latents::new(shape, values(x)?))
 }
 
 pub(crate) fn to_array<const D: usize>(x: Tensor<D>) -> Result<Array, EngineError> {
     let shape = x.dims();
     Ok(Array::new(shape, values(x)?))
-}
-
-/// A square picture in which every colour occurs and none jumps.
-fn calibration_gradient(side: u32) -> Pixels {
-    let wave = |x: f32| (127.5 + 127.5 * (std::f32::consts::TAU * x).sin()) as u8;
-    let at = |i: u32| i as f32 / side as f32;
-    let colour = |y: u32, x: u32| {
-        [wave(at(x) + 0.3 * at(y)), wave(1.7 * at(y) - 0.4 * at(x)), wave(at(x) * at(y) * 2.3 + 0.6)]
-    };
-    let rgb = (0..side).flat_map(|y| (0..side).flat_map(move |x| colour(y, x))).collect();
-    Pixels::new(side, side, rgb)
-}
-
-/// Means over squares of `factor` pixels a side.
-fn downsample(image: &Latents, factor: usize) -> Vec<f32> {
-    let (height, width) = (image.shape[2], image.shape[3]);
-    let planes = image.data.chunks_exact(height * width);
-    let mean = |plane: &[f32], y: usize, x: usize| {
-        let rows = (y * factor..(y + 1) * factor).map(|row| &plane[row * width + x * factor..][..factor]);
-        rows.flatten().sum::<f32>() / (factor * factor) as f32
-    };
-    planes
-        .flat_map(|plane| {
-            (0..height / factor).flat_map(move |y| (0..width / factor).map(move |x| mean(plane, y, x)))
-        })
-        .collect()
 }
 
 #[cfg(test)]

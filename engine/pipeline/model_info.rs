@@ -1,4 +1,4 @@
-//! What is known of an open model.
+//! Facts about an open model.
 
 use std::sync::Arc;
 
@@ -9,39 +9,37 @@ use crate::memory::estimate::MemoryEstimate;
 use crate::prompt::PromptTokenizer;
 use crate::tokenizer::Tokenizer;
 
-/// What the window shows of a model.
+/// Facts about an open model, for the window and the command line.
 #[derive(Clone, Debug)]
 pub struct ModelInfo {
     pub name: String,
     /// "Stable Diffusion 1.x" or "Stable Diffusion 2.x".
     pub kind: String,
-    /// The file of the VAE that was chosen over the model's own.
+    /// The name of the file or folder whose VAE replaces the model's own.
     pub vae: Option<String>,
     /// Bytes of the weight files.
     pub file_bytes: u64,
-    /// Trainable numbers in text encoder, UNet and VAE.
+    /// Trainable parameters of text encoder, UNet and VAE.
     pub parameters: u64,
-    /// Sides that the model was trained at, pixels.
+    /// The side of the pictures that the model was trained on, in pixels.
     pub native_side: u32,
-    /// Pixels a latent pixel stands for, each way.
+    /// Pixels per latent pixel in each direction.
     pub vae_factor: u32,
     pub device: DeviceInfo,
-    /// Read-only, so that typing never waits for a busy engine.
+    /// Shared, so that typing never waits for a busy engine.
     pub tokenizer: Arc<Tokenizer>,
-    /// Numbers of a token's embedding, and of a concept's vector that fits.
+    /// The width of token embeddings, and of the concepts that fit.
     pub text_width: usize,
-    /// Sigma of each training timestep, ascending.
-    pub training_sigmas: Arc<Vec<f32>>,
-    /// From which they follow, unless a recipe has other betas: see
+    /// The betas that the model was trained with: see
     /// [`Recipe::noise_schedule`](crate::recipe::Recipe::noise_schedule).
     pub scheduler: SchedulerConfig,
-    /// What its pictures take of the memory.
+    /// The memory that its pictures need.
     pub memory: MemoryEstimate,
 }
 
 impl ModelInfo {
-    /// The words that this model reads, concepts among them.
-    pub fn words(&self, concepts: &ConceptSet) -> PromptTokenizer {
+    /// The tokenizer of this model's prompts with some concepts.
+    pub fn prompt_tokenizer(&self, concepts: &ConceptSet) -> PromptTokenizer {
         PromptTokenizer::new(Arc::clone(&self.tokenizer), self.text_width, concepts)
     }
 }

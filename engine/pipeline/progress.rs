@@ -1,4 +1,4 @@
-//! What a run reports while it goes on.
+//! What a run reports while it is sampled.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::diffusion::{LatentRgb, Latents, RecordedStep, StepView, Trajectory};
 use crate::images::Pixels;
 use crate::pipeline::Timings;
 
-/// One step, as it can be watched. The previews are at latent size, one a picture of the batch.
+/// One step with its previews, which are of latent size, one per picture of the batch.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// Index into the whole schedule, `start_step` for the first one of image to image.
+    /// Index into the whole schedule; the first step of image to image is the start step.
     pub step: usize,
     /// Noise level at which this step's prediction was made.
     pub sigma: f32,
@@ -20,7 +20,7 @@ pub struct Frame {
     pub noise: Vec<Arc<Pixels>>,
     /// Empty at a guidance scale of 1.
     pub guidance: Vec<Arc<Pixels>>,
-    /// Since the job started.
+    /// Time since the job started.
     pub elapsed: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Frame {
 
 /// What a run reports while it is sampled.
 pub enum Progress<'a> {
-    /// `sigmas` has `steps + 1` entries, of which those from `start_step` on are run.
+    /// `sigmas` has `steps + 1` entries; those from `start_step` on are sampled.
     Started {
         sigmas: &'a [f32],
         start_step: usize,
@@ -45,7 +45,7 @@ pub enum Progress<'a> {
     Step(Frame),
 }
 
-/// Reports each step of a run once, with previews, and keeps the time.
+/// Reports each step of a run once, with previews, and measures time.
 pub(super) struct Reporter<'a> {
     latent_rgb: &'a LatentRgb,
     observe: &'a mut dyn FnMut(Progress<'_>),
@@ -66,7 +66,7 @@ impl<'a> Reporter<'a> {
         (self.observe)(Progress::Started { sigmas, start_step: *start_step });
     }
 
-    /// Reports the steps that are recorded already.
+    /// Reports the steps of a trajectory.
     pub fn recorded_steps(&mut self, trajectory: &Trajectory) {
         for (index, step) in trajectory.steps.iter().enumerate() {
             self.step(trajectory.start_step + index, step);
@@ -93,7 +93,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The time that everything took until now.
+    /// The timings of the run, including the total until now.
     pub fn finish(self) -> Timings {
         Timings { total_secs: self.started.elapsed().as_secs_f64(), ..self.timings }
     }

@@ -1,12 +1,12 @@
-//! What a machine can do, measured on a model that needs no download.
+//! A model for measuring speed without a download.
 
 use crate::checkpoint::{OpenError, open_random_sd15};
-use crate::device::{DeviceChoice, SelectedDevice, choose};
+use crate::device::{DeviceChoice, choose};
 use crate::pipeline::Pipeline;
 
-/// Stable Diffusion 1.5's architecture with random weights, on the device chosen.
+/// The architecture of Stable Diffusion 1.5 with random weights, on the chosen device.
 pub fn random_sd15(choice: DeviceChoice) -> Result<Pipeline, OpenError> {
-    let SelectedDevice { device, unet_dtype, info } = choose(choice)?;
-    let model = open_random_sd15(&device, unet_dtype)?;
-    Pipeline::new("SD 1.5, random weights".into(), model, device, unet_dtype, info)
+    let selected = choose(choice)?;
+    let model = open_random_sd15(&selected.device, selected.unet_dtype)?;
+    Pipeline::new("SD 1.5, random weights".into(), model, selected)
 }

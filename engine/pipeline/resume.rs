@@ -13,12 +13,12 @@ pub(crate) struct ResumePoint {
     pub step: usize,
     /// Noise levels from there on, down to 0.
     pub sigmas: Vec<f32>,
-    /// From which step on noise is drawn from which seed, in the order of the steps.
+    /// The steps from which noise is drawn from another seed, in order, with the seeds.
     pub seeds: Vec<(usize, u64)>,
 }
 
 impl ResumePoint {
-    /// Finds it for a recipe; `trajectory` has the steps of the run that the recipe branches from.
+    /// The resume point of a recipe; `trajectory` has the steps of the run that the recipe branches from.
     pub fn find(
         recipe: &Recipe,
         trajectory: &Trajectory,
@@ -70,7 +70,7 @@ fn is_continuous(from: &Recipe, recipe: &Recipe) -> bool {
 
 /// The noise of a resumed run: one seed after the other.
 pub(crate) struct ResumedNoise<'a> {
-    /// Each with the step that it begins at.
+    /// Each stream with its first step.
     streams: Vec<(usize, NoiseStreams)>,
     first_step: usize,
     recorder: &'a Recorder,
@@ -93,20 +93,20 @@ impl Noise for ResumedNoise<'_> {
     }
 }
 
-/// The noise of a seed at a step: past the noise that the run began with, and past what earlier steps may
-/// have drawn, so that no noise is used twice.
+/// The noise of a seed at a step, advanced past the initial noise and all noise that earlier steps may have drawn,
+/// so that no noise is used twice.
 fn advance_noise(recipe: &Recipe, seed: u64, step: usize, shape: [usize; 4]) -> NoiseStreams {
-    /// The most that any sampler draws.
-    const DRAWS_A_STEP: usize = 2;
+    /// The most that any sampler draws per step.
+    const MAX_DRAWS_PER_STEP: usize = 2;
     let mut streams = NoiseStreams::of(recipe.noise, seed, shape[0]);
     let start_draws = match recipe.start {
         Start::Noise => 1,
         // The sample from the encoder's distribution, and the noise of the start step.
         Start::Image { .. } => 2,
     };
-    // A branch with another number of steps than its parent would have started at another step.
+    // A branch with another number of steps than its parent may have a start step after `step`.
     let steps = step.saturating_sub(recipe.start_step() as usize);
-    for _ in 0..start_draws + DRAWS_A_STEP * steps {
+    for _ in 0..start_draws + MAX_DRAWS_PER_STEP * steps {
         streams.draw(shape);
     }
     streams

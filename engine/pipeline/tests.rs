@@ -1,32 +1,36 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::device::{DeviceSelector, Precision};
+use crate::device::{DeviceInfo, DeviceSelector, Precision};
 use crate::diffusion::{EpsModel, F32Fallback, NoiseStreams};
 use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::guided_unet::GuidedUnet;
 use crate::recipe::Recipe;
 
 fn built_in() -> Pipeline {
-    let choice = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::BuiltIn, choice, &mut |_| true).expect("a pipeline")
 }
 
-/// Under autodiff every layer takes burn's own operations, as on a GPU.
+/// Under autodiff every layer uses burn's own operations, as on a GPU.
 fn on_burns_own_operations(unet_dtype: FloatDType) -> Pipeline {
     let device = Device::flex().autodiff();
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)
         .expect("the model");
     let info =
         DeviceInfo { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
-    Pipeline::new("Built-in".into(), model, device, unet_dtype, info).expect("a pipeline")
+    let selected = SelectedDevice { device, unet_dtype, info };
+    Pipeline::new("Built-in".into(), model, selected).expect("a pipeline")
 }
 
 #[track_caller]
 fn assert_near(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
     let largest = b.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-    let apart = a.iter().zip(b).fold(0.0f32, |apart, (a, b)| apart.max((a - b).abs()));
-    assert!(a.len() == b.len() && apart <= tolerance * largest, "{what}: {apart} apart of {largest}");
+    let difference = a.iter().zip(b).fold(0.0f32, |difference, (a, b)| difference.max((a - b).abs()));
+    assert!(
+        a.len() == b.len() && difference <= tolerance * largest,
+        "{what}: a difference of {difference} of {largest}"
+    );
 }
 
 #[test]
@@ -41,18 +45,21 @@ fn our_kernels_and_burns_operations_agree() {
     let eps = |pipeline: &Pipeline| pipeline.predict_eps(&x, 500.3, &prompts).expect("eps").data;
     assert_near("eps", &eps(&ours), &eps(&theirs), 1e-5);
     let pixels = NoiseStreams::new(8, 1).draw([1, 3, 64, 96]);
-    let mean = |pipeline: &Pipeline| pipeline.moments(&pixels, &never).expect("moments").0.data;
+    let mean = |pipeline: &Pipeline| {
+        pipeline.encode_moments(MemoryMode::Full, &pixels, &never).expect("moments").0.data
+    };
     assert_near("mean", &mean(&ours), &mean(&theirs), 1e-5);
     let latents = NoiseStreams::new(9, 1).draw([1, 4, 8, 12]);
-    let decoded = |pipeline: &Pipeline| pipeline.decoder(&latents, &never).expect("pixels").data;
+    let decoded =
+        |pipeline: &Pipeline| pipeline.decode_raw(MemoryMode::Full, &latents, &never).expect("pixels").data;
     assert_near("pixels", &decoded(&ours), &decoded(&theirs), 1e-5);
 }
 
-/// Sides in latent pixels, which make from 3 to 40 bands of the last level.
+/// Sides in latent pixels, which give 3 to 40 tiles of the last level.
 const SIDES: [[usize; 2]; 5] = [[1, 1], [5, 3], [17, 2], [2, 19], [13, 11]];
 
 #[test]
-fn frugality_changes_no_number_but_by_rounding() {
+fn low_memory_mode_changes_numbers_by_rounding_only() {
     let never = StopFlag::default();
     for (name, pipeline) in
         [("our kernels", built_in()), ("burn's operations", on_burns_own_operations(FloatDType::F32))]
@@ -64,19 +71,19 @@ fn frugality_changes_no_number_but_by_rounding() {
             assert_near(&what("pixels"), &decode(MemoryMode::LowMemory), &decode(MemoryMode::Full), 1e-5);
             let pixels = NoiseStreams::new(4, 1).draw([1, 3, 8 * height, 8 * width]);
             let encode = |mode| pipeline.encode_moments(mode, &pixels, &never).expect("moments");
-            let (frugal, generous) = (encode(MemoryMode::LowMemory), encode(MemoryMode::Full));
-            assert_near(&what("mean"), &frugal.0.data, &generous.0.data, 1e-5);
-            assert_near(&what("log variance"), &frugal.1.data, &generous.1.data, 1e-5);
+            let (low_memory, full) = (encode(MemoryMode::LowMemory), encode(MemoryMode::Full));
+            assert_near(&what("mean"), &low_memory.0.data, &full.0.data, 1e-5);
+            assert_near(&what("log variance"), &low_memory.1.data, &full.1.data, 1e-5);
         }
         let x = NoiseStreams::new(5, 2).draw([2, 4, 6, 10]);
         let eps = |mode| guided(&pipeline, mode, |unet| unet.eps_pair(&x, 300.0)).expect("eps");
-        let (frugal, generous) = (eps(MemoryMode::LowMemory), eps(MemoryMode::Full));
-        assert_near(name, &frugal.0.data, &generous.0.data, 1e-5);
-        assert_near(name, &frugal.1.data, &generous.1.data, 1e-5);
+        let (low_memory, full) = (eps(MemoryMode::LowMemory), eps(MemoryMode::Full));
+        assert_near(name, &low_memory.0.data, &full.0.data, 1e-5);
+        assert_near(name, &low_memory.1.data, &full.1.data, 1e-5);
     }
 }
 
-/// Asks the UNet for what a prompt shows.
+/// Calls the UNet with the conditioning of a prompt.
 fn guided<T>(pipeline: &Pipeline, mode: MemoryMode, ask: impl FnOnce(&mut GuidedUnet<'_>) -> T) -> T {
     guided_by("an owl", pipeline, mode, ask)
 }
@@ -90,8 +97,8 @@ fn guided_by<T>(
     let (memory, stop, step) =
         (MemoryGuard::new(pipeline.device.clone(), mode), StopFlag::default(), Cell::new(0));
     let recipe = Recipe { prompt: prompt.into(), ..Recipe::default() };
-    let texts = pipeline.encode_prompts(&recipe, &memory).expect("texts");
-    ask(&mut GuidedUnet { pipeline, stop: &stop, memory: &memory, texts, step: &step })
+    let conditioning = pipeline.encode_prompts(&recipe, &memory).expect("conditioning");
+    ask(&mut GuidedUnet { pipeline, stop: &stop, memory: &memory, conditioning, step: &step })
 }
 
 #[test]
@@ -124,7 +131,7 @@ fn a_prompt_that_changes_over_the_run_is_read_at_its_step() {
         eps.expect("eps").data
     };
     let (owl, boat) = (at("an owl", 0), at("a boat", 0));
-    // A1111 counts so that a moment of 5 still is the first one's at step 5.
+    // In A1111's counting, step 5 still has the first text of `[a:b:5]`.
     for (step, expected) in [(0, &owl), (5, &owl), (6, &boat), (19, &boat)] {
         assert_eq!(&at("[an owl:a boat:5]", step), expected, "step {step}");
     }
@@ -133,7 +140,7 @@ fn a_prompt_that_changes_over_the_run_is_read_at_its_step() {
 #[test]
 fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
     let (full_precision, half) = (built_in(), on_burns_own_operations(FloatDType::F16));
-    let told = std::cell::RefCell::new(Vec::new());
+    let added = std::cell::RefCell::new(Vec::new());
     for (scale, notes) in [(1.0, 0), (1e6, 1)] {
         // Noise beyond f16's 65504, which the first norm of the network brings back in f32.
         let x = NoiseStreams::new(6, 2).draw([2, 4, 8, 8]).scale(scale);
@@ -142,12 +149,14 @@ fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
         let (uncond, cond) = guided(&half, MemoryMode::Full, |unet| {
             let fast = unet.cast(FloatDType::F16);
             let full_precision = Some(unet.cast(FloatDType::F32));
-            let tell = |text: &str| told.borrow_mut().push(text.to_owned());
-            F32Fallback { model: fast, full_precision, on_fallback: &tell }.eps_pair(&x, 700.0).expect("eps")
+            let on_fallback = |text: &str| added.borrow_mut().push(text.to_owned());
+            F32Fallback { model: fast, full_precision, on_fallback: &on_fallback }
+                .eps_pair(&x, 700.0)
+                .expect("eps")
         });
-        // The weights stay as they were rounded to f16.
+        // The weights stay rounded to f16.
         assert_near("uncond", &uncond.data, &expected.0.data, 2e-2);
         assert_near("cond", &cond.data, &expected.1.data, 2e-2);
-        assert_eq!(told.borrow().len(), notes, "{:?}", told.borrow());
+        assert_eq!(added.borrow().len(), notes, "{:?}", added.borrow());
     }
 }

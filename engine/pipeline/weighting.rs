@@ -4,14 +4,14 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::prompt::{Mix, MixMethod, PromptWeights, Tokenized};
 
-/// Output embeddings with the weights of their tokens on them.
+/// Applies the weights of tokens to output embeddings.
 ///
-/// A1111 ("Original" emphasis): each position times its weight, then each chunk as a whole so that its
-/// mean is what it was. ComfyUI: each position moved away from the empty prompt's, so many times as far.
+/// A1111 ("Original" emphasis): each position is multiplied by its weight, then each chunk is scaled so that its
+/// mean stays the same. ComfyUI: each position's difference from the empty prompt is multiplied.
 ///
 /// # Shapes
 /// - z and output: `[chunks, tokens, width]`
-/// - empty: `[1, tokens, width]`, asked for if it is needed
+/// - empty: `[1, tokens, width]`, called if needed
 pub(crate) fn weighted(
     z: Tensor<3>,
     text: &Tokenized,
@@ -44,7 +44,7 @@ pub(crate) fn weighted(
     }
 }
 
-/// Prompts mixed, each by its weight; the main one has what is left of 1.
+/// Mixes prompts by their weights; the main one has the rest of 1.
 ///
 /// # Shapes
 /// - all: `[1, tokens, width]`
@@ -52,7 +52,7 @@ pub(crate) fn mixed(mix: &Mix, main: Tensor<3>, others: impl Iterator<Item = (f3
     let mut share = mix.main_weight();
     match mix.method {
         MixMethod::Linear => others.fold(main * share, |sum, (weight, text)| sum + text * weight),
-        // One after the other: each has its share of those before it and itself.
+        // One after the other: each is interpolated with the mix of those before it.
         MixMethod::Spherical => others.fold(main, |sum, (weight, text)| {
             share += weight;
             let t = if share.abs() < f32::EPSILON { 0.0 } else { weight / share };
@@ -61,8 +61,8 @@ pub(crate) fn mixed(mix: &Mix, main: Tensor<3>, others: impl Iterator<Item = (f3
     }
 }
 
-/// Between `a` (`t` 0) and `b` (1) along the arc, for each position alone; along the line where they
-/// nearly are parallel.
+/// Spherical interpolation from `a` (`t` 0) to `b` (1), for each position alone; linear where they are nearly
+/// parallel.
 fn slerp(t: f32, a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     const PARALLEL: f32 = 0.9995;
     let dot = |a: &Tensor<3>, b: &Tensor<3>| (a.clone() * b.clone()).sum_dim(2);

@@ -1,8 +1,7 @@
-//! A prompt in chunks, each as long as the text encoder reads at once.
+//! A prompt in chunks of the text encoder's input length.
 //!
-//! The encoder has 77 positions, of which the begin and the end take two. What is longer goes on in
-//! a further chunk, and the outputs of all are laid end to end. Programs differ in where they like to
-//! break: A1111 after a comma that is near, ComfyUI between words.
+//! The encoder has 77 positions, two of which are begin and end. A longer prompt continues in further chunks, whose
+//! outputs are joined. Programs differ in where they split: A1111 after a nearby comma, ComfyUI between words.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,46 +17,46 @@ use crate::tokenizer::Tokenizer;
 pub struct Tokenized {
     /// At least one.
     pub chunks: Vec<Chunk>,
-    /// Tokens that fit into a chunk at most, without begin and end (75 for CLIP).
+    /// The most tokens of a chunk, without begin and end (75 for CLIP).
     pub capacity: usize,
-    /// The part of the prompt that is not read, as it was written; empty when all is.
+    /// The end of the prompt that is ignored, as it was written; empty if the whole prompt is read.
     pub cut: String,
 }
 
-/// What the encoder reads at once.
+/// One input of the text encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Begin, the prompt's tokens, end, padding: as many as the encoder has positions.
     pub ids: Vec<u32>,
-    /// The prompt's own, which stand from position 1 on.
+    /// The tokens of the prompt, from position 1 on.
     pub tokens: Vec<Token>,
 }
 
 /// A token of the prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
-    /// Meaningless where a concept's vector comes to stand.
+    /// Meaningless if a concept's vector replaces it.
     pub id: u32,
-    /// Bytes of the prompt that it stands for.
+    /// The bytes of the prompt that it represents.
     pub range: Range<usize>,
     pub weight: f32,
-    /// A concept, and which of its vectors.
+    /// A concept and the index of one of its vectors.
     pub vector: Option<(Arc<Concept>, usize)>,
 }
 
-/// Where a token stands.
+/// The place of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenPlace {
     pub chunk: usize,
-    /// In the chunk; begin stands at 0.
+    /// In the chunk; begin is at 0.
     pub position: usize,
 }
 
-/// Any id will do where a concept's vectors come to stand.
+/// The id of tokens whose embedding is replaced by a concept's vector; any id would do.
 const PLACEHOLDER: u32 = 0;
 
 impl Tokenizer {
-    /// The ids of a prompt as it stands, cut to the room there is.
+    /// A prompt without syntax, truncated to one chunk.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
         let plain = Segment::Text(WeightedText::plain(prompt));
         fill_chunks(self, &|_| Vec::new(), &[plain], &TextOptions::PLAIN, prompt)
@@ -70,16 +69,16 @@ impl Tokenizer {
 }
 
 impl Tokenized {
-    /// Tokens of the prompt that are read; a concept counts as many as it has vectors.
+    /// The number of tokens that are read; a concept has as many as it has vectors.
     pub fn used(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.tokens.len()).sum()
     }
 
-    /// The prompt's tokens in order, with their places.
+    /// The tokens of the prompt in order, with their places.
     pub fn tokens(&self) -> impl Iterator<Item = (TokenPlace, &Token)> {
-        self.chunks.iter().enumerate().flat_map(|(chunk, it)| {
-            let places = (1..).map(move |position| TokenPlace { chunk, position });
-            places.zip(&it.tokens)
+        self.chunks.iter().enumerate().flat_map(|(index, chunk)| {
+            let places = (1..).map(move |position| TokenPlace { chunk: index, position });
+            places.zip(&chunk.tokens)
         })
     }
 
@@ -88,7 +87,7 @@ impl Tokenized {
         self.chunks.get(place.chunk)?.tokens.get(place.position.checked_sub(1)?)
     }
 
-    /// The concepts in it, in order, where their first vectors stand.
+    /// The concepts in order, with the places of their first vectors.
     pub fn concepts(&self) -> impl Iterator<Item = (TokenPlace, &Arc<Concept>)> {
         self.tokens().filter_map(|(place, token)| match &token.vector {
             Some((concept, 0)) => Some((place, concept)),
@@ -96,14 +95,14 @@ impl Tokenized {
         })
     }
 
-    /// The prompt's words: the bytes of each, and its tokens counted over all chunks, begin and end
-    /// among them. Signs are no words; a word that a chunk breaks is two.
+    /// The words of the prompt: the bytes of each, and its tokens counted over all chunks including begin and end.
+    /// Punctuation is skipped; a word that is split over two chunks is two words.
     pub fn words(&self, prompt: &str) -> Vec<(Range<usize>, Range<usize>)> {
         let mut words: Vec<(Range<usize>, Range<usize>)> = Vec::new();
         let of_chunk = self.chunks[0].ids.len();
         for (TokenPlace { chunk, position }, token) in self.tokens() {
-            let letters = prompt.get(token.range.clone()).unwrap_or_default();
-            if token.vector.is_none() && !letters.contains(char::is_alphanumeric) {
+            let text = prompt.get(token.range.clone()).unwrap_or_default();
+            if token.vector.is_none() && !text.contains(char::is_alphanumeric) {
                 continue;
             }
             let at = chunk * of_chunk + position;
@@ -119,21 +118,21 @@ impl Tokenized {
         words
     }
 
-    /// True if any of it is weighted.
+    /// Whether any token has a weight other than 1.
     pub fn is_weighted(&self) -> bool {
         self.tokens().any(|(_, token)| token.weight != 1.0)
     }
 }
 
-/// Reads runs of letters into chunks; `marks_in` finds the concepts of a text.
+/// Packs segments into chunks; `concepts_in` finds the concepts of a text.
 pub(super) fn fill_chunks(
     tokenizer: &Tokenizer,
-    marks_in: &dyn Fn(&str) -> Vec<ConceptMatch>,
-    runs: &[Segment],
+    concepts_in: &dyn Fn(&str) -> Vec<ConceptMatch>,
+    segments: &[Segment],
     options: &TextOptions,
     prompt: &str,
 ) -> Tokenized {
-    let mut filling = ChunkPacker {
+    let mut packer = ChunkPacker {
         tokenizer,
         options,
         capacity: tokenizer.capacity(),
@@ -141,46 +140,46 @@ pub(super) fn fill_chunks(
         tokens: Vec::new(),
         last_comma: None,
     };
-    // Where the runs end: what comes after them in the prompt is another part's.
-    let end = runs.iter().rev().find_map(|run| match run {
+    // The end of the segments; the prompt may continue with another part.
+    let end = segments.iter().rev().find_map(|segment| match segment {
         Segment::Text(text) => Some(text.origin(0..text.text.len()).end),
         Segment::Break => None,
     });
     let mut cut = String::new();
-    'runs: for run in runs {
-        let Segment::Text(text) = run else {
-            filling.break_here();
+    'segments: for segment in segments {
+        let Segment::Text(text) = segment else {
+            packer.break_here();
             continue;
         };
-        for mut group in groups(tokenizer, &marks_in(&text.text), text, options.weights) {
+        for mut group in groups(tokenizer, &concepts_in(&text.text), text, options.weights) {
             if group.is_concept {
-                // No text encoder in use is so short.
-                group.tokens.truncate(filling.capacity);
+                // Only a concept with more vectors than a chunk has places is truncated.
+                group.tokens.truncate(packer.capacity);
             }
             let start = group.tokens.first().map(|token| token.range.start);
-            if let (Err(DoesNotFit { at }), Some(start)) = (filling.put(group), start) {
+            if let (Err(DoesNotFit { at }), Some(start)) = (packer.put(group), start) {
                 let rest = at.unwrap_or(start)..end.unwrap_or(prompt.len());
                 cut = prompt.get(rest).unwrap_or(prompt).trim().to_owned();
-                break 'runs;
+                break 'segments;
             }
         }
     }
-    filling.finish(cut)
+    packer.finish(cut)
 }
 
-/// Tokens that stay together if they can.
+/// Tokens that stay in one chunk if possible.
 struct Group {
     tokens: Vec<Token>,
     is_concept: bool,
 }
 
-/// What is left for a prompt that is cut: from which byte on.
+/// The prompt is truncated, from byte `at` on.
 struct DoesNotFit {
     at: Option<usize>,
 }
 
-/// A text in groups: concepts and, for ComfyUI, all that stands between two of them or between
-/// brackets, which it calls a word; for the others token by token.
+/// A text in groups: concepts, and the tokens between them. For ComfyUI all tokens between two concepts or brackets
+/// are one group, which it calls a word; otherwise each token is a group.
 fn groups(
     tokenizer: &Tokenizer,
     marks: &[ConceptMatch],
@@ -232,21 +231,21 @@ struct ChunkPacker<'a> {
     options: &'a TextOptions,
     capacity: usize,
     chunks: Vec<Chunk>,
-    /// Of the chunk that is being filled.
+    /// The tokens of the current chunk.
     tokens: Vec<Token>,
-    /// How many tokens came before the last comma of this chunk.
+    /// The number of tokens before the last comma of the current chunk.
     last_comma: Option<usize>,
 }
 
-/// A1111 moves what follows a comma to the next chunk, if it is no more than so many tokens.
+/// A1111 moves the tokens after a comma to the next chunk, if they are at most this many.
 const COMMA_BACKTRACK: usize = 20;
-/// Stretches of so many tokens ComfyUI breaks.
+/// ComfyUI splits words of at least this many tokens.
 const LONG_WORD: usize = 8;
 
 impl ChunkPacker<'_> {
     fn put(&mut self, group: Group) -> Result<(), DoesNotFit> {
         match (self.options.overflow, self.options.weights) {
-            (PromptOverflow::Truncate, _) => self.put_while_there_is_room(group),
+            (PromptOverflow::Truncate, _) => self.put_if_it_fits(group),
             (PromptOverflow::Chunk, PromptWeights::Comfy) => {
                 self.put_word(group.tokens);
                 Ok(())
@@ -258,15 +257,15 @@ impl ChunkPacker<'_> {
         }
     }
 
-    /// Half a concept means something else, so it goes in whole or not at all; words may be broken.
-    fn put_while_there_is_room(&mut self, group: Group) -> Result<(), DoesNotFit> {
-        let room = self.capacity - self.tokens.len();
-        let fits = group.tokens.len() <= room;
+    /// A part of a concept has another meaning, so a concept is added whole or not at all. Words may be split.
+    fn put_if_it_fits(&mut self, group: Group) -> Result<(), DoesNotFit> {
+        let free = self.capacity - self.tokens.len();
+        let fits = group.tokens.len() <= free;
         if group.is_concept && !fits {
             return Err(DoesNotFit { at: None });
         }
-        let at = group.tokens.get(room).map(|token| token.range.start);
-        self.tokens.extend(group.tokens.into_iter().take(room));
+        let at = group.tokens.get(free).map(|token| token.range.start);
+        self.tokens.extend(group.tokens.into_iter().take(free));
         if fits { Ok(()) } else { Err(DoesNotFit { at }) }
     }
 

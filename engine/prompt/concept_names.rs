@@ -1,8 +1,8 @@
-//! Finds concepts in a prompt, by the names that people know them under.
+//! Finds concepts in a prompt by their names.
 //!
 //! `<birb-style>` is the token in the file (diffusers), `birb-style` the name of the file (A1111),
-//! `embedding:birb-style` and `embedding:birb-style.pt` the same (ComfyUI). Letter case does not
-//! count; a name is found only as whole words, and the longest one wins.
+//! `embedding:birb-style` and `embedding:birb-style.pt` the same (ComfyUI). Case is
+//! ignored; a name matches whole words only, and the longest match wins.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::concepts::{Concept, ConceptSet};
 use crate::files::CONCEPT_EXTENSIONS;
 
-/// A stretch of the prompt that is a concept, or looks like one.
+/// A range of the prompt that is a concept, or looks like one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConceptMatch {
     /// Bytes of the prompt.
@@ -19,22 +19,22 @@ pub struct ConceptMatch {
     pub meaning: MatchKind,
 }
 
-/// What a marked word is.
+/// What a matched word is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MatchKind {
     Concept(Arc<Concept>),
-    /// One of another model's, so that it is read as plain words: the sentence says why.
+    /// A concept for another model, read as plain words; the sentence says why.
     NotUsable {
         text: String,
     },
-    /// None that is known, so that it is read as plain words; perhaps another one was meant.
+    /// Not a loaded concept, read as plain words; `nearest` is a similar name.
     Unknown {
         nearest: Option<String>,
     },
 }
 
 impl ConceptMatch {
-    /// What to tell of it, if it does not mean what it looks like.
+    /// A warning if the word looks like a concept but is read as plain words.
     pub fn warning(&self, prompt: &str) -> Option<String> {
         let word = prompt.get(self.range.clone()).unwrap_or_default();
         match &self.meaning {
@@ -43,12 +43,12 @@ impl ConceptMatch {
             MatchKind::Unknown { .. } if is_extra_network(word) => {
                 Some(format!("{word} is read as plain words: Tidepool does not use such files"))
             }
-            MatchKind::Unknown { nearest: Some(nearest) } => {
-                Some(format!("{word} is no concept here, so it is read as plain words: perhaps {nearest}?"))
-            }
-            MatchKind::Unknown { nearest: None } => {
-                Some(format!("{word} is no concept here, so it is read as plain words: load its file first"))
-            }
+            MatchKind::Unknown { nearest: Some(nearest) } => Some(format!(
+                "{word} is not a loaded concept, so it is read as plain words: did you mean {nearest}?"
+            )),
+            MatchKind::Unknown { nearest: None } => Some(format!(
+                "{word} is not a loaded concept, so it is read as plain words: load its file first"
+            )),
         }
     }
 }
@@ -58,10 +58,10 @@ fn is_extra_network(word: &str) -> bool {
     ["<lora:", "<lyco:", "<hypernet:"].iter().any(|kind| word.starts_with(kind))
 }
 
-/// The names of concepts, ready to be looked for.
+/// An index of concept names.
 #[derive(Debug, Default)]
 pub(super) struct ConceptNames {
-    /// By a name's first piece, in lower case; of those that begin alike the longer comes first.
+    /// By the first piece of the name in lower case; longer names come first.
     by_first: HashMap<String, Vec<Name>>,
     /// By every spelling that `<...>` and `embedding:` allow, in lower case.
     loose: BTreeMap<String, Name>,
@@ -69,18 +69,18 @@ pub(super) struct ConceptNames {
 
 #[derive(Clone, Debug)]
 struct Name {
-    /// In lower case, white space as one space.
+    /// In lower case, with single spaces.
     spelled: String,
-    /// As it is suggested to people.
+    /// The spelling for suggestions.
     token: String,
     meaning: MatchKind,
 }
 
-/// ComfyUI's way to name a concept by its file.
+/// ComfyUI's prefix for a concept's file name.
 const EMBEDDING_PREFIX: &str = "embedding:";
-/// So many unknown words get a suggestion; nobody reads more of them.
+/// At most this many unknown words get a suggestion, which is slow to find.
 const MAX_SUGGESTED: usize = 4;
-/// No token in use is longer, letters.
+/// The longest `<...>` that is taken for a concept, in characters.
 const MAX_UNKNOWN: usize = 64;
 
 impl ConceptNames {
@@ -95,7 +95,7 @@ impl ConceptNames {
                 (concept, meaning)
             })
         };
-        // A file's own token counts more than another file's name; the later of two alike wins.
+        // A file's own token takes precedence over another file's name; of two equal names the later wins.
         for (concept, meaning) in all() {
             let name = Name::new(&concept.name(), concept, meaning);
             loose.insert(name.spelled.clone(), name.clone());
@@ -148,8 +148,8 @@ impl ConceptNames {
         marks
     }
 
-    /// The concept that `text` begins with, and how many bytes its name takes there; `None` in its
-    /// place for what only looks like one.
+    /// The bytes of the concept's name that `text` begins with, and the name; `None` if it only looks like a
+    /// concept.
     fn at<'a>(&'a self, text: &str) -> Option<(usize, Option<&'a Name>)> {
         if let Some((len, name)) = self.named(text) {
             return Some((len, Some(name)));
@@ -171,12 +171,12 @@ impl ConceptNames {
         names.iter().find_map(|name| {
             let len = len_of(&name.spelled, text)?;
             let last = text[..len].chars().next_back()?;
-            let goes_on = text[len..].chars().next().is_some_and(|next| joins(last, next));
-            (!goes_on).then_some((len, name))
+            let continues = text[len..].chars().next().is_some_and(|next| joins(last, next));
+            (!continues).then_some((len, name))
         })
     }
 
-    /// What `embedding:` names, perhaps with its folder and its ending.
+    /// The file after `embedding:`, optionally with its folder and extension.
     fn by_file<'a>(&'a self, file: &str) -> Option<(usize, Option<&'a Name>)> {
         let end = file.find(|c: char| c.is_whitespace() || ",:()[]|".contains(c)).unwrap_or(file.len());
         let word = &file[..end];
@@ -185,7 +185,7 @@ impl ConceptNames {
         (!word.is_empty()).then(|| (end, self.loose.get(without_brackets(&name[..stem]))))
     }
 
-    /// The name that somebody may have meant.
+    /// The most similar name, if it is similar enough.
     fn nearest(&self, word: &str) -> Option<String> {
         let inside = word.to_lowercase();
         let inside = without_brackets(inside.strip_prefix(EMBEDDING_PREFIX).unwrap_or(&inside));
@@ -206,12 +206,12 @@ impl Name {
     }
 }
 
-/// True inside a word.
+/// Whether both characters are within one word.
 fn joins(left: char, right: char) -> bool {
     left.is_alphanumeric() && right.is_alphanumeric()
 }
 
-/// The letters and digits that a text begins with, or one other character.
+/// The letters and digits at the beginning of a text, or one other character.
 fn first_piece(text: &str) -> &str {
     let mut chars = text.char_indices();
     let end = match chars.next() {
@@ -221,7 +221,7 @@ fn first_piece(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// How many bytes of `text` spell the name that it begins with, if it does.
+/// Bytes of `text` that match a name, if it begins with the name.
 fn len_of(name: &str, text: &str) -> Option<usize> {
     let mut name = name.chars().peekable();
     let mut chars = text.char_indices().peekable();
@@ -243,8 +243,8 @@ fn len_of(name: &str, text: &str) -> Option<usize> {
 fn bracketed(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('<')?;
     let begins_well = inside.starts_with(char::is_alphanumeric);
-    let mut letters = inside.char_indices().take(MAX_UNKNOWN + 1);
-    let (end, last) = letters.find(|(_, c)| c.is_whitespace() || "<>".contains(*c))?;
+    let mut chars = inside.char_indices().take(MAX_UNKNOWN + 1);
+    let (end, last) = chars.find(|(_, c)| c.is_whitespace() || "<>".contains(*c))?;
     (begins_well && last == '>').then(|| &text[..end + 2])
 }
 
@@ -252,7 +252,7 @@ fn without_brackets(word: &str) -> &str {
     word.strip_prefix('<').and_then(|word| word.strip_suffix('>')).unwrap_or(word)
 }
 
-/// Bytes of the ending of a weight file that `text` begins with, 0 if it begins with none.
+/// Bytes of the extension of a weight file at the beginning of `text`; 0 if there is none.
 fn ending_len(text: &str) -> usize {
     let Some(after) = text.strip_prefix('.') else { return 0 };
     let ending = first_piece(after);

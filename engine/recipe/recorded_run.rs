@@ -1,9 +1,9 @@
-//! A recipe with the steps of it that have been sampled.
+//! A recipe with the steps that have been sampled.
 
 use super::{Branch, Recipe};
 use crate::diffusion::Trajectory;
 
-/// A run: what was asked for, and every step that was recorded.
+/// A recipe and its trajectory, as far as it was sampled.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecordedRun {
     pub recipe: Recipe,
@@ -11,8 +11,8 @@ pub struct RecordedRun {
 }
 
 impl RecordedRun {
-    /// Makes the run ready for sampling a recipe: drops the steps of another run, and answers with the parent
-    /// recipe and the step of a branch whose parent has not been sampled that far.
+    /// Prepares the run for sampling a recipe: drops the steps of another run, and returns the parent recipe and the
+    /// branch point if the parent has not been sampled that far.
     pub fn missing_parent<'a>(&mut self, recipe: &'a Recipe) -> Option<(&'a Recipe, usize)> {
         let Some(Branch { from, step }) = &recipe.branch else {
             if self.recipe != *recipe {
@@ -27,14 +27,14 @@ impl RecordedRun {
             return None;
         }
         if self.recipe == *recipe {
-            // It ended before the step where it branches, so all of its steps are its parent's.
+            // It ended before its branch point, so all of its steps are its parent's.
             self.recipe.clone_from(from);
         }
         Some((from, step))
     }
 
-    /// From here on the run is of `recipe`, however sampling ends. Steps after its branch point are dropped
-    /// if they were made by another recipe.
+    /// Makes this a run of `recipe`, however sampling ends. Drops steps after the branch point that another recipe
+    /// made.
     pub fn start(&mut self, recipe: &Recipe) {
         if self.recipe != *recipe {
             let start_step = self.trajectory.start_step;

@@ -1,4 +1,4 @@
-//! A comparison sheet: one recipe over lists of values, every combination of them a picture.
+//! X/Y plots: one recipe over one or two lists of values, with a picture for every combination.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::diffusion::{Sampler, Schedule};
 use crate::prompt::Term;
 use crate::recipe::{Recipe, RecipeError, Start};
 
-/// What differs along one side of a sheet, written as `cfg=1,4,7.5`.
+/// The values along an axis of a plot, written as `cfg=1,4,7.5`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Axis {
@@ -19,15 +19,15 @@ pub enum Axis {
     Cfg(Vec<f32>),
     Seed(Vec<u64>),
     Strength(Vec<f32>),
-    /// The weight of the first prompt that is mixed in.
+    /// The weight of the first mixed prompt.
     Mix(Vec<f32>),
-    /// How far the first edited word is on its way from its first term to its second.
+    /// The weight of the second term in the first edit with two terms.
     Blend(Vec<f32>),
 }
 
 impl Axis {
     pub const NAMES: [&str; 8] = ["sampler", "schedule", "steps", "cfg", "seed", "strength", "mix", "blend"];
-    /// Values along a side.
+    /// The most values of an axis.
     const MAX: usize = 64;
 
     pub fn name(&self) -> &'static str {
@@ -43,7 +43,7 @@ impl Axis {
         }
     }
 
-    /// How many values there are, which is never none.
+    /// The number of values, at least 1.
     pub fn count(&self) -> usize {
         match self {
             Self::Sampler(samplers) => samplers.len(),
@@ -57,21 +57,25 @@ impl Axis {
         }
     }
 
-    /// Each value in the words of the window.
+    /// Each value as the window shows it.
     pub fn labels(&self) -> Vec<String> {
         match self {
-            Self::Sampler(samplers) => samplers.iter().map(|it| it.label().to_owned()).collect(),
-            Self::Schedule(schedules) => schedules.iter().map(|it| it.label().to_owned()).collect(),
-            Self::Steps(counts) => counts.iter().map(|it| format!("{it} steps")).collect(),
-            Self::Cfg(scales) => scales.iter().map(|it| format!("Guidance {it}")).collect(),
-            Self::Seed(seeds) => seeds.iter().map(|it| format!("Seed {it}")).collect(),
-            Self::Strength(strengths) => strengths.iter().map(|it| format!("Strength {it}")).collect(),
-            Self::Mix(weights) => weights.iter().map(|it| format!("Mix {it}")).collect(),
-            Self::Blend(weights) => weights.iter().map(|it| format!("Blend {it}")).collect(),
+            Self::Sampler(samplers) => samplers.iter().map(|sampler| sampler.label().to_owned()).collect(),
+            Self::Schedule(schedules) => {
+                schedules.iter().map(|schedule| schedule.label().to_owned()).collect()
+            }
+            Self::Steps(counts) => counts.iter().map(|count| format!("{count} steps")).collect(),
+            Self::Cfg(scales) => scales.iter().map(|scale| format!("Guidance {scale}")).collect(),
+            Self::Seed(seeds) => seeds.iter().map(|seed| format!("Seed {seed}")).collect(),
+            Self::Strength(strengths) => {
+                strengths.iter().map(|strength| format!("Strength {strength}")).collect()
+            }
+            Self::Mix(weights) => weights.iter().map(|weight| format!("Mix {weight}")).collect(),
+            Self::Blend(weights) => weights.iter().map(|weight| format!("Blend {weight}")).collect(),
         }
     }
 
-    /// Gives the recipe the value of this number.
+    /// Sets the value with this index in a recipe.
     fn set(&self, index: usize, recipe: &mut Recipe) {
         match self {
             Self::Sampler(samplers) => recipe.sampler = samplers[index],
@@ -102,8 +106,10 @@ impl Axis {
             values.iter().map(T::to_string).collect()
         }
         match self {
-            Self::Sampler(samplers) => samplers.iter().map(|it| it.name().to_owned()).collect(),
-            Self::Schedule(schedules) => schedules.iter().map(|it| it.name().to_owned()).collect(),
+            Self::Sampler(samplers) => samplers.iter().map(|sampler| sampler.name().to_owned()).collect(),
+            Self::Schedule(schedules) => {
+                schedules.iter().map(|schedule| schedule.name().to_owned()).collect()
+            }
             Self::Steps(counts) => written(counts),
             Self::Cfg(values) | Self::Strength(values) | Self::Mix(values) | Self::Blend(values) => {
                 written(values)
@@ -120,8 +126,8 @@ impl fmt::Display for Axis {
 }
 
 impl From<Axis> for String {
-    fn from(vary: Axis) -> Self {
-        vary.to_string()
+    fn from(axis: Axis) -> Self {
+        axis.to_string()
     }
 }
 
@@ -133,24 +139,24 @@ impl TryFrom<String> for Axis {
     }
 }
 
-/// Why a text says nothing that can differ.
+/// Why a text is not an axis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AxisError {
-    #[error("what differs is written as NAME=VALUE,VALUE,... such as cfg=1,4,7.5, with one of the names {}", Axis::NAMES.join(", "))]
+    #[error("an axis is written as NAME=VALUE,VALUE,... such as cfg=1,4,7.5, with one of the names {}", Axis::NAMES.join(", "))]
     Form,
-    #[error("`{0}` is nothing that can differ: choose one of {names}", names = Axis::NAMES.join(", "))]
+    #[error("`{0}` cannot be varied. Choose one of {names}", names = Axis::NAMES.join(", "))]
     Name(String),
-    #[error("`{value}` is no {name}{}", known(name))]
+    #[error("`{value}` is not a {name}{}", hint(name))]
     Value { name: &'static str, value: String },
-    #[error("{0} values are too many for one side: choose at most {most}", most = Axis::MAX)]
+    #[error("{0} values are too many for one axis: choose at most {max}", max = Axis::MAX)]
     TooMany(usize),
 }
 
-/// The names to choose from, where there are names.
-fn known(name: &str) -> String {
+/// What to write instead.
+fn hint(name: &str) -> String {
     match name {
-        "sampler" => format!(": choose of {}", Sampler::ALL.map(Sampler::name).join(", ")),
-        "schedule" => format!(": choose of {}", Schedule::ALL.map(Schedule::name).join(", ")),
+        "sampler" => format!(": choose one of {}", Sampler::ALL.map(Sampler::name).join(", ")),
+        "schedule" => format!(": choose one of {}", Schedule::ALL.map(Schedule::name).join(", ")),
         _ => ": write a number".to_owned(),
     }
 }
@@ -178,7 +184,7 @@ impl FromStr for Axis {
     }
 }
 
-/// The terms of the first edit that has two.
+/// The terms of the first edit with two terms.
 fn blended(recipe: &mut Recipe) -> Option<&mut [Term; 2]> {
     recipe.edits.iter_mut().find_map(|edit| edit.replacement.as_mut_slice().try_into().ok())
 }
@@ -196,16 +202,17 @@ fn each<T>(
     values.iter().map(value).collect()
 }
 
-/// One recipe over one or two lists.
+/// One recipe over the values of one or two axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct XyPlot {
     pub recipe: Recipe,
-    /// What differs from column to column, and from row to row.
-    pub across: Axis,
-    pub down: Option<Axis>,
+    /// What varies from column to column.
+    pub x: Axis,
+    /// What varies from row to row.
+    pub y: Option<Axis>,
 }
 
-/// A picture of a sheet.
+/// A picture of a plot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlotCell {
     pub column: usize,
@@ -213,59 +220,59 @@ pub struct PlotCell {
     pub recipe: Recipe,
 }
 
-/// Why there is no sheet.
+/// Why a plot cannot be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum XyPlotError {
-    #[error("A sheet compares something: say what differs, such as cfg=1,4,7.5")]
+    #[error("A plot needs an axis: say what to vary, such as cfg=1,4,7.5")]
     NothingVaries,
-    #[error("A sheet has two sides, and {0} things are to differ: make several sheets")]
-    TooManySides(usize),
-    #[error("The {0} cannot differ from column to column and from row to row at once: choose another")]
+    #[error("A plot has at most two axes, not {0}: make several plots")]
+    TooManyAxes(usize),
+    #[error("The {0} cannot be on both axes: choose another value for one of them")]
     SameTwice(&'static str),
-    #[error("A strength means something with a start image only: choose one, or let something else differ")]
+    #[error("Strength has an effect only with a start image: choose one, or vary something else")]
     NoStartImage,
-    #[error("There is no second prompt to mix in: add one first")]
+    #[error("No prompt is mixed in: add one first")]
     NothingMixed,
-    #[error("No word is edited into two: write an edit such as puppy=puppy+skunk first")]
+    #[error("No edit has two terms: add one such as puppy=puppy+skunk first")]
     NothingBlended,
-    #[error("In a sheet each picture is alone, and a batch of {0} is not: let the seed differ")]
+    #[error("The cells of a plot are single pictures, not batches of {0}: vary the seed instead")]
     Batch(u32),
     #[error("{label}: {error}")]
     Recipe { label: String, error: RecipeError },
 }
 
 impl XyPlot {
-    /// The first of `sides` goes across, the second down.
-    pub fn new(recipe: Recipe, sides: Vec<Axis>) -> Result<Self, XyPlotError> {
-        let count = sides.len();
-        let mut sides = sides.into_iter();
-        let across = sides.next().ok_or(XyPlotError::NothingVaries)?;
-        let down = sides.next();
+    /// The first of `axes` is x, the second y.
+    pub fn new(recipe: Recipe, axes: Vec<Axis>) -> Result<Self, XyPlotError> {
+        let count = axes.len();
+        let mut axes = axes.into_iter();
+        let x = axes.next().ok_or(XyPlotError::NothingVaries)?;
+        let y = axes.next();
         if count > 2 {
-            return Err(XyPlotError::TooManySides(count));
+            return Err(XyPlotError::TooManyAxes(count));
         }
-        let sheet = Self { recipe, across, down };
-        sheet.check()?;
-        Ok(sheet)
+        let plot = Self { recipe, x, y };
+        plot.check()?;
+        Ok(plot)
     }
 
     fn check(&self) -> Result<(), XyPlotError> {
-        let is_strength = |vary: &Axis| matches!(vary, Axis::Strength(_));
+        let is_strength = |axis: &Axis| matches!(axis, Axis::Strength(_));
         if self.recipe.batch != 1 {
             return Err(XyPlotError::Batch(self.recipe.batch));
         }
-        if self.sides().any(is_strength) && self.recipe.start == Start::Noise {
+        if self.axes().any(is_strength) && self.recipe.start == Start::Noise {
             return Err(XyPlotError::NoStartImage);
         }
-        if self.sides().any(|vary| matches!(vary, Axis::Mix(_))) && self.recipe.mix.prompts.is_empty() {
+        if self.axes().any(|axis| matches!(axis, Axis::Mix(_))) && self.recipe.mix.prompts.is_empty() {
             return Err(XyPlotError::NothingMixed);
         }
-        let is_blend = |vary: &Axis| matches!(vary, Axis::Blend(_));
-        if self.sides().any(is_blend) && blended(&mut self.recipe.clone()).is_none() {
+        let is_blend = |axis: &Axis| matches!(axis, Axis::Blend(_));
+        if self.axes().any(is_blend) && blended(&mut self.recipe.clone()).is_none() {
             return Err(XyPlotError::NothingBlended);
         }
-        if let Some(down) = self.down.as_ref().filter(|down| down.name() == self.across.name()) {
-            return Err(XyPlotError::SameTwice(down.name()));
+        if let Some(y) = self.y.as_ref().filter(|y| y.name() == self.x.name()) {
+            return Err(XyPlotError::SameTwice(y.name()));
         }
         self.cells().try_for_each(|cell| {
             let label = || self.label(&cell);
@@ -273,40 +280,40 @@ impl XyPlot {
         })
     }
 
-    pub fn sides(&self) -> impl Iterator<Item = &Axis> {
-        std::iter::once(&self.across).chain(&self.down)
+    pub fn axes(&self) -> impl Iterator<Item = &Axis> {
+        std::iter::once(&self.x).chain(&self.y)
     }
 
     pub fn columns(&self) -> Vec<String> {
-        self.across.labels()
+        self.x.labels()
     }
 
-    /// A single row needs no name.
+    /// The labels of the rows; a single row has an empty label.
     pub fn rows(&self) -> Vec<String> {
-        self.down.as_ref().map_or_else(|| vec![String::new()], Axis::labels)
+        self.y.as_ref().map_or_else(|| vec![String::new()], Axis::labels)
     }
 
-    /// Every picture, row by row.
+    /// All pictures, row by row.
     pub fn cells(&self) -> impl Iterator<Item = PlotCell> {
-        let rows = self.down.as_ref().map_or(1, Axis::count);
+        let rows = self.y.as_ref().map_or(1, Axis::count);
         (0..rows).flat_map(move |row| {
-            (0..self.across.count()).map(move |column| {
+            (0..self.x.count()).map(move |column| {
                 let mut recipe = self.recipe.clone();
-                self.across.set(column, &mut recipe);
-                if let Some(down) = &self.down {
-                    down.set(row, &mut recipe);
+                self.x.set(column, &mut recipe);
+                if let Some(y) = &self.y {
+                    y.set(row, &mut recipe);
                 }
                 PlotCell { column, row, recipe }
             })
         })
     }
 
-    /// What a picture has of its own.
+    /// The label of a picture: its values on both axes.
     pub fn label(&self, cell: &PlotCell) -> String {
-        let column = self.across.labels().swap_remove(cell.column);
-        match &self.down {
+        let column = self.x.labels().swap_remove(cell.column);
+        match &self.y {
             None => column,
-            Some(down) => format!("{column}, {}", down.labels().swap_remove(cell.row)),
+            Some(y) => format!("{column}, {}", y.labels().swap_remove(cell.row)),
         }
     }
 }
@@ -316,34 +323,34 @@ mod tests {
     use super::*;
     use crate::prompt::{Mix, Mixed};
 
-    fn vary(text: &str) -> Axis {
-        text.parse().expect("it can differ")
+    fn axis(text: &str) -> Axis {
+        text.parse().expect("an axis")
     }
 
     #[test]
-    fn what_differs_is_read_as_it_is_written() {
+    fn an_axis_is_read_as_it_is_written() {
         let texts = ["sampler=euler,heun", "schedule=linspace,karras", "steps=1,20", "cfg=1,4,7.5,12"];
         for text in
             texts.into_iter().chain(["seed=0,18446744073709551615", "strength=0.5,0.75", "mix=0,0.5,1"])
         {
-            assert_eq!(vary(text).to_string(), text);
-            let json = serde_json::to_string(&vary(text)).expect("JSON");
+            assert_eq!(axis(text).to_string(), text);
+            let json = serde_json::to_string(&axis(text)).expect("JSON");
             assert_eq!(json, format!("\"{text}\""));
-            assert_eq!(serde_json::from_str::<Axis>(&json).ok(), Some(vary(text)));
+            assert_eq!(serde_json::from_str::<Axis>(&json).ok(), Some(axis(text)));
         }
-        assert_eq!(vary(" cfg = 1, 4 "), Axis::Cfg(vec![1.0, 4.0]));
-        assert_eq!(vary("schedule=lesson"), Axis::Schedule(vec![Schedule::Linspace]), "an older file");
+        assert_eq!(axis(" cfg = 1, 4 "), Axis::Cfg(vec![1.0, 4.0]));
+        assert_eq!(axis("schedule=lesson"), Axis::Schedule(vec![Schedule::Linspace]), "an older file");
     }
 
     #[test]
-    fn what_cannot_differ_is_said() {
+    fn text_that_is_not_an_axis_is_refused() {
         let many = format!("seed={}", vec!["1"; 65].join(","));
         let cases = [
             ("cfg", "NAME=VALUE"),
             ("", "NAME=VALUE"),
             ("size=1,2", "size"),
-            ("cfg=", "no cfg"),
-            ("cfg=1,,2", "no cfg"),
+            ("cfg=", "not a cfg"),
+            ("cfg=1,,2", "not a cfg"),
             ("cfg=1,much", "much"),
             ("steps=1.5", "1.5"),
             ("seed=-1", "-1"),
@@ -352,17 +359,17 @@ mod tests {
             (&many, "65"),
         ];
         for (text, word) in cases {
-            let said = text.parse::<Axis>().expect_err(text).to_string();
-            assert!(said.contains(word), "{text}: {said}");
+            let error = text.parse::<Axis>().expect_err(text).to_string();
+            assert!(error.contains(word), "{text}: {error}");
         }
     }
 
     #[test]
     fn every_combination_is_a_picture_with_its_own_values_and_the_rest_of_the_recipe() {
         let recipe = Recipe { prompt: "a fox".into(), steps: 7, ..Recipe::default() };
-        let sheet = XyPlot::new(recipe.clone(), vec![vary("cfg=1,4,9"), vary("sampler=heun,euler")]);
-        let sheet = sheet.expect("a sheet");
-        let cells: Vec<PlotCell> = sheet.cells().collect();
+        let plot = XyPlot::new(recipe.clone(), vec![axis("cfg=1,4,9"), axis("sampler=heun,euler")]);
+        let plot = plot.expect("a plot");
+        let cells: Vec<PlotCell> = plot.cells().collect();
         assert_eq!(cells.len(), 6);
         let seen =
             |cell: &PlotCell| (cell.column, cell.row, cell.recipe.guidance.cfg_scale, cell.recipe.sampler);
@@ -370,10 +377,10 @@ mod tests {
         assert_eq!(seen(&cells[2]), (2, 0, 9.0, Sampler::Heun));
         assert_eq!(seen(&cells[4]), (1, 1, 4.0, Sampler::Euler));
         assert!(cells.iter().all(|cell| cell.recipe.steps == 7 && cell.recipe.prompt == "a fox"));
-        assert_eq!(sheet.label(&cells[4]), "Guidance 4, Euler");
-        assert_eq!((sheet.columns().len(), sheet.rows()), (3, vec!["Heun".into(), "Euler".into()]));
+        assert_eq!(plot.label(&cells[4]), "Guidance 4, Euler");
+        assert_eq!((plot.columns().len(), plot.rows()), (3, vec!["Heun".into(), "Euler".into()]));
 
-        let row = XyPlot::new(recipe, vec![vary("seed=1,2")]).expect("a sheet");
+        let row = XyPlot::new(recipe, vec![axis("seed=1,2")]).expect("a plot");
         assert_eq!((row.rows(), row.cells().count()), (vec![String::new()], 2));
     }
 
@@ -387,25 +394,25 @@ mod tests {
             mix: Mix { prompts: vec![Mixed { prompt: "a cat".into(), weight: 0.5 }], ..Mix::default() },
             ..Recipe::default()
         };
-        let sheet = XyPlot::new(recipe, vec![vary("mix=0,0.25"), vary("blend=0,0.75")]).expect("a sheet");
+        let plot = XyPlot::new(recipe, vec![axis("mix=0,0.25"), axis("blend=0,0.75")]).expect("a plot");
         let seen = |cell: PlotCell| {
             let terms = cell.recipe.edits[1].replacement.iter().map(|term| term.weight);
             (cell.recipe.mix.main_weight(), terms.collect::<Vec<_>>())
         };
-        let seen: Vec<_> = sheet.cells().map(seen).collect();
+        let seen: Vec<_> = plot.cells().map(seen).collect();
         assert_eq!(seen[1], (0.75, vec![1.0, 0.0]));
         assert_eq!(seen[2], (1.0, vec![0.25, 0.75]));
     }
 
     #[test]
-    fn a_sheet_that_cannot_be_made_says_why() {
-        let refused = |recipe: &Recipe, sides: &[&str]| {
-            let sides = sides.iter().map(|side| vary(side)).collect();
-            XyPlot::new(recipe.clone(), sides).expect_err("it cannot be made")
+    fn a_plot_that_cannot_be_made_says_why() {
+        let refused = |recipe: &Recipe, axes: &[&str]| {
+            let axes = axes.iter().map(|text| axis(text)).collect();
+            XyPlot::new(recipe.clone(), axes).expect_err("it cannot be made")
         };
         let recipe = Recipe::default();
         assert_eq!(refused(&recipe, &[]), XyPlotError::NothingVaries);
-        assert_eq!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]), XyPlotError::TooManySides(3));
+        assert_eq!(refused(&recipe, &["cfg=1", "steps=2", "seed=3"]), XyPlotError::TooManyAxes(3));
         assert!(matches!(refused(&recipe, &["cfg=1,2", "cfg=3"]), XyPlotError::SameTwice(_)));
         assert_eq!(refused(&recipe, &["strength=0.5"]), XyPlotError::NoStartImage);
         assert_eq!(refused(&recipe, &["mix=0,1"]), XyPlotError::NothingMixed);

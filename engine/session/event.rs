@@ -1,4 +1,4 @@
-//! What the engine tells the window. Plain data, in the order it happened.
+//! The events of the engine: plain data, in the order in which they happened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::inspect::attention_maps::AttentionMaps;
 use crate::pipeline::{Frame, ModelInfo};
 use crate::session::{InspectResult, JobId};
 
+/// An event of the engine.
 #[derive(Clone, Debug)]
 pub enum Event {
     Model(ModelEvent),
@@ -17,27 +18,27 @@ pub enum Event {
         id: JobId,
         event: JobEvent,
     },
-    /// The answer to a look, by its number; a sentence if there is nothing to see.
-    Inspected {
+    /// The result of the inspection request with this number, or a sentence why there is none.
+    Inspection {
         id: u64,
-        seen: Result<InspectResult, String>,
+        result: Result<InspectResult, String>,
     },
     Animation(AnimationEvent),
     AttentionMaps {
         job: JobId,
         event: AttentionEvent,
     },
-    /// Something that the user should know and that stops nothing.
+    /// A sentence for the user; the work continues.
     Warning {
         text: String,
     },
 }
 
-/// How the maps of a prompt's words come along.
+/// The progress of attention maps.
 #[derive(Clone, Debug)]
 pub enum AttentionEvent {
     /// `fraction` of the steps, 0 to 1.
-    Came {
+    Progress {
         fraction: f32,
     },
     Done(Arc<AttentionMaps>),
@@ -48,14 +49,14 @@ pub enum AttentionEvent {
     },
 }
 
-/// How a film comes along.
+/// The progress of an animation.
 #[derive(Clone, Debug)]
 pub enum AnimationEvent {
     /// `fraction` of the steps, 0 to 1.
-    Came {
+    Progress {
         fraction: f32,
     },
-    /// It knows nothing of its provenance yet.
+    /// The animation, without its provenance.
     Done(Box<Animation>),
     Stopped,
     /// A sentence with cause and remedy.
@@ -64,6 +65,7 @@ pub enum AnimationEvent {
     },
 }
 
+/// The progress of opening a model.
 #[derive(Clone, Debug)]
 pub enum ModelEvent {
     /// `fraction` of the bytes, 0 to 1.
@@ -72,7 +74,7 @@ pub enum ModelEvent {
         fraction: f32,
     },
     Opened(Box<ModelInfo>),
-    /// It was asked to stop; no model is open now.
+    /// By its stop flag; no model is open now.
     Stopped,
     /// A sentence; no model is open now.
     Failed {
@@ -80,9 +82,10 @@ pub enum ModelEvent {
     },
 }
 
+/// The progress of a job.
 #[derive(Clone, Debug)]
 pub enum JobEvent {
-    /// `sigmas` has `steps + 1` entries, of which those from `start_step` on are run.
+    /// `sigmas` has `steps + 1` entries; those from `start_step` on are sampled.
     Started {
         sigmas: Vec<f32>,
         start_step: usize,
@@ -92,12 +95,12 @@ pub enum JobEvent {
     Decoded {
         step: usize,
         view: StepView,
-        /// None if that step is no longer kept, has no such view, or could not be decoded.
+        /// Empty if that step is no longer kept, has no such view, or could not be decoded.
         pictures: Vec<Arc<Pixels>>,
     },
     Finished {
         pictures: Vec<Arc<Pixels>>,
-        /// Those that the prompts used.
+        /// The concepts that the prompts used.
         concepts: Vec<ConceptRef>,
         elapsed: Duration,
     },
@@ -109,7 +112,7 @@ pub enum JobEvent {
 }
 
 impl JobEvent {
-    /// True for the one event that ends a job.
+    /// Whether this event ends the job.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Finished { .. } | Self::Stopped | Self::Failed { .. })
     }

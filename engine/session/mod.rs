@@ -1,4 +1,4 @@
-//! The engine behind two channels: requests in, events out, one named thread between them.
+//! The engine on its own thread: requests in, events out, over two channels.
 
 pub(crate) mod inspect;
 pub(crate) mod model_cache;

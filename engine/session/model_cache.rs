@@ -1,5 +1,4 @@
-//! The model at hand, and the one before it, kept as long as there is room so that going back is
-//! instant.
+//! The current model, and the previous one as long as both fit into memory, so that switching back is instant.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +7,8 @@ use crate::device::DeviceChoice;
 use crate::memory::estimate;
 use crate::pipeline::Pipeline;
 
-/// Bytes of main memory that stay free for pictures, beside a model that is only kept.
-const ROOM_FOR_PICTURES: u64 = 2 << 30;
+/// Bytes of main memory that stay free for pictures while the previous model is kept.
+const FREE_FOR_PICTURES: u64 = 2 << 30;
 
 #[derive(Default)]
 pub struct ModelCache {
@@ -19,14 +18,14 @@ pub struct ModelCache {
 
 struct Opened {
     source: ModelSource,
-    /// Taken over its own.
+    /// A VAE that replaces the model's own.
     vae: Option<PathBuf>,
     device: DeviceChoice,
     pipeline: Pipeline,
 }
 
 impl Opened {
-    /// True if opening it again would give the same.
+    /// Whether opening these again would give the same model.
     fn is(&self, source: &ModelSource, vae: Option<&Path>, device: DeviceChoice) -> bool {
         let is_unchanged = || self.pipeline.fingerprints().iter().all(FileFingerprint::still_matches);
         self.source == *source && self.vae.as_deref() == vae && self.device == device && is_unchanged()
@@ -42,16 +41,17 @@ impl ModelCache {
         self.current.as_mut().map(|opened| &mut opened.pipeline)
     }
 
-    /// Takes up a model that is still in memory and unchanged in its files.
+    /// Makes a model current that is still in memory, if its files are unchanged.
     pub fn reuse(
         &mut self,
         source: &ModelSource,
         vae: Option<&Path>,
         device: DeviceChoice,
     ) -> Option<&Pipeline> {
-        let is_it = |opened: &Option<Opened>| opened.as_ref().is_some_and(|it| it.is(source, vae, device));
-        if !is_it(&self.current) {
-            if !is_it(&self.previous) {
+        let is_wanted =
+            |opened: &Option<Opened>| opened.as_ref().is_some_and(|opened| opened.is(source, vae, device));
+        if !is_wanted(&self.current) {
+            if !is_wanted(&self.previous) {
                 return None;
             }
             std::mem::swap(&mut self.current, &mut self.previous);
@@ -59,25 +59,25 @@ impl ModelCache {
         self.current()
     }
 
-    /// Leaves no model at hand, but keeps the one that was.
+    /// Makes the current model the previous one.
     pub fn stash(&mut self) {
-        // What a GPU has free is not told, so nothing is kept there.
+        // A GPU does not report its free memory, so nothing is kept there.
         let current = self.current.take().filter(|opened| !opened.pipeline.info().device.is_gpu);
         if current.is_some() {
             self.previous = current;
         }
     }
 
-    /// Lets the model before go if it would not fit beside one whose weights take so many bytes.
+    /// Drops the previous model if it does not fit beside one whose weights take so many bytes.
     pub fn evict_for(&mut self, bytes: u64) {
-        // An opening takes a little more than the weights.
+        // Opening takes a little more than the weights.
         self.evict_unless_free(bytes + bytes / 8);
     }
 
-    /// Lets the model before go unless so many bytes are free, and some for pictures.
+    /// Drops the previous model unless so many bytes are free, and some for pictures.
     pub fn evict_unless_free(&mut self, bytes: u64) {
         if self.previous.is_some()
-            && estimate::free_bytes().is_none_or(|free| free < bytes + ROOM_FOR_PICTURES)
+            && estimate::free_bytes().is_none_or(|free| free < bytes + FREE_FOR_PICTURES)
         {
             self.previous = None;
         }

@@ -1,4 +1,4 @@
-//! What the window asks of the engine.
+//! The requests to the engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::pipeline::StopFlag;
 use crate::pipeline::animation_export::AnimationOptions;
 use crate::recipe::Recipe;
 
-/// A wish, sent over the request channel.
+/// A request to the engine.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Answered by `Event::Model`s, the last of which is `Opened`, `Stopped` or `Failed`; a newer one
-    /// stops it. The model before it is put aside, or let go if both do not fit into memory.
-    /// `vae` is a file or folder to take over its own.
+    /// Opens a model, with the VAE of the file or folder `vae` instead of its own. Answered by `Event::Model`s,
+    /// the last of which is `Opened`, `Stopped` or `Failed`; a newer request stops it. The previous model is kept
+    /// in memory if both fit.
     OpenModel { source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice, stop: StopFlag },
-    /// Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
-    /// The concepts come with it: those at hand when it was asked for, whatever becomes of them
-    /// while it waits.
-    /// `recorded_by` is a job whose steps are taken as far as they fit: a stopped run of the same recipe,
-    /// or the run that it leaves. Without its film they are made again.
-    /// Its own film is kept for what is asked of it later, in the place of older ones, if it `keeps_run`.
+    /// Makes pictures. Answered by `Event::Job`s, the last of which is `Finished`, `Stopped` or `Failed`.
+    ///
+    /// `concepts` are those that were loaded when the request was made. `recorded_by` is a job whose recorded steps
+    /// are used as far as they fit: a stopped run of the same recipe, or the run it branches from. If they are gone,
+    /// the steps are sampled again. If `keeps_run`, the run is kept for later requests, and older ones may be
+    /// dropped for it.
     Generate {
         job: Job,
         recipe: Box<Recipe>,
@@ -33,30 +33,30 @@ pub enum Request {
         recorded_by: Option<JobId>,
         keeps_run: bool,
     },
-    /// Decodes a recorded step of a job with the full decoder; answered by `JobEvent::Decoded`.
+    /// Decodes a recorded step of a job in full. Answered by `JobEvent::Decoded`.
     Decode { job: JobId, step: usize, view: StepView },
-    /// Answered by `Event::Inspected` of the same number.
-    Inspect { id: u64, look: InspectRequest },
-    /// Asks where the words of a job's prompt look in one of its pictures; `part` counts what AND
-    /// composes. Answered by `Event::AttentionMaps`s, the last of which is `Done`, `Stopped` or `Failed`.
+    /// Answered by the `Event::Inspection` of the same number.
+    Inspect { id: u64, request: InspectRequest },
+    /// Computes the attention maps of one picture of a job. `part` is the index of the part of the prompt that AND
+    /// composes. Answered by `Event::AttentionMaps`, the last of which is `Done`, `Stopped` or `Failed`.
     ComputeAttentionMaps { job: JobId, picture: usize, part: usize, stop: StopFlag },
-    /// Makes a film of one picture of a job, which ends with the `finished` one if there is one; answered
-    /// by `Event::Animation`s, the last of which is `Done`, `Stopped` or `Failed`.
+    /// Makes an animation of one picture of a job, which ends with the `finished` picture if there is one.
+    /// Answered by `Event::Animation`s, the last of which is `Done`, `Stopped` or `Failed`.
     ExportAnimation {
         job: JobId,
         picture: usize,
         finished: Option<Arc<Pixels>>,
-        cut: AnimationOptions,
+        options: AnimationOptions,
         stop: StopFlag,
     },
 }
 
-/// Jobs are numbered by whoever sends them; the engine only repeats the number.
+/// The number of a job, assigned by the sender of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub u64);
 
-/// A job's number and its stop flag: the busy engine reads no requests, but it reads the flag
-/// between steps and between the blocks of a model.
+/// A job's number and its stop flag. A busy engine does not read requests, but checks the flag between steps and
+/// between the blocks of a model.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub id: JobId,

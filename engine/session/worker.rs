@@ -1,4 +1,4 @@
-//! The engine thread: reads requests one by one, answers with events.
+//! The engine thread: reads requests one by one and answers with events.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,23 +17,23 @@ use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
+use crate::inspect::attention_maps::attention_maps;
 use crate::memory::low_memory::{MemoryMode, panic_text};
-use crate::pipeline::StopFlag;
-use crate::pipeline::animation_export::{AnimationError, AnimationOptions};
-use crate::pipeline::{GenerateError, Pipeline, Progress};
+use crate::pipeline::animation_export::{AnimationError, AnimationOptions, animate};
+use crate::pipeline::{GenerateError, OpenOptions, Pipeline, Progress, StopFlag};
 use crate::recipe::{Recipe, RecordedRun};
 
-/// Films are kept to be decoded in full and gone on from, the newest first, up to so many bytes: about
-/// fifty of 50 steps at 512 x 512.
+/// Bytes of recorded runs that are kept, the newest first, to decode their steps and to continue them: about fifty
+/// runs of 50 steps at 512 x 512.
 const MAX_RECORDED_BYTES: usize = 512 << 20;
 
-/// A running engine. Dropping it stops what it does and waits for its thread.
+/// A running engine. Dropping it stops its work and waits for its thread.
 pub struct Session {
     requests: Option<Sender<Request>>,
     events: Receiver<Event>,
-    /// Flags of the jobs sent and perhaps not ended, raised when the session is dropped.
+    /// The stop flags of jobs that may not have ended, raised when the session is dropped.
     flags: Mutex<Vec<StopFlag>>,
-    /// Of the newest opening.
+    /// The stop flag of the latest `OpenModel` request.
     opening: Mutex<StopFlag>,
     closing: StopFlag,
     thread: Option<JoinHandle<()>>,
@@ -50,7 +50,7 @@ impl Session {
             models: ModelCache::default(),
             runs: VecDeque::new(),
             encoded: EncodeCache::default(),
-            opened: 0,
+            model_number: 0,
             closing: closing.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -71,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Puts a request in the queue; never waits.
+    /// Queues a request, without blocking.
     pub fn send(&self, request: Request) {
         match &request {
             Request::Generate { job: Job { stop, .. }, .. }
@@ -115,8 +115,8 @@ struct Worker {
     events: EventSender,
     models: ModelCache,
     runs: VecDeque<CachedRun>,
-    /// Models opened so far: which of them a film is of.
-    opened: u64,
+    /// The number of the current model, counted over all that were opened.
+    model_number: u64,
     encoded: EncodeCache,
     closing: StopFlag,
 }
@@ -124,9 +124,9 @@ struct Worker {
 struct CachedRun {
     job: JobId,
     run: RecordedRun,
-    /// The model's number.
-    model: u64,
-    /// Those that its prompt was read with.
+    /// The model that made it, see [`Worker::model_number`].
+    model_number: u64,
+    /// The concepts that its prompts were read with.
     concepts: ConceptSet,
 }
 
@@ -137,7 +137,7 @@ struct EventSender {
 
 impl EventSender {
     fn send(&self, event: Event) {
-        // Nobody listens while the window closes.
+        // There is no receiver while the window closes.
         let _ = self.events.send(event);
         (self.wake)();
     }
@@ -157,18 +157,18 @@ impl Worker {
             Request::Generate { job, recipe, concepts, recorded_by, keeps_run } => {
                 let (run, event) = self.generate(&job, &recipe, &concepts, recorded_by);
                 if keeps_run {
-                    self.keep(CachedRun { job: job.id, run, model: self.opened, concepts });
+                    self.keep(CachedRun { job: job.id, run, model_number: self.model_number, concepts });
                 }
                 self.events.job(job.id, event);
             }
             Request::Decode { job, step, view } => self.decode(job, step, view),
-            Request::Inspect { id, look } => self.look(id, &look),
+            Request::Inspect { id, request } => self.inspect(id, &request),
             Request::ComputeAttentionMaps { job, picture, part, stop } => {
-                let event = self.attend(job, picture, part, &stop);
+                let event = self.compute_attention_maps(job, picture, part, &stop);
                 self.events.send(Event::AttentionMaps { job, event });
             }
-            Request::ExportAnimation { job, picture, finished, cut, stop } => {
-                let event = self.cut(job, picture, finished.as_ref(), &cut, &stop);
+            Request::ExportAnimation { job, picture, finished, options, stop } => {
+                let event = self.export_animation(job, picture, finished.as_ref(), &options, &stop);
                 self.events.send(Event::Animation(event));
             }
         }
@@ -176,12 +176,12 @@ impl Worker {
 
     fn open(&mut self, source: ModelSource, vae: Option<PathBuf>, device: DeviceChoice, stop: &StopFlag) {
         if stop.is_raised() {
-            // Nothing was touched, but whoever asked believes that nothing is open.
+            // Nothing was opened, but the sender already expects that no model is open.
             self.models.stash();
             self.events.send(Event::Model(ModelEvent::Stopped));
             return;
         }
-        self.opened += 1;
+        self.model_number += 1;
         self.encoded = EncodeCache::default();
         if let Some(pipeline) = self.models.reuse(&source, vae.as_deref(), device) {
             let info = Box::new(pipeline.info().clone());
@@ -191,12 +191,13 @@ impl Worker {
         let Self { models, events, closing, .. } = self;
         models.stash();
         let name = source.name();
-        let mut shown = -1.0;
+        let mut reported = -1.0;
         let opened = guarded(|| {
             let make_room = &mut |bytes| models.evict_for(bytes);
-            Pipeline::open_with_room(&source, vae.as_deref(), device, make_room, &mut |fraction| {
-                if fraction - shown >= 0.01 || fraction >= 1.0 && shown < 1.0 {
-                    shown = fraction;
+            let options = OpenOptions { device, vae: vae.as_deref(), make_room: Some(make_room) };
+            Pipeline::open(&source, options, &mut |fraction| {
+                if fraction - reported >= 0.01 || fraction >= 1.0 && reported < 1.0 {
+                    reported = fraction;
                     events.send(Event::Model(ModelEvent::Opening { name: name.clone(), fraction }));
                 }
                 !stop.is_raised() && !closing.is_raised()
@@ -215,7 +216,7 @@ impl Worker {
         events.send(Event::Model(event));
     }
 
-    /// The film, as far as it came, and the event that ends the job.
+    /// The run, as far as it was sampled, and the event that ends the job.
     fn generate(
         &mut self,
         job: &Job,
@@ -223,8 +224,8 @@ impl Worker {
         concepts: &ConceptSet,
         recorded_by: Option<JobId>,
     ) -> (RecordedRun, JobEvent) {
-        let room = self.models.current().map(|pipeline| pipeline.info().memory);
-        self.models.evict_unless_free(room.map_or(0, |room| room.bytes(recipe, MemoryMode::Full)));
+        let memory = self.models.current().map(|pipeline| pipeline.info().memory);
+        self.models.evict_unless_free(memory.map_or(0, |memory| memory.bytes(recipe, MemoryMode::Full)));
         let Some(pipeline) = self.models.current_mut() else {
             let text = "No model is open, so no picture can be made. Choose a model first".into();
             return (RecordedRun::default(), JobEvent::Failed { text });
@@ -233,7 +234,7 @@ impl Worker {
         let events = &self.events;
         let kept = self.runs.iter().find(|kept| Some(kept.job) == recorded_by);
         let mut run = kept.map(|kept| kept.run.clone()).unwrap_or_default();
-        let made = guarded(|| {
+        let result = guarded(|| {
             pipeline.set_concepts(concepts);
             pipeline.generate_from(&mut run, recipe, &job.stop, &mut |progress| {
                 let event = match progress {
@@ -245,12 +246,12 @@ impl Worker {
                 events.job(job.id, event);
             })
         });
-        let event = match made {
-            Ok(Ok(made)) => {
-                for text in made.notes {
+        let event = match result {
+            Ok(Ok(generated)) => {
+                for text in generated.notes {
                     self.events.send(Event::Warning { text });
                 }
-                let (pictures, concepts) = (made.pictures, made.concepts);
+                let (pictures, concepts) = (generated.pictures, generated.concepts);
                 JobEvent::Finished { pictures, concepts, elapsed: started.elapsed() }
             }
             Ok(Err(GenerateError::Stopped)) => JobEvent::Stopped,
@@ -260,13 +261,13 @@ impl Worker {
         (run, event)
     }
 
-    /// Keeps a film, and as many of the others as there is room for.
+    /// Keeps a run, and as many of the older ones as fit.
     fn keep(&mut self, run: CachedRun) {
         self.runs.push_back(run);
-        let mut room = MAX_RECORDED_BYTES;
+        let mut free = MAX_RECORDED_BYTES;
         let fits = |kept: &&CachedRun| {
-            let fits = kept.run.trajectory.bytes() <= room;
-            room = room.saturating_sub(kept.run.trajectory.bytes());
+            let fits = kept.run.trajectory.bytes() <= free;
+            free = free.saturating_sub(kept.run.trajectory.bytes());
             fits
         };
         let kept = self.runs.iter().rev().take_while(fits).count().max(1);
@@ -291,41 +292,47 @@ impl Worker {
         self.events.job(job, JobEvent::Decoded { step, view, pictures });
     }
 
-    fn look(&mut self, id: u64, look: &InspectRequest) {
+    fn inspect(&mut self, id: u64, request: &InspectRequest) {
         let Self { models, runs, encoded, closing, .. } = self;
         let run_of = |job| runs.iter().find(|kept| kept.job == job).map(|kept| &kept.run);
-        let seen = match models.current_mut() {
+        let result = match models.current_mut() {
             Some(pipeline) => guarded(|| {
-                if let Some(concepts) = look.concepts() {
+                if let Some(concepts) = request.concepts() {
                     pipeline.set_concepts(concepts);
                 }
-                encoded.answer(pipeline, run_of, look, closing)
+                encoded.answer(pipeline, run_of, request, closing)
             })
             .unwrap_or_else(Err),
-            None => Err("No model is open, so there is nothing to look into. Choose a model first".into()),
+            None => Err("No model is open, so there is nothing to inspect. Choose a model first".into()),
         };
-        self.events.send(Event::Inspected { id, seen });
+        self.events.send(Event::Inspection { id, result });
     }
 
-    /// The film of a job, and the model that made it: only its own decoder knows what the latents mean.
+    /// The recorded run of a job, and the model that made it, whose decoder its latents need.
     fn run_of(&self, job: JobId) -> Option<(&Pipeline, &RecordedRun)> {
-        let kept = self.runs.iter().find(|kept| kept.job == job && kept.model == self.opened)?;
+        let kept = self.runs.iter().find(|kept| kept.job == job && kept.model_number == self.model_number)?;
         Some((self.models.current()?, &kept.run))
     }
 
-    fn attend(&mut self, job: JobId, picture: usize, part: usize, stop: &StopFlag) -> AttentionEvent {
-        let Self { models, runs, events, opened, .. } = self;
-        let kept = runs.iter().find(|kept| kept.job == job && kept.model == *opened);
+    fn compute_attention_maps(
+        &mut self,
+        job: JobId,
+        picture: usize,
+        part: usize,
+        stop: &StopFlag,
+    ) -> AttentionEvent {
+        let Self { models, runs, events, model_number, .. } = self;
+        let kept = runs.iter().find(|kept| kept.job == job && kept.model_number == *model_number);
         let (Some(pipeline), Some(kept)) = (models.current_mut(), kept) else {
             return AttentionEvent::Failed { text: TRAJECTORY_GONE.into() };
         };
-        let made = guarded(|| {
+        let result = guarded(|| {
             pipeline.set_concepts(&kept.concepts);
-            pipeline.attention(&kept.run, picture, part, stop, &mut |fraction| {
-                events.send(Event::AttentionMaps { job, event: AttentionEvent::Came { fraction } });
+            attention_maps(pipeline, &kept.run, picture, part, stop, &mut |fraction| {
+                events.send(Event::AttentionMaps { job, event: AttentionEvent::Progress { fraction } });
             })
         });
-        match made {
+        match result {
             Ok(Ok(maps)) => AttentionEvent::Done(Arc::new(maps)),
             Ok(Err(GenerateError::Stopped)) => AttentionEvent::Stopped,
             Ok(Err(error)) => AttentionEvent::Failed { text: error.to_string() },
@@ -333,24 +340,25 @@ impl Worker {
         }
     }
 
-    fn cut(
+    fn export_animation(
         &self,
         job: JobId,
         picture: usize,
         finished: Option<&Arc<Pixels>>,
-        cut: &AnimationOptions,
+        options: &AnimationOptions,
         stop: &StopFlag,
     ) -> AnimationEvent {
         let Some((pipeline, run)) = self.run_of(job) else {
             return AnimationEvent::Failed { text: TRAJECTORY_GONE.into() };
         };
         let events = &self.events;
-        let made = guarded(|| {
-            let tell = &mut |fraction| events.send(Event::Animation(AnimationEvent::Came { fraction }));
-            pipeline.animation(&run.trajectory, picture, finished, cut, stop, tell)
+        let result = guarded(|| {
+            let progress =
+                &mut |fraction| events.send(Event::Animation(AnimationEvent::Progress { fraction }));
+            animate(pipeline, &run.trajectory, picture, finished, options, stop, progress)
         });
-        match made {
-            Ok(Ok(reel)) => AnimationEvent::Done(Box::new(reel)),
+        match result {
+            Ok(Ok(animation)) => AnimationEvent::Done(Box::new(animation)),
             Ok(Err(AnimationError::Decode(GenerateError::Stopped))) => AnimationEvent::Stopped,
             Ok(Err(error)) => AnimationEvent::Failed { text: error.to_string() },
             Err(panic) => AnimationEvent::Failed { text: panic },
@@ -361,12 +369,9 @@ impl Worker {
 const TRAJECTORY_GONE: &str =
     "The steps of this picture are no longer in memory. Make it again with its seed";
 
-/// Runs `work`; a panic in it becomes a sentence.
+/// Runs `work`. A panic in it becomes a sentence.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        format!(
-            "Something in Tidepool broke ({}). The next picture may work; please report it",
-            panic_text(&*panic)
-        )
+        format!("Tidepool has a bug ({}). The next picture may work; please report this", panic_text(&*panic))
     })
 }

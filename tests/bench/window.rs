@@ -31,7 +31,7 @@ fn main() {
     let settings = Settings {
         last_recipe: recipe,
         output_folder: Some(home.path().join("pictures")),
-        device: DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() },
+        device: DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() },
         ..Settings::default()
     };
     let folder = home.path().to_owned();

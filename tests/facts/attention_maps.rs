@@ -29,7 +29,7 @@ use crate::support::waiting::next;
 /// A session with the built-in model and a finished run of a small picture.
 fn after_a_run(recipe: Recipe) -> Session {
     let session = Session::start(|| ());
-    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let stop = StopFlag::default();
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     let job = Job { id: JobId(1), stop: StopFlag::default() };
@@ -45,7 +45,9 @@ fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttentionEv
     loop {
         let event = next(session.events());
         match event {
-            Event::AttentionMaps { event: AttentionEvent::Came { fraction }, .. } => fractions.push(fraction),
+            Event::AttentionMaps { event: AttentionEvent::Progress { fraction }, .. } => {
+                fractions.push(fraction)
+            }
             Event::AttentionMaps { job: id, event } => {
                 assert_eq!(id, JobId(job));
                 return (fractions, event);
@@ -124,7 +126,7 @@ fn the_attention_overlay_shows_the_selected_word_and_ends_with_the_next_run() {
     assert!(
         matches!(&effects[..], [Effect::Send(Request::ComputeAttentionMaps { job: id, picture: 0, part: 0, .. }), ..] if *id == job)
     );
-    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Came { fraction: 0.5 } });
+    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Progress { fraction: 0.5 } });
     assert!(state.attention.on_canvas().is_none());
     state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
     let of_token = |token: usize| mask_by_map(&grey(), &halves().of(token..token + 1), [16, 16]);

@@ -84,7 +84,7 @@ fn what_cannot_be_done_fails_with_its_cause() {
         ("render x --device cpu --model empty", &["empty", "model_index.json"]),
         ("render x --device cpu --model notes.txt", &["notes.txt"]),
         ("render x --device cpu --init nowhere.png", &["nowhere.png", "does not exist"]),
-        ("render x --device cpu --init notes.txt", &["notes.txt", "not a picture"]),
+        ("render x --device cpu --init notes.txt", &["notes.txt", "PNG"]),
         ("render x --device cpu --init nothing.png", &["nothing.png", "empty"]),
         ("render x --device cpu --init broken.png", &["broken.png", "damaged"]),
         ("render x --device cpu --init empty", &["empty", "folder"]),

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use engine::checkpoint::{TensorDtype, WeightFile, WeightKind, kind_of};
 use engine::diffusion::{Latents, TorchGenerator};
+use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
@@ -24,9 +25,9 @@ fn fingerprint(pipeline: &Pipeline) -> (String, Vec<u32>) {
     let never = StopFlag::default();
     let text = pipeline.text_embeddings("a fox on a hill").expect("text").data;
     let eps = pipeline.predict_eps(&noise, 500.0, &["a fox on a hill"]).expect("eps").data;
-    let pixels = pipeline.decoder(&noise, &never).expect("pixels").data;
+    let pixels = pipeline.decode_raw(MemoryMode::Full, &noise, &never).expect("pixels").data;
     let picture = Latents::new([1, 3, 32, 32], TorchGenerator::new(6).randn(3072));
-    let mean = pipeline.moments(&picture, &never).expect("moments").0.data;
+    let mean = pipeline.encode_moments(MemoryMode::Full, &picture, &never).expect("moments").0.data;
     let recipe = Recipe { prompt: "a fox!".into(), width: 32, height: 32, steps: 2, ..Recipe::default() };
     let picture = pipeline.generate(&recipe, &never, &mut |_| ()).expect("a picture").image.data;
     let all: Vec<f32> = [text, eps, pixels, mean, picture].concat();

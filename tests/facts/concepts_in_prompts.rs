@@ -12,7 +12,7 @@ use crate::support::models::{model_info, pipeline};
 use crate::support::numbers::{Golden, assert_near, golden_folder, notes};
 
 fn words(concepts: impl IntoIterator<Item = Concept>) -> PromptTokenizer {
-    model_info().words(&concepts.into_iter().collect())
+    model_info().prompt_tokenizer(&concepts.into_iter().collect())
 }
 
 /// `<birb-style>` of two vectors, `sea glass` of one, `EasyNegative` of three.
@@ -132,11 +132,15 @@ fn of_two_with_one_token_the_later_one_stays() {
     let mut concepts: ConceptSet = [first, again.clone(), later.clone()].into_iter().collect();
     let counts = |concepts: &ConceptSet| concepts.iter().map(|concept| concept.count()).collect::<Vec<_>>();
     assert_eq!(counts(&concepts), [2, 3], "a file that is read again counts once");
-    assert_eq!(concepts.instead_of(&again).map(|concept| concept.count()), Some(3));
-    assert_eq!(concepts.instead_of(&later), None);
-    assert_eq!(model_info().words(&concepts).tokenize("<frost>").used(), 3);
+    assert_eq!(concepts.shadowed_by(&again).map(|concept| concept.count()), Some(3));
+    assert_eq!(concepts.shadowed_by(&later), None);
+    assert_eq!(model_info().prompt_tokenizer(&concepts).tokenize("<frost>").used(), 3);
     concepts.remove(&later.source);
-    assert_eq!(model_info().words(&concepts).tokenize("<frost>").used(), 2, "the one before is back");
+    assert_eq!(
+        model_info().prompt_tokenizer(&concepts).tokenize("<frost>").used(),
+        2,
+        "the one before is back"
+    );
 }
 
 #[test]

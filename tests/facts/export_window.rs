@@ -34,7 +34,7 @@ fn receive(window: &mut TestWindow, news: AppEvent) {
 
 fn asked(window: &TestWindow) -> (JobId, AnimationOptions, StopFlag) {
     let cut = window.requests.try_iter().find_map(|request| match request {
-        Request::ExportAnimation { job, cut, stop, .. } => Some((job, cut, stop)),
+        Request::ExportAnimation { job, options, stop, .. } => Some((job, options, stop)),
         _ => None,
     });
     cut.expect("a film was asked for")
@@ -42,8 +42,8 @@ fn asked(window: &TestWindow) -> (JobId, AnimationOptions, StopFlag) {
 
 fn reel() -> Animation {
     let pane = |grey: u8| Panel { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
-    let shots = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
-    Animation { shots, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
+    let frames = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
+    Animation { frames, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
     receive(&mut window, AppEvent::FilmPicked(folder.path().join("film")));
     let (_, wanted, _) = asked(&window);
     assert_eq!(wanted, cut);
-    window.send(Event::Animation(AnimationEvent::Came { fraction: 0.5 }));
+    window.send(Event::Animation(AnimationEvent::Progress { fraction: 0.5 }));
     window.harness.get_by_label("50 %");
     window.send(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
     window.until("the written film", |app| matches!(app.state.export.phase, ExportPhase::Done { .. }));
@@ -140,7 +140,7 @@ fn the_engine_makes_the_film_that_was_asked_for() {
 fn exporting_steps_that_are_gone_fails() {
     let session = Session::start(|| ());
     let (cut, stop) = (AnimationOptions::default(), StopFlag::default());
-    session.send(Request::ExportAnimation { job: JobId(5), picture: 0, finished: None, cut, stop });
+    session.send(Request::ExportAnimation { job: JobId(5), picture: 0, finished: None, options: cut, stop });
     match next(session.events()) {
         Event::Animation(AnimationEvent::Failed { .. }) => {}
         other => panic!("{other:?}"),

@@ -7,7 +7,7 @@ use engine::diffusion::Trajectory;
 use engine::images::{Pixels, read_recipe};
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
-use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions};
+use engine::pipeline::animation_export::{AnimationLayout, AnimationOptions, animate};
 use engine::recipe::{Recipe, RecordedRun};
 use image::AnimationDecoder;
 use image::codecs::gif::GifDecoder;
@@ -119,29 +119,29 @@ fn a_full_film_shows_each_step_decoded_and_a_quick_one_its_preview() {
     let stop = StopFlag::default();
     let cut =
         AnimationOptions { view: AnimationLayout::Both, has_captions: true, ..AnimationOptions::default() };
-    let quick = pipeline.animation(&film, 1, Some(&finished), &cut, &stop, &mut |_| ()).expect("a film");
+    let quick = animate(&pipeline, &film, 1, Some(&finished), &cut, &stop, &mut |_| ()).expect("a film");
     let full = AnimationOptions { is_full: true, ..cut };
-    let full = pipeline.animation(&film, 1, Some(&finished), &full, &stop, &mut |_| ()).expect("a film");
-    assert_eq!((quick.shots.len(), full.shots.len(), full.size), (4, 4, (recipe.width, recipe.height)));
+    let full = animate(&pipeline, &film, 1, Some(&finished), &full, &stop, &mut |_| ()).expect("a film");
+    assert_eq!((quick.frames.len(), full.frames.len(), full.size), (4, 4, (recipe.width, recipe.height)));
     for step in 0..3 {
         let recorded = &film.steps[step];
         for (pane, latents) in [&recorded.x, &recorded.denoised].into_iter().enumerate() {
             let decoded = &pipeline.pictures(latents, &stop).expect("pictures")[1];
-            assert_eq!(full.shots[step][pane].picture, *decoded, "step {step}, pane {pane}");
-            let preview = &quick.shots[step][pane].picture;
+            assert_eq!(full.frames[step][pane].picture, *decoded, "step {step}, pane {pane}");
+            let preview = &quick.frames[step][pane].picture;
             assert_eq!(preview.width * pipeline.info().vae_factor, decoded.width);
         }
         let [number, sigma] = [format!("step {}", step + 1), format!("σ {:.3}", film.sigmas[step])];
-        let texts = |pane: usize| quick.shots[step][pane].caption.clone().expect("a caption");
+        let texts = |pane: usize| quick.frames[step][pane].caption.clone().expect("a caption");
         assert_eq!([texts(0), texts(1)], [["noisy".into(), sigma], ["predicted".into(), number]]);
     }
-    assert_eq!(full.shots[3][0].picture, finished);
+    assert_eq!(full.frames[3][0].picture, finished);
 
     // A stopped run has no finished picture, and a stopped export no animation.
     let ended =
-        pipeline.animation(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).expect("a film");
-    assert_eq!((ended.shots.len(), ended.shots[0].len()), (3, 1));
-    assert!(ended.shots[0][0].caption.is_none());
+        animate(&pipeline, &film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).expect("a film");
+    assert_eq!((ended.frames.len(), ended.frames[0].len()), (3, 1));
+    assert!(ended.frames[0][0].caption.is_none());
     stop.raise();
-    assert!(pipeline.animation(&film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).is_err());
+    assert!(animate(&pipeline, &film, 0, None, &AnimationOptions::default(), &stop, &mut |_| ()).is_err());
 }

@@ -13,7 +13,7 @@ use engine::session::{Event, ImageSource, InspectRequest, InspectResult, JobId, 
 use crate::support::waiting::next;
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 /// Inspects with the built-in model.
@@ -21,12 +21,12 @@ fn look(look: InspectRequest) -> Result<InspectResult, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
     session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
-    session.send(Request::Inspect { id: 7, look });
+    session.send(Request::Inspect { id: 7, request: look });
     loop {
         let event = next(session.events());
-        if let Event::Inspected { id, seen } = event {
+        if let Event::Inspection { id, result } = event {
             assert_eq!(id, 7);
-            return seen;
+            return result;
         }
     }
 }
@@ -112,7 +112,7 @@ fn what_cannot_be_seen_is_said() {
         assert!(text.contains("65"), "{text}");
     }
     let session = Session::start(|| ());
-    session.send(Request::Inspect { id: 1, look: InspectRequest::Channels(picture()) });
+    session.send(Request::Inspect { id: 1, request: InspectRequest::Channels(picture()) });
     let event = next(session.events());
-    assert!(matches!(event, Event::Inspected { id: 1, seen: Err(text) } if text.contains("No model")));
+    assert!(matches!(event, Event::Inspection { id: 1, result: Err(text) } if text.contains("No model")));
 }

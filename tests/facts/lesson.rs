@@ -71,7 +71,7 @@ fn every_experiment_gives_a_recipe_that_can_be_run_at_the_models_size() {
 
 #[test]
 fn edited_words_are_single_tokens_of_the_built_in_model() {
-    let words = model_info().words(&Default::default());
+    let words = model_info().prompt_tokenizer(&Default::default());
     let is_one = |words: &PromptTokenizer, word: &str| words.tokenize(word).used() == 1;
     let mut edited = 0;
     for experiment in Experiment::ALL {
@@ -230,7 +230,7 @@ fn the_lesson_continues_where_it_was_left_and_can_still_be_undone() {
     let (settings, note) = Settings::load(folder.path());
     assert_eq!(note, None);
     let mut state = AppState::new(settings);
-    assert_eq!(state.shared.settings.lesson.stop, LessonPage::Text);
+    assert_eq!(state.shared.settings.lesson.page, LessonPage::Text);
     assert_eq!(state.shared.recipe.edits.len(), 1);
     command(&mut state, LessonCommand::PutBack);
     assert_eq!(state.shared.recipe, recipe);
@@ -245,7 +245,10 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
         state.handle(Command::Settings(SettingsCommand::ShowTab { tab: Some(Tab::Lesson), drawer: false }));
         let effects = command(&mut state, LessonCommand::GoTo(stop));
         let asked = effects.iter().any(|effect| {
-            matches!(effect, Effect::Send(Request::Inspect { look: InspectRequest::StepChannels { .. }, .. }))
+            matches!(
+                effect,
+                Effect::Send(Request::Inspect { request: InspectRequest::StepChannels { .. }, .. })
+            )
         });
         assert_eq!(asked, looks, "{stop:?}");
     }
@@ -254,7 +257,7 @@ fn pages_about_latents_look_into_the_picture_and_the_others_do_not() {
 fn at(stop: LessonPage) -> Settings {
     let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..Settings::default() };
-    settings.lesson.stop = stop;
+    settings.lesson.page = stop;
     settings
 }
 
@@ -282,7 +285,7 @@ fn the_button_of_the_first_page_makes_the_otter_and_the_workspace_can_be_restore
 #[test]
 fn the_pages_are_turned_by_buttons_by_dots_and_by_arrow_keys() {
     let mut window = TestWindow::opened(Harness::builder().with_size([1280.0, 720.0]), at(LessonPage::Loop));
-    let stop = |window: &TestWindow| window.harness.state().state.shared.settings.lesson.stop;
+    let stop = |window: &TestWindow| window.harness.state().state.shared.settings.lesson.page;
     window.harness.get_by_role_and_label(Role::Button, "Next").click();
     window.harness.run();
     assert_eq!(stop(&window), LessonPage::Autoencoder);

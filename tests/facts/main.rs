@@ -23,6 +23,7 @@ mod library;
 mod memory_pressure;
 mod models;
 mod module_order;
+mod old_files;
 mod opening;
 mod pictures;
 mod prompt_chunks;

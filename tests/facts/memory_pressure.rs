@@ -136,15 +136,19 @@ fn resident() -> [u64; 2] {
 
 /// `MALLOC_MMAP_THRESHOLD_=65536 cargo test --release --test facts estimates -- --ignored --nocapture`: memory
 /// that was freed must go back to the system, so that its next use is seen.
+///
+/// An estimate is never too small. It is at most a quarter too large, beside a part that does not depend on the
+/// size of the picture and that small pictures do not use up: 8 MB of kernels and text encoder for the UNet, and
+/// 60 MB of working set for tiles. (Measured: 1.1 times what is used, plus that part.)
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "measures the memory of its process, so nothing else may run in it"]
 fn estimates_are_a_little_more_than_what_is_used() {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let set = "MALLOC_MMAP_THRESHOLD_";
     assert!(std::env::var_os(set).is_some(), "set {set}=65536, or memory that is used twice is seen once");
     let mut wrong = Vec::new();
-    let mut check = |what: &str, estimate: u64, work: &dyn Fn()| {
+    let mut check = |what: &str, estimate: u64, fixed: f64, work: &dyn Fn()| {
         std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
         let [before, _] = resident();
         work();
@@ -152,7 +156,7 @@ fn estimates_are_a_little_more_than_what_is_used() {
         let [used, estimate] = [used, estimate].map(|bytes| bytes as f64 / 1e6);
         let row = format!("{what}: {used:.0} MB used, {estimate:.0} MB estimated");
         println!("{row}");
-        if !(0.75 * used..=1.25 * used).contains(&estimate) {
+        if !(used..=1.25 * used + fixed).contains(&estimate) {
             wrong.push(row);
         }
     };
@@ -167,17 +171,27 @@ fn estimates_are_a_little_more_than_what_is_used() {
             let pixels = (width * height) as u64;
             let what = |stage: &str| format!("{name}, {width} x {height}, {stage}");
             let noise = NoiseStreams::new(1, 1).draw([1, 4, height / 8, width / 8]);
-            check(&what("UNet"), estimate.unet_bytes(pixels), &|| {
+            check(&what("UNet"), estimate.unet_bytes(pixels), 8.0, &|| {
                 pipeline.predict_eps(&noise, 500.0, &["an owl"]).expect("eps");
             });
             let image = NoiseStreams::new(1, 1).draw([1, 3, height, width]);
-            for mode in [MemoryMode::Full, MemoryMode::LowMemory] {
-                check(&what(&format!("{mode:?} decode")), estimate.decode_bytes(pixels, mode), &|| {
-                    pipeline.decode_raw(mode, &noise, &never).expect("pixels");
-                });
-                check(&what(&format!("{mode:?} encode")), estimate.encode_bytes(pixels, mode), &|| {
-                    pipeline.encode_moments(mode, &image, &never).expect("moments");
-                });
+            for (mode, fixed) in [(MemoryMode::Full, 0.0), (MemoryMode::LowMemory, 60.0)] {
+                check(
+                    &what(&format!("{mode:?} decode")),
+                    estimate.decode_bytes(pixels, mode),
+                    fixed,
+                    &|| {
+                        pipeline.decode_raw(mode, &noise, &never).expect("pixels");
+                    },
+                );
+                check(
+                    &what(&format!("{mode:?} encode")),
+                    estimate.encode_bytes(pixels, mode),
+                    fixed,
+                    &|| {
+                        pipeline.encode_moments(mode, &image, &never).expect("moments");
+                    },
+                );
             }
         }
     }

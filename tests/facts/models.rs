@@ -1,6 +1,7 @@
 //! Text encoder, UNet and VAE against transformers and diffusers, on models of three shapes.
 
 use engine::diffusion::{Latents, TorchGenerator};
+use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::StopFlag;
 use serde_json::Value;
 
@@ -41,10 +42,13 @@ fn each_network_equals_its_reference() {
                     pipeline.predict_eps(&x, timestep, &texts).expect("eps").data
                 }
                 ["vae", "encode", _, part] => {
-                    let (mean, log_variance) = pipeline.moments(&input(note), &never).expect("moments");
+                    let (mean, log_variance) =
+                        pipeline.encode_moments(MemoryMode::Full, &input(note), &never).expect("moments");
                     if part == "mean" { mean.data } else { log_variance.data }
                 }
-                ["vae", "decode", _] => pipeline.decoder(&input(note), &never).expect("pixels").data,
+                ["vae", "decode", _] => {
+                    pipeline.decode_raw(MemoryMode::Full, &input(note), &never).expect("pixels").data
+                }
                 _ => panic!("{name} is no part of a model"),
             };
             let stride = note["stride"].as_u64().expect("a stride") as usize;

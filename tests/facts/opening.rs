@@ -20,7 +20,7 @@ use crate::support::weight_files::{Small, save_safetensors};
 
 fn ask(session: &Session, source: &ModelSource) -> StopFlag {
     let stop = StopFlag::default();
-    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: source.clone(), vae: None, device, stop: stop.clone() });
     stop
 }
@@ -57,7 +57,7 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
     let session = Session::start(|| ());
     let stop = StopFlag::default();
     stop.raise();
-    let device = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     session.send(Request::OpenModel { source: ModelSource::BuiltIn, vae: None, device, stop });
     assert!(matches!(outcome(&session), (fractions, ModelEvent::Stopped) if fractions.is_empty()));
     open(&session, &ModelSource::BuiltIn);

@@ -11,7 +11,7 @@ use crate::support::prompts::{READ_DIFFERENTLY, STEPS, rows, table};
 /// The built-in model's words with `<frost>` of two vectors and `mist` of nine.
 fn words() -> PromptTokenizer {
     let frost = read(&golden_folder().join("data/checkpoints/frost.bin")).expect("a concept");
-    model_info().words(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
+    model_info().prompt_tokenizer(&[frost, concept("mist.safetensors", "mist", 9)].into_iter().collect())
 }
 
 fn options(weights: PromptWeights) -> TextOptions {

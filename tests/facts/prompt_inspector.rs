@@ -169,7 +169,10 @@ fn a_concept_is_saved_from_any_tab_and_not_with_another_model() {
         state.handle(Command::Words(command))
     };
     let is_sent = |effects: &[Effect]| {
-        matches!(effects, [.., Effect::Send(Request::Inspect { look: InspectRequest::Edited { .. }, .. })])
+        matches!(
+            effects,
+            [.., Effect::Send(Request::Inspect { request: InspectRequest::EditedVectors { .. }, .. })]
+        )
     };
     let mut state = state_with("a puppy", &["puppy=cat"]);
     state.shared.settings.window.tab = Tab::Concepts;

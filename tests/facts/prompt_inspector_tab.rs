@@ -248,9 +248,9 @@ fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     assert!(!window.requests.try_iter().any(|request| matches!(request, Request::Inspect { .. })));
     click(&mut window, "puppy, token 2");
     let is_word =
-        |look: &InspectRequest| matches!(look, InspectRequest::Word { place, .. } if place.position == 2);
+        |look: &InspectRequest| matches!(look, InspectRequest::Token { place, .. } if place.position == 2);
     let id = last_look(&window, is_word);
-    window.send(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(token_trace()))) });
+    window.send(Event::Inspection { id, result: Ok(InspectResult::Token(Box::new(token_trace()))) });
     window.harness.run();
     window.harness.get_by_label("Output embedding");
     assert!(window.harness.query_all_by_label_contains("Token embedding: 128").next().is_some());
@@ -258,7 +258,7 @@ fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     assert!(window.harness.query_all_by_label_contains("moved").next().is_some());
     put_in(&mut window, "cat", "Replace");
     let id = last_look(&window, is_word);
-    window.send(Event::Inspected { id, seen: Err("There is no such token".into()) });
+    window.send(Event::Inspection { id, result: Err("There is no such token".into()) });
     window.harness.run();
     window.harness.get_by_label("There is no such token");
     click(&mut window, "a, token 1");
@@ -274,7 +274,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     state.handle(Command::Edit(Box::new(recipe)));
     let save = || Command::Words(WordsCommand::Save { edits: edits.clone(), token: "<mine>".into() });
     let asked = |effects: Vec<Effect>| match &effects[..] {
-        [Effect::Send(Request::Inspect { id, look: InspectRequest::Edited { recipe, .. } })] => {
+        [Effect::Send(Request::Inspect { id, request: InspectRequest::EditedVectors { recipe, .. } })] => {
             (*id, recipe.edits.len())
         }
         other => panic!("{other:?}"),
@@ -282,11 +282,12 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     let (id, count) = asked(state.handle(save()));
     assert_eq!(count, 2);
     let vectors = vec![vec![0.5; 128]; 2];
-    let effects = state.receive(Event::Inspected { id, seen: Ok(InspectResult::Edited(vectors.clone())) });
+    let effects =
+        state.receive(Event::Inspection { id, result: Ok(InspectResult::EditedVectors(vectors.clone())) });
     assert!(matches!(&effects[..], [Effect::Task(Task::SaveConcept { token, vectors: saved })]
         if token == "<mine>" && *saved == vectors));
     let (id, _) = asked(state.handle(save()));
-    state.receive(Event::Inspected { id, seen: Err("Its word is not in the prompt".into()) });
+    state.receive(Event::Inspection { id, result: Err("Its word is not in the prompt".into()) });
     assert_eq!(state.shared.error_at(ErrorSlot::Words).as_deref(), Some("Its word is not in the prompt"));
     asked(state.handle(save()));
     assert_eq!(state.shared.error_at(ErrorSlot::Words), None, "it is tried again");

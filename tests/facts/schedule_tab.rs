@@ -274,7 +274,7 @@ fn a_drag_over_the_film_runs_through_it() {
 
 fn looked(window: &TestWindow) -> Option<(u64, InspectRequest)> {
     window.requests.try_iter().find_map(|request| match request {
-        Request::Inspect { id, look } => Some((id, look)),
+        Request::Inspect { id, request: look } => Some((id, look)),
         _ => None,
     })
 }
@@ -289,30 +289,30 @@ fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
         InspectRequest::StepChannels { step: 19, view: StepView::Predicted, picture: 0, .. }
     ));
     let four = (0..4u8).map(|n| Channel { picture: grey(), min: -3.5, max: f32::from(n) }).collect();
-    window.send(Event::Inspected { id, seen: Ok(InspectResult::Channels(four)) });
+    window.send(Event::Inspection { id, result: Ok(InspectResult::Channels(four)) });
     window.harness.get_by_label("−3.5…2.0");
 
     let (id, noised) = looked(&window).expect("then the noise");
     let InspectRequest::AddNoise { sigma, seed: 32, .. } = noised else { panic!("{noised:?}") };
     let schedule = state(&window).shared.recipe.schedule;
     let info = state(&window).shared.model_info().expect("a model");
-    let noise = engine::diffusion::NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
+    let noise = info.scheduler.noise_schedule();
     assert_eq!(sigma, schedule.sigmas(20, &noise)[13], "two thirds of the way");
     for step in [3, 5, 8] {
         window.harness.state_mut().press(Command::Inspect(InspectCommand::NoiseStep(step)));
     }
     assert!(looked(&window).is_none(), "one at a time");
-    window.send(Event::Inspected { id, seen: Ok(InspectResult::Noised(grey())) });
+    window.send(Event::Inspection { id, result: Ok(InspectResult::Noised(grey())) });
     let (id, noised) = looked(&window).expect("the latest wish");
     assert!(
         matches!(noised, InspectRequest::AddNoise { sigma, .. } if sigma == schedule.sigmas(20, &noise)[8])
     );
-    window.send(Event::Inspected { id, seen: Ok(InspectResult::Noised(grey())) });
+    window.send(Event::Inspection { id, result: Ok(InspectResult::Noised(grey())) });
 
     let (id, trip) = looked(&window).expect("then there and back");
     assert!(matches!(trip, InspectRequest::RoundTrip(_)));
     let trip = RoundTrip::new(grey(), Arc::new(Pixels::new(16, 16, vec![130; 768])));
-    window.send(Event::Inspected { id, seen: Ok(InspectResult::RoundTrip(trip)) });
+    window.send(Event::Inspection { id, result: Ok(InspectResult::RoundTrip(trip)) });
     window.harness.get_by_label_contains("2.00 / 255");
     assert!(looked(&window).is_none(), "all is seen");
 }
@@ -321,7 +321,7 @@ fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
 fn what_cannot_be_looked_at_is_said_in_its_place() {
     let (mut window, _) = with_film(Tab::Inspect);
     let (id, _) = looked(&window).expect("a look");
-    window.send(Event::Inspected { id, seen: Err("The numbers of this step are no longer kept".into()) });
+    window.send(Event::Inspection { id, result: Err("The numbers of this step are no longer kept".into()) });
     window.harness.run();
     window.harness.get_by_label("The numbers of this step are no longer kept");
 }

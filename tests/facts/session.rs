@@ -17,7 +17,7 @@ use engine::session::{Event, Job, JobEvent, JobId, ModelEvent, Request, Session}
 use crate::support::waiting::next;
 
 fn cpu() -> DeviceChoice {
-    DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() }
+    DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() }
 }
 
 fn session_with(source: ModelSource) -> Session {

@@ -220,7 +220,7 @@ fn a_picture_without_a_recipe_is_a_start_image_and_a_text_is_refused() {
     drop_file(&mut window.harness, &bare);
     until(&mut window.harness, "the start image", |app| app.state.start_picture.is_some());
     window.harness.step();
-    window.harness.get_by_label("96 × 64, the middle 64 × 64");
+    window.harness.get_by_label("96 × 64, cropped to 64 × 64");
     window.harness.get_by_label("Remove").click();
     window.harness.run();
     assert_eq!(window.harness.state().state.shared.recipe.start, Start::Noise);

@@ -75,7 +75,7 @@ impl AppState {
     pub(crate) fn receive_attended(&mut self, job: JobId, event: AttentionEvent) {
         let Some(asked) = self.attention.asked.as_mut().filter(|asked| asked.of.job == job) else { return };
         match event {
-            AttentionEvent::Came { fraction } => {
+            AttentionEvent::Progress { fraction } => {
                 asked.fraction = fraction;
                 return;
             }

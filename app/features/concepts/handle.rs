@@ -91,7 +91,7 @@ impl AppState {
     /// Reads the prompts again after the concepts changed.
     pub(crate) fn reread_prompts(&mut self) {
         if let Some(info) = self.shared.model_info() {
-            self.prompts.tokenizer = Some(info.words(&self.concepts.set));
+            self.prompts.tokenizer = Some(info.prompt_tokenizer(&self.concepts.set));
             self.read_prompts();
         }
     }

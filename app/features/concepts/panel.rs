@@ -137,7 +137,7 @@ fn search_ui(ui: &mut Ui) -> String {
 
 /// Why a concept is not used, if so: in short, and as a sentence.
 fn unreadable_reason(shared: &Shared, concepts: &Concepts, concept: &Concept) -> Option<(String, String)> {
-    if let Some(other) = concepts.set.instead_of(concept) {
+    if let Some(other) = concepts.set.shadowed_by(concept) {
         let sentence = format!("Another file with the same word is used instead: {}", other.source.display());
         return Some((format!("not used: {} has the same word", other.name()), sentence));
     }

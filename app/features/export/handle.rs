@@ -77,7 +77,7 @@ impl AppState {
         let finished = run.pictures.get(picture).cloned();
         let path = with_ending(path, self.export.format);
         self.export.phase = ExportPhase::Cutting { path, fraction: 0.0, stop: stop.clone() };
-        vec![Effect::Send(Request::ExportAnimation { job, picture, finished, cut, stop })]
+        vec![Effect::Send(Request::ExportAnimation { job, picture, finished, options: cut, stop })]
     }
 
     /// The plot's pictures exist already, so the engine has nothing to do.
@@ -92,7 +92,7 @@ impl AppState {
     pub(crate) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
         let ExportPhase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
         match event {
-            AnimationEvent::Came { fraction: now } => *fraction = now,
+            AnimationEvent::Progress { fraction: now } => *fraction = now,
             AnimationEvent::Done(reel) => {
                 let (path, stop) = (path.clone(), stop.clone());
                 let reel = Animation { provenance: self.provenance(), ..*reel };

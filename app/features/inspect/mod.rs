@@ -80,9 +80,9 @@ impl InspectState {
 
     /// The last request about a word, and its result.
     pub(crate) fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
-        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Word { .. }))?;
+        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Token { .. }))?;
         match seen {
-            Ok(InspectResult::Word(stages)) => Some((look, Ok(stages))),
+            Ok(InspectResult::Token(stages)) => Some((look, Ok(stages))),
             Ok(_) => None,
             Err(text) => Some((look, Err(text))),
         }
@@ -107,8 +107,8 @@ fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
         InspectRequest::Channels(_) | InspectRequest::StepChannels { .. } => 0,
         InspectRequest::AddNoise { .. } => 1,
         InspectRequest::RoundTrip(_) => 2,
-        InspectRequest::Word { .. } => 3,
-        InspectRequest::Edited { .. } => 4,
+        InspectRequest::Token { .. } => 3,
+        InspectRequest::EditedVectors { .. } => 4,
     };
     kind(a) == kind(b)
 }
@@ -188,7 +188,7 @@ impl AppState {
         self.inspect.next += 1;
         let id = self.inspect.next;
         self.inspect.asked = Some((id, look.clone()));
-        vec![Effect::Send(Request::Inspect { id, look })]
+        vec![Effect::Send(Request::Inspect { id, request: look })]
     }
 
     pub(crate) fn wanted(&self) -> Vec<InspectRequest> {
@@ -216,7 +216,7 @@ impl AppState {
         let Some((_, look)) = self.inspect.asked.take_if(|(asked, _)| *asked == id) else {
             return Vec::new();
         };
-        if matches!(look, InspectRequest::Edited { .. }) {
+        if matches!(look, InspectRequest::EditedVectors { .. }) {
             return self.receive_edited(seen);
         }
         self.inspect.seen.retain(|(other, _)| !is_same_kind(other, &look));
@@ -228,7 +228,7 @@ impl AppState {
     /// it is this token, since answers lag behind while a slider is dragged.
     pub fn token_trace(&self, stand: TokenRef) -> Option<Result<&TokenTrace, &str>> {
         let (look, stages) = self.inspect.word()?;
-        let InspectRequest::Word { recipe, step, part, place, .. } = look else { return None };
+        let InspectRequest::Token { recipe, step, part, place, .. } = look else { return None };
         let is_read = self.prompts.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
         let is_same =
             recipe.prompt == self.shared.recipe.prompt && (*part, *place) == (stand.part, stand.place);
@@ -239,7 +239,7 @@ impl AppState {
     /// The request for the embeddings of edits, to save as a concept.
     pub(crate) fn edits_to_save(&self) -> Option<InspectRequest> {
         let Saving { edits, .. } = self.words.saving.as_ref()?;
-        Some(InspectRequest::Edited {
+        Some(InspectRequest::EditedVectors {
             recipe: self.recipe_of_words(edits),
             concepts: self.concepts.set.clone(),
         })
@@ -250,7 +250,7 @@ impl AppState {
         let TokenRef { part, place } = self.prompts.stand_of(self.words.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.shared.recipe.edits);
         let step = *self.prompts.prompt.as_ref()?.steps.start();
-        Some(InspectRequest::Word { recipe, concepts: self.concepts.set.clone(), step, part, place })
+        Some(InspectRequest::Token { recipe, concepts: self.concepts.set.clone(), step, part, place })
     }
 
     /// The recipe reduced to what affects embeddings.

@@ -11,7 +11,7 @@ use crate::features::state::{AppState, Shared};
 impl AppState {
     pub(crate) fn handle_lesson(&mut self, command: LessonCommand) -> Vec<Effect> {
         match command {
-            LessonCommand::GoTo(stop) => self.shared.settings.lesson.stop = stop,
+            LessonCommand::GoTo(stop) => self.shared.settings.lesson.page = stop,
             LessonCommand::Strength(strength) => self.shared.settings.lesson.strength = strength,
             LessonCommand::SetUp { experiment, now } => return self.set_up(experiment, now),
             LessonCommand::PutBack => return self.put_back(),
@@ -63,7 +63,7 @@ impl AppState {
 
     /// True if the current page shows inspected latents.
     pub(crate) fn lesson_looks(&self) -> bool {
-        matches!(self.shared.settings.lesson.stop, LessonPage::Autoencoder | LessonPage::Noise)
+        matches!(self.shared.settings.lesson.page, LessonPage::Autoencoder | LessonPage::Noise)
     }
 }
 

@@ -96,7 +96,8 @@ pub(crate) const NOTEBOOK_STRENGTH: f32 = 0.6;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LessonProgress {
-    pub stop: LessonPage,
+    #[serde(alias = "stop")]
+    pub page: LessonPage,
     /// The strength shown on the image-to-image page while there is no start image.
     pub strength: f32,
     /// The workspace before the first experiment, until it is restored.
@@ -106,7 +107,7 @@ pub struct LessonProgress {
 
 impl Default for LessonProgress {
     fn default() -> Self {
-        Self { stop: LessonPage::default(), strength: NOTEBOOK_STRENGTH, previous: None }
+        Self { page: LessonPage::default(), strength: NOTEBOOK_STRENGTH, previous: None }
     }
 }
 

@@ -23,7 +23,7 @@ pub fn way_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
         put_back_ui(ui, &mut wishes);
     }
     ui.add_space(theme::GAP_S);
-    let at = shared.settings.lesson.stop;
+    let at = shared.settings.lesson.page;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.set_min_height(CELL.y);

@@ -32,7 +32,7 @@ pub fn lesson_ui(
     commands: &mut Vec<Command>,
 ) {
     curves.follow(recipe, state.shared.model_info());
-    let stop = state.shared.settings.lesson.stop;
+    let stop = state.shared.settings.lesson.page;
     // The navigation is always visible.
     Panel::bottom("lesson's way").resizable(false).show_separator_line(false).frame(Frame::NONE).show(
         ui,

@@ -1,7 +1,6 @@
 //! The noise levels of every schedule, computed once per recipe.
 
-use std::sync::Arc;
-
+use engine::checkpoint::SchedulerConfig;
 use engine::diffusion::{BetaSchedule, NoiseSchedule, Schedule};
 use engine::pipeline::ModelInfo;
 use engine::recipe::Recipe;
@@ -20,7 +19,7 @@ pub struct ScheduleCurve {
 /// The curves of the current recipe.
 #[derive(Clone, Debug)]
 pub struct ScheduleCurves {
-    of: Option<(Recipe, Option<Arc<Vec<f32>>>)>,
+    of: Option<(Recipe, Option<SchedulerConfig>)>,
     /// In the order of [`Schedule::ALL`].
     pub all: Vec<ScheduleCurve>,
     pub noise: NoiseSchedule,
@@ -39,14 +38,14 @@ impl ScheduleCurves {
         // Prompts do not change the curves.
         let (prompt, negative_prompt) = (String::new(), String::new());
         let wordless = Recipe { prompt, negative_prompt, ..recipe.clone() };
-        let of = Some((wordless, info.map(|info| Arc::clone(&info.training_sigmas))));
+        let of = Some((wordless, info.map(|info| info.scheduler.clone())));
         if self.of == of {
             return;
         }
         if let Some(info) = info {
             // Invalid betas are reported under their field.
-            let of_model = |_| NoiseSchedule { training_sigmas: info.training_sigmas.to_vec() };
-            self.noise = recipe.noise_schedule(&info.scheduler).unwrap_or_else(of_model);
+            self.noise =
+                recipe.noise_schedule(&info.scheduler).unwrap_or_else(|_| info.scheduler.noise_schedule());
         }
         self.of = of;
         let steps = recipe.steps.clamp(*Recipe::STEPS.start(), *Recipe::STEPS.end());

@@ -121,7 +121,9 @@ impl AppState {
     pub(crate) fn receive_edited(&mut self, seen: Result<InspectResult, String>) -> Vec<Effect> {
         let Some(Saving { token, .. }) = self.words.saving.take() else { return Vec::new() };
         match seen {
-            Ok(InspectResult::Edited(vectors)) => vec![Effect::Task(Task::SaveConcept { token, vectors })],
+            Ok(InspectResult::EditedVectors(vectors)) => {
+                vec![Effect::Task(Task::SaveConcept { token, vectors })]
+            }
             Ok(_) => Vec::new(),
             Err(text) => {
                 self.shared.errors.set(ErrorSlot::Words, text);

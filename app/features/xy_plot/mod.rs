@@ -141,7 +141,7 @@ impl XyPlotRun {
 
     /// The provenance that its file stores, except the model.
     pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
-        let vary = self.sheet.sides().cloned().collect();
+        let vary = self.sheet.axes().cloned().collect();
         let (recipe, concepts) = (self.sheet.recipe.clone(), self.concepts.clone());
         Provenance { vary, ..Provenance::of_run(model, vae.map(str::to_owned), recipe, concepts) }
     }
@@ -174,7 +174,7 @@ pub fn strip(
         vec![Panel { picture: Arc::clone(picture), caption }]
     });
     Animation {
-        shots: shots.collect(),
+        frames: shots.collect(),
         size: (sheet.recipe.width, sheet.recipe.height),
         fps: cut.fps,
         playback: cut.playback,

@@ -1,4 +1,4 @@
-//! Quantiles of the beta distribution, for the schedule that is named after it.
+//! Quantiles of the beta distribution, for the beta schedule.
 
 /// Where the distribution function of the beta distribution with both parameters `shape` reaches
 /// `probability`, 0 to 1.
@@ -6,7 +6,7 @@ pub(super) fn beta_quantile(shape: f64, probability: f64) -> f64 {
     if probability > 0.5 {
         return 1.0 - beta_quantile(shape, 1.0 - probability);
     }
-    // With equal parameters half of it lies below 1/2, which spares us the gamma function.
+    // With equal parameters half of the mass lies below 1/2, which avoids the gamma function.
     let half = mass_below(shape, 0.5);
     let (mut low, mut high) = (0.0, 0.5);
     for _ in 0..60 {
@@ -17,7 +17,7 @@ pub(super) fn beta_quantile(shape: f64, probability: f64) -> f64 {
 }
 
 /// The integral of `(t (1 - t))^(shape - 1)` from 0 to `x`, at most 1/2: equation 26.5.4 of
-/// Abramowitz and Stegun (1964), whose terms shrink by `x` or so each.
+/// Abramowitz and Stegun (1964), whose terms shrink by about `x` each.
 fn mass_below(shape: f64, x: f64) -> f64 {
     let terms = (0..70).scan(1.0, |term, n| {
         let now = *term;

@@ -1,4 +1,4 @@
-//! What can be set of a schedule: its shape, and the noise that the model is taken to be trained at.
+//! The options of a schedule: its shape, and the noise levels of the training.
 
 use std::ops::RangeInclusive;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::BetaSchedule;
 
-/// What was set; whatever was not is the schedule's own, and for the betas the model's.
+/// The options that were set. Others have the schedule's default, or the model's own betas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScheduleOptions {
-    /// The power of Karras and polyexponential: how the steps are spread over the noise levels.
+    /// The exponent of Karras and polyexponential, which distributes the steps over the noise levels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rho: Option<f32>,
-    /// Variance that the first training step adds.
+    /// The variance of the noise that the first training step adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta_start: Option<f64>,
-    /// Variance that the last training step adds.
+    /// The variance of the noise that the last training step adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta_end: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,66 +1,68 @@
-//! Films that do not move: a folder of numbered pictures, and a contact sheet of them all.
+//! Animations as still pictures: a folder of numbered pictures, and a contact sheet of all frames.
 
 use std::path::Path;
 
-use super::frame_renderer::{FrameRenderer, lay};
-use super::{Animation, go_on};
-use crate::files::write_folder_atomically;
-use crate::files::{IfExists, SaveError, write_atomically};
+use super::frame_renderer::{FrameRenderer, paste};
+use super::{Animation, report};
+use crate::files::{IfExists, SaveError, write_atomically, write_folder_atomically};
 use crate::images::Pixels;
-use crate::images::grid::{GAP, cell_that_fits};
+use crate::images::grid::{GAP, fitting_cell};
 use crate::images::png_chunks::{Texts, encode};
 
 const SHEET_BACKGROUND: [u8; 3] = [18, 18, 20];
 
-/// `0001.png` and on, each shot once, which video editors and `ffmpeg -i %04d.png` take in.
+/// Writes each frame once, as `0001.png` and so on, for video editors and `ffmpeg -i %04d.png`.
 pub(super) fn write_sequence(
     path: &Path,
-    reel: &Animation,
-    composer: &FrameRenderer,
+    animation: &Animation,
+    renderer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let texts = Texts::of(&reel.provenance, path)?;
+    let texts = Texts::new(&animation.provenance, path)?;
     write_folder_atomically(path, |folder| {
-        for (index, shot) in reel.shots.iter().enumerate() {
-            go_on(progress, index, reel.shots.len()).map_err(|error| SaveError::of(error, path))?;
+        for (index, frame) in animation.frames.iter().enumerate() {
+            report(progress, index, animation.frames.len())
+                .map_err(|error| SaveError::from_io(error, path))?;
             let file = folder.join(format!("{:04}.png", index + 1));
-            write_atomically(&file, IfExists::Refuse, |out| encode(out, &composer.frame(shot), &texts))?;
+            write_atomically(&file, IfExists::Refuse, |out| encode(out, &renderer.frame(frame), &texts))?;
         }
         Ok(())
     })
 }
 
-/// All shots in rows from the upper left, in a sheet that is about square.
+/// Writes all frames in rows from the upper left, on a sheet that is about square.
 pub(super) fn write_contact_sheet(
     path: &Path,
-    reel: &Animation,
-    composer: &FrameRenderer,
+    animation: &Animation,
+    renderer: &FrameRenderer,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    let texts = Texts::of(&reel.provenance, path)?;
-    let columns = columns(reel.shots.len() as u32, composer.size());
-    let rows = (reel.shots.len() as u32).div_ceil(columns);
-    let (whole, fitting) = (composer.size().0, cell_that_fits(composer.size(), columns, rows).0);
-    let smaller = |side: u32| (u64::from(side) * u64::from(fitting) / u64::from(whole)).max(1) as u32;
-    let composer = FrameRenderer::with_panes_of(reel, (smaller(reel.size.0), smaller(reel.size.1)));
-    let (width, height) = composer.size();
-    let (across, down) = (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
+    let texts = Texts::new(&animation.provenance, path)?;
+    let columns = columns(animation.frames.len() as u32, renderer.size());
+    let rows = (animation.frames.len() as u32).div_ceil(columns);
+    let (full_width, fitting_width) = (renderer.size().0, fitting_cell(renderer.size(), columns, rows).0);
+    let scaled =
+        |side: u32| (u64::from(side) * u64::from(fitting_width) / u64::from(full_width)).max(1) as u32;
+    let renderer =
+        FrameRenderer::with_panel_size(animation, (scaled(animation.size.0), scaled(animation.size.1)));
+    let (width, height) = renderer.size();
+    let (sheet_width, sheet_height) = (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
     write_atomically(path, IfExists::Replace, |out| {
-        let mut sheet = Pixels::new(across, down, SHEET_BACKGROUND.repeat(across as usize * down as usize));
-        for (index, shot) in (0..).zip(&reel.shots) {
-            go_on(progress, index as usize, reel.shots.len())?;
+        let mut sheet = Pixels::filled(sheet_width, sheet_height, SHEET_BACKGROUND);
+        for (index, frame) in (0..).zip(&animation.frames) {
+            report(progress, index as usize, animation.frames.len())?;
             let (column, row) = (index % columns, index / columns);
             let corner = (GAP + column * (width + GAP), GAP + row * (height + GAP));
-            lay(&mut sheet, &composer.frame(shot), corner);
+            paste(&mut sheet, &renderer.frame(frame), corner);
         }
         encode(out, &sheet, &texts)
     })
 }
 
-/// As many as make the sheet about square.
-fn columns(shots: u32, (width, height): (u32, u32)) -> u32 {
-    let columns = (f64::from(shots) * f64::from(height) / f64::from(width)).sqrt().round() as u32;
-    columns.clamp(1, shots)
+/// The number of columns that makes the sheet about square.
+fn columns(frames: u32, (width, height): (u32, u32)) -> u32 {
+    let columns = (f64::from(frames) * f64::from(height) / f64::from(width)).sqrt().round() as u32;
+    columns.clamp(1, frames)
 }
 
 #[cfg(test)]
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sheet_is_about_square_whatever_the_pictures_are() {
+    fn a_sheet_is_about_square_for_pictures_of_any_shape() {
         assert_eq!(columns(51, (512, 512)), 7);
         assert_eq!(columns(21, (128, 128)), 5);
         assert_eq!(columns(10, (1024, 512)), 2);

@@ -1,4 +1,4 @@
-//! The kinds of file that a film can be.
+//! The file formats of animations.
 
 use std::path::Path;
 
@@ -17,39 +17,35 @@ pub enum AnimationFormat {
 impl AnimationFormat {
     pub const ALL: [Self; 5] = [Self::Gif, Self::Apng, Self::Mp4, Self::Sequence, Self::ContactSheet];
 
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Gif => "GIF",
-            Self::Apng => "APNG",
-            Self::Mp4 => "MP4",
-            Self::Sequence => "PNG sequence",
-            Self::ContactSheet => "Contact sheet",
-        }
+    /// Each format with its label, its hint and the extension of its files; a sequence is a folder.
+    const TABLE: [(Self, &str, &str, Option<&str>); 5] = [
+        (Self::Gif, "GIF", "Plays everywhere, with 256 colours per frame.", Some("gif")),
+        (Self::Apng, "APNG", "Lossless, with the recipe inside. Plays in browsers.", Some("png")),
+        (Self::Mp4, "MP4", "H.264: small, for video players and social media.", Some("mp4")),
+        (Self::Sequence, "PNG sequence", "A folder of numbered pictures, for video editors.", None),
+        (Self::ContactSheet, "Contact sheet", "One picture with all steps.", Some("png")),
+    ];
+
+    fn row(self) -> &'static (Self, &'static str, &'static str, Option<&'static str>) {
+        Self::TABLE.iter().find(|(format, ..)| *format == self).expect("every format has its row")
     }
 
-    pub const fn hint(self) -> &'static str {
-        match self {
-            Self::Gif => "Plays everywhere, in 256 colours a frame.",
-            Self::Apng => "Every colour, and the recipe inside. Plays in browsers.",
-            Self::Mp4 => "H.264: small, for video players and social media.",
-            Self::Sequence => "A folder of numbered pictures, for video editors.",
-            Self::ContactSheet => "One picture with all steps.",
-        }
+    pub fn label(self) -> &'static str {
+        self.row().1
     }
 
-    /// How names end; none for a folder.
-    pub const fn extension(self) -> Option<&'static str> {
-        match self {
-            Self::Gif => Some("gif"),
-            Self::Apng | Self::ContactSheet => Some("png"),
-            Self::Mp4 => Some("mp4"),
-            Self::Sequence => None,
-        }
+    pub fn hint(self) -> &'static str {
+        self.row().2
     }
 
-    /// The film that a name asks for. A `.png` is a film that plays, and a name that ends as a folder's
-    /// does is a sequence.
-    pub fn of_path(path: &Path) -> Option<Self> {
+    /// The extension of its files; `None` for a folder.
+    pub fn extension(self) -> Option<&'static str> {
+        self.row().3
+    }
+
+    /// The format that a path asks for by its extension. A `.png` is an APNG, and a path that ends in a
+    /// separator is a sequence.
+    pub fn from_path(path: &Path) -> Option<Self> {
         let name = path.as_os_str().as_encoded_bytes();
         if name.last().is_some_and(|&last| std::path::is_separator(last.into())) {
             return Some(Self::Sequence);
@@ -62,16 +58,18 @@ impl AnimationFormat {
         }
     }
 
-    /// Refuses frames of a size (width, height) that the format cannot hold.
+    /// Refuses frames whose size (width, height) the format does not support.
     pub fn check(self, (width, height): (u32, u32), path: &Path) -> Result<(), SaveError> {
         let (short, long) = (width.min(height), width.max(height));
         let remedy = match self {
-            Self::Gif if long > u32::from(u16::MAX) => "GIF holds 65535 a side: choose PNG",
-            // What OpenH264 encodes, which is a little less than level 5.2 of H.264 allows.
-            Self::Mp4 if long > 3840 || short > 2160 => {
-                "MP4 holds 3840 x 2160, upright or across: show one picture a step, or choose PNG"
+            Self::Gif if long > u32::from(u16::MAX) => {
+                "GIF supports at most 65535 pixels per side: choose PNG"
             }
-            Self::Mp4 if short < 16 => "MP4 begins at 16 a side: choose GIF or PNG",
+            // The limit of OpenH264, slightly below that of H.264 level 5.2.
+            Self::Mp4 if long > 3840 || short > 2160 => {
+                "MP4 supports at most 3840 x 2160, in portrait or landscape: show one picture per step, or choose PNG"
+            }
+            Self::Mp4 if short < 16 => "MP4 needs at least 16 pixels per side: choose GIF or PNG",
             _ => return Ok(()),
         };
         Err(SaveError::FrameSize { width, height, remedy, path: path.to_owned() })

@@ -1,8 +1,8 @@
-//! Films: the steps of a run, one picture after another, in files that other programs play.
+//! Animations: the steps of a run, one picture after another, in files that other programs play.
 //!
-//! A [`Animation`] holds what is to be seen. [`write_animation`] writes it in one of the [`AnimationFormat`]s, each in
-//! a file of its own here; `composing` lays the panes of a step side by side and writes their captions
-//! into a strip of their own underneath, so that no picture is covered.
+//! [`write_animation`] writes an [`Animation`] in one of the [`AnimationFormat`]s, each in its own file
+//! here; `frame_renderer` puts the panels of a step side by side and their captions on a strip below, so
+//! that no picture is covered.
 
 pub(crate) mod contact_sheet;
 pub(crate) mod frame_renderer;
@@ -24,57 +24,60 @@ use super::Pixels;
 use super::metadata::Provenance;
 use crate::files::SaveError;
 use frame_renderer::FrameRenderer;
-pub(super) use frame_renderer::{at_size, lay};
+pub(super) use frame_renderer::{at_size, paste};
 
-/// A film, ready to be written.
+/// An animation, ready to be written.
 #[derive(Clone, Debug)]
 pub struct Animation {
-    /// In the order of the steps, each of as many panes. The last one is held for a while.
-    pub shots: Vec<AnimationFrame>,
-    /// Width and height of each pane. What is smaller is scaled up smoothly.
+    /// In the order of the steps, each with the same number of panels. The last one is held for a while.
+    pub frames: Vec<AnimationFrame>,
+    /// Width and height of each panel. Smaller pictures are smoothly scaled up.
     pub size: (u32, u32),
-    /// Shots a second, see [`FPS`].
+    /// Frames per second, see [`FPS`].
     pub fps: u32,
     pub playback: Playback,
-    /// Is stored where the format has a place for it: in PNGs of every kind.
+    /// Stored in the formats that have a place for it: PNGs of every kind.
     pub provenance: Provenance,
 }
 
-/// One moment of a film: panes side by side, from the left.
+/// One frame: panels side by side, from the left.
 pub type AnimationFrame = Vec<Panel>;
 
 #[derive(Clone, Debug)]
 pub struct Panel {
     pub picture: Arc<Pixels>,
-    /// Two short texts under the picture, at its left and at its right.
+    /// Two short texts under the picture, one on the left and one on the right.
     pub caption: Option<[String; 2]>,
 }
 
-/// Writes a film. A file of this name is replaced once the new one is whole; a folder of this name is
-/// refused, unless it is empty. `progress` is told the fraction done and answers whether to go on:
-/// without that, nothing is left behind.
+/// Writes an animation atomically. A file of this name is replaced; a folder of this name is refused, unless
+/// it is empty. `progress` is called with the fraction done and returns whether to continue: if not, nothing
+/// is written.
 pub fn write_animation(
     path: &Path,
     format: AnimationFormat,
-    reel: &Animation,
+    animation: &Animation,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<(), SaveError> {
-    if reel.shots.is_empty() {
+    if animation.frames.is_empty() {
         return Err(SaveError::NoFrames { path: path.to_owned() });
     }
-    let composer = FrameRenderer::new(reel);
-    format.check(composer.size(), path)?;
+    let renderer = FrameRenderer::new(animation);
+    format.check(renderer.size(), path)?;
     match format {
-        AnimationFormat::Gif => gif::write(path, reel, &composer, progress),
-        AnimationFormat::Apng => apng::write(path, reel, &composer, progress),
-        AnimationFormat::Mp4 => mp4::write(path, reel, &composer, progress),
-        AnimationFormat::Sequence => contact_sheet::write_sequence(path, reel, &composer, progress),
-        AnimationFormat::ContactSheet => contact_sheet::write_contact_sheet(path, reel, &composer, progress),
+        AnimationFormat::Gif => gif::write(path, animation, &renderer, progress),
+        AnimationFormat::Apng => apng::write(path, animation, &renderer, progress),
+        AnimationFormat::Mp4 => mp4::write(path, animation, &renderer, progress),
+        AnimationFormat::Sequence => contact_sheet::write_sequence(path, animation, &renderer, progress),
+        AnimationFormat::ContactSheet => {
+            contact_sheet::write_contact_sheet(path, animation, &renderer, progress)
+        }
     }
 }
 
-/// Asks whether to go on with `done` of `all`. [`SaveError::Stopped`] is made of the error.
-fn go_on(progress: &mut dyn FnMut(f32) -> bool, done: usize, all: usize) -> io::Result<()> {
+/// Reports that `done` of `all` is written. If the work is to stop, the error becomes
+/// [`SaveError::Stopped`].
+fn report(progress: &mut dyn FnMut(f32) -> bool, done: usize, all: usize) -> io::Result<()> {
     match progress(done as f32 / all.max(1) as f32) {
         true => Ok(()),
         false => Err(io::ErrorKind::Interrupted.into()),

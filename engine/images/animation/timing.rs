@@ -1,4 +1,4 @@
-//! When which shot is seen.
+//! The timing of animations: which frame is shown when.
 
 use std::ops::RangeInclusive;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Animation;
 
-/// Shots a second that a film may have. GIF counts hundredths of a second, and browsers slow down
-/// what shows a frame for less than two of them.
+/// The frame rates of an animation. GIF counts hundredths of a second, and browsers slow down animations
+/// with frames shorter than two of them.
 pub const FPS: RangeInclusive<u32> = 1..=50;
 
-/// How long the last shot, the finished picture, stays.
+/// How long the last frame, the finished picture, is shown.
 const HOLD_SECS: u32 = 2;
 
-/// What a film does when it has come to its end.
+/// What happens at the end of an animation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Playback {
@@ -26,68 +26,67 @@ pub enum Playback {
 impl Playback {
     pub const ALL: [Self; 3] = [Self::Loop, Self::PingPong, Self::Once];
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Once => "once",
-            Self::Loop => "loop",
-            Self::PingPong => "ping-pong",
-        }
+    /// Each kind with its name in files and on the command line, its label and its hint.
+    const TABLE: [(Self, &str, &str, &str); 3] = [
+        (Self::Loop, "loop", "Loop", "Starts again after the finished picture."),
+        (Self::PingPong, "ping-pong", "Back and forth", "Plays forwards, then backwards into the noise."),
+        (Self::Once, "once", "Once", "Stops at the finished picture. In MP4 that is up to the player."),
+    ];
+
+    fn row(self) -> &'static (Self, &'static str, &'static str, &'static str) {
+        Self::TABLE.iter().find(|(playback, ..)| *playback == self).expect("every kind has its row")
     }
 
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Once => "Once",
-            Self::Loop => "Again and again",
-            Self::PingPong => "There and back",
-        }
+    pub fn name(self) -> &'static str {
+        self.row().1
     }
 
-    pub const fn hint(self) -> &'static str {
-        match self {
-            Self::Once => "Stops at the finished picture. MP4 leaves that to the player.",
-            Self::Loop => "Begins anew after the finished picture.",
-            Self::PingPong => "Goes back into the noise the way it came.",
-        }
+    pub fn label(self) -> &'static str {
+        self.row().2
+    }
+
+    pub fn hint(self) -> &'static str {
+        self.row().3
     }
 }
 
-/// A shot and how long it is seen, in units of one `fps`-th of a second.
+/// A frame and how long it is shown, in units of one `fps`-th of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameTiming {
-    pub shot: usize,
+    pub frame: usize,
     pub ticks: u32,
 }
 
 impl Animation {
-    /// Frames a second, held to what can be shown.
-    pub(super) fn pace(&self) -> u32 {
+    /// The frame rate, clamped to [`FPS`].
+    pub(super) fn frames_per_second(&self) -> u32 {
         self.fps.clamp(*FPS.start(), *FPS.end())
     }
 
-    /// Every shot in the order in which it is seen.
+    /// Every frame in the order in which it is shown.
     pub(super) fn frame_timings(&self) -> Vec<FrameTiming> {
-        let last = self.shots.len().saturating_sub(1);
+        let last = self.frames.len().saturating_sub(1);
         let back = if self.playback == Playback::PingPong { 1..last } else { 0..0 };
-        let ticks = |shot| if shot == last { HOLD_SECS * self.pace() } else { 1 };
-        (0..=last).chain(back.rev()).map(|shot| FrameTiming { shot, ticks: ticks(shot) }).collect()
+        let ticks = |frame| if frame == last { HOLD_SECS * self.frames_per_second() } else { 1 };
+        (0..=last).chain(back.rev()).map(|frame| FrameTiming { frame, ticks: ticks(frame) }).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::{Pixels, Provenance};
+    use crate::images::{Panel, Pixels, Provenance};
 
-    fn order(shots: usize, playback: Playback) -> Vec<(usize, u32)> {
-        let pane =
-            crate::images::animation::Panel { picture: Pixels::new(1, 1, vec![0; 3]).into(), caption: None };
-        let shots = vec![vec![pane]; shots];
-        let reel = Animation { shots, size: (1, 1), fps: 10, playback, provenance: Provenance::default() };
-        reel.frame_timings().into_iter().map(|showing| (showing.shot, showing.ticks)).collect()
+    fn order(frames: usize, playback: Playback) -> Vec<(usize, u32)> {
+        let panel = Panel { picture: Pixels::new(1, 1, vec![0; 3]).into(), caption: None };
+        let frames = vec![vec![panel]; frames];
+        let animation =
+            Animation { frames, size: (1, 1), fps: 10, playback, provenance: Provenance::default() };
+        animation.frame_timings().into_iter().map(|timing| (timing.frame, timing.ticks)).collect()
     }
 
     #[test]
-    fn a_film_holds_its_end_and_comes_back_without_showing_either_end_twice() {
+    fn an_animation_holds_its_last_frame_and_plays_back_without_repeating_either_end() {
         assert_eq!(order(3, Playback::Loop), [(0, 1), (1, 1), (2, 20)]);
         assert_eq!(order(3, Playback::Once), [(0, 1), (1, 1), (2, 20)]);
         assert_eq!(order(4, Playback::PingPong), [(0, 1), (1, 1), (2, 1), (3, 20), (2, 1), (1, 1)]);

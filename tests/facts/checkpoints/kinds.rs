@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::pipeline::Pipeline;
+use engine::memory::low_memory::MemoryMode;
 use engine::pipeline::StopFlag;
+use engine::pipeline::{OpenOptions, Pipeline};
 
 use crate::support::folders::folder;
 use crate::support::models::open;
 use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let source = ModelSource::at(model.to_owned());
-    let opened = Pipeline::open_with_vae(&source, Some(vae), cpu, &mut |_| true);
+    let opened =
+        Pipeline::open(&source, OpenOptions { device: cpu, vae: Some(vae), make_room: None }, &mut |_| true);
     opened.map_err(|error| error.to_string())
 }
 
@@ -128,7 +130,9 @@ fn a_vae_in_any_form_takes_the_place_of_the_models_own() {
     let models = [place.path().join("model"), one.clone()];
 
     let latents = Latents::new([1, 4, 4, 4], TorchGenerator::new(5).randn(64));
-    let decode = |pipeline: &Pipeline| pipeline.decoder(&latents, &StopFlag::default()).expect("pixels").data;
+    let decode = |pipeline: &Pipeline| {
+        pipeline.decode_raw(MemoryMode::Full, &latents, &StopFlag::default()).expect("pixels").data
+    };
     let own = open(&one).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(own.info().vae, None);
     let mut expected = None;

@@ -62,7 +62,7 @@ fn an_apng_keeps_every_colour_and_the_recipe() {
     let pane = |picture| vec![Panel { picture, caption: None }];
     let pictures = [gradient(31, 17).into(), flat(31, 17, [1, 2, 3]).into()];
     let film =
-        Animation { shots: pictures.into_iter().map(pane).collect(), size: (31, 17), ..reel(1, (2, 2)) };
+        Animation { frames: pictures.into_iter().map(pane).collect(), size: (31, 17), ..reel(1, (2, 2)) };
     write(&path, AnimationFormat::Apng, &film);
     let (frames, _) = read(&path);
     let rgb = frames[0].buffer().pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
@@ -154,7 +154,7 @@ fn captions_stand_in_a_strip_of_their_own_and_cover_no_picture() {
     for (width, height) in [(512, 512), (128, 128), (64, 96), (24, 16)] {
         let pane = |value: u8, caption| Panel { picture: flat(width, height, [value; 3]).into(), caption };
         let both = vec![pane(40, texts("noisy", "σ 14.615")), pane(200, texts("predicted", "step 1"))];
-        let film = Animation { shots: vec![both.clone(), both], size: (width, height), ..reel(1, (8, 8)) };
+        let film = Animation { frames: vec![both.clone(), both], size: (width, height), ..reel(1, (8, 8)) };
         let frames = folder.path().join(format!("{width}"));
         write(&frames, AnimationFormat::Sequence, &film);
         let frame = image::open(frames.join("0001.png")).expect("a picture").into_rgb8();
@@ -203,8 +203,8 @@ fn what_a_format_cannot_hold_is_said() {
         (AnimationFormat::Gif, large((65_544, 8)), "65544 x 8"),
         (AnimationFormat::Mp4, large((3848, 16)), "3840 x 2160"),
         (AnimationFormat::Mp4, large((2168, 2168)), "2168"),
-        (AnimationFormat::Mp4, large((8, 8)), "16 a side"),
-        (AnimationFormat::Apng, Animation { shots: Vec::new(), ..large((8, 8)) }, "no frames"),
+        (AnimationFormat::Mp4, large((8, 8)), "at least 16"),
+        (AnimationFormat::Apng, Animation { frames: Vec::new(), ..large((8, 8)) }, "no frames"),
     ];
     for (format, reel, words) in cases {
         let refused =
@@ -217,7 +217,7 @@ fn what_a_format_cannot_hold_is_said() {
 
 #[test]
 fn a_name_says_what_film_it_is() {
-    let of = |name: &str| AnimationFormat::of_path(Path::new(name));
+    let of = |name: &str| AnimationFormat::from_path(Path::new(name));
     assert_eq!(of("a/b.GIF"), Some(AnimationFormat::Gif));
     assert_eq!((of("b.png"), of("b.apng")), (Some(AnimationFormat::Apng), Some(AnimationFormat::Apng)));
     assert_eq!((of("b.mp4"), of("b.mp4/")), (Some(AnimationFormat::Mp4), Some(AnimationFormat::Sequence)));

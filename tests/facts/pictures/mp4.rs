@@ -180,7 +180,7 @@ fn colours_come_back_and_odd_sides_are_made_even() {
     let path = folder.path().join("f.mp4");
     let colours = [[230, 40, 40], [40, 200, 60], [30, 60, 220], [255, 255, 255], [0, 0, 0], [250, 200, 20]];
     let pane = |colour| vec![Panel { picture: flat(33, 35, colour).into(), caption: None }];
-    let film = Animation { shots: colours.map(pane).to_vec(), size: (33, 35), ..reel(1, (8, 8)) };
+    let film = Animation { frames: colours.map(pane).to_vec(), size: (33, 35), ..reel(1, (8, 8)) };
     write_animation(&path, AnimationFormat::Mp4, &film, &mut |_| true).expect("written");
     let seen = read(&path);
     assert_eq!(seen.size, (34, 36));
@@ -207,7 +207,7 @@ fn ffmpeg_reads_every_film() {
     let folder = folder();
     let noisy = vec![Panel { picture: gradient(96, 64).into(), caption: None }];
     let mut film = reel(5, (96, 64));
-    film.shots.insert(0, noisy);
+    film.frames.insert(0, noisy);
     for (name, format, codec, frames) in [
         ("f.gif", AnimationFormat::Gif, "gif", 6),
         ("f.apng", AnimationFormat::Apng, "apng", 6),

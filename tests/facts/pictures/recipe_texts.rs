@@ -196,9 +196,9 @@ fn options_and_noise_are_told_in_a1111s_words_and_read_from_them() {
     assert_eq!((found.sampler_options.eta, notes), (None, Vec::new()));
     let (found, notes) = read("Sampler: Euler a, Eta: 7, RNG: CPU");
     assert_eq!(found.sampler_options.eta, None);
-    assert!(notes[0].contains("eta"), "{notes:?}");
+    assert!(notes[0].contains("Eta"), "{notes:?}");
     let (_, notes) = read("Sampler: Euler, Eta: 0.5, RNG: CPU");
-    assert!(notes[0].contains("eta"), "{notes:?}");
+    assert!(notes[0].contains("Eta"), "{notes:?}");
 
     for (settings, noise) in [
         ("Sampler: Euler, RNG: NV", Nvidia),
@@ -252,7 +252,7 @@ fn long_hostile_texts_are_read_in_one_pass() {
     for part in ["a", "a ", "ab:", "ab:\"", "ab:\"\\", "ab,", "<lora:", "<", "\"", "(", "é:", "\n", "ab1:c,"]
     {
         let text = part.repeat((4 << 20) / part.len());
-        assert_cpu_time_below(Duration::from_secs(5), &format!("4 MiB of {part:?}"), || {
+        assert_cpu_time_below(Duration::from_secs(15), &format!("4 MiB of {part:?}"), || {
             from_parameters(&text);
             from_parameters(&format!("{text}\nSteps: 1, Seed: 1, Size: 64x64"));
         });
@@ -352,7 +352,7 @@ fn hostile_chunks_are_passed_over() {
     let many = vec![chunk(b"tEXt", b"a\0"); 200_000];
     for (what, chunks) in [("100 chunks of a MiB", doubles), ("200,000 chunks", many)] {
         let png = png_with(&chunks);
-        assert_cpu_time_below(Duration::from_secs(20), what, || {
+        assert_cpu_time_below(Duration::from_secs(5), what, || {
             assert_eq!(prompt_of(&read_bytes(&png).expect("a PNG")), "none");
         });
     }

@@ -23,7 +23,7 @@ fn page(stop: LessonPage, is_dark: bool, size: [f32; 2], recipe: Recipe) -> Test
     };
     let window = WindowLayout { tab: Tab::Lesson, ..WindowLayout::default() };
     let mut settings = Settings { window, ..settings(choice, recipe) };
-    settings.lesson.stop = stop;
+    settings.lesson.page = stop;
     let mut window = TestWindow::opened(painted_window(size, theme), settings);
     window.press(Command::Generate);
     window
@@ -43,7 +43,7 @@ fn answer_looks(window: &mut TestWindow) {
     window.harness.step();
     let asked: Vec<_> = window.requests.try_iter().collect();
     for request in asked {
-        let Request::Inspect { id, look } = request else { continue };
+        let Request::Inspect { id, request: look } = request else { continue };
         let seen = if matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }) {
             InspectResult::Channels((0..4).map(channel).collect())
         } else if matches!(look, InspectRequest::AddNoise { .. }) {
@@ -51,7 +51,7 @@ fn answer_looks(window: &mut TestWindow) {
         } else {
             InspectResult::RoundTrip(RoundTrip::new(gradient_image(128, 1.0, 0), gradient_image(128, 0.9, 0)))
         };
-        window.send(Event::Inspected { id, seen: Ok(seen) });
+        window.send(Event::Inspection { id, result: Ok(seen) });
     }
 }
 

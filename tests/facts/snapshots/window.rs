@@ -278,8 +278,8 @@ fn words(theme: egui::Theme, choice: ThemeChoice, size: [f32; 2], name: &str) {
         tab: Some(Tab::Words),
         drawer: size[0] < 1100.0,
     }));
-    let id = last_look(&window, |look| matches!(look, InspectRequest::Word { .. }));
-    window.send(Event::Inspected { id, seen: Ok(InspectResult::Word(Box::new(token_trace()))) });
+    let id = last_look(&window, |look| matches!(look, InspectRequest::Token { .. }));
+    window.send(Event::Inspection { id, result: Ok(InspectResult::Token(Box::new(token_trace()))) });
     snapshot(&mut window, name);
 }
 

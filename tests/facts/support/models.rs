@@ -6,7 +6,6 @@ use std::sync::Arc;
 use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::concepts::Concept;
 use engine::device::{DeviceChoice, DeviceInfo, DeviceSelector, Precision};
-use engine::diffusion::NoiseSchedule;
 use engine::memory::estimate::MemoryEstimate;
 use engine::pipeline::ModelInfo;
 use engine::pipeline::Pipeline;
@@ -34,7 +33,6 @@ pub fn model_info() -> ModelInfo {
         },
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
         text_width: 128,
-        training_sigmas: Arc::new(NoiseSchedule::scaled_linear(0.00085, 0.012, 1000).training_sigmas),
         scheduler: SchedulerConfig::default(),
         memory: MemoryEstimate::default(),
     }
@@ -60,12 +58,12 @@ pub fn pipeline(model: &str) -> Pipeline {
         "demo" => ModelSource::BuiltIn,
         _ => ModelSource::Folder(golden_folder().join("models").join(model)),
     };
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&source, cpu, &mut |_| true).unwrap_or_else(|error| panic!("{model}: {error}"))
 }
 
 /// A model from anywhere on the disk, on the CPU.
 pub fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { place: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
 }

@@ -48,12 +48,12 @@ pub fn flat(width: u32, height: u32, colour: [u8; 3]) -> Pixels {
 }
 
 /// Ten frames a second without captions. Frame i is grey of the value 40 i, and half as large as it will be.
-pub fn reel(shots: u8, size: (u32, u32)) -> Animation {
+pub fn reel(frames: u8, size: (u32, u32)) -> Animation {
     let grey = |shot: u8| flat(size.0 / 2, size.1 / 2, [40 * shot; 3]);
     let pane = |shot| Panel { picture: grey(shot).into(), caption: None };
     let provenance = Provenance::new("m", recipe("a film"));
-    let shots = (0..shots).map(|shot| vec![pane(shot)]).collect();
-    Animation { shots, size, fps: 10, playback: Playback::Loop, provenance }
+    let frames = (0..frames).map(|frame| vec![pane(frame)]).collect();
+    Animation { frames, size, fps: 10, playback: Playback::Loop, provenance }
 }
 
 pub fn trace() -> Trace {

@@ -210,7 +210,7 @@ pub fn drop_file(harness: &mut Harness<'static, TidepoolApp>, path: &Path) {
 /// The number of the last look of a kind that was asked for.
 pub fn last_look(window: &TestWindow, is_meant: fn(&InspectRequest) -> bool) -> u64 {
     let looks = window.requests.try_iter().filter_map(|request| match request {
-        Request::Inspect { id, look } if is_meant(&look) => Some(id),
+        Request::Inspect { id, request: look } if is_meant(&look) => Some(id),
         _ => None,
     });
     looks.last().expect("a look was asked for")
