@@ -8,7 +8,7 @@ use std::f32::consts::TAU;
 use super::Latents;
 use super::cephes;
 use super::mersenne_twister::MersenneTwister;
-use super::nvidia::NvidiaGenerator;
+use super::philox::NvidiaGenerator;
 use crate::choice::{impl_choice, impl_serde_by_name};
 
 /// The generator whose noise a seed gives.

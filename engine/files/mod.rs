@@ -2,14 +2,14 @@
 
 mod atomic_file;
 mod atomic_folder;
-mod kind;
+mod classify;
 mod regular_file;
 
 pub(crate) use atomic_file::{IfExists, PartFile, write_atomically};
 pub use atomic_file::{SaveError, replace_file};
 pub(crate) use atomic_folder::write_folder_atomically;
-pub(crate) use kind::is_hidden;
-pub use kind::{
+pub(crate) use classify::is_hidden;
+pub use classify::{
     CONCEPT_EXTENSIONS, FileKind, FileSignature, MODEL_EXTENSIONS, PICKLE_EXTENSIONS, PICTURE_EXTENSIONS,
     classify, has_extension, is_concept_file,
 };

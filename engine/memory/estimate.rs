@@ -10,7 +10,7 @@ const MARGIN: f64 = 1.1;
 
 /// Peak bytes of activations, in addition to the weights; most fields are per pixel of the picture.
 ///
-/// Peaks of the process on the CPU, MB (`tests/facts/trouble.rs` measures them by hand):
+/// Peaks of the process on the CPU, MB (`tests/facts/memory_pressure.rs` measures them by hand):
 ///
 /// | | UNet | decode | tiled | encode | tiled |
 /// |---|---|---|---|---|---|
@@ -61,16 +61,6 @@ impl MemoryEstimate {
             // The summed maps, those of the current layer, and each head's scores and weights.
             attention: f32s((2 + 2 * config.unet.heads().at(0)) as f64) / latent_area,
         }
-    }
-
-    /// The memory mode in which the pictures of a recipe fit into `free` bytes.
-    ///
-    /// # Errors
-    /// The bytes that they need in low-memory mode, if that does not fit either.
-    pub fn mode_for(&self, recipe: &Recipe, free: u64) -> Result<MemoryMode, u64> {
-        let fits = |&mode: &MemoryMode| self.bytes(recipe, mode) <= free;
-        let fitting = [MemoryMode::Full, MemoryMode::LowMemory].into_iter().find(fits);
-        fitting.ok_or_else(|| self.bytes(recipe, MemoryMode::LowMemory))
     }
 
     /// Bytes for the pictures of a recipe, at the stage that needs most.

@@ -204,10 +204,11 @@ impl Pipeline {
     /// does not report its free memory, so there the check is skipped.
     pub(crate) fn memory_guard(&self, recipe: &Recipe) -> Result<MemoryGuard, GenerateError> {
         let free = free_bytes().filter(|_| !self.info.device.is_gpu);
-        let mode = self.info.memory.mode_for(recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
-            let Recipe { width, height, .. } = *recipe;
-            GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
-        })?;
+        let mode =
+            MemoryMode::choose(&self.info.memory, recipe, free.unwrap_or(u64::MAX)).map_err(|needed| {
+                let Recipe { width, height, .. } = *recipe;
+                GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
+            })?;
         let memory = MemoryGuard::new(self.device.clone(), mode);
         if mode == MemoryMode::LowMemory {
             memory.note("Memory is short, so the work was done in smaller pieces, which takes longer");

@@ -72,9 +72,9 @@ fn free_memory_decides_between_full_low_memory_and_a_refusal() {
     let bytes = |mode| estimate.bytes(&recipe, mode);
     let (full, low) = (bytes(MemoryMode::Full), bytes(MemoryMode::LowMemory));
     assert!(3 * low < 2 * full, "{low} of {full}");
-    assert_eq!(estimate.mode_for(&recipe, full), Ok(MemoryMode::Full));
-    assert_eq!(estimate.mode_for(&recipe, full - 1), Ok(MemoryMode::LowMemory));
-    assert_eq!(estimate.mode_for(&recipe, low - 1), Err(low));
+    assert_eq!(MemoryMode::choose(&estimate, &recipe, full), Ok(MemoryMode::Full));
+    assert_eq!(MemoryMode::choose(&estimate, &recipe, full - 1), Ok(MemoryMode::LowMemory));
+    assert_eq!(MemoryMode::choose(&estimate, &recipe, low - 1), Err(low));
     // Everything that makes more numbers needs more memory.
     for more in [
         Recipe { width: 1032, ..recipe.clone() },
