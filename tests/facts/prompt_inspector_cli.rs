@@ -118,8 +118,8 @@ fn edits_and_mixes_are_kept_in_the_picture_and_can_be_used_again() {
     let inspected: Value = serde_json::from_str(&inspected).expect("JSON");
     let recipe = &inspected["recipe"];
     assert_eq!(recipe["edits"][0]["scale"], 1.25, "{inspected}");
-    assert_eq!(recipe["edits"][0]["becomes"][0]["of"]["word"], "cat");
-    assert_eq!(recipe["mix"]["with"][0]["prompt"], "a fox: at night");
+    assert_eq!(recipe["edits"][0]["replacement"][0]["word"]["word"], "cat");
+    assert_eq!(recipe["mix"]["prompts"][0]["prompt"], "a fox: at night");
     assert_eq!(recipe["text"]["clip_skip"], 2);
 }
 

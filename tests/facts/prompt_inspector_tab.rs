@@ -208,7 +208,7 @@ fn how_prompts_are_read_is_chosen_at_the_top() {
     let mut window = test_window("a fox");
     window.harness.run();
     click(&mut window, "Weights ComfyUI");
-    click(&mut window, "Long prompts Cut off");
+    click(&mut window, "Long prompts Truncated");
     window.harness.get_by_role_and_label(Role::TextInput, "Clip skip").click();
     window.harness.run();
     window.harness.get_by_role_and_label(Role::TextInput, "Clip skip").type_text("2");
