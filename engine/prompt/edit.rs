@@ -135,3 +135,14 @@ impl Default for EmbeddingEdit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_of_earlier_versions_are_read() {
+        let old = r#"{"at":{"letters":"puppy","nth":1},"becomes":[{"weight":0.5,"of":{"word":"skunk"}}]}"#;
+        assert_eq!(serde_json::from_str(old).ok(), "puppy[1]=0.5*skunk".parse::<EmbeddingEdit>().ok());
+    }
+}

@@ -227,7 +227,7 @@ pub enum XyPlotError {
     NothingVaries,
     #[error("A plot has at most two axes, not {0}: make several plots")]
     TooManyAxes(usize),
-    #[error("The {0} cannot be on both axes: choose another value for one of them")]
+    #[error("The {0} cannot be on both axes: vary something else on one of them")]
     SameTwice(&'static str),
     #[error("Strength has an effect only with a start image: choose one, or vary something else")]
     NoStartImage,
