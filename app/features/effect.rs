@@ -20,7 +20,7 @@ pub enum Effect {
     Send(Request),
     /// Save finished pictures.
     Save(Box<Batch>),
-    SaveSheet(SheetToSave),
+    SavePlot(PlotToSave),
     WriteFilm(ExportOrder),
     /// A command for the library scanner.
     Library(ScanCommand),
@@ -71,7 +71,7 @@ pub enum Task {
 
 /// A finished X/Y plot to save.
 #[derive(Clone, Debug)]
-pub struct SheetToSave {
+pub struct PlotToSave {
     pub model: String,
     pub vae: Option<String>,
     pub folder: PathBuf,

@@ -48,7 +48,7 @@ pub enum AppEvent {
     Hub(HubEvent),
     Conversion(ConversionReport),
     /// Something else failed, with a sentence for the user.
-    Trouble(String),
+    Warning(String),
 }
 
 impl From<Event> for AppEvent {

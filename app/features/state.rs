@@ -33,7 +33,7 @@ use crate::features::words::WordsState;
 use crate::features::xy_plot::XyPlotState;
 use crate::library::{Library, ScanStatus};
 
-/// The state of the desk: what several features read, and what each has for itself.
+/// The state of the window: what several features read, and what each feature owns.
 #[derive(Clone, Debug)]
 pub struct AppState {
     pub shared: Shared,
@@ -187,7 +187,7 @@ impl AppState {
                 self.shared.saved = files;
             }
             AppEvent::SaveFailed(text) => self.shared.errors.set(ErrorSlot::Output, text),
-            AppEvent::Trouble(text) => self.shared.warning = Some(text),
+            AppEvent::Warning(text) => self.shared.warning = Some(text),
             AppEvent::StartImagePicked(path) => return self.use_start_image(path, None),
             AppEvent::StartImageRead { path, picture, notes } => {
                 self.receive_start_image(path, picture, notes);

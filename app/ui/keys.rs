@@ -1,4 +1,4 @@
-//! The keys of the desk, as tooltips and buttons write them; `window/shortcuts.rs` listens to them.
+//! The shortcuts, as tooltips and buttons show them; `window/shortcuts.rs` handles them.
 
 pub const GENERATE_KEY: &str = "Ctrl+Enter";
 pub const STOP_KEY: &str = "Esc";

@@ -12,7 +12,7 @@ use egui::{
 /// The colours of one theme.
 #[derive(Debug)]
 pub struct Tokens {
-    pub desk: Color32,
+    pub window: Color32,
     pub panel: Color32,
     pub card: Color32,
     pub field: Color32,
@@ -50,7 +50,7 @@ const fn hex(rgb: u32) -> Color32 {
 // Faint text is lighter, and the light theme's accent, coral and amber text darker, than in the drawings,
 // whose contrast is below 4.5 to 1.
 pub const DARK: Tokens = Tokens {
-    desk: hex(0x0f1517),
+    window: hex(0x0f1517),
     panel: hex(0x151d20),
     card: hex(0x1c262a),
     field: hex(0x0c1113),
@@ -72,7 +72,7 @@ pub const DARK: Tokens = Tokens {
 };
 
 pub const LIGHT: Tokens = Tokens {
-    desk: hex(0xeef2f1),
+    window: hex(0xeef2f1),
     panel: hex(0xf8faf9),
     card: hex(0xffffff),
     field: hex(0xffffff),
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn text_stands_out_from_whatever_it_lies_on() {
         for tokens in [&DARK, &LIGHT] {
-            let grounds = [tokens.desk, tokens.panel, tokens.card, tokens.field];
+            let grounds = [tokens.window, tokens.panel, tokens.card, tokens.field];
             for ground in grounds {
                 for ink in [
                     tokens.text,

@@ -68,7 +68,7 @@ pub struct TidepoolApp {
     // Declared before the save queue, so that the engine has stopped before the last pictures are saved.
     engine: Box<dyn Engine>,
     saver: SaveQueue,
-    librarian: LibraryScanner,
+    scanner: LibraryScanner,
     /// The busy state last sent to the library scanner.
     is_busy: bool,
     concepts: ConceptWatch,
@@ -119,8 +119,8 @@ impl TidepoolApp {
             state: AppState::new(settings),
             engine: start_engine(ctx.clone()),
             saver: SaveQueue::start(move |news| save_events.send(news)),
-            librarian: LibraryScanner::start(settings_folder.clone(), move |catalogue| {
-                library_events.send(AppEvent::Library(catalogue));
+            scanner: LibraryScanner::start(settings_folder.clone(), move |library| {
+                library_events.send(AppEvent::Library(library));
             }),
             is_busy: false,
             concepts: ConceptWatch::start(move |news| concept_events.send(AppEvent::Concepts(news))),
@@ -179,18 +179,18 @@ impl TidepoolApp {
         let is_busy = self.state.is_busy();
         if is_busy != self.is_busy {
             self.is_busy = is_busy;
-            self.librarian.send(ScanCommand::Pause(is_busy));
+            self.scanner.send(ScanCommand::Pause(is_busy));
         }
         for effect in effects {
             match effect {
-                Effect::Library(order) => self.librarian.send(order),
+                Effect::Library(order) => self.scanner.send(order),
                 Effect::Send(request) => self.engine.send(request),
                 Effect::Save(batch) => self.saver.save(batch),
-                Effect::SaveSheet(sheet) => self.saver.save_sheet(sheet),
+                Effect::SavePlot(sheet) => self.saver.save_plot(sheet),
                 Effect::WatchConcepts(folders) => self.concepts.watch(folders),
-                Effect::Hub(errand) => {
+                Effect::Hub(command) => {
                     let events = self.events.clone();
-                    hub::run(errand, move |report| events.send(AppEvent::Hub(report)));
+                    hub::run(command, move |report| events.send(AppEvent::Hub(report)));
                 }
                 Effect::WriteFilm(order) => {
                     let events = self.events.clone();
@@ -217,7 +217,7 @@ impl TidepoolApp {
         let mut recipe = self.state.shared.recipe.clone();
         let tokens = Tokens::of(ui);
         let bar = |fill, side: f32| Frame::new().fill(fill).inner_margin(Margin::symmetric(side as i8, 0));
-        Panel::top("top bar").exact_size(theme::TOP_HEIGHT).frame(bar(tokens.desk, theme::EDGE)).show(
+        Panel::top("top bar").exact_size(theme::TOP_HEIGHT).frame(bar(tokens.window, theme::EDGE)).show(
             ui,
             |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
@@ -227,7 +227,7 @@ impl TidepoolApp {
         );
         Panel::bottom("status bar")
             .exact_size(theme::STATUS_HEIGHT)
-            .frame(bar(tokens.desk, theme::EDGE))
+            .frame(bar(tokens.window, theme::EDGE))
             .show(ui, |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     status_bar_ui(ui, &self.state.shared, &self.state.runs, self.memory.bytes(), commands);
@@ -341,7 +341,7 @@ impl eframe::App for TidepoolApp {
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         let tokens = if visuals.dark_mode { &theme::DARK } else { &theme::LIGHT };
-        tokens.desk.to_normalized_gamma_f32()
+        tokens.window.to_normalized_gamma_f32()
     }
 
     fn on_exit(&mut self) {

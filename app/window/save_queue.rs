@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, unbounded};
 use engine::images::{Provenance, save_new};
 
-use crate::features::effect::{Batch, SheetToSave};
+use crate::features::effect::{Batch, PlotToSave};
 use crate::features::event::AppEvent;
 use crate::features::settings::Settings;
 
@@ -18,7 +18,7 @@ pub struct SaveQueue {
 
 enum SaveTask {
     Batch(Box<Batch>),
-    Sheet(SheetToSave),
+    Plot(PlotToSave),
     Settings(Box<Settings>, PathBuf),
 }
 
@@ -33,13 +33,13 @@ impl SaveQueue {
                         Ok(files) => AppEvent::Saved(files),
                         Err(text) => AppEvent::SaveFailed(text),
                     }),
-                    SaveTask::Sheet(sheet) => tell(match save_sheet(&sheet) {
+                    SaveTask::Plot(sheet) => tell(match save_plot(&sheet) {
                         Ok(file) => AppEvent::Saved(vec![file]),
                         Err(text) => AppEvent::SaveFailed(text),
                     }),
                     SaveTask::Settings(settings, folder) => {
                         if let Err(error) = settings.save(&folder) {
-                            tell(AppEvent::Trouble(error.to_string()));
+                            tell(AppEvent::Warning(error.to_string()));
                         }
                     }
                 }
@@ -52,8 +52,8 @@ impl SaveQueue {
         self.hand_over(SaveTask::Batch(batch));
     }
 
-    pub fn save_sheet(&self, sheet: SheetToSave) {
-        self.hand_over(SaveTask::Sheet(sheet));
+    pub fn save_plot(&self, sheet: PlotToSave) {
+        self.hand_over(SaveTask::Plot(sheet));
     }
 
     pub fn remember(&self, settings: Settings, folder: PathBuf) {
@@ -89,7 +89,7 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
     (0..).zip(&batch.pictures).map(kept).collect()
 }
 
-fn save_sheet(SheetToSave { model, vae, folder, made }: &SheetToSave) -> Result<PathBuf, String> {
+fn save_plot(PlotToSave { model, vae, folder, made }: &PlotToSave) -> Result<PathBuf, String> {
     let provenance = made.provenance(model, vae.as_deref());
     save_new(folder, "sheet", &made.whole(), &provenance).map_err(|error| error.to_string())
 }

@@ -93,10 +93,10 @@ pub fn drawer_ui(
         return;
     }
     let tokens = Tokens::of(ui);
-    let desk = ui.ctx().content_rect();
+    let screen = ui.ctx().content_rect();
     let place = Rect::from_min_max(
-        pos2(desk.right() - theme::RIGHT_WIDTH, desk.top() + theme::TOP_HEIGHT),
-        pos2(desk.right(), desk.bottom() - theme::STATUS_HEIGHT),
+        pos2(screen.right() - theme::RIGHT_WIDTH, screen.top() + theme::TOP_HEIGHT),
+        pos2(screen.right(), screen.bottom() - theme::STATUS_HEIGHT),
     );
     Area::new(Id::unique("drawer")).order(Order::Middle).fixed_pos(place.min).movable(false).show(
         ui.ctx(),

@@ -26,7 +26,7 @@ pub fn run(task: Task, tell: impl Fn(AppEvent) + Send + 'static) {
     // On macOS, dialogs must run on the main thread; elsewhere they would block the window.
     if cfg!(target_os = "macos") {
         run();
-    } else if let Err(error) = std::thread::Builder::new().name("errand".into()).spawn(run) {
+    } else if let Err(error) = std::thread::Builder::new().name("task".into()).spawn(run) {
         tracing::error!("a background task could not start: {error}");
     }
 }
@@ -86,8 +86,8 @@ fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
             convert::run(&file, &stop, |report| tell(AppEvent::Conversion(report)));
             None
         }
-        Task::Copy(pixels) => copy(&pixels).err().map(AppEvent::Trouble),
-        Task::OpenFolder(folder) => open_folder(&folder).err().map(AppEvent::Trouble),
+        Task::Copy(pixels) => copy(&pixels).err().map(AppEvent::Warning),
+        Task::OpenFolder(folder) => open_folder(&folder).err().map(AppEvent::Warning),
     }
 }
 

@@ -109,7 +109,7 @@ fn at(times: &mut [Duration], percent: usize) -> Duration {
 /// Presses Generate and draws the run at about sixty frames a second.
 fn generate(harness: &mut Harness<'static, TidepoolApp>) -> Times {
     let saved_before = harness.state().state.shared.saved.clone();
-    let begun = Instant::now();
+    let started = Instant::now();
     harness.state_mut().press(Command::Generate);
     let (mut preview, mut frames) = (None, Vec::new());
     loop {
@@ -117,11 +117,11 @@ fn generate(harness: &mut Harness<'static, TidepoolApp>) -> Times {
         let state = &harness.state().state;
         let has_frames = state.runs.current().is_some_and(|run| !run.frames.is_empty());
         if preview.is_none() && has_frames {
-            preview = Some(begun.elapsed());
+            preview = Some(started.elapsed());
         }
         if state.runs.live().is_none() && state.shared.saved != saved_before {
             let preview = preview.expect("a run shows its steps");
-            return Times { saved: begun.elapsed(), preview, frames };
+            return Times { saved: started.elapsed(), preview, frames };
         }
         wait_for_the_next(frames[frames.len() - 1]);
     }
@@ -152,10 +152,10 @@ fn letters(harness: &mut Harness<'static, TidepoolApp>, prompt: String) -> Vec<D
     let mut recipe = Recipe { prompt, ..Recipe::default() };
     let type_one = |_| {
         recipe.prompt.push('a');
-        let begun = Instant::now();
+        let started = Instant::now();
         harness.state_mut().press(Command::Edit(Box::new(recipe.clone())));
         frame(harness);
-        begun.elapsed()
+        started.elapsed()
     };
     (0..10 * RUNS).map(type_one).skip(RUNS).collect()
 }
@@ -172,12 +172,12 @@ fn thousand_concepts() -> ConceptsRead {
 }
 
 fn frame(harness: &mut Harness<'static, TidepoolApp>) -> Duration {
-    let begun = Instant::now();
+    let started = Instant::now();
     harness.step();
     let shapes = harness.output().shapes.clone();
     let triangles = harness.ctx.tessellate(shapes, 1.0);
     std::hint::black_box(triangles);
-    begun.elapsed()
+    started.elapsed()
 }
 
 fn wait_for_the_next(spent: Duration) {

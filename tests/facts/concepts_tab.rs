@@ -102,11 +102,11 @@ fn chosen_files_are_remembered_and_files_of_watched_folders_are_not() {
 #[test]
 fn the_folders_of_other_programs_are_watched_with_ours() {
     let mut state = opened();
-    let catalogue = Library { concept_folders: vec!["/webui/embeddings".into()], ..Library::default() };
-    let effects = state.receive(AppEvent::Library(catalogue.clone().into()));
+    let library = Library { concept_folders: vec!["/webui/embeddings".into()], ..Library::default() };
+    let effects = state.receive(AppEvent::Library(library.clone().into()));
     let both = ["/watched", "/webui/embeddings"].map(PathBuf::from);
     assert!(matches!(&effects[..], [Effect::WatchConcepts(folders)] if *folders == both), "{effects:?}");
-    assert!(state.receive(AppEvent::Library(catalogue.into())).is_empty(), "nothing new");
+    assert!(state.receive(AppEvent::Library(library.into())).is_empty(), "nothing new");
     let mut theirs = concept("a.bin", "<a>", 1);
     theirs.source = "/webui/embeddings/a.bin".into();
     state.receive(AppEvent::Concepts(ConceptsRead { read: vec![theirs], ..ConceptsRead::default() }));

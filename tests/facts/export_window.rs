@@ -40,7 +40,7 @@ fn asked(window: &TestWindow) -> (JobId, AnimationOptions, StopFlag) {
     cut.expect("a film was asked for")
 }
 
-fn reel() -> Animation {
+fn animation() -> Animation {
     let pane = |grey: u8| Panel { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
     let frames = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
     Animation { frames, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
@@ -63,7 +63,7 @@ fn the_card_asks_the_engine_and_the_thread_that_writes_and_says_where_the_film_i
     assert_eq!(wanted, cut);
     window.send(Event::Animation(AnimationEvent::Progress { fraction: 0.5 }));
     window.harness.get_by_label("50 %");
-    window.send(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
+    window.send(Event::Animation(AnimationEvent::Done(Box::new(animation()))));
     window.until("the written film", |app| matches!(app.state.export.phase, ExportPhase::Done { .. }));
     window.harness.run_steps(4);
     window.harness.get_by_label_contains("film.png");
@@ -97,7 +97,7 @@ fn a_film_can_be_cancelled_and_a_failure_stands_in_the_card() {
     window.harness.get_by_label_contains("The steps are gone");
 
     receive(&mut window, AppEvent::FilmPicked(folder.path().join("no/such/folder/film.gif")));
-    window.send(Event::Animation(AnimationEvent::Done(Box::new(reel()))));
+    window.send(Event::Animation(AnimationEvent::Done(Box::new(animation()))));
     window.until("the failure", |app| matches!(app.state.export.phase, ExportPhase::Failed { .. }));
     assert_eq!(names(folder.path()), [""; 0]);
 }

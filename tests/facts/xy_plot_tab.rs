@@ -143,12 +143,15 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     let effects = state.receive(AppEvent::FilmPicked("/films/strip".into()));
     let [Effect::WriteFilm(order)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(
-        (order.path.to_str(), order.reel.fps, order.reel.frames.len()),
+        (order.path.to_str(), order.animation.fps, order.animation.frames.len()),
         (Some("/films/strip.gif"), 3, 3)
     );
-    let said = order.reel.frames[1][0].caption.as_ref().map(|caption| caption[0].as_str());
+    let said = order.animation.frames[1][0].caption.as_ref().map(|caption| caption[0].as_str());
     assert_eq!(said, Some("Guidance 4"));
-    assert_eq!((order.reel.provenance.model.as_str(), order.reel.provenance.vary.len()), ("Built-in", 1));
+    assert_eq!(
+        (order.animation.provenance.model.as_str(), order.animation.provenance.vary.len()),
+        ("Built-in", 1)
+    );
     export(&mut state, ExportCommand::Show(true));
     assert!(export(&mut state, ExportCommand::Start).is_empty(), "there is no run");
 }

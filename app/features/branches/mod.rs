@@ -28,13 +28,13 @@ pub struct QueuedRun {
     pub parent: Option<BranchPoint>,
 }
 
-/// The runs of a session, the one at hand among them, and what the next one is to be.
+/// The runs of a session, including the current one, and what the next run will be.
 #[derive(Clone, Debug)]
 pub struct Runs {
     /// In the order in which they were made.
     all: Vec<Run>,
     current: Option<JobId>,
-    /// Step of the run at hand that the next one leaves it at.
+    /// The step of the current run that the next one branches from.
     pub branch_from: Option<usize>,
     pub queued: Option<QueuedRun>,
     /// Pictures on the canvas until the current run has its own.
@@ -68,7 +68,7 @@ impl Runs {
         }
     }
 
-    /// The run at hand.
+    /// The current run.
     pub fn current(&self) -> Option<&Run> {
         self.get(self.current?)
     }
@@ -105,7 +105,7 @@ impl Runs {
         JobId(self.next_job - 1)
     }
 
-    /// Adds the newest run, which is at hand from now on.
+    /// Adds the newest run and makes it the current one.
     pub(crate) fn push(&mut self, run: Run) {
         self.set_aside();
         if self.all.len() > Self::MAX_KEPT {

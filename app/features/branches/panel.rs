@@ -110,17 +110,17 @@ fn row_ui(
 ) {
     let tokens = Tokens::of(ui);
     let run = row.run;
-    let is_at_hand = runs.current().is_some_and(|at_hand| at_hand.job.id == run.job.id);
+    let is_current = runs.current().is_some_and(|current| current.job.id == run.job.id);
     let indent = indent_of(row.depth);
     let info = Rect::from_min_max(rect.min + vec2(indent, 0.0), rect.max);
-    let can_compare = !is_at_hand && !run.frames.is_empty();
+    let can_compare = !is_current && !run.frames.is_empty();
     let tools = if can_compare { 50.0 } else { 26.0 };
     let press = Rect::from_min_max(info.min, pos2(info.right() - tools, info.bottom()));
     let response = ui.interact(press, Id::unique(("run", run.job.id.0)), Sense::click());
     let title = row.title();
     response
-        .widget_info(|| WidgetInfo::selected(Role::Button, true, is_at_hand, format!("Show run: {title}")));
-    let line = match (is_at_hand, response.hovered()) {
+        .widget_info(|| WidgetInfo::selected(Role::Button, true, is_current, format!("Show run: {title}")));
+    let line = match (is_current, response.hovered()) {
         (true, _) => tokens.accent,
         (_, true) => tokens.line_strong,
         _ => tokens.line,
@@ -142,7 +142,7 @@ fn row_ui(
     focus_ring(ui, &response, theme::CORNER_FIELD);
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     let sentence = format!("Click to show this run and its steps.\n{}", run.recipe.prompt);
-    if tip(response, &title, None, &sentence).clicked() && !is_at_hand {
+    if tip(response, &title, None, &sentence).clicked() && !is_current {
         commands.push(Command::Branch(BranchCommand::Show(run.job.id)));
     }
     if can_compare {

@@ -1,4 +1,4 @@
-//! The concepts (textual inversion) at hand: their files and folders, watched, and the list of them.
+//! The loaded concepts (textual inversion): their files, watched folders, and the list of them.
 
 mod handle;
 pub(crate) mod panel;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use engine::concepts::ConceptSet;
 
-/// The concepts at hand.
+/// The loaded concepts.
 #[derive(Clone, Debug, Default)]
 pub struct Concepts {
     pub set: ConceptSet,
@@ -17,7 +17,7 @@ pub struct Concepts {
     pub refused: BTreeMap<PathBuf, String>,
 }
 
-/// A wish about the words that can be named in a prompt.
+/// A request about concepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConceptCommand {
     Choose,

@@ -259,15 +259,15 @@ mod tests {
 
     #[test]
     pub(crate) fn the_pace_is_that_of_the_last_seconds() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut pace = Pace::default();
         assert_eq!(pace.bytes_per_sec(), None);
         for second in 0..20 {
             let so_far = if second < 10 { second * 1000 } else { 10_000 + (second - 10) * 50 };
-            pace.note(begun + Duration::from_secs(second), so_far);
+            pace.note(started + Duration::from_secs(second), so_far);
         }
         assert_eq!(pace.bytes_per_sec(), Some(50.0));
-        pace.note(begun + Duration::from_secs(20), 5);
+        pace.note(started + Duration::from_secs(20), 5);
         assert_eq!(pace.bytes_per_sec(), None, "a file began anew");
     }
 }

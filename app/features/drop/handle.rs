@@ -1,4 +1,4 @@
-//! What becomes of files that were let go over the window.
+//! Handles dropped files.
 
 use crate::features::drop::{DropCommand, Dropped, DroppedFiles, FileContents};
 use crate::features::effect::{Effect, Task};

@@ -1,4 +1,4 @@
-//! Files that are dropped on the window: found out, then opened, listed or asked about.
+//! Files that are dropped on the window: classified, then opened, listed or asked about.
 
 mod handle;
 pub(crate) mod panel;
@@ -14,7 +14,7 @@ use engine::images::{FoundRecipe, Pixels, load, read_recipe};
 use crate::features::concepts::watch::ConceptsRead;
 use crate::library::{Layout, layout_of};
 
-/// A wish about files that were let go over the window.
+/// A request about dropped files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DropCommand {
     /// Files or folders, together.
@@ -24,14 +24,14 @@ pub enum DropCommand {
     Dismiss,
 }
 
-/// What was let go over the window together, once it has been looked into.
+/// The files that were dropped together, after inspection.
 #[derive(Clone, Debug, Default)]
 pub struct DroppedFiles {
     pub concepts: ConceptsRead,
     pub others: Vec<Dropped>,
 }
 
-/// A file or folder among them that is not a concept.
+/// A dropped file or folder that is not a concept.
 #[derive(Clone, Debug)]
 pub struct Dropped {
     pub path: PathBuf,
@@ -53,7 +53,7 @@ pub enum FileContents {
 }
 
 impl DroppedFiles {
-    /// Looks into what was let go.
+    /// Inspects what was dropped.
     pub fn of(paths: Vec<PathBuf>) -> Self {
         let mut dropped = Self::default();
         for path in paths {

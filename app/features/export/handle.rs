@@ -85,18 +85,18 @@ impl AppState {
         let Some(made) = self.xy_plot.sheet_to_export() else { return Vec::new() };
         let (model, vae) = self.names_of_model();
         let provenance = made.provenance(&model, vae.as_deref());
-        let reel = strip(&made.sheet, &made.pictures, &self.export.cut, provenance);
-        self.write(reel, with_ending(path, self.export.format), StopFlag::default())
+        let animation = strip(&made.sheet, &made.pictures, &self.export.cut, provenance);
+        self.write(animation, with_ending(path, self.export.format), StopFlag::default())
     }
 
     pub(crate) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
         let ExportPhase::Cutting { path, fraction, stop } = &mut self.export.phase else { return Vec::new() };
         match event {
             AnimationEvent::Progress { fraction: now } => *fraction = now,
-            AnimationEvent::Done(reel) => {
+            AnimationEvent::Done(animation) => {
                 let (path, stop) = (path.clone(), stop.clone());
-                let reel = Animation { provenance: self.provenance(), ..*reel };
-                return self.write(reel, path, stop);
+                let animation = Animation { provenance: self.provenance(), ..*animation };
+                return self.write(animation, path, stop);
             }
             AnimationEvent::Stopped => self.export.phase = ExportPhase::Idle,
             AnimationEvent::Failed { text } => self.export.phase = ExportPhase::Failed { text },
@@ -104,9 +104,9 @@ impl AppState {
         Vec::new()
     }
 
-    pub(crate) fn write(&mut self, reel: Animation, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
-        let (reel, format) = (Box::new(reel), self.export.format);
-        let order = ExportOrder { reel, format, path: path.clone(), stop: stop.clone() };
+    pub(crate) fn write(&mut self, animation: Animation, path: PathBuf, stop: StopFlag) -> Vec<Effect> {
+        let (animation, format) = (Box::new(animation), self.export.format);
+        let order = ExportOrder { animation, format, path: path.clone(), stop: stop.clone() };
         self.export.phase = ExportPhase::Writing { path, fraction: 0.0, stop };
         vec![Effect::WriteFilm(order)]
     }

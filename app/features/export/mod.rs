@@ -59,7 +59,7 @@ impl ExportPhase {
 /// An animation that is ready to be written.
 #[derive(Clone, Debug)]
 pub struct ExportOrder {
-    pub reel: Box<Animation>,
+    pub animation: Box<Animation>,
     pub format: AnimationFormat,
     pub path: PathBuf,
     pub stop: StopFlag,
@@ -95,9 +95,9 @@ const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// Writes an animation on a separate thread and reports progress.
 pub fn write(order: ExportOrder, tell: impl Fn(ExportEvent) + Send + 'static) {
     let work = move || {
-        let ExportOrder { reel, format, path, stop } = order;
+        let ExportOrder { animation, format, path, stop } = order;
         let mut told = Instant::now();
-        let written = write_animation(&path, format, &reel, &mut |fraction| {
+        let written = write_animation(&path, format, &animation, &mut |fraction| {
             if told.elapsed() >= NEWS_EVERY {
                 told = Instant::now();
                 tell(ExportEvent::Came { fraction });

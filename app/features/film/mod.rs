@@ -25,7 +25,7 @@ pub struct FilmState {
     pub picture: Option<usize>,
 }
 
-/// A wish about the film under the picture.
+/// A request of the filmstrip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FilmCommand {
     /// The step under the pointer.

@@ -43,7 +43,7 @@ pub struct Run {
 }
 
 /// The longest decode without a request, frames of the window included: the next run may wait for it.
-const QUICK_DECODE: Duration = Duration::from_millis(500);
+const FAST_DECODE: Duration = Duration::from_millis(500);
 /// Longer runs keep their previews.
 const MAX_DECODED: usize = 64;
 
@@ -111,7 +111,7 @@ impl Run {
             }
             JobEvent::Decoded { step, view, pictures } => {
                 if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == (step, view)) {
-                    self.decodes_held_step &= since.elapsed() < QUICK_DECODE;
+                    self.decodes_held_step &= since.elapsed() < FAST_DECODE;
                 }
                 self.decoded.insert((step, view), pictures);
             }

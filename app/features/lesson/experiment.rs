@@ -135,20 +135,20 @@ impl Experiment {
     }
 
     /// The commands that a user would give by hand. `now` is in seconds of any steady clock.
-    pub fn commands(self, desk: &AppState, now: f64) -> Vec<Command> {
+    pub fn commands(self, state: &AppState, now: f64) -> Vec<Command> {
         let mut commands = vec![Command::Branch(BranchCommand::Stay)];
-        commands.extend((!desk.shared.settings.seed_locked).then_some(Command::ToggleSeedLock));
-        if let Some(recipe) = self.recipe(desk) {
+        commands.extend((!state.shared.settings.seed_locked).then_some(Command::ToggleSeedLock));
+        if let Some(recipe) = self.recipe(state) {
             commands.push(Command::Edit(Box::new(recipe)));
         }
-        commands.extend(self.show(&desk.shared));
-        commands.extend(self.act(desk, now));
+        commands.extend(self.show(&state.shared));
+        commands.extend(self.act(state, now));
         commands
     }
 
     /// The recipe that it needs; `None` if the current one will do.
-    pub fn recipe(self, desk: &AppState) -> Option<Recipe> {
-        let lesson = the_lessons(&desk.shared);
+    pub fn recipe(self, state: &AppState) -> Option<Recipe> {
+        let lesson = the_lessons(&state.shared);
         // Strong guidance would hide the effect of the words.
         let of_words = |prompt: &str| Recipe {
             prompt: prompt.into(),
@@ -158,16 +158,16 @@ impl Experiment {
         let puppy = || of_words("a picture of a puppy");
         match self {
             Self::Loop | Self::Scales => Some(lesson),
-            Self::Latents => desk.subject().is_none().then_some(lesson),
+            Self::Latents => state.subject().is_none().then_some(lesson),
             Self::AddNoise | Self::Schedules => {
-                let needs_picture = self == Self::AddNoise && desk.subject().is_none();
+                let needs_picture = self == Self::AddNoise && state.subject().is_none();
                 let (schedule, schedule_options) = (Schedule::Linspace, ScheduleOptions::default());
-                let recipe = if needs_picture { lesson } else { desk.shared.recipe.clone() };
+                let recipe = if needs_picture { lesson } else { state.shared.recipe.clone() };
                 Some(Recipe { steps: 15, schedule, schedule_options, ..recipe })
             }
             Self::StartImage => {
                 let start =
-                    Start::Image { path: desk.picture_to_start_from()?, strength: desk.shared.strength() };
+                    Start::Image { path: state.picture_to_start_from()?, strength: state.shared.strength() };
                 Some(Recipe { start, ..of_words("a picture of a lion in the snow") })
             }
             Self::Puppy => Some(puppy()),
@@ -183,8 +183,8 @@ impl Experiment {
                 })
             }
             Self::Film => {
-                let guidance = guidance_for(&desk.shared, 8.0);
-                (!has_film(&desk.runs)).then_some(Recipe { guidance, ..lesson })
+                let guidance = guidance_for(&state.shared, 8.0);
+                (!has_film(&state.runs)).then_some(Recipe { guidance, ..lesson })
             }
             Self::Samplers => Some(Recipe { steps: 8, ..lesson }),
             Self::Optimisers => Some(Recipe { steps: 15, ..lesson }),
@@ -216,18 +216,18 @@ impl Experiment {
     }
 
     /// What is then made or played.
-    fn act(self, desk: &AppState, now: f64) -> Vec<Command> {
+    fn act(self, state: &AppState, now: f64) -> Vec<Command> {
         match self {
             Self::Schedules => Vec::new(),
-            Self::Latents | Self::AddNoise if desk.subject().is_some() => Vec::new(),
-            Self::Film if has_film(&desk.runs) => desk
+            Self::Latents | Self::AddNoise if state.subject().is_some() => Vec::new(),
+            Self::Film if has_film(&state.runs) => state
                 .film
                 .play
                 .is_none()
                 .then_some(Command::Film(FilmCommand::TogglePlay { now }))
                 .into_iter()
                 .collect(),
-            Self::StartImage => match desk.picture_to_start_from() {
+            Self::StartImage => match state.picture_to_start_from() {
                 // Set again, so that its thumbnail is read.
                 Some(path) => vec![Command::StartImage(StartImageCommand::Use(path)), Command::Generate],
                 None => Vec::new(),

@@ -1,4 +1,4 @@
-//! The model at hand, how another is opened, and the list of those on this machine.
+//! The current model, how another is opened, and the models on this machine.
 
 pub(crate) mod folders;
 mod handle;
@@ -24,7 +24,7 @@ pub struct Models {
     current_vae: Option<PathBuf>,
 }
 
-/// A wish about the model at hand.
+/// A request about the current model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelCommand {
     ChooseFolder,

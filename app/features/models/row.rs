@@ -25,7 +25,7 @@ pub enum Row<'a> {
 
 /// The state of a row's model.
 #[derive(Clone, Copy, PartialEq)]
-enum Mark {
+enum RowStatus {
     None,
     InUse,
     /// The fraction opened, 0 to 1.
@@ -47,20 +47,20 @@ pub fn model_row_ui(ui: &mut Ui, shared: &Shared, row: Row<'_>, commands: &mut V
     if !ui.is_rect_visible(rect) {
         return;
     }
-    let mark = match &shared.model {
-        Model::Open(_) if is_chosen => Mark::InUse,
-        Model::Opening { fraction, .. } if is_chosen && opens(row) => Mark::Opening(*fraction),
-        Model::Missing if is_chosen => Mark::Failed,
-        _ => Mark::None,
+    let status = match &shared.model {
+        Model::Open(_) if is_chosen => RowStatus::InUse,
+        Model::Opening { fraction, .. } if is_chosen && opens(row) => RowStatus::Opening(*fraction),
+        Model::Missing if is_chosen => RowStatus::Failed,
+        _ => RowStatus::None,
     };
-    ground_ui(ui, rect, &response, mark == Mark::InUse);
-    words_ui(ui, rect, row, is_of_use, mark);
+    ground_ui(ui, rect, &response, status == RowStatus::InUse);
+    words_ui(ui, rect, row, is_of_use, status);
     focus_ring(ui, &response, theme::CORNER_TOOL);
     let response = if is_of_use { response.on_hover_cursor(CursorIcon::PointingHand) } else { response };
     if response.clicked() {
-        commands.extend(command(row, is_chosen, mark));
+        commands.extend(command(row, is_chosen, status));
     }
-    if matches!(mark, Mark::Opening(_)) {
+    if matches!(status, RowStatus::Opening(_)) {
         let corner =
             Rect::from_center_size(pos2(rect.right() - PAD - 7.0, rect.top() + 14.0), vec2(16.0, 16.0));
         if close_ui(&mut ui.new_child(UiBuilder::new().max_rect(corner)), "Cancel opening").clicked() {
@@ -73,12 +73,12 @@ pub fn model_row_ui(ui: &mut Ui, shared: &Shared, row: Row<'_>, commands: &mut V
 }
 
 /// The command of a click. A VAE replaces the model's own until it is clicked again.
-fn command(row: Row<'_>, is_chosen: bool, mark: Mark) -> Option<Command> {
+fn command(row: Row<'_>, is_chosen: bool, status: RowStatus) -> Option<Command> {
     match row {
         Row::Entry(vae) if vae.is_vae() => {
             Some(Command::Model(ModelCommand::UseVae((!is_chosen).then(|| vae.path().to_owned()))))
         }
-        _ if !matches!(mark, Mark::None | Mark::Failed) => None,
+        _ if !matches!(status, RowStatus::None | RowStatus::Failed) => None,
         Row::BuiltIn => Some(Command::Model(ModelCommand::Open(ModelSource::BuiltIn))),
         Row::Entry(entry) => Some(Command::Model(ModelCommand::Open(entry.source.clone()))),
     }
@@ -116,18 +116,18 @@ fn ground_ui(ui: &Ui, rect: Rect, response: &Response, is_in_use: bool) {
     }
 }
 
-fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, mark: Mark) {
+fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, status: RowStatus) {
     let tokens = Tokens::of(ui);
     let (ink, quiet) = if is_of_use { (tokens.text, tokens.dim) } else { (tokens.faint, tokens.faint) };
     let inner = rect.shrink2(vec2(PAD, 6.0));
-    let mark_room = if mark == Mark::None { 0.0 } else { 20.0 };
-    let font = if mark == Mark::None { theme::body() } else { theme::heading() };
-    let name = name_galley(ui, name_of(row), inner.width() - mark_room, &font, ink, quiet);
+    let status_width = if status == RowStatus::None { 0.0 } else { 20.0 };
+    let font = if status == RowStatus::None { theme::body() } else { theme::heading() };
+    let name = name_galley(ui, name_of(row), inner.width() - status_width, &font, ink, quiet);
     ui.painter().galley(inner.min, name, ink);
-    let icon = match mark {
-        Mark::InUse => Some((Icon::Check, tokens.accent)),
-        Mark::Failed => Some((Icon::Warning, tokens.coral_text)),
-        Mark::None | Mark::Opening(_) => None,
+    let icon = match status {
+        RowStatus::InUse => Some((Icon::Check, tokens.accent)),
+        RowStatus::Failed => Some((Icon::Warning, tokens.coral_text)),
+        RowStatus::None | RowStatus::Opening(_) => None,
     };
     if let Some((icon, ink)) = icon {
         let place = Rect::from_center_size(pos2(inner.right() - 7.0, inner.top() + 8.0), vec2(14.0, 14.0));
@@ -139,8 +139,8 @@ fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, mark: Mark) {
         Row::BuiltIn => String::new(),
     };
     let hash = ui.painter().layout_no_wrap(hash, theme::mono_small(), tokens.faint);
-    let facts = match (mark, row) {
-        (Mark::Opening(fraction), _) => format!("Opening, {:.0} %", 100.0 * fraction),
+    let facts = match (status, row) {
+        (RowStatus::Opening(fraction), _) => format!("Opening, {:.0} %", 100.0 * fraction),
         (_, Row::BuiltIn) => "Inside this program, 128 px".to_owned(),
         (_, Row::Entry(entry)) => short_facts(entry),
     };
@@ -149,7 +149,7 @@ fn words_ui(ui: &Ui, rect: Rect, row: Row<'_>, is_of_use: bool, mark: Mark) {
     ui.painter().galley(pos2(inner.left(), foot(facts.size().y)), facts, quiet);
     let at = pos2(inner.right() - hash.size().x, foot(hash.size().y) - 1.0);
     ui.painter().galley(at, hash, tokens.faint);
-    if let Mark::Opening(fraction) = mark {
+    if let RowStatus::Opening(fraction) = status {
         let track = Rect::from_min_max(
             pos2(inner.left(), rect.bottom() - 3.0),
             pos2(inner.right(), rect.bottom() - 1.0),

@@ -19,7 +19,7 @@ pub enum TokenChipPart {
         weight: f32,
     },
     /// The rest is truncated.
-    Cut,
+    Truncated,
 }
 
 /// A token, or a concept with all its vectors.
@@ -61,7 +61,7 @@ pub fn chip_parts(read: &ReadPrompt, words: &PromptTokenizer) -> Vec<TokenChipPa
             }
         }
         if !text.cut.is_empty() {
-            pieces.push(TokenChipPart::Cut);
+            pieces.push(TokenChipPart::Truncated);
         }
     }
     pieces

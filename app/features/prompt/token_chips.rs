@@ -170,7 +170,7 @@ fn faces(piece: &TokenChipPart) -> (String, String) {
         TokenChipPart::Part { is_first: true, weight } => (number(*weight), String::new()),
         TokenChipPart::Part { weight: 1.0, .. } => ("AND".to_owned(), String::new()),
         TokenChipPart::Part { weight, .. } => (format!("AND {}", number(*weight)), String::new()),
-        TokenChipPart::Cut => ("truncated here".to_owned(), String::new()),
+        TokenChipPart::Truncated => ("truncated here".to_owned(), String::new()),
     }
 }
 
@@ -178,12 +178,12 @@ fn faces(piece: &TokenChipPart) -> (String, String) {
 fn mark_ui(ui: &Ui, mark: &TokenChipPart, place: Rect) {
     let tokens = Tokens::of(ui);
     let ink = match mark {
-        TokenChipPart::Cut => tokens.amber_text,
+        TokenChipPart::Truncated => tokens.amber_text,
         TokenChipPart::Part { .. } => tokens.dim,
         _ => tokens.faint,
     };
     // The line where a chunk starts, and its name.
-    let line = if *mark == TokenChipPart::Cut { tokens.amber_text } else { tokens.line_strong };
+    let line = if *mark == TokenChipPart::Truncated { tokens.amber_text } else { tokens.line_strong };
     ui.painter().vline(place.left().round() + 0.5, place.y_range(), Stroke::new(1.0, line));
     let (face, _) = faces(mark);
     let at = pos2(place.left() + PAD, place.center().y);
@@ -218,7 +218,7 @@ fn chip_ui(
         (false, None) => (tokens.coral_text, Some(tokens.coral)),
         (false, Some(_)) => (tokens.dim, None),
     };
-    paint_chip(ui, chip, place, Look { ink, hue, is_chosen, is_pointed });
+    paint_chip(ui, chip, place, ChipStyle { ink, hue, is_chosen, is_pointed });
     focus_ring(ui, &response, 4);
     if response.hovered() {
         shown.marked = Some(chip.range.clone());
@@ -230,14 +230,14 @@ fn chip_ui(
     tooltip(response, chips, chip, is_edited);
 }
 
-struct Look {
+struct ChipStyle {
     ink: Color32,
     hue: Option<Color32>,
     is_chosen: bool,
     is_pointed: bool,
 }
 
-fn paint_chip(ui: &Ui, chip: &Chip, place: Rect, look: Look) {
+fn paint_chip(ui: &Ui, chip: &Chip, place: Rect, look: ChipStyle) {
     let tokens = Tokens::of(ui);
     let line = match (look.hue, look.is_chosen, look.is_pointed) {
         (Some(hue), ..) => hue,

@@ -64,7 +64,7 @@ pub struct Settings {
     pub unknown: Map<String, Value>,
 }
 
-/// A wish about what is the same at the next start.
+/// A request about settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingsCommand {
     SetTheme(ThemeChoice),

@@ -16,7 +16,7 @@ pub struct StartPicture {
     pub notes: Vec<String>,
 }
 
-/// A wish about the picture to start from.
+/// A request about the start image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartImageCommand {
     Choose,

@@ -25,7 +25,7 @@ pub struct WordsState {
     undone: Vec<EditHistory>,
     done: Vec<EditHistory>,
     /// What is being edited, so that a drag is one undo step.
-    at_hand: Option<EditTarget>,
+    current_edit: Option<EditTarget>,
 }
 
 /// A concept to save.
@@ -98,20 +98,20 @@ impl WordsState {
             return;
         }
         let touched = touched(&was, &is);
-        if touched == EditTarget::More || self.at_hand.as_ref() != Some(&touched) {
+        if touched == EditTarget::More || self.current_edit.as_ref() != Some(&touched) {
             self.done.push(was);
             let spare = self.done.len().saturating_sub(MAX_STEPS);
             self.done.drain(..spare);
         }
         self.undone.clear();
-        self.at_hand = Some(touched);
+        self.current_edit = Some(touched);
     }
 
     /// Clears the history, since another recipe was loaded.
     pub(crate) fn begin_anew(&mut self) {
         self.done.clear();
         self.undone.clear();
-        self.at_hand = None;
+        self.current_edit = None;
     }
 
     /// The edited tokens that are in the prompt.
@@ -124,7 +124,7 @@ impl WordsState {
 
     /// Ends an edit: the next change is a separate undo step.
     pub(crate) fn end_edit(&mut self) {
-        self.at_hand = None;
+        self.current_edit = None;
     }
 
     /// Undoes a step; redoes it if `again`.
@@ -137,7 +137,7 @@ impl WordsState {
             to.push(EditHistory::of(recipe));
             was.put_into(recipe);
         }
-        self.at_hand = None;
+        self.current_edit = None;
     }
 
     /// Keeps the history's edits at their words after the prompt changed.
@@ -151,7 +151,7 @@ impl WordsState {
                 moved.push(((*anchor).clone(), EmbeddingEdit::new((*anchor).clone())));
             }
         }
-        self.at_hand = None;
+        self.current_edit = None;
         let (old, mut new): (Vec<_>, Vec<_>) = moved.into_iter().unzip();
         token_selection::follow(&mut new, before, after);
         for anchor in anchors {

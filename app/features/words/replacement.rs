@@ -34,9 +34,9 @@ pub fn becomes_ui(ui: &mut Ui, words: &PromptTokenizer, edit: &mut EmbeddingEdit
     }
     let Some((terms, how)) = new_words_ui(ui, edit) else { return };
     match how {
-        Way::Replace => edit.replacement = terms,
-        Way::Blend => add_word(&mut edit.replacement, own, terms),
-        Way::Subtract => subtract_word(&mut edit.replacement, own, terms),
+        InsertMode::Replace => edit.replacement = terms,
+        InsertMode::Blend => add_word(&mut edit.replacement, own, terms),
+        InsertMode::Subtract => subtract_word(&mut edit.replacement, own, terms),
     }
     edit.replacement.truncate(EmbeddingEdit::MAX);
 }
@@ -75,14 +75,14 @@ pub(crate) fn tenth_places(value: f32) -> f64 {
 
 /// How new words are added.
 #[derive(Clone, Copy)]
-enum Way {
+enum InsertMode {
     Replace,
     Blend,
     Subtract,
 }
 
 /// A field for a word, a sum, a concept or an id, and its actions.
-fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
+fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, InsertMode)> {
     let tokens = Tokens::of(ui);
     let id = Id::unique("words to put in");
     let mut written: String = ui.data(|data| data.get_temp(id)).unwrap_or_default();
@@ -96,7 +96,11 @@ fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
         is_entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         response.accessible_name("Words to insert");
     });
-    let mut way = is_entered.then_some(if edit.replacement.is_empty() { Way::Replace } else { Way::Blend });
+    let mut mode = is_entered.then_some(if edit.replacement.is_empty() {
+        InsertMode::Replace
+    } else {
+        InsertMode::Blend
+    });
     let (terms, trouble) = match sum_of(&edit.selector, &written) {
         Some(Ok(terms)) => (Some(terms), None),
         Some(Err(text)) => (None, Some(text)),
@@ -108,17 +112,17 @@ fn new_words_ui(ui: &mut Ui, edit: &EmbeddingEdit) -> Option<(Vec<Term>, Way)> {
     ui.add_enabled_ui(terms.is_some(), |ui| {
         ui.horizontal(|ui| {
             for (name, sentence, this) in [
-                ("Replace", "Replaces the word with this.", Way::Replace),
-                ("Blend in", "Blends the word with this.", Way::Blend),
-                ("Subtract", "Subtracts this from the word.", Way::Subtract),
+                ("Replace", "Replaces the word with this.", InsertMode::Replace),
+                ("Blend in", "Blends the word with this.", InsertMode::Blend),
+                ("Subtract", "Subtracts this from the word.", InsertMode::Subtract),
             ] {
                 if outlined_button_ui(ui, name, false).on_hover_text(sentence).clicked() {
-                    way = Some(this);
+                    mode = Some(this);
                 }
             }
         });
     });
-    let done = terms.zip(way);
+    let done = terms.zip(mode);
     if done.is_some() {
         written.clear();
         if is_entered {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::pipeline::StopFlag;
 use engine::session::{Job, JobEvent, JobId, Request};
 
-use crate::features::effect::{Effect, SheetToSave};
+use crate::features::effect::{Effect, PlotToSave};
 use crate::features::errors::ErrorSlot;
 use crate::features::state::{AppState, Model, Shared};
 use crate::features::xy_plot::{AxisField, XyPlotCommand, XyPlotPhase, XyPlotRun, XyPlotState};
@@ -56,7 +56,7 @@ impl AppState {
 
     pub(crate) fn make_cell(&self) -> Vec<Effect> {
         let Some(made) = self.xy_plot.making() else { return Vec::new() };
-        let Some(cell) = made.at_hand() else { return Vec::new() };
+        let Some(cell) = made.current_cell() else { return Vec::new() };
         let (job, recipe, concepts) = (made.job.clone(), cell.recipe.clone(), self.concepts.set.clone());
         vec![Effect::Send(Request::Generate {
             job,
@@ -91,11 +91,11 @@ impl AppState {
     pub(crate) fn end_sheet(&mut self) -> Vec<Effect> {
         let (model, vae) = self.names_of_model();
         let Some(made) = &mut self.xy_plot.made else { return Vec::new() };
-        made.phase = if made.at_hand().is_none() { XyPlotPhase::Finished } else { XyPlotPhase::Stopped };
+        made.phase = if made.current_cell().is_none() { XyPlotPhase::Finished } else { XyPlotPhase::Stopped };
         let mut effects = Vec::new();
         if !made.pictures.is_empty() {
             let folder = self.shared.settings.output_folder();
-            effects.push(Effect::SaveSheet(SheetToSave { model, vae, folder, made: Box::new(made.clone()) }));
+            effects.push(Effect::SavePlot(PlotToSave { model, vae, folder, made: Box::new(made.clone()) }));
         }
         let queued = self.runs.queued.take();
         effects.extend(queued.map_or_else(Vec::new, |queued_run| self.start(queued_run)));

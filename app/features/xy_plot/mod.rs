@@ -126,7 +126,7 @@ impl XyPlotRun {
     }
 
     /// The cell that is being made.
-    pub fn at_hand(&self) -> Option<&PlotCell> {
+    pub fn current_cell(&self) -> Option<&PlotCell> {
         self.cells.get(self.pictures.len())
     }
 

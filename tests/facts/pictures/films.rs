@@ -11,10 +11,10 @@ use image::metadata::LoopCount;
 use image::{AnimationDecoder, Frame, GenericImageView};
 
 use crate::support::folders::{folder, names};
-use crate::support::pictures::{flat, gradient, prompt_of, reel};
+use crate::support::pictures::{animation, flat, gradient, prompt_of};
 
-fn write(path: &Path, format: AnimationFormat, reel: &Animation) {
-    write_animation(path, format, reel, &mut |_| true).expect("written");
+fn write(path: &Path, format: AnimationFormat, animation: &Animation) {
+    write_animation(path, format, animation, &mut |_| true).expect("written");
 }
 
 /// The frames of a film, and whether it plays again and again.
@@ -43,7 +43,7 @@ fn a_film_holds_every_frame_at_its_size_and_pace() {
     let folder = folder();
     for (name, format) in [("f.gif", AnimationFormat::Gif), ("f.png", AnimationFormat::Apng)] {
         let path = folder.path().join(name);
-        write(&path, format, &reel(5, (64, 48)));
+        write(&path, format, &animation(5, (64, 48)));
         let (frames, is_endless) = read(&path);
         assert_eq!(milliseconds(&frames), [100.0, 100.0, 100.0, 100.0, 2000.0], "{name}");
         assert!(is_endless, "{name}");
@@ -61,8 +61,11 @@ fn an_apng_keeps_every_colour_and_the_recipe() {
     let path = folder.path().join("f.png");
     let pane = |picture| vec![Panel { picture, caption: None }];
     let pictures = [gradient(31, 17).into(), flat(31, 17, [1, 2, 3]).into()];
-    let film =
-        Animation { frames: pictures.into_iter().map(pane).collect(), size: (31, 17), ..reel(1, (2, 2)) };
+    let film = Animation {
+        frames: pictures.into_iter().map(pane).collect(),
+        size: (31, 17),
+        ..animation(1, (2, 2))
+    };
     write(&path, AnimationFormat::Apng, &film);
     let (frames, _) = read(&path);
     let rgb = frames[0].buffer().pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]);
@@ -80,7 +83,7 @@ fn a_film_of_any_pace_lasts_as_long_as_it_should() {
             [("f.gif", AnimationFormat::Gif, 5.0), ("f.png", AnimationFormat::Apng, 0.5)]
         {
             let path = folder.path().join(name);
-            write(&path, format, &Animation { fps, ..reel(5, (8, 8)) });
+            write(&path, format, &Animation { fps, ..animation(5, (8, 8)) });
             let times = milliseconds(&read(&path).0);
             let whole: f32 = times.iter().sum();
             assert!((whole - (4000.0 / fps as f32 + 2000.0)).abs() <= close, "{name} at {fps}: {times:?}");
@@ -94,12 +97,12 @@ fn a_film_plays_once_again_and_again_or_there_and_back() {
     let folder = folder();
     for (name, format) in [("f.gif", AnimationFormat::Gif), ("f.png", AnimationFormat::Apng)] {
         let path = folder.path().join(name);
-        write(&path, format, &Animation { playback: Playback::Once, ..reel(3, (8, 8)) });
+        write(&path, format, &Animation { playback: Playback::Once, ..animation(3, (8, 8)) });
         let (frames, is_endless) = read(&path);
         assert_eq!(frames.len(), 3);
         assert!(!is_endless, "{name}");
 
-        write(&path, format, &Animation { playback: Playback::PingPong, ..reel(4, (8, 8)) });
+        write(&path, format, &Animation { playback: Playback::PingPong, ..animation(4, (8, 8)) });
         let (frames, is_endless) = read(&path);
         let greys: Vec<u8> =
             frames.iter().map(|frame| (frame.buffer().get_pixel(4, 4)[0] + 20) / 40).collect();
@@ -116,19 +119,19 @@ fn a_sequence_is_a_folder_of_numbered_pictures_each_with_the_recipe() {
     write(
         &frames,
         AnimationFormat::Sequence,
-        &Animation { playback: Playback::PingPong, ..reel(3, (16, 8)) },
+        &Animation { playback: Playback::PingPong, ..animation(3, (16, 8)) },
     );
     assert_eq!(names(&frames), ["0001.png", "0002.png", "0003.png"]);
     for (name, grey) in [("0001.png", 0), ("0002.png", 40), ("0003.png", 80)] {
         assert_eq!(load(&frames.join(name)).expect("a picture").pixels, flat(16, 8, [grey; 3]));
         assert_eq!(prompt_of(&read_recipe(&frames.join(name)).expect("read")), "a film");
     }
-    let again = write_animation(&frames, AnimationFormat::Sequence, &reel(1, (8, 8)), &mut |_| true);
+    let again = write_animation(&frames, AnimationFormat::Sequence, &animation(1, (8, 8)), &mut |_| true);
     assert!(matches!(again, Err(SaveError::FolderInUse { .. })), "{again:?}");
     assert_eq!(names(&frames).len(), 3, "what is there is left alone");
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).expect("made");
-    write(&empty, AnimationFormat::Sequence, &reel(2, (8, 8)));
+    write(&empty, AnimationFormat::Sequence, &animation(2, (8, 8)));
     assert_eq!(names(&empty).len(), 2);
 }
 
@@ -136,7 +139,7 @@ fn a_sequence_is_a_folder_of_numbered_pictures_each_with_the_recipe() {
 fn a_contact_sheet_shows_every_step_in_rows() {
     let folder = folder();
     let path = folder.path().join("sheet.png");
-    write(&path, AnimationFormat::ContactSheet, &reel(6, (40, 60)));
+    write(&path, AnimationFormat::ContactSheet, &animation(6, (40, 60)));
     let sheet = image::open(&path).expect("a picture");
     // Three columns of two rows, with 8 pixels between and around.
     assert_eq!(sheet.dimensions(), (3 * 40 + 4 * 8, 2 * 60 + 3 * 8));
@@ -154,7 +157,8 @@ fn captions_stand_in_a_strip_of_their_own_and_cover_no_picture() {
     for (width, height) in [(512, 512), (128, 128), (64, 96), (24, 16)] {
         let pane = |value: u8, caption| Panel { picture: flat(width, height, [value; 3]).into(), caption };
         let both = vec![pane(40, texts("noisy", "σ 14.615")), pane(200, texts("predicted", "step 1"))];
-        let film = Animation { frames: vec![both.clone(), both], size: (width, height), ..reel(1, (8, 8)) };
+        let film =
+            Animation { frames: vec![both.clone(), both], size: (width, height), ..animation(1, (8, 8)) };
         let frames = folder.path().join(format!("{width}"));
         write(&frames, AnimationFormat::Sequence, &film);
         let frame = image::open(frames.join("0001.png")).expect("a picture").into_rgb8();
@@ -179,7 +183,7 @@ fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
         let path =
             folder.path().join(format.extension().map_or("frames".to_owned(), |end| format!("f.{end}")));
         let mut told = Vec::new();
-        let stopped = write_animation(&path, format, &reel(6, (32, 32)), &mut |fraction| {
+        let stopped = write_animation(&path, format, &animation(6, (32, 32)), &mut |fraction| {
             told.push(fraction);
             told.len() < 4
         });
@@ -188,9 +192,9 @@ fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
         assert_eq!(names(folder.path()), [""; 0], "{format:?}");
     }
     let path = folder.path().join("f.gif");
-    write(&path, AnimationFormat::Gif, &reel(2, (8, 8)));
+    write(&path, AnimationFormat::Gif, &animation(2, (8, 8)));
     let before = fs::read(&path).expect("read");
-    write_animation(&path, AnimationFormat::Gif, &reel(5, (8, 8)), &mut |_| false).expect_err("stopped");
+    write_animation(&path, AnimationFormat::Gif, &animation(5, (8, 8)), &mut |_| false).expect_err("stopped");
     assert_eq!(fs::read(&path).expect("read"), before);
     assert_eq!(names(folder.path()), ["f.gif"]);
 }
@@ -198,7 +202,7 @@ fn a_film_that_is_stopped_leaves_nothing_and_the_one_before_stays() {
 #[test]
 fn what_a_format_cannot_hold_is_said() {
     let folder = folder();
-    let large = |size| Animation { size, ..reel(1, (8, 8)) };
+    let large = |size| Animation { size, ..animation(1, (8, 8)) };
     let cases = [
         (AnimationFormat::Gif, large((65_544, 8)), "65544 x 8"),
         (AnimationFormat::Mp4, large((3848, 16)), "3840 x 2160"),
@@ -206,9 +210,9 @@ fn what_a_format_cannot_hold_is_said() {
         (AnimationFormat::Mp4, large((8, 8)), "16 pixels"),
         (AnimationFormat::Apng, Animation { frames: Vec::new(), ..large((8, 8)) }, "no frames"),
     ];
-    for (format, reel, words) in cases {
-        let refused =
-            write_animation(&folder.path().join("f"), format, &reel, &mut |_| true).expect_err("refused");
+    for (format, animation, words) in cases {
+        let refused = write_animation(&folder.path().join("f"), format, &animation, &mut |_| true)
+            .expect_err("refused");
         assert!(refused.to_string().contains(words), "{refused}");
         assert!(refused.to_string().ends_with(&folder.path().join("f").display().to_string()), "{refused}");
     }

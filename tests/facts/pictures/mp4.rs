@@ -9,7 +9,7 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 
 use crate::support::folders::{folder, names};
-use crate::support::pictures::{flat, gradient, reel};
+use crate::support::pictures::{animation, flat, gradient};
 
 /// The contents of the box at a path of names such as `moov/trak`.
 fn find<'a>(bytes: &'a [u8], path: &str) -> &'a [u8] {
@@ -152,7 +152,7 @@ fn an_mp4_holds_every_frame_at_one_pace_and_its_end_for_two_seconds() {
         write_animation(
             &path,
             AnimationFormat::Mp4,
-            &Animation { fps, playback, ..reel(5, (64, 48)) },
+            &Animation { fps, playback, ..animation(5, (64, 48)) },
             &mut |_| true,
         )
         .expect("written");
@@ -180,7 +180,7 @@ fn colours_come_back_and_odd_sides_are_made_even() {
     let path = folder.path().join("f.mp4");
     let colours = [[230, 40, 40], [40, 200, 60], [30, 60, 220], [255, 255, 255], [0, 0, 0], [250, 200, 20]];
     let pane = |colour| vec![Panel { picture: flat(33, 35, colour).into(), caption: None }];
-    let film = Animation { frames: colours.map(pane).to_vec(), size: (33, 35), ..reel(1, (8, 8)) };
+    let film = Animation { frames: colours.map(pane).to_vec(), size: (33, 35), ..animation(1, (8, 8)) };
     write_animation(&path, AnimationFormat::Mp4, &film, &mut |_| true).expect("written");
     let seen = read(&path);
     assert_eq!(seen.size, (34, 36));
@@ -206,7 +206,7 @@ fn ffprobe(path: &Path, entries: &str) -> Vec<String> {
 fn ffmpeg_reads_every_film() {
     let folder = folder();
     let noisy = vec![Panel { picture: gradient(96, 64).into(), caption: None }];
-    let mut film = reel(5, (96, 64));
+    let mut film = animation(5, (96, 64));
     film.frames.insert(0, noisy);
     for (name, format, codec, frames) in [
         ("f.gif", AnimationFormat::Gif, "gif", 6),

@@ -13,7 +13,7 @@ use engine::images::{
 use engine::recipe::{Recipe, Start};
 
 use crate::support::folders::{folder, names};
-use crate::support::pictures::{flat, gradient, prompt_of, recipe, reel, trace};
+use crate::support::pictures::{animation, flat, gradient, prompt_of, recipe, trace};
 
 #[test]
 fn a_saved_picture_comes_back_with_its_pixels_and_its_recipe() {
@@ -74,7 +74,7 @@ fn names_need_not_be_utf8() {
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "x");
     assert_eq!(load(&path).expect("a picture").pixels, gradient(8, 8));
     for (name, format) in [("f.gif", AnimationFormat::Gif), ("frames", AnimationFormat::Sequence)] {
-        write_animation(&strange.join(name), format, &reel(2, (8, 8)), &mut |_| true).expect("written");
+        write_animation(&strange.join(name), format, &animation(2, (8, 8)), &mut |_| true).expect("written");
     }
 }
 
@@ -107,9 +107,9 @@ fn a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing() {
         write_png(&inside, &gradient(8, 8), &provenance).expect_err("under a file"),
         save_new(&file, "1", &gradient(8, 8), &provenance).expect_err("under a file"),
         write_trace(&inside, &trace()).expect_err("under a file"),
-        write_animation(&inside, AnimationFormat::Gif, &reel(1, (8, 8)), &mut |_| true)
+        write_animation(&inside, AnimationFormat::Gif, &animation(1, (8, 8)), &mut |_| true)
             .expect_err("under a file"),
-        write_animation(&inside, AnimationFormat::Sequence, &reel(1, (8, 8)), &mut |_| true)
+        write_animation(&inside, AnimationFormat::Sequence, &animation(1, (8, 8)), &mut |_| true)
             .expect_err("under a file"),
     ];
     for error in errors {

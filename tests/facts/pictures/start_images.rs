@@ -13,7 +13,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 use crate::support::cpu_time::assert_cpu_time_below;
 use crate::support::folders::folder;
 use crate::support::pictures::{
-    animated_webp, chunk, cmyk_jpeg, encoded, flat, gradient, png_header, reel, with_chunks,
+    animated_webp, animation, chunk, cmyk_jpeg, encoded, flat, gradient, png_header, with_chunks,
 };
 
 #[test]
@@ -130,12 +130,12 @@ fn all_eight_orientations_come_upright() {
 fn the_first_picture_of_an_animation_is_used_and_said_so() {
     let folder = folder();
     let path = folder.path().join("film.gif");
-    write_animation(&path, AnimationFormat::Gif, &reel(2, (32, 32)), &mut |_| true).expect("written");
+    write_animation(&path, AnimationFormat::Gif, &animation(2, (32, 32)), &mut |_| true).expect("written");
     let first = load(&path).expect("a picture");
     assert_eq!(first.pixels.rgb[..3], [0, 0, 0]);
     assert!(first.notes[0].contains("animation"));
 
-    write_animation(&path, AnimationFormat::Gif, &reel(1, (32, 32)), &mut |_| true).expect("written");
+    write_animation(&path, AnimationFormat::Gif, &animation(1, (32, 32)), &mut |_| true).expect("written");
     assert!(load(&path).expect("a picture").notes.is_empty());
 
     fs::write(&path, animated_webp()).expect("written");
