@@ -17,19 +17,19 @@ use crate::ui::widgets::{
 
 pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
-    let mut commands = Vec::new();
+    let mut requests = Vec::new();
     card_ui(ui, |ui| {
         let download = &state.download;
         match &download.phase {
-            DownloadPhase::Idle => wish_ui(ui, &download.name, &mut commands),
+            DownloadPhase::Idle => wish_ui(ui, &download.name, &mut requests),
             DownloadPhase::Asking { name, .. } => {
                 name_ui(ui, name);
                 note_ui(ui, "Asking the hub about it…", theme::small(), tokens.dim);
-                buttons_ui(ui, None, Some(("Cancel", "Dismiss.", DownloadCommand::Cancel)), &mut commands);
+                buttons_ui(ui, None, Some(("Cancel", "Dismiss.", DownloadCommand::Cancel)), &mut requests);
             }
-            DownloadPhase::Offered(offer) => offer_ui(ui, offer, &mut commands),
-            DownloadPhase::Running(running) => running_ui(ui, running, &mut commands),
-            DownloadPhase::Paused(left) => paused_ui(ui, left, &mut commands),
+            DownloadPhase::Offered(offer) => offer_ui(ui, offer, &mut requests),
+            DownloadPhase::Running(running) => running_ui(ui, running, &mut requests),
+            DownloadPhase::Paused(left) => paused_ui(ui, left, &mut requests),
             DownloadPhase::Complete { name, source } => {
                 name_ui(ui, name);
                 note_ui(
@@ -41,10 +41,10 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
                 ui.horizontal(|ui| {
                     if outlined_button_ui(ui, "Open it", true).clicked() {
                         commands.push(Command::Model(ModelCommand::Open(source.clone())));
-                        commands.push(DownloadCommand::Cancel);
+                        requests.push(DownloadCommand::Cancel);
                     }
                     if outlined_button_ui(ui, "Close", false).clicked() {
-                        commands.push(DownloadCommand::Cancel);
+                        requests.push(DownloadCommand::Cancel);
                     }
                 });
             }
@@ -52,19 +52,19 @@ pub fn get_model_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) 
         if let Some(text) = &download.problem
             && problem_ui(ui, text, true)
         {
-            commands.push(DownloadCommand::DismissProblem);
+            requests.push(DownloadCommand::DismissProblem);
         }
     });
-    commands.extend(commands.into_iter().map(Command::Download));
+    commands.extend(requests.into_iter().map(Command::Download));
 }
 
 /// The initial state.
-fn wish_ui(ui: &mut Ui, name: &str, commands: &mut Vec<DownloadCommand>) {
+fn wish_ui(ui: &mut Ui, name: &str, requests: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let sentence = "Shows the model, its licence and its size (about 2 GB) before anything is downloaded.";
     let button = outlined_button_ui(ui, "Get Stable Diffusion 1.5…", false);
     if tip(button, "Get Stable Diffusion 1.5", None, sentence).clicked() {
-        commands.push(DownloadCommand::LookUpStandard);
+        requests.push(DownloadCommand::LookUpStandard);
     }
     let mut typed = name.to_owned();
     let id = ui.scope_id().with("repository");
@@ -80,19 +80,19 @@ fn wish_ui(ui: &mut Ui, name: &str, commands: &mut Vec<DownloadCommand>) {
         .show(ui);
     let field = field.response.response.accessible_name("Model on Hugging Face");
     if field.changed() {
-        commands.push(DownloadCommand::Name(typed.clone()));
+        requests.push(DownloadCommand::Name(typed.clone()));
     }
     if typed.trim().is_empty() {
         return;
     }
     let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
     if outlined_button_ui(ui, "Look it up…", true).clicked() || entered {
-        commands.push(DownloadCommand::LookUp);
+        requests.push(DownloadCommand::LookUp);
     }
 }
 
 /// What the user should know before starting.
-fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, commands: &mut Vec<DownloadCommand>) {
+fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, requests: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let DownloadOffer { plan, done, free, page, .. } = offer;
     name_ui(ui, &plan.repository.to_string());
@@ -114,10 +114,10 @@ fn offer_ui(ui: &mut Ui, offer: &DownloadOffer, commands: &mut Vec<DownloadComma
     }
     let start = ("Start", "Downloads it under this licence.", DownloadCommand::Start);
     let cancel = ("Cancel", "Dismiss.", DownloadCommand::Cancel);
-    buttons_ui(ui, Some(start), Some(cancel), commands);
+    buttons_ui(ui, Some(start), Some(cancel), requests);
 }
 
-fn running_ui(ui: &mut Ui, running: &Running, commands: &mut Vec<DownloadCommand>) {
+fn running_ui(ui: &mut Ui, running: &Running, requests: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     name_ui(ui, &running.left.plan.repository.to_string());
     bar_ui(ui, running.fraction(), tokens.accent);
@@ -139,10 +139,10 @@ fn running_ui(ui: &mut Ui, running: &Running, commands: &mut Vec<DownloadCommand
     note_ui(ui, line, theme::small(), tokens.dim);
     let pause =
         ("Pause", "Keeps the downloaded part, even when the window is closed.", DownloadCommand::Pause);
-    buttons_ui(ui, Some(pause), Some(CANCEL), commands);
+    buttons_ui(ui, Some(pause), Some(CANCEL), requests);
 }
 
-fn paused_ui(ui: &mut Ui, left: &Left, commands: &mut Vec<DownloadCommand>) {
+fn paused_ui(ui: &mut Ui, left: &Left, requests: &mut Vec<DownloadCommand>) {
     let tokens = Tokens::of(ui);
     let total = left.plan.bytes();
     name_ui(ui, &left.plan.repository.to_string());
@@ -150,7 +150,7 @@ fn paused_ui(ui: &mut Ui, left: &Left, commands: &mut Vec<DownloadCommand>) {
     let line = format!("Paused · {} of {}", human_size(left.done), human_size(total));
     note_ui(ui, line, theme::small(), tokens.dim);
     let resume = ("Resume", "Resumes the download.", DownloadCommand::Start);
-    buttons_ui(ui, Some(resume), Some(CANCEL), commands);
+    buttons_ui(ui, Some(resume), Some(CANCEL), requests);
 }
 
 const CANCEL: Choice = ("Cancel", "Deletes the downloaded part.", DownloadCommand::Cancel);
@@ -162,13 +162,13 @@ fn buttons_ui(
     ui: &mut Ui,
     first: Option<Choice>,
     second: Option<Choice>,
-    commands: &mut Vec<DownloadCommand>,
+    requests: &mut Vec<DownloadCommand>,
 ) {
     let is_strong = |command: &DownloadCommand| matches!(command, DownloadCommand::Start);
     ui.horizontal(|ui| {
         for (name, sentence, command) in first.into_iter().chain(second) {
             if tip(outlined_button_ui(ui, name, is_strong(&command)), name, None, sentence).clicked() {
-                commands.push(command);
+                requests.push(command);
             }
         }
     });

@@ -59,7 +59,7 @@ fn opener_ui(
 
 fn card_ui(button: &Response, export: &ExportState, commands: &mut Vec<Command>) {
     let mut is_open = true;
-    let mut commands = Vec::new();
+    let mut requests = Vec::new();
     Popup::from_response(button)
         .open_bool(&mut is_open)
         .align(RectAlign::TOP_START)
@@ -73,17 +73,17 @@ fn card_ui(button: &Response, export: &ExportState, commands: &mut Vec<Command>)
             let head = if is_sheet { "Export the X/Y plot" } else { "Export the steps" };
             ui.label(RichText::new(head).font(theme::heading()).color(Tokens::of(ui).text));
             match export.phase.stop() {
-                Some(_) => progress_ui(ui, &export.phase, &mut commands),
-                None => choices_ui(ui, export, is_sheet, &mut commands),
+                Some(_) => progress_ui(ui, &export.phase, &mut requests),
+                None => choices_ui(ui, export, is_sheet, &mut requests),
             }
         });
     if !is_open {
-        commands.push(ExportCommand::Show(false));
+        requests.push(ExportCommand::Show(false));
     }
-    commands.extend(commands.into_iter().map(Command::Export));
+    commands.extend(requests.into_iter().map(Command::Export));
 }
 
-fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, commands: &mut Vec<ExportCommand>) {
+fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, requests: &mut Vec<ExportCommand>) {
     let (mut format, mut cut) = (export.format, export.cut);
     row_ui(ui, "Format", |ui, width| {
         select_ui(ui, "Animation format", format.label(), format.hint(), width, |ui| {
@@ -105,7 +105,7 @@ fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, commands: &mut 
         choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
     }
     if (format, cut) != (export.format, export.cut) {
-        commands.push(ExportCommand::Choose(format, cut));
+        requests.push(ExportCommand::Choose(format, cut));
     }
     match &export.phase {
         ExportPhase::Failed { text } => {
@@ -122,15 +122,15 @@ fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, commands: &mut 
         if tip(save, "Save as", None, "Asks for a file name, then writes the file while you keep working.")
             .clicked()
         {
-            commands.push(ExportCommand::Start);
+            requests.push(ExportCommand::Start);
         }
         if matches!(export.phase, ExportPhase::Done { .. })
             && outlined_button_ui(ui, "Open folder", false).clicked()
         {
-            commands.push(ExportCommand::OpenFolder);
+            requests.push(ExportCommand::OpenFolder);
         }
         if outlined_button_ui(ui, "Close", false).clicked() {
-            commands.push(ExportCommand::Show(false));
+            requests.push(ExportCommand::Show(false));
         }
     });
 }
@@ -146,7 +146,7 @@ const CAPTIONS: [(bool, &str, &str); 2] = [
 const SHEET_CAPTIONS: [(bool, &str, &str); 2] =
     [(false, "None", "Pictures without captions."), (true, "Values", "A caption strip under each picture.")];
 
-fn progress_ui(ui: &mut Ui, phase: &ExportPhase, commands: &mut Vec<ExportCommand>) {
+fn progress_ui(ui: &mut Ui, phase: &ExportPhase, requests: &mut Vec<ExportCommand>) {
     let (doing, fraction) = match phase {
         ExportPhase::Cutting { fraction, .. } => ("Rendering every step…", *fraction),
         ExportPhase::Writing { fraction, .. } => ("Writing the file…", *fraction),
@@ -157,7 +157,7 @@ fn progress_ui(ui: &mut Ui, phase: &ExportPhase, commands: &mut Vec<ExportComman
     note_ui(ui, doing, theme::small(), tokens.dim);
     let cancel = outlined_button_ui(ui, "Cancel", false);
     if tip(cancel, "Cancel", None, "Cancels and removes the partial file.").clicked() {
-        commands.push(ExportCommand::Cancel);
+        requests.push(ExportCommand::Cancel);
     }
 }
 

@@ -15,43 +15,43 @@ const CELL: Vec2 = vec2(17.0, 24.0);
 const BUTTON: f32 = 140.0;
 
 pub fn way_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
-    let mut commands = Vec::new();
+    let mut requests = Vec::new();
     ui.add_space(theme::GAP_M);
     line_ui(ui);
     if shared.settings.lesson.previous.is_some() {
         ui.add_space(theme::GAP_M);
-        put_back_ui(ui, &mut commands);
+        put_back_ui(ui, &mut requests);
     }
     ui.add_space(theme::GAP_S);
     let at = shared.settings.lesson.page;
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.set_min_height(CELL.y);
-        step_ui(ui, "Back", at.previous(), &mut commands);
+        step_ui(ui, "Back", at.previous(), &mut requests);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            step_ui(ui, "Next", at.next(), &mut commands);
+            step_ui(ui, "Next", at.next(), &mut requests);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 let dots = CELL.x * LessonPage::ALL.len() as f32;
                 ui.add_space(((ui.available_width() - dots) / 2.0).max(0.0));
                 for stop in LessonPage::ALL {
-                    dot_ui(ui, stop, at, &mut commands);
+                    dot_ui(ui, stop, at, &mut requests);
                 }
             });
         });
     });
-    commands.extend(commands.into_iter().map(Command::Lesson));
+    commands.extend(requests.into_iter().map(Command::Lesson));
 }
 
-fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, commands: &mut Vec<LessonCommand>) {
+fn step_ui(ui: &mut Ui, name: &str, to: Option<LessonPage>, requests: &mut Vec<LessonCommand>) {
     let button = ui.add_enabled_ui(to.is_some(), |ui| text_button_ui(ui, None, name, None)).inner;
     let Some(to) = to else { return };
     if tip(button, to.subject(), None, to.title()).clicked() {
-        commands.push(LessonCommand::GoTo(to));
+        requests.push(LessonCommand::GoTo(to));
     }
 }
 
 /// The arrow keys move from the focused dot.
-fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, commands: &mut Vec<LessonCommand>) {
+fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, requests: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let (cell, response) = ui.allocate_exact_size(CELL, Sense::click());
     let name = format!("Page {}, {}", stop.number(), stop.subject());
@@ -73,15 +73,15 @@ fn dot_ui(ui: &mut Ui, stop: LessonPage, at: LessonPage, commands: &mut Vec<Less
             (false, true) => at.next(),
             _ => None,
         };
-        commands.extend(to.map(LessonCommand::GoTo));
+        requests.extend(to.map(LessonCommand::GoTo));
     }
     let response = response.on_hover_cursor(CursorIcon::PointingHand);
     if tip(response, stop.subject(), None, stop.title()).clicked() {
-        commands.push(LessonCommand::GoTo(stop));
+        requests.push(LessonCommand::GoTo(stop));
     }
 }
 
-fn put_back_ui(ui: &mut Ui, commands: &mut Vec<LessonCommand>) {
+fn put_back_ui(ui: &mut Ui, requests: &mut Vec<LessonCommand>) {
     let tokens = Tokens::of(ui);
     let words = "The window is set up for an experiment.";
     ui.horizontal(|ui| {
@@ -93,7 +93,7 @@ fn put_back_ui(ui: &mut Ui, commands: &mut Vec<LessonCommand>) {
             "Restores prompt, settings, views and X/Y plot to what they were before the first experiment.";
         let button = outlined_button_ui(ui, "Restore my settings", false);
         if tip(button, "Restore my settings", None, sentence).clicked() {
-            commands.push(LessonCommand::PutBack);
+            requests.push(LessonCommand::PutBack);
         }
     });
 }

@@ -16,29 +16,29 @@ use crate::ui::widgets::{
 };
 
 pub fn sheet_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
-    let mut commands = Vec::new();
+    let mut requests = Vec::new();
     let text = "Varies one recipe over one or two lists. Every combination becomes a picture in one \
         labelled grid.";
     note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
     ui.add_space(theme::GAP_L);
-    side_ui(ui, "X axis", false, Some(&state.xy_plot.across), &mut commands);
+    side_ui(ui, "X axis", false, Some(&state.xy_plot.across), &mut requests);
     ui.add_space(theme::GAP_M);
-    side_ui(ui, "Y axis", true, state.xy_plot.down.as_ref(), &mut commands);
+    side_ui(ui, "Y axis", true, state.xy_plot.down.as_ref(), &mut requests);
     ui.add_space(theme::GAP_L);
     match state.xy_plot.making() {
-        Some(made) => making_ui(ui, made, &mut commands),
-        None => make_ui(ui, &state.shared, &state.runs, &state.xy_plot, &mut commands),
+        Some(made) => making_ui(ui, made, &mut requests),
+        None => make_ui(ui, &state.shared, &state.runs, &state.xy_plot, &mut requests),
     }
     if let Some(made) = state.xy_plot.made.as_ref().filter(|made| made.phase != XyPlotPhase::Making) {
-        made_ui(ui, made, &mut commands);
+        made_ui(ui, made, &mut requests);
         ui.add_space(theme::GAP_S);
         export_sheet_ui(ui, &state.export, &state.xy_plot, commands);
     }
-    commands.extend(commands.into_iter().map(Command::XyPlot));
+    commands.extend(requests.into_iter().map(Command::XyPlot));
 }
 
 /// What varies, and its values.
-fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, commands: &mut Vec<XyPlotCommand>) {
+fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, requests: &mut Vec<XyPlotCommand>) {
     label_ui(ui, name);
     let shown = side.map_or("Nothing", |side| label_of(side.name));
     let sentence = if down { "What varies from row to row." } else { "What varies from column to column." };
@@ -50,12 +50,12 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, comman
                 SelectItem { label: "Nothing", hint: "A single row.", chosen: side.is_none() },
             )
         {
-            commands.push(XyPlotCommand::Down(None));
+            requests.push(XyPlotCommand::Down(None));
         }
         for name in Axis::NAMES {
             let chosen = side.is_some_and(|side| side.name == name);
             if menu_item_ui(ui, SelectItem { label: label_of(name), hint: "", chosen }) {
-                commands.push(XyPlotCommand::Vary { down, name });
+                requests.push(XyPlotCommand::Vary { down, name });
             }
         }
     });
@@ -74,7 +74,7 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, comman
     });
     if values != side.values {
         let side = AxisField { values, ..side.clone() };
-        commands.push(if down { XyPlotCommand::Down(Some(side)) } else { XyPlotCommand::Across(side) });
+        requests.push(if down { XyPlotCommand::Down(Some(side)) } else { XyPlotCommand::Across(side) });
     }
 }
 
@@ -97,7 +97,7 @@ fn make_ui(
     shared: &Shared,
     runs: &Runs,
     xy_plot: &XyPlotState,
-    commands: &mut Vec<XyPlotCommand>,
+    requests: &mut Vec<XyPlotCommand>,
 ) {
     if let Some(text) = xy_plot.sheet_problem(shared) {
         problem_ui(ui, &text, false);
@@ -112,14 +112,14 @@ fn make_ui(
         ui.spacing_mut().item_spacing.x = theme::GAP_M;
         let button = ui.add_enabled_ui(!is_busy, |ui| outlined_button_ui(ui, name, true)).inner;
         if tip(button, name, None, sentence).clicked() {
-            commands.push(XyPlotCommand::Make);
+            requests.push(XyPlotCommand::Make);
         }
         let pictures = if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") };
         note_ui(ui, pictures, theme::small(), Tokens::of(ui).dim);
     });
 }
 
-fn making_ui(ui: &mut Ui, made: &XyPlotRun, commands: &mut Vec<XyPlotCommand>) {
+fn making_ui(ui: &mut Ui, made: &XyPlotRun, requests: &mut Vec<XyPlotCommand>) {
     let tokens = Tokens::of(ui);
     let (done, all) = (made.pictures.len(), made.cells.len());
     let doing = made.current_cell().map_or_else(String::new, |cell| made.sheet.label(cell));
@@ -129,11 +129,11 @@ fn making_ui(ui: &mut Ui, made: &XyPlotRun, commands: &mut Vec<XyPlotCommand>) {
     ui.add_space(theme::GAP_M);
     let sentence = "Stops within a step. Finished pictures stay in the plot.";
     if tip(outlined_button_ui(ui, "Cancel the plot", false), "Cancel", None, sentence).clicked() {
-        commands.push(XyPlotCommand::Cancel);
+        requests.push(XyPlotCommand::Cancel);
     }
 }
 
-fn made_ui(ui: &mut Ui, made: &XyPlotRun, commands: &mut Vec<XyPlotCommand>) {
+fn made_ui(ui: &mut Ui, made: &XyPlotRun, requests: &mut Vec<XyPlotCommand>) {
     ui.add_space(theme::GAP_L);
     let (done, all) = (made.pictures.len(), made.cells.len());
     if made.phase == XyPlotPhase::Stopped {
@@ -143,6 +143,6 @@ fn made_ui(ui: &mut Ui, made: &XyPlotRun, commands: &mut Vec<XyPlotCommand>) {
     }
     let name = if made.is_shown { "Back to the picture" } else { "Show the plot" };
     if outlined_button_ui(ui, name, false).clicked() {
-        commands.push(XyPlotCommand::Show(!made.is_shown));
+        requests.push(XyPlotCommand::Show(!made.is_shown));
     }
 }
