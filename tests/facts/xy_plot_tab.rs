@@ -56,7 +56,7 @@ fn a_sheet_is_made_cell_by_cell_and_kept_whole() {
         effects = finish(&mut state, id, 40 * made.len() as u8);
     }
     assert_eq!(made, [(1.0, 3), (9.0, 3), (1.0, 5), (9.0, 5)]);
-    let [Effect::SaveSheet(sheet)] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::SavePlot(sheet)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(sheet.made.phase, XyPlotPhase::Finished);
     let whole = sheet.made.whole();
     assert!(whole.width > 256 && whole.height > 256, "two pictures each way, and their labels");
@@ -113,7 +113,7 @@ fn a_cancelled_sheet_keeps_what_came_and_a_failure_is_told() {
     ask(&mut state, XyPlotCommand::Cancel);
     assert!(state.xy_plot.making().is_some_and(|made| made.job.stop.is_raised()));
     let effects = receive(&mut state, second, JobEvent::Stopped);
-    assert!(matches!(&effects[..], [Effect::SaveSheet(sheet)] if sheet.made.pictures.len() == 1));
+    assert!(matches!(&effects[..], [Effect::SavePlot(sheet)] if sheet.made.pictures.len() == 1));
     assert_eq!(state.xy_plot.made.as_ref().map(|made| made.phase), Some(XyPlotPhase::Stopped));
 
     let (first, _) = asked(&ask(&mut state, XyPlotCommand::Make)).expect("a cell");
