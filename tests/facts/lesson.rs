@@ -276,10 +276,10 @@ fn the_button_of_the_first_page_makes_the_otter_and_the_workspace_can_be_restore
     assert_eq!(run.recipe.prompt, "a watercolor painting of an otter");
     harness.run();
     harness.get_by_label("30 of 30");
-    harness.get_by_label("Restore my settings").click();
+    harness.get_by_label("Restore settings").click();
     harness.run();
     assert_eq!(harness.state().state.shared.recipe, recipe);
-    assert!(harness.query_by_label("Restore my settings").is_none());
+    assert!(harness.query_by_label("Restore settings").is_none());
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn the_stages_of_the_chosen_word_are_asked_for_and_shown() {
     window.harness.get_by_label("Output embedding");
     assert!(window.harness.query_all_by_label_contains("Token embedding: 128").next().is_some());
     assert!(window.harness.query_all_by_label_contains("kitten").count() == 4, "near it at each stage");
-    assert!(window.harness.query_all_by_label_contains("changed by").next().is_some());
+    assert!(window.harness.query_all_by_label_contains("Changed by").next().is_some());
     put_in(&mut window, "cat", "Replace");
     let id = last_look(&window, is_word);
     window.send(Event::Inspection { id, result: Err("There is no such token".into()) });

@@ -86,7 +86,7 @@ fn what_cannot_be_made_is_said_and_nothing_is_sent() {
     }
     across(&mut state, "cfg", "1, 2");
     ask(&mut state, XyPlotCommand::Down(Some(AxisField { name: "cfg", values: "3".into() })));
-    assert!(state.xy_plot.sheet_problem(&state.shared).is_some_and(|text| text.contains("at once")));
+    assert!(state.xy_plot.sheet_problem(&state.shared).is_some_and(|text| text.contains("both axes")));
 }
 
 #[test]

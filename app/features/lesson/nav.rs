@@ -91,8 +91,8 @@ fn put_back_ui(ui: &mut Ui, requests: &mut Vec<LessonCommand>) {
         });
         let sentence =
             "Restores prompt, settings, views and X/Y plot to what they were before the first experiment.";
-        let button = outlined_button_ui(ui, "Restore my settings", false);
-        if tip(button, "Restore my settings", None, sentence).clicked() {
+        let button = outlined_button_ui(ui, "Restore settings", false);
+        if tip(button, "Restore settings", None, sentence).clicked() {
             requests.push(LessonCommand::PutBack);
         }
     });
