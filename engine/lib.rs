@@ -19,7 +19,7 @@
 //!
 //! The modules in their order, from the bottom up; none imports a later one:
 //!
-//! - [`error`], [`format`], [`files`] and `cpu`: errors, sizes as text, files on a disk, kernels for machines without
+//! - [`error`], [`mod@format`], [`files`] and `cpu`: errors, sizes as text, files on a disk, kernels for machines without
 //!   a GPU.
 //! - [`diffusion`]: the mathematics of sampling.
 //! - [`device`]: which GPU, or the CPU. [`models`]: the networks. [`tokenizer`]: byte pairs.

@@ -1,7 +1,7 @@
 //! The command line: the engine without a window, for scripts and for tests.
 //!
 //! Results go to stdout, progress and warnings to stderr. The exit status is 0 for success, 1 for a
-//! failure, 2 for a usage error. [`args`] lists the commands, and each has a file of its own; what they
+//! failure, 2 for a usage error. `args` lists the commands, and each has a file of its own; what they
 //! share is in `shared_args` and `run`.
 
 mod animation_args;

@@ -11,7 +11,7 @@ pub struct TextArgs {
     #[command(flatten)]
     pub prompt_options: PromptOptionArgs,
     /// Change the embedding of a word: puppy=0.5*puppy+0.5*skunk, king=king-man+woman, puppy=#2368.
-    /// Append `, scale 1.5`, `, noise 0.3 seed 7` or `, no position`; puppy[1] is the second puppy. Can
+    /// Append `, scale 1.5`, `, noise 0.3 seed 7` or `, no position`; puppy`[1]` is the second puppy. Can
     /// be repeated
     #[arg(long = "edit", value_name = "WORD=SUM")]
     pub edits: Vec<EmbeddingEdit>,

@@ -1,7 +1,7 @@
 //! The models on this machine: where they are, what each is, and how to find one by name.
 //!
-//! [`layout`] knows the folders in which programs keep models, [`find_models`] finds the files in them,
-//! [`file_metadata`] reads their headers, [`scan()`] makes an [`Entry`] of each, and the [`LibraryScanner`]
+//! `layout` knows the folders in which programs keep models, `find_models` finds the files in them,
+//! `file_metadata` reads their headers, [`scan()`] makes an [`Entry`] of each, and the [`LibraryScanner`]
 //! does all this on a thread of its own and then hashes the files. Model files are only read; the
 //! [`MetadataCache`] is the one file written, so that each header is read and each file hashed once.
 

@@ -1,6 +1,6 @@
 //! Opens models: configuration and weight files become networks.
 //!
-//! [`open`] reads a model's configuration, builds its networks and loads their weights. A [`WeightFile`] is
+//! [`open()`] reads a model's configuration, builds its networks and loads their weights. A [`WeightFile`] is
 //! a safetensors file, several of them with an index, or a PyTorch file, whose pickle is read as data. Files
 //! name the same weights differently; the differences are rows of a table in `key_map`, never branches of
 //! the loader. Every weight is accounted for: a missing, unexpected or misshapen one is an error that

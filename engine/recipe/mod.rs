@@ -275,7 +275,7 @@ impl Recipe {
     }
 
     /// The noise levels of its schedule, `steps + 1` of them; the sampler may
-    /// [visit others](Sampler::visits).
+    /// [visit others](Sampler::visited_sigmas).
     ///
     /// # Errors
     /// If a rho was set that does not leave each step its own.
