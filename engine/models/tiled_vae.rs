@@ -120,7 +120,7 @@ impl<'a> TiledImage<'a> {
     }
 
     /// The whole picture on the device, for small ones.
-    pub fn to_tensor(self) -> Tensor<4> {
+    pub fn into_tensor(self) -> Tensor<4> {
         self.on_device(0..self.rows.len())
     }
 

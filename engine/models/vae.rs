@@ -188,7 +188,7 @@ impl Vae {
                 x = x.map(RowScale::Halved, &|x| downsampler.conv.forward(x))?;
             }
         }
-        Ok(self.moments(x.to_tensor()))
+        Ok(self.moments(x.into_tensor()))
     }
 
     /// The encoder from its last level on, which is small and has attention over all pixels.
@@ -245,7 +245,7 @@ impl Vae {
         }
         let x_stats = x.channel_stats();
         let last = |x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu_with(x, &x_stats));
-        Ok(x.map(RowScale::Same(1), &last)?.to_tensor())
+        Ok(x.map(RowScale::Same(1), &last)?.into_tensor())
     }
 
     /// The decoder up to its first level, which is small and has attention over all pixels.

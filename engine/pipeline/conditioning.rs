@@ -2,6 +2,7 @@
 //! mixed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use burn::tensor::{FloatDType, Tensor};
@@ -96,8 +97,8 @@ impl Pipeline {
         }
         let mut edits: HashMap<TextId, Vec<ResolvedEdit>> = HashMap::new();
         for text in prompts.prompt.texts() {
-            if !edits.contains_key(&TextId::of(text)) {
-                edits.insert(TextId::of(text), self.resolve_edits(&recipe.prompt, text, &recipe.edits)?);
+            if let Entry::Vacant(entry) = edits.entry(TextId::of(text)) {
+                entry.insert(self.resolve_edits(&recipe.prompt, text, &recipe.edits)?);
             }
         }
         let conditioning = memory.retry_in_low_memory(|_| {

@@ -46,7 +46,7 @@ fn attend(session: &Session, job: u64, stop: StopFlag) -> (Vec<f32>, AttentionEv
         let event = next(session.events());
         match event {
             Event::AttentionMaps { event: AttentionEvent::Progress { fraction }, .. } => {
-                fractions.push(fraction)
+                fractions.push(fraction);
             }
             Event::AttentionMaps { job: id, event } => {
                 assert_eq!(id, JobId(job));

@@ -299,7 +299,7 @@ fn with_a_thousand_concepts_a_letter_draws_only_those_in_sight() {
     window.harness.run();
     window.harness.get_by_role_and_label(Role::MultilineTextInput, "Prompt").type_text("a");
     assert_cpu_time_below(Duration::from_secs(2), "a letter with 1,000 concepts", || {
-        window.harness.run_steps(2)
+        window.harness.run_steps(2);
     });
     let drawn = window.harness.query_all_by_label_contains("Insert <style-").count();
     assert!((1..40).contains(&drawn), "{drawn} of 1,000 concepts are drawn");

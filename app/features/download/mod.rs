@@ -210,7 +210,7 @@ impl AppState {
     pub(crate) fn receive_report(&mut self, report: HubEvent) -> Vec<Effect> {
         match (report, std::mem::take(&mut self.download.phase)) {
             (HubEvent::Found(offer), DownloadPhase::Asking { .. }) => {
-                self.download.phase = DownloadPhase::Offered(offer)
+                self.download.phase = DownloadPhase::Offered(offer);
             }
             (HubEvent::NotFound(text), DownloadPhase::Asking { .. }) => self.download.problem = Some(text),
             (HubEvent::Progress(progress), DownloadPhase::Running(mut running)) => {

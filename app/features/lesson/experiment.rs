@@ -207,7 +207,7 @@ impl Experiment {
         match self {
             Self::AddNoise => commands.push(Command::Inspect(InspectCommand::NoiseStep(10))),
             Self::Schedules => {
-                commands.push(Command::Settings(SettingsCommand::ShowSchedule(SchedulePlot::default())))
+                commands.push(Command::Settings(SettingsCommand::ShowSchedule(SchedulePlot::default())));
             }
             Self::Film => commands.extend(noisy_and_predicted(&shared.settings.views)),
             _ => commands.push(Command::View(ViewCommand::Alone(StepView::Predicted))),

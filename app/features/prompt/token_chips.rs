@@ -86,7 +86,7 @@ pub fn token_chips_ui(ui: &mut Ui, chips: &TokenChips<'_>) -> ChipsShown {
                 let place = place.translate(ui.min_rect().min.to_vec2());
                 match piece {
                     TokenChipPart::Token(chip) => {
-                        chip_ui(ui, chips, chip, index, place, &mut keys, &mut shown)
+                        chip_ui(ui, chips, chip, index, place, &mut keys, &mut shown);
                     }
                     mark => mark_ui(ui, mark, place),
                 }

@@ -16,10 +16,10 @@ impl AppState {
             XyPlotCommand::Across(side) => self.xy_plot.across = side,
             XyPlotCommand::Down(side) => self.xy_plot.down = side,
             XyPlotCommand::Vary { down: false, name } => {
-                self.xy_plot.across = AxisField::new(name, &self.shared.recipe)
+                self.xy_plot.across = AxisField::new(name, &self.shared.recipe);
             }
             XyPlotCommand::Vary { down: true, name } => {
-                self.xy_plot.down = Some(AxisField::new(name, &self.shared.recipe))
+                self.xy_plot.down = Some(AxisField::new(name, &self.shared.recipe));
             }
             XyPlotCommand::Make => return self.make_sheet(),
             XyPlotCommand::Cancel => {
