@@ -29,6 +29,9 @@ pub struct Cfg<'a, M: EpsModel> {
 }
 
 impl<M: EpsModel> Denoiser for Cfg<'_, M> {
+    /// # Errors
+    /// If the guided prediction overflows. The network's own predictions are checked by
+    /// [`F32Fallback`](super::f32_fallback::F32Fallback); two finite ones times a large scale may still be too large.
     fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
         let timestep = self.schedule.timestep(sigma, self.noise);
         let scaled = x.clone().scale(1.0 / (sigma * sigma + 1.0).sqrt());
@@ -41,6 +44,12 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             self.difference.set(Some(self.prediction.guidance_delta(sigma, difference)));
             eps
         };
+        if !eps.is_finite() {
+            return Err(EngineError::Failed(format!(
+                "A guidance scale of {} made the numbers too large. Choose a smaller one",
+                self.cfg_scale
+            )));
+        }
         Ok(self.prediction.denoised(x, sigma, &eps))
     }
 }
@@ -64,6 +73,24 @@ mod tests {
         fn eps_pair(&mut self, _: &Latents, _: f32) -> Result<(Latents, Latents), EngineError> {
             Ok((self.uncond.clone(), self.cond.clone()))
         }
+    }
+
+    #[test]
+    fn a_guided_prediction_that_overflows_is_an_error_and_not_a_picture() {
+        let all = |value: f32| Latents::new([1, 4, 1, 1], vec![value; 4]);
+        let noise = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+        let mut cfg = Cfg {
+            model: Known { uncond: all(-1e38), cond: all(1e38) },
+            prediction: Prediction::Epsilon,
+            cfg_scale: 7.5,
+            schedule: Schedule::Linspace,
+            noise: &noise,
+            difference: &Cell::new(None),
+        };
+        // -1e38 + 7.5 * 2e38 is above the largest f32, 3.4e38.
+        assert!(matches!(cfg.denoise(&all(0.0), 1.0), Err(EngineError::Failed(_))));
+        cfg.cfg_scale = 1.5;
+        assert!(cfg.denoise(&all(0.0), 1.0).is_ok(), "2e38 is not");
     }
 
     #[test]
