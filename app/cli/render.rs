@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use engine::images::Provenance;
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 use engine::pipeline::{Generated, ModelInfo, Pipeline, Progress, StopFlag, Timings};
 use engine::recipe::{Recipe, RecordedRun, random_seed};
 use serde_json::{Value, json};

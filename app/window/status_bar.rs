@@ -1,7 +1,7 @@
 //! The status bar: activity, device, memory, and saved pictures.
 
 use egui::{Align, Color32, Layout, Response, RichText, Sense, Ui, vec2};
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 
 use crate::features::branches::Runs;
 use crate::features::command::Command;

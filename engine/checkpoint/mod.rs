@@ -22,7 +22,7 @@ mod convert;
 mod digest;
 mod load;
 mod open;
-mod random;
+mod random_model;
 mod read;
 mod vae_file;
 
@@ -38,7 +38,7 @@ pub use detect::{WeightKind, kind_of};
 pub use dtype::TensorDtype;
 pub use fingerprint::FileFingerprint;
 pub use open::{OpenedModel, open};
-pub use random::open_random_sd15;
+pub use random_model::open_random_sd15;
 pub use weight_file::WeightFile;
 
 /// Where a model comes from.

@@ -1,7 +1,7 @@
 //! Estimates the memory of a run before it starts.
 
 use crate::checkpoint::ModelConfig;
-use crate::memory::low_memory::MemoryMode;
+use crate::memory::mode::MemoryMode;
 use crate::models::UnetConfig;
 use crate::recipe::{Recipe, Start};
 

@@ -2,3 +2,4 @@
 
 pub mod estimate;
 pub mod low_memory;
+pub mod mode;

@@ -83,7 +83,7 @@ impl Pipeline {
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Generated, GenerateError> {
         recipe.check()?;
-        let memory = self.memory_guard(recipe)?; // memory/low_memory.rs
+        let memory = self.memory_guard(recipe)?; // memory/mode.rs
         cpu::join_workers();
         let mut reporter = Reporter::new(&self.latent_rgb, observe); // progress.rs
         let sampled = self.sample(run, recipe, None, &memory, stop, &mut reporter)?;

@@ -3,7 +3,7 @@
 use crate::diffusion::{LatentRgb, Latents};
 use crate::error::EngineError;
 use crate::images::Pixels;
-use crate::memory::low_memory::MemoryMode;
+use crate::memory::mode::MemoryMode;
 use crate::pipeline::autoencoder::{to_planes, to_unit_range};
 use crate::pipeline::{Pipeline, StopFlag};
 

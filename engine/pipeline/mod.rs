@@ -35,7 +35,8 @@ use crate::diffusion::{LatentRgb, Latents, SD1_LATENT_RGB, are_finite_and_nonzer
 use crate::error::EngineError;
 use crate::images::Array;
 use crate::memory::estimate::{MemoryEstimate, free_bytes};
-use crate::memory::low_memory::{MemoryGuard, MemoryMode};
+use crate::memory::low_memory::MemoryGuard;
+use crate::memory::mode::MemoryMode;
 use crate::models::values;
 use crate::prompt::{PromptTokenizer, TextOptions, Tokenized};
 use crate::recipe::Recipe;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use engine::checkpoint::{TensorDtype, WeightFile, WeightKind, kind_of};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;

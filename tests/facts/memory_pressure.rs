@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, NoiseStreams};
 use engine::memory::estimate::{MemoryEstimate, free_bytes};
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 use engine::pipeline::StopFlag;
 use engine::pipeline::{GenerateError, Progress};
 use engine::recipe::{Recipe, Start};

@@ -1,7 +1,7 @@
 //! Text encoder, UNet and VAE against transformers and diffusers, on models of three shapes.
 
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 use engine::pipeline::StopFlag;
 use serde_json::Value;
 

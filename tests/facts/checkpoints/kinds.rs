@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::ModelSource;
 use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 use engine::pipeline::StopFlag;
 use engine::pipeline::{OpenOptions, Pipeline};
 
