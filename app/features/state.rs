@@ -141,7 +141,7 @@ impl AppState {
     fn refresh(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         self.follow_film();
         self.update_overlay();
-        effects.extend(self.look());
+        effects.extend(self.request_inspection());
         effects
     }
 
@@ -179,7 +179,7 @@ impl AppState {
         match event {
             AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
             AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
-            AppEvent::Engine(Event::Inspection { id, result }) => return self.receive_look(id, result),
+            AppEvent::Engine(Event::Inspection { id, result }) => return self.receive_inspection(id, result),
             AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
             AppEvent::Engine(Event::Warning { text }) => self.shared.warning = Some(text),
             AppEvent::Saved(files) => {

@@ -23,23 +23,23 @@ enum SaveTask {
 }
 
 impl SaveQueue {
-    /// `tell` is called for every batch, saved or not.
-    pub fn start(tell: impl Fn(AppEvent) + Send + 'static) -> Self {
+    /// `send` is called for every batch, saved or not.
+    pub fn start(send: impl Fn(AppEvent) + Send + 'static) -> Self {
         let (work, received) = unbounded();
         let thread = std::thread::Builder::new().name("saver".into()).spawn(move || {
             for work in received {
                 match work {
-                    SaveTask::Batch(batch) => tell(match save(&batch) {
+                    SaveTask::Batch(batch) => send(match save(&batch) {
                         Ok(files) => AppEvent::Saved(files),
                         Err(text) => AppEvent::SaveFailed(text),
                     }),
-                    SaveTask::Plot(sheet) => tell(match save_plot(&sheet) {
+                    SaveTask::Plot(plot) => send(match save_plot(&plot) {
                         Ok(file) => AppEvent::Saved(vec![file]),
                         Err(text) => AppEvent::SaveFailed(text),
                     }),
                     SaveTask::Settings(settings, folder) => {
                         if let Err(error) = settings.save(&folder) {
-                            tell(AppEvent::Warning(error.to_string()));
+                            send(AppEvent::Warning(error.to_string()));
                         }
                     }
                 }
@@ -52,8 +52,8 @@ impl SaveQueue {
         self.hand_over(SaveTask::Batch(batch));
     }
 
-    pub fn save_plot(&self, sheet: PlotToSave) {
-        self.hand_over(SaveTask::Plot(sheet));
+    pub fn save_plot(&self, plot: PlotToSave) {
+        self.hand_over(SaveTask::Plot(plot));
     }
 
     pub fn remember(&self, settings: Settings, folder: PathBuf) {
@@ -91,5 +91,5 @@ fn save(batch: &Batch) -> Result<Vec<PathBuf>, String> {
 
 fn save_plot(PlotToSave { model, vae, folder, made }: &PlotToSave) -> Result<PathBuf, String> {
     let provenance = made.provenance(model, vae.as_deref());
-    save_new(folder, "sheet", &made.whole(), &provenance).map_err(|error| error.to_string())
+    save_new(folder, "xy-plot", &made.whole(), &provenance).map_err(|error| error.to_string())
 }

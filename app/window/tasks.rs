@@ -17,10 +17,10 @@ use crate::features::effect::Task;
 use crate::features::event::AppEvent;
 
 /// Runs a task and reports its result.
-pub fn run(task: Task, tell: impl Fn(AppEvent) + Send + 'static) {
+pub fn run(task: Task, send: impl Fn(AppEvent) + Send + 'static) {
     let run = move || {
-        if let Some(event) = run_task(task, &tell) {
-            tell(event);
+        if let Some(event) = run_task(task, &send) {
+            send(event);
         }
     };
     // On macOS, dialogs must run on the main thread; elsewhere they would block the window.
@@ -31,7 +31,7 @@ pub fn run(task: Task, tell: impl Fn(AppEvent) + Send + 'static) {
     }
 }
 
-fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
+fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
     match task {
         Task::PickPicture => rfd::FileDialog::new()
             .set_title("Choose a start image")
@@ -83,7 +83,7 @@ fn run_task(task: Task, tell: &impl Fn(AppEvent)) -> Option<AppEvent> {
         }),
         Task::Inspect(paths) => Some(AppEvent::Inspected(DroppedFiles::of(paths))),
         Task::Convert { file, stop } => {
-            convert::run(&file, &stop, |report| tell(AppEvent::Conversion(report)));
+            convert::run(&file, &stop, |report| send(AppEvent::Conversion(report)));
             None
         }
         Task::Copy(pixels) => copy(&pixels).err().map(AppEvent::Warning),

@@ -138,23 +138,23 @@ fn a_watched_folder_reports_new_changed_and_removed_files() {
     let sub = place.path().join("birds/more");
     fs::create_dir_all(&sub).expect("makes folders");
     let folders = [place.path().to_owned(), place.path().join("nowhere")];
-    let mut look = FolderScan::default();
-    assert!(look.again(&folders).is_empty());
+    let mut scan = FolderScan::default();
+    assert!(scan.changes(&folders).is_empty());
     let [frost, later] = [place.path().join("frost.bin"), sub.join("later.pt")];
     fs::copy(golden_file("frost.bin"), &frost).expect("copies");
     fs::write(&later, "").expect("writes");
     fs::write(place.path().join("notes.txt"), "no concept").expect("writes");
     fs::write(place.path().join(".hidden.pt"), "no concept").expect("writes");
-    let news = look.again(&folders);
-    assert_eq!((news.read.len(), news.refused.len(), news.gone.len()), (1, 1, 0));
-    assert!(news.refused[0].1.contains("empty"), "{}", news.refused[0].1);
-    assert!(look.again(&folders).is_empty(), "nothing changed");
+    let concepts = scan.changes(&folders);
+    assert_eq!((concepts.read.len(), concepts.refused.len(), concepts.gone.len()), (1, 1, 0));
+    assert!(concepts.refused[0].1.contains("empty"), "{}", concepts.refused[0].1);
+    assert!(scan.changes(&folders).is_empty(), "nothing changed");
     fs::copy(golden_file("a1111-zip.pt"), &later).expect("copies");
-    let news = look.again(&folders);
-    assert_eq!((news.read.len(), news.read[0].token.as_str()), (1, "later"));
+    let concepts = scan.changes(&folders);
+    assert_eq!((concepts.read.len(), concepts.read[0].token.as_str()), (1, "later"));
     fs::remove_file(&frost).expect("removes");
-    assert_eq!(look.again(&folders).gone, [frost]);
-    assert_eq!(look.again(&[]).gone, [later], "a folder that is watched no longer");
+    assert_eq!(scan.changes(&folders).gone, [frost]);
+    assert_eq!(scan.changes(&[]).gone, [later], "a folder that is watched no longer");
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn asked(window: &TestWindow) -> (JobId, AnimationOptions, StopFlag) {
 
 fn animation() -> Animation {
     let pane = |grey: u8| Panel { picture: Pixels::new(16, 16, vec![grey; 768]).into(), caption: None };
-    let frames = (0..4).map(|shot| vec![pane(60 * shot)]).collect();
+    let frames = (0..4).map(|step| vec![pane(60 * step)]).collect();
     Animation { frames, size: (16, 16), fps: 12, playback: Playback::Loop, provenance: Provenance::default() }
 }
 

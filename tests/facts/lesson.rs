@@ -180,7 +180,7 @@ fn the_sheets_are_made_at_once_and_waited_for_when_something_runs() {
         let mut state = opened();
         generate(&mut state);
         assert!(made(&set_up(&mut state, experiment)).is_empty(), "one thing at a time");
-        assert_eq!(state.xy_plot.sheet(&state.shared.recipe).map(|sheet| sheet.cells().count()), Ok(count));
+        assert_eq!(state.xy_plot.plot(&state.shared.recipe).map(|plot| plot.cells().count()), Ok(count));
     }
 }
 

@@ -127,7 +127,7 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     across(&mut state, "cfg", "1, 4, 9");
     let mut effects = ask(&mut state, XyPlotCommand::Make);
     while let Some((id, _)) = asked(&effects) {
-        assert!(state.xy_plot.sheet_to_export().is_none(), "it is not over");
+        assert!(state.xy_plot.plot_to_export().is_none(), "it is not over");
         effects = finish(&mut state, id, 90);
     }
     let export = |state: &mut AppState, command| state.handle(Command::Export(command));
@@ -136,7 +136,7 @@ fn a_sheet_on_the_canvas_is_exported_as_a_film_of_its_pictures() {
     export(&mut state, ExportCommand::Choose(AnimationFormat::Gif, cut));
     let effects = export(&mut state, ExportCommand::Start);
     assert!(
-        matches!(&effects[..], [Effect::Task(Task::PickFilm { name, .. })] if name.ends_with("-sheet")),
+        matches!(&effects[..], [Effect::Task(Task::PickFilm { name, .. })] if name.ends_with("-xy-plot")),
         "{effects:?}"
     );
     export(&mut state, ExportCommand::Show(false));

@@ -30,8 +30,8 @@ impl AppState {
         Effect::WatchConcepts(self.shared.watched_folders())
     }
 
-    pub(crate) fn receive_concepts(&mut self, news: ConceptsRead) {
-        for file in &news.gone {
+    pub(crate) fn receive_concepts(&mut self, concepts: ConceptsRead) {
+        for file in &concepts.gone {
             // A file that was also chosen individually stays.
             if !self.shared.settings.concept_files.contains(file) {
                 self.concepts.set.remove(file);
@@ -39,7 +39,7 @@ impl AppState {
             self.concepts.refused.remove(file);
         }
         let folders = self.shared.watched_folders();
-        for concept in news.read {
+        for concept in concepts.read {
             let file = concept.source.clone();
             self.concepts.refused.remove(&file);
             let is_watched = folders.iter().any(|folder| file.starts_with(folder));
@@ -48,7 +48,7 @@ impl AppState {
             }
             self.concepts.set.add(concept);
         }
-        for (file, text) in news.refused {
+        for (file, text) in concepts.refused {
             self.concepts.set.remove(&file);
             self.concepts.refused.insert(file, text);
         }
@@ -56,13 +56,13 @@ impl AppState {
     }
 
     /// Adds files that were just chosen, and opens the tab to show the result.
-    pub(crate) fn receive_chosen_concepts(&mut self, news: ConceptsRead) {
-        if let Some((_, text)) = news.refused.first() {
+    pub(crate) fn receive_chosen_concepts(&mut self, concepts: ConceptsRead) {
+        if let Some((_, text)) = concepts.refused.first() {
             self.shared.warning = Some(text.clone());
         }
         let window = &mut self.shared.settings.window;
         (window.tab, window.right_folded) = (Tab::Concepts, false);
-        self.receive_concepts(news);
+        self.receive_concepts(concepts);
     }
 
     pub(crate) fn forget_concept(&mut self, file: &Path) {

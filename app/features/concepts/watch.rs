@@ -24,14 +24,14 @@ pub struct ConceptsRead {
 impl ConceptsRead {
     /// Reads files, each of which is a concept or refused.
     pub fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
-        let mut news = Self::default();
+        let mut concepts = Self::default();
         for file in files {
             match read(&file) {
-                Ok(concept) => news.read.push(concept),
-                Err(error) => news.refused.push((file, error.to_string())),
+                Ok(concept) => concepts.read.push(concept),
+                Err(error) => concepts.refused.push((file, error.to_string())),
             }
         }
-        news
+        concepts
     }
 
     pub fn is_empty(&self) -> bool {
@@ -46,23 +46,23 @@ pub struct ConceptWatch {
 
 impl ConceptWatch {
     /// Watches nothing until it is given folders.
-    pub fn start(tell: impl Fn(ConceptsRead) + Send + 'static) -> Self {
+    pub fn start(send: impl Fn(ConceptsRead) + Send + 'static) -> Self {
         let (folders, inbox) = unbounded();
-        let look = move || {
-            let (mut watched, mut look) = (Vec::new(), FolderScan::default());
+        let watch = move || {
+            let (mut watched, mut scan) = (Vec::new(), FolderScan::default());
             loop {
                 match inbox.recv_timeout(EVERY) {
                     Ok(folders) => watched = folders,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
-                let news = look.again(&watched);
-                if !news.is_empty() {
-                    tell(news);
+                let concepts = scan.changes(&watched);
+                if !concepts.is_empty() {
+                    send(concepts);
                 }
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("concepts".into()).spawn(look) {
+        if let Err(error) = std::thread::Builder::new().name("concepts".into()).spawn(watch) {
             tracing::error!("the thread that watches concept folders could not start: {error}");
         }
         Self { folders }
@@ -83,7 +83,7 @@ pub struct FolderScan {
 
 impl FolderScan {
     /// Scans the folders again and returns what changed.
-    pub fn again(&mut self, folders: &[PathBuf]) -> ConceptsRead {
+    pub fn changes(&mut self, folders: &[PathBuf]) -> ConceptsRead {
         let files: HashSet<PathBuf> = folders.iter().flat_map(|folder| concept_files_in(folder)).collect();
         let gone: Vec<PathBuf> = self.known.keys().filter(|file| !files.contains(*file)).cloned().collect();
         for file in &gone {

@@ -78,16 +78,16 @@ fn check_size(pickle: &Path, free: Option<u64>) -> Result<(), String> {
 }
 
 /// Converts and reports progress; runs on a separate thread.
-pub fn run(pickle: &Path, stop: &StopFlag, tell: impl Fn(ConversionReport)) {
+pub fn run(pickle: &Path, stop: &StopFlag, send: impl Fn(ConversionReport)) {
     let mut told = -1.0;
     let ended = convert(pickle, &mut |fraction| {
         if fraction - told >= 0.01 {
             told = fraction;
-            tell(ConversionReport::Progress(fraction));
+            send(ConversionReport::Progress(fraction));
         }
         !stop.is_raised()
     });
-    tell(ConversionReport::Ended(ended));
+    send(ConversionReport::Ended(ended));
 }
 
 #[cfg(test)]

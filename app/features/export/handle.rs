@@ -21,15 +21,15 @@ impl AppState {
                 self.export.is_open = is_open;
                 // The file dialog may still be open when the card is closed.
                 if is_open {
-                    self.export.is_of_sheet = matches!(command, ExportCommand::ShowOfSheet(_));
+                    self.export.is_of_plot = matches!(command, ExportCommand::ShowOfSheet(_));
                 }
                 if self.export.phase.stop().is_none() {
                     self.export.phase = ExportPhase::Idle;
                 }
             }
-            ExportCommand::Choose(format, cut) => {
+            ExportCommand::Choose(format, options) => {
                 self.export.format = format;
-                self.export.cut = cut;
+                self.export.options = options;
                 if self.export.phase.stop().is_none() {
                     self.export.phase = ExportPhase::Idle;
                 }
@@ -37,9 +37,9 @@ impl AppState {
             ExportCommand::Start => {
                 let format = self.export.format;
                 let end = if format == AnimationFormat::ContactSheet { "-steps" } else { "" };
-                let name = match self.export.is_of_sheet {
+                let name = match self.export.is_of_plot {
                     true => {
-                        self.xy_plot.sheet_to_export().map(|made| format!("{}-sheet", made.sheet.recipe.seed))
+                        self.xy_plot.plot_to_export().map(|made| format!("{}-xy-plot", made.plot.recipe.seed))
                     }
                     false => self.runs.run_to_export().map(|run| format!("{}{end}", run.recipe.seed)),
                 };
@@ -68,24 +68,24 @@ impl AppState {
         if self.export.phase.stop().is_some() {
             return Vec::new();
         }
-        if self.export.is_of_sheet {
+        if self.export.is_of_plot {
             return self.export_sheet_to(path);
         }
         let Some(run) = self.runs.run_to_export() else { return Vec::new() };
         let picture = self.film.picture.unwrap_or(0);
-        let (job, cut, stop) = (run.job.id, self.export.cut, StopFlag::default());
+        let (job, options, stop) = (run.job.id, self.export.options, StopFlag::default());
         let finished = run.pictures.get(picture).cloned();
         let path = with_ending(path, self.export.format);
         self.export.phase = ExportPhase::Cutting { path, fraction: 0.0, stop: stop.clone() };
-        vec![Effect::Send(Request::ExportAnimation { job, picture, finished, options: cut, stop })]
+        vec![Effect::Send(Request::ExportAnimation { job, picture, finished, options, stop })]
     }
 
     /// The plot's pictures exist already, so the engine has nothing to do.
     pub(crate) fn export_sheet_to(&mut self, path: PathBuf) -> Vec<Effect> {
-        let Some(made) = self.xy_plot.sheet_to_export() else { return Vec::new() };
+        let Some(made) = self.xy_plot.plot_to_export() else { return Vec::new() };
         let (model, vae) = self.names_of_model();
         let provenance = made.provenance(&model, vae.as_deref());
-        let animation = strip(&made.sheet, &made.pictures, &self.export.cut, provenance);
+        let animation = strip(&made.plot, &made.pictures, &self.export.options, provenance);
         self.write(animation, with_ending(path, self.export.format), StopFlag::default())
     }
 
@@ -114,7 +114,7 @@ impl AppState {
     pub(crate) fn receive_film(&mut self, news: ExportEvent) {
         let ExportPhase::Writing { fraction, .. } = &mut self.export.phase else { return };
         match news {
-            ExportEvent::Came { fraction: now } => *fraction = now,
+            ExportEvent::Progress { fraction: now } => *fraction = now,
             ExportEvent::Written(path) => self.export.phase = ExportPhase::Done { path },
             ExportEvent::Stopped => self.export.phase = ExportPhase::Idle,
             ExportEvent::Failed(text) => self.export.phase = ExportPhase::Failed { text },
@@ -137,7 +137,7 @@ impl AppState {
 
 impl XyPlotState {
     /// The plot that can be exported: one that has ended.
-    pub fn sheet_to_export(&self) -> Option<&XyPlotRun> {
+    pub fn plot_to_export(&self) -> Option<&XyPlotRun> {
         let is_over = |made: &&XyPlotRun| made.phase != XyPlotPhase::Making && made.pictures.len() > 1;
         self.made.as_ref().filter(is_over)
     }

@@ -16,9 +16,9 @@ use engine::pipeline::animation_export::AnimationOptions;
 pub struct ExportState {
     pub is_open: bool,
     /// The animation shows the plot's pictures, not the run.
-    pub is_of_sheet: bool,
+    pub is_of_plot: bool,
     pub format: AnimationFormat,
-    pub cut: AnimationOptions,
+    pub options: AnimationOptions,
     pub phase: ExportPhase,
 }
 
@@ -83,7 +83,7 @@ pub enum ExportCommand {
 /// Progress of the writing.
 #[derive(Clone, Debug)]
 pub enum ExportEvent {
-    Came { fraction: f32 },
+    Progress { fraction: f32 },
     Written(PathBuf),
     Stopped,
     Failed(String),
@@ -93,18 +93,18 @@ pub enum ExportEvent {
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 
 /// Writes an animation on a separate thread and reports progress.
-pub fn write(order: ExportOrder, tell: impl Fn(ExportEvent) + Send + 'static) {
+pub fn write(order: ExportOrder, send: impl Fn(ExportEvent) + Send + 'static) {
     let work = move || {
         let ExportOrder { animation, format, path, stop } = order;
         let mut told = Instant::now();
         let written = write_animation(&path, format, &animation, &mut |fraction| {
             if told.elapsed() >= NEWS_EVERY {
                 told = Instant::now();
-                tell(ExportEvent::Came { fraction });
+                send(ExportEvent::Progress { fraction });
             }
             !stop.is_raised()
         });
-        tell(match written {
+        send(match written {
             Ok(()) => ExportEvent::Written(path),
             Err(SaveError::Stopped { .. }) => ExportEvent::Stopped,
             Err(error) => ExportEvent::Failed(error.to_string()),

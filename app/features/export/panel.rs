@@ -32,7 +32,7 @@ pub fn export_sheet_ui(
     xy_plot: &XyPlotState,
     commands: &mut Vec<Command>,
 ) {
-    if xy_plot.sheet_to_export().is_some() {
+    if xy_plot.plot_to_export().is_some() {
         let sentence = "Exports its pictures one after the other as a GIF, a video or numbered files.";
         opener_ui(outlined_button_ui(ui, "Export animation…", false), sentence, true, export, commands);
     }
@@ -46,7 +46,7 @@ fn opener_ui(
     export: &ExportState,
     commands: &mut Vec<Command>,
 ) {
-    let is_open = export.is_open && export.is_of_sheet == of_sheet;
+    let is_open = export.is_open && export.is_of_plot == of_sheet;
     let button = if is_open { button } else { tip(button, "Export", None, sentence) };
     if button.clicked() {
         let show = if of_sheet { ExportCommand::ShowOfSheet } else { ExportCommand::Show };
@@ -69,12 +69,12 @@ fn card_ui(button: &Response, export: &ExportState, commands: &mut Vec<Command>)
         .show(|ui| {
             ui.set_width(WIDTH);
             ui.spacing_mut().item_spacing.y = theme::GAP_S + 2.0;
-            let is_sheet = export.is_of_sheet;
-            let head = if is_sheet { "Export the X/Y plot" } else { "Export the steps" };
+            let is_plot = export.is_of_plot;
+            let head = if is_plot { "Export the X/Y plot" } else { "Export the steps" };
             ui.label(RichText::new(head).font(theme::heading()).color(Tokens::of(ui).text));
             match export.phase.stop() {
                 Some(_) => progress_ui(ui, &export.phase, &mut requests),
-                None => choices_ui(ui, export, is_sheet, &mut requests),
+                None => choices_ui(ui, export, is_plot, &mut requests),
             }
         });
     if !is_open {
@@ -83,8 +83,8 @@ fn card_ui(button: &Response, export: &ExportState, commands: &mut Vec<Command>)
     commands.extend(requests.into_iter().map(Command::Export));
 }
 
-fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, requests: &mut Vec<ExportCommand>) {
-    let (mut format, mut cut) = (export.format, export.cut);
+fn choices_ui(ui: &mut Ui, export: &ExportState, is_plot: bool, requests: &mut Vec<ExportCommand>) {
+    let (mut format, mut options) = (export.format, export.options);
     row_ui(ui, "Format", |ui, width| {
         select_ui(ui, "Animation format", format.label(), format.hint(), width, |ui| {
             for one in AnimationFormat::ALL {
@@ -95,17 +95,22 @@ fn choices_ui(ui: &mut Ui, export: &ExportState, is_sheet: bool, requests: &mut 
             }
         });
     });
-    if !is_sheet {
-        choice_ui(ui, "Shows", &AnimationLayout::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.view);
-        choice_ui(ui, "Steps", &STEPS, &mut cut.is_full);
+    if !is_plot {
+        choice_ui(
+            ui,
+            "Shows",
+            &AnimationLayout::ALL.map(|it| (it, it.label(), it.hint())),
+            &mut options.view,
+        );
+        choice_ui(ui, "Steps", &STEPS, &mut options.is_full);
     }
-    choice_ui(ui, "Captions", if is_sheet { &SHEET_CAPTIONS } else { &CAPTIONS }, &mut cut.has_captions);
+    choice_ui(ui, "Captions", if is_plot { &PLOT_CAPTIONS } else { &CAPTIONS }, &mut options.has_captions);
     if matches!(format, AnimationFormat::Gif | AnimationFormat::Apng | AnimationFormat::Mp4) {
-        pace_ui(ui, if is_sheet { "pictures per second" } else { "steps per second" }, &mut cut);
-        choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut cut.playback);
+        pace_ui(ui, if is_plot { "pictures per second" } else { "steps per second" }, &mut options);
+        choice_ui(ui, "Plays", &Playback::ALL.map(|it| (it, it.label(), it.hint())), &mut options.playback);
     }
-    if (format, cut) != (export.format, export.cut) {
-        requests.push(ExportCommand::Choose(format, cut));
+    if (format, options) != (export.format, export.options) {
+        requests.push(ExportCommand::Choose(format, options));
     }
     match &export.phase {
         ExportPhase::Failed { text } => {
@@ -143,7 +148,7 @@ const CAPTIONS: [(bool, &str, &str); 2] = [
     (false, "None", "Pictures without captions."),
     (true, "Step and σ", "A caption strip under each picture."),
 ];
-const SHEET_CAPTIONS: [(bool, &str, &str); 2] =
+const PLOT_CAPTIONS: [(bool, &str, &str); 2] =
     [(false, "None", "Pictures without captions."), (true, "Values", "A caption strip under each picture.")];
 
 fn progress_ui(ui: &mut Ui, phase: &ExportPhase, requests: &mut Vec<ExportCommand>) {
@@ -161,14 +166,14 @@ fn progress_ui(ui: &mut Ui, phase: &ExportPhase, requests: &mut Vec<ExportComman
     }
 }
 
-fn pace_ui(ui: &mut Ui, unit: &str, cut: &mut AnimationOptions) {
+fn pace_ui(ui: &mut Ui, unit: &str, options: &mut AnimationOptions) {
     row_ui(ui, "Speed", |ui, _| {
         let limits = f64::from(*FPS.start())..=f64::from(*FPS.end());
         let number =
             Number { name: "Steps per second", limits, decimals: 0, step: 1.0, look: NumberLook::default() };
-        let mut value = f64::from(cut.fps);
+        let mut value = f64::from(options.fps);
         number_ui(ui, &number, &mut value);
-        cut.fps = value as u32;
+        options.fps = value as u32;
         note_ui(ui, unit, theme::small(), Tokens::of(ui).dim);
     });
 }

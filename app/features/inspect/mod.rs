@@ -34,8 +34,8 @@ pub struct InspectState {
     /// Inspect the start image although there is a finished picture.
     pub at_start_image: bool,
     /// The last result of each kind of request.
-    seen: Vec<(InspectRequest, Result<InspectResult, String>)>,
-    asked: Option<(u64, InspectRequest)>,
+    results: Vec<(InspectRequest, Result<InspectResult, String>)>,
+    pending: Option<(u64, InspectRequest)>,
     next: u64,
 }
 
@@ -57,34 +57,35 @@ impl InspectState {
 
     pub fn channels(&self) -> Option<Result<&[Channel], &str>> {
         self.answer(
-            |seen| {
-                if let InspectResult::Channels(channels) = seen { Some(channels.as_slice()) } else { None }
+            |result| {
+                if let InspectResult::Channels(channels) = result { Some(channels.as_slice()) } else { None }
             },
-            |look| matches!(look, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }),
+            |request| matches!(request, InspectRequest::Channels(_) | InspectRequest::StepChannels { .. }),
         )
     }
 
     pub fn noised(&self) -> Option<Result<&Arc<Pixels>, &str>> {
         self.answer(
-            |seen| if let InspectResult::Noised(pixels) = seen { Some(pixels) } else { None },
-            |look| matches!(look, InspectRequest::AddNoise { .. }),
+            |result| if let InspectResult::Noised(pixels) = result { Some(pixels) } else { None },
+            |request| matches!(request, InspectRequest::AddNoise { .. }),
         )
     }
 
     pub fn round_trip(&self) -> Option<Result<&RoundTrip, &str>> {
         self.answer(
-            |seen| if let InspectResult::RoundTrip(trip) = seen { Some(trip) } else { None },
-            |look| matches!(look, InspectRequest::RoundTrip(_)),
+            |result| if let InspectResult::RoundTrip(trip) = result { Some(trip) } else { None },
+            |request| matches!(request, InspectRequest::RoundTrip(_)),
         )
     }
 
     /// The last request about a word, and its result.
     pub(crate) fn word(&self) -> Option<(&InspectRequest, Result<&TokenTrace, &str>)> {
-        let (look, seen) = self.seen.iter().find(|(look, _)| matches!(look, InspectRequest::Token { .. }))?;
-        match seen {
-            Ok(InspectResult::Token(stages)) => Some((look, Ok(stages))),
+        let (request, result) =
+            self.results.iter().find(|(request, _)| matches!(request, InspectRequest::Token { .. }))?;
+        match result {
+            Ok(InspectResult::Token(stages)) => Some((request, Ok(stages))),
             Ok(_) => None,
-            Err(text) => Some((look, Err(text))),
+            Err(text) => Some((request, Err(text))),
         }
     }
 
@@ -93,9 +94,9 @@ impl InspectState {
         as_kind: impl Fn(&'a InspectResult) -> Option<&'a T>,
         is_kind: impl Fn(&InspectRequest) -> bool,
     ) -> Option<Result<&'a T, &'a str>> {
-        let (_, seen) = self.seen.iter().find(|(look, _)| is_kind(look))?;
-        match seen {
-            Ok(seen) => as_kind(seen).map(Ok),
+        let (_, result) = self.results.iter().find(|(request, _)| is_kind(request))?;
+        match result {
+            Ok(result) => as_kind(result).map(Ok),
             Err(text) => Some(Err(text)),
         }
     }
@@ -103,7 +104,7 @@ impl InspectState {
 
 /// Requests of the same kind replace each other.
 fn is_same_kind(a: &InspectRequest, b: &InspectRequest) -> bool {
-    let kind = |look: &InspectRequest| match look {
+    let kind = |request: &InspectRequest| match request {
         InspectRequest::Channels(_) | InspectRequest::StepChannels { .. } => 0,
         InspectRequest::AddNoise { .. } => 1,
         InspectRequest::RoundTrip(_) => 2,
@@ -159,7 +160,7 @@ impl AppState {
     }
 
     /// The step and view whose channels are inspected.
-    pub fn step_looked_into(&self) -> Option<(usize, StepView)> {
+    pub fn inspected_step(&self) -> Option<(usize, StepView)> {
         let run = self.runs.current().filter(|run| !run.is_live())?;
         let step = self.film.pinned.or(Some(run.frames.last()?.step))?;
         Some((step, self.shared.settings.views.first()))
@@ -167,33 +168,35 @@ impl AppState {
 
     /// Requests the next thing that the open tab shows, if any. The engine gets one request
     /// at a time, so that a drag on a slider ends with its last value.
-    pub(crate) fn look(&mut self) -> Vec<Effect> {
+    pub(crate) fn request_inspection(&mut self) -> Vec<Effect> {
         let window = &self.shared.settings.window;
         let is_open = !window.right_folded || self.shared.drawer_open;
-        if self.inspect.asked.is_some() || self.runs.live().is_some() || self.shared.model_info().is_none() {
+        if self.inspect.pending.is_some() || self.runs.live().is_some() || self.shared.model_info().is_none()
+        {
             return Vec::new();
         }
         let wanted = match window.tab {
             _ if !is_open => Vec::new(),
             Tab::Inspect => self.wanted(),
-            Tab::Words => self.word_looked_into().into_iter().collect(),
-            Tab::Lesson if self.lesson_looks() => self.wanted(),
+            Tab::Words => self.inspected_word().into_iter().collect(),
+            Tab::Lesson if self.lesson_inspects() => self.wanted(),
             _ => Vec::new(),
         };
-        let is_new = |look: &InspectRequest| !self.inspect.seen.iter().any(|(seen, _)| seen == look);
+        let is_new =
+            |wanted: &InspectRequest| !self.inspect.results.iter().any(|(request, _)| request == wanted);
         // A concept to save comes first, whatever tab is open.
-        let Some(look) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
+        let Some(request) = self.edits_to_save().into_iter().chain(wanted).find(is_new) else {
             return Vec::new();
         };
         self.inspect.next += 1;
         let id = self.inspect.next;
-        self.inspect.asked = Some((id, look.clone()));
-        vec![Effect::Send(Request::Inspect { id, request: look })]
+        self.inspect.pending = Some((id, request.clone()));
+        vec![Effect::Send(Request::Inspect { id, request })]
     }
 
     pub(crate) fn wanted(&self) -> Vec<InspectRequest> {
         let subject = self.subject();
-        let of_step = self.runs.current().zip(self.step_looked_into()).map(|(run, (step, view))| {
+        let of_step = self.runs.current().zip(self.inspected_step()).map(|(run, (step, view))| {
             InspectRequest::StepChannels {
                 job: run.job.id,
                 step,
@@ -212,23 +215,27 @@ impl AppState {
         channels.into_iter().chain(noised).chain(round_trip).collect()
     }
 
-    pub(crate) fn receive_look(&mut self, id: u64, seen: Result<InspectResult, String>) -> Vec<Effect> {
-        let Some((_, look)) = self.inspect.asked.take_if(|(asked, _)| *asked == id) else {
+    pub(crate) fn receive_inspection(
+        &mut self,
+        id: u64,
+        result: Result<InspectResult, String>,
+    ) -> Vec<Effect> {
+        let Some((_, request)) = self.inspect.pending.take_if(|(pending, _)| *pending == id) else {
             return Vec::new();
         };
-        if matches!(look, InspectRequest::EditedVectors { .. }) {
-            return self.receive_edited(seen);
+        if matches!(request, InspectRequest::EditedVectors { .. }) {
+            return self.receive_edited(result);
         }
-        self.inspect.seen.retain(|(other, _)| !is_same_kind(other, &look));
-        self.inspect.seen.push((look, seen));
+        self.inspect.results.retain(|(other, _)| !is_same_kind(other, &request));
+        self.inspect.results.push((request, result));
         Vec::new()
     }
 
     /// The stages of a token: of the last answered request, as long as
     /// it is this token, since answers lag behind while a slider is dragged.
     pub fn token_trace(&self, stand: TokenRef) -> Option<Result<&TokenTrace, &str>> {
-        let (look, stages) = self.inspect.word()?;
-        let InspectRequest::Token { recipe, step, part, place, .. } = look else { return None };
+        let (request, stages) = self.inspect.word()?;
+        let InspectRequest::Token { recipe, step, part, place, .. } = request else { return None };
         let is_read = self.prompts.prompt.as_ref().is_some_and(|read| read.steps.contains(step));
         let is_same =
             recipe.prompt == self.shared.recipe.prompt && (*part, *place) == (stand.part, stand.place);
@@ -246,7 +253,7 @@ impl AppState {
     }
 
     /// The request for the stages of the selected word.
-    pub(crate) fn word_looked_into(&self) -> Option<InspectRequest> {
+    pub(crate) fn inspected_word(&self) -> Option<InspectRequest> {
         let TokenRef { part, place } = self.prompts.stand_of(self.words.chosen.as_ref()?)?;
         let recipe = self.recipe_of_words(&self.shared.recipe.edits);
         let step = *self.prompts.prompt.as_ref()?.steps.start();
@@ -262,8 +269,8 @@ impl AppState {
 
     /// Drops all results, which belong to another model.
     pub(crate) fn forget_looks(&mut self) {
-        self.inspect.seen.clear();
-        self.inspect.asked = None;
+        self.inspect.results.clear();
+        self.inspect.pending = None;
         self.words.saving = None;
     }
 }

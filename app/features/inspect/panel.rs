@@ -36,7 +36,7 @@ pub fn look_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures, commands:
 
 /// The current step: each channel as a grey picture, with its lowest and highest value.
 fn channels_ui(ui: &mut Ui, state: &AppState, textures: &mut Textures) {
-    let of = match state.step_looked_into() {
+    let of = match state.inspected_step() {
         Some((step, view)) => format!("{} · step {}", view.label().to_lowercase(), step + 1),
         None => String::new(),
     };

@@ -62,7 +62,7 @@ impl AppState {
     }
 
     /// True if the current page shows inspected latents.
-    pub(crate) fn lesson_looks(&self) -> bool {
+    pub(crate) fn lesson_inspects(&self) -> bool {
         matches!(self.shared.settings.lesson.page, LessonPage::Autoencoder | LessonPage::Noise)
     }
 }

@@ -42,7 +42,7 @@ impl AppState {
     }
 
     pub(crate) fn make_sheet(&mut self) -> Vec<Effect> {
-        let Ok(sheet) = self.xy_plot.sheet(&self.shared.recipe) else { return Vec::new() };
+        let Ok(plot) = self.xy_plot.plot(&self.shared.recipe) else { return Vec::new() };
         if self.is_making() || self.xy_plot.sheet_problem(&self.shared).is_some() {
             return Vec::new();
         }
@@ -50,7 +50,7 @@ impl AppState {
         self.shared.errors.clear(ErrorSlot::Run);
         (self.film.pinned, self.film.play) = (None, None);
         (self.film.compared, self.film.beside) = (None, None);
-        self.xy_plot.made = Some(XyPlotRun::new(sheet, job));
+        self.xy_plot.made = Some(XyPlotRun::new(plot, job));
         self.make_cell()
     }
 
@@ -113,7 +113,7 @@ impl AppState {
 impl XyPlotState {
     /// Why a plot cannot be made now.
     pub fn sheet_problem(&self, shared: &Shared) -> Option<String> {
-        if let Err(text) = self.sheet(&shared.recipe) {
+        if let Err(text) = self.plot(&shared.recipe) {
             return Some(text);
         }
         let is_closed = matches!(shared.model, Model::Missing);

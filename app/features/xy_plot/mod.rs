@@ -33,7 +33,7 @@ pub struct XyPlotState {
 /// A plot and its pictures so far.
 #[derive(Clone)]
 pub struct XyPlotRun {
-    pub sheet: XyPlot,
+    pub plot: XyPlot,
     pub cells: Vec<PlotCell>,
     /// The job of the cell that is being made.
     pub job: Job,
@@ -91,7 +91,7 @@ impl Default for XyPlotState {
 
 impl XyPlotState {
     /// The plot over a recipe, or why it cannot be made.
-    pub fn sheet(&self, recipe: &Recipe) -> Result<XyPlot, String> {
+    pub fn plot(&self, recipe: &Recipe) -> Result<XyPlot, String> {
         let read = |side: &AxisField| side.written().parse::<Axis>().map_err(|error| error.to_string());
         let sides = std::iter::once(&self.across).chain(&self.down).map(read).collect::<Result<_, _>>()?;
         // Each cell is sampled from the start.
@@ -115,14 +115,14 @@ impl XyPlotState {
 }
 
 impl XyPlotRun {
-    pub fn new(sheet: XyPlot, job: Job) -> Self {
-        let cells: Vec<PlotCell> = sheet.cells().collect();
-        let (columns, rows) = (sheet.columns(), sheet.rows());
-        let size = size_on_canvas((sheet.recipe.width, sheet.recipe.height), columns.len(), rows.len());
+    pub fn new(plot: XyPlot, job: Job) -> Self {
+        let cells: Vec<PlotCell> = plot.cells().collect();
+        let (columns, rows) = (plot.columns(), plot.rows());
+        let size = size_on_canvas((plot.recipe.width, plot.recipe.height), columns.len(), rows.len());
         let grid = Grid::new(&columns, &rows, size);
         let picture = Arc::new(grid.picture().clone());
         let (pictures, concepts, phase) = (Vec::new(), Vec::new(), XyPlotPhase::Making);
-        Self { sheet, cells, job, pictures, concepts, phase, is_shown: true, grid, picture }
+        Self { plot, cells, job, pictures, concepts, phase, is_shown: true, grid, picture }
     }
 
     /// The cell that is being made.
@@ -141,8 +141,8 @@ impl XyPlotRun {
 
     /// The provenance that its file stores, except the model.
     pub fn provenance(&self, model: &str, vae: Option<&str>) -> Provenance {
-        let vary = self.sheet.axes().cloned().collect();
-        let (recipe, concepts) = (self.sheet.recipe.clone(), self.concepts.clone());
+        let vary = self.plot.axes().cloned().collect();
+        let (recipe, concepts) = (self.plot.recipe.clone(), self.concepts.clone());
         Provenance { vary, ..Provenance::of_run(model, vae.map(str::to_owned), recipe, concepts) }
     }
 
@@ -153,8 +153,8 @@ impl XyPlotRun {
 
     /// The whole plot, with its pictures at full size.
     pub fn whole(&self) -> Pixels {
-        let size = (self.sheet.recipe.width, self.sheet.recipe.height);
-        let mut grid = Grid::new(&self.sheet.columns(), &self.sheet.rows(), size);
+        let size = (self.plot.recipe.width, self.plot.recipe.height);
+        let mut grid = Grid::new(&self.plot.columns(), &self.plot.rows(), size);
         for (cell, picture) in self.cells.iter().zip(&self.pictures) {
             grid.put(cell.column as u32, cell.row as u32, picture);
         }
@@ -164,20 +164,20 @@ impl XyPlotRun {
 
 /// The pictures of a plot one after the other, row by row, as an animation.
 pub fn strip(
-    sheet: &XyPlot,
+    plot: &XyPlot,
     pictures: &[Arc<Pixels>],
-    cut: &AnimationOptions,
+    options: &AnimationOptions,
     provenance: Provenance,
 ) -> Animation {
-    let shots = sheet.cells().zip(pictures).map(|(cell, picture)| {
-        let caption = cut.has_captions.then(|| [sheet.label(&cell), String::new()]);
+    let frames = plot.cells().zip(pictures).map(|(cell, picture)| {
+        let caption = options.has_captions.then(|| [plot.label(&cell), String::new()]);
         vec![Panel { picture: Arc::clone(picture), caption }]
     });
     Animation {
-        frames: shots.collect(),
-        size: (sheet.recipe.width, sheet.recipe.height),
-        fps: cut.fps,
-        playback: cut.playback,
+        frames: frames.collect(),
+        size: (plot.recipe.width, plot.recipe.height),
+        fps: options.fps,
+        playback: options.playback,
         provenance,
     }
 }

@@ -62,7 +62,7 @@ fn side_ui(ui: &mut Ui, name: &str, down: bool, side: Option<&AxisField>, reques
     let Some(side) = side else { return };
     ui.add_space(theme::GAP_S);
     let mut values = side.values.clone();
-    let id = Id::unique(("sheet values", down));
+    let id = Id::unique(("plot values", down));
     let focused = ui.memory(|memory| memory.has_focus(id));
     let tokens = Tokens::of(ui);
     field_frame(tokens, focused).show(ui, |ui| {
@@ -103,7 +103,7 @@ fn make_ui(
         problem_ui(ui, &text, false);
         return;
     }
-    let count = xy_plot.sheet(&shared.recipe).map_or(0, |sheet| sheet.cells().count());
+    let count = xy_plot.plot(&shared.recipe).map_or(0, |plot| plot.cells().count());
     let is_busy = runs.live().is_some();
     let name = "Make the plot";
     let sentence =
@@ -122,7 +122,7 @@ fn make_ui(
 fn making_ui(ui: &mut Ui, made: &XyPlotRun, requests: &mut Vec<XyPlotCommand>) {
     let tokens = Tokens::of(ui);
     let (done, all) = (made.pictures.len(), made.cells.len());
-    let doing = made.current_cell().map_or_else(String::new, |cell| made.sheet.label(cell));
+    let doing = made.current_cell().map_or_else(String::new, |cell| made.plot.label(cell));
     note_ui(ui, format!("Picture {} of {all}: {doing}", done + 1), theme::small(), tokens.dim);
     ui.add_space(theme::GAP_S);
     bar_ui(ui, done as f32 / all.max(1) as f32, tokens.accent);

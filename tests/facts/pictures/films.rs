@@ -143,9 +143,9 @@ fn a_contact_sheet_shows_every_step_in_rows() {
     let sheet = image::open(&path).expect("a picture");
     // Three columns of two rows, with 8 pixels between and around.
     assert_eq!(sheet.dimensions(), (3 * 40 + 4 * 8, 2 * 60 + 3 * 8));
-    for shot in 0..6 {
-        let (x, y) = (8 + 48 * (shot % 3) + 20, 8 + 68 * (shot / 3) + 30);
-        assert_eq!(u32::from(sheet.get_pixel(x, y)[0]), 40 * shot, "shot {shot}");
+    for step in 0..6 {
+        let (x, y) = (8 + 48 * (step % 3) + 20, 8 + 68 * (step / 3) + 30);
+        assert_eq!(u32::from(sheet.get_pixel(x, y)[0]), 40 * step, "step {step}");
     }
     assert_eq!(prompt_of(&read_recipe(&path).expect("read")), "a film");
 }

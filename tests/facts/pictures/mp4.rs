@@ -144,7 +144,7 @@ fn decode(seen: &Seen) -> Vec<(usize, usize, Vec<u8>)> {
 fn an_mp4_holds_every_frame_at_one_pace_and_its_end_for_two_seconds() {
     let folder = folder();
     let path = folder.path().join("f.mp4");
-    for (fps, playback, shots) in [
+    for (fps, playback, steps) in [
         (10, Playback::Loop, (0..5).collect::<Vec<_>>()),
         (12, Playback::Once, (0..5).collect()),
         (30, Playback::PingPong, vec![0, 1, 2, 3, 4, 3, 2, 1]),
@@ -159,16 +159,16 @@ fn an_mp4_holds_every_frame_at_one_pace_and_its_end_for_two_seconds() {
         let seen = read(&path);
         assert_eq!(seen.size, (64, 48));
         let held = 2 * fps as usize;
-        assert_eq!(seen.frames, shots.len() - 1 + held);
+        assert_eq!(seen.frames, steps.len() - 1 + held);
         assert!((seen.seconds - seen.frames as f64 / f64::from(fps)).abs() < 1e-9);
 
-        let order = shots.iter().flat_map(|&shot| vec![shot; if shot == 4 { held } else { 1 }]);
+        let order = steps.iter().flat_map(|&step| vec![step; if step == 4 { held } else { 1 }]);
         let pictures = decode(&seen);
         assert_eq!(pictures.len(), seen.frames);
-        for ((width, height, rgb), shot) in pictures.iter().zip(order) {
+        for ((width, height, rgb), step) in pictures.iter().zip(order) {
             assert_eq!((*width, *height), (64, 48));
             let middle = i32::from(rgb[(24 * 64 + 32) * 3 + 1]);
-            assert!((middle - 40 * shot).abs() <= 4, "{middle} for shot {shot}");
+            assert!((middle - 40 * step).abs() <= 4, "{middle} for step {step}");
         }
     }
     assert_eq!(names(folder.path()), ["f.mp4"]);

@@ -182,7 +182,7 @@ fn a_sheet_that_is_being_made() {
         let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));
         window.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
-    snapshot(&mut window, "sheet");
+    snapshot(&mut window, "xy_plot");
 }
 
 /// A finished run with a selected step.
@@ -226,7 +226,7 @@ fn a_sheet_as_a_film() {
         window.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
     window.harness.get_by_label("Export animation…").click();
-    snapshot(&mut window, "sheet_film_light");
+    snapshot(&mut window, "xy_plot_export_light");
 }
 
 #[test]

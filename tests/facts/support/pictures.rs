@@ -49,8 +49,8 @@ pub fn flat(width: u32, height: u32, colour: [u8; 3]) -> Pixels {
 
 /// Ten frames a second without captions. Frame i is grey of the value 40 i, and half as large as it will be.
 pub fn animation(frames: u8, size: (u32, u32)) -> Animation {
-    let grey = |shot: u8| flat(size.0 / 2, size.1 / 2, [40 * shot; 3]);
-    let pane = |shot| Panel { picture: grey(shot).into(), caption: None };
+    let grey = |step: u8| flat(size.0 / 2, size.1 / 2, [40 * step; 3]);
+    let pane = |step| Panel { picture: grey(step).into(), caption: None };
     let provenance = Provenance::new("m", recipe("a film"));
     let frames = (0..frames).map(|frame| vec![pane(frame)]).collect();
     Animation { frames, size, fps: 10, playback: Playback::Loop, provenance }

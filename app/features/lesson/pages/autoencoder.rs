@@ -47,7 +47,7 @@ fn sizes_ui(ui: &mut Ui, context: &PageContext<'_>) {
 }
 
 fn channels_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
-    let of = context.state.step_looked_into().map(|(step, _)| format!("step {}", step + 1));
+    let of = context.state.inspected_step().map(|(step, _)| format!("step {}", step + 1));
     heading_ui(ui, "Its four channels", &of.unwrap_or_default());
     match context.state.inspect.channels() {
         Some(Ok(channels)) => {
