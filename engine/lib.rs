@@ -24,7 +24,7 @@
 //! - [`diffusion`]: the mathematics of sampling.
 //! - [`device`]: which GPU, or the CPU. [`models`]: the networks. [`tokenizer`]: byte pairs.
 //! - [`checkpoint`]: from weight files to networks. [`concepts`]: textual-inversion embeddings.
-//! - [`prompt`]: from text to tokens. [`recipe`]: everything that determines a picture.
+//! - [`prompt`]: from text to tokens. [`losses`]: what may guide sampling besides. [`recipe`]: everything that determines a picture.
 //! - [`images`]: pictures and animations in and out of files. [`memory`]: how much a run needs.
 //! - [`pipeline`]: an open model, and the main flow. [`inspect`]: looking inside it.
 //! - [`session`]: the engine on its own thread, behind two channels.
@@ -42,6 +42,7 @@ pub mod files;
 pub mod format;
 pub mod images;
 pub mod inspect;
+pub mod losses;
 pub mod memory;
 pub mod models;
 pub mod pipeline;

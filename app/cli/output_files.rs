@@ -107,21 +107,13 @@ impl OutputFiles {
 
 fn trace_of(provenance: Provenance, mut trajectory: Trajectory, generated: Generated) -> Trace {
     let sigmas = trajectory.sigmas.split_off(trajectory.start_step);
-    let (mut x, mut denoised, mut later) = (Vec::new(), Vec::new(), Vec::new());
-    for step in trajectory.steps {
-        x.push(step.x.into());
-        denoised.push(step.denoised.into());
-        later.push(step.later.into_iter().map(Into::into).collect());
-    }
     Trace {
         provenance,
         sigmas,
-        x,
-        denoised,
-        later,
+        steps: trajectory.steps,
         cond: generated.cond,
         uncond: generated.uncond,
-        latents: generated.latents.into(),
+        latents: generated.latents,
         image: generated.image,
     }
 }

@@ -59,6 +59,9 @@ pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
     args.text.write_into(&mut recipe);
     args.sampling.write_into(&mut recipe);
     recipe.guidance.cfg_scale = args.cfg.unwrap_or(recipe.guidance.cfg_scale);
+    if !args.guides.is_empty() {
+        recipe.guides.clone_from(&args.guides);
+    }
     if let Some(path) = &args.init {
         recipe.start = Start::Image { path: path.clone(), strength: strength(args, recipe.steps)? };
     }

@@ -62,7 +62,9 @@ pub fn slot_for(error: &RecipeError) -> ErrorSlot {
         | RecipeError::TrainSteps(_)
         | RecipeError::NothingLeft(_) => ErrorSlot::Schedule,
         RecipeError::Side { .. } => ErrorSlot::Size,
-        RecipeError::CfgScale(_) => ErrorSlot::Guidance,
+        RecipeError::CfgScale(_) | RecipeError::Guide(_) | RecipeError::TooManyGuides(_) => {
+            ErrorSlot::Guidance
+        }
         RecipeError::ClipSkip(_)
         | RecipeError::TooManyEdits(_)
         | RecipeError::Edit { .. }

@@ -14,6 +14,15 @@ pub trait Denoiser {
     /// # Errors
     /// An [`EngineError`] ends sampling.
     fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError>;
+
+    /// The first prediction of a step. Guidance by a loss moves `x` here, before the sampler takes its step from it,
+    /// and returns the prediction for the moved `x`.
+    ///
+    /// # Errors
+    /// As [`denoise`](Self::denoise).
+    fn denoise_step(&mut self, x: &mut Latents, sigma: f32) -> Result<Latents, EngineError> {
+        self.denoise(x, sigma)
+    }
 }
 
 /// A closure is a denoiser: for tests, and for short wrappers.
@@ -28,7 +37,7 @@ pub struct Step<'a> {
     /// Index into the sigmas that the sampler was given.
     pub index: usize,
     pub sigma: f32,
-    /// The noisy latents that enter the step.
+    /// The noisy latents that the step is taken from: those that entered it, moved by guidance by a loss if there is any.
     pub x: &'a Latents,
     /// The model's first prediction of the step: predicted x0.
     pub denoised: &'a Latents,

@@ -50,6 +50,21 @@ impl LatentRgb {
         planes
     }
 
+    /// The gradient of a function of [`planes`](Self::planes) with respect to the latents: the transposed matrix.
+    ///
+    /// # Shapes
+    /// - gradient: `[3, height, width]`, of the planes
+    /// - output: `[channels, height, width]`
+    pub fn latent_gradient(&self, gradient: &[f32]) -> Vec<f32> {
+        let area = gradient.len() / 3;
+        let channel = |row: &[f32; 3]| {
+            let at =
+                move |index: usize| (0..3).map(|color| row[color] * gradient[color * area + index]).sum();
+            (0..area).map(at).collect::<Vec<f32>>()
+        };
+        self.matrix.iter().flat_map(channel).collect()
+    }
+
     /// The least-squares fit to the decoded picture of `latents`.
     ///
     /// # Shapes

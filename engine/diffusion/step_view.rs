@@ -47,7 +47,9 @@ impl StepView {
         Some(match self {
             Self::Predicted => Cow::Borrowed(denoised),
             Self::NoisyLatents => Cow::Borrowed(x),
-            Self::PredictedNoise => Cow::Owned(x.zip_with(denoised, |x, denoised| (x - denoised) / sigma)),
+            Self::PredictedNoise => {
+                Cow::Owned(step.guided_x().zip_with(denoised, |x, denoised| (x - denoised) / sigma))
+            }
             Self::Guidance => Cow::Owned(normalised(guidance.clone()?)),
         })
     }
@@ -78,8 +80,14 @@ mod tests {
         for sigma in [0.03, 1.0, 14.6] {
             let x = x0.clone().add_scaled(sigma, &noise);
             let guidance_seen = Some(guidance.clone());
-            let step =
-                RecordedStep { sigma, x, denoised: x0.clone(), guidance: guidance_seen, later: Vec::new() };
+            let step = RecordedStep {
+                sigma,
+                x,
+                denoised: x0.clone(),
+                loss_guidance: None,
+                guidance: guidance_seen,
+                later: Vec::new(),
+            };
             let seen = |view: StepView| view.latents(&step).expect("a view").into_owned();
             assert_eq!(
                 (seen(StepView::Predicted), seen(StepView::NoisyLatents)),
@@ -104,7 +112,8 @@ mod tests {
     fn a_step_without_guidance_has_no_view_of_it_and_zeros_stay_zeros() {
         let zeros = Latents::zeros([1, 4, 2, 2]);
         let (x, denoised) = (zeros.clone(), zeros.clone());
-        let step = RecordedStep { sigma: 1.0, x, denoised, guidance: None, later: Vec::new() };
+        let step =
+            RecordedStep { sigma: 1.0, x, denoised, loss_guidance: None, guidance: None, later: Vec::new() };
         assert!(StepView::Guidance.latents(&step).is_none());
         let step = RecordedStep { guidance: Some(zeros.clone()), ..step };
         assert_eq!(StepView::Guidance.latents(&step).as_deref(), Some(&zeros));

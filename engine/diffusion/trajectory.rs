@@ -4,11 +4,13 @@
 //! the state of a sampler is never saved: to continue from a step, the sampler takes the earlier steps again with
 //! recorded predictions in place of the model, which is fast and restores its history and its noise.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
 
 use super::{Denoiser, Latents, Step};
+use crate::error::EngineError;
 
 /// The steps of a run that were sampled.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,13 +29,33 @@ pub struct RecordedStep {
     pub sigma: f32,
     /// Noisy latents entering the step.
     pub x: Latents,
-    /// Predicted x0: the first prediction of the step.
+    /// Predicted x0: the first prediction of the step, after guidance by a loss.
     pub denoised: Latents,
+    /// Where guidance by a loss moved `x`; `None` for steps that no loss guides.
+    pub loss_guidance: Option<LossGuidance>,
     /// Predicted x0 with the prompt minus the one without it; `None` at a guidance scale of 1, and for steps that
     /// were read from a trace file.
     pub guidance: Option<Latents>,
     /// Further predictions, of samplers with several model calls per step.
     pub later: Vec<Latents>,
+}
+
+/// What guidance by a loss did in a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LossGuidance {
+    /// The value of each loss for each picture of the batch, without its scale; `None` for a loss that does not guide
+    /// this step.
+    pub losses: Vec<Option<Vec<f32>>>,
+    /// The gradient of the sum of all scaled losses with respect to `x`.
+    pub gradient: Latents,
+}
+
+impl LossGuidance {
+    /// Moves noisy latents, or the prediction made from them with the noise kept, down the gradient: by
+    /// `gradient * sigma^2`, as in fast.ai's lesson.
+    pub fn apply(&self, latents: Latents, sigma: f32) -> Latents {
+        latents.add_scaled(-sigma * sigma, &self.gradient)
+    }
 }
 
 impl Trajectory {
@@ -65,9 +87,19 @@ impl Trajectory {
 }
 
 impl RecordedStep {
+    /// The noisy latents that the step is taken from.
+    pub fn guided_x(&self) -> Cow<'_, Latents> {
+        match &self.loss_guidance {
+            Some(guidance) => Cow::Owned(guidance.apply(self.x.clone(), self.sigma)),
+            None => Cow::Borrowed(&self.x),
+        }
+    }
+
     /// Bytes of the latents.
     pub fn bytes(&self) -> usize {
-        let latents = [&self.x, &self.denoised].into_iter().chain(&self.guidance).chain(&self.later);
+        let gradient = self.loss_guidance.iter().map(|guidance| &guidance.gradient);
+        let latents =
+            [&self.x, &self.denoised].into_iter().chain(&self.guidance).chain(gradient).chain(&self.later);
         latents.map(|latents| size_of_val(latents.data.as_slice())).sum()
     }
 }
@@ -78,22 +110,38 @@ impl RecordedStep {
 /// [`record`](Self::record).
 #[derive(Default)]
 pub struct Recorder {
-    /// Predictions that are still to be replayed, each with its guidance difference.
-    replayed: RefCell<VecDeque<(Latents, Option<Latents>)>>,
+    /// Predictions that are still to be replayed.
+    replayed: RefCell<VecDeque<RecordedPrediction>>,
     /// Where [`Cfg`](super::Cfg) stores the guidance difference of the latest prediction.
     pub guidance: Cell<Option<Latents>>,
+    /// Where guidance by a loss stores what it did.
+    pub loss_guidance: Cell<Option<LossGuidance>>,
+    /// The latents that entered the current step.
+    x: Cell<Option<Latents>>,
     /// Predictions since the last step was recorded.
     predictions: RefCell<Vec<Latents>>,
     steps: RefCell<Vec<RecordedStep>>,
+}
+
+/// A prediction, with what guided it if it is the first of its step.
+struct RecordedPrediction {
+    denoised: Latents,
+    guidance: Option<Latents>,
+    loss_guidance: Option<LossGuidance>,
 }
 
 impl Recorder {
     /// Replays the predictions of these steps first.
     pub fn new(replayed: Vec<RecordedStep>) -> Self {
         let mut predictions = VecDeque::new();
-        for step in replayed {
-            predictions.push_back((step.denoised, step.guidance));
-            predictions.extend(step.later.into_iter().map(|denoised| (denoised, None)));
+        for RecordedStep { denoised, guidance, loss_guidance, later, .. } in replayed {
+            predictions.push_back(RecordedPrediction { denoised, guidance, loss_guidance });
+            let later = later.into_iter();
+            predictions.extend(later.map(|denoised| RecordedPrediction {
+                denoised,
+                guidance: None,
+                loss_guidance: None,
+            }));
         }
         Self { replayed: RefCell::new(predictions), ..Self::default() }
     }
@@ -104,19 +152,8 @@ impl Recorder {
     }
 
     /// The recorded predictions, then those of `model`.
-    pub fn denoiser(&self, model: &mut dyn Denoiser) -> impl Denoiser {
-        |x: &Latents, sigma: f32| {
-            let replayed = self.replayed.borrow_mut().pop_front();
-            let denoised = match replayed {
-                Some((denoised, guidance)) => {
-                    self.guidance.set(guidance);
-                    denoised
-                }
-                None => model.denoise(x, sigma)?,
-            };
-            self.predictions.borrow_mut().push(denoised.clone());
-            Ok(denoised)
-        }
+    pub fn denoiser<'a>(&'a self, model: &'a mut dyn Denoiser) -> impl Denoiser + 'a {
+        RecordingDenoiser { recorder: self, model }
     }
 
     /// Records a step and passes it to `show`. Call it once per step, after the first prediction, as samplers call
@@ -125,8 +162,14 @@ impl Recorder {
         let denoised =
             self.predictions.borrow_mut().pop().expect("a step is recorded after its first prediction");
         self.end_step();
-        let (sigma, x, guidance) = (step.sigma, step.x.clone(), self.guidance.take());
-        let step = RecordedStep { sigma, x, denoised, guidance, later: Vec::new() };
+        let step = RecordedStep {
+            sigma: step.sigma,
+            x: self.x.take().expect("the sampler predicts through this recorder"),
+            denoised,
+            loss_guidance: self.loss_guidance.take(),
+            guidance: self.guidance.take(),
+            later: Vec::new(),
+        };
         show(&step);
         self.steps.borrow_mut().push(step);
     }
@@ -143,5 +186,42 @@ impl Recorder {
         if let Some(step) = self.steps.borrow_mut().last_mut() {
             step.later = later;
         }
+    }
+}
+
+/// A model whose predictions are recorded.
+struct RecordingDenoiser<'a> {
+    recorder: &'a Recorder,
+    model: &'a mut dyn Denoiser,
+}
+
+impl Denoiser for RecordingDenoiser<'_> {
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
+        let replayed = self.recorder.replayed.borrow_mut().pop_front();
+        let denoised = match replayed {
+            Some(prediction) => prediction.denoised,
+            None => self.model.denoise(x, sigma)?,
+        };
+        self.recorder.predictions.borrow_mut().push(denoised.clone());
+        Ok(denoised)
+    }
+
+    fn denoise_step(&mut self, x: &mut Latents, sigma: f32) -> Result<Latents, EngineError> {
+        let recorder = self.recorder;
+        recorder.x.set(Some(x.clone()));
+        let replayed = recorder.replayed.borrow_mut().pop_front();
+        let denoised = match replayed {
+            Some(RecordedPrediction { denoised, guidance, loss_guidance }) => {
+                if let Some(loss_guidance) = &loss_guidance {
+                    *x = loss_guidance.apply(x.clone(), sigma);
+                }
+                recorder.guidance.set(guidance);
+                recorder.loss_guidance.set(loss_guidance);
+                denoised
+            }
+            None => self.model.denoise_step(x, sigma)?,
+        };
+        recorder.predictions.borrow_mut().push(denoised.clone());
+        Ok(denoised)
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::metadata::Provenance;
-use crate::diffusion::{Latents, RecordedStep, Trajectory};
+use crate::diffusion::{Latents, LossGuidance, RecordedStep, Trajectory};
 use crate::files::{IfExists, SaveError, write_atomically};
 use crate::recipe::{Recipe, RecordedRun};
 
@@ -19,18 +19,14 @@ pub struct Trace {
     pub provenance: Provenance,
     /// The sigmas of the run, descending; the last one is 0.
     pub sigmas: Vec<f32>,
-    /// Noisy latents entering each step, `[batch, 4, height, width]`; `x[i]` is at `sigmas[i]`.
-    pub x: Vec<Array>,
-    /// Predicted x0 of each step, shaped as `x`.
-    pub denoised: Vec<Array>,
-    /// The further predictions of samplers that call the model several times per step.
-    pub later: Vec<Vec<Array>>,
+    /// Every step: step `i` is at `sigmas[i]`.
+    pub steps: Vec<RecordedStep>,
     /// `[batch, tokens, width]`.
     pub cond: Array,
     /// `None` if guidance did not need it.
     pub uncond: Option<Array>,
-    /// The final latents, shaped as `x`.
-    pub latents: Array,
+    /// The final latents.
+    pub latents: Latents,
     /// `[batch, 3, height, width]` in 0..1.
     pub image: Array,
 }
@@ -59,22 +55,29 @@ impl From<Latents> for Array {
 }
 
 /// Writes `sigmas`, `x.{i}`, `denoised.{i}`, `later.{i}.{j}`, `cond`, `uncond`, `latents` and `image`, all f32, with
-/// `recipe` (JSON), `program` and `model` in the file's metadata. An existing file of this name is
-/// replaced.
+/// `recipe` (JSON), `program` and `model` in the file's metadata. Of steps that losses guided also `grad.{i}`,
+/// shaped as `x.{i}`, and `loss.{i}`, `[guides, batch]`, which is NaN for a guide that did not act. An existing file
+/// of this name is replaced.
 pub fn write_trace(path: &Path, trace: &Trace) -> Result<(), SaveError> {
-    let sigmas = Array::new([trace.sigmas.len()], trace.sigmas.clone());
-    let mut tensors: Vec<(String, &Array)> = vec![
-        ("sigmas".into(), &sigmas),
-        ("cond".into(), &trace.cond),
-        ("latents".into(), &trace.latents),
-        ("image".into(), &trace.image),
+    let mut tensors = vec![
+        ("sigmas".into(), TensorView::new([trace.sigmas.len()], &trace.sigmas)),
+        ("cond".into(), TensorView::from(&trace.cond)),
+        ("latents".into(), TensorView::from(&trace.latents)),
+        ("image".into(), TensorView::from(&trace.image)),
     ];
-    tensors.extend(trace.uncond.iter().map(|uncond| ("uncond".into(), uncond)));
-    tensors.extend(trace.x.iter().enumerate().map(|(i, x)| (format!("x.{i}"), x)));
-    tensors.extend(trace.denoised.iter().enumerate().map(|(i, x0)| (format!("denoised.{i}"), x0)));
-
-    for (i, later) in trace.later.iter().enumerate() {
-        tensors.extend(later.iter().enumerate().map(|(j, answer)| (format!("later.{i}.{j}"), answer)));
+    tensors.extend(trace.uncond.iter().map(|uncond| ("uncond".into(), uncond.into())));
+    for (i, step) in trace.steps.iter().enumerate() {
+        tensors.push((format!("x.{i}"), TensorView::from(&step.x)));
+        tensors.push((format!("denoised.{i}"), TensorView::from(&step.denoised)));
+        let later = step.later.iter().enumerate();
+        tensors.extend(later.map(|(j, denoised)| (format!("later.{i}.{j}"), denoised.into())));
+        if let Some(LossGuidance { losses, gradient }) = &step.loss_guidance {
+            let batch = step.x.batch();
+            let values = losses.iter().flat_map(|loss| loss.clone().unwrap_or_else(|| vec![f32::NAN; batch]));
+            let values = TensorView { shape: vec![losses.len(), batch], data: Cow::Owned(values.collect()) };
+            tensors.push((format!("loss.{i}"), values));
+            tensors.push((format!("grad.{i}"), gradient.into()));
+        }
     }
 
     let Provenance { program, model, .. } = &trace.provenance;
@@ -135,7 +138,14 @@ pub fn read_trace(path: &Path) -> Result<TraceFile, TraceError> {
             .ok_or_else(|| missing(&name))?;
         let later = (0..).map_while(|j| latents(&tensors, &format!("later.{i}.{j}")));
         let later = later.filter(|latents| latents.shape == x.shape).collect();
-        steps.push(RecordedStep { sigma, x, denoised, guidance: None, later });
+        let gradient = latents(&tensors, &format!("grad.{i}")).filter(|gradient| gradient.shape == x.shape);
+        let loss_guidance = gradient.map(|gradient| {
+            let losses = numbers(&tensors, &format!("loss.{i}")).unwrap_or_default();
+            let losses = losses.chunks_exact(x.batch());
+            let losses = losses.map(|loss| loss.iter().all(|value| !value.is_nan()).then(|| loss.to_vec()));
+            LossGuidance { losses: losses.collect(), gradient }
+        });
+        steps.push(RecordedStep { sigma, x, denoised, loss_guidance, guidance: None, later });
     }
     if steps.is_empty() {
         return Err(missing("x.0"));
@@ -156,7 +166,31 @@ fn numbers(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
     Some(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
 }
 
-impl View for &Array {
+/// The numbers of a tensor to be written.
+struct TensorView<'a> {
+    shape: Vec<usize>,
+    data: Cow<'a, [f32]>,
+}
+
+impl<'a> TensorView<'a> {
+    fn new(shape: impl Into<Vec<usize>>, data: &'a [f32]) -> Self {
+        Self { shape: shape.into(), data: data.into() }
+    }
+}
+
+impl<'a> From<&'a Array> for TensorView<'a> {
+    fn from(array: &'a Array) -> Self {
+        Self::new(array.shape.as_slice(), &array.data)
+    }
+}
+
+impl<'a> From<&'a Latents> for TensorView<'a> {
+    fn from(latents: &'a Latents) -> Self {
+        Self::new(latents.shape, &latents.data)
+    }
+}
+
+impl View for TensorView<'_> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -170,6 +204,6 @@ impl View for &Array {
     }
 
     fn data_len(&self) -> usize {
-        size_of_val(self.data.as_slice())
+        size_of_val(self.data.as_ref())
     }
 }

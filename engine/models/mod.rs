@@ -5,6 +5,7 @@
 pub(crate) mod tiled_vae;
 
 mod attention;
+pub(crate) mod backward;
 mod clip;
 mod layers;
 mod resnet;

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
 use super::attention::attend;
+use super::backward::{self, Segment};
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::tiled_vae::{RowScale, TileContext, TiledImage};
@@ -212,19 +213,36 @@ impl Vae {
         latents: Tensor<4>,
         is_cancelled: &CancelCheck<'_>,
     ) -> Result<Tensor<4>, EngineError> {
+        backward::forward(&self.decoder_segments(), latents, is_cancelled)
+    }
+
+    /// The gradient of a function of the decoded picture with respect to the latents: see
+    /// [`backward::input_gradient`].
+    ///
+    /// # Shapes
+    /// - as [`decode`](Self::decode); the gradients have the shapes of their inputs
+    pub fn decoder_gradient(
+        &self,
+        latents: Tensor<4>,
+        gradient_of_picture: impl FnOnce(Tensor<4>) -> Result<Tensor<4>, EngineError>,
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<Tensor<4>, EngineError> {
+        backward::input_gradient(&self.decoder_segments(), latents, gradient_of_picture, is_cancelled)
+    }
+
+    fn decoder_segments(&self) -> Vec<Segment<'_>> {
         let decoder = &self.decoder;
-        let mut x = self.first_level(latents);
+        let mut segments: Vec<Segment<'_>> = vec![Box::new(|x| self.first_level(x))];
         for block in &decoder.up_blocks {
             for resnet in &block.resnets {
-                check_cancelled(is_cancelled)?;
-                x = resnet.forward(x, None);
+                segments.push(Box::new(|x| resnet.forward(x, None)));
             }
             for upsampler in &block.upsamplers {
-                x = upsampler.double(x);
+                segments.push(Box::new(|x| upsampler.double(x)));
             }
         }
-        check_cancelled(is_cancelled)?;
-        Ok(decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x)))
+        segments.push(Box::new(|x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x))));
+        segments
     }
 
     /// [`Self::decode`] for one picture in little memory, processed in tiles.

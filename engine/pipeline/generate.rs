@@ -16,6 +16,7 @@ use crate::images::{Array, Pixels};
 use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::autoencoder::images_from_planes;
 use crate::pipeline::guided_unet::GuidedUnet;
+use crate::pipeline::loss_guidance::LossGuided;
 use crate::pipeline::progress::Reporter;
 use crate::pipeline::resume::{ResumePoint, ResumedNoise};
 use crate::pipeline::{GenerateError, Pipeline, Progress, StopFlag, to_array};
@@ -147,7 +148,7 @@ impl Pipeline {
         let mut noise = ResumedNoise::new(recipe, &resume, shape, &recorder);
         let current_step = Cell::new(resume.step);
         let unet = GuidedUnet { pipeline: self, stop, memory, conditioning, step: &current_step };
-        let mut model = Cfg {
+        let guided = Cfg {
             model: F32Fallback {
                 model: unet.cast(self.unet_dtype),
                 full_precision: (self.unet_dtype != FloatDType::F32).then_some(unet),
@@ -159,6 +160,15 @@ impl Pipeline {
             noise: &schedule,
             difference: &recorder.guidance,
         };
+        let mut model = LossGuided {
+            model: guided,
+            pipeline: self,
+            guides: &recipe.guides,
+            step: &current_step,
+            memory,
+            stop,
+            guidance: &recorder.loss_guidance,
+        }; // loss_guidance.rs
 
         // Sampling: diffusion/samplers/.
         let mut step_started = Instant::now();

@@ -8,6 +8,7 @@ mod error;
 pub mod generate;
 mod guided_unet;
 mod latent_rgb_fit;
+mod loss_guidance;
 mod model_info;
 mod progress;
 mod random_sd15;

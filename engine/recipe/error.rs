@@ -1,10 +1,15 @@
 //! Why a recipe cannot be run.
 
 use crate::diffusion::{Sampler, SamplerOption};
+use crate::losses::GuideError;
 
 /// The first value of a recipe that cannot be run, and what to use instead.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RecipeError {
+    #[error(transparent)]
+    Guide(#[from] GuideError),
+    #[error("{0} losses are too many: choose 16 at most")]
+    TooManyGuides(usize),
     #[error("{0} steps is out of range: choose 1 to 1000")]
     Steps(u32),
     #[error("A batch of {0} is out of range: choose 1 to 8 pictures")]

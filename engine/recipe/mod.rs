@@ -20,6 +20,7 @@ use crate::diffusion::{
     BetaSchedule, NoiseSchedule, NoiseSource, Sampler, SamplerOption, SamplerOptions, Schedule,
     ScheduleOptions,
 };
+use crate::losses::LossGuide;
 use crate::prompt::{EmbeddingEdit, Mix, MixMethod, TextOptions};
 
 /// Everything that determines a picture, given a model.
@@ -56,6 +57,9 @@ pub struct Recipe {
     #[serde(skip_serializing_if = "is_default")]
     pub noise: NoiseSource,
     pub guidance: Guidance,
+    /// Losses that guide sampling besides the prompt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guides: Vec<LossGuide>,
     pub start: Start,
     /// The run this one branches from, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +161,10 @@ impl Recipe {
         if !Self::CFG_SCALE.contains(&cfg_scale) {
             return Err(RecipeError::CfgScale(cfg_scale));
         }
+        if self.guides.len() > LossGuide::MAX {
+            return Err(RecipeError::TooManyGuides(self.guides.len()));
+        }
+        self.guides.iter().try_for_each(LossGuide::check)?;
         if let Start::Image { strength, .. } = self.start {
             if !(0.0..=1.0).contains(&strength) {
                 return Err(RecipeError::Strength(strength));
@@ -338,6 +346,7 @@ impl Default for Recipe {
             schedule_options: ScheduleOptions::default(),
             noise: NoiseSource::default(),
             guidance: Guidance::default(),
+            guides: Vec::new(),
             start: Start::Noise,
             branch: None,
         }

@@ -19,6 +19,7 @@ mod hub;
 mod inspect_latents;
 mod lesson;
 mod library;
+mod loss_guidance;
 mod memory_pressure;
 mod models;
 mod module_order;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's top modules from bottom to top.
-const ENGINE: [&str; 18] = [
+const ENGINE: [&str; 19] = [
     "choice",
     "error",
     "format",
@@ -17,6 +17,7 @@ const ENGINE: [&str; 18] = [
     "checkpoint",
     "concepts",
     "prompt",
+    "losses",
     "recipe",
     "images",
     "memory",

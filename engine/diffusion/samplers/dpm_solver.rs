@@ -15,7 +15,7 @@ pub(super) fn dpm_fast(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     let (_, sigma_min) = sigma_range(args.sigmas);
     for (index, &order) in orders.iter().enumerate() {
         let (sigma, next) = (visited[index], visited[index + 1]);
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let (sigma_down, sigma_up) = ancestral_step_above(sigma_min, sigma, next, args.eta());
         let step = SolverStep::new(&x, &denoised, sigma, sigma_down);
         let stepped = match order {
@@ -64,7 +64,7 @@ pub(super) fn dpm_adaptive(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled 
     let (mut index, mut tries) = (0, 0);
     while t < t_end - 1e-5 {
         let sigma = (-t).exp() as f32;
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         loop {
             tries += 1;
             if tries > MAX_TRIES {
@@ -193,9 +193,9 @@ fn ancestral_step_above(sigma_min: f32, sigma: f32, next: f32, eta: f32) -> (f32
 }
 
 /// The step from the last sigma above 0 to 0, if the schedule ends at 0.
-fn last_prediction(mut args: SampleArgs<'_>, x: Latents, index: usize) -> Sampled {
+fn last_prediction(mut args: SampleArgs<'_>, mut x: Latents, index: usize) -> Sampled {
     match args.sigmas {
-        [.., sigma, 0.0] => args.predict(&x, index, *sigma),
+        [.., sigma, 0.0] => args.predict(&mut x, index, *sigma),
         _ => Ok(x),
     }
 }

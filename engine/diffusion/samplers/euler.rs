@@ -6,7 +6,7 @@ use crate::diffusion::Latents;
 /// Algorithm 2 of Karras et al. (2022) with Euler steps and without churn.
 pub(super) fn euler(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let d = derivative(&x, &denoised, sigma);
         x = x.add_scaled(next - sigma, &d);
     }
@@ -17,7 +17,7 @@ pub(super) fn euler(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
 /// next one, and noise up to it, `sigma_down^2 + sigma_up^2 = next^2`.
 pub(super) fn euler_ancestral(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let (sigma_down, sigma_up) = ancestral_step(sigma, next, args.eta());
         let d = derivative(&x, &denoised, sigma);
         x = add_noise(x.add_scaled(sigma_down - sigma, &d), sigma_up, args.noise);
@@ -30,7 +30,7 @@ pub(super) fn euler_ancestral(mut args: SampleArgs<'_>, mut x: Latents) -> Sampl
 /// Euler step; at 1 it is DDPM (Ho et al., 2020).
 pub(super) fn ddim(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let (sigma_down, sigma_up) = ancestral_step(sigma, next, args.eta());
         x = add_noise(interpolate_to_denoised(x, &denoised, sigma_down / sigma), sigma_up, args.noise);
     }
@@ -41,7 +41,7 @@ pub(super) fn ddim(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
 /// each prediction gets new noise.
 pub(super) fn lcm(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        x = args.predict(&x, index, sigma)?;
+        x = args.predict(&mut x, index, sigma)?;
         if next > 0.0 {
             let fresh = args.noise.draw(x.shape);
             x = x.add_scaled(next, &fresh);

@@ -85,9 +85,9 @@ impl<'a> SampleArgs<'a> {
         self.sigmas.windows(2).enumerate().map(|(index, pair)| (index, pair[0], pair[1]))
     }
 
-    /// The first model call of a step, reported to the observer.
-    fn predict(&mut self, x: &Latents, index: usize, sigma: f32) -> Sampled {
-        let denoised = self.model.denoise(x, sigma)?;
+    /// The first model call of a step, reported to the observer. It may move `x`: see [`Denoiser::denoise_step`].
+    fn predict(&mut self, x: &mut Latents, index: usize, sigma: f32) -> Sampled {
+        let denoised = self.model.denoise_step(x, sigma)?;
         match (self.observe)(Step { index, sigma, x, denoised: &denoised }) {
             ControlFlow::Continue(()) => Ok(denoised),
             ControlFlow::Break(()) => Err(EngineError::Stopped),

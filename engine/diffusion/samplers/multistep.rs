@@ -12,7 +12,7 @@ pub(super) fn lms(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     assert!((1..=4).contains(&order), "linear multistep of order {order}");
     let mut derivatives = VecDeque::with_capacity(order); // the latest first
     for (index, sigma, _) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         derivatives.truncate(order - 1);
         derivatives.push_front(derivative(&x, &denoised, sigma));
         for (back, d) in derivatives.iter().enumerate() {
@@ -41,7 +41,7 @@ fn lms_coefficient(order: usize, sigmas: &[f32], index: usize, back: usize) -> f
 pub(super) fn dpmpp_2m(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     let mut last: Option<(f32, Latents)> = None;
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let h = (sigma / next).ln();
         // The prediction extrapolated linearly to the midpoint of the step. A step to 0 is infinitely long
         // in lambda, and ends at the prediction itself.
@@ -74,7 +74,7 @@ pub(super) fn plms(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     ];
     let mut history = VecDeque::with_capacity(WEIGHTS.len()); // the latest first
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let eps = derivative(&x, &denoised, sigma);
         let dt = next - sigma;
         if index == 0 && next > 0.0 {
@@ -107,7 +107,7 @@ pub(super) fn unipc(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     }
     let mut last: Option<LastStep> = None;
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let mut change = None;
         if let Some(LastStep { x: start, denoised: denoised_last, h, change: change_last }) = last {
             let (phi_1, phi_2, phi_3) = phi(h);

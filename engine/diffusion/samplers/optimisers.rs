@@ -19,7 +19,7 @@ pub(super) fn optimise(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     let mut sigma = sigma_max;
     let last = args.sigmas.len() - 1;
     for index in 0..last {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let noise = difference(&x, &denoised);
         if index + 1 == last || noise.root_mean_square() as f32 <= stop_below {
             return Ok(denoised);

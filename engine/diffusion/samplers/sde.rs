@@ -14,7 +14,7 @@ use crate::diffusion::Latents;
 /// then the whole step with the prediction made there, with noise added both times.
 pub(super) fn dpmpp_sde(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         if next == 0.0 {
             return Ok(denoised);
         }
@@ -35,7 +35,7 @@ pub(super) fn dpmpp_2m_sde(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled 
     let eta = args.eta();
     let mut last: Option<(f32, Latents)> = None;
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         if next == 0.0 {
             return Ok(denoised);
         }
@@ -61,7 +61,7 @@ pub(super) fn dpmpp_3m_sde(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled 
     let mut last: Option<(f32, Latents)> = None;
     let mut slope_last: Option<(f32, Latents)> = None;
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         if next == 0.0 {
             return Ok(denoised);
         }

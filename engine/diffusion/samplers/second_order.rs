@@ -7,7 +7,7 @@ use crate::diffusion::Latents;
 /// derivatives at both of its ends.
 pub(super) fn heun(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let d = derivative(&x, &denoised, sigma);
         let dt = next - sigma;
         let x_2 = x.clone().add_scaled(dt, &d);
@@ -26,7 +26,7 @@ pub(super) fn heun(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
 /// derivative at its midpoint in `ln sigma`.
 pub(super) fn dpm2(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         x = dpm2_step(&mut args, x, &denoised, sigma, next)?;
     }
     Ok(x)
@@ -35,7 +35,7 @@ pub(super) fn dpm2(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
 /// [`dpm2`] to a sigma below the next one, and fresh noise up to it.
 pub(super) fn dpm2_ancestral(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         let (sigma_down, sigma_up) = ancestral_step(sigma, next, args.eta());
         x = add_noise(dpm2_step(&mut args, x, &denoised, sigma, sigma_down)?, sigma_up, args.noise);
     }
@@ -58,7 +58,7 @@ fn dpm2_step(args: &mut SampleArgs<'_>, x: Latents, denoised: &Latents, sigma: f
 /// prediction at its midpoint in `ln sigma`.
 pub(super) fn dpmpp_2s_ancestral(mut args: SampleArgs<'_>, mut x: Latents) -> Sampled {
     for (index, sigma, next) in args.steps() {
-        let denoised = args.predict(&x, index, sigma)?;
+        let denoised = args.predict(&mut x, index, sigma)?;
         if next == 0.0 {
             return Ok(denoised);
         }

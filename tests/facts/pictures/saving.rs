@@ -240,27 +240,25 @@ fn a_trace_holds_every_number_and_the_recipe() {
         Array::new(shape.iter().map(|side| side.as_u64().expect("a side") as usize).collect::<Vec<_>>(), data)
     };
     assert_eq!(tensor("sigmas"), Array::new([3], trace.sigmas.clone()));
-    for i in 0..2 {
-        assert_eq!(tensor(&format!("x.{i}")), trace.x[i]);
-        assert_eq!(tensor(&format!("denoised.{i}")), trace.denoised[i]);
+    for (i, step) in trace.steps.iter().enumerate() {
+        assert_eq!(tensor(&format!("x.{i}")), step.x.clone().into());
+        assert_eq!(tensor(&format!("denoised.{i}")), step.denoised.clone().into());
     }
+    let guidance = trace.steps[1].loss_guidance.clone().expect("the second step is guided");
+    assert_eq!(tensor("grad.1"), guidance.gradient.into());
+    let losses = tensor("loss.1");
+    assert!(losses.shape == [2, 1] && losses.data[0].is_nan() && losses.data[1] == 0.5, "{losses:?}");
     assert_eq!(tensor("cond"), trace.cond);
     assert_eq!(Some(tensor("uncond")), trace.uncond);
-    assert_eq!((tensor("latents"), tensor("image")), (trace.latents.clone(), trace.image.clone()));
+    assert_eq!((tensor("latents"), tensor("image")), (trace.latents.clone().into(), trace.image.clone()));
     let about = &header["__metadata__"];
     let recipe: Recipe = serde_json::from_str(about["recipe"].as_str().expect("text")).expect("a recipe");
     assert_eq!((recipe, about["model"].as_str()), (trace.provenance.recipe.clone(), Some("m")));
 
-    assert_eq!(tensor("later.0.0"), trace.later[0][0]);
+    assert_eq!(tensor("later.0.0"), trace.steps[0].later[0].clone().into());
     let TraceFile { run, model } = read_trace(&path).expect("a trace");
     assert_eq!((run.recipe, model.as_str()), (trace.provenance.recipe.clone(), "m"));
-    assert_eq!((run.trajectory.sigmas, run.trajectory.steps.len()), (trace.sigmas.clone(), 2));
-    for (i, step) in run.trajectory.steps.into_iter().enumerate() {
-        assert_eq!(step.sigma, trace.sigmas[i]);
-        assert_eq!(Array::from(step.x), trace.x[i]);
-        assert_eq!(Array::from(step.denoised), trace.denoised[i]);
-        assert_eq!(step.later.into_iter().map(Array::from).collect::<Vec<_>>(), trace.later[i]);
-    }
+    assert_eq!((&run.trajectory.sigmas, &run.trajectory.steps), (&trace.sigmas, &trace.steps));
 
     trace.uncond = None;
     write_trace(&path, &trace).expect("written over");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Cursor;
 
-use engine::diffusion::{Sampler, Schedule};
+use engine::diffusion::{Latents, LossGuidance, RecordedStep, Sampler, Schedule};
 use engine::images::{
     Animation, Array, FoundRecipe, Panel, Pixels, Playback, Provenance, RecipeReadError, Trace, read_recipe,
 };
@@ -61,15 +61,34 @@ pub fn trace() -> Trace {
         let count = shape.iter().product::<usize>();
         Array::new(shape, (0..count).map(|i| i as f32 * scale).collect())
     };
+    let latents = |scale| Latents::new([1, 4, 2, 2], array(&[1, 4, 2, 2], scale).data);
     Trace {
         provenance: Provenance::new("m", recipe("a cat")),
         sigmas: vec![14.6, 1.0, 0.0],
-        x: vec![array(&[1, 4, 2, 2], 0.1), array(&[1, 4, 2, 2], 0.2)],
-        denoised: vec![array(&[1, 4, 2, 2], 0.3), array(&[1, 4, 2, 2], 0.4)],
-        later: vec![vec![array(&[1, 4, 2, 2], 0.7)], vec![]],
+        steps: vec![
+            RecordedStep {
+                sigma: 14.6,
+                x: latents(0.1),
+                denoised: latents(0.3),
+                loss_guidance: None,
+                guidance: None,
+                later: vec![latents(0.7)],
+            },
+            RecordedStep {
+                sigma: 1.0,
+                x: latents(0.2),
+                denoised: latents(0.4),
+                loss_guidance: Some(LossGuidance {
+                    losses: vec![None, Some(vec![0.5])],
+                    gradient: latents(0.8),
+                }),
+                guidance: None,
+                later: vec![],
+            },
+        ],
         cond: array(&[1, 7, 3], 0.5),
         uncond: Some(array(&[1, 7, 3], 0.6)),
-        latents: array(&[1, 4, 2, 2], f32::MIN_POSITIVE),
+        latents: latents(f32::MIN_POSITIVE),
         image: array(&[1, 3, 16, 16], 1e-3),
     }
 }

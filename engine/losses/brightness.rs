@@ -1,0 +1,31 @@
+//! A brighter or darker picture.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{LossFunction, expect_unit_target, luma, mean_of_each};
+
+/// The squared distance of the mean luma from a value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Brightness {
+    /// 0 (black) to 1 (white).
+    pub target: f32,
+}
+
+impl LossFunction for Brightness {
+    const NAME: &'static str = "brightness";
+    const HINT: &'static str = "The mean brightness, 0 (black) to 1 (white): brightness=0.3";
+    const SCALE: f32 = 500.0;
+
+    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
+        Ok(Self { target: expect_unit_target(what, target)? })
+    }
+
+    fn settings(&self) -> String {
+        format!("={}", self.target)
+    }
+
+    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
+        (mean_of_each(luma(picture)) - self.target).square()
+    }
+}

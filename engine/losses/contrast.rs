@@ -1,0 +1,37 @@
+//! More or less contrast.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{LossFunction, expect_unit_target, luma, mean_of_each};
+
+/// The squared distance of the standard deviation of the luma from a value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contrast {
+    /// 0 (one grey) to 0.5 (half black, half white); photographs have about 0.2.
+    pub target: f32,
+}
+
+/// Keeps the gradient of the root finite where a picture is of one grey.
+const SMALLEST_VARIANCE: f32 = 1e-6;
+
+impl LossFunction for Contrast {
+    const NAME: &'static str = "contrast";
+    const HINT: &'static str = "The spread of brightness, 0 (one grey) to 0.5: contrast=0.3";
+    const SCALE: f32 = 1000.0;
+
+    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
+        Ok(Self { target: expect_unit_target(what, target)? })
+    }
+
+    fn settings(&self) -> String {
+        format!("={}", self.target)
+    }
+
+    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
+        let luma = luma(picture);
+        let mean = mean_of_each(luma.clone()).reshape([-1, 1, 1, 1]);
+        let variance = mean_of_each((luma - mean).square());
+        ((variance + SMALLEST_VARIANCE).sqrt() - self.target).square()
+    }
+}

@@ -1,0 +1,179 @@
+//! A loss with its scale, its steps, and the way its gradient is taken.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Loss;
+use crate::choice::{impl_choice, impl_serde_by_name};
+
+/// A loss that guides sampling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossGuide {
+    #[serde(flatten)]
+    pub loss: Loss,
+    /// The factor of the gradient: 0 does nothing, and the usual value depends on the loss.
+    pub scale: f32,
+    /// The steps whose index is a multiple of this are guided. 1 to 1000.
+    pub every: u32,
+    /// The first step that is guided, an index into the whole schedule.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub from: u32,
+    /// The last step that is guided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u32>,
+    #[serde(default)]
+    pub through: GradientPath,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// From what to what the gradient of a loss is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GradientPath {
+    Preview,
+    #[default]
+    Decoder,
+}
+
+impl_choice!(GradientPath);
+impl_serde_by_name!(GradientPath);
+
+impl GradientPath {
+    const TABLE: [(Self, &str, &str, &str); 2] = [
+        (
+            Self::Preview,
+            "preview",
+            "Preview",
+            "Almost free: the loss of the small preview, which is a linear map of the latents",
+        ),
+        (
+            Self::Decoder,
+            "decoder",
+            "Decoder",
+            "The lesson's: the loss of the decoded picture, with the predicted noise taken as constant. A guided step takes several decodings longer",
+        ),
+    ];
+}
+
+/// Why a guide cannot be used: what, why, what to do.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GuideError {
+    #[error("{0:?} is not a loss: choose one of {names}", names = names())]
+    NoSuchLoss(String),
+    #[error("The loss {loss} cannot be read, because {why}")]
+    Loss { loss: String, why: String },
+    #[error("{0:?} is not an option of a guide: use scale=, every=, from=, to= and through=")]
+    NoSuchOption(String),
+    #[error("{value:?} does not fit {option}: {expected}")]
+    Value { option: &'static str, value: String, expected: &'static str },
+}
+
+fn names() -> String {
+    let names: Vec<&str> = Loss::ALL.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+impl LossGuide {
+    /// Recipes have at most as many guides.
+    pub const MAX: usize = 16;
+    /// The lesson guides every fifth step.
+    pub const EVERY: u32 = 5;
+    const SCALE: std::ops::RangeInclusive<f32> = -1e6..=1e6;
+
+    /// A guide with usual settings.
+    pub fn new(loss: Loss) -> Self {
+        let scale = loss.default_scale();
+        Self { loss, scale, every: Self::EVERY, from: 0, to: None, through: GradientPath::default() }
+    }
+
+    /// Whether it guides the step with this index in the whole schedule.
+    pub fn guides(&self, step: usize) -> bool {
+        let last = self.to.map_or(usize::MAX, |to| to as usize);
+        self.scale != 0.0
+            && (self.from as usize..=last).contains(&step)
+            && step.is_multiple_of(self.every as usize)
+    }
+
+    /// # Errors
+    /// The first value that is out of range.
+    pub fn check(&self) -> Result<(), GuideError> {
+        if !Self::SCALE.contains(&self.scale) {
+            let value = self.scale.to_string();
+            return Err(GuideError::Value { option: "scale", value, expected: "choose -1000000 to 1000000" });
+        }
+        if !(1..=1000).contains(&self.every) {
+            let value = self.every.to_string();
+            return Err(GuideError::Value { option: "every", value, expected: "choose 1 to 1000" });
+        }
+        // A file may hold what the command line would not take.
+        let (name, settings) = (self.loss.name(), self.loss.settings());
+        parse_loss(&format!("{name}{settings}")).map(|_| ())
+    }
+}
+
+/// `channel:blue=0.9`
+fn parse_loss(text: &str) -> Result<Loss, GuideError> {
+    let unreadable = |why: String| GuideError::Loss { loss: text.into(), why };
+    let (head, target) = match text.split_once('=') {
+        Some((head, target)) => {
+            let number = target.trim().parse::<f32>().ok().filter(|target| target.is_finite());
+            (head, Some(number.ok_or_else(|| unreadable(format!("{target:?} is not a number")))?))
+        }
+        None => (text, None),
+    };
+    let (name, what) = match head.split_once(':') {
+        Some((name, what)) => (name, Some(what.trim())),
+        None => (head, None),
+    };
+    let loss = Loss::parse(name.trim(), what, target);
+    loss.ok_or_else(|| GuideError::NoSuchLoss(name.trim().into()))?.map_err(unreadable)
+}
+
+/// `channel:blue=0.9,scale=200,every=5,from=10,to=40,through=decoder`
+impl FromStr for LossGuide {
+    type Err = GuideError;
+
+    fn from_str(text: &str) -> Result<Self, GuideError> {
+        let mut parts = text.split(',');
+        let mut guide = Self::new(parse_loss(parts.next().unwrap_or_default())?);
+        for part in parts {
+            let (option, value) =
+                part.split_once('=').ok_or_else(|| GuideError::NoSuchOption(part.into()))?;
+            let value = value.trim();
+            let refuse = |option, expected| GuideError::Value { option, value: value.into(), expected };
+            let step = |option| value.parse().map_err(|_| refuse(option, "write a number of steps"));
+            match option.trim() {
+                "scale" => guide.scale = value.parse().map_err(|_| refuse("scale", "write a number"))?,
+                "every" => guide.every = step("every")?,
+                "from" => guide.from = step("from")?,
+                "to" => guide.to = Some(step("to")?),
+                "through" => {
+                    let path = GradientPath::from_name(value);
+                    guide.through = path.ok_or_else(|| refuse("through", "choose preview or decoder"))?;
+                }
+                other => return Err(GuideError::NoSuchOption(other.into())),
+            }
+        }
+        guide.check()?;
+        Ok(guide)
+    }
+}
+
+/// As [`FromStr`] reads it.
+impl fmt::Display for LossGuide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { loss, scale, every, from, to, through } = self;
+        write!(f, "{}{},scale={scale},every={every}", loss.name(), loss.settings())?;
+        if *from > 0 {
+            write!(f, ",from={from}")?;
+        }
+        if let Some(to) = to {
+            write!(f, ",to={to}")?;
+        }
+        write!(f, ",through={}", through.name())
+    }
+}

@@ -1,0 +1,139 @@
+//! Guidance by a loss: a number that is small when a picture is as wished, whose gradient steers sampling.
+//!
+//! Each loss is a file with a struct of its settings and a [`LossFunction`]; a line in [`losses!`] adds it to the
+//! recipe, to the command line and to the tests. A [`LossGuide`] is a loss with its scale and its steps, and
+//! [`pipeline`](crate::pipeline) takes the gradient.
+
+mod brightness;
+mod channel;
+mod contrast;
+mod guide;
+mod palette;
+mod saturation;
+mod smoothness;
+mod symmetry;
+mod tile;
+
+pub use brightness::Brightness;
+pub use channel::{Channel, ColorChannel};
+pub use contrast::Contrast;
+pub use guide::{GradientPath, GuideError, LossGuide};
+pub use palette::{Color, Palette};
+pub use saturation::Saturation;
+pub use smoothness::Smoothness;
+pub use symmetry::{Symmetry, SymmetryAxis};
+pub use tile::Tile;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// What a picture should look like, as a number that is 0 when it does.
+pub trait LossFunction: Sized {
+    /// On the command line and in files.
+    const NAME: &'static str;
+    /// One line for a list: what it does, and how it is written.
+    const HINT: &'static str;
+    /// A scale that shows without breaking the picture, found on the built-in model with every fifth step guided.
+    const SCALE: f32;
+
+    /// Reads the settings: `what` is the text after a colon, `target` the number after an equals sign.
+    ///
+    /// # Errors
+    /// What is wrong, as a clause.
+    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String>;
+
+    /// The settings as [`Self::parse`] reads them, with their colon and equals sign.
+    fn settings(&self) -> String;
+
+    /// The loss of each picture.
+    ///
+    /// # Shapes
+    /// - picture: `[batch, 3, height, width]`, red, green and blue in about 0..1, not clamped
+    /// - output: `[batch]`
+    fn loss(&self, picture: Tensor<4>) -> Tensor<1>;
+}
+
+/// Makes [`Loss`] from its variants, each of which is a [`LossFunction`].
+macro_rules! losses {
+    ($($loss:ident),*) => {
+        /// Any loss, with its settings.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "loss", rename_all = "snake_case")]
+        pub enum Loss {
+            $($loss($loss)),*
+        }
+
+        impl Loss {
+            /// The name and the hint of every loss.
+            pub const ALL: &[(&str, &str)] = &[$(($loss::NAME, $loss::HINT)),*];
+
+            /// Reads a loss by its name; `None` if no loss has it.
+            fn parse(name: &str, what: Option<&str>, target: Option<f32>) -> Option<Result<Self, String>> {
+                match name {
+                    $($loss::NAME => Some($loss::parse(what, target).map(Self::$loss)),)*
+                    _ => None,
+                }
+            }
+
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$loss(_) => $loss::NAME),*
+                }
+            }
+
+            /// A scale that shows without breaking the picture.
+            pub fn default_scale(&self) -> f32 {
+                match self {
+                    $(Self::$loss(_) => $loss::SCALE),*
+                }
+            }
+
+            /// The settings after the name, as the command line takes them.
+            fn settings(&self) -> String {
+                match self {
+                    $(Self::$loss(loss) => loss.settings()),*
+                }
+            }
+
+            /// The loss of each picture: see [`LossFunction::loss`].
+            pub fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
+                match self {
+                    $(Self::$loss(loss) => loss.loss(picture)),*
+                }
+            }
+        }
+    };
+}
+
+losses!(Channel, Palette, Brightness, Contrast, Saturation, Symmetry, Smoothness, Tile);
+
+/// The mean over everything but the batch.
+fn mean_of_each(x: Tensor<4>) -> Tensor<1> {
+    let [batch, channels, height, width] = x.dims();
+    x.reshape([batch, channels * height * width]).mean_dim(1).reshape([batch])
+}
+
+/// The luma of each pixel (ITU-R BT.601), `[batch, 1, height, width]`.
+fn luma(picture: Tensor<4>) -> Tensor<4> {
+    let weights = Tensor::<1>::from_floats([0.299, 0.587, 0.114], &picture.device()).reshape([1, 3, 1, 1]);
+    (picture * weights).sum_dim(1)
+}
+
+/// Refuses settings that a loss does not take.
+fn expect_none(what: Option<&str>, target: Option<f32>) -> Result<(), String> {
+    match (what, target) {
+        (None, None) => Ok(()),
+        (Some(what), _) => Err(format!("it takes nothing after a colon, but {what:?} is there")),
+        (_, Some(target)) => Err(format!("it takes no target, but {target} is there")),
+    }
+}
+
+/// The target of a loss that needs one in 0..1.
+fn expect_unit_target(what: Option<&str>, target: Option<f32>) -> Result<f32, String> {
+    expect_none(what, None)?;
+    match target {
+        Some(target) if (0.0..=1.0).contains(&target) => Ok(target),
+        Some(target) => Err(format!("its target of {target} is out of range: 0 to 1")),
+        None => Err("it needs a target from 0 to 1, such as =0.5".into()),
+    }
+}

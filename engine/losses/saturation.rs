@@ -1,0 +1,37 @@
+//! More or less colourful.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{LossFunction, expect_unit_target, mean_of_each};
+
+/// The squared distance of the mean saturation from a value. The saturation of a pixel is the standard deviation of its red,
+/// green and blue.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saturation {
+    /// 0 (grey) to 0.47 (pure colours).
+    pub target: f32,
+}
+
+/// Keeps the gradient of the root finite at grey pixels.
+const SMALLEST_VARIANCE: f32 = 1e-6;
+
+impl LossFunction for Saturation {
+    const NAME: &'static str = "saturation";
+    const HINT: &'static str = "How colourful, 0 (grey) to 0.47 (pure colours): saturation=0.2";
+    const SCALE: f32 = 1000.0;
+
+    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
+        Ok(Self { target: expect_unit_target(what, target)? })
+    }
+
+    fn settings(&self) -> String {
+        format!("={}", self.target)
+    }
+
+    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
+        let mean = picture.clone().mean_dim(1);
+        let variance = (picture - mean).square().mean_dim(1);
+        (mean_of_each((variance + SMALLEST_VARIANCE).sqrt()) - self.target).square()
+    }
+}

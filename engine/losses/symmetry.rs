@@ -1,0 +1,57 @@
+//! Symmetric pictures.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{LossFunction, mean_of_each};
+use crate::choice::{impl_choice, impl_serde_by_name};
+
+/// The mean squared difference of a picture from its mirror image, or from itself turned by 180 degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Symmetry {
+    pub axis: SymmetryAxis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymmetryAxis {
+    LeftRight,
+    UpDown,
+    Rotation,
+}
+
+impl_choice!(SymmetryAxis);
+impl_serde_by_name!(SymmetryAxis);
+
+impl SymmetryAxis {
+    const TABLE: [(Self, &str, &str, &str); 3] = [
+        (Self::LeftRight, "left-right", "Left and right", "The right half mirrors the left one, like a face"),
+        (Self::UpDown, "up-down", "Up and down", "The lower half mirrors the upper one, like a lake"),
+        (Self::Rotation, "rotation", "Rotation", "The same picture upside down, like a playing card"),
+    ];
+}
+
+impl LossFunction for Symmetry {
+    const NAME: &'static str = "symmetry";
+    const HINT: &'static str = "A mirror image: symmetry:left-right, symmetry:up-down, symmetry:rotation";
+    const SCALE: f32 = 1000.0;
+
+    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
+        super::expect_none(None, target)?;
+        let axis = what.and_then(SymmetryAxis::from_name);
+        Ok(Self { axis: axis.ok_or("it needs :left-right, :up-down or :rotation")? })
+    }
+
+    fn settings(&self) -> String {
+        format!(":{}", self.axis.name())
+    }
+
+    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
+        let copy = picture.clone();
+        let mirrored = match self.axis {
+            SymmetryAxis::LeftRight => copy.flip([3]),
+            SymmetryAxis::UpDown => copy.flip([2]),
+            SymmetryAxis::Rotation => copy.flip([2, 3]),
+        };
+        mean_of_each((picture - mirrored).square())
+    }
+}
