@@ -309,9 +309,13 @@ impl Recipe {
 
 /// The start step of a strength.
 pub fn start_step_of(strength: f32, steps: u32) -> u32 {
-    // The strength of start step k, (steps - k) / steps, must give k again although the quotient was
-    // rounded.
-    let run = (f64::from(strength) * f64::from(steps) + 1e-3).floor();
+    // Python multiplies the number as it was typed: 0.29 * 100 is 28.999999999999996, which is 28 steps.
+    let typed: f64 = strength.to_string().parse().expect("a number as it is printed");
+    let run = typed * f64::from(steps);
+    // But the strength of start step k, (steps - k) / steps, must give k again. Rounding it to f32 moves the
+    // product by more than 1e-12, Python's rounding by less.
+    let is_quotient = (1e-12..1e-3).contains(&(run.round() - run));
+    let run = if is_quotient { run.round() } else { run.floor() };
     steps.saturating_sub(run.clamp(0.0, f64::from(steps)) as u32)
 }
 
@@ -320,7 +324,8 @@ pub fn strength_of(start_step: u32, steps: u32) -> f32 {
     if steps == 0 {
         return 0.0;
     }
-    (f64::from(steps.saturating_sub(start_step)) / f64::from(steps)) as f32
+    let strength = (f64::from(steps.saturating_sub(start_step)) / f64::from(steps)) as f32;
+    if start_step_of(strength, steps) == start_step { strength } else { strength.next_up() }
 }
 
 fn nearest_side(pixels: u32) -> u32 {

@@ -39,6 +39,7 @@ mod session;
 mod side_panel;
 mod snapshots;
 mod source_rules;
+mod strengths;
 mod support;
 mod tokens;
 mod trajectories;
