@@ -7,8 +7,9 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use granit_parser::{Event, Parser, ScanError};
+use engine::files::visit_scalars;
 
 use super::layout::Role;
 
@@ -24,62 +25,29 @@ pub fn read(file: &Path) -> Result<Vec<(PathBuf, Role)>, String> {
     fs::File::open(file)
         .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
         .map_err(|error| refused(error.to_string()))?;
-    let settings = settings_in(&text).map_err(|error| refused(error.to_string()))?;
+    // Section, key and text of everything two levels deep.
+    let mut settings = Vec::new();
+    visit_scalars(&text, &mut |keys, text| {
+        if let [section, key] = keys {
+            settings.push((Rc::clone(section), Rc::clone(key), text.to_owned()));
+        }
+    })
+    .map_err(refused)?;
     let file_folder = file.parent().unwrap_or(Path::new(""));
     let mut model_folders = Vec::new();
     for (section, key, value) in &settings {
-        let role = match key.as_str() {
+        let role = match &**key {
             "checkpoints" | "diffusers" | "vae" => Role::Models,
             "embeddings" => Role::Concepts,
             _ => continue,
         };
-        let base = settings.iter().find(|(other, key, _)| other == section && key == "base_path");
+        let base = settings.iter().find(|(other, key, _)| other == section && &**key == "base_path");
         let base =
             base.map_or_else(|| file_folder.to_owned(), |(_, _, base)| file_folder.join(expanded(base)));
         let folders = value.lines().map(str::trim).filter(|line| !line.is_empty());
         model_folders.extend(folders.map(|folder| (base.join(folder), role)));
     }
     Ok(model_folders)
-}
-
-/// Section, key and text of everything two levels deep.
-fn settings_in(yaml: &str) -> Result<Vec<(String, String, String)>, ScanError> {
-    let mut settings = Vec::new();
-    let mut open: Vec<OpenNode> = Vec::new();
-    for event in Parser::new_from_str(yaml) {
-        match event?.0 {
-            Event::MappingStart(..) => open.push(OpenNode::Map(None)),
-            Event::SequenceStart(..) => open.push(OpenNode::List),
-            Event::MappingEnd | Event::SequenceEnd => {
-                open.pop();
-                complete(&mut open, "");
-            }
-            Event::Alias(_) => complete(&mut open, ""),
-            Event::Scalar(text, ..) => {
-                if let [OpenNode::Map(Some(section)), OpenNode::Map(Some(key)), inner @ ..] = open.as_slice()
-                    && matches!(inner, [] | [OpenNode::List])
-                {
-                    settings.push((section.clone(), key.clone(), text.clone().into_owned()));
-                }
-                complete(&mut open, &text);
-            }
-            _ => {}
-        }
-    }
-    Ok(settings)
-}
-
-/// An open mapping with the key whose value comes next, or an open list.
-enum OpenNode {
-    Map(Option<String>),
-    List,
-}
-
-/// Ends a node. In a mapping, nodes are keys and values in turn.
-fn complete(open: &mut [OpenNode], text: &str) {
-    if let Some(OpenNode::Map(key)) = open.last_mut() {
-        *key = if key.is_some() { None } else { Some(text.to_owned()) };
-    }
 }
 
 fn expanded(path: &str) -> PathBuf {

@@ -49,7 +49,8 @@ impl FileFingerprint {
 pub fn fingerprints_of(source: &ModelSource, weight_files: &[PathBuf]) -> Vec<FileFingerprint> {
     let others = match source {
         ModelSource::Folder(folder) => FOLDER_FILES.map(|name| folder.join(name)).to_vec(),
-        ModelSource::BuiltIn | ModelSource::File(_) => Vec::new(),
+        ModelSource::File(path) => vec![path.with_extension("yaml")],
+        ModelSource::BuiltIn => Vec::new(),
     };
     weight_files.iter().chain(&others).filter_map(|path| FileFingerprint::read(path).ok()).collect()
 }

@@ -11,6 +11,7 @@ use super::detect::{WeightKind, kind_of};
 use super::key_map::{CLIP_PREFIX, OPEN_CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX};
 use super::weight_file::WeightFile;
 use crate::diffusion::Prediction;
+use crate::files::visit_scalars;
 use crate::models::{Activation, ClipTextConfig, PerLevel, UnetConfig, VaeConfig};
 
 /// More levels, or layers of a level, than any network of this kind has.
@@ -57,42 +58,89 @@ pub fn read_config(file: &WeightFile) -> Result<ModelConfig, OpenError> {
         config.unet.attention_head_dim = PerLevel::Each(heads.collect());
         config.unet.upcast_attention = true;
     }
-    let prediction = match prediction_beside(file) {
-        None if is_sd2 => prediction_of_sd2(file, &config.unet)?,
+    let training = TrainingSettings::beside(file)?;
+    let prediction = match training.prediction {
+        None if is_sd2 => prediction_of_sd2(file)?,
         None => Prediction::Epsilon.name().into(),
         Some(value) => value,
     };
     if is_sd2 && prediction == Prediction::V.name() {
         config.unet.sample_size = Some(V_PREDICTION_SIDE);
     }
-    config.scheduler.prediction_type = prediction;
+    let scheduler = &mut config.scheduler;
+    scheduler.prediction_type = prediction;
+    scheduler.beta_start = training.beta_start.unwrap_or(scheduler.beta_start);
+    scheduler.beta_end = training.beta_end.unwrap_or(scheduler.beta_end);
+    scheduler.num_train_timesteps = training.train_steps.unwrap_or(scheduler.num_train_timesteps);
     Ok(config)
 }
 
-/// The prediction type in the YAML file that was published with a checkpoint.
-fn prediction_beside(file: &WeightFile) -> Option<String> {
-    let yaml = file.path().with_extension("yaml");
-    if !yaml.metadata().ok()?.is_file() {
-        return None;
+/// What the YAML file that was published with a checkpoint says of its training.
+#[derive(Default)]
+struct TrainingSettings {
+    prediction: Option<String>,
+    beta_start: Option<f64>,
+    beta_end: Option<f64>,
+    train_steps: Option<usize>,
+}
+
+impl TrainingSettings {
+    /// Nothing if there is no such file.
+    fn beside(file: &WeightFile) -> Result<Self, OpenError> {
+        let path = file.path().with_extension("yaml");
+        if !path.is_file() {
+            return Ok(Self::default());
+        }
+        let mut bytes = Vec::new();
+        if let Err(error) =
+            File::open(&path).and_then(|yaml| yaml.take(MAX_YAML_BYTES).read_to_end(&mut bytes))
+        {
+            return Err(OpenError::Unreadable(error, path));
+        }
+        // Whatever the encoding of its comments, the keys are ASCII.
+        Self::read(&String::from_utf8_lossy(&bytes)).map_err(|what| OpenError::BadConfig(what, path))
     }
-    let mut text = String::new();
-    File::open(yaml).ok()?.take(MAX_YAML_BYTES).read_to_string(&mut text).ok()?;
-    let value = text.lines().find_map(|line| line.trim().strip_prefix("parameterization:"))?;
-    let value = value.split('#').next()?.trim().trim_matches(['"', '\'']);
-    Some(match value {
+
+    fn read(yaml: &str) -> Result<Self, String> {
+        let (mut settings, mut is_model) = (Self::default(), false);
+        visit_scalars(yaml, &mut |keys, text| {
+            let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+            is_model |= keys.starts_with(&["model", "params"]);
+            match keys[..] {
+                [.., "parameterization"] => settings.prediction = Some(prediction_named(text)),
+                ["model", "params", "linear_start"] => settings.beta_start = text.parse().ok(),
+                ["model", "params", "linear_end"] => settings.beta_end = text.parse().ok(),
+                ["model", "params", "timesteps"] => settings.train_steps = text.parse().ok(),
+                _ => {}
+            }
+        })?;
+        // The default of latent-diffusion, which SD 2.x at 512 pixels relies on.
+        if is_model && settings.prediction.is_none() {
+            settings.prediction = Some(prediction_named("eps"));
+        }
+        Ok(settings)
+    }
+}
+
+/// diffusers' name of a prediction type of latent-diffusion.
+fn prediction_named(name: &str) -> String {
+    match name {
         "v" => Prediction::V.name().into(),
         "eps" => Prediction::Epsilon.name().into(),
         other => other.into(),
-    })
+    }
 }
 
 /// Training to predict v increased the spread of the biases of the last attention's first norm: ComfyUI
 /// detects it by a standard deviation above 0.09 (`supported_models.py`, SD20).
-fn prediction_of_sd2(file: &WeightFile, unet: &UnetConfig) -> Result<String, OpenError> {
-    let blocks: usize =
-        (0..unet.block_out_channels.len()).map(|level| unet.layers_per_block.at(level) + 1).sum();
-    let name = format!("{UNET_PREFIX}output_blocks.{}.1.transformer_blocks.0.norm1.bias", blocks - 1);
-    let biases = if has(file, &name) { file.read(&name)?.0 } else { Vec::new() };
+fn prediction_of_sd2(file: &WeightFile) -> Result<String, OpenError> {
+    let mut names = (0..MAX_BLOCKS)
+        .rev()
+        .map(|block| format!("{UNET_PREFIX}output_blocks.{block}.1.transformer_blocks.0.norm1.bias"));
+    let biases = match names.find(|name| has(file, name)) {
+        Some(name) => file.read(&name)?.0,
+        None => Vec::new(),
+    };
     let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / biases.len().max(1) as f32;
     let average = mean(&mut biases.iter().copied());
     let deviation = mean(&mut biases.iter().map(|bias| (bias - average).powi(2))).sqrt();

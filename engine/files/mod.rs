@@ -4,6 +4,7 @@ mod atomic_file;
 mod atomic_folder;
 mod classify;
 mod regular_file;
+mod yaml;
 
 pub(crate) use atomic_file::{IfExists, PartFile, write_atomically};
 pub use atomic_file::{SaveError, replace_file};
@@ -15,3 +16,4 @@ pub use classify::{
 };
 pub use regular_file::FileError;
 pub(crate) use regular_file::open;
+pub use yaml::visit_scalars;

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use engine::checkpoint::{WeightFile, kind_of};
 use engine::concepts::{self, Concept};
+use engine::files::visit_scalars;
 use engine::images::{Provenance, from_parameters, read_recipe};
 use engine::prompt::{EmbeddingEdit, PromptOverflow, TextOptions, PromptWeights, PromptTokenizer, token_selection};
 use engine::tokenizer::Tokenizer;
@@ -29,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
         "concept" => concept(data),
         "png" => png(data),
         "prompt" => prompt(data),
+        "yaml" => yaml(data),
         other => panic!("there is no target {other}"),
     }
 });
@@ -146,6 +148,15 @@ fn prompt(data: &[u8]) {
             assert_eq!(edit.to_string().parse(), Ok(edit));
         }
     }
+}
+
+/// What lies beside a checkpoint, or lists folders of models.
+fn yaml(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut read = 0;
+    let result = visit_scalars(&text, &mut |_, scalar| read += scalar.len());
+    // An escape may be shorter than what it stands for, and aliases repeat a text as long as the file at most.
+    assert!(result.is_err() || read <= 4 * text.len(), "{read} bytes out of {}", text.len());
 }
 
 /// As PNG has it: polynomial 0xedb88320, bits reversed.
