@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::OpenError;
 use super::component_files::ComponentFiles;
+use super::fixed_settings::Component;
 use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
@@ -21,26 +23,28 @@ pub struct ModelConfig {
 
 /// `scheduler/scheduler_config.json`: the noise schedule that the model was trained with.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct SchedulerConfig {
     pub beta_start: f64,
     pub beta_end: f64,
     pub beta_schedule: BetaSchedule,
     pub num_train_timesteps: usize,
-    #[serde(default = "epsilon")]
     pub prediction_type: String,
     /// The last training step is pure noise: Lin et al. (2024).
-    #[serde(default)]
     pub rescale_betas_zero_snr: bool,
-}
-
-fn epsilon() -> String {
-    Prediction::Epsilon.name().into()
 }
 
 impl Default for SchedulerConfig {
     /// Stable Diffusion 1.x.
     fn default() -> Self {
-        ModelConfig::sd15().scheduler
+        Self {
+            beta_start: 0.00085,
+            beta_end: 0.012,
+            beta_schedule: BetaSchedule::ScaledLinear,
+            num_train_timesteps: 1000,
+            prediction_type: Prediction::Epsilon.name().into(),
+            rescale_betas_zero_snr: false,
+        }
     }
 }
 
@@ -70,27 +74,19 @@ impl SchedulerConfig {
 }
 
 /// `model_index.json`: the classes of the components.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct ModelIndex {
     unet: (Option<String>, Option<String>),
     vae: (Option<String>, Option<String>),
     text_encoder: (Option<String>, Option<String>),
+    scheduler: (Option<String>, Option<String>),
 }
-
-/// Settings of networks that this program does not have.
-const MUST_BE_ABSENT: [&str; 6] = [
-    "addition_embed_type",
-    "class_embed_type",
-    "encoder_hid_dim",
-    "time_cond_proj_dim",
-    "time_embedding_act_fn",
-    "timestep_post_act",
-];
 
 impl ModelConfig {
     pub(super) fn read(files: &ComponentFiles<'_>) -> Result<Self, OpenError> {
-        let index: ModelIndex = match files.read("model_index.json") {
-            Ok(bytes) => parse(files, "model_index.json", &bytes)?,
+        let index: ModelIndex = match json_of(files, "model_index.json") {
+            Ok(index) => deserialize(files, "model_index.json", index)?,
             Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(OpenError::NotAModel("it has no model_index.json".into(), folder_of(&path)));
             }
@@ -111,19 +107,11 @@ impl ModelConfig {
             }
         }
 
-        let unet_file = "unet/config.json";
-        let unet_json: serde_json::Value = parse(files, unet_file, &files.read(unet_file)?)?;
-        for name in MUST_BE_ABSENT {
-            if unet_json.get(name).is_some_and(|value| !value.is_null()) {
-                return Err(OpenError::Unsupported(format!("a UNet with {name}"), files.path(unet_file)));
-            }
-        }
         let config = Self {
-            unet: serde_json::from_value(unet_json)
-                .map_err(|error| OpenError::BadConfig(error.to_string(), files.path(unet_file)))?,
-            vae: read(files, "vae/config.json")?,
-            text_encoder: read(files, "text_encoder/config.json")?,
-            scheduler: read(files, "scheduler/scheduler_config.json")?,
+            unet: read(files, Component::Unet, "unet/config.json")?,
+            vae: read(files, Component::Vae, "vae/config.json")?,
+            text_encoder: read(files, Component::TextEncoder, "text_encoder/config.json")?,
+            scheduler: read_scheduler(files, index.scheduler.1.as_deref())?,
         };
         config.check(files)?;
         Ok(config)
@@ -177,6 +165,13 @@ impl ModelConfig {
             );
             return refuse(what, "unet/config.json");
         }
+        if unet.out_channels != vae.latent_channels {
+            let what = format!(
+                "a UNet that writes {} channels and a VAE that reads {} (out_channels)",
+                unet.out_channels, vae.latent_channels
+            );
+            return refuse(what, "unet/config.json");
+        }
         if unet.cross_attention_dim != text.hidden_size {
             let what = format!(
                 "a UNet that reads text embeddings {} wide and a text encoder that writes {}",
@@ -205,12 +200,109 @@ impl ModelConfig {
     }
 }
 
-fn read<T: DeserializeOwned>(files: &ComponentFiles<'_>, file: &str) -> Result<T, OpenError> {
-    parse(files, file, &files.read(file)?)
+/// The scheduler's configuration. What it leaves out is the default of its class in diffusers.
+fn read_scheduler(files: &ComponentFiles<'_>, class: Option<&str>) -> Result<SchedulerConfig, OpenError> {
+    let file = "scheduler/scheduler_config.json";
+    let mut config = json_of(files, file)?;
+    let (beta_start, beta_end, beta_schedule) = match class.unwrap_or("unknown class") {
+        "LCMScheduler" | "TCDScheduler" => (0.00085, 0.012, "scaled_linear"),
+        "DPMSolverSDEScheduler"
+        | "HeunDiscreteScheduler"
+        | "KDPM2AncestralDiscreteScheduler"
+        | "KDPM2DiscreteScheduler" => (0.00085, 0.012, "linear"),
+        "DDIMInverseScheduler"
+        | "DDIMParallelScheduler"
+        | "DDIMScheduler"
+        | "DDPMParallelScheduler"
+        | "DDPMScheduler"
+        | "DEISMultistepScheduler"
+        | "DPMSolverMultistepInverseScheduler"
+        | "DPMSolverMultistepScheduler"
+        | "DPMSolverSinglestepScheduler"
+        | "EulerAncestralDiscreteScheduler"
+        | "EulerDiscreteScheduler"
+        | "LMSDiscreteScheduler"
+        | "PNDMScheduler"
+        | "SASolverScheduler"
+        | "UniPCMultistepScheduler" => (0.0001, 0.02, "linear"),
+        _ if ["beta_start", "beta_end", "beta_schedule"].iter().all(|key| config.get(key).is_some()) => {
+            return configured(files, Component::Scheduler, file, config);
+        }
+        class => return Err(OpenError::Unsupported(format!("a scheduler of {class}"), files.path(file))),
+    };
+    if let Some(settings) = config.as_object_mut() {
+        settings.entry("beta_start").or_insert(json!(beta_start));
+        settings.entry("beta_end").or_insert(json!(beta_end));
+        settings.entry("beta_schedule").or_insert(json!(beta_schedule));
+    }
+    configured(files, Component::Scheduler, file, config)
 }
 
-fn parse<T: DeserializeOwned>(files: &ComponentFiles<'_>, file: &str, bytes: &[u8]) -> Result<T, OpenError> {
-    serde_json::from_slice(bytes).map_err(|error| OpenError::BadConfig(error.to_string(), files.path(file)))
+/// Reads the configuration of a component.
+fn read<T: DeserializeOwned>(
+    files: &ComponentFiles<'_>,
+    component: Component,
+    file: &str,
+) -> Result<T, OpenError> {
+    configured(files, component, file, json_of(files, file)?)
+}
+
+/// A component's configuration out of its file.
+pub(super) fn configured<T: DeserializeOwned>(
+    files: &ComponentFiles<'_>,
+    component: Component,
+    file: &str,
+    mut config: Value,
+) -> Result<T, OpenError> {
+    // transformers takes this part of a configuration of both of CLIP's encoders.
+    if let (Component::TextEncoder, Some(text @ Value::Object(_))) =
+        (component, config.get_mut("text_config"))
+    {
+        config = text.take();
+    }
+    match component.unsupported(&config) {
+        Some(what) => Err(OpenError::Unsupported(what, files.path(file))),
+        None => deserialize(files, file, config),
+    }
+}
+
+/// The error names the key whose value cannot be read, if it is one alone.
+fn deserialize<T: DeserializeOwned>(
+    files: &ComponentFiles<'_>,
+    file: &str,
+    config: Value,
+) -> Result<T, OpenError> {
+    let settings = config.as_object().cloned().unwrap_or_default();
+    serde_json::from_value(config).map_err(|error| {
+        let of_key = settings.into_iter().find_map(|(key, value)| {
+            let error = serde_json::from_value::<T>(json!({ &key: value })).err()?;
+            Some(format!("{key}: {error}"))
+        });
+        OpenError::BadConfig(of_key.unwrap_or_else(|| error.to_string()), files.path(file))
+    })
+}
+
+pub(super) fn json_of(files: &ComponentFiles<'_>, file: &str) -> Result<Value, OpenError> {
+    let bytes = files.read(file)?;
+    let bad = |error: String| OpenError::BadConfig(error, files.path(file));
+    let text = std::str::from_utf8(&bytes).map_err(|error| bad(error.to_string()))?;
+    serde_json::from_str(&without_infinities(text)).map_err(|error| bad(error.to_string()))
+}
+
+/// Python writes `Infinity` and `NaN` into its JSON, where other programs allow numbers only; diffusers does for
+/// the `lambda_min_clipped` of DPM-Solver. They become null.
+fn without_infinities(json: &str) -> String {
+    let mut is_string = false;
+    let parts = json.split_inclusive('"').map(|part| {
+        if is_string {
+            let escapes = part.trim_end_matches('"').bytes().rev().take_while(|&byte| byte == b'\\').count();
+            is_string = !escapes.is_multiple_of(2);
+            return part.to_owned();
+        }
+        is_string = part.ends_with('"');
+        ["-Infinity", "Infinity", "NaN"].iter().fold(part.to_owned(), |part, name| part.replace(name, "null"))
+    });
+    parts.collect()
 }
 
 fn folder_of(path: &Path) -> std::path::PathBuf {

@@ -20,6 +20,7 @@ pub(crate) mod weight_file;
 mod config;
 mod convert;
 mod digest;
+mod fixed_settings;
 mod load;
 mod open;
 mod random_model;

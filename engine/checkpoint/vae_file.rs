@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::component_files::{ComponentFiles, DIFFUSERS};
+use super::config::{configured, json_of};
 use super::detect::{WeightKind, kind_of};
+use super::fixed_settings::Component;
 use super::key_map;
 use super::key_map::{KeyMap, VAE_PREFIX};
 use super::ldm_layout;
@@ -41,26 +41,18 @@ impl VaeFile {
     }
 
     fn open_folder(path: &Path) -> Result<Self, OpenError> {
-        #[derive(Deserialize)]
-        struct Class {
-            #[serde(rename = "_class_name")]
-            name: Option<String>,
-        }
         let source = ModelSource::Folder(path.to_owned());
         let files = ComponentFiles::new(&source);
-        let json = match files.read("config.json") {
+        let config = match json_of(&files, "config.json") {
             Err(OpenError::Unreadable(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(OpenError::NotAVae("the folder has no config.json".into(), path.to_owned()));
             }
-            json => json?,
+            config => config?,
         };
-        let bad =
-            |error: serde_json::Error| OpenError::BadConfig(error.to_string(), files.path("config.json"));
-        let class: Class = serde_json::from_slice(&json).map_err(bad)?;
-        if let Some(name) = class.name.filter(|name| name != "AutoencoderKL") {
+        if let Some(name) = config["_class_name"].as_str().filter(|&name| name != "AutoencoderKL") {
             return Err(OpenError::NotAVae(format!("its class is {name}"), path.to_owned()));
         }
-        let config = serde_json::from_slice(&json).map_err(bad)?;
+        let config = configured(&files, Component::Vae, "config.json", config)?;
         Ok(Self { config, file: files.weights("", DIFFUSERS)?, prefix: "", key_map: key_map::vae() })
     }
 

@@ -59,7 +59,7 @@ impl MemoryEstimate {
             base: 8e6,
             step: 4.0 * 4.0 * vae.latent_channels as f64 / latent_area,
             // The summed maps, those of the current layer, and each head's scores and weights.
-            attention: f32s((2 + 2 * config.unet.heads().at(0)) as f64) / latent_area,
+            attention: f32s((2 + 2 * config.unet.attention_head_dim.at(0)) as f64) / latent_area,
         }
     }
 

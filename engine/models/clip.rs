@@ -6,10 +6,12 @@ use serde::Deserialize;
 
 use super::attention::attend;
 use super::layers::{Embedding, LayerNorm, Linear, add};
+use super::unet::MAX_LAYERS;
 use crate::cpu;
 
-/// The parts of `text_encoder/config.json` that affect the network.
+/// The parts of `text_encoder/config.json` that affect the network and that this network has in more than one form.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
 pub struct ClipTextConfig {
     pub hidden_size: usize,
     pub intermediate_size: usize,
@@ -18,12 +20,23 @@ pub struct ClipTextConfig {
     pub max_position_embeddings: usize,
     pub vocab_size: usize,
     pub hidden_act: Activation,
-    #[serde(default = "default_epsilon")]
     pub layer_norm_eps: f64,
 }
 
-fn default_epsilon() -> f64 {
-    1e-5
+impl Default for ClipTextConfig {
+    /// transformers' defaults.
+    fn default() -> Self {
+        Self {
+            hidden_size: 512,
+            intermediate_size: 2048,
+            num_attention_heads: 8,
+            num_hidden_layers: 12,
+            max_position_embeddings: 77,
+            vocab_size: 49408,
+            hidden_act: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -50,6 +63,9 @@ impl ClipTextConfig {
 
     /// Checks the configuration; the error is what is not supported.
     pub fn check(&self) -> Result<(), String> {
+        if self.num_hidden_layers > MAX_LAYERS {
+            return Err(format!("a text encoder with num_hidden_layers {}", self.num_hidden_layers));
+        }
         match self.num_attention_heads {
             heads if heads > 0 && self.hidden_size.is_multiple_of(heads) => Ok(()),
             heads => Err(format!("a width of {} in {heads} heads", self.hidden_size)),

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, cat_channels, silu, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
@@ -10,45 +10,82 @@ use super::transformer::{Context, SpatialTransformer, TransformerConfig};
 use super::{CancelCheck, check_cancelled};
 use crate::error::EngineError;
 
-/// The parts of `unet/config.json` that affect the network.
+/// The parts of `unet/config.json` that affect the network and that this network has in more than one form.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
 pub struct UnetConfig {
-    #[serde(default = "four")]
     pub in_channels: usize,
-    #[serde(default = "four")]
     pub out_channels: usize,
     pub block_out_channels: Vec<usize>,
     pub down_block_types: Vec<String>,
+    /// `None` for a distilled UNet without a middle, as in BK-SDM (Kim et al., 2023).
+    pub mid_block_type: Option<String>,
     pub up_block_types: Vec<String>,
     pub layers_per_block: PerLevel,
+    #[serde(deserialize_with = "one_number")]
     pub cross_attention_dim: usize,
     /// The number of heads of each level, despite its name: diffusers confused the two when SD 1.x was
     /// converted, and every file since has kept the mistake.
     pub attention_head_dim: PerLevel,
-    #[serde(default)]
-    pub num_attention_heads: Option<PerLevel>,
-    #[serde(default = "one")]
     pub transformer_layers_per_block: PerLevel,
-    #[serde(default = "thirty_two")]
     pub norm_num_groups: usize,
-    #[serde(default = "default_epsilon")]
     pub norm_eps: f64,
-    #[serde(default)]
+    #[serde(deserialize_with = "null_is_false")]
     pub use_linear_projection: bool,
     /// Attention scores are computed in f32: those of SD 2.1 overflow in f16.
-    #[serde(default)]
+    #[serde(deserialize_with = "null_is_false")]
     pub upcast_attention: bool,
-    #[serde(default = "yes")]
+    #[serde(deserialize_with = "null_is_false")]
     pub flip_sin_to_cos: bool,
-    #[serde(default)]
     pub freq_shift: f64,
-    #[serde(default)]
+    /// The width of the time embedding, if it is not four times the first of `block_out_channels`.
+    pub time_embedding_dim: Option<usize>,
+    #[serde(deserialize_with = "shorter_side")]
     pub sample_size: Option<usize>,
 }
 
+impl Default for UnetConfig {
+    /// diffusers' defaults.
+    fn default() -> Self {
+        let types = |names: [&str; 4]| names.map(Into::into).to_vec();
+        let [attends, plain] = ["CrossAttnDownBlock2D", "DownBlock2D"];
+        Self {
+            in_channels: 4,
+            out_channels: 4,
+            block_out_channels: vec![320, 640, 1280, 1280],
+            down_block_types: types([attends, attends, attends, plain]),
+            mid_block_type: Some(ATTENDING_MID_BLOCK.into()),
+            up_block_types: types([
+                "UpBlock2D",
+                "CrossAttnUpBlock2D",
+                "CrossAttnUpBlock2D",
+                "CrossAttnUpBlock2D",
+            ]),
+            layers_per_block: PerLevel::Same(2),
+            cross_attention_dim: 1280,
+            attention_head_dim: PerLevel::Same(8),
+            transformer_layers_per_block: PerLevel::Same(1),
+            norm_num_groups: 32,
+            norm_eps: 1e-5,
+            use_linear_projection: false,
+            upcast_attention: false,
+            flip_sin_to_cos: true,
+            freq_shift: 0.0,
+            time_embedding_dim: None,
+            sample_size: None,
+        }
+    }
+}
+
+/// Every UNet of Stable Diffusion has this one, except distilled ones.
+const ATTENDING_MID_BLOCK: &str = "UNetMidBlock2DCrossAttn";
+
+/// More layers, or heads, than any network of this kind has.
+pub const MAX_LAYERS: usize = 256;
+
 /// One number for every level, or one for each.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a number, or a list of numbers, expected")]
 pub enum PerLevel {
     Same(usize),
     Each(Vec<usize>),
@@ -64,27 +101,37 @@ impl PerLevel {
 
     fn fits(&self, levels: usize) -> bool {
         match self {
-            Self::Same(value) => *value > 0,
-            Self::Each(values) => values.len() == levels && values.iter().all(|&value| value > 0),
+            Self::Same(value) => (1..=MAX_LAYERS).contains(value),
+            Self::Each(values) => {
+                values.len() == levels && values.iter().all(|value| (1..=MAX_LAYERS).contains(value))
+            }
         }
     }
 }
 
-// The defaults of diffusers.
-fn four() -> usize {
-    4
+/// As in Python. diffusers' converter of single files writes `null` for `upcast_attention`.
+fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
-fn one() -> PerLevel {
-    PerLevel::Same(1)
+
+/// A number, or a list that repeats it for each level.
+fn one_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match PerLevel::deserialize(deserializer)? {
+        PerLevel::Same(number) => Ok(number),
+        PerLevel::Each(numbers) => match numbers[..] {
+            [number, ref others @ ..] if others.iter().all(|&other| other == number) => Ok(number),
+            _ => Err(serde::de::Error::custom("one number for every level expected")),
+        },
+    }
 }
-fn thirty_two() -> usize {
-    32
-}
-fn default_epsilon() -> f64 {
-    1e-5
-}
-fn yes() -> bool {
-    true
+
+/// A size as one side, or as height and width.
+pub fn shorter_side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    Ok(match Option::<PerLevel>::deserialize(deserializer)? {
+        Some(PerLevel::Same(side)) => Some(side),
+        Some(PerLevel::Each(sides)) => sides.into_iter().min(),
+        None => None,
+    })
 }
 
 impl UnetConfig {
@@ -101,7 +148,7 @@ impl UnetConfig {
         }
         for (name, value) in [
             ("layers_per_block", &self.layers_per_block),
-            ("attention_head_dim", self.heads()),
+            ("attention_head_dim", &self.attention_head_dim),
             ("transformer_layers_per_block", &self.transformer_layers_per_block),
         ] {
             if !value.fits(levels) {
@@ -109,18 +156,18 @@ impl UnetConfig {
             }
         }
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
-            if channels == 0 || channels % self.norm_num_groups.max(1) != 0 {
+            if channels == 0 || !channels.is_multiple_of(self.norm_num_groups) {
                 return Err(format!("{channels} channels in {} groups", self.norm_num_groups));
             }
-            if channels % self.heads().at(level) != 0 {
-                return Err(format!("{channels} channels in {} heads", self.heads().at(level)));
+            if channels % self.attention_head_dim.at(level) != 0 {
+                return Err(format!("{channels} channels in {} heads", self.attention_head_dim.at(level)));
             }
         }
         Ok(())
     }
 
-    pub fn heads(&self) -> &PerLevel {
-        self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim)
+    fn time_width(&self) -> usize {
+        self.time_embedding_dim.filter(|&width| width > 0).unwrap_or(4 * self.block_out_channels[0])
     }
 
     fn resnet(&self, inputs: usize, outputs: usize) -> ResnetConfig {
@@ -129,14 +176,14 @@ impl UnetConfig {
             outputs,
             groups: self.norm_num_groups,
             epsilon: self.norm_eps,
-            time_width: Some(4 * self.block_out_channels[0]),
+            time_width: Some(self.time_width()),
         }
     }
 
     fn transformer(&self, level: usize) -> TransformerConfig {
         TransformerConfig {
             channels: self.block_out_channels[level],
-            heads: self.heads().at(level),
+            heads: self.attention_head_dim.at(level),
             layers: self.transformer_layers_per_block.at(level),
             context_width: self.cross_attention_dim,
             groups: self.norm_num_groups,
@@ -171,9 +218,14 @@ impl UnetConfig {
             })
             .collect();
 
+        let (resnets, attentions) = match self.mid_block_type.as_deref() {
+            Some(ATTENDING_MID_BLOCK) => (2, 1),
+            Some(_) => (1, 0),
+            None => (0, 0),
+        };
         let mid_block = MidBlock {
-            resnets: (0..2).map(|_| self.resnet(channels[last], channels[last]).init(device)).collect(),
-            attentions: vec![self.transformer(last).init(device)],
+            resnets: (0..resnets).map(|_| self.resnet(channels[last], channels[last]).init(device)).collect(),
+            attentions: (0..attentions).map(|_| self.transformer(last).init(device)).collect(),
         };
 
         let up_blocks = (0..=last)
@@ -200,8 +252,8 @@ impl UnetConfig {
         Unet {
             conv_in: Conv2d::new([self.in_channels, first], 3, device),
             time_embedding: TimeEmbedding {
-                linear_1: Linear::new(first, 4 * first, device),
-                linear_2: Linear::new(4 * first, 4 * first, device),
+                linear_1: Linear::new(first, self.time_width(), device),
+                linear_2: Linear::new(self.time_width(), self.time_width(), device),
             },
             down_blocks,
             mid_block,
@@ -270,10 +322,13 @@ impl Unet {
             }
         }
 
-        check_cancelled(is_cancelled)?;
-        x = self.mid_block.resnets[0].forward(x, Some(time));
-        x = self.mid_block.attentions[0].forward(x, context);
-        x = self.mid_block.resnets[1].forward(x, Some(time));
+        for (layer, resnet) in self.mid_block.resnets.iter().enumerate() {
+            check_cancelled(is_cancelled)?;
+            x = resnet.forward(x, Some(time));
+            if let Some(attention) = self.mid_block.attentions.get(layer) {
+                x = attention.forward(x, context);
+            }
+        }
 
         for block in &self.up_blocks {
             for (layer, resnet) in block.resnets.iter().enumerate() {
@@ -302,13 +357,15 @@ impl Unet {
             .collect();
         let sines = angles.iter().map(|angle| angle.sin());
         let cosines = angles.iter().map(|angle| angle.cos());
-        let values: Vec<f32> = match self.flip_sin_to_cos {
+        let mut values: Vec<f32> = match self.flip_sin_to_cos {
             true => cosines.chain(sines).collect(),
             false => sines.chain(cosines).collect(),
         };
+        values.resize(self.time_channels, 0.0);
         let dtype: FloatDType = like.dtype().into();
-        let sinusoid: Tensor<1> = Tensor::from_data(TensorData::new(values, [2 * half]), &like.device());
-        sinusoid.cast(dtype).reshape([1, 1, 2 * half])
+        let sinusoid: Tensor<1> =
+            Tensor::from_data(TensorData::new(values, [self.time_channels]), &like.device());
+        sinusoid.cast(dtype).reshape([1, 1, self.time_channels])
     }
 }
 
@@ -331,6 +388,7 @@ struct DownBlock {
     downsamplers: Vec<Downsampler>,
 }
 
+/// Empty in a UNet without a middle; with one resnet alone in diffusers' `UNetMidBlock2D`.
 #[derive(Module, Debug)]
 struct MidBlock {
     attentions: Vec<SpatialTransformer>,

@@ -10,41 +10,41 @@ use super::layers::{Conv2d, GroupNorm, Linear, Padding, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::tiled_vae::{RowScale, TileContext, TiledImage};
 use super::transformer::to_tokens;
+use super::unet::{MAX_LAYERS, shorter_side};
 use super::{CancelCheck, check_cancelled};
 use crate::error::EngineError;
 
-/// The parts of `vae/config.json` that affect the network.
+/// The parts of `vae/config.json` that affect the network and that this network has in more than one form.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
 pub struct VaeConfig {
-    #[serde(default = "three")]
-    pub in_channels: usize,
-    #[serde(default = "three")]
-    pub out_channels: usize,
-    #[serde(default = "four")]
     pub latent_channels: usize,
     pub block_out_channels: Vec<usize>,
     pub layers_per_block: usize,
-    #[serde(default = "thirty_two")]
     pub norm_num_groups: usize,
-    #[serde(default = "scaling_of_sd1")]
     pub scaling_factor: f32,
-    #[serde(default)]
+    /// Of the pictures that it was trained on, where the file tells; diffusers' default says nothing of them.
+    #[serde(deserialize_with = "shorter_side")]
     pub sample_size: Option<usize>,
 }
 
-// The defaults of diffusers.
-fn three() -> usize {
-    3
+impl Default for VaeConfig {
+    /// diffusers' defaults.
+    fn default() -> Self {
+        Self {
+            latent_channels: 4,
+            block_out_channels: vec![64],
+            layers_per_block: 1,
+            norm_num_groups: 32,
+            scaling_factor: SCALING_OF_SD1,
+            sample_size: None,
+        }
+    }
 }
-fn four() -> usize {
-    4
-}
-fn thirty_two() -> usize {
-    32
-}
-fn scaling_of_sd1() -> f32 {
-    0.18215
-}
+
+const SCALING_OF_SD1: f32 = 0.18215;
+/// Red, green and blue.
+const PICTURE_CHANNELS: usize = 3;
 
 impl VaeConfig {
     /// Pixels per latent pixel in each direction.
@@ -54,16 +54,18 @@ impl VaeConfig {
 
     /// True for the autoencoder that SD 1.x and its fine-tunes share.
     pub fn is_sd1(&self) -> bool {
-        self.block_out_channels == [128, 256, 512, 512] && self.scaling_factor == scaling_of_sd1()
+        self.block_out_channels == [128, 256, 512, 512] && self.scaling_factor == SCALING_OF_SD1
     }
 
     /// Checks the configuration; the error is what is not supported.
     pub fn check(&self) -> Result<(), String> {
-        let groups = self.norm_num_groups.max(1);
-        if self.block_out_channels.is_empty() || self.layers_per_block == 0 {
-            return Err("no blocks".into());
+        let groups = self.norm_num_groups;
+        if self.block_out_channels.is_empty() || !(1..=MAX_LAYERS).contains(&self.layers_per_block) {
+            let (levels, layers) = (self.block_out_channels.len(), self.layers_per_block);
+            return Err(format!("a VAE of {levels} levels with layers_per_block {layers}"));
         }
-        match self.block_out_channels.iter().find(|&&channels| channels == 0 || channels % groups != 0) {
+        let is_wrong = |channels: usize| channels == 0 || !channels.is_multiple_of(groups);
+        match self.block_out_channels.iter().find(|&&channels| is_wrong(channels)) {
             Some(channels) => Err(format!("{channels} channels in {groups} groups")),
             None => Ok(()),
         }
@@ -90,7 +92,7 @@ impl VaeConfig {
         let (first, last) = (channels[0], channels.len() - 1);
         let moments = 2 * self.latent_channels;
         let encoder = Encoder {
-            conv_in: Conv2d::new([self.in_channels, first], 3, device),
+            conv_in: Conv2d::new([PICTURE_CHANNELS, first], 3, device),
             down_blocks: (0..=last)
                 .map(|level| {
                     let inputs = channels[level.saturating_sub(1)];
@@ -126,7 +128,7 @@ impl VaeConfig {
                 })
                 .collect(),
             conv_norm_out: self.norm_out(first, device),
-            conv_out: Conv2d::new([first, self.out_channels], 3, device),
+            conv_out: Conv2d::new([first, PICTURE_CHANNELS], 3, device),
         };
         Vae {
             encoder,
