@@ -78,7 +78,7 @@ impl<'a> ComponentFiles<'a> {
 
     /// The token that short prompts are padded with. transformers reads `special_tokens_map.json` after
     /// `tokenizer_config.json`, and in SD 2.x they differ.
-    pub fn padding(&self) -> Result<Option<String>, OpenError> {
+    pub fn padding(&self) -> Result<String, OpenError> {
         #[derive(Deserialize)]
         struct Tokens {
             pad_token: Option<PadToken>,
@@ -98,10 +98,11 @@ impl<'a> ComponentFiles<'a> {
             let tokens: Tokens = serde_json::from_slice(&bytes)
                 .map_err(|error| OpenError::BadConfig(error.to_string(), self.path(name)))?;
             if let Some(PadToken::Plain(token) | PadToken::Described { content: token }) = tokens.pad_token {
-                return Ok(Some(token));
+                return Ok(token);
             }
         }
-        Ok(None)
+        // The default of transformers' `CLIPTokenizer`.
+        Ok("<|endoftext|>".into())
     }
 
     fn embedded(&self, name: &str) -> Result<&'static [u8], OpenError> {

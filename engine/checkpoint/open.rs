@@ -77,7 +77,7 @@ fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
     }
     let mut config = ModelConfig::read(&files)?;
     let chosen_vae = choose_vae(options.vae, &mut config)?;
-    let tokenizer = open_tokenizer(&files, &config, files.padding()?.as_deref())?;
+    let tokenizer = open_tokenizer(&files, &config, Some(&files.padding()?))?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
     let vae_file = if chosen_vae.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
