@@ -126,14 +126,17 @@ const RESNET: [(&str, &str); 6] = [
     ("conv_shortcut", "skip_connection"),
 ];
 
-/// The UNet of one-file checkpoints, whose blocks are numbered consecutively.
-pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
+/// The UNet of one-file checkpoints, whose blocks are numbered consecutively, or as though each level had two
+/// layers: then the numbers have holes, and the attention of the lowest level has diffusers' name.
+pub fn ldm_unet(config: &UnetConfig, has_holes: bool) -> KeyMap {
     let mut rows = unet_rows();
     let resnet = |ours: String, theirs: String| {
         RESNET.map(|(mine, yours)| owned_row(format!("{ours}.{mine}"), format!("{theirs}.{yours}")))
     };
     let levels = config.block_out_channels.len();
-    let has_attention = |kind: &str| kind.starts_with("CrossAttn");
+    let has_attention =
+        |up: usize| config.up_block_types[up].starts_with("CrossAttn") && !(has_holes && up == 0);
+    let skipped = usize::from(has_holes);
 
     // Block 0 is the first convolution.
     let mut block = 1;
@@ -144,6 +147,7 @@ pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
             rows.push(owned_row(format!("{ours}.attentions.{layer}"), format!("input_blocks.{block}.1")));
             block += 1;
         }
+        block += skipped;
         if level + 1 < levels {
             let ours = format!("down_blocks.{level}.downsamplers.0.conv");
             rows.push(owned_row(ours, format!("input_blocks.{block}.0.op")));
@@ -158,10 +162,16 @@ pub fn ldm_unet(config: &UnetConfig) -> KeyMap {
         for layer in 0..=config.layers_per_block.at(levels - 1 - up) {
             let ours = format!("up_blocks.{up}");
             rows.extend(resnet(format!("{ours}.resnets.{layer}"), format!("output_blocks.{block}.0")));
-            rows.push(owned_row(format!("{ours}.attentions.{layer}"), format!("output_blocks.{block}.1")));
+            if has_attention(up) {
+                rows.push(owned_row(
+                    format!("{ours}.attentions.{layer}"),
+                    format!("output_blocks.{block}.1"),
+                ));
+            }
             block += 1;
         }
-        let index = if has_attention(&config.up_block_types[up]) { 2 } else { 1 };
+        block += skipped;
+        let index = if has_attention(up) { 2 } else { 1 };
         let ours = format!("up_blocks.{up}.upsamplers.0.conv");
         rows.push(owned_row(ours, format!("output_blocks.{}.{index}.conv", block - 1)));
     }

@@ -156,11 +156,25 @@ fn has(file: &WeightFile, name: &str) -> bool {
     file.shape(name).is_some()
 }
 
+/// True if the blocks of a distilled UNet, which has one layer on each level, are numbered as though it had two.
+/// diffusers' `convert_diffusers_to_original_stable_diffusion.py` does so.
+pub fn has_holes(file: &WeightFile) -> bool {
+    let has_block = |block: usize| {
+        let block = format!("{UNET_PREFIX}input_blocks.{block}.");
+        file.names().any(|key| key.starts_with(&block))
+    };
+    has_block(3) && !has_block(2)
+}
+
 fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String> {
     let name = |rest: &str| format!("{UNET_PREFIX}{rest}");
     let (mut channels, mut layers, mut types) = (Vec::new(), Vec::new(), Vec::new());
     let (mut level_layers, mut level_channels, mut level_attends) = (0, 0, false);
+    let has_holes = has_holes(file);
     for block in 1..MAX_BLOCKS {
+        if has_holes && block % 3 == 2 {
+            continue;
+        }
         let block = name(&format!("input_blocks.{block}"));
         let resnet = format!("{block}.0.in_layers.2.weight");
         if has(file, &resnet) {
@@ -184,13 +198,21 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
         true => format!("CrossAttn{direction}Block2D"),
         false => format!("{direction}Block2D"),
     };
-    let middle = name("middle_block.1.");
+    // Distilled models lack the middle, or its attention.
+    let has_any = |part: &str| file.names().any(|key| key.starts_with(&name(part)));
+    config.mid_block_type = if has_any("middle_block.1.") {
+        config.mid_block_type
+    } else {
+        has_any("middle_block.").then(|| "UNetMidBlock2D".into())
+    };
+    let to_k = "transformer_blocks.0.attn2.to_k.weight";
+    let transformer = file.names().find_map(|key| key.strip_prefix(UNET_PREFIX)?.strip_suffix(to_k));
+    let transformer = transformer.ok_or_else(|| name("middle_block.1.") + to_k)?;
     config.in_channels = axis_len(file, name("input_blocks.0.0.weight"), 1)?;
     config.out_channels = axis_len(file, name("out.2.weight"), 0)?;
-    config.cross_attention_dim =
-        axis_len(file, format!("{middle}transformer_blocks.0.attn2.to_k.weight"), 1)?;
-    config.use_linear_projection =
-        file.shape(&format!("{middle}proj_in.weight")).is_some_and(|shape| shape.len() == 2);
+    config.cross_attention_dim = axis_len(file, name(transformer) + to_k, 1)?;
+    let proj_in = name(transformer) + "proj_in.weight";
+    config.use_linear_projection = file.shape(&proj_in).is_some_and(|shape| shape.len() == 2);
     config.block_out_channels = channels;
     config.layers_per_block = PerLevel::Each(layers);
     config.down_block_types = types.iter().map(|&attends| block_type(attends, "Down")).collect();

@@ -119,7 +119,7 @@ fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenE
         unet: ComponentSource {
             file: &file,
             prefix: key_map::UNET_PREFIX,
-            key_map: key_map::ldm_unet(&config.unet),
+            key_map: key_map::ldm_unet(&config.unet, ldm_layout::has_holes(&file)),
         },
         vae: chosen_vae.as_ref().map_or_else(own_vae, VaeFile::source),
     };

@@ -11,6 +11,7 @@ mod cli;
 mod concepts;
 mod concepts_in_prompts;
 mod concepts_tab;
+mod configurations;
 mod converting;
 mod converting_window;
 mod export_window;
