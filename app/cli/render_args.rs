@@ -57,7 +57,7 @@ pub struct RenderArgs {
     pub cfg: Option<f32>,
     /// Guide the picture by a loss besides the prompt: channel:blue=0.9, palette:#1d3557+#f1faee, brightness=0.3, contrast=0.3,
     /// saturation=0.2, symmetry:left-right, smoothness, tile. After it, separated by commas: scale=, every= (5: every fifth
-    /// step), from= and to= (steps), through= (preview, decoder). Can be repeated
+    /// step), from= and to= (steps), through= (preview, decoder, unet). Can be repeated
     #[arg(long = "guide", value_name = "LOSS", allow_hyphen_values = true)]
     pub guides: Vec<LossGuide>,
     /// 0 to 2^64-1; the same seed makes the same picture. -1 or `random` chooses one and prints it

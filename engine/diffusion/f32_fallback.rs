@@ -1,7 +1,7 @@
 //! A second network in f32, for when the numbers of the first one leave the range of f16.
 
 use super::Latents;
-use super::guidance::EpsModel;
+use super::guidance::{EpsGradient, EpsModel};
 use crate::error::EngineError;
 
 /// A network in f16 that is replaced by the same network in f32 once it produces invalid numbers.
@@ -47,6 +47,20 @@ impl<M: EpsModel> EpsModel for F32Fallback<'_, M> {
             uncond.is_finite_and_nonzero() && cond.is_finite_and_nonzero()
         };
         self.try_both(|model| model.eps_pair(x, timestep), is_valid)
+    }
+}
+
+impl<M: EpsGradient> EpsGradient for F32Fallback<'_, M> {
+    /// In f32: the gradients of f16 networks overflow.
+    fn eps_gradient(
+        &mut self,
+        x: &Latents,
+        timestep: f32,
+        cfg_scale: f32,
+        gradient: &Latents,
+    ) -> Result<Latents, EngineError> {
+        let model = self.full_precision.as_mut().unwrap_or(&mut self.model);
+        model.eps_gradient(x, timestep, cfg_scale, gradient)
     }
 }
 

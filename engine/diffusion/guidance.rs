@@ -14,6 +14,26 @@ pub trait EpsModel {
     fn eps_pair(&mut self, x: &Latents, timestep: f32) -> Result<(Latents, Latents), EngineError>;
 }
 
+/// A network whose predictions can be differentiated.
+pub trait EpsGradient {
+    /// The gradient with respect to `x` of a function of the guided prediction, `uncond + cfg_scale * (cond - uncond)`, whose
+    /// gradient with respect to that is `gradient`. `x` is scaled for the network already.
+    fn eps_gradient(
+        &mut self,
+        x: &Latents,
+        timestep: f32,
+        cfg_scale: f32,
+        gradient: &Latents,
+    ) -> Result<Latents, EngineError>;
+}
+
+/// A denoiser whose predictions can be differentiated.
+pub trait DenoiserGradient: Denoiser {
+    /// The gradient with respect to `x` of a function of the prediction, whose gradient with respect to that is `gradient`.
+    fn input_gradient(&mut self, x: &Latents, sigma: f32, gradient: &Latents)
+    -> Result<Latents, EngineError>;
+}
+
 /// Classifier-free guidance (Ho and Salimans, 2022) around a network: the prediction for the prompt, extrapolated
 /// away from the one for the negative prompt.
 ///
@@ -51,6 +71,22 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
             )));
         }
         Ok(self.prediction.denoised(x, sigma, &eps))
+    }
+}
+
+impl<M: EpsModel + EpsGradient> DenoiserGradient for Cfg<'_, M> {
+    /// `denoised = c_skip x + c_out eps(c_in x)`, so it is `c_skip gradient + c_in c_out` times that through the network.
+    fn input_gradient(
+        &mut self,
+        x: &Latents,
+        sigma: f32,
+        gradient: &Latents,
+    ) -> Result<Latents, EngineError> {
+        let timestep = self.schedule.timestep(sigma, self.noise);
+        let c_in = 1.0 / (sigma * sigma + 1.0).sqrt();
+        let (c_skip, c_out) = self.prediction.scales(sigma);
+        let through = self.model.eps_gradient(&x.clone().scale(c_in), timestep, self.cfg_scale, gradient)?;
+        Ok(gradient.clone().scale(c_skip).add_scaled(c_in * c_out, &through))
     }
 }
 

@@ -23,7 +23,7 @@ mod step_view;
 pub use denoiser::{Denoiser, Observer, Step};
 pub use f32_fallback::F32Fallback;
 pub use gaussian_mixture::{denoise_mixture, measured_order};
-pub use guidance::{Cfg, EpsModel};
+pub use guidance::{Cfg, DenoiserGradient, EpsGradient, EpsModel};
 pub use latent_rgb::{LatentRgb, SD1_LATENT_RGB};
 pub use latents::{Latents, are_finite_and_nonzero};
 pub use noise::{Noise, NoiseSource, NoiseStreams, TorchGenerator};

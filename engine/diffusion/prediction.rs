@@ -37,7 +37,7 @@ impl Prediction {
     }
 
     /// `(c_skip, c_out)`
-    fn scales(self, sigma: f32) -> (f32, f32) {
+    pub(super) fn scales(self, sigma: f32) -> (f32, f32) {
         let variance = sigma * sigma + 1.0;
         match self {
             Self::Epsilon => (1.0, -sigma),

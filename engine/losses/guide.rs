@@ -37,25 +37,18 @@ pub enum GradientPath {
     Preview,
     #[default]
     Decoder,
+    Unet,
 }
 
 impl_choice!(GradientPath);
 impl_serde_by_name!(GradientPath);
 
 impl GradientPath {
-    const TABLE: [(Self, &str, &str, &str); 2] = [
-        (
-            Self::Preview,
-            "preview",
-            "Preview",
-            "Almost free: the loss of the small preview, which is a linear map of the latents",
-        ),
-        (
-            Self::Decoder,
-            "decoder",
-            "Decoder",
-            "The lesson's: the loss of the decoded picture, with the predicted noise taken as constant. A guided step takes several decodings longer",
-        ),
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 3] = [
+        (Self::Preview, "preview", "Preview", "Almost free: the loss of the small preview, which is a linear map of the latents"),
+        (Self::Decoder, "decoder", "Decoder", "The lesson's: the loss of the decoded picture, with the predicted noise taken as constant. A guided step takes several decodings longer"),
+        (Self::Unet, "unet", "UNet", "Exact: back through the decoder, the UNet and guidance. A guided step takes several steps longer"),
     ];
 }
 
@@ -153,7 +146,8 @@ impl FromStr for LossGuide {
                 "to" => guide.to = Some(step("to")?),
                 "through" => {
                     let path = GradientPath::from_name(value);
-                    guide.through = path.ok_or_else(|| refuse("through", "choose preview or decoder"))?;
+                    guide.through =
+                        path.ok_or_else(|| refuse("through", "choose preview, decoder or unet"))?;
                 }
                 other => return Err(GuideError::NoSuchOption(other.into())),
             }

@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde::{Deserialize, Deserializer};
 
+use super::CancelCheck;
+use super::backward::{self, Segment};
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, cat_channels, silu, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::transformer::{Context, SpatialTransformer, TransformerConfig};
-use super::{CancelCheck, check_cancelled};
 use crate::error::EngineError;
 
 /// The parts of `unet/config.json` that affect the network and that this network has in more than one form.
@@ -302,50 +303,74 @@ impl Unet {
         context: Context<'_>,
         is_cancelled: &CancelCheck<'_>,
     ) -> Result<Tensor<4>, EngineError> {
-        let time = self.time_embedding.forward(self.sinusoid(timestep, &x));
-        let time = &time.repeat_dim(0, x.dims()[0]);
+        let time = self.time(timestep, &x);
+        backward::forward(&self.segments(&x, &time, context), x, is_cancelled)
+    }
 
-        let mut x = self.conv_in.forward(x);
-        let mut skips = vec![x.clone()];
-        for block in &self.down_blocks {
-            for (layer, resnet) in block.resnets.iter().enumerate() {
-                check_cancelled(is_cancelled)?;
-                x = resnet.forward(x, Some(time));
-                if let Some(attention) = block.attentions.get(layer) {
-                    x = attention.forward(x, context);
+    /// The gradient of a function of the prediction with respect to `x`: see [`backward::input_gradient`].
+    ///
+    /// # Shapes
+    /// - as [`forward`](Self::forward); the gradients have the shapes of the prediction and of `x`
+    pub fn input_gradient(
+        &self,
+        x: Tensor<4>,
+        timestep: f32,
+        context: Context<'_>,
+        gradient_of_prediction: Tensor<4>,
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<Tensor<4>, EngineError> {
+        let time = self.time(timestep, &x);
+        let segments = self.segments(&x, &time, context);
+        backward::input_gradient(&segments, x, |_| Ok(gradient_of_prediction), is_cancelled)
+    }
+
+    /// The network for inputs like `x`, one residual block with its attention at a time.
+    fn segments<'a>(&'a self, x: &Tensor<4>, time: &'a Tensor<3>, context: Context<'a>) -> Vec<Segment<'a>> {
+        let block = move |resnet: &'a ResnetBlock, attention: Option<&'a SpatialTransformer>| {
+            move |x: Tensor<4>| {
+                let x = resnet.forward(x, Some(time));
+                match attention {
+                    Some(attention) => attention.forward(x, context),
+                    None => x,
                 }
-                skips.push(x.clone());
             }
-            for downsampler in &block.downsamplers {
-                x = downsampler.conv.forward(x);
-                skips.push(x.clone());
+        };
+        let mut segments = vec![Segment::with_skip(|x| self.conv_in.forward(x))];
+        let [_, _, mut height, mut width] = x.dims();
+        // The sizes above each downsampler, to which the upsamplers return: twice an odd size halved would be wrong.
+        let mut sizes = Vec::new();
+        for down in &self.down_blocks {
+            for (layer, resnet) in down.resnets.iter().enumerate() {
+                segments.push(Segment::with_skip(block(resnet, down.attentions.get(layer))));
+            }
+            for downsampler in &down.downsamplers {
+                segments.push(Segment::with_skip(|x| downsampler.conv.forward(x)));
+                sizes.push((height, width));
+                (height, width) = (height.div_ceil(2), width.div_ceil(2));
             }
         }
-
         for (layer, resnet) in self.mid_block.resnets.iter().enumerate() {
-            check_cancelled(is_cancelled)?;
-            x = resnet.forward(x, Some(time));
-            if let Some(attention) = self.mid_block.attentions.get(layer) {
-                x = attention.forward(x, context);
+            segments.push(Segment::plain(block(resnet, self.mid_block.attentions.get(layer))));
+        }
+        for up in &self.up_blocks {
+            for (layer, resnet) in up.resnets.iter().enumerate() {
+                let block = block(resnet, up.attentions.get(layer));
+                segments.push(Segment::from_skip(move |x, skip| block(cat_channels(x, skip))));
+            }
+            for upsampler in &up.upsamplers {
+                let (height, width) = sizes.pop().expect("a downsampler for each upsampler");
+                segments.push(Segment::plain(move |x| {
+                    upsampler.conv.forward(upsample_nearest(x, height, width))
+                }));
             }
         }
+        segments.push(Segment::plain(|x| self.conv_out.forward(self.conv_norm_out.forward_silu(x))));
+        segments
+    }
 
-        for block in &self.up_blocks {
-            for (layer, resnet) in block.resnets.iter().enumerate() {
-                check_cancelled(is_cancelled)?;
-                let skip = skips.pop().expect("a skip for every resnet on the way up");
-                x = resnet.forward(cat_channels(x, skip), Some(time));
-                if let Some(attention) = block.attentions.get(layer) {
-                    x = attention.forward(x, context);
-                }
-            }
-            for upsampler in &block.upsamplers {
-                // The size of the next skip connection: twice an odd size would be wrong.
-                let [_, _, height, width] = skips.last().expect("a skip above an upsampler").dims();
-                x = upsampler.conv.forward(upsample_nearest(x, height, width));
-            }
-        }
-        Ok(self.conv_out.forward(self.conv_norm_out.forward_silu(x)))
+    /// The embedding of the timestep for each picture, `[batch, 1, width]`.
+    fn time(&self, timestep: f32, x: &Tensor<4>) -> Tensor<3> {
+        self.time_embedding.forward(self.sinusoid(timestep, x)).repeat_dim(0, x.dims()[0])
     }
 
     /// The timestep as sines and cosines of geometrically spaced frequencies, `[1, 1, channels]`.

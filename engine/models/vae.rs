@@ -234,16 +234,16 @@ impl Vae {
 
     fn decoder_segments(&self) -> Vec<Segment<'_>> {
         let decoder = &self.decoder;
-        let mut segments: Vec<Segment<'_>> = vec![Box::new(|x| self.first_level(x))];
+        let mut segments: Vec<Segment<'_>> = vec![Segment::plain(|x| self.first_level(x))];
         for block in &decoder.up_blocks {
             for resnet in &block.resnets {
-                segments.push(Box::new(|x| resnet.forward(x, None)));
+                segments.push(Segment::plain(|x| resnet.forward(x, None)));
             }
             for upsampler in &block.upsamplers {
-                segments.push(Box::new(|x| upsampler.double(x)));
+                segments.push(Segment::plain(|x| upsampler.double(x)));
             }
         }
-        segments.push(Box::new(|x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x))));
+        segments.push(Segment::plain(|x| decoder.conv_out.forward(decoder.conv_norm_out.forward_silu(x))));
         segments
     }
 

@@ -6,7 +6,7 @@ use burn::tensor::{FloatDType, Tensor};
 use rayon::prelude::*;
 
 use crate::cpu;
-use crate::diffusion::{EpsModel, Latents};
+use crate::diffusion::{EpsGradient, EpsModel, Latents};
 use crate::error::EngineError;
 use crate::memory::low_memory::MemoryGuard;
 use crate::memory::mode::MemoryMode;
@@ -101,7 +101,55 @@ impl EpsModel for GuidedUnet<'_> {
     }
 }
 
+impl EpsGradient for GuidedUnet<'_> {
+    fn eps_gradient(
+        &mut self,
+        x: &Latents,
+        timestep: f32,
+        cfg_scale: f32,
+        gradient: &Latents,
+    ) -> Result<Latents, EngineError> {
+        let Conditioning { cond, uncond } = &self.conditioning;
+        // The guided prediction is a weighted sum of those for the negative prompt and for each part of the prompt.
+        let parts_weight: f32 = cond.iter().map(|part| part.weight).sum();
+        let uncond = uncond.iter().map(|part| (1.0 - cfg_scale * parts_weight, part));
+        let cond = cond.iter().map(|part| (cfg_scale * part.weight, part));
+        let mut sum = Latents::zeros(x.shape);
+        for (weight, part) in uncond.chain(cond).filter(|(weight, _)| *weight != 0.0) {
+            let text = part.at(self.step.get()).clone();
+            sum = sum
+                .add_scaled(weight, &self.pipeline.unet_gradient(x, timestep, &text, gradient, self.stop)?);
+        }
+        Ok(sum)
+    }
+}
+
 impl Pipeline {
+    /// The gradient with respect to `x` of a function of the UNet's prediction, whose gradient with respect to that is
+    /// `gradient`; in f32, picture by picture.
+    fn unet_gradient(
+        &self,
+        x: &Latents,
+        timestep: f32,
+        text: &Tensor<3>,
+        gradient: &Latents,
+        stop: &StopFlag,
+    ) -> Result<Latents, EngineError> {
+        let [batch, channels, height, width] = x.shape;
+        let text = text.clone().cast(FloatDType::F32);
+        let context = Context { text: &text, observer: None };
+        let mut data = Vec::with_capacity(x.data.len());
+        for index in 0..batch {
+            let [x, gradient] = [x, gradient].map(|latents| {
+                let picture = Latents::new([1, channels, height, width], latents.picture(index).to_vec());
+                self.upload(&picture, FloatDType::F32)
+            });
+            let unet = &self.model.unet;
+            data.extend(values(unet.input_gradient(x, timestep, context, gradient, &|| stop.is_raised())?)?);
+        }
+        Ok(Latents::new(x.shape, data))
+    }
+
     /// One pass of the UNet in the precision of the context, or in low-memory mode one pass per picture.
     pub(crate) fn predict(
         &self,

@@ -1,14 +1,14 @@
 //! Guidance by a loss: a denoiser around a denoiser that moves the latents down the gradient of the losses.
 //!
-//! The step is that of fast.ai's lesson: the loss of the predicted picture, its gradient with respect to the noisy latents with
-//! the predicted noise taken as constant, `x = x - scale * gradient * sigma^2`, and then the sampler's ordinary
-//! step with the same predicted noise.
+//! The step is that of fast.ai's lesson: the loss of the predicted picture, its gradient with respect to the noisy latents,
+//! `x = x - scale * gradient * sigma^2`, and then the sampler's ordinary step with the same predicted noise. The gradient
+//! takes the predicted noise as constant, as the lesson does, or goes back through the UNet, which is exact.
 
 use std::cell::Cell;
 
 use burn::tensor::{FloatDType, Tensor, TensorData};
 
-use crate::diffusion::{Denoiser, Latents, LossGuidance};
+use crate::diffusion::{Denoiser, DenoiserGradient, Latents, LossGuidance};
 use crate::error::EngineError;
 use crate::losses::{GradientPath, LossGuide};
 use crate::memory::low_memory::MemoryGuard;
@@ -28,7 +28,7 @@ pub(crate) struct LossGuided<'a, M> {
     pub guidance: &'a Cell<Option<LossGuidance>>,
 }
 
-impl<M: Denoiser> Denoiser for LossGuided<'_, M> {
+impl<M: DenoiserGradient> Denoiser for LossGuided<'_, M> {
     fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
         self.model.denoise(x, sigma)
     }
@@ -38,7 +38,7 @@ impl<M: Denoiser> Denoiser for LossGuided<'_, M> {
         if !self.guides.iter().any(|guide| guide.guides(self.step.get())) {
             return Ok(denoised);
         }
-        let guidance = self.gradient(&denoised)?;
+        let guidance = self.gradient(x, &denoised, sigma)?;
         let [guided_x, guided] = [&*x, &denoised].map(|latents| guidance.apply(latents.clone(), sigma));
         // A picture without this step's guidance is better than none.
         if !guided_x.is_finite() || !guided.is_finite() {
@@ -53,10 +53,10 @@ impl<M: Denoiser> Denoiser for LossGuided<'_, M> {
     }
 }
 
-impl<M> LossGuided<'_, M> {
-    /// The losses of the predicted pictures, and the gradient of their scaled sum with respect to the noisy latents. With the
-    /// predicted noise taken as constant, it is the gradient with respect to the predicted x0.
-    fn gradient(&self, denoised: &Latents) -> Result<LossGuidance, EngineError> {
+impl<M: DenoiserGradient> LossGuided<'_, M> {
+    /// The losses of the predicted pictures, and the gradient of their scaled sum with respect to the noisy latents. Where the
+    /// predicted noise is taken as constant, that is the gradient with respect to the predicted x0.
+    fn gradient(&mut self, x: &Latents, denoised: &Latents, sigma: f32) -> Result<LossGuidance, EngineError> {
         let mut losses = vec![None; self.guides.len()];
         let mut gradient = Latents::zeros(denoised.shape);
         let [batch, channels, height, width] = denoised.shape;
@@ -67,17 +67,23 @@ impl<M> LossGuided<'_, M> {
             if active.is_empty() {
                 continue;
             }
+            let mut of_x0 = Vec::with_capacity(denoised.data.len());
             // Picture by picture, so that memory does not grow with the batch.
             for picture in 0..batch {
                 let x0 = Latents::new([1, channels, height, width], denoised.picture(picture).to_vec());
-                let of_picture = match path {
+                of_x0.extend(match path {
                     GradientPath::Preview => self.through_preview(&x0, &active, &mut losses)?,
-                    GradientPath::Decoder => self.through_decoder(&x0, &active, &mut losses)?,
-                };
-                let len = of_picture.len();
-                let sum = &mut gradient.data[picture * len..(picture + 1) * len];
-                sum.iter_mut().zip(of_picture).for_each(|(sum, value)| *sum += value);
+                    GradientPath::Decoder | GradientPath::Unet => {
+                        self.through_decoder(&x0, &active, &mut losses)?
+                    }
+                });
             }
+            let of_x0 = Latents::new(denoised.shape, of_x0);
+            let of_x = match path {
+                GradientPath::Preview | GradientPath::Decoder => of_x0,
+                GradientPath::Unet => self.model.input_gradient(x, sigma, &of_x0)?,
+            };
+            gradient = gradient.add_scaled(1.0, &of_x);
         }
         Ok(LossGuidance { losses, gradient })
     }

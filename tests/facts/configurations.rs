@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, TorchGenerator};
-use engine::memory::low_memory::MemoryMode;
+use engine::memory::mode::MemoryMode;
 use engine::models::{ClipTextConfig, UnetConfig, VaeConfig};
 use engine::pipeline::{OpenOptions, Pipeline, StopFlag};
 use safetensors::tensor::{Dtype, TensorView};
