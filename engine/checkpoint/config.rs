@@ -80,7 +80,6 @@ struct ModelIndex {
     unet: (Option<String>, Option<String>),
     vae: (Option<String>, Option<String>),
     text_encoder: (Option<String>, Option<String>),
-    scheduler: (Option<String>, Option<String>),
 }
 
 impl ModelConfig {
@@ -111,7 +110,7 @@ impl ModelConfig {
             unet: read(files, Component::Unet, "unet/config.json")?,
             vae: read(files, Component::Vae, "vae/config.json")?,
             text_encoder: read(files, Component::TextEncoder, "text_encoder/config.json")?,
-            scheduler: read_scheduler(files, index.scheduler.1.as_deref())?,
+            scheduler: read_scheduler(files)?,
         };
         config.check(files)?;
         Ok(config)
@@ -201,10 +200,33 @@ impl ModelConfig {
 }
 
 /// The scheduler's configuration. What it leaves out is the default of its class in diffusers.
-fn read_scheduler(files: &ComponentFiles<'_>, class: Option<&str>) -> Result<SchedulerConfig, OpenError> {
+fn read_scheduler(files: &ComponentFiles<'_>) -> Result<SchedulerConfig, OpenError> {
     let file = "scheduler/scheduler_config.json";
+    let index = json_of(files, "model_index.json")?;
+    let class = index["scheduler"][1].as_str();
     let mut config = json_of(files, file)?;
-    let (beta_start, beta_end, beta_schedule) = match class.unwrap_or("unknown class") {
+    if let Some(settings) = config.as_object_mut() {
+        let has_betas =
+            ["beta_start", "beta_end", "beta_schedule"].iter().all(|key| settings.contains_key(*key));
+        match class.and_then(default_betas) {
+            Some((start, end, schedule)) => {
+                settings.entry("beta_start").or_insert(json!(start));
+                settings.entry("beta_end").or_insert(json!(end));
+                settings.entry("beta_schedule").or_insert(json!(schedule));
+            }
+            None if has_betas => {}
+            None => {
+                let what = format!("a scheduler of {}", class.unwrap_or("no class"));
+                return Err(OpenError::Unsupported(what, files.path(file)));
+            }
+        }
+    }
+    configured(files, Component::Scheduler, file, config)
+}
+
+/// `beta_start`, `beta_end` and `beta_schedule` of a class of diffusers; `None` if its noise is not made by betas.
+fn default_betas(class: &str) -> Option<(f64, f64, &'static str)> {
+    Some(match class {
         "LCMScheduler" | "TCDScheduler" => (0.00085, 0.012, "scaled_linear"),
         "DPMSolverSDEScheduler"
         | "HeunDiscreteScheduler"
@@ -225,17 +247,8 @@ fn read_scheduler(files: &ComponentFiles<'_>, class: Option<&str>) -> Result<Sch
         | "PNDMScheduler"
         | "SASolverScheduler"
         | "UniPCMultistepScheduler" => (0.0001, 0.02, "linear"),
-        _ if ["beta_start", "beta_end", "beta_schedule"].iter().all(|key| config.get(key).is_some()) => {
-            return configured(files, Component::Scheduler, file, config);
-        }
-        class => return Err(OpenError::Unsupported(format!("a scheduler of {class}"), files.path(file))),
-    };
-    if let Some(settings) = config.as_object_mut() {
-        settings.entry("beta_start").or_insert(json!(beta_start));
-        settings.entry("beta_end").or_insert(json!(beta_end));
-        settings.entry("beta_schedule").or_insert(json!(beta_schedule));
-    }
-    configured(files, Component::Scheduler, file, config)
+        _ => return None,
+    })
 }
 
 /// Reads the configuration of a component.
@@ -282,6 +295,7 @@ fn deserialize<T: DeserializeOwned>(
     })
 }
 
+/// The JSON of a configuration file.
 pub(super) fn json_of(files: &ComponentFiles<'_>, file: &str) -> Result<Value, OpenError> {
     let bytes = files.read(file)?;
     let bad = |error: String| OpenError::BadConfig(error, files.path(file));

@@ -110,14 +110,14 @@ CASES = {
     "layers of each level": ("unet", {"layers_per_block": [1, 3]}),
     "transformers of each level": ("unet", {"transformer_layers_per_block": [2, 1], "attention_head_dim": [2, 4]}),
     "other frequencies": ("unet", {"flip_sin_to_cos": False, "freq_shift": 1, "time_embedding_dim": 40}),
-    "other norms": ("unet", {"norm_eps": 0.1, "norm_num_groups": 4, "use_linear_projection": True, "upcast_attention": True}),
+    "other norms": ("unet", {"norm_eps": 0.1, "norm_num_groups": 4, "use_linear_projection": True, "upcast_attention": True, "act_fn": "swish"}),
     "an odd number of channels": ("unet", {"block_out_channels": [15, 30], "norm_num_groups": 3, "attention_head_dim": 5}),
     # diffusers' converter of single files leaves them so.
     "nulls": ("unet", {"upcast_attention": None, "use_linear_projection": None, "flip_sin_to_cos": None, "dual_cross_attention": None,
                        "center_input_sample": None, "class_embeddings_concat": None}),
     "lists": ("unet", {"cross_attention_dim": [512, 512], "sample_size": [16, 24], "only_cross_attention": [False, False]}),
     "other text norms": ("text_encoder", {"layer_norm_eps": 0.1, "num_attention_heads": 4, "hidden_act": "gelu"}),
-    "other layers of the VAE": ("vae", {"layers_per_block": 2, "norm_num_groups": 4, "sample_size": [32, 32]}),
+    "other layers of the VAE": ("vae", {"layers_per_block": 2, "norm_num_groups": 4, "sample_size": [32, 32], "act_fn": "swish"}),
 }
 CLASSES = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 PROMPT, TIMESTEP, SEED = "a large fox in the snow", 500.3, 7
