@@ -30,6 +30,7 @@ mod weight_info;
 mod words;
 mod xy_plot;
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::panic;
@@ -44,6 +45,8 @@ use args::{Args, Command};
 
 /// Runs the given command; without one, opens the window.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    set_runtime_folder();
     let args = Args::parse();
     log_to_stderr();
     // The panic hook has already printed what happened; the exit status should still be one of ours.
@@ -57,6 +60,27 @@ pub fn main() -> ExitCode {
         Err(Failure { status, text }) => {
             eprintln!("{text}");
             ExitCode::from(status)
+        }
+    }
+}
+
+/// Sets `XDG_RUNTIME_DIR` to its usual value where it is missing, as in a container or after `su`.
+///
+/// Mesa's Vulkan layer looks for a Wayland display whenever adapters are listed, and without this variable
+/// libwayland prints that as an error, although nothing is wrong.
+#[cfg(target_os = "linux")]
+fn set_runtime_folder() {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    const NAME: &str = "XDG_RUNTIME_DIR";
+    let is_set = env::var_os(NAME).is_some_and(|folder| Path::new(&folder).is_absolute());
+    if !is_set && let Ok(process) = fs::metadata("/proc/self") {
+        // SAFETY: this is the first thing that the program does, so no other thread reads the environment.
+        #[allow(unsafe_code)]
+        unsafe {
+            env::set_var(NAME, format!("/run/user/{}", process.uid()));
         }
     }
 }
@@ -113,7 +137,7 @@ fn open_window() -> Result<(), Failure> {
 
 /// False where a window cannot open; only Linux commonly starts without a display.
 fn has_display() -> bool {
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || ["WAYLAND_DISPLAY", "WAYLAND_SOCKET", "DISPLAY"].iter().any(is_set)
 }
 

@@ -80,6 +80,22 @@ fn a_name_that_was_given_is_written_over_and_one_that_was_not_never_is() {
     assert!(text("old.png").starts_with(b"\x89PNG"));
 }
 
+/// Mesa's Vulkan layer asks libwayland for a display, which complains where this variable is missing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_missing_runtime_folder_is_nothing_to_complain_about() {
+    let folder = folder();
+    for value in [None, Some(""), Some("relative")] {
+        let mut devices = command(folder.path(), &["devices"]);
+        match value {
+            None => devices.env_remove("XDG_RUNTIME_DIR"),
+            Some(value) => devices.env("XDG_RUNTIME_DIR", value),
+        };
+        let said = CommandOutput::from(devices.output().expect("the program starts"));
+        assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""), "{value:?}");
+    }
+}
+
 #[test]
 fn json_tells_everything_in_one_object() {
     let folder = folder();
