@@ -1,9 +1,10 @@
 //! The files that a render writes: checked before anything is computed, written at the end.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::diffusion::Trajectory;
+use engine::files::{ReservedName, SaveError, check_name};
 use engine::images::{
     Animation, AnimationFormat, Pixels, Provenance, Trace, replace_png, write_png, write_trace,
 };
@@ -18,8 +19,9 @@ use super::render_args::RenderArgs;
 pub struct OutputFiles {
     /// One per picture of the batch.
     pub pictures: Vec<PathBuf>,
-    /// The user chose the names, so existing files are replaced.
-    is_named: bool,
+    /// Of pictures that the user has not named, so that runs at the same time take other names. Files with
+    /// names that the user chose are replaced.
+    reserved: Vec<ReservedName>,
     /// One per picture of the batch, or none.
     pub animations: Vec<PathBuf>,
     /// One per picture of the batch, or none.
@@ -29,11 +31,15 @@ pub struct OutputFiles {
 
 impl OutputFiles {
     /// Given names are used as they are and replace existing files; without one, the pictures get the
-    /// first free `tidepool-N.png`.
+    /// first free `tidepool-N.png`, which are theirs until this is dropped.
     pub fn plan(args: &RenderArgs, batch: u32) -> Result<Self, Failure> {
+        let reserved = match args.output {
+            Some(_) => Vec::new(),
+            None => (0..batch).map(|_| reserve(Path::new(""))).collect::<Result<_, _>>()?,
+        };
         let pictures = match &args.output {
             Some(output) => paths_of_batch(output, batch),
-            None => free_paths(Path::new(""), batch),
+            None => reserved.iter().map(|name| name.path().to_owned()).collect(),
         };
         let of_batch =
             |path: &Option<PathBuf>| path.iter().flat_map(|path| paths_of_batch(path, batch)).collect();
@@ -51,28 +57,34 @@ impl OutputFiles {
         if let Some(trace) = &args.trace {
             check_writable(trace, "safetensors", "--trace")?;
         }
-        Ok(Self {
-            pictures,
-            is_named: args.output.is_some(),
-            animations,
-            contact_sheets,
-            trace: args.trace.clone(),
-        })
+        Ok(Self { pictures, reserved, animations, contact_sheets, trace: args.trace.clone() })
     }
 
     /// Writes the picture with this index in the batch.
     pub fn write_picture(
-        &self,
+        &mut self,
         index: usize,
         pixels: &Pixels,
         provenance: &Provenance,
     ) -> Result<(), Failure> {
-        let write = if self.is_named { replace_png } else { write_png };
-        write(&self.pictures[index], pixels, provenance).map_err(Failure::failed)
+        if self.reserved.is_empty() {
+            return replace_png(&self.pictures[index], pixels, provenance).map_err(Failure::failed);
+        }
+        loop {
+            match write_png(&self.pictures[index], pixels, provenance) {
+                // Another program has written a file of this name.
+                Err(SaveError::Exists { path }) => {
+                    let name = reserve(path.parent().unwrap_or(Path::new("")))?;
+                    self.pictures[index] = name.path().to_owned();
+                    self.reserved[index] = name;
+                }
+                written => return written.map_err(Failure::failed),
+            }
+        }
     }
 
     pub fn write(
-        &self,
+        &mut self,
         pipeline: &Pipeline,
         recorded: RecordedRun,
         generated: Generated,
@@ -161,6 +173,7 @@ pub fn check_writable(path: &Path, extension: &str, option: &str) -> Result<(), 
 }
 
 fn check_place(path: &Path, option: &str) -> Result<(), Failure> {
+    check_name(path).map_err(Failure::failed)?;
     if path.is_dir() {
         return Err(Failure::failed(format!(
             "A folder of this name exists: choose another name with {option}: {}",
@@ -174,11 +187,9 @@ fn check_place(path: &Path, option: &str) -> Result<(), Failure> {
             folder.display()
         )));
     }
-    let probe = folder.join(format!(".tidepool-{}.part", std::process::id()));
-    let created = OpenOptions::new().write(true).create_new(true).open(&probe);
-    // Best effort: at worst an empty hidden file stays behind.
-    let _ = fs::remove_file(&probe);
-    created.map(drop).map_err(|error| {
+    // Dropped at once: at worst an empty hidden file stays behind.
+    let probe = ReservedName::first_free(folder, |number| format!(".tidepool-probe-{number}"));
+    probe.map(drop).map_err(|error| {
         Failure::failed(format!(
             "This folder is not writable ({error}): change its permissions, or choose another with \
              {option}: {}",
@@ -187,18 +198,14 @@ fn check_place(path: &Path, option: &str) -> Result<(), Failure> {
     })
 }
 
-fn free_paths(folder: &Path, batch: u32) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
-    for number in 1_u32.. {
-        let path = folder.join(format!("tidepool-{number}.png"));
-        if !path.exists() {
-            paths.push(path);
-        }
-        if paths.len() == batch as usize {
-            break;
-        }
-    }
-    paths
+/// Takes the first free `tidepool-N.png`.
+fn reserve(folder: &Path) -> Result<ReservedName, Failure> {
+    ReservedName::first_free(folder, |number| format!("tidepool-{number}.png")).map_err(|error| {
+        Failure::failed(format!(
+            "This folder is not writable ({error}): change its permissions, or name the picture with -o: {}",
+            folder_of(&folder.join("tidepool.png")).display()
+        ))
+    })
 }
 
 /// `out.png` as `out-3.png`, and the folder `frames/` as `frames-3/`.
@@ -236,14 +243,22 @@ mod tests {
     }
 
     #[test]
-    fn default_names_replace_no_file() {
+    fn a_picture_whose_name_another_program_takes_gets_the_next_one() {
         let folder = tempfile::tempdir().expect("a folder for the test");
-        fs::write(folder.path().join("tidepool-2.png"), "mine").expect("writes");
-        let names: Vec<_> = free_paths(folder.path(), 3)
-            .iter()
-            .map(|path| path.file_name().expect("a name").to_owned())
-            .collect();
-        assert_eq!(names, ["tidepool-1.png", "tidepool-3.png", "tidepool-4.png"]);
+        let name = reserve(folder.path()).expect("a name");
+        let mut files = OutputFiles {
+            pictures: vec![name.path().to_owned()],
+            reserved: vec![name],
+            animations: Vec::new(),
+            contact_sheets: Vec::new(),
+            trace: None,
+        };
+        fs::write(folder.path().join("tidepool-1.png"), "theirs").expect("writes");
+        let pixels = Pixels::new(8, 8, vec![0; 192]);
+        files.write_picture(0, &pixels, &Provenance::default()).expect("saved");
+        assert_eq!(files.pictures, [folder.path().join("tidepool-2.png")]);
+        assert_eq!(fs::read(folder.path().join("tidepool-1.png")).expect("theirs"), b"theirs");
+        assert!(files.pictures[0].is_file());
     }
 
     #[test]
@@ -252,6 +267,8 @@ mod tests {
         let check = |name: &str| check_writable(&folder.path().join(name), "png", "-o");
         fs::create_dir(folder.path().join("dir.png")).expect("makes a folder");
         assert!(check("out.png").is_ok());
+        let long = "\u{72d0}".repeat(100) + ".png";
+        assert!(check(&long).is_err_and(|error| error.status == 1 && error.text.contains("255")));
         assert!(check("out.jpg").is_err_and(|error| error.status == 2 && error.text.contains(".png")));
         for path in ["no/out.png", "dir.png"] {
             assert!(check(path).is_err_and(|error| error.status == 1 && error.text.contains("-o")), "{path}");

@@ -26,7 +26,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     };
     recipe.check().map_err(Failure::usage)?;
     args.animation.check()?;
-    let files = OutputFiles::plan(args, recipe.batch)?;
+    let mut files = OutputFiles::plan(args, recipe.batch)?;
     if let Some(path) = &args.attention {
         check_writable(path, "png", "--attention")?;
     }

@@ -37,7 +37,7 @@ pub fn xy_plot(args: &XyPlotArgs) -> Result<(), Failure> {
     args.animation.check()?;
     let base = Recipe { seed: random_seed(), ..Recipe::default() };
     let mut plot = XyPlot::new(recipe_of(args, base)?, vary.clone()).map_err(Failure::usage)?;
-    let files = OutputFiles::plan(args, 1)?;
+    let mut files = OutputFiles::plan(args, 1)?;
 
     let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
     let started = Instant::now();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts;
-use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS};
+use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, file_name};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, replace_png};
 use engine::recipe::Recipe;
 
@@ -41,7 +41,7 @@ fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
         Task::PickModelFolder => rfd::FileDialog::new()
             .set_title("Choose a model folder in diffusers layout")
             .pick_folder()
-            .map(|folder| AppEvent::ModelPicked(ModelSource::Folder(folder))),
+            .map(|folder| AppEvent::ModelPicked(ModelSource::at(folder))),
         Task::PickModelFile => rfd::FileDialog::new()
             .set_title("Choose a model file")
             .add_filter("Models", &MODEL_EXTENSIONS)
@@ -98,7 +98,7 @@ fn save_concept(token: &str, vectors: &[Vec<f32>]) -> Option<AppEvent> {
     let name = if name.is_empty() { "concept" } else { &name };
     let file = rfd::FileDialog::new()
         .set_title("Save the concept")
-        .set_file_name(format!("{name}.safetensors"))
+        .set_file_name(file_name(name, ".safetensors"))
         .add_filter("Concepts", &CONCEPT_EXTENSIONS)
         .save_file()?;
     Some(match concepts::save(&file, token, vectors) {
@@ -116,9 +116,18 @@ fn pick_film(format: AnimationFormat, name: &str, folder: &Path) -> Option<PathB
         }
         // An existing folder may hold anything, so the pictures get a new folder inside it.
         None => {
-            Some(dialog.set_title("Choose where to put the folder of pictures").pick_folder()?.join(name))
+            let folder = dialog.set_title("Choose where to put the folder of pictures").pick_folder()?;
+            Some(new_folder(&folder, name))
         }
     }
+}
+
+/// The first path of `folder/name`, `folder/name-2` and so on that is free.
+fn new_folder(folder: &Path, name: &str) -> PathBuf {
+    let first = folder.join(name);
+    let further = (2..).map(|number: u64| folder.join(format!("{name}-{number}")));
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    std::iter::once(first).chain(further).find(is_free).expect("there are more names than files")
 }
 
 /// Saves the clipboard's picture as a file, since a recipe names its start image by path.

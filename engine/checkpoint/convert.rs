@@ -12,7 +12,7 @@ use super::OpenError;
 use super::formats::safetensors::MAX_HEADER_BYTES;
 use super::formats::torch::{TorchFile, TorchTensor};
 use super::weight_file::WeightFile;
-use crate::files::{IfExists, SaveError, write_atomically};
+use crate::files::{IfExists, SaveError, check_name, file_name, write_atomically};
 
 /// The key that programs use for a concept that is a single tensor.
 const BARE_TENSOR_NAME: &str = "emb_params";
@@ -53,7 +53,12 @@ struct HeaderEntry<'a> {
 ///
 /// `progress` is called with the fraction written and returns whether to continue.
 pub fn convert(path: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<PathBuf, ConvertError> {
-    let target = path.with_extension("safetensors");
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let target = match path.with_extension("safetensors") {
+        // A shorter ending fitted, and this one does not.
+        long if check_name(&long).is_err() => path.with_file_name(file_name(&stem, ".safetensors")),
+        target => target,
+    };
     let source = WeightFile::open(path)?;
     let Some((file, tensors)) = source.torch() else {
         return Err(ConvertError::NotAPickle(path.to_owned()));

@@ -8,6 +8,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::MAX_NAME_BYTES;
+
 /// What to do if a file of the name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfExists {
@@ -40,6 +42,12 @@ pub enum SaveError {
     )]
     Write { source: io::Error, path: PathBuf },
     #[error(
+        "This name is too long, since file systems allow {MAX_NAME_BYTES} bytes for a name and about 4,000 \
+         for a path: choose a shorter one: {}",
+        path.display()
+    )]
+    LongName { path: PathBuf },
+    #[error(
         "The prompts are too long to be stored in a picture: keep them below a million characters: {}",
         path.display()
     )]
@@ -70,8 +78,22 @@ impl SaveError {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::Interrupted => Self::Stopped { path },
+            io::ErrorKind::InvalidFilename => Self::LongName { path },
             _ => Self::Write { source, path },
         }
+    }
+}
+
+/// Finds out before the work whether a file of this name can exist.
+///
+/// # Errors
+/// [`SaveError::LongName`]
+pub fn check_name(path: &Path) -> Result<(), SaveError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+            Err(SaveError::LongName { path: path.to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 

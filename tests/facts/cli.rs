@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use engine::diffusion::{BetaSchedule, NoiseSource, SamplerOptions, ScheduleOptions};
 use engine::images::{RecipeOrigin, read_recipe};
@@ -78,6 +78,63 @@ fn a_name_that_was_given_is_written_over_and_one_that_was_not_never_is() {
     let text = |name: &str| fs::read(folder.path().join(name)).expect("a file");
     assert_eq!(text("tidepool-1.png"), b"mine");
     assert!(text("old.png").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn runs_at_the_same_time_take_different_names() {
+    let folder = folder();
+    let line = "render fox --device cpu --size 64x64 --steps 2 --batch 2";
+    let args: Vec<_> = line.split(' ').collect();
+    let start = || command(folder.path(), &args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let runs: Vec<_> = (0..4).map(|_| start().expect("starts")).collect();
+    let mut written = Vec::new();
+    for run in runs {
+        let said = CommandOutput::from(run.wait_with_output().expect("it ends"));
+        assert_eq!(said.status, Some(0), "{}", said.stdout);
+        written.extend(said.stdout.lines().map(str::to_owned));
+    }
+    written.sort();
+    assert_eq!(written, (1..=8).map(|number| format!("tidepool-{number}.png")).collect::<Vec<_>>());
+    assert_eq!(names(folder.path()), written);
+}
+
+#[test]
+fn a_run_that_fails_lets_go_of_the_name_it_took() {
+    let folder = folder();
+    for line in ["render fox", "xy-plot fox --vary cfg=1,2"] {
+        let args: Vec<_> = line.split(' ').chain(["--model", "nowhere"]).collect();
+        let said = tidepool(folder.path(), &args);
+        assert!(said.status == Some(1) && said.stderr.contains("nowhere"), "{line}: {}", said.stderr);
+        assert_eq!(names(folder.path()), [""; 0], "{line}");
+    }
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_file_is_refused_before_the_model_is_opened() {
+    let folder = folder();
+    // 255 bytes are the limit of Linux and macOS. The first has them with `.png`, the second one more.
+    let (fits, long) = ("x".repeat(251), "狐".repeat(84));
+    let cases = [
+        ("-o", format!("{fits}.png"), "nowhere"),
+        ("-o", format!("{long}.png"), "255"),
+        ("-o", "x".repeat(300) + ".png", "255"),
+        ("-o", format!("{}/a.png", "x".repeat(300)), "255"),
+        ("--film", format!("{long}.gif"), "255"),
+        ("--film", format!("{}/", "x".repeat(300)), "255"),
+        ("--contact-sheet", format!("{long}.png"), "255"),
+        ("--attention", format!("{long}.png"), "255"),
+        ("--trace", format!("{fits}.safetensors"), "255"),
+    ];
+    let check = |more: &[&str], (option, name, word): &(&str, String, &str)| {
+        let args = [&["render", "fox", "--model", "nowhere", option, name], more].concat();
+        let said = tidepool(folder.path(), &args);
+        assert_eq!(said.status, Some(1), "{option}: {}", said.stderr);
+        assert!(said.stderr.contains(word), "{option}: no {word} in {}", said.stderr);
+    };
+    cases.iter().for_each(|case| check(&[], case));
+    // The number of a picture makes the name of the first case too long.
+    check(&["--batch", "2"], &("-o", format!("{fits}.png"), "255"));
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 /// Mesa's Vulkan layer asks libwayland for a display, which complains where this variable is missing.
@@ -242,12 +299,11 @@ fn help_and_version_succeed() {
 #[test]
 fn ctrl_c_ends_a_run_and_leaves_no_half_file() {
     use std::io::{BufRead, BufReader};
-    use std::process::Stdio;
 
     use crate::support::cli::wait_until_busy;
 
     let folder = folder();
-    let args = ["render", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--film", "a.gif"];
+    let args = ["render", "", "--device", "cpu", "--steps", "1000", "--film", "a.gif"];
     let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
     // The warning about the empty prompt comes when the model is open and the run begins.

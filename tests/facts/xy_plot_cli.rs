@@ -130,7 +130,7 @@ fn ctrl_c_ends_a_sheet_and_leaves_nothing() {
     use crate::support::cli::wait_until_busy;
 
     let folder = folder();
-    let args = ["sheet", "", "--device", "cpu", "--steps", "1000", "-o", "a.png", "--vary", "cfg=1,2"];
+    let args = ["sheet", "", "--device", "cpu", "--steps", "1000", "--vary", "cfg=1,2"];
     let mut run = command(folder.path(), &args).stderr(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines();
     // The warning about the empty prompt comes when the model is open and the run begins.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::files::check_name;
 use engine::images::{Animation, AnimationFormat, Provenance};
 use engine::pipeline::StopFlag;
 use engine::session::{AnimationEvent, Request};
@@ -68,6 +69,11 @@ impl AppState {
         if self.export.phase.stop().is_some() {
             return Vec::new();
         }
+        let path = with_ending(path, self.export.format);
+        if let Err(error) = check_name(&path) {
+            self.export.phase = ExportPhase::Failed { text: error.to_string() };
+            return Vec::new();
+        }
         if self.export.is_of_plot {
             return self.export_sheet_to(path);
         }
@@ -75,7 +81,6 @@ impl AppState {
         let picture = self.film.picture.unwrap_or(0);
         let (job, options, stop) = (run.job.id, self.export.options, StopFlag::default());
         let finished = run.pictures.get(picture).cloned();
-        let path = with_ending(path, self.export.format);
         self.export.phase = ExportPhase::Cutting { path, fraction: 0.0, stop: stop.clone() };
         vec![Effect::Send(Request::ExportAnimation { job, picture, finished, options, stop })]
     }
@@ -86,7 +91,7 @@ impl AppState {
         let (model, vae) = self.names_of_model();
         let provenance = made.provenance(&model, vae.as_deref());
         let animation = strip(&made.plot, &made.pictures, &self.export.options, provenance);
-        self.write(animation, with_ending(path, self.export.format), StopFlag::default())
+        self.write(animation, path, StopFlag::default())
     }
 
     pub(crate) fn receive_cut(&mut self, event: AnimationEvent) -> Vec<Effect> {
