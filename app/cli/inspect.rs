@@ -79,7 +79,14 @@ fn classify(path: &Path) -> Result<Found, Failure> {
         _ => refused(format!("This cannot be read ({error}): check its permissions")),
     })?;
     if metadata.is_dir() {
-        return weight_info::read_model_folder(path).map(Found::Model).map_err(refused);
+        return match ModelSource::at(path.to_owned()) {
+            ModelSource::Folder(folder) => {
+                weight_info::read_model_folder(&folder).map(Found::Model).map_err(refused)
+            }
+            // The only file of a repository in the Hugging Face cache.
+            ModelSource::File(file) => classify(&file),
+            ModelSource::BuiltIn => unreachable!("the built-in model has no path"),
+        };
     }
     if !metadata.is_file() {
         return Err(refused("This is a pipe or a device: save its contents as a file first".to_owned()));

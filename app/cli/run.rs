@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use engine::checkpoint::ModelSource;
+use engine::checkpoint::{HubSnapshot, ModelSource};
 use engine::device::DeviceChoice;
 use engine::format::ellipsize;
 use engine::images::{TraceFile, read_trace};
@@ -28,6 +28,9 @@ const MAX_QUOTED: usize = 40;
 /// Opens a model with a progress bar.
 pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> Result<Pipeline, Failure> {
     let bar = progress::fraction_bar("opening the model");
+    // A VAE too may be given as a repository in the Hugging Face cache.
+    let snapshot = vae.and_then(HubSnapshot::at);
+    let vae = snapshot.as_ref().map(|snapshot| snapshot.folder.as_path()).or(vae);
     let opened =
         Pipeline::open(source, OpenOptions { device: choice, vae, make_room: None }, &mut |fraction| {
             progress::set_fraction(&bar, fraction);

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::files::{MODEL_EXTENSIONS, has_extension};
+use engine::checkpoint::{HubSnapshot, repository_name};
+use engine::files::{MODEL_EXTENSIONS, has_extension, is_shard};
 use walkdir::WalkDir;
-
-use super::hub_cache;
 
 /// Nested folders. Programs nest models three or four deep.
 const MAX_DEPTH: usize = 12;
@@ -21,8 +20,8 @@ pub struct FoundFiles {
     pub files: Vec<PathBuf>,
     /// Models in diffusers layout.
     pub models: Vec<PathBuf>,
-    /// Repositories of a Hugging Face cache: name and folder.
-    pub repositories: Vec<(String, PathBuf)>,
+    /// The current snapshots of the repositories of a Hugging Face cache.
+    pub snapshots: Vec<HubSnapshot>,
     /// A sentence about what was not scanned.
     pub problem: Option<String>,
 }
@@ -65,8 +64,8 @@ pub fn find_models(root: &Path, should_continue: &mut dyn FnMut() -> bool) -> Fo
         let is_new = path.canonicalize().is_ok_and(|real| seen.insert(real));
         if is_hidden || !is_new {
             walk.skip_current_dir();
-        } else if let Some(name) = hub_cache::name_of(path) {
-            found.repositories.push((name, path.to_owned()));
+        } else if repository_name(path).is_some() {
+            found.snapshots.extend(HubSnapshot::at(path));
             walk.skip_current_dir();
         } else if path.join("model_index.json").is_file() {
             found.files.extend(files_in(path));
@@ -85,14 +84,9 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// True for the name of a weight file that is not a shard such as `model-00001-of-00002.safetensors`.
+/// True for the name of a weight file that is not a part of sharded weights.
 fn is_single_file(path: &Path) -> bool {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_shard = stem.rsplit_once("-of-").is_some_and(|(before, count)| {
-        is_number(count) && before.rsplit_once('-').is_some_and(|(_, number)| is_number(number))
-    });
-    has_extension(path, &MODEL_EXTENSIONS) && !is_shard
+    has_extension(path, &MODEL_EXTENSIONS) && !is_shard(path)
 }
 
 /// The sentence for an error; `None` for link loops and broken links, which are ignored.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use engine::checkpoint::{HubSnapshot, repository_name};
 use serde::Serialize;
 
 use super::comfy_paths;
@@ -14,7 +15,7 @@ pub enum Layout {
     A1111,
     ComfyUi,
     SwarmUi,
-    /// The Hugging Face cache, or a folder with the same structure.
+    /// The Hugging Face cache, a folder with the same structure, or one repository in it.
     Hub,
     Diffusers,
     /// Anything else: searched recursively.
@@ -94,7 +95,8 @@ pub(crate) fn recognise(root: &Path) -> RecognisedLayout {
         Layout::ComfyUi
     } else if !has(&folders, "stable-diffusion") {
         folders.clear();
-        if holds_repositories(root) { Layout::Hub } else { Layout::Plain }
+        let is_hub = HubSnapshot::at(root).is_some() || holds_repositories(root);
+        if is_hub { Layout::Hub } else { Layout::Plain }
     } else if has(&folders, "embeddings") || has(&folders, "embedding") {
         Layout::SwarmUi
     } else {
@@ -137,7 +139,7 @@ fn child(folder: &Path, name: &str) -> Option<PathBuf> {
 
 fn holds_repositories(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.take(MAX_ENTRIES).any(|entry| super::hub_cache::name_of(&entry.path()).is_some())
+    entries.take(MAX_ENTRIES).any(|entry| repository_name(&entry.path()).is_some())
 }
 
 /// Entries to check; no cache has as many besides its models.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{ModelSource, WeightKind};
+use engine::checkpoint::{HubSnapshot, ModelSource, WeightKind};
 
 use super::entry::refusal_of;
 use super::file_metadata::FolderMetadata;
@@ -59,9 +59,11 @@ impl Scan<'_> {
         let layout = layout.unwrap_or(recognised.layout);
         let count_before = self.library.entries.len();
         let mut problem = recognised.problem;
-        if layout == Layout::Hub {
-            for (name, repository) in hub_cache::repositories(root) {
-                self.scan_repository(root, &name, &repository);
+        if let Some(snapshot) = HubSnapshot::at(root) {
+            self.scan_snapshot(root, &snapshot);
+        } else if layout == Layout::Hub {
+            for snapshot in hub_cache::snapshots(root) {
+                self.scan_snapshot(root, &snapshot);
             }
         } else {
             for (folder, role) in recognised.folders {
@@ -79,10 +81,8 @@ impl Scan<'_> {
         self.library.folders.push(Folder { path: root.to_owned(), layout, count, problem });
     }
 
-    fn scan_repository(&mut self, root: &Path, name: &str, repository: &Path) {
-        if let Some(snapshot) = hub_cache::snapshot_of(repository) {
-            self.scan_folder(&ScanFolder { root, folder: &snapshot, repository: Some(name) });
-        }
+    fn scan_snapshot(&mut self, root: &Path, HubSnapshot { repository, folder }: &HubSnapshot) {
+        self.scan_folder(&ScanFolder { root, folder, repository: Some(repository) });
     }
 
     /// Returns a sentence about what was not scanned.
@@ -98,8 +98,8 @@ impl Scan<'_> {
         for file in &found.files {
             self.add_file(scanned, file);
         }
-        for (name, repository) in &found.repositories {
-            self.scan_repository(scanned.root, name, repository);
+        for snapshot in &found.snapshots {
+            self.scan_snapshot(scanned.root, snapshot);
         }
         found.problem
     }

@@ -21,6 +21,7 @@ mod config;
 mod convert;
 mod digest;
 mod fixed_settings;
+mod hub_snapshot;
 mod load;
 mod open;
 mod random_model;
@@ -38,6 +39,7 @@ pub use convert::{ConvertError, convert};
 pub use detect::{WeightKind, kind_of};
 pub use dtype::TensorDtype;
 pub use fingerprint::FileFingerprint;
+pub use hub_snapshot::{HubSnapshot, repository_name};
 pub use open::{OpenedModel, open};
 pub use random_model::open_random_sd15;
 pub use weight_file::WeightFile;
@@ -56,20 +58,32 @@ pub enum ModelSource {
 }
 
 impl ModelSource {
-    /// The model at a path: a file if the path is one, else a folder, which may be missing.
+    /// The model at a path: a file if the path is one, else a folder, which may be missing. Of a repository
+    /// in the Hugging Face cache it is the current snapshot.
     pub fn at(path: PathBuf) -> Self {
         let is_file = std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir());
-        if is_file { Self::File(path) } else { Self::Folder(path) }
+        match HubSnapshot::at(&path) {
+            _ if is_file => Self::File(path),
+            Some(snapshot) => snapshot.model(),
+            None => Self::Folder(path),
+        }
     }
 
-    /// A short name: the folder's or file's, or that of the built-in model.
-    pub fn name(&self) -> String {
+    /// True for a file, and for a folder in diffusers layout.
+    pub fn is_model(&self) -> bool {
         match self {
-            Self::BuiltIn => "Built-in".into(),
-            Self::Folder(path) | Self::File(path) => match path.file_name() {
-                Some(name) => name.to_string_lossy().into_owned(),
-                None => path.display().to_string(),
-            },
+            Self::BuiltIn | Self::File(_) => true,
+            Self::Folder(path) => path.join("model_index.json").is_file(),
+        }
+    }
+
+    /// A short name: the folder's or file's, the repository's for its snapshot, or that of the built-in model.
+    pub fn name(&self) -> String {
+        let (Self::Folder(path) | Self::File(path)) = self else { return "Built-in".into() };
+        match (hub_snapshot::repository_of(path), path.file_name()) {
+            (Some(repository), _) if matches!(self, Self::Folder(_)) => repository,
+            (_, Some(name)) => name.to_string_lossy().into_owned(),
+            (_, None) => path.display().to_string(),
         }
     }
 }

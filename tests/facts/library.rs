@@ -4,6 +4,7 @@ mod command_line;
 mod hashes;
 mod layouts;
 mod names;
+mod repositories;
 mod tab;
 
 use std::fs;

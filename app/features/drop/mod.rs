@@ -85,16 +85,13 @@ fn model_file(path: &Path) -> FileContents {
 }
 
 fn contents_of_folder(path: &Path) -> FileContents {
-    let is_shelf = match layout_of(path) {
-        Layout::Diffusers => false,
-        // With the parts of a model in it, it is one that lacks something, which opening it tells.
-        Layout::Plain => !path.join("unet").is_dir(),
-        Layout::A1111 | Layout::ComfyUi | Layout::SwarmUi | Layout::Hub => true,
-    };
-    match is_shelf {
-        true if holds_concepts_alone(path) => FileContents::ConceptFolder,
-        true => FileContents::ModelsFolder,
-        false => FileContents::Model(ModelSource::Folder(path.to_owned())),
+    let source = ModelSource::at(path.to_owned());
+    // With the parts of a model in it, it is one that lacks something, which opening it tells.
+    let has_parts = || layout_of(path) == Layout::Plain && path.join("unet").is_dir();
+    match source.is_model() || has_parts() {
+        true => FileContents::Model(source),
+        false if holds_concepts_alone(path) => FileContents::ConceptFolder,
+        false => FileContents::ModelsFolder,
     }
 }
 
