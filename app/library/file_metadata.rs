@@ -4,9 +4,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, component_weights, kind_of};
+use engine::checkpoint::{
+    OpenError, PipelineClass, TensorDtype, WeightFile, WeightKind, component_weights, kind_of,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Longer than any configuration file.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -60,63 +61,46 @@ pub struct FolderMetadata {
     pub bytes: u64,
     /// Why it cannot be opened, as the end of a sentence that starts with "This" or "it".
     pub unreadable_reason: Option<String>,
+    /// A network has no weights.
+    pub is_incomplete: bool,
 }
-
-/// Pipeline classes of diffusers whose name tells the kind of model.
-const KIND_BY_CLASS: [(&str, WeightKind); 12] = [
-    ("StableDiffusionPipeline", WeightKind::StableDiffusion1),
-    ("StableDiffusionImg2ImgPipeline", WeightKind::StableDiffusion1),
-    ("StableDiffusionInpaintPipeline", WeightKind::Inpainting),
-    ("StableDiffusionInstructPix2PixPipeline", WeightKind::InstructPix2Pix),
-    ("StableDiffusionDepth2ImgPipeline", WeightKind::Depth),
-    ("StableDiffusionXLPipeline", WeightKind::Sdxl),
-    ("StableDiffusionXLInpaintPipeline", WeightKind::Sdxl),
-    ("StableDiffusionXLImg2ImgPipeline", WeightKind::SdxlRefiner),
-    ("StableDiffusion3Pipeline", WeightKind::StableDiffusion3),
-    ("FluxPipeline", WeightKind::Flux),
-    ("StableDiffusionUpscalePipeline", WeightKind::Upscaler),
-    ("StableDiffusionLatentUpscalePipeline", WeightKind::Upscaler),
-];
-
-/// Width of the text encoder that distinguishes SD 2.x from SD 1.x.
-const OPEN_CLIP_WIDTH: u64 = 1024;
 
 impl FolderMetadata {
     pub fn read(folder: &Path) -> Self {
-        let class = config(&folder.join("model_index.json"))
-            .and_then(|index| Some(index.get("_class_name")?.as_str()?.to_owned()))
-            .unwrap_or_else(|| "model without a pipeline class".into());
-        let by_class = KIND_BY_CLASS.iter().find(|(name, _)| *name == class).map(|(_, kind)| *kind);
-        let unet = config(&folder.join("unet/config.json")).unwrap_or_default();
-        let number = |name: &str| unet.get(name).and_then(Value::as_u64);
-        let kind = match (by_class, number("in_channels")) {
-            (Some(WeightKind::StableDiffusion1), Some(9)) => WeightKind::Inpainting,
-            (Some(WeightKind::StableDiffusion1), _)
-                if number("cross_attention_dim") == Some(OPEN_CLIP_WIDTH) =>
-            {
-                WeightKind::StableDiffusion2
-            }
-            (kind, _) => kind.unwrap_or(WeightKind::Unknown),
-        };
+        let class = PipelineClass::read(
+            &config(&folder.join("model_index.json")),
+            Some(&config(&folder.join("unet/config.json"))),
+        );
         let missing = ["unet", "vae", "text_encoder"]
             .into_iter()
             .find(|part| component_weights(folder, part).is_none());
-        let unreadable_reason = match (by_class, missing) {
-            (None, _) => Some(format!("is a {class}")),
-            (Some(_), Some(part)) => Some(format!("is incomplete: {part} has no weights")),
-            _ => None,
+        let kind = class.as_ref().map_or(WeightKind::Unknown, |class| class.kind);
+        let unreadable_reason = match (class, missing) {
+            (Err(error), _) => Some(format!("has an invalid model_index.json ({error})")),
+            (Ok(PipelineClass { refusal: Some(what), .. }), _) => Some(format!("is {what}")),
+            (Ok(_), Some(part)) => Some(format!("is incomplete: {part} has no weights")),
+            (Ok(_), None) => None,
         };
-        Self { kind, unet: component_weights(folder, "unet"), bytes: bytes_below(folder), unreadable_reason }
+        Self {
+            kind,
+            unet: component_weights(folder, "unet"),
+            bytes: bytes_below(folder),
+            unreadable_reason,
+            is_incomplete: missing.is_some(),
+        }
     }
 }
 
-fn config(path: &Path) -> Option<Value> {
-    if !path.is_file() {
-        return None;
-    }
+/// A configuration file; empty if it cannot be read.
+fn config(path: &Path) -> Vec<u8> {
     let mut json = Vec::new();
-    fs::File::open(path).ok()?.take(MAX_CONFIG).read_to_end(&mut json).ok()?;
-    serde_json::from_slice(&json).ok()
+    if path.is_file()
+        && let Ok(file) = fs::File::open(path)
+    {
+        // What was read of a file that cannot be read to its end is not valid JSON.
+        let _ = file.take(MAX_CONFIG).read_to_end(&mut json);
+    }
+    json
 }
 
 /// The limits are generous: a model has a few dozen files, at most two folders deep.

@@ -110,13 +110,12 @@ impl Scan<'_> {
             return;
         }
         let metadata = FolderMetadata::read(path);
-        if metadata.unreadable_reason.is_some() && scanned.repository.is_some() {
+        // The Hugging Face cache contains many folders that are not image models, and halves of models.
+        if scanned.repository.is_some() && (metadata.kind == WeightKind::Unknown || metadata.is_incomplete) {
             return;
         }
         let unet = metadata.unet.and_then(|unet| Some((self.cache.metadata_of(&unet).ok()?, unet)));
         let hashed_files = unet.as_ref().map(|(file, unet)| file.weight_files(unet)).unwrap_or_default();
-        let unreadable_reason =
-            metadata.unreadable_reason.map(|reason| format!("This {reason}; Tidepool opens SD 1.x and 2.x"));
         self.library.entries.push(Entry {
             name: name_of(scanned, path, &path.file_name().unwrap_or_default().to_string_lossy()),
             source: ModelSource::Folder(path.to_owned()),
@@ -126,7 +125,9 @@ impl Scan<'_> {
             precision: unet.and_then(|(file, _)| file.precision),
             sha256: self.cache.sha256(&hashed_files),
             root: scanned.root.to_owned(),
-            refusal: unreadable_reason.or_else(|| refusal_of(metadata.kind)),
+            refusal: metadata
+                .unreadable_reason
+                .map(|reason| format!("This {reason}; Tidepool opens SD 1.x and 2.x")),
             hashed_files,
         });
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::OpenError;
 use super::component_files::ComponentFiles;
 use super::fixed_settings::Component;
+use super::pipeline_class::PipelineClass;
 use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
@@ -73,39 +74,19 @@ impl SchedulerConfig {
     }
 }
 
-/// `model_index.json`: the classes of the components.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ModelIndex {
-    unet: (Option<String>, Option<String>),
-    vae: (Option<String>, Option<String>),
-    text_encoder: (Option<String>, Option<String>),
-}
-
 impl ModelConfig {
     pub(super) fn read(files: &ComponentFiles<'_>) -> Result<Self, OpenError> {
-        let index: ModelIndex = match json_of(files, "model_index.json") {
-            Ok(index) => deserialize(files, "model_index.json", index)?,
+        let index = match files.read("model_index.json") {
             Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(OpenError::NotAModel("it has no model_index.json".into(), folder_of(&path)));
             }
-            Err(error) => return Err(error),
+            index => index?,
         };
-        let classes = [
-            (index.unet, "UNet2DConditionModel"),
-            (index.vae, "AutoencoderKL"),
-            (index.text_encoder, "CLIPTextModel"),
-        ];
-        for ((_, class), expected) in classes {
-            if class.as_deref() != Some(expected) {
-                let class = class.unwrap_or_else(|| "no class".into());
-                return Err(OpenError::Unsupported(
-                    format!("{class} in place of a {expected}"),
-                    files.path("model_index.json"),
-                ));
-            }
+        let class = PipelineClass::read(&index, files.read("unet/config.json").ok().as_deref())
+            .map_err(|error| OpenError::BadConfig(error.to_string(), files.path("model_index.json")))?;
+        if let Some(what) = class.refusal {
+            return Err(OpenError::OtherPipeline(what, folder_of(&files.path("model_index.json"))));
         }
-
         let config = Self {
             unet: read(files, Component::Unet, "unet/config.json")?,
             vae: read(files, Component::Vae, "vae/config.json")?,

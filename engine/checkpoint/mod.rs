@@ -24,6 +24,7 @@ mod fixed_settings;
 mod hub_snapshot;
 mod load;
 mod open;
+mod pipeline_class;
 mod random_model;
 mod read;
 mod vae_file;
@@ -41,6 +42,7 @@ pub use dtype::TensorDtype;
 pub use fingerprint::FileFingerprint;
 pub use hub_snapshot::{HubSnapshot, repository_name};
 pub use open::{OpenedModel, open};
+pub use pipeline_class::PipelineClass;
 pub use random_model::open_random_sd15;
 pub use weight_file::WeightFile;
 
@@ -116,6 +118,10 @@ pub enum OpenError {
         "This is {0}. Tidepool opens complete Stable Diffusion 1.x and 2.x models: choose one of those: {1}"
     )]
     WrongKind(WeightKind, PathBuf),
+    #[error(
+        "This is {0}. Tidepool opens complete Stable Diffusion 1.x and 2.x models: choose one of those: {1}"
+    )]
+    OtherPipeline(String, PathBuf),
     #[error(
         "This is not a VAE for the model: {0}. Choose a VAE of the same model family, as a .safetensors, .ckpt or .pt file or a diffusers folder: {1}"
     )]

@@ -94,26 +94,6 @@ fn an_incomplete_model_folder_says_what_it_lacks() {
 }
 
 #[test]
-fn a_folder_of_another_pipeline_is_named_by_its_class() {
-    let place = folder();
-    for (name, class, word) in [
-        ("xl", "StableDiffusionXLPipeline", "SDXL"),
-        ("k", "KandinskyPipeline", "KandinskyPipeline"),
-        ("paint", "StableDiffusionInpaintPipeline", "inpainting"),
-    ] {
-        let folder = place.path().join(name);
-        put(folder.join("unet/diffusion_pytorch_model.safetensors"), SD1);
-        put(folder.join("vae/diffusion_pytorch_model.safetensors"), VAE);
-        put(folder.join("text_encoder/model.safetensors"), VAE);
-        fs::write(folder.join("model_index.json"), format!(r#"{{"_class_name": "{class}"}}"#))
-            .expect("writes");
-        let found = look(&[&folder]);
-        let refusal = entry(&found, name).refusal.as_deref().expect("it is refused");
-        assert!(refusal.contains(word), "{refusal}");
-    }
-}
-
-#[test]
 fn a_scan_can_be_ended() {
     let place = folder();
     for at in 0..50 {

@@ -179,9 +179,9 @@ mod with_links {
     }
 
     fn save_config(repository: &Path, revision: &str) {
-        let index = r#"{"_class_name": "StableDiffusionPipeline"}"#;
-        fs::write(repository.join("snapshots").join(revision).join("model_index.json"), index)
-            .expect("writes");
+        let index = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model_index.json");
+        fs::copy(index, repository.join("snapshots").join(revision).join("model_index.json"))
+            .expect("copies");
     }
 
     const PARTS: [(&str, &[&str]); 3] = [
