@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use engine::checkpoint::PipelineClass;
 use engine::format::human_size;
 
 use super::download_folder::{DownloadFolder, bytes_done, is_complete};
@@ -19,6 +20,8 @@ use super::{
 
 /// More than the listing of a repository with ten thousand files.
 const MAX_LISTING: usize = 16 << 20;
+/// Longer than any configuration file.
+const MAX_CONFIG: usize = 1 << 20;
 /// Bytes left free on the disk for other programs.
 const RESERVED: u64 = 64 << 20;
 
@@ -46,6 +49,13 @@ impl Hub {
         let listing = Listing::read(&json, repository, revision)?;
         if listing.is_gated && !self.access.has_token() {
             return Err(FetchError::Gated(self.page(repository)));
+        }
+        if request.file.is_none() {
+            let class = self.pipeline_class(&listing, repository, &mut transfer);
+            let class = class.map_err(|error| fetch_error(error, Path::new(&place)))?;
+            if let Some(what) = class.and_then(|class| class.refusal) {
+                return Err(FetchError::NotAModel { why: format!("it is {what}"), name: place });
+            }
         }
         let (layout, description, files) = choose(&listing, repository, request)?;
         let files = files.into_iter().map(|file| match file.bytes {
@@ -127,6 +137,34 @@ impl Hub {
                 result => return result,
             }
         }
+    }
+
+    /// Reads the configuration that tells what the model is; `None` unless it is in diffusers layout.
+    fn pipeline_class(
+        &self,
+        listing: &Listing,
+        repository: &Repository,
+        transfer: &mut Transfer<'_>,
+    ) -> Result<Option<PipelineClass>, TransferError> {
+        let mut read = |path: &str| {
+            let place = format!("{repository}: {path}");
+            let url_path = file_path(repository, &listing.commit, path);
+            let read = |_| {
+                self.send_with_retries(&url_path, false, &place, transfer, |response, transfer| {
+                    let body = response.read_to_end(MAX_CONFIG, transfer)?;
+                    body.ok_or_else(|| {
+                        FetchError::InvalidResponse("it is too long".into(), place.clone()).into()
+                    })
+                })
+            };
+            listing.find(path).map(read).transpose()
+        };
+        let Some(index) = read("model_index.json")? else { return Ok(None) };
+        let unet = read("unet/config.json")?;
+        PipelineClass::read(&index, unet.as_deref()).map(Some).map_err(|error| {
+            let why = format!("its model_index.json is invalid ({error})");
+            FetchError::NotAModel { why, name: repository.to_string() }.into()
+        })
     }
 
     /// Asks for the size and checksum of a file that the listing gives without them.

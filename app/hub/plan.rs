@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use engine::files::{MODEL_EXTENSIONS, has_extension};
+use engine::files::{MAX_NAME_BYTES, MODEL_EXTENSIONS, has_extension, is_shard};
 use serde::{Deserialize, Serialize};
 
 use super::listing::{ListedFile, Listing};
@@ -71,26 +71,44 @@ const NETWORKS: [(&str, &str, &str); 3] = [
     ("vae", "diffusion_pytorch_model", "diffusion_pytorch_model"),
     ("text_encoder", "model", "pytorch_model"),
 ];
-const REQUIRED_FILES: [&str; 7] = [
+const REQUIRED_FILES: [&str; 5] = [
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
-    "tokenizer/merges.txt",
-    "tokenizer/vocab.json",
     "unet/config.json",
     "vae/config.json",
 ];
-/// Tidepool does not read them, but other programs that open the folder do.
-const OPTIONAL_FILES: [&str; 2] = ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
-/// Parts of other model families.
-const OTHER_FAMILIES: [(&str, &str); 4] = [
-    ("text_encoder_2/", "an SDXL model"),
-    ("transformer/", "a transformer model, such as SD 3 or FLUX"),
-    ("prior/", "a two-stage model"),
-    ("image_encoder/", "a model that starts from an image"),
+/// A tokenizer is one of these: transformers 5 saves the second.
+const TOKENIZERS: [&[&str]; 2] =
+    [&["tokenizer/merges.txt", "tokenizer/vocab.json"], &["tokenizer/tokenizer.json"]];
+/// Added tokens and further settings of the tokenizer. Some are read by other programs alone.
+const OPTIONAL_FILES: [&str; 4] = [
+    "tokenizer/added_tokens.json",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
 ];
-/// Found in the names of checkpoints that are not a whole model.
-const NOT_WHOLE_MODELS: [&str; 5] = ["vae", "lora", "inpaint", "embed", "controlnet"];
+/// Words in the names of checkpoints that are not a whole model.
+const NOT_WHOLE_MODELS: [&str; 14] = [
+    "vae",
+    "lora",
+    "locon",
+    "lycoris",
+    "inpaint",
+    "inpainting",
+    "embed",
+    "embedding",
+    "embeddings",
+    "control",
+    "controlnet",
+    "hypernetwork",
+    "adapter",
+    "unet",
+];
+const HALF_PRECISION: [&str; 4] = ["fp16", "f16", "bf16", "half"];
+/// The same model takes up to four times as many bytes in full precision and with the averages of its training;
+/// what is smaller still is a LoRA or another addition to it.
+const MAX_SIZE_RATIO: u64 = 5;
 
 impl Plan {
     pub fn bytes(&self) -> u64 {
@@ -117,20 +135,15 @@ pub(crate) fn choose(
     let not_a_model = |why: &str| FetchError::NotAModel { why: why.to_owned(), name: repository.to_string() };
     if let Some(name) = &request.file {
         let file = listing.find(name).ok_or_else(|| FetchError::NotFound(format!("{repository}: {name}")))?;
-        if !is_file_name(name) || !has_extension(Path::new(name), &MODEL_EXTENSIONS) {
+        if !name.split('/').all(is_file_name) || !has_extension(Path::new(name), &MODEL_EXTENSIONS) {
             return Err(not_a_model("the file is not a checkpoint"));
         }
         return Ok((Layout::File, "One checkpoint".into(), vec![file.clone()]));
     }
-    if listing.find("model_index.json").is_some() {
-        for (part, family) in OTHER_FAMILIES {
-            if listing.files.iter().any(|file| file.path.starts_with(part)) {
-                return Err(not_a_model(&format!("it is {family}")));
-            }
-        }
-        if let Some(chosen) = folder(listing, request) {
-            return Ok(chosen);
-        }
+    if listing.find("model_index.json").is_some()
+        && let Some(chosen) = folder(listing, request)
+    {
+        return Ok(chosen);
     }
     match checkpoint(listing, request) {
         Some(file) => Ok((Layout::File, "One checkpoint".into(), vec![file.clone()])),
@@ -140,9 +153,12 @@ pub(crate) fn choose(
 
 /// A model in diffusers layout, if it is complete.
 fn folder(listing: &Listing, request: &DownloadRequest) -> Option<PlannedLayout> {
-    let mut files: Vec<ListedFile> =
-        REQUIRED_FILES.into_iter().map(|path| listing.find(path).cloned()).collect::<Option<_>>()?;
-    files.extend(OPTIONAL_FILES.into_iter().filter_map(|path| listing.find(path).cloned()));
+    let all =
+        |paths: &[&str]| paths.iter().map(|path| listing.find(path).cloned()).collect::<Option<Vec<_>>>();
+    let mut files = all(&REQUIRED_FILES)?;
+    files.extend(TOKENIZERS.into_iter().find_map(all)?);
+    let optional = OPTIONAL_FILES.into_iter().filter_map(|path| listing.find(path));
+    files.extend(optional.filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
     let mut is_half = false;
     for (part, safetensors, pickle) in NETWORKS {
         let (weights, variant) =
@@ -202,19 +218,42 @@ fn shards<'a>(
     (is_whole && count > 0).then(|| files.collect())
 }
 
-/// The preferred checkpoint: safetensors, half precision, small.
+/// The preferred checkpoint: safetensors, half precision, small, but not so small that it is an addition to
+/// the model.
 fn checkpoint<'a>(listing: &'a Listing, request: &DownloadRequest) -> Option<&'a ListedFile> {
-    let whole = |file: &&ListedFile| {
-        let name = file.path.to_ascii_lowercase();
+    let may_be_whole = |file: &&ListedFile| {
         is_file_name(&file.path)
-            && has_extension(Path::new(&name), &["safetensors", "ckpt", "pt"])
-            && !NOT_WHOLE_MODELS.iter().any(|partial| name.contains(partial))
+            && has_extension(Path::new(&file.path), &["safetensors", "ckpt", "pt"])
+            && !is_shard(Path::new(&file.path))
+            && !has_word(&file.path, &NOT_WHOLE_MODELS)
     };
-    listing.files.iter().filter(whole).min_by_key(|file| {
-        let name = file.path.to_ascii_lowercase();
-        let is_half = name.contains("fp16") || name.contains("f16");
-        let bytes = file.bytes.unwrap_or(u64::MAX);
-        (!name.ends_with(".safetensors"), is_half == request.full, bytes, name)
+    let files: Vec<_> = listing.files.iter().filter(may_be_whole).collect();
+    let largest = files.iter().filter_map(|file| file.bytes).max().unwrap_or(0);
+    let is_whole = |file: &&ListedFile| file.bytes.is_none_or(|bytes| bytes >= largest / MAX_SIZE_RATIO);
+    files.into_iter().filter(is_whole).min_by_key(|file| {
+        let is_pickle = !has_extension(Path::new(&file.path), &["safetensors"]);
+        let is_half = has_word(&file.path, &HALF_PRECISION);
+        (is_pickle, is_half == request.full, file.bytes.unwrap_or(u64::MAX), &file.path)
+    })
+}
+
+/// True if one of these words, which are in lower case, is a word of `name` in any case: not a part of
+/// another one, as in "explora". Words end at signs, at digits and before capital letters.
+fn has_word(name: &str, words: &[&str]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let goes_on = |left: Option<char>, right: Option<char>| match (left, right) {
+        (Some(left), Some(right)) if left.is_lowercase() => right.is_lowercase(),
+        (Some(left), Some(right)) if left.is_uppercase() => right.is_alphabetic(),
+        (Some(left), Some(right)) => left.is_ascii_digit() && right.is_ascii_digit(),
+        _ => false,
+    };
+    words.iter().any(|word| {
+        lower.match_indices(word).any(|(start, _)| {
+            let (before, rest) = name.split_at(start);
+            let (word, after) = rest.split_at(word.len());
+            !goes_on(before.chars().last(), word.chars().next())
+                && !goes_on(word.chars().last(), after.chars().next())
+        })
     })
 }
 
@@ -222,7 +261,7 @@ fn checkpoint<'a>(listing: &'a Listing, request: &DownloadRequest) -> Option<&'a
 fn is_file_name(name: &str) -> bool {
     let odd = |c: char| c.is_control() || "\\/:*?\"<>|".contains(c);
     !name.is_empty()
-        && name.len() < 200
+        && name.len() + ".part".len() <= MAX_NAME_BYTES
         && !name.starts_with('.')
         && !name.ends_with(['.', ' '])
         && !name.contains(odd)

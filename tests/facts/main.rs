@@ -27,6 +27,7 @@ mod module_order;
 mod old_files;
 mod opening;
 mod pictures;
+mod pipeline_classes;
 mod prompt_chunks;
 mod prompt_edits;
 mod prompt_inspector;

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::cli::{CommandOutput, command, tidepool};
-use crate::support::fake_hub::{COMMIT, NAME, checkpoint, demo, honest};
+use crate::support::fake_hub::{COMMIT, Files, NAME, checkpoint, demo, honest};
 use crate::support::fake_server::{Mishap, Server};
 use crate::support::folders::{folder, names};
 use crate::support::waiting::wait_until;
@@ -69,8 +69,28 @@ fn nothing_is_fetched_before_licence_and_size_were_agreed_to() {
     let said = get(&server, folder.path(), &[NAME, "--into", "models"]);
     assert_eq!(said.status, Some(2), "{}", said.stderr);
     assert!(said.stderr.contains("licence") && said.stderr.contains("--yes"), "{}", said.stderr);
-    assert_eq!(server.seen().len(), 1, "only what it is was asked for");
+    let asked: Vec<_> = server.seen().into_iter().map(|seen| seen.path).collect();
+    assert!(asked[0].starts_with("/api/"), "{asked:?}");
+    assert!(
+        asked[1..].iter().all(|path| path.ends_with(".json")),
+        "only what it is was asked for: {asked:?}"
+    );
     assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_checkpoint_in_a_folder_of_its_repository_is_downloaded_by_its_path() {
+    let server = Server::start(|seen, _| {
+        let bytes = checkpoint().remove("model.safetensors").expect("the file");
+        honest(&Files::from([("fp16/model.safetensors".to_owned(), bytes)]), seen)
+    });
+    let folder = folder();
+    let args = [NAME, "--file", "fp16/model.safetensors", "--into", "models", "--yes"];
+    let said = get(&server, folder.path(), &args);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    let path = Path::new("models/tidal--small-sd/fp16/model.safetensors");
+    assert_eq!(Path::new(said.stdout.trim()), path);
+    assert_eq!(fs::metadata(folder.path().join(path)).expect("a file").len(), 1_200_000);
 }
 
 #[test]

@@ -58,7 +58,10 @@ fn published() -> Files {
             names.push(format!("{part}/{pickle}{variant}.bin"));
         }
     }
-    names.into_iter().map(|name| (name.clone(), name.into_bytes())).collect()
+    let mut files: Files = names.into_iter().map(|name| (name.clone(), name.into_bytes())).collect();
+    let demo = demo();
+    files.extend(["model_index.json", "unet/config.json"].map(|name| (name.to_owned(), demo[name].clone())));
+    files
 }
 
 const CONFIGS: [&str; 9] = [
@@ -146,37 +149,113 @@ fn weights_in_shards_come_with_their_index_and_whole() {
     }
 }
 
+/// The tokenizer that transformers 4 saves for CLIP is two files, that of transformers 5 one.
 #[test]
-fn of_checkpoints_the_small_safetensors_is_taken_unless_another_is_named() {
-    let file = |name: &str, bytes: usize| (name.to_owned(), vec![1; bytes]);
-    let files = Files::from([
-        file("README.md", 10),
-        file("big.safetensors", 4000),
-        file("small.safetensors", 2000),
-        file("tiny.ckpt", 1500),
-        file("model-vae.safetensors", 1200),
-        file("some-lora.safetensors", 1100),
-        file("sub/other.safetensors", 1000),
-    ]);
-    let chosen = |command: &DownloadRequest| plan(&files, command).map(|plan| plan.files[0].path.clone());
-    assert_eq!(chosen(&DownloadRequest::default()).expect("a plan"), "small.safetensors");
-    let named = |name: &str| DownloadRequest { file: Some(name.to_owned()), ..DownloadRequest::default() };
-    assert_eq!(chosen(&named("tiny.ckpt")).expect("a plan"), "tiny.ckpt");
-    assert!(matches!(chosen(&named("absent.ckpt")), Err(FetchError::NotFound(_))));
-    assert!(matches!(chosen(&named("README.md")), Err(FetchError::NotAModel { .. })));
+fn a_tokenizer_in_any_form_is_taken_with_all_that_belongs_to_it() {
+    let tokenizer = |files: &[&str]| {
+        let mut published = published();
+        published.retain(|path, _| !path.starts_with("tokenizer/"));
+        published.extend(files.iter().map(|file| (format!("tokenizer/{file}"), vec![1; 10])));
+        let plan = plan(&published, &DownloadRequest::default()).expect("a plan");
+        let names = paths(&plan).into_iter().filter_map(|path| path.strip_prefix("tokenizer/"));
+        (plan.layout, names.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let cases: [&[&str]; 4] = [
+        &["merges.txt", "vocab.json"],
+        &["tokenizer.json", "tokenizer_config.json"],
+        &["added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json", "vocab.json"],
+        &["added_tokens.json", "tokenizer.json"],
+    ];
+    for files in cases {
+        assert_eq!(tokenizer(files), (Layout::Folder, files.iter().map(ToString::to_string).collect()));
+    }
+    for half in [&["vocab.json"][..], &["merges.txt", "tokenizer_config.json"], &[]] {
+        assert_eq!(tokenizer(half).0, Layout::File, "{half:?}: the checkpoint is whole");
+    }
+}
+
+/// Of these files, by name and kilobytes, which one is taken.
+fn chosen(files: &[(&str, usize)], command: &DownloadRequest) -> Result<String, FetchError> {
+    let files = files.iter().map(|&(name, kilobytes)| (name.to_owned(), vec![1; kilobytes << 10])).collect();
+    plan(&files, command).map(|plan| plan.files[0].path.clone())
 }
 
 #[test]
-fn other_families_are_refused_by_name() {
-    for (extra, word) in [("text_encoder_2/config.json", "SDXL"), ("transformer/config.json", "transformer")]
-    {
-        let mut files = published();
-        files.insert(extra.into(), b"{}".to_vec());
-        let error = plan(&files, &DownloadRequest::default()).expect_err("another family");
-        assert!(error.to_string().contains(word), "{error}");
+fn of_checkpoints_the_small_safetensors_is_taken_unless_another_is_named() {
+    let files = [
+        ("README.md", 1),
+        ("big.safetensors", 40),
+        ("small.safetensors", 20),
+        ("tiny.ckpt", 15),
+        ("model-vae.safetensors", 12),
+        ("some-lora.safetensors", 11),
+        ("sub/other.safetensors", 10),
+    ];
+    assert_eq!(chosen(&files, &DownloadRequest::default()).expect("a plan"), "small.safetensors");
+    let named = |name: &str| DownloadRequest { file: Some(name.to_owned()), ..DownloadRequest::default() };
+    for name in ["tiny.ckpt", "sub/other.safetensors", "some-lora.safetensors"] {
+        assert_eq!(chosen(&files, &named(name)).expect("a plan"), name);
     }
+    assert!(matches!(chosen(&files, &named("absent.ckpt")), Err(FetchError::NotFound(_))));
+    assert!(matches!(chosen(&files, &named("README.md")), Err(FetchError::NotAModel { .. })));
+}
+
+/// The sizes are those of published files in tenths of a gigabyte: a model in 32 bits with and without the
+/// averages of its training, in 16 bits, a VAE, a ControlNet, a LoRA.
+#[test]
+fn what_is_added_to_a_model_is_not_taken_for_it() {
+    let cases: [(&[(&str, usize)], &str); 9] = [
+        (&[("dreams.safetensors", 213), ("add_detail.safetensors", 15)], "dreams.safetensors"),
+        (
+            &[("dreams.ckpt", 770), ("dreams-pruned.ckpt", 427), ("kl-f8-anime2.ckpt", 40)],
+            "dreams-pruned.ckpt",
+        ),
+        (&[("dreams.safetensors", 770), ("dreams-fp16.safetensors", 213)], "dreams-fp16.safetensors"),
+        (&[("dreams.safetensors", 213), ("dreams.vae.safetensors", 34)], "dreams.safetensors"),
+        (&[("dreams.safetensors", 213), ("control_v11p_sd15_canny.safetensors", 145)], "dreams.safetensors"),
+        (&[("dreams.safetensors", 213), ("dreamsLoRA.safetensors", 30)], "dreams.safetensors"),
+        (&[("dreams.safetensors", 213), ("LORA2.safetensors", 300)], "dreams.safetensors"),
+        (&[("dreams.ckpt", 213), ("part-00001-of-00002.safetensors", 200)], "dreams.ckpt"),
+        (&[("gulf16.safetensors", 200), ("gulf.f16.safetensors", 213)], "gulf.f16.safetensors"),
+    ];
+    for (files, expected) in cases {
+        assert_eq!(chosen(files, &DownloadRequest::default()).expect(expected), expected);
+    }
+}
+
+#[test]
+fn a_name_is_read_word_by_word() {
+    for name in [
+        "lovae.safetensors",
+        "explora.safetensors",
+        "embedded.safetensors",
+        "Floral-v2.safetensors",
+        "outcontrolled.ckpt",
+        "colorado_v1.safetensors",
+    ] {
+        assert_eq!(chosen(&[(name, 20)], &DownloadRequest::default()).expect(name), name);
+    }
+    for name in [
+        "a-lora.safetensors",
+        "Lora_v2.pt",
+        "vae.ckpt",
+        "my.VAE.ckpt",
+        "styleLora3.safetensors",
+        "TI embeddings.pt",
+    ] {
+        let error = chosen(&[(name, 20)], &DownloadRequest::default()).expect_err(name);
+        assert!(matches!(error, FetchError::NotAModel { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_repository_of_other_files_is_not_a_model() {
     let error = plan(&Files::from([("README.md".into(), b"hello".to_vec())]), &DownloadRequest::default());
     assert!(matches!(error, Err(FetchError::NotAModel { .. })));
+    let mut files = published();
+    files.insert("model_index.json".into(), b"{\"_class_name\": ".to_vec());
+    let error = plan(&files, &DownloadRequest::default()).expect_err("a cut file");
+    assert!(error.to_string().contains("model_index.json"), "{error}");
 }
 
 #[test]
@@ -187,6 +266,9 @@ fn names_that_lead_elsewhere_are_never_chosen() {
         "c:evil.safetensors",
         "a\u{0}b.safetensors",
         "../evil.safetensors",
+        "a/../../evil.safetensors",
+        "/evil.safetensors",
+        "a//evil.safetensors",
     ] {
         let files = Files::from([(name.to_owned(), vec![1; 2000])]);
         assert!(plan(&files, &DownloadRequest::default()).is_err(), "{name}");
@@ -224,7 +306,8 @@ fn a_mirror_that_lists_no_sizes_is_asked_for_each_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let hub = client(&server.address(), None);
     let plan = crate::support::fake_hub::plan(&hub).expect("a plan");
-    assert!(server.seen().iter().skip(1).all(|seen| seen.method == "HEAD"));
+    // After the listing and the two files that tell what it is.
+    assert!(server.seen().iter().skip(3).all(|seen| seen.method == "HEAD"));
     for wanted in &plan.files {
         assert_eq!(wanted.checksum, Checksum::Sha256(sha256(&files[&wanted.path])), "from its headers");
     }

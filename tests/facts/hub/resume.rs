@@ -81,7 +81,7 @@ fn a_new_version_takes_over_what_did_not_change() {
     let total = old.plan().expect("a plan").bytes();
     pause_after(&old, total / 2);
     let mut files = demo();
-    files.insert("model_index.json".into(), b"{}".to_vec());
+    files.get_mut("model_index.json").expect("a file").push(b'\n');
     files.insert("unet/diffusion_pytorch_model.safetensors".into(), vec![3; 5000]);
     let new = FakeHub { folder: old.folder, ..FakeHub::open(files, Vec::new()) };
     new.fetch().expect("fetches");

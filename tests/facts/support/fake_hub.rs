@@ -39,17 +39,37 @@ pub struct FakeHub {
     pub client: Hub,
 }
 
-/// Used one after another by requests for files. When they are used up, the hub is honest.
+/// Used one after another by downloads of files. When they are used up, the hub is honest.
 #[derive(Default)]
 pub struct Twists(Mutex<std::collections::VecDeque<Twist>>);
+
+/// Tells downloads of files from what is read after the listing, to find out what the model is.
+#[derive(Default)]
+struct Downloads {
+    left_to_read: usize,
+}
+
+impl Downloads {
+    fn contain(&mut self, seen: &Seen) -> bool {
+        let is_read = ["/model_index.json", "/unet/config.json"].iter().any(|name| seen.path.ends_with(name));
+        if seen.path.starts_with("/api/") {
+            self.left_to_read = 2;
+        } else if is_read && self.left_to_read > 0 {
+            self.left_to_read -= 1;
+            return false;
+        }
+        seen.path.contains("/resolve/")
+    }
+}
 
 impl FakeHub {
     pub fn open(files: Files, twists: Vec<Twist>) -> Self {
         let twists = Twists(Mutex::new(twists.into()));
         let served = files.clone();
+        let downloads = Mutex::new(Downloads::default());
         let twisted = move |seen: &Seen, _| {
             let honest = honest(&served, seen);
-            let is_file = seen.path.contains("/resolve/");
+            let is_file = downloads.lock().expect("no panic in here").contain(seen);
             let twist = is_file.then(|| twists.0.lock().expect("no panic in here").pop_front()).flatten();
             twist.map_or_else(|| honest.clone(), |twist| twist(seen, honest.clone()))
         };
@@ -101,9 +121,10 @@ impl FakeHub {
         assert!(!self.part().exists(), "nothing stays behind");
     }
 
-    /// The requests for files, in order.
+    /// The requests for files to download, in order.
     pub fn asked(&self) -> Vec<Seen> {
-        self.server.seen().into_iter().filter(|seen| seen.path.contains("/resolve/")).collect()
+        let mut downloads = Downloads::default();
+        self.server.seen().into_iter().filter(|seen| downloads.contain(seen)).collect()
     }
 
     pub fn part(&self) -> PathBuf {
