@@ -106,9 +106,9 @@ const NOT_WHOLE_MODELS: [&str; 14] = [
     "unet",
 ];
 const HALF_PRECISION: [&str; 4] = ["fp16", "f16", "bf16", "half"];
-/// The same model takes up to four times as many bytes in full precision and with the averages of its training;
-/// what is smaller still is a LoRA or another addition to it.
-const MAX_SIZE_RATIO: u64 = 5;
+/// In full precision and with the averages of its training, a model takes less than this many times the bytes
+/// that it takes without. What is smaller still is a LoRA or another addition to it.
+const MAX_SIZE_RATIO: u64 = 4;
 
 impl Plan {
     pub fn bytes(&self) -> u64 {
@@ -147,7 +147,10 @@ pub(crate) fn choose(
     }
     match checkpoint(listing, request) {
         Some(file) => Ok((Layout::File, "One checkpoint".into(), vec![file.clone()])),
-        None => Err(not_a_model("it contains neither a complete model nor a checkpoint")),
+        None => Err(not_a_model(
+            "it contains neither a complete model nor a file that is surely one (`tidepool get --file` downloads \
+             any file of weights)",
+        )),
     }
 }
 
@@ -229,7 +232,8 @@ fn checkpoint<'a>(listing: &'a Listing, request: &DownloadRequest) -> Option<&'a
     };
     let files: Vec<_> = listing.files.iter().filter(may_be_whole).collect();
     let largest = files.iter().filter_map(|file| file.bytes).max().unwrap_or(0);
-    let is_whole = |file: &&ListedFile| file.bytes.is_none_or(|bytes| bytes >= largest / MAX_SIZE_RATIO);
+    let is_whole =
+        |file: &&ListedFile| file.bytes.is_none_or(|bytes| bytes.saturating_mul(MAX_SIZE_RATIO) > largest);
     files.into_iter().filter(is_whole).min_by_key(|file| {
         let is_pickle = !has_extension(Path::new(&file.path), &["safetensors"]);
         let is_half = has_word(&file.path, &HALF_PRECISION);

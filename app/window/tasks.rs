@@ -189,3 +189,17 @@ fn open_folder(folder: &Path) -> Result<(), String> {
         .and_then(|()| open::that_detached(folder))
         .map_err(|error| format!("The folder could not be opened ({error}): {}", folder.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_pictures_gets_a_name_that_is_free() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        for name in ["32", "32-2"] {
+            assert_eq!(new_folder(folder.path(), "32"), folder.path().join(name));
+            std::fs::create_dir(folder.path().join(name)).expect("makes it");
+        }
+    }
+}

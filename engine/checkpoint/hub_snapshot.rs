@@ -22,17 +22,18 @@ pub struct HubSnapshot {
 impl HubSnapshot {
     /// The snapshot at a path: of a repository's folder, or of the `snapshots` in it, the one that is current.
     pub fn at(path: &Path) -> Option<Self> {
-        // `.` has no name.
-        let absolute = std::path::absolute(path).ok()?;
-        if let Some(repository) = repository_name(&absolute) {
-            let folder = current(&path.join("snapshots"))?;
-            return Some(Self { repository, folder });
+        // Links, `.` and `..` do not have the names that tell.
+        Self::by_names(path).or_else(|| Self::by_names(&path.canonicalize().ok()?))
+    }
+
+    fn by_names(path: &Path) -> Option<Self> {
+        if let Some(repository) = repository_name(path) {
+            return Some(Self { repository, folder: current(&path.join("snapshots"))? });
         }
-        if absolute.file_name()? == "snapshots" {
-            let repository = repository_name(absolute.parent()?)?;
-            return Some(Self { repository, folder: current(path)? });
+        if path.file_name()? == "snapshots" {
+            return Some(Self { repository: repository_name(path.parent()?)?, folder: current(path)? });
         }
-        Some(Self { repository: repository_of(&absolute)?, folder: path.to_owned() })
+        Some(Self { repository: repository_of(path)?, folder: path.to_owned() })
     }
 
     /// The model in it: itself, unless it is not in diffusers layout and has a single weight file.

@@ -121,3 +121,15 @@ fn the_command_line_converts_what_it_can_and_says_what_it_cannot() {
     let lines: Vec<&str> = said.stderr.lines().collect();
     assert!(lines[0].contains("not a pickle") && lines[1].contains("none.pt"), "{lines:?}");
 }
+
+#[test]
+fn a_name_that_the_longer_ending_does_not_fit_is_cut() {
+    let place = folder();
+    let long = "狐".repeat(83);
+    let pickle = place.path().join(format!("{long}.ckpt"));
+    save_torch_zip(&pickle, &[Given::new("emb_params", &[2, 768])]);
+    let target = convert(&pickle, &mut |_| true).unwrap_or_else(|error| panic!("{error}"));
+    // 243 bytes are left of the 255 that a name may have, in characters of three.
+    assert_eq!(target, place.path().join("狐".repeat(81) + ".safetensors"));
+    assert!(target.is_file());
+}

@@ -146,3 +146,14 @@ fn exporting_steps_that_are_gone_fails() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_name_that_is_too_long_is_refused_before_anything_is_rendered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut window = test_window();
+    receive(&mut window, AppEvent::FilmPicked(folder.path().join("x".repeat(252))));
+    let phase = &window.harness.state().state.export.phase;
+    assert!(matches!(phase, ExportPhase::Failed { text } if text.contains("255")), "{phase:?}");
+    let asked = window.requests.try_iter().any(|request| matches!(request, Request::ExportAnimation { .. }));
+    assert!(!asked, "nothing is rendered for it");
+}

@@ -204,7 +204,7 @@ fn of_checkpoints_the_small_safetensors_is_taken_unless_another_is_named() {
 /// averages of its training, in 16 bits, a VAE, a ControlNet, a LoRA.
 #[test]
 fn what_is_added_to_a_model_is_not_taken_for_it() {
-    let cases: [(&[(&str, usize)], &str); 9] = [
+    let cases: [(&[(&str, usize)], &str); 10] = [
         (&[("dreams.safetensors", 213), ("add_detail.safetensors", 15)], "dreams.safetensors"),
         (
             &[("dreams.ckpt", 770), ("dreams-pruned.ckpt", 427), ("kl-f8-anime2.ckpt", 40)],
@@ -215,6 +215,10 @@ fn what_is_added_to_a_model_is_not_taken_for_it() {
         (&[("dreams.safetensors", 213), ("control_v11p_sd15_canny.safetensors", 145)], "dreams.safetensors"),
         (&[("dreams.safetensors", 213), ("dreamsLoRA.safetensors", 30)], "dreams.safetensors"),
         (&[("dreams.safetensors", 213), ("LORA2.safetensors", 300)], "dreams.safetensors"),
+        (
+            &[("dreams.safetensors", 427), ("dreams-fp8.safetensors", 107), ("style.safetensors", 30)],
+            "dreams-fp8.safetensors",
+        ),
         (&[("dreams.ckpt", 213), ("part-00001-of-00002.safetensors", 200)], "dreams.ckpt"),
         (&[("gulf16.safetensors", 200), ("gulf.f16.safetensors", 213)], "gulf.f16.safetensors"),
     ];

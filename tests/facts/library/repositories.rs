@@ -119,6 +119,29 @@ fn the_command_line_opens_a_repository_and_its_name_is_in_the_picture() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn links_and_dots_lead_to_a_repository_too() {
+    let cache = folder();
+    let repository = model(cache.path());
+    let link = cache.path().join("link");
+    std::os::unix::fs::symlink(&repository, &link).expect("links");
+    let main = repository.join("snapshots/1a").canonicalize().expect("it is there");
+    let below = |path: &str| repository.join(path);
+    for path in [
+        link.clone(),
+        link.join("snapshots"),
+        below("refs/.."),
+        below("snapshots/0b/.."),
+        below("refs/../snapshots/."),
+    ] {
+        let source = ModelSource::at(path.clone());
+        assert_eq!(source.name(), "ann/dreams", "{}", path.display());
+        let ModelSource::Folder(found) = source else { panic!("{} is a folder", path.display()) };
+        assert_eq!(found.canonicalize().expect("it is there"), main, "{}", path.display());
+    }
+}
+
 #[test]
 fn a_repository_of_a_vae_is_listed_as_one() {
     let cache = folder();
