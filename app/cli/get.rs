@@ -13,18 +13,18 @@ use super::run::raise_on_ctrl_c;
 use super::{Failure, print, progress};
 use crate::features::settings::models_folder;
 use crate::hub::{
-    Access, Checksum, DownloadRequest, FetchError, Hub, Licence, MAIN, Plan, RetryPolicy,
+    Access, Checksum, DownloadRequest, FetchError, Hub, Licence, Location, MAIN, Plan, RetryPolicy,
     STABLE_DIFFUSION_1_5, TransferStage,
 };
 
 #[derive(Debug, Args)]
 pub struct GetArgs {
-    /// The model's name on the hub
+    /// The model's name on the hub, or the address of its page or of one of its files
     #[arg(value_name = "OWNER/NAME", default_value = STABLE_DIFFUSION_1_5)]
     pub model: String,
-    /// A branch, a tag or a commit
-    #[arg(long, value_name = "R", default_value = MAIN)]
-    pub revision: String,
+    /// A branch, a tag or a commit [default: main]
+    #[arg(long, value_name = "R")]
+    pub revision: Option<String>,
     /// Full-precision weights if there are any, at twice the size; a GPU uses half precision anyway
     #[arg(long)]
     pub full: bool,
@@ -43,16 +43,17 @@ pub struct GetArgs {
 }
 
 pub fn get(args: &GetArgs) -> Result<(), Failure> {
-    let repository = args.model.parse().map_err(Failure::usage)?;
+    let Location { repository, revision, file } = args.model.parse().map_err(Failure::usage)?;
+    let revision = args.revision.clone().or(revision).unwrap_or_else(|| MAIN.to_owned());
     let access = Access::of_environment(|name| std::env::var_os(name)).map_err(Failure::usage)?;
     let hub = Hub::new(access, RetryPolicy::default());
     let stop = StopFlag::default();
     raise_on_ctrl_c(stop.clone());
     let control = || if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
 
-    let request = DownloadRequest { full: args.full, file: args.file.clone() };
+    let request = DownloadRequest { full: args.full, file: args.file.clone().or(file) };
     let plan =
-        hub.plan(&repository, &args.revision, &request, &mut |_| control()).map_err(|error| match error {
+        hub.plan(&repository, &revision, &request, &mut |_| control()).map_err(|error| match error {
             FetchError::Paused { .. } => Failure::failed("Stopped; nothing was downloaded"),
             error => Failure::failed(error),
         })?;

@@ -187,7 +187,7 @@ fn check_place(path: &Path, option: &str) -> Result<(), Failure> {
             folder.display()
         )));
     }
-    // Dropped at once: at worst an empty hidden file stays behind.
+    // Taken and dropped at once: at worst an empty hidden file stays behind.
     let probe = ReservedName::first_free(folder, |number| format!(".tidepool-probe-{number}"));
     probe.map(drop).map_err(|error| {
         Failure::failed(format!(

@@ -8,14 +8,14 @@ use engine::pipeline::StopFlag;
 
 use super::download_folder::bytes_done;
 use super::{
-    Access, DownloadRequest, FetchError, Hub, MAIN, Plan, Progress, Repository, RetryPolicy, TransferStage,
+    Access, DownloadRequest, FetchError, Hub, Location, MAIN, Plan, Progress, RetryPolicy, TransferStage,
     Unfinished, discard, unfinished,
 };
 
 #[derive(Clone, Debug)]
 pub enum HubCommand {
     /// Looks up a model, and whether it fits on the disk of this folder of models.
-    LookUp { repository: Repository, models: PathBuf, stop: StopFlag },
+    LookUp { location: Location, models: PathBuf, stop: StopFlag },
     /// Downloads a model. The flag pauses it; the downloaded part is kept.
     Fetch { plan: Plan, folder: PathBuf, stop: StopFlag },
     /// Deletes the downloaded part.
@@ -62,7 +62,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Carries out a command on a thread of its own, and sends its events.
 pub fn run(command: HubCommand, send: impl Fn(HubEvent) + Send + 'static) {
     let work = move || match command {
-        HubCommand::LookUp { repository, models, stop } => match look_up(&repository, &models, &stop) {
+        HubCommand::LookUp { location, models, stop } => match look_up(location, &models, &stop) {
             Ok(offer) => send(HubEvent::Found(Box::new(offer))),
             Err(FetchError::Paused { .. }) => {}
             Err(error) => send(HubEvent::NotFound(error.to_string())),
@@ -86,13 +86,16 @@ pub fn run(command: HubCommand, send: impl Fn(HubEvent) + Send + 'static) {
     }
 }
 
-fn look_up(repository: &Repository, models: &Path, stop: &StopFlag) -> Result<DownloadOffer, FetchError> {
+fn look_up(location: Location, models: &Path, stop: &StopFlag) -> Result<DownloadOffer, FetchError> {
     let hub = hub()?;
-    let plan = hub.plan(repository, MAIN, &DownloadRequest::default(), &mut |_| control_flow(stop))?;
+    let Location { repository, revision, file } = location;
+    let request = DownloadRequest { file, ..DownloadRequest::default() };
+    let revision = revision.as_deref().unwrap_or(MAIN);
+    let plan = hub.plan(&repository, revision, &request, &mut |_| control_flow(stop))?;
     let folder = models.join(repository.folder_name());
     let (needed, free) = hub.disk_space(&plan, &folder);
     let done = plan.bytes().saturating_sub(needed);
-    Ok(DownloadOffer { page: hub.page(repository), plan, folder, done, free })
+    Ok(DownloadOffer { page: hub.page(&repository), plan, folder, done, free })
 }
 
 /// Reads the environment each time, since the token may have been corrected.

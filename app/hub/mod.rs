@@ -36,7 +36,7 @@ pub use job::{DownloadOffer, HubCommand, HubEvent, run};
 pub use licence::Licence;
 pub use plan::{Checksum, DownloadRequest, Layout, Plan, PlannedFile};
 pub use progress::{Progress, TransferStage};
-pub use repository::Repository;
+pub use repository::{Location, Repository};
 pub use retry::RetryPolicy;
 
 /// Stable Diffusion 1.5. Its authors deleted their repository; diffusers' documentation names this mirror.

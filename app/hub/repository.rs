@@ -35,7 +35,7 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, FetchError> {
         let text = text.trim();
         let path = match text.split_once("://") {
-            Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+            Some((_, rest)) => path_of(rest),
             None => text,
         };
         let mut parts = path.split('/');
@@ -47,6 +47,40 @@ impl FromStr for Repository {
             Err(FetchError::InvalidRepository(text.chars().take(200).collect()))
         }
     }
+}
+
+/// What a user asks for: `owner/name`, or an address as a browser shows it, which may lead to a branch or a
+/// file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    pub repository: Repository,
+    /// A branch, a tag or a commit.
+    pub revision: Option<String>,
+    pub file: Option<String>,
+}
+
+impl FromStr for Location {
+    type Err = FetchError;
+
+    fn from_str(text: &str) -> Result<Self, FetchError> {
+        let repository = text.parse()?;
+        let path = text.trim().split_once("://").map_or("", |(_, rest)| path_of(rest));
+        let mut parts = path.splitn(5, '/').skip(2);
+        let (page, revision, file) = (parts.next(), parts.next(), parts.next());
+        Ok(match page {
+            Some("tree") => Self { repository, revision: revision.map(percent_decoded), file: None },
+            Some("blob" | "resolve") => {
+                Self { repository, revision: revision.map(percent_decoded), file: file.map(percent_decoded) }
+            }
+            _ => Self { repository, revision: None, file: None },
+        })
+    }
+}
+
+/// The path of an address without its scheme: what is between the host and the query.
+fn path_of(address: &str) -> &str {
+    let path = address.split_once('/').map_or("", |(_, path)| path);
+    path.split(['?', '#']).next().unwrap_or_default()
 }
 
 impl TryFrom<String> for Repository {
@@ -88,6 +122,19 @@ pub(crate) fn percent_encoded(text: &str, keeps_slashes: bool) -> String {
     encoded
 }
 
+/// Decodes what [`percent_encoded`] encodes.
+fn percent_decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => bytes.extend([&[byte], &part.as_bytes()[2..]].concat()),
+            None => bytes.extend([b"%", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +146,7 @@ mod tests {
             (" a_b/c.d ", "a_b/c.d"),
             ("https://huggingface.co/owner/name", "owner/name"),
             ("https://huggingface.co/owner/name/tree/main", "owner/name"),
+            ("https://huggingface.co/owner/name?library=diffusers#files", "owner/name"),
         ] {
             assert_eq!(text.parse::<Repository>().expect(text).to_string(), expected);
         }
@@ -108,6 +156,32 @@ mod tests {
         {
             assert!(wrong.parse::<Repository>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_address_may_lead_to_a_branch_or_a_file() {
+        let hub = "https://huggingface.co/owner/name";
+        for (rest, revision, file) in [
+            ("", None, None),
+            ("/", None, None),
+            ("/discussions/3", None, None),
+            ("/tree/main", Some("main"), None),
+            ("/tree/fp16/unet", Some("fp16"), None),
+            ("/blob/main/a.safetensors", Some("main"), Some("a.safetensors")),
+            (
+                "/resolve/refs%2Fpr%2F1/sub/a%20b%C3%A9.ckpt?download=true",
+                Some("refs/pr/1"),
+                Some("sub/a bé.ckpt"),
+            ),
+        ] {
+            let expected = Location {
+                repository: "owner/name".parse().expect("a name"),
+                revision: revision.map(str::to_owned),
+                file: file.map(str::to_owned),
+            };
+            assert_eq!(format!("{hub}{rest}").parse::<Location>().expect(rest), expected, "{rest}");
+        }
+        assert_eq!(percent_decoded("100%"), "100%");
     }
 
     #[test]

@@ -42,11 +42,11 @@ pub enum SaveError {
     )]
     Write { source: io::Error, path: PathBuf },
     #[error(
-        "This name is too long, since file systems allow {MAX_NAME_BYTES} bytes for a name and about 4,000 \
-         for a path: choose a shorter one: {}",
+        "The system does not allow this name. A name has at most {MAX_NAME_BYTES} bytes, a path about 4,000, \
+         and on Windows neither has one of : * ? \" < > |. Choose another name: {}",
         path.display()
     )]
-    LongName { path: PathBuf },
+    InvalidName { path: PathBuf },
     #[error(
         "The prompts are too long to be stored in a picture: keep them below a million characters: {}",
         path.display()
@@ -78,7 +78,7 @@ impl SaveError {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::Interrupted => Self::Stopped { path },
-            io::ErrorKind::InvalidFilename => Self::LongName { path },
+            io::ErrorKind::InvalidFilename => Self::InvalidName { path },
             _ => Self::Write { source, path },
         }
     }
@@ -87,11 +87,11 @@ impl SaveError {
 /// Finds out before the work whether a file of this name can exist.
 ///
 /// # Errors
-/// [`SaveError::LongName`]
+/// [`SaveError::InvalidName`]
 pub fn check_name(path: &Path) -> Result<(), SaveError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
-            Err(SaveError::LongName { path: path.to_owned() })
+            Err(SaveError::InvalidName { path: path.to_owned() })
         }
         _ => Ok(()),
     }

@@ -1,16 +1,15 @@
 //! Names that a run takes before it computes, so that no other run can take them in the meantime.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::PartFile;
-
 /// The name of a file that will be written. A hidden, empty file beside it holds the name until this is
-/// dropped.
+/// dropped. It is locked, so that a run that is killed does not hold its name for ever.
 pub struct ReservedName {
     path: PathBuf,
-    _holder: PartFile,
+    holder: PathBuf,
+    _lock: File,
 }
 
 impl ReservedName {
@@ -26,17 +25,50 @@ impl ReservedName {
 
     /// `None` if the name is taken.
     fn take(folder: &Path, name: &str) -> io::Result<Option<Self>> {
-        let path = folder.join(name);
-        let is_free = || fs::symlink_metadata(&path).is_err();
-        if !is_free() {
+        let (path, holder) = (folder.join(name), folder.join(format!(".{name}.part")));
+        let is_taken = |path: &Path| fs::symlink_metadata(path).is_ok();
+        if is_taken(&path) {
             return Ok(None);
         }
-        let holder = match PartFile::create(folder.join(format!(".{name}.part"))) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            holder => holder?,
+        let Some(lock) = locked(&holder)? else { return Ok(None) };
+        let reserved = Self { path, holder, _lock: lock };
+        // Another run may have written the file and let go of the name before it was locked here.
+        Ok((!is_taken(&reserved.path)).then_some(reserved))
+    }
+}
+
+impl Drop for ReservedName {
+    fn drop(&mut self) {
+        // A holder that is left behind does no harm.
+        fs::remove_file(&self.holder).ok();
+    }
+}
+
+/// Locks a file, which is created if it is missing; `None` if another run has it.
+fn locked(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let (file, is_new) = match File::create_new(path) {
+            Ok(file) => (file, true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match File::options().write(true).open(path) {
+                    Ok(file) => (file, false),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
         };
-        // Another run may have written the file and let go of the name between the two checks.
-        Ok(is_free().then_some(Self { path, _holder: holder }))
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // Some network file systems do not support locks. There the file itself is the lock.
+            Err(TryLockError::Error(_)) => return Ok(is_new.then_some(file)),
+            Ok(()) => {}
+        }
+        // The run that had it may have removed the file just before: then the lock is on no file of this name.
+        let again = File::open(path).map(|again| again.try_lock());
+        if matches!(again, Ok(Err(TryLockError::WouldBlock))) {
+            return Ok(Some(file));
+        }
     }
 }
 
@@ -56,6 +88,7 @@ mod tests {
         let names = taken.each_ref().map(|name| name.path().strip_prefix(folder.path()).expect("inside"));
         assert_eq!(names, ["1.png", "3.png", "4.png"].map(Path::new));
         drop(taken);
+        fs::write(folder.path().join(".1.png.part"), "").expect("what a killed run leaves");
         assert_eq!(take().path(), folder.path().join("1.png"));
         assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1, "only the file is left");
     }
@@ -66,7 +99,7 @@ mod tests {
         let run = || {
             let name = ReservedName::first_free(folder.path(), |number| format!("{number}.png"));
             let name = name.expect("a folder that can be written");
-            assert!(fs::File::create_new(name.path()).is_ok(), "nobody else writes it");
+            assert!(File::create_new(name.path()).is_ok(), "nobody else writes it");
         };
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -12,7 +12,7 @@ use engine::pipeline::StopFlag;
 use super::state::AppState;
 use crate::features::effect::Effect;
 use crate::features::settings::models_folder;
-use crate::hub::{DownloadOffer, HubCommand, HubEvent, Plan, Progress, Repository, STABLE_DIFFUSION_1_5};
+use crate::hub::{DownloadOffer, HubCommand, HubEvent, Location, Plan, Progress, STABLE_DIFFUSION_1_5};
 
 /// The state of the one download.
 #[derive(Clone, Debug, Default)]
@@ -149,11 +149,12 @@ impl DownloadState {
 
     fn look_up(&mut self, name: &str) -> Vec<Effect> {
         self.problem = None;
-        match name.parse::<Repository>() {
-            Ok(repository) => {
+        match name.parse::<Location>() {
+            Ok(location) => {
                 let stop = StopFlag::default();
-                self.phase = DownloadPhase::Asking { name: repository.to_string(), stop: stop.clone() };
-                vec![Effect::Hub(HubCommand::LookUp { repository, models: models_folder(), stop })]
+                self.phase =
+                    DownloadPhase::Asking { name: location.repository.to_string(), stop: stop.clone() };
+                vec![Effect::Hub(HubCommand::LookUp { location, models: models_folder(), stop })]
             }
             Err(error) => {
                 self.problem = Some(error.to_string());

@@ -85,12 +85,16 @@ fn a_checkpoint_in_a_folder_of_its_repository_is_downloaded_by_its_path() {
         honest(&Files::from([("fp16/model.safetensors".to_owned(), bytes)]), seen)
     });
     let folder = folder();
-    let args = [NAME, "--file", "fp16/model.safetensors", "--into", "models", "--yes"];
-    let said = get(&server, folder.path(), &args);
-    assert_eq!(said.status, Some(0), "{}", said.stderr);
-    let path = Path::new("models/tidal--small-sd/fp16/model.safetensors");
-    assert_eq!(Path::new(said.stdout.trim()), path);
-    assert_eq!(fs::metadata(folder.path().join(path)).expect("a file").len(), 1_200_000);
+    let address = format!("https://hub.example/{NAME}/blob/main/fp16/model.safetensors");
+    for (place, model) in
+        [("named", &[NAME, "--file", "fp16/model.safetensors"][..]), ("address", &[&address])]
+    {
+        let said = get(&server, folder.path(), &[model, &["--into", place, "--yes"]].concat());
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        let path = Path::new(place).join("tidal--small-sd/fp16/model.safetensors");
+        assert_eq!(Path::new(said.stdout.trim()), path);
+        assert_eq!(fs::metadata(folder.path().join(path)).expect("a file").len(), 1_200_000);
+    }
 }
 
 #[test]
