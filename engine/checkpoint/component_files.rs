@@ -3,10 +3,8 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
 
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, built_in};
@@ -74,35 +72,6 @@ impl<'a> ComponentFiles<'a> {
         };
         let folder = folder.join(component);
         WeightFile::open(&find_weights(&folder, stems).unwrap_or_else(|| folder.join(plain)))
-    }
-
-    /// The token that short prompts are padded with. transformers reads `special_tokens_map.json` after
-    /// `tokenizer_config.json`, and in SD 2.x they differ.
-    pub fn padding(&self) -> Result<String, OpenError> {
-        #[derive(Deserialize)]
-        struct Tokens {
-            pad_token: Option<PadToken>,
-        }
-        /// A plain text, or one with details on how it is matched.
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum PadToken {
-            Plain(String),
-            Described { content: String },
-        }
-        for name in ["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"] {
-            let bytes = match self.read(name) {
-                Err(OpenError::Unreadable(error, _)) if error.kind() == ErrorKind::NotFound => continue,
-                bytes => bytes?,
-            };
-            let tokens: Tokens = serde_json::from_slice(&bytes)
-                .map_err(|error| OpenError::BadConfig(error.to_string(), self.path(name)))?;
-            if let Some(PadToken::Plain(token) | PadToken::Described { content: token }) = tokens.pad_token {
-                return Ok(token);
-            }
-        }
-        // The default of transformers' `CLIPTokenizer`.
-        Ok("<|endoftext|>".into())
     }
 
     fn embedded(&self, name: &str) -> Result<&'static [u8], OpenError> {

@@ -8,7 +8,7 @@ use super::ModelSource;
 
 /// What a model in diffusers layout depends on besides its weights. The time of a folder changes when a
 /// file is added, which may take precedence over the one that was read.
-const FOLDER_FILES: [&str; 13] = [
+const FOLDER_FILES: [&str; 17] = [
     "",
     "unet",
     "vae",
@@ -21,6 +21,10 @@ const FOLDER_FILES: [&str; 13] = [
     "text_encoder/config.json",
     "tokenizer/vocab.json",
     "tokenizer/merges.txt",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/added_tokens.json",
+    "tokenizer/special_tokens_map.json",
     "scheduler/scheduler_config.json",
 ];
 

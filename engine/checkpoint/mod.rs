@@ -27,6 +27,7 @@ mod open;
 mod pipeline_class;
 mod random_model;
 mod read;
+mod tokenizer_files;
 mod vae_file;
 
 use std::fmt;

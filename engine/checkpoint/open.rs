@@ -12,7 +12,7 @@ use super::fingerprint::{FileFingerprint, fingerprints_of};
 use super::load::{ComponentSource, LoadPlan, Target};
 use super::vae_file::VaeFile;
 use super::weight_file::WeightFile;
-use super::{ModelSource, OpenError, key_map, ldm_layout};
+use super::{ModelSource, OpenError, key_map, ldm_layout, tokenizer_files};
 use crate::files::FileSignature;
 use crate::models::{ClipText, Unet, Vae};
 use crate::tokenizer::Tokenizer;
@@ -77,7 +77,7 @@ fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
     }
     let mut config = ModelConfig::read(&files)?;
     let chosen_vae = choose_vae(options.vae, &mut config)?;
-    let tokenizer = open_tokenizer(&files, &config, Some(&files.padding()?))?;
+    let tokenizer = open_tokenizer(&files, &config, Some(&tokenizer_files::padding(&files)?))?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
     let vae_file = if chosen_vae.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
@@ -200,20 +200,16 @@ pub(super) fn open_tokenizer(
     padding: Option<&str>,
 ) -> Result<Tokenizer, OpenError> {
     let text_encoder = &config.text_encoder;
-    let tokenizer = Tokenizer::from_vocabulary(
-        &files.read("tokenizer/vocab.json")?,
-        &files.read("tokenizer/merges.txt")?,
-        text_encoder.max_position_embeddings,
-    )
-    .and_then(|tokenizer| tokenizer.padded_with(padding.unwrap_or(text_encoder.padding())))
-    .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
+    let tokenizer = tokenizer_files::read(files, text_encoder.max_position_embeddings)?
+        .padded_with(padding.unwrap_or(text_encoder.padding()))
+        .map_err(|what| OpenError::BadConfig(what, files.path("tokenizer")))?;
     if tokenizer.vocabulary_len() > text_encoder.vocab_size {
         let what = format!(
             "a vocabulary of {} tokens where the text encoder has {}",
             tokenizer.vocabulary_len(),
             text_encoder.vocab_size
         );
-        return Err(OpenError::BadConfig(what, files.path("tokenizer/vocab.json")));
+        return Err(OpenError::BadConfig(what, files.path("tokenizer")));
     }
     Ok(tokenizer)
 }

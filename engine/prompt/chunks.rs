@@ -192,6 +192,7 @@ fn groups(
         let read = |range: Range<usize>| {
             let tokens: Vec<Token> = tokenizer
                 .pieces(&text.text[range.clone()])
+                .into_iter()
                 .map(|(id, piece)| Token {
                     id,
                     range: text.origin(range.start + piece.start..range.start + piece.end),
