@@ -2,7 +2,6 @@
 
 use clap::Args;
 use engine::pipeline::Pipeline;
-use engine::prompt::parse::parse;
 use engine::prompt::{Chunk, PromptTokenizer, Token, Tokenized};
 use engine::recipe::Recipe;
 use serde_json::{Value, json};
@@ -41,7 +40,7 @@ pub fn tokens(args: &TokensArgs) -> Result<(), Failure> {
     concepts.add_to(&mut pipeline)?;
     let words = pipeline.prompt_tokenizer();
     let parts = words.read_at(
-        &parse(&recipe.prompt, recipe.text.weights, recipe.steps as usize),
+        &words.parse(&recipe.prompt, recipe.text.weights, recipe.steps as usize),
         &recipe.text,
         &recipe.prompt,
         args.step,

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokenizers::NormalizedString;
+
 use super::{Concept, ConceptRef};
 use crate::format::ellipsize;
 
@@ -39,7 +41,7 @@ impl ConceptSet {
 
     /// The concept that is used for this one's token, if it is another one.
     pub fn shadowed_by(&self, concept: &Concept) -> Option<&Arc<Concept>> {
-        let used = self.0.iter().rfind(|known| eq_ignore_case(&known.token, &concept.token))?;
+        let used = self.0.iter().rfind(|known| folded(&known.token) == folded(&concept.token))?;
         (used.source != concept.source).then_some(used)
     }
 
@@ -50,8 +52,8 @@ impl ConceptSet {
 
     fn missing_note(&self, reference: &ConceptRef) -> Option<String> {
         let by_name = |concept: &&Arc<Concept>| {
-            eq_ignore_case(&concept.token, &reference.token)
-                || eq_ignore_case(&concept.name(), &reference.name)
+            folded(&concept.token) == folded(&reference.token)
+                || folded(&concept.name()) == folded(&reference.name)
         };
         let name = short(if reference.token.is_empty() { &reference.name } else { &reference.token });
         let Some(known) = self.0.iter().rfind(by_name) else {
@@ -75,9 +77,11 @@ impl PartialEq for ConceptSet {
     }
 }
 
-/// Equality without regard to case.
-fn eq_ignore_case(a: &str, b: &str) -> bool {
-    a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
+/// A name as names are compared: in lower case and in NFC, where "é" is one character. Some systems and programs write
+/// it as two (NFD), which looks the same.
+pub(crate) fn folded(name: &str) -> String {
+    let mut name = NormalizedString::from(name);
+    name.nfc().get().chars().flat_map(char::to_lowercase).collect()
 }
 
 /// At most 60 letters of a text from a file, for a sentence.

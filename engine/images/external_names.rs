@@ -2,6 +2,7 @@
 
 use crate::diffusion::{Sampler, Schedule};
 use crate::format::ellipsize;
+use crate::prompt::parse::extra_networks::extra_networks;
 
 /// The A1111 name of a schedule. Its Uniform is k-diffusion's normal schedule; linspace differs from that
 /// invisibly and has no name there.
@@ -166,34 +167,17 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
 pub(super) fn without_extra_networks(prompt: &str, notes: &mut Vec<String>) -> String {
     /// Notes for one picture.
     const MAX_NOTES: usize = 8;
-    const MAX_TAG_LETTERS: usize = 300;
     let mut kept = String::with_capacity(prompt.len());
-    let mut named = 0;
-    let mut rest = prompt;
-    while let Some(start) = rest.find('<') {
-        let (before, tag) = rest.split_at(start);
-        kept += before;
-        let known = ["<lora:", "<lyco:", "<hypernet:"].iter().any(|kind| tag.starts_with(kind));
-        // A tag must end on its line, and within a file name's length.
-        let mut letters = tag.char_indices().take(MAX_TAG_LETTERS);
-        let end = letters.find(|&(_, c)| c == '>' || c == '\n').map(|(end, _)| end);
-        let end = end.filter(|&end| known && tag[end..].starts_with('>'));
-        match end {
-            Some(end) => {
-                if named < MAX_NOTES {
-                    let tag = short(&tag[..=end]);
-                    notes.push(format!("{tag} was removed: such files are not supported"));
-                    named += 1;
-                }
-                rest = &tag[end + 1..];
-            }
-            None => {
-                kept.push('<');
-                rest = &tag[1..];
-            }
+    let mut from = 0;
+    for (index, network) in extra_networks(prompt).enumerate() {
+        if index < MAX_NOTES {
+            let tag = short(&prompt[network.clone()]);
+            notes.push(format!("{tag} was removed: such files are not supported"));
         }
+        kept += &prompt[from..network.start];
+        from = network.end;
     }
-    kept += rest;
+    kept += &prompt[from..];
     kept.trim().to_owned()
 }
 

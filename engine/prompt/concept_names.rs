@@ -1,15 +1,23 @@
 //! Finds concepts in a prompt by their names.
 //!
 //! `<birb-style>` is the token in the file (diffusers), `birb-style` the name of the file (A1111),
-//! `embedding:birb-style` and `embedding:birb-style.pt` the same (ComfyUI). Case is
-//! ignored; a name matches whole words only, and the longest match wins.
+//! `embedding:birb-style` and `embedding:birb-style.pt` the same (ComfyUI). Case and the Unicode form are
+//! ignored, as they are by CLIP's tokenizer, and so are backslashes that escape; a name matches whole words
+//! only, and the longest match wins.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use tokenizers::NormalizedString;
+use tokenizers::normalizer::Range::Normalized;
+
+use super::parse::extra_networks::extra_networks;
+use super::token_selection::lower_case;
+use crate::concepts::set::folded;
 use crate::concepts::{Concept, ConceptSet};
 use crate::files::CONCEPT_EXTENSIONS;
+use crate::format::ellipsize;
 
 /// A range of the prompt that is a concept, or looks like one.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +39,8 @@ pub enum MatchKind {
     Unknown {
         nearest: Option<String>,
     },
+    /// `<lora:name:0.8>` and the like, which are left out of the prompt in A1111's syntax.
+    ExtraNetwork,
 }
 
 impl ConceptMatch {
@@ -40,8 +50,8 @@ impl ConceptMatch {
         match &self.meaning {
             MatchKind::Concept(_) => None,
             MatchKind::NotUsable { text } => Some(format!("{word} is read as plain words. {text}")),
-            MatchKind::Unknown { .. } if is_extra_network(word) => {
-                Some(format!("{word} is read as plain words: Tidepool does not use such files"))
+            MatchKind::ExtraNetwork => {
+                Some(format!("{} is not applied: Tidepool does not use such files", ellipsize(word, 60)))
             }
             MatchKind::Unknown { nearest: Some(nearest) } => Some(format!(
                 "{word} is not a loaded concept, so it is read as plain words: did you mean {nearest}?"
@@ -53,23 +63,18 @@ impl ConceptMatch {
     }
 }
 
-/// `<lora:name:weight>` and its like, which A1111 takes out of the prompt.
-fn is_extra_network(word: &str) -> bool {
-    ["<lora:", "<lyco:", "<hypernet:"].iter().any(|kind| word.starts_with(kind))
-}
-
 /// An index of concept names.
 #[derive(Debug, Default)]
 pub(super) struct ConceptNames {
-    /// By the first piece of the name in lower case; longer names come first.
+    /// By the first piece of the folded name; longer names come first.
     by_first: HashMap<String, Vec<Name>>,
-    /// By every spelling that `<...>` and `embedding:` allow, in lower case.
+    /// By every spelling that `<...>` and `embedding:` allow, folded.
     loose: BTreeMap<String, Name>,
 }
 
 #[derive(Clone, Debug)]
 struct Name {
-    /// In lower case, with single spaces.
+    /// Folded, with single spaces.
     spelled: String,
     /// The spelling for suggestions.
     token: String,
@@ -119,75 +124,105 @@ impl ConceptNames {
     }
 
     pub fn marks(&self, prompt: &str) -> Vec<ConceptMatch> {
+        let mut text = NormalizedString::from(prompt);
+        text.nfc();
+        let mut marks = self.marks_in(text.get());
+        for mark in &mut marks {
+            mark.range = original(&text, mark.range.start)..original(&text, mark.range.end);
+        }
+        marks
+    }
+
+    /// The matches in a text in NFC.
+    fn marks_in(&self, text: &str) -> Vec<ConceptMatch> {
         let mut marks: Vec<ConceptMatch> = Vec::new();
+        let mut networks = extra_networks(text).peekable();
         let (mut free_from, mut unknown) = (0, 0);
         let mut before = None;
-        for (at, c) in prompt.char_indices() {
+        for (at, c) in text.char_indices() {
             let joined = before.is_some_and(|before| joins(before, c));
             before = Some(c);
             if at < free_from || joined || c.is_whitespace() {
                 continue;
             }
-            let Some((len, name)) = self.at(&prompt[at..]) else { continue };
+            while networks.next_if(|network| network.start < at).is_some() {}
+            let network = networks.peek().filter(|network| network.start == at);
+            let Some((len, name)) = self.at(&text[at..], network.map(Range::len)) else { continue };
             let range = at..at + len;
             free_from = range.end;
-            let meaning = name.map_or_else(
-                || {
-                    let same = marks.iter().find(|mark| prompt[mark.range.clone()] == prompt[range.clone()]);
-                    if let Some(same) = same {
-                        return same.meaning.clone();
-                    }
-                    unknown += 1;
-                    let nearest = || self.nearest(&prompt[range.clone()]);
-                    MatchKind::Unknown { nearest: (unknown <= MAX_SUGGESTED).then(nearest).flatten() }
-                },
-                |name| name.meaning.clone(),
-            );
+            let meaning = match name {
+                Some(name) => name.meaning.clone(),
+                None if network.is_some() => MatchKind::ExtraNetwork,
+                None => {
+                    let same = marks.iter().find(|mark| text[mark.range.clone()] == text[range.clone()]);
+                    same.map(|same| same.meaning.clone()).unwrap_or_else(|| {
+                        unknown += 1;
+                        let nearest = || self.nearest(&text[range.clone()]);
+                        MatchKind::Unknown { nearest: (unknown <= MAX_SUGGESTED).then(nearest).flatten() }
+                    })
+                }
+            };
             marks.push(ConceptMatch { range, meaning });
         }
         marks
     }
 
     /// The bytes of the concept's name that `text` begins with, and the name; `None` if it only looks like a
-    /// concept.
-    fn at<'a>(&'a self, text: &str) -> Option<(usize, Option<&'a Name>)> {
-        if let Some((len, name)) = self.named(text) {
+    /// concept. `network_len` are the bytes of the extra network that it begins with.
+    fn at<'a>(&'a self, text: &str, network_len: Option<usize>) -> Option<(usize, Option<&'a Name>)> {
+        if let Some((len, name)) = self.named(text, |_| true) {
             return Some((len, Some(name)));
         }
         if let Some((prefix, file)) = text.split_at_checked(EMBEDDING_PREFIX.len())
             && prefix.eq_ignore_ascii_case(EMBEDDING_PREFIX)
         {
-            let by_name = self.named(file).map(|(len, name)| (len + ending_len(&file[len..]), Some(name)));
-            return by_name.or_else(|| self.by_file(file)).map(|(len, name)| (prefix.len() + len, name));
+            return self.by_file(file).map(|(len, name)| (prefix.len() + len, name));
+        }
+        if let Some(len) = network_len {
+            return Some((len, None));
         }
         let word = bracketed(text)?;
-        let inside = without_brackets(word).to_lowercase();
+        let inside = lower_case(&without_brackets(word).replace('\\', ""));
         Some((word.len(), self.loose.get(&inside)))
     }
 
-    /// The longest name that `text` begins with, as whole words.
-    fn named<'a>(&'a self, text: &str) -> Option<(usize, &'a Name)> {
-        let names = self.by_first.get(&first_piece(text).to_lowercase())?;
+    /// The longest name that `text` begins with, as whole words, and after which the text may continue as it does.
+    fn named<'a>(&'a self, text: &str, may_continue: impl Fn(&str) -> bool) -> Option<(usize, &'a Name)> {
+        let first = first_piece(text.strip_prefix('\\').unwrap_or(text));
+        let names = self.by_first.get(&lower_case(first))?;
         names.iter().find_map(|name| {
             let len = len_of(&name.spelled, text)?;
-            let last = text[..len].chars().next_back()?;
-            let continues = text[len..].chars().next().is_some_and(|next| joins(last, next));
-            (!continues).then_some((len, name))
+            let (matched, rest) = text.split_at(len);
+            let last = matched.chars().next_back()?;
+            let is_joined = rest.chars().next().is_some_and(|next| joins(last, next));
+            (!is_joined && may_continue(rest)).then_some((len, name))
         })
     }
 
-    /// The file after `embedding:`, optionally with its folder and extension.
+    /// The file after `embedding:`, optionally with its folder and extension. A name that is longer than that of a
+    /// loaded concept is another name.
     fn by_file<'a>(&'a self, file: &str) -> Option<(usize, Option<&'a Name>)> {
-        let end = file.find(|c: char| c.is_whitespace() || ",:()[]|".contains(c)).unwrap_or(file.len());
-        let word = &file[..end];
-        let name = word.rsplit(['/', '\\']).next().unwrap_or(word).to_lowercase();
+        let word = &file[..file.find(ends_file_name).unwrap_or(file.len())];
+        let word = word.trim_end_matches(ENDS_SENTENCE);
+        let folder_len = word.rfind(['/', '\\']).map_or(0, |separator| separator + 1);
+        for start in [0, folder_len] {
+            let is_whole = |rest: &str| {
+                let rest = rest[ending_len(rest)..].trim_start_matches(ENDS_SENTENCE);
+                rest.chars().next().is_none_or(ends_file_name)
+            };
+            if let Some((len, name)) = self.named(&file[start..], is_whole) {
+                let end = start + len;
+                return Some((end + ending_len(&file[end..]), Some(name)));
+            }
+        }
+        let name = lower_case(&word[folder_len..]);
         let stem = name.len() - name.rfind('.').map_or(0, |dot| ending_len(&name[dot..]));
-        (!word.is_empty()).then(|| (end, self.loose.get(without_brackets(&name[..stem]))))
+        (!word.is_empty()).then(|| (word.len(), self.loose.get(without_brackets(&name[..stem]))))
     }
 
     /// The most similar name, if it is similar enough.
     fn nearest(&self, word: &str) -> Option<String> {
-        let inside = word.to_lowercase();
+        let inside = lower_case(word);
         let inside = without_brackets(inside.strip_prefix(EMBEDDING_PREFIX).unwrap_or(&inside));
         let limit = (inside.chars().count() / 3).max(1);
         let is_near = |spelled: &str| spelled.len().abs_diff(inside.len()) <= 4 * limit;
@@ -201,10 +236,24 @@ impl ConceptNames {
 
 impl Name {
     fn new(written: &str, concept: &Concept, meaning: MatchKind) -> Self {
-        let words: Vec<String> = written.split_whitespace().map(str::to_lowercase).collect();
+        let words: Vec<String> = written.split_whitespace().map(folded).collect();
         Self { spelled: words.join(" "), token: concept.token.clone(), meaning }
     }
 }
+
+/// The byte of the original text where the character at byte `at` of the normalized text begins.
+fn original(text: &NormalizedString, at: usize) -> usize {
+    let character = text.convert_offsets(Normalized(at..at + 1));
+    character.map_or(text.get_original().len(), |range| range.start)
+}
+
+/// Whether a character ends the name of a file after `embedding:`.
+fn ends_file_name(c: char) -> bool {
+    c.is_whitespace() || ",:()[]|".contains(c)
+}
+
+/// What may follow a name without being part of it: the end of a sentence, and the backslash of an escaped bracket.
+const ENDS_SENTENCE: [char; 7] = ['.', ';', '!', '?', '"', '\'', '\\'];
 
 /// Whether both characters are within one word.
 fn joins(left: char, right: char) -> bool {
@@ -225,8 +274,11 @@ fn first_piece(text: &str) -> &str {
 fn len_of(name: &str, text: &str) -> Option<usize> {
     let mut name = name.chars().peekable();
     let mut chars = text.char_indices().peekable();
-    while name.peek().is_some() {
-        let (_, c) = chars.next()?;
+    while let Some(&expected) = name.peek() {
+        let (_, mut c) = chars.next()?;
+        if c == '\\' && expected != c {
+            (_, c) = chars.next()?;
+        }
         if c.is_whitespace() {
             while chars.next_if(|(_, next)| next.is_whitespace()).is_some() {}
             name.next_if_eq(&' ')?;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chunks::{Tokenized, fill_chunks};
-use super::concept_names::{ConceptMatch, ConceptNames};
-use super::options::TextOptions;
-use super::parse::{ParsedPrompt, Segment, parse, parse_single};
+use super::concept_names::{ConceptMatch, ConceptNames, MatchKind};
+use super::options::{PromptWeights, TextOptions};
+use super::parse::lexer::SourceText;
+use super::parse::{ParsedPrompt, Segment, parse_source, parse_source_single};
 use super::timeline::PromptPart;
 use crate::concepts::ConceptSet;
 use crate::tokenizer::Tokenizer;
@@ -52,18 +53,57 @@ impl PromptTokenizer {
     /// A prompt without syntax, truncated to one chunk.
     pub fn tokenize(&self, prompt: &str) -> Tokenized {
         let options = TextOptions::PLAIN;
-        let parsed = parse_single(prompt, options.weights, 1);
+        let parsed = self.parse_single(prompt, options.weights, 1);
         self.tokenize_segments(parsed.parts[0].at(0), &options, prompt)
     }
 
     /// A prompt over a run of so many steps.
     pub fn read(&self, prompt: &str, options: &TextOptions, steps: usize) -> TokenizedPrompt {
-        self.tokenize_parsed(&parse(prompt, options.weights, steps), options, prompt)
+        self.tokenize_parsed(&self.parse(prompt, options.weights, steps), options, prompt)
     }
 
     /// A prompt in which AND is an ordinary word, such as a negative prompt, so that it has one part.
     pub fn read_single(&self, prompt: &str, options: &TextOptions, steps: usize) -> TokenizedPrompt {
-        self.tokenize_parsed(&parse_single(prompt, options.weights, steps), options, prompt)
+        self.tokenize_parsed(&self.parse_single(prompt, options.weights, steps), options, prompt)
+    }
+
+    /// Parses a prompt for a run of so many steps. Brackets in the name of a concept are not syntax, and A1111's
+    /// extra networks are left out.
+    pub fn parse(&self, prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
+        parse_source(&self.source(prompt, weights), weights, steps)
+    }
+
+    /// The same for a prompt in which AND is an ordinary word.
+    pub fn parse_single(&self, prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
+        parse_source_single(&self.source(prompt, weights), weights, steps)
+    }
+
+    fn source(&self, prompt: &str, weights: PromptWeights) -> SourceText {
+        let syntax: &[char] = match weights {
+            PromptWeights::A1111 => &['(', ')', '[', ']', '\\'],
+            PromptWeights::Comfy => &['(', ')'],
+            PromptWeights::None => return SourceText::whole(prompt),
+        };
+        let mut source = SourceText::default();
+        let mut from = 0;
+        for ConceptMatch { range, meaning } in self.marks(prompt) {
+            match meaning {
+                MatchKind::Concept(_) => {
+                    for (at, _) in prompt[range.clone()].match_indices(syntax) {
+                        source.push(&prompt[from..range.start + at], from);
+                        from = range.start + at;
+                        source.push("\\", from);
+                    }
+                }
+                MatchKind::ExtraNetwork if weights == PromptWeights::A1111 => {
+                    source.push(&prompt[from..range.start], from);
+                    from = range.end;
+                }
+                _ => {}
+            }
+        }
+        source.push(&prompt[from..], from);
+        source
     }
 
     /// The weight and the tokens of each part of a parsed prompt at one step. Other steps are not tokenized.
@@ -98,7 +138,15 @@ impl PromptTokenizer {
 
     /// The words of a prompt that are concepts or look like concepts, in order.
     pub fn marks(&self, prompt: &str) -> Vec<ConceptMatch> {
-        self.names.marks(prompt)
+        let mut marks = self.names.marks(prompt);
+        // The model knows the tokens that were added to its vocabulary.
+        marks.retain(|ConceptMatch { range, meaning }| match meaning {
+            MatchKind::Concept(_) | MatchKind::NotUsable { .. } => true,
+            MatchKind::Unknown { .. } | MatchKind::ExtraNetwork => {
+                !self.tokenizer.is_added_token(&prompt[range.clone()])
+            }
+        });
+        marks
     }
 
     /// A token as the vocabulary spells it: `puppy</w>`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::concepts::{Concept, ConceptSet, read};
-use engine::prompt::{MatchKind, PromptTokenizer};
+use engine::prompt::{MatchKind, PromptTokenizer, PromptWeights, TextOptions, Token};
 use serde_json::Value;
 
 use crate::support::cpu_time::assert_cpu_time_below;
@@ -31,6 +31,7 @@ fn found<'a>(words: &PromptTokenizer, prompt: &'a str) -> Vec<(&'a str, String)>
         MatchKind::NotUsable { .. } => "misfit".into(),
         MatchKind::Unknown { nearest: Some(nearest) } => format!("perhaps {nearest}"),
         MatchKind::Unknown { nearest: None } => "unknown".into(),
+        MatchKind::ExtraNetwork => "extra network".into(),
     };
     words.marks(prompt).into_iter().map(|mark| (&prompt[mark.range], said(mark.meaning))).collect()
 }
@@ -57,7 +58,8 @@ fn a_concept_is_known_by_every_name_that_people_use() {
         ("<birb-style", &[]),
         ("birb-style", &[]),
         ("<brib-style>", &[("<brib-style>", "perhaps <birb-style>")]),
-        ("<lora:birds:0.8>", &[("<lora:birds:0.8>", "unknown")]),
+        ("<lora:birds:0.8>", &[("<lora:birds:0.8>", "extra network")]),
+        ("<hypernet:EasyNegative>", &[("<hypernet:EasyNegative>", "extra network")]),
         ("embedding:nowhere", &[("embedding:nowhere", "unknown")]),
         ("a < b > c <3 <> < x> <a b> <|endoftext|> ->", &[]),
         ("embedding: embedding:", &[]),
@@ -65,6 +67,142 @@ fn a_concept_is_known_by_every_name_that_people_use() {
     for (prompt, expected) in table {
         let expected: Vec<_> = expected.iter().map(|&(word, token)| (word, token.to_owned())).collect();
         assert_eq!(found(&words, prompt), expected, "{prompt}");
+    }
+}
+
+#[test]
+fn a_name_is_the_same_however_its_letters_are_written() {
+    let words = words([
+        concept("caf\u{e9}-style.pt", "caf\u{e9}-style", 1),
+        // macOS and some archives give names of files in NFD.
+        concept("n\u{303}andu\u{301}.pt", "n\u{303}andu\u{301}", 1),
+        concept("paren (1).pt", "paren (1)", 1),
+        concept("ΟΔΟΣ.pt", "ΟΔΟΣ", 1),
+        concept("bad_prompt.pt", "bad_prompt", 1),
+        concept("tilde.bin", "<q\u{303}-toy>", 1),
+    ]);
+    let (cafe, paren, bad) = ("caf\u{e9}-style", "paren (1)", "bad_prompt");
+    let table: &[(&str, &[(&str, &str)])] = &[
+        ("a caf\u{e9}-style, a", &[("caf\u{e9}-style", cafe)]),
+        ("a cafe\u{301}-style, a", &[("cafe\u{301}-style", cafe)]),
+        ("CAFE\u{301}-STYLE", &[("CAFE\u{301}-STYLE", cafe)]),
+        ("embedding:cafe\u{301}-style.pt", &[("embedding:cafe\u{301}-style.pt", cafe)]),
+        ("<cafe\u{301}-style>", &[("<cafe\u{301}-style>", cafe)]),
+        ("cafe\u{301}-styles", &[]),
+        ("\u{f1}and\u{fa} e\u{301}", &[("\u{f1}and\u{fa}", "n\u{303}andu\u{301}")]),
+        ("a n\u{303}andu\u{301}", &[("n\u{303}andu\u{301}", "n\u{303}andu\u{301}")]),
+        ("<Q\u{303}-toy>", &[("<Q\u{303}-toy>", "<q\u{303}-toy>")]),
+        ("paren (1), fox", &[("paren (1)", paren)]),
+        (r"paren \(1\), fox", &[(r"paren \(1\)", paren)]),
+        ("(embedding:paren (1):1.2)", &[("embedding:paren (1)", paren)]),
+        (r"embedding:Paren \(1\).pt", &[(r"embedding:Paren \(1\).pt", paren)]),
+        ("paren (2)", &[]),
+        ("embedding:paren (2)", &[("embedding:paren", "unknown")]),
+        ("ΟΔΟΣ", &[("ΟΔΟΣ", "ΟΔΟΣ")]),
+        (r"bad\_prompt", &[(r"bad\_prompt", bad)]),
+        (r"embedding:bad\_prompt", &[(r"embedding:bad\_prompt", bad)]),
+        (r"embedding:sub\bad_prompt", &[(r"embedding:sub\bad_prompt", bad)]),
+        (r"embedding:sub\more\paren (1).pt", &[(r"embedding:sub\more\paren (1).pt", paren)]),
+        (r"\(bad_prompt\)", &[("bad_prompt", bad)]),
+        (r"embedding:bad_prompt\)", &[("embedding:bad_prompt", bad)]),
+    ];
+    for (prompt, expected) in table {
+        let expected: Vec<_> = expected.iter().map(|&(word, token)| (word, token.to_owned())).collect();
+        assert_eq!(found(&words, prompt), expected, "{prompt}");
+    }
+}
+
+#[test]
+fn the_name_of_a_file_is_the_whole_word_after_embedding() {
+    let words = words([
+        concept("bad.pt", "bad", 1),
+        concept("bad-hands.pt", "bad-hands", 1),
+        concept("sea glass.pt", "sea glass", 1),
+    ]);
+    let is_told = |prompt: &str| words.marks(prompt)[0].warning(prompt).is_some();
+    for (prompt, expected) in [
+        ("embedding:bad-hands-5", None),
+        ("embedding:bad_v2, a", None),
+        ("embedding:bad.v2", None),
+        ("embedding:bad+", None),
+        ("embedding:bad/good", None),
+        ("embedding:bad.pt2", None),
+        ("embedding:sea", None),
+        ("embedding:bad-hands", Some("bad-hands")),
+        ("embedding:bad", Some("bad")),
+        ("embedding:bad.", Some("bad")),
+        ("embedding:bad!?", Some("bad")),
+        ("embedding:bad.pt.", Some("bad")),
+        ("(embedding:bad:1.2)", Some("bad")),
+        ("[embedding:bad|embedding:bad-hands]", Some("bad")),
+        ("embedding:sea glass", Some("sea glass")),
+    ] {
+        let (word, meaning) = found(&words, prompt).swap_remove(0);
+        assert_eq!(Some(meaning.as_str()).filter(|_| !is_told(prompt)), expected, "{prompt}: {word}");
+    }
+}
+
+/// The texts of a prompt's tokens at the first step, joined, with the token of a concept for each of its vectors.
+fn read_words(words: &PromptTokenizer, prompt: &str, weights: PromptWeights) -> Vec<(String, f32)> {
+    let options = TextOptions { weights, ..TextOptions::default() };
+    let read = words.read(prompt, &options, 20);
+    let tokens = read.parts.iter().flat_map(|part| part.at(0).tokens());
+    let word = |token: &Token| match &token.vector {
+        Some((concept, _)) => concept.token.clone(),
+        None => prompt[token.range.clone()].to_owned(),
+    };
+    tokens.map(|(_, token)| (word(token), token.weight)).collect()
+}
+
+#[test]
+fn brackets_and_backslashes_in_the_name_of_a_concept_are_not_syntax() {
+    let words = words([
+        concept("paren (1).pt", "paren (1)", 1),
+        concept("[x].pt", "[x]", 1),
+        concept("bad.pt", "bad", 1),
+    ]);
+    for (prompt, expected) in [
+        ("paren (1) fox", &[("paren (1)", 1.0), ("fox", 1.0)][..]),
+        (r"paren \(1\) fox", &[("paren (1)", 1.0), ("fox", 1.0)]),
+        ("(paren (1):1.5) fox", &[("paren (1)", 1.5), ("fox", 1.0)]),
+        ("(embedding:paren (1).pt:1.5)", &[("paren (1)", 1.5)]),
+        ("(paren (1)) (fox:1.5)", &[("paren (1)", 1.1), ("fox", 1.5)]),
+        (r"embedding:sub\bad fox", &[("bad", 1.0), ("fox", 1.0)]),
+        ("[x]", &[("[x]", 1.0)]),
+    ] {
+        for weights in [PromptWeights::A1111, PromptWeights::Comfy] {
+            let read = read_words(&words, prompt, weights);
+            let read: Vec<(&str, f32)> = read.iter().map(|(word, weight)| (word.as_str(), *weight)).collect();
+            assert_eq!(read, expected, "{prompt} in {weights:?}");
+        }
+    }
+}
+
+#[test]
+fn an_extra_network_leaves_the_prompt_in_a1111s_syntax_and_is_told_in_all() {
+    let words = words([concept("lora.bin", "<lora:mine>", 1), concept("birb.bin", "<birb-style>", 1)]);
+    let letters = |weights, prompt: &str| -> Vec<String> {
+        read_words(&words, prompt, weights).into_iter().map(|(word, _)| word).collect()
+    };
+    for (prompt, left, told) in [
+        // A1111's `extra_networks.py` replaces each match of `<(\w+):([^>]+)>` by nothing.
+        ("a <lora:foo:0.8> fox", "a fox", 1),
+        ("(a <lora:foo:0.8>fox:1.5)", "a fox", 1),
+        ("[a:<lora:foo:1>:0.5]", "a", 1),
+        ("a <lora:my style:0.8>, <lyco:b>", "a ,", 2),
+        ("<hypernet:c:1> <unknown:d:e:f>", "", 2),
+        ("a fox<lora:foo:0.8> AND a boat", "a fox a boat", 1),
+        ("a <lora:mine> <birb-style>", "a <lora:mine> <birb-style>", 0),
+        ("a < b", "a < b", 0),
+    ] {
+        assert_eq!(letters(PromptWeights::A1111, prompt).join(" "), left, "{prompt}");
+        let warnings = words.marks(prompt).iter().filter(|mark| mark.warning(prompt).is_some()).count();
+        assert_eq!(warnings, told, "{prompt}");
+        // ComfyUI's own nodes read them as words, and without syntax every letter is meant.
+        for weights in [PromptWeights::Comfy, PromptWeights::None] {
+            let read = letters(weights, prompt).concat();
+            assert_eq!(read.contains("foo"), prompt.contains("foo"), "{prompt} in {weights:?}: {read}");
+        }
     }
 }
 
@@ -149,6 +287,8 @@ fn a_picture_tells_which_of_its_concepts_is_missing() {
     let reference = concept("frost.bin", "<frost>", 1).reference();
     assert_eq!((reference.name.as_str(), reference.sha256.as_str()), ("frost", "0123456789ab"));
     assert!(concepts.missing(std::slice::from_ref(&reference)).is_empty());
+    let accented: ConceptSet = [concept("é.pt", "\u{e9}", 1)].into_iter().collect();
+    assert!(accented.missing(&[concept("e.pt", "e\u{301}", 1).reference()]).is_empty());
     let mut other = reference.clone();
     other.sha256 = "ffffffffffff".into();
     assert!(concepts.missing(&[other.clone()])[0].contains("another file"));

@@ -153,7 +153,9 @@ fn colours_of(marks: &[ConceptMatch], edited: Vec<Range<usize>>, tokens: &Tokens
         |range: &Range<usize>| !edited.iter().any(|it| it.start < range.end && range.start < it.end);
     let concepts = marks.iter().filter(|mark| is_free(&mark.range)).map(|mark| match mark.meaning {
         MatchKind::Concept(_) => (mark.range.clone(), tokens.coral_text),
-        MatchKind::NotUsable { .. } | MatchKind::Unknown { .. } => (mark.range.clone(), tokens.amber_text),
+        MatchKind::NotUsable { .. } | MatchKind::Unknown { .. } | MatchKind::ExtraNetwork => {
+            (mark.range.clone(), tokens.amber_text)
+        }
     });
     let mut colours: Vec<_> = concepts.collect();
     colours.extend(edited.into_iter().map(|range| (range, tokens.violet)));

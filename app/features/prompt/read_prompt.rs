@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use engine::prompt::parse::{parse, parse_single};
 use engine::prompt::{ConceptMatch, PromptTokenizer, Tokenized};
 use engine::recipe::Recipe;
 
@@ -25,7 +24,7 @@ impl ReadPrompt {
     /// Reads the prompt of a recipe at a step. AND composes its parts.
     pub fn new(words: &PromptTokenizer, recipe: &Recipe, step: usize) -> Self {
         let Recipe { prompt, text, steps, .. } = recipe;
-        let parsed = parse(prompt, text.weights, *steps as usize);
+        let parsed = words.parse(prompt, text.weights, *steps as usize);
         let read = Self::of_parts(words, prompt, words.read_at(&parsed, text, prompt, step));
         // Only brackets make a prompt change during a run.
         if !prompt.contains('[') {
@@ -40,7 +39,7 @@ impl ReadPrompt {
     /// Reads the negative prompt, in which AND is an ordinary word.
     pub fn negative(words: &PromptTokenizer, recipe: &Recipe) -> Self {
         let Recipe { negative_prompt: prompt, text, steps, .. } = recipe;
-        let parsed = parse_single(prompt, text.weights, *steps as usize);
+        let parsed = words.parse_single(prompt, text.weights, *steps as usize);
         Self::of_parts(words, prompt, words.read_at(&parsed, text, prompt, 0))
     }
 

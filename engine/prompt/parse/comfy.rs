@@ -10,14 +10,15 @@ use super::{MAX_DEPTH, Segment};
 const BRACKETS: f64 = 1.1;
 
 /// Segments of equal weight stay separate if brackets separate them: ComfyUI tokenizes each by itself.
-pub(super) fn segments(prompt: &str) -> Vec<Segment> {
+pub(super) fn segments(source: &SourceText) -> Vec<Segment> {
+    let prompt = source.text.as_str();
     let mut segments = Vec::new();
     let mut left = stretches(prompt, 0..prompt.len(), 1.0, 0);
     while let Some(stretch) = left.pop() {
         match inside(prompt, &stretch).filter(|_| stretch.depth < MAX_DEPTH) {
             Some((range, weight)) => left.extend(stretches(prompt, range, weight, stretch.depth + 1)),
             None => {
-                let text = SourceText::of(prompt, unescaped(prompt, stretch.range));
+                let text = SourceText::of(source, unescaped(prompt, stretch.range));
                 segments.push(Segment::Text(WeightedText::new(text, stretch.weight)));
             }
         }

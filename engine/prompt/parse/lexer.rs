@@ -5,22 +5,29 @@ use std::ops::Range;
 
 /// Text with the position of each byte in the prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct SourceText {
+pub(in crate::prompt) struct SourceText {
     pub text: String,
     /// Pairs of a byte of the text and the byte of the prompt that it comes from, one for each contiguous piece.
     pub origins: Vec<(usize, usize)>,
 }
 
 impl SourceText {
-    pub fn of(prompt: &str, slices: impl IntoIterator<Item = Range<usize>>) -> Self {
+    /// A whole prompt.
+    pub fn whole(prompt: &str) -> Self {
+        Self { text: prompt.to_owned(), origins: vec![(0, 0)] }
+    }
+
+    /// Slices of another text.
+    pub fn of(other: &Self, slices: impl IntoIterator<Item = Range<usize>>) -> Self {
         let mut text = Self::default();
         for slice in slices {
-            text.push(&prompt[slice.clone()], slice.start);
+            text.append(other, slice);
         }
         text
     }
 
-    fn push(&mut self, text: &str, origin: usize) {
+    /// Appends text that begins at byte `origin` of the prompt.
+    pub fn push(&mut self, text: &str, origin: usize) {
         let is_contiguous =
             self.origins.last().is_some_and(|&(at, from)| from + self.text.len() - at == origin);
         if !text.is_empty() && !is_contiguous {

@@ -5,6 +5,7 @@
 //! the programs themselves. Parsing never fails: text that is not valid syntax is plain text.
 
 pub(crate) mod alternation;
+pub(crate) mod extra_networks;
 pub(crate) mod lexer;
 pub(crate) mod weighted_text;
 pub(crate) mod weights;
@@ -58,31 +59,44 @@ const MAX_TEXT: usize = 4 << 20;
 
 /// Parses a prompt for a run of so many steps.
 pub fn parse(prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
-    match weights {
-        PromptWeights::A1111 => {
-            let clauses = composition::clauses(prompt).into_iter();
-            let parts = clauses.map(|Clause { range, weight }| scheduled(prompt, range, weight, steps));
-            ParsedPrompt { parts: parts.collect() }
-        }
-        PromptWeights::Comfy | PromptWeights::None => parse_single(prompt, weights, steps),
-    }
+    parse_source(&SourceText::whole(prompt), weights, steps)
 }
 
 /// Parses a prompt in which AND is an ordinary word, as in a negative prompt, so that it has one part.
 pub fn parse_single(prompt: &str, weights: PromptWeights, steps: usize) -> ParsedPrompt {
+    parse_source_single(&SourceText::whole(prompt), weights, steps)
+}
+
+pub(super) fn parse_source(source: &SourceText, weights: PromptWeights, steps: usize) -> ParsedPrompt {
+    match weights {
+        PromptWeights::A1111 => {
+            let clauses = composition::clauses(&source.text).into_iter();
+            let parts = clauses.map(|Clause { range, weight }| scheduled(source, range, weight, steps));
+            ParsedPrompt { parts: parts.collect() }
+        }
+        PromptWeights::Comfy | PromptWeights::None => parse_source_single(source, weights, steps),
+    }
+}
+
+pub(super) fn parse_source_single(source: &SourceText, weights: PromptWeights, steps: usize) -> ParsedPrompt {
     let constant =
         |segments: Vec<Segment>| PromptPart { weight: 1.0, timeline: Timeline::constant(segments.into()) };
     let part = match weights {
-        PromptWeights::A1111 => scheduled(prompt, 0..prompt.len(), 1.0, steps),
-        PromptWeights::Comfy => constant(comfy::segments(prompt)),
-        PromptWeights::None => constant(vec![Segment::Text(WeightedText::plain(prompt))]),
+        PromptWeights::A1111 => scheduled(source, 0..source.text.len(), 1.0, steps),
+        PromptWeights::Comfy => constant(comfy::segments(source)),
+        PromptWeights::None => constant(vec![Segment::Text(WeightedText::new(source.clone(), 1.0))]),
     };
     ParsedPrompt { parts: vec![part] }
 }
 
-fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> PromptPart<Arc<[Segment]>> {
+fn scheduled(
+    source: &SourceText,
+    range: Range<usize>,
+    weight: f32,
+    steps: usize,
+) -> PromptPart<Arc<[Segment]>> {
     let steps = steps.max(1);
-    let schedule = PromptSchedule::read(prompt, range.clone(), steps)
+    let schedule = PromptSchedule::read(&source.text, range.clone(), steps)
         .filter(|schedule| schedule.text_bytes() <= MAX_TEXT)
         .unwrap_or_else(|| PromptSchedule::none(range, steps));
     let mut by_state: HashMap<Vec<usize>, Arc<[Segment]>> = HashMap::new();
@@ -90,7 +104,7 @@ fn scheduled(prompt: &str, range: Range<usize>, weight: f32, steps: usize) -> Pr
     for end in schedule.ends() {
         let segments = by_state
             .entry(schedule.state(end))
-            .or_insert_with(|| weights::segments(&SourceText::of(prompt, schedule.at(end))).into());
+            .or_insert_with(|| weights::segments(&SourceText::of(source, schedule.at(end))).into());
         // A1111 counts the rows of a schedule from 1 but compares them, by `<=`, with steps from 0, so the
         // first row holds for one more step than it says.
         match until.last_mut() {
