@@ -115,10 +115,11 @@ fn picture(path: &Path) -> Result<Found, String> {
     let (width, height) = reader.into_dimensions().map_err(damaged)?;
     let mut notes = Vec::new();
     let recipe = match format {
-        Some(ImageFormat::Png) => images::read_recipe(path).unwrap_or_else(|error| {
-            notes.push(error.to_string());
-            None
-        }),
+        Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) => images::read_recipe(path)
+            .unwrap_or_else(|error| {
+                notes.push(error.to_string());
+                None
+            }),
         _ => None,
     };
     if let Err(error) = images::load(path) {

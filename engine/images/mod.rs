@@ -2,12 +2,14 @@
 //!
 //! A recipe is stored in two forms: [`Provenance`] as JSON, which is our own and complete, and the
 //! `parameters` text of AUTOMATIC1111, which other programs read ([`to_parameters`],
-//! [`from_parameters`]). [`write_png`] stores both and [`read_recipe`] finds either.
+//! [`from_parameters`]). [`write_png`] stores both and [`read_recipe`] finds either,
+//! also in pictures of other programs.
 //!
 //! Architecture Invariant: files are written atomically, and the size of everything that is read is checked
 //! first.
 
 mod animation;
+mod exif;
 mod external_names;
 mod grid;
 mod metadata;
@@ -15,6 +17,7 @@ mod output_folder;
 mod parameters;
 mod pixels;
 mod png_chunks;
+mod recipe_search;
 mod start_image;
 mod text_raster;
 mod trace;
@@ -25,7 +28,8 @@ pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
 pub use output_folder::save_new;
 pub use parameters::{from_parameters, to_parameters};
 pub use pixels::Pixels;
-pub use png_chunks::{RecipeReadError, read_recipe, replace_png, write_png};
+pub use png_chunks::{replace_png, write_png};
+pub use recipe_search::{RecipeReadError, read_recipe};
 pub use start_image::{
     CropRect, StartImage, StartImageError, crop_and_resize, crop_to_fill, load, to_signed_planes,
 };

@@ -90,15 +90,14 @@ fn non_default_rho(recipe: &Recipe) -> Option<f32> {
     recipe.schedule_options.rho.filter(|&rho| rho != own)
 }
 
-/// Reads the text of any program. `None` if its last line has fewer than three settings, which is A1111's
-/// own criterion.
+/// Reads the text of any program. A text without settings is a prompt. `None` if it is empty.
 pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
     let text = text.trim();
-    let (prompts, last_line) = text.rsplit_once('\n').unwrap_or(("", text));
-    let pairs = Pairs::parse(last_line);
-    if pairs.0.len() < 3 {
+    if text.is_empty() {
         return None;
     }
+    let (prompts, settings) = text.split_at(settings_start(text).unwrap_or(text.len()));
+    let pairs = Pairs::parse(settings);
     let mut notes = Vec::new();
     let (prompt, negative_prompt) = split_prompts(prompts);
     let program = program_of(pairs.get("Version"));
@@ -151,6 +150,25 @@ pub fn from_parameters(text: &str) -> Option<FoundRecipe> {
         ..Provenance::default()
     };
     Some(FoundRecipe { provenance, origin: RecipeOrigin::Parameters, notes })
+}
+
+/// Whether a text has settings, so that it is not just any comment.
+pub(super) fn has_settings(text: &str) -> bool {
+    settings_start(text.trim()).is_some()
+}
+
+/// Where the settings begin: at the last line with the steps, which A1111 writes first. A value after them may have raw
+/// line breaks. Other programs may begin with another setting; then it is the last line if it has three, which is A1111's
+/// own criterion.
+fn settings_start(text: &str) -> Option<usize> {
+    const STEPS: &str = "Steps: ";
+    let is_line = |start: &usize| *start == 0 || text[..*start].ends_with('\n');
+    let has_number = |start: &usize| text[start + STEPS.len()..].starts_with(|c: char| c.is_ascii_digit());
+    let steps = text.rmatch_indices(STEPS).map(|(start, _)| start);
+    steps.filter(has_number).find(is_line).or_else(|| {
+        let last_line = text.rfind('\n').map_or(0, |end| end + 1);
+        (Pairs::parse(&text[last_line..]).0.len() >= 3).then_some(last_line)
+    })
 }
 
 /// Splits the lines before the settings into the prompt and the negative prompt.
@@ -339,18 +357,18 @@ fn quoted_if_needed(value: &str) -> String {
     }
 }
 
-/// The settings of the last line in order, each key once.
+/// The settings in order, each key once.
 struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
     /// Every match of A1111's `re_param`, written by hand:
     /// `\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)`.
-    /// A repeated key replaces the value of the first, as in a Python dict.
-    fn parse(line: &str) -> Self {
-        /// More than any program writes; the rest of a hostile line is ignored.
+    /// A repeated key replaces the value of the first, as in a Python dict. A value without quotes also ends with its line.
+    fn parse(settings: &str) -> Self {
+        /// More than any program writes; the rest of hostile settings is ignored.
         const MAX: usize = 1000;
         let mut pairs: Vec<(String, String)> = Vec::new();
-        let mut rest = line;
+        let mut rest = settings;
         while !rest.is_empty() && pairs.len() < MAX {
             let Some(start) = rest.find(is_word) else { break };
             let run = &rest[start..];
@@ -380,16 +398,16 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Splits `text` after its first value and comma.
+/// Splits `text` after its first value and the comma or line break behind it.
 fn split_value(text: &str) -> (String, &str) {
     if let Some(end) = end_of_quoted(text) {
         let (quoted, after) = text.split_at(end);
-        if after.is_empty() || after.starts_with(',') {
+        if after.is_empty() || after.starts_with([',', '\n']) {
             let value = serde_json::from_str(quoted).unwrap_or_else(|_| quoted.to_owned());
-            return (value, after.strip_prefix(',').unwrap_or(after));
+            return (value, after.get(1..).unwrap_or_default());
         }
     }
-    let (value, after) = text.split_once(',').unwrap_or((text, ""));
+    let (value, after) = text.split_once([',', '\n']).unwrap_or((text, ""));
     (value.trim_end().to_owned(), after)
 }
 

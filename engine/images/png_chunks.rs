@@ -1,20 +1,15 @@
 //! PNG pictures with their recipe in text chunks.
 //!
-//! There are two: `tidepool` has our JSON, `parameters` has the text that A1111 and many others read. Recipes
-//! are read from PNG files only, not from the Exif comments that some programs write to JPEG and WebP.
+//! There are two: `tidepool` has our JSON, `parameters` has the text that A1111 and many others read.
 
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use super::Pixels;
-use super::metadata::{FoundRecipe, Provenance};
-use super::parameters::{from_parameters, to_parameters};
-use crate::files::{FileError, open};
+use super::metadata::Provenance;
+use super::parameters::to_parameters;
+use super::recipe_search::{A1111_KEYWORD, OUR_KEYWORD, RecipeSearch};
 use crate::files::{IfExists, SaveError, write_atomically};
-
-const OUR_KEYWORD: &str = "tidepool";
-const A1111_KEYWORD: &str = "parameters";
 
 /// Bytes of one text, compressed or not. The longest prompts take a hundredth of it.
 const MAX_TEXT_BYTES: usize = 4 << 20;
@@ -22,36 +17,6 @@ const MAX_TEXT_BYTES: usize = 4 << 20;
 const MAX_ALL_TEXT_BYTES: usize = 16 << 20;
 /// Chunks of a file that are searched; a gigabyte of pixels in the usual 8 kB chunks has as many.
 const MAX_CHUNKS: usize = 1 << 17;
-
-/// Why a file cannot be searched for a recipe, or why its recipe cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RecipeReadError {
-    #[error(transparent)]
-    Open(#[from] FileError),
-    #[error(
-        "This is not a PNG file, and recipes are read from PNG only: choose the original PNG: \
-         {}",
-        path.display()
-    )]
-    NotPng { path: PathBuf },
-    #[error(
-        "The PNG ends early or is damaged, and no recipe was found before that: copy it again: \
-         {}",
-        path.display()
-    )]
-    Damaged { path: PathBuf },
-    #[error(
-        "The file cannot be read ({source}): check the disk it is on: {}",
-        path.display()
-    )]
-    Unreadable { source: io::Error, path: PathBuf },
-    #[error(
-        "The settings in this file are for another program ({program}): open it there and copy the prompt \
-         and the seed by hand: {}",
-        path.display()
-    )]
-    Foreign { program: &'static str, path: PathBuf },
-}
 
 /// Saves a picture with its recipe. An existing file is an error.
 pub fn write_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
@@ -63,26 +28,6 @@ pub fn write_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Resul
 pub fn replace_png(path: &Path, pixels: &Pixels, provenance: &Provenance) -> Result<(), SaveError> {
     let texts = Texts::new(provenance, path)?;
     write_atomically(path, IfExists::Replace, |out| encode(out, pixels, &texts))
-}
-
-/// Reads the recipe in a PNG: our JSON if it is there, else A1111's text. `Ok(None)` if there is neither.
-pub fn read_recipe(path: &Path) -> Result<Option<FoundRecipe>, RecipeReadError> {
-    let (file, _) = open(path)?;
-    let search = search(BufReader::new(file)).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => RecipeReadError::NotPng { path: path.to_owned() },
-        io::ErrorKind::UnexpectedEof => RecipeReadError::Damaged { path: path.to_owned() },
-        _ => RecipeReadError::Unreadable { source: error, path: path.to_owned() },
-    })?;
-    if let Some(found) = search.ours.or(search.parameters) {
-        return Ok(Some(found));
-    }
-    if let Some(program) = search.foreign {
-        return Err(RecipeReadError::Foreign { program, path: path.to_owned() });
-    }
-    if search.damaged {
-        return Err(RecipeReadError::Damaged { path: path.to_owned() });
-    }
-    Ok(None)
 }
 
 /// The contents of the text chunks.
@@ -136,77 +81,43 @@ pub(super) fn plain(error: png::EncodingError) -> io::Error {
     }
 }
 
-/// What was found in the chunks of a file, the first of each kind.
-#[derive(Default)]
-struct Search {
-    ours: Option<FoundRecipe>,
-    parameters: Option<FoundRecipe>,
-    /// Another program whose settings were found and cannot be read.
-    foreign: Option<&'static str>,
-    damaged: bool,
-}
-
-/// Searches the chunks, reading texts and skipping pixels.
-///
-/// # Errors
-/// `InvalidData` if it is not a PNG.
-fn search(mut file: BufReader<File>) -> io::Result<Search> {
-    let mut signature = [0; 8];
-    file.read_exact(&mut signature)?;
-    if signature != SIGNATURE {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut search = Search { damaged: true, ..Search::default() };
+/// Searches the chunks of a PNG for a recipe, reading texts and skipping pixels. `false` if the file ends early or is
+/// damaged.
+pub(super) fn search(file: &mut (impl Read + Seek), found: &mut RecipeSearch) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(SIGNATURE.len() as u64))?;
     let mut bytes_left = MAX_ALL_TEXT_BYTES;
     for _ in 0..MAX_CHUNKS {
         let mut head = [0; 8];
         match file.read_exact(&mut head) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(search),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             other => other?,
         }
         let [l0, l1, l2, l3, kind @ ..] = head;
         let length = u32::from_be_bytes([l0, l1, l2, l3]);
         let length_with_crc = i64::from(length) + 4;
         if i32::try_from(length).is_err() {
-            return Ok(search);
+            return Ok(false);
         }
-        let is_text = matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt");
+        let is_text = matches!(&kind, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf");
         if &kind == b"IEND" {
             break;
         } else if is_text && length as usize <= MAX_TEXT_BYTES.min(bytes_left) {
             bytes_left -= length as usize;
             let mut chunk = head.to_vec();
             file.by_ref().take(length_with_crc as u64).read_to_end(&mut chunk)?;
-            if let Some((keyword, text)) = parse(&chunk) {
-                search.take(&keyword, &text);
+            if &kind == b"eXIf" {
+                found.take_exif(&chunk[head.len()..]);
+            } else if let Some((keyword, text)) = parse(&chunk) {
+                found.take(&keyword, &text);
             }
-            if search.ours.is_some() {
+            if found.is_complete() {
                 break;
             }
         } else {
             file.seek_relative(length_with_crc)?;
         }
     }
-    search.damaged = false;
-    Ok(search)
-}
-
-impl Search {
-    fn take(&mut self, keyword: &str, text: &str) {
-        let is_json = text.trim_start().starts_with('{');
-        match keyword {
-            OUR_KEYWORD if self.ours.is_none() => self.ours = Provenance::from_json(text),
-            A1111_KEYWORD if is_json && text.contains("sui_image_params") => {
-                self.foreign = Some("SwarmUI");
-            }
-            A1111_KEYWORD if is_json => self.foreign = Some("JSON, perhaps from Fooocus"),
-            A1111_KEYWORD if self.parameters.is_none() => self.parameters = from_parameters(text),
-            "prompt" | "workflow" if is_json => {
-                self.foreign.get_or_insert("ComfyUI");
-            }
-            _ => {}
-        }
-    }
+    Ok(true)
 }
 
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";

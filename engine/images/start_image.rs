@@ -19,7 +19,7 @@ use crate::files::{FileError, open};
 const MAX_SIDE: u32 = 8192;
 const MAX_DECODED_BYTES: u64 = 128 << 20;
 /// Some decoders read the whole file first.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// A picture that was read, with notes for the user.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use engine::checkpoint::ModelSource;
 use engine::concepts::{self, ConceptError};
 use engine::files::{FileKind, classify};
-use engine::images::{FoundRecipe, Pixels, load, read_recipe};
+use engine::images::{FoundRecipe, Pixels, RecipeReadError, StartImage, load, read_recipe};
 
 use crate::features::concepts::watch::ConceptsRead;
 use crate::library::{Layout, layout_of};
@@ -105,12 +105,16 @@ fn holds_concepts_alone(folder: &Path) -> bool {
 
 fn contents_of_picture(path: &Path) -> FileContents {
     match load(path) {
-        Ok(start) => FileContents::Picture {
-            pixels: Arc::new(start.pixels),
-            notes: start.notes,
-            // Only PNGs carry recipes; a picture without a readable one is still a picture.
-            found: read_recipe(path).ok().flatten().map(Box::new),
-        },
+        Ok(StartImage { pixels, mut notes }) => {
+            // A picture without a recipe that can be read is still a picture.
+            let found = read_recipe(path).unwrap_or_else(|error| {
+                if let RecipeReadError::Foreign { .. } = error {
+                    notes.push(error.to_string());
+                }
+                None
+            });
+            FileContents::Picture { pixels: Arc::new(pixels), notes, found: found.map(Box::new) }
+        }
         Err(error) => FileContents::Unusable(error.to_string()),
     }
 }
