@@ -12,6 +12,7 @@ mod animation;
 mod exif;
 mod external_names;
 mod grid;
+mod jpeg;
 mod metadata;
 mod output_folder;
 mod parameters;

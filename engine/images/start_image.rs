@@ -3,7 +3,7 @@
 //! Any PNG, JPEG, WebP, GIF, BMP or TIFF becomes 8-bit RGB, upright, cropped and scaled to the recipe's size.
 //! Transparent parts are blended onto white, as A1111 does by default. Colour profiles are not applied.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
@@ -13,7 +13,7 @@ use image::{
     imageops,
 };
 
-use super::Pixels;
+use super::{Pixels, jpeg};
 use crate::files::{FileError, open};
 
 const MAX_SIDE: u32 = 8192;
@@ -76,6 +76,9 @@ pub fn load(path: &Path) -> Result<StartImage, StartImageError> {
     let Some(format) = reader.format() else {
         return Err(StartImageError::NotAPicture { path: path.to_owned() });
     };
+    if format == ImageFormat::Jpeg && !is_whole_jpeg(path)? {
+        return Err(StartImageError::Damaged { reason: "it ends early".into(), path: path.to_owned() });
+    }
     reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(refused)?;
     limits().reserve(decoder.total_bytes()).map_err(refused)?;
@@ -161,6 +164,16 @@ fn limits() -> Limits {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     limits
+}
+
+/// The decoder itself does not tell; those of the other formats do.
+fn is_whole_jpeg(path: &Path) -> Result<bool, StartImageError> {
+    let mut bytes = Vec::new();
+    let (file, _) = open(path)?;
+    file.take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|source| StartImageError::Unreadable { source, path: path.to_owned() })?;
+    Ok(jpeg::is_whole(&bytes))
 }
 
 /// Whether there are more frames after the first. If that cannot be detected, the answer is no.

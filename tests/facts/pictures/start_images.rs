@@ -1,6 +1,7 @@
 //! Start images: every format, depth and orientation, and files that are not pictures.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::files::FileError;
@@ -12,6 +13,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 
 use crate::support::cpu_time::assert_cpu_time_below;
 use crate::support::folders::folder;
+use crate::support::numbers::golden_folder;
 use crate::support::pictures::{
     animated_webp, animation, chunk, cmyk_jpeg, encoded, flat, gradient, png_header, with_chunks,
 };
@@ -49,6 +51,65 @@ fn pictures_of_every_format_are_loaded_whatever_their_name() {
             changed[at] ^= 0x5a;
             fs::write(&path, &changed).expect("written");
             let _either = load(&path);
+        }
+    }
+}
+
+/// Pictures that Pillow wrote, in every format and in several forms of it.
+fn whole_pictures() -> Vec<PathBuf> {
+    let files = fs::read_dir(golden_folder().join("data/pictures")).expect("golden pictures").flatten();
+    let mut files: Vec<PathBuf> = files.map(|file| file.path()).collect();
+    files.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("whole-")));
+    files.sort();
+    assert_eq!(files.len(), 15);
+    files
+}
+
+#[test]
+fn a_picture_that_is_cut_short_is_refused_unless_no_pixel_is_missing() {
+    let folder = folder();
+    let path = folder.path().join("cut");
+    for file in whole_pictures() {
+        let whole = load(&file).unwrap_or_else(|error| panic!("{error}")).pixels;
+        let bytes = fs::read(&file).expect("reads");
+        for length in (1..bytes.len()).step_by(7).chain(bytes.len() - 20..bytes.len()) {
+            fs::write(&path, &bytes[..length]).expect("writes");
+            let of = format!("{length} of {} bytes of {}", bytes.len(), file.display());
+            match load(&path) {
+                Ok(cut) => assert!(cut.pixels == whole, "{of}"),
+                Err(StartImageError::Damaged { .. } | StartImageError::NotAPicture { .. }) => {}
+                Err(error) => panic!("{of}: {error}"),
+            }
+        }
+    }
+    let cut = golden_folder().join("data/pictures/cut.jpg");
+    let error = load(&cut).expect_err("half of it is missing").to_string();
+    assert!(error.contains("copy it again") && error.ends_with("cut.jpg"), "{error}");
+}
+
+#[test]
+fn a_jpeg_ends_at_its_own_end_and_at_no_other() {
+    let folder = folder();
+    let path = folder.path().join("a.jpg");
+    let bytes = fs::read(golden_folder().join("data/pictures/whole-baseline.jpg")).expect("reads");
+    let with_segment = |marker: u8, data: &[u8]| {
+        let length = (data.len() as u16 + 2).to_be_bytes();
+        [&bytes[..2], &[0xff, marker], &length, data, &bytes[2..]].concat()
+    };
+    let thumbnail = with_segment(0xe1, &[b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0", &bytes[..]].concat());
+    let comment = with_segment(0xfe, b"\xff\xd9");
+    let fill_bytes = [&bytes[..2], &[0xff; 5], &bytes[2..]].concat();
+    let whole = load(&golden_folder().join("data/pictures/whole-baseline.jpg")).expect("a picture").pixels;
+    for (what, bytes) in [("thumbnail", &thumbnail), ("comment", &comment), ("fill bytes", &fill_bytes)] {
+        // A camera may append a film or another picture.
+        for after in [&b""[..], b"\0", b"trailing", b"\xff\xd8\xff\xe0 another"] {
+            fs::write(&path, [bytes, after].concat()).expect("writes");
+            let loaded = load(&path).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(loaded.pixels == whole, "{what}");
+        }
+        for length in [bytes.len() / 3, bytes.len() - 200, bytes.len() - 1] {
+            fs::write(&path, &bytes[..length]).expect("writes");
+            assert!(matches!(load(&path), Err(StartImageError::Damaged { .. })), "{what}, {length} bytes");
         }
     }
 }
