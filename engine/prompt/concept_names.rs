@@ -155,11 +155,13 @@ impl ConceptNames {
                 None if network.is_some() => MatchKind::ExtraNetwork,
                 None => {
                     let same = marks.iter().find(|mark| text[mark.range.clone()] == text[range.clone()]);
-                    same.map(|same| same.meaning.clone()).unwrap_or_else(|| {
+                    if let Some(same) = same {
+                        same.meaning.clone()
+                    } else {
                         unknown += 1;
                         let nearest = || self.nearest(&text[range.clone()]);
                         MatchKind::Unknown { nearest: (unknown <= MAX_SUGGESTED).then(nearest).flatten() }
-                    })
+                    }
                 }
             };
             marks.push(ConceptMatch { range, meaning });

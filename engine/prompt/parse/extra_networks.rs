@@ -28,24 +28,25 @@ mod tests {
 
     #[test]
     fn extra_networks_are_what_a1111_takes_for_them() {
-        // Python: [m.span() for m in re.finditer(r"<(\w+):([^>]+)>", prompt)], in characters that are bytes here.
-        let table: [(&str, &[Range<usize>]); 13] = [
-            ("<lora:foo:0.8>", &[0..14]),
-            ("a <lora:my style:1> <hypernet:b>,", &[2..19, 20..32]),
-            ("<lora:a\nb:1>", &[0..12]),
+        // Python: [m.group() for m in re.finditer(r"<(\w+):([^>]+)>", prompt)]
+        let table: [(&str, &[&str]); 13] = [
+            ("<lora:foo:0.8>", &["<lora:foo:0.8>"]),
+            ("a <lora:my style:1> <hypernet:b>,", &["<lora:my style:1>", "<hypernet:b>"]),
+            ("<lora:a\nb:1>", &["<lora:a\nb:1>"]),
             ("<birb-style> <a> <a b:c>", &[]),
             ("<lora:> <:a> <lora:", &[]),
-            ("<a<lora:b>", &[2..10]),
-            ("<lora:a<b>c>", &[0..10]),
-            ("<<lora:a>>", &[1..9]),
+            ("<a<lora:b>", &["<lora:b>"]),
+            ("<lora:a<b>c>", &["<lora:a<b>"]),
+            ("<<lora:a>>", &["<lora:a>"]),
             ("<lora:>a>", &[]),
-            ("<lora::>", &[0..8]),
-            ("1 < 2, 3 > 2: <3:a>", &[14..19]),
-            ("<l_1:x><l-1:x>", &[0..7]),
-            ("<\u{e9}t\u{e9}:x>", &[0..9]),
+            ("<lora::>", &["<lora::>"]),
+            ("1 < 2, 3 > 2: <3:a>", &["<3:a>"]),
+            ("<l_1:x><l-1:x>", &["<l_1:x>"]),
+            ("<été:x>", &["<été:x>"]),
         ];
         for (prompt, expected) in table {
-            assert_eq!(extra_networks(prompt).collect::<Vec<_>>(), expected, "{prompt}");
+            let found: Vec<&str> = extra_networks(prompt).map(|range| &prompt[range]).collect();
+            assert_eq!(found, expected, "{prompt}");
         }
     }
 }
