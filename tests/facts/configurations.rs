@@ -379,6 +379,7 @@ fn a_yaml_file_beside_a_checkpoint_says_what_it_predicts_in_every_style() {
         "prediction: &eps eps\nmodel:\n  params:\n    parameterization: *eps\n",
         "model:\n  params:\n    \"parameterization\": !!str eps\n    note: |\n      parameterization: v\n",
         "# parameterization: v\nmodel:\n  params:\n    parameterization: >-\n      eps\n",
+        "base: &base {parameterization: eps}\nmodel:\n  params:\n    <<: *base\n",
         // latent-diffusion's default, as in v2-inference.yaml.
         "model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n    timesteps: 1000\n    use_ema: False\n",
     ] {

@@ -107,6 +107,8 @@ CASES = {
     "base": ("unet", {}),
     "without a middle": ("unet", DISTILLED),
     "a middle without attention": ("unet", {"mid_block_type": "UNetMidBlock2D"}),
+    "attention on unlike levels": ("unet", {"down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+                                            "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]}),
     "layers of each level": ("unet", {"layers_per_block": [1, 3]}),
     "transformers of each level": ("unet", {"transformer_layers_per_block": [2, 1], "attention_head_dim": [2, 4]}),
     "other frequencies": ("unet", {"flip_sin_to_cos": False, "freq_shift": 1, "time_embedding_dim": 40}),
