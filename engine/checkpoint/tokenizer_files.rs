@@ -143,7 +143,7 @@ fn added_tokens(files: &ComponentFiles<'_>, vocabulary: &Tokenizer) -> Result<Ve
     // SD 2.x pads with `!`, and transformers takes every `!` of a prompt for padding. OpenCLIP, which knows no such token,
     // trained with `!</w>` there.
     let is_word = |content: &str| content != END && vocabulary.id(content).is_some();
-    tokens.retain(|token| padding.as_ref() != Some(&token.content) || !is_word(&token.content));
+    tokens.retain(|token| token.content != padding || !is_word(&token.content));
     Ok(tokens)
 }
 
