@@ -1,9 +1,14 @@
-//! Detects what a weight file holds from the keys and shapes of its tensors.
+//! Detects what a weight file holds from the shapes and keys of its tensors.
+//!
+//! Shapes come first, because a concept may have any word as its key. A whole model is one whatever else lies
+//! in its file. Otherwise the first row of [`BY_KEY`] decides; keys are compared by whole components, since
+//! their parts occur in other words.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::key_map::{CLIP_PREFIX, OPEN_CLIP_PREFIX, UNET_PREFIX, VAE_PREFIX, find_segments};
 use super::weight_file::WeightFile;
 
 /// What a weight file holds.
@@ -15,12 +20,22 @@ pub enum WeightKind {
     Inpainting,
     Depth,
     InstructPix2Pix,
+    Unclip,
     Sdxl,
     SdxlRefiner,
     StableDiffusion3,
     Flux,
     ControlNet,
+    ControlLora,
+    T2iAdapter,
+    IpAdapter,
+    Gligen,
+    MotionModule,
     Lora,
+    Loha,
+    Lokr,
+    Oft,
+    Ia3,
     Hypernetwork,
     Vae,
     Unet,
@@ -41,6 +56,7 @@ impl WeightKind {
                 | Self::Inpainting
                 | Self::Depth
                 | Self::InstructPix2Pix
+                | Self::Unclip
                 | Self::Sdxl
                 | Self::SdxlRefiner
                 | Self::StableDiffusion3
@@ -49,18 +65,28 @@ impl WeightKind {
     }
 
     /// Each kind with its label in lists and its description in sentences.
-    const TABLE: [(Self, &str, &str); 19] = [
+    const TABLE: [(Self, &str, &str); 29] = [
         (Self::StableDiffusion1, "SD 1.x", "a Stable Diffusion 1.x model"),
         (Self::StableDiffusion2, "SD 2.x", "a Stable Diffusion 2.x model"),
         (Self::Inpainting, "Inpainting", "an inpainting model"),
         (Self::Depth, "Depth", "a depth-to-image model"),
         (Self::InstructPix2Pix, "InstructPix2Pix", "an InstructPix2Pix model"),
+        (Self::Unclip, "unCLIP", "an unCLIP model, which varies pictures"),
         (Self::Sdxl, "SDXL", "an SDXL model"),
         (Self::SdxlRefiner, "SDXL refiner", "an SDXL refiner"),
         (Self::StableDiffusion3, "SD 3", "a Stable Diffusion 3 model"),
         (Self::Flux, "FLUX", "a FLUX model"),
         (Self::ControlNet, "ControlNet", "a ControlNet"),
+        (Self::ControlLora, "ControlNet LoRA", "a ControlNet LoRA"),
+        (Self::T2iAdapter, "T2I-Adapter", "a T2I-Adapter"),
+        (Self::IpAdapter, "IP-Adapter", "an IP-Adapter"),
+        (Self::Gligen, "GLIGEN", "a GLIGEN model"),
+        (Self::MotionModule, "Motion module", "a motion module (AnimateDiff)"),
         (Self::Lora, "LoRA", "a LoRA"),
+        (Self::Loha, "LoHa", "a LoHa (LyCORIS)"),
+        (Self::Lokr, "LoKr", "a LoKr (LyCORIS)"),
+        (Self::Oft, "OFT", "an OFT network"),
+        (Self::Ia3, "IA3", "an IA3 network"),
         (Self::Hypernetwork, "Hypernetwork", "a hypernetwork"),
         (Self::Vae, "VAE", "an autoencoder (VAE) alone"),
         (Self::Unet, "UNet", "a UNet alone"),
@@ -87,56 +113,156 @@ impl fmt::Display for WeightKind {
     }
 }
 
-/// The first row whose text occurs in a key of the file decides, so the more specific rows come first.
-const BY_KEY: [(&str, WeightKind); 24] = [
-    ("denoised.", WeightKind::Trace),
-    ("lora_", WeightKind::Lora),
-    (".lora", WeightKind::Lora),
-    (".hada_w1_a", WeightKind::Lora),
-    ("control_model.", WeightKind::ControlNet),
-    ("controlnet_cond_embedding.", WeightKind::ControlNet),
-    ("input_hint_block.", WeightKind::ControlNet),
-    ("joint_blocks.", WeightKind::StableDiffusion3),
-    ("double_blocks.", WeightKind::Flux),
-    ("single_transformer_blocks.", WeightKind::Flux),
-    ("conditioner.embedders.1.", WeightKind::Sdxl),
-    ("conditioner.embedders.0.model.", WeightKind::SdxlRefiner),
-    ("diffusion_model.label_emb.", WeightKind::Sdxl),
-    ("cond_stage_model.model.", WeightKind::StableDiffusion2),
-    ("model.diffusion_model.input_blocks.", WeightKind::StableDiffusion1),
-    ("string_to_param", WeightKind::Concept),
-    ("emb_params", WeightKind::Concept),
-    ("clip_l", WeightKind::Concept),
-    ("time_embedding.linear_1.", WeightKind::Unet),
-    ("decoder.conv_in.", WeightKind::Vae),
-    ("text_model.", WeightKind::TextEncoder),
-    ("token_embedding.", WeightKind::TextEncoder),
-    ("body.0.rdb1.", WeightKind::Upscaler),
-    ("model.1.sub.0.RDB1.", WeightKind::Upscaler),
+/// Where a key has a text.
+#[derive(Clone, Copy)]
+enum Key {
+    /// It is the whole key.
+    Is(&'static str),
+    Starts(&'static str),
+    Ends(&'static str),
+    /// As whole components: `lora` is in `q.lora.up`, and not in `flora.up`.
+    Has(&'static str),
+}
+
+impl Key {
+    fn matches(self, name: &str) -> bool {
+        match self {
+            Self::Is(text) => name == text,
+            Self::Starts(text) => name.starts_with(text),
+            Self::Ends(text) => name.ends_with(text),
+            Self::Has(components) => find_segments(name, components).is_some(),
+        }
+    }
+}
+
+/// The first row that matches a key of the file decides. So what only one kind has comes first, then networks,
+/// which may have stray keys of what was merged into them, then what is added to networks, then parts of
+/// networks.
+const BY_KEY: [(Key, WeightKind); 61] = [
+    (Key::Starts("denoised."), WeightKind::Trace),
+    (Key::Starts("string_to_param."), WeightKind::Concept),
+    (Key::Is("emb_params"), WeightKind::Concept),
+    (Key::Is("clip_l"), WeightKind::Concept),
+    (Key::Is("clip_g"), WeightKind::Concept),
+    (Key::Is("lora_controlnet"), WeightKind::ControlLora),
+    (Key::Starts("control_model."), WeightKind::ControlNet),
+    (Key::Starts("controlnet_cond_embedding."), WeightKind::ControlNet),
+    (Key::Starts("input_hint_block."), WeightKind::ControlNet),
+    (Key::Starts("lllite_"), WeightKind::ControlNet),
+    (Key::Starts("adapter.body."), WeightKind::T2iAdapter),
+    (Key::Starts("body.0.block1."), WeightKind::T2iAdapter),
+    (Key::Starts("body.0.in_conv."), WeightKind::T2iAdapter),
+    (Key::Starts("ip_adapter."), WeightKind::IpAdapter),
+    (Key::Has("position_net"), WeightKind::Gligen),
+    (Key::Has("fuser"), WeightKind::Gligen),
+    (Key::Has("motion_modules"), WeightKind::MotionModule),
+    (Key::Is("time_embedding.linear_1.weight"), WeightKind::Unet),
+    (Key::Is("input_blocks.0.0.weight"), WeightKind::Unet),
+    (Key::Is("diffusion_model.input_blocks.0.0.weight"), WeightKind::Unet),
+    (Key::Is("decoder.conv_in.weight"), WeightKind::Vae),
+    (Key::Is("first_stage_model.decoder.conv_in.weight"), WeightKind::Vae),
+    (Key::Is("text_model.embeddings.token_embedding.weight"), WeightKind::TextEncoder),
+    (Key::Ends(".hada_w1_a"), WeightKind::Loha),
+    (Key::Ends(".lokr_w1"), WeightKind::Lokr),
+    (Key::Ends(".lokr_w1_a"), WeightKind::Lokr),
+    (Key::Ends(".oft_blocks"), WeightKind::Oft),
+    (Key::Ends(".oft_diag"), WeightKind::Oft),
+    (Key::Has("oft_r"), WeightKind::Oft),
+    (Key::Has("oft_R"), WeightKind::Oft),
+    (Key::Ends(".on_input"), WeightKind::Ia3),
+    (Key::Has("ia3_l"), WeightKind::Ia3),
+    (Key::Has("lora_up"), WeightKind::Lora),
+    (Key::Has("lora_down"), WeightKind::Lora),
+    (Key::Has("lora_A"), WeightKind::Lora),
+    (Key::Has("lora_B"), WeightKind::Lora),
+    (Key::Has("lora"), WeightKind::Lora),
+    (Key::Has("lora_linear_layer"), WeightKind::Lora),
+    (Key::Ends("_lora.up.weight"), WeightKind::Lora),
+    (Key::Ends("_lora.down.weight"), WeightKind::Lora),
+    (Key::Starts("lora_unet_"), WeightKind::Lora),
+    (Key::Starts("lora_te_"), WeightKind::Lora),
+    (Key::Starts("lora_te1_"), WeightKind::Lora),
+    (Key::Starts("lora_te2_"), WeightKind::Lora),
+    (Key::Starts("lycoris_"), WeightKind::Lora),
+    (Key::Starts("unet:0:"), WeightKind::Lora),
+    (Key::Starts("320.0.linear"), WeightKind::Hypernetwork),
+    (Key::Starts("768.0.linear"), WeightKind::Hypernetwork),
+    (Key::Starts("1024.0.linear"), WeightKind::Hypernetwork),
+    (Key::Has("joint_blocks"), WeightKind::StableDiffusion3),
+    (Key::Has("double_blocks"), WeightKind::Flux),
+    (Key::Has("single_transformer_blocks"), WeightKind::Flux),
+    (Key::Starts("conditioner.embedders.1."), WeightKind::Sdxl),
+    (Key::Starts("conditioner.embedders.0.model."), WeightKind::SdxlRefiner),
+    (Key::Starts("cond_stage_model.model."), WeightKind::StableDiffusion2),
+    (Key::Starts("model.diffusion_model.input_blocks."), WeightKind::StableDiffusion1),
+    (Key::Has("decoder.conv_in"), WeightKind::Vae),
+    (Key::Has("text_model"), WeightKind::TextEncoder),
+    (Key::Has("token_embedding"), WeightKind::TextEncoder),
+    (Key::Has("body.0.rdb1"), WeightKind::Upscaler),
+    (Key::Has("model.1.sub.0.RDB1"), WeightKind::Upscaler),
 ];
 
 /// Detects what a file holds.
 pub fn kind_of(file: &WeightFile) -> WeightKind {
-    let by_key = BY_KEY.iter().find(|(part, _)| file.names().any(|name| name.contains(part)));
-    let kind = by_key.map_or_else(
-        || if is_single_concept(file) { WeightKind::Concept } else { WeightKind::Unknown },
-        |(_, kind)| *kind,
-    );
-    let inputs = file.shape("model.diffusion_model.input_blocks.0.0.weight").and_then(|shape| shape.get(1));
-    match (kind, inputs) {
-        (WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2, Some(9)) => WeightKind::Inpainting,
-        (WeightKind::StableDiffusion1, Some(8)) => WeightKind::InstructPix2Pix,
-        (WeightKind::StableDiffusion2, Some(5)) => WeightKind::Depth,
-        _ => kind,
+    if is_single_concept(file) {
+        return WeightKind::Concept;
     }
+    let by_key = || BY_KEY.iter().find(|(key, _)| file.names().any(|name| key.matches(name)));
+    whole_model(file).unwrap_or_else(|| by_key().map_or(WeightKind::Unknown, |(_, kind)| *kind))
 }
 
+/// The kind of a model in one file, by its UNet and its text encoder; `None` if it has no UNet of that
+/// layout.
+fn whole_model(file: &WeightFile) -> Option<WeightKind> {
+    let unet =
+        |name: &str| file.shape(&format!("{UNET_PREFIX}{name}")).and_then(|shape| shape.get(1)).copied();
+    let inputs = unet("input_blocks.0.0.weight")?;
+    let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
+    let (is_clip, is_open_clip) = (has(CLIP_PREFIX), has(OPEN_CLIP_PREFIX));
+    let has_text = is_clip || is_open_clip;
+    let has_classes = has("model.diffusion_model.label_emb.");
+    let width = unet("middle_block.1.transformer_blocks.0.attn2.to_k.weight");
+    let table_width = |name: &str| file.shape(name).and_then(|shape| shape.get(1)).copied();
+    let is_sd2 = match (is_clip, is_open_clip) {
+        // One of them is a remainder of a merge.
+        (true, true) => {
+            let table = "cond_stage_model.model.token_embedding.weight";
+            let others = ["text_model.", ""]
+                .map(|inner| table_width(&format!("{CLIP_PREFIX}{inner}embeddings.token_embedding.weight")));
+            table_width(table) == width && !others.contains(&width)
+        }
+        (false, false) => width == Some(OPEN_CLIP_WIDTH),
+        (_, is_open_clip) => is_open_clip,
+    };
+    Some(match (is_sd2, inputs) {
+        _ if !has_text && has("conditioner.embedders.1.") => WeightKind::Sdxl,
+        _ if !has_text && has("conditioner.embedders.0.model.") => WeightKind::SdxlRefiner,
+        _ if !has_text && has_classes => WeightKind::Sdxl,
+        _ if !has_text && !has(VAE_PREFIX) => WeightKind::Unet,
+        (_, 7) if has_classes => WeightKind::Upscaler,
+        _ if has_classes => WeightKind::Unclip,
+        (_, 9) => WeightKind::Inpainting,
+        (false, 8) => WeightKind::InstructPix2Pix,
+        (true, 5) => WeightKind::Depth,
+        (true, _) => WeightKind::StableDiffusion2,
+        (false, _) => WeightKind::StableDiffusion1,
+    })
+}
+
+/// Width of the text embeddings of SD 2.x.
+const OPEN_CLIP_WIDTH: usize = 1024;
 /// Widths of the text encoders in use, including the built-in model's.
-const TEXT_WIDTHS: [usize; 4] = [128, 768, 1024, 1280];
+const TEXT_WIDTHS: [usize; 4] = [128, 768, OPEN_CLIP_WIDTH, 1280];
+/// Vectors that a concept may have.
+pub const MAX_VECTORS: usize = 75;
 
 /// True for a file with one tensor, such as `{"<token>": [768]}`.
 fn is_single_concept(file: &WeightFile) -> bool {
     let mut names = file.names();
     let (Some(name), None) = (names.next(), names.next()) else { return false };
-    matches!(file.shape(name), Some([width] | [_, width]) if TEXT_WIDTHS.contains(width))
+    match file.shape(name) {
+        Some([width]) => TEXT_WIDTHS.contains(width),
+        Some([count, width]) => *count <= MAX_VECTORS && TEXT_WIDTHS.contains(width),
+        _ => false,
+    }
 }

@@ -72,7 +72,7 @@ impl KeyMap {
 
     /// True for a key that may remain unused; `name` is the key without the prefix of the component.
     pub fn is_ignored(&self, name: &str) -> bool {
-        self.ignored_keys.iter().any(|key| key == name || key.ends_with('.') && name.starts_with(key))
+        is_listed(&self.ignored_keys, name)
     }
 }
 
@@ -115,6 +115,39 @@ pub fn clip() -> KeyMap {
 /// A buffer that can be computed, and a projection for comparing texts with pictures.
 const CLIP_IGNORED: [&str; 3] =
     ["text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.weight"];
+
+/// What training leaves in a one-file checkpoint beside its networks: averages, and the schedule in many forms
+/// (latent-diffusion's `register_schedule`).
+const TRAINING_STATE: [&str; 17] = [
+    "model_ema.",
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+    "lvlb_weights",
+    "logvar",
+    "scale_factor",
+    "denoiser.sigmas",
+];
+
+/// True for a key of [`TRAINING_STATE`].
+pub fn is_training_state(name: &str) -> bool {
+    is_listed(&TRAINING_STATE, name)
+}
+
+/// True for a key of the list, or one that starts with an entry that ends in a dot.
+fn is_listed(keys: &[impl AsRef<str>], name: &str) -> bool {
+    let mut keys = keys.iter().map(AsRef::as_ref);
+    keys.any(|key| key == name || key.ends_with('.') && name.starts_with(key))
+}
 
 /// A residual block of the LDM UNet, our name first.
 const RESNET: [(&str, &str); 6] = [
@@ -260,7 +293,7 @@ pub const CLIP_PREFIX: &str = "cond_stage_model.transformer.";
 pub const OPEN_CLIP_PREFIX: &str = "cond_stage_model.model.";
 
 /// Where `segments` is in the dotted `name`, as whole segments. Empty segments are at the start.
-fn find_segments(name: &str, segments: &str) -> Option<usize> {
+pub fn find_segments(name: &str, segments: &str) -> Option<usize> {
     if segments.is_empty() {
         return Some(0);
     }

@@ -10,7 +10,8 @@ use crate::support::weight_files::{Given, save_torch_zip};
 fn two_of_one_name_are_told_apart_by_their_endings() {
     let place = folder();
     put(place.path().join("night.safetensors"), SD1);
-    save_torch_zip(&place.path().join("night.ckpt"), &[Given::new(SD1[0], &[4, 4, 1, 1])]);
+    let tensors: Vec<Given> = SD1.iter().map(|name| Given::new(name, &[4, 4, 1, 1])).collect();
+    save_torch_zip(&place.path().join("night.ckpt"), &tensors);
     put(place.path().join("sub/night.safetensors"), SD1);
     assert_eq!(names(&look(&[place.path()])), ["night.ckpt", "night.safetensors", "sub/night"]);
 }

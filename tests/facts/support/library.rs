@@ -7,7 +7,7 @@ use app::library::{Entry, Library, LibraryRoots, MetadataCache, scan};
 
 use super::weight_files::{Given, save_safetensors};
 
-pub const SD1: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight"];
+pub const SD1: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "cond_stage_model.transformer.x"];
 
 pub const SDXL: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "conditioner.embedders.1.x"];
 
