@@ -18,6 +18,12 @@ pub fn ellipsize(text: &str, letters: usize) -> String {
     }
 }
 
+/// The first three names of a list, with an ellipsis if there are more.
+pub fn first_few(names: &[&str]) -> String {
+    let list = names.iter().take(3).map(|name| ellipsize(name, 100)).collect::<Vec<_>>().join(", ");
+    if names.len() > 3 { format!("{list}, …") } else { list }
+}
+
 /// Bytes as lowercase hexadecimal digits, as checksums are written.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

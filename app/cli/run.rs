@@ -102,7 +102,7 @@ pub fn resume_run(args: &RenderArgs, trace: &Path) -> Result<(Recipe, RecordedRu
 
 /// What the user should know although the run can start.
 pub fn warnings(pipeline: &Pipeline, recipe: &Recipe, concepts: &LoadedConcepts) -> Vec<String> {
-    let mut warnings = concepts.warnings.clone();
+    let mut warnings = [pipeline.info().notes.as_slice(), &concepts.warnings].concat();
     if recipe.prompt.trim().is_empty() {
         warnings.push("The prompt is empty, so the picture is arbitrary: describe what to draw".to_owned());
     }

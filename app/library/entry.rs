@@ -73,12 +73,7 @@ impl Entry {
     }
 
     pub fn precision_label(&self) -> &'static str {
-        match self.precision {
-            Some(TensorDtype::F16) => "f16",
-            Some(TensorDtype::BF16) => "bf16",
-            Some(TensorDtype::F32) => "f32",
-            None => "",
-        }
+        self.precision.map_or("", TensorDtype::label)
     }
 }
 

@@ -32,11 +32,11 @@ impl FileMetadata {
             let names = file.names().filter(|name| file.dtype(name) == precision);
             names.map(|name| file.byte_len(name)).sum()
         };
-        let known = [None, Some(TensorDtype::F16), Some(TensorDtype::BF16), Some(TensorDtype::F32)];
+        let known = [None].into_iter().chain(TensorDtype::ALL.map(Some));
         let shards = file.files().into_iter().filter(|shard| *shard != path);
         Ok(Self {
             kind: kind_of(&file),
-            precision: known.into_iter().max_by_key(|&precision| bytes_of(precision)).flatten(),
+            precision: known.max_by_key(|&precision| bytes_of(precision)).flatten(),
             is_pickle: file.is_pickle(),
             shards: shards.filter_map(|shard| Some(shard.file_name()?.to_str()?.to_owned())).collect(),
         })

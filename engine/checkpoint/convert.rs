@@ -26,6 +26,10 @@ pub enum ConvertError {
     Open(#[from] OpenError),
     #[error("This is not a pickle, so there is nothing to convert. It can be used as it is: {0}")]
     NotAPickle(PathBuf),
+    #[error(
+        "The tensor {name} is of type {dtype}, which safetensors files cannot hold. Use the pickle as it is: {path}"
+    )]
+    UnsupportedType { name: String, dtype: &'static str, path: PathBuf },
     #[error("The file has no tensors, so there is nothing to convert. Download it again: {0}")]
     Empty(PathBuf),
     #[error(
@@ -75,6 +79,12 @@ pub fn convert(path: &Path, progress: &mut dyn FnMut(f32) -> bool) -> Result<Pat
     let mut order: Vec<(&str, &TorchTensor)> =
         tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     order.sort_by_key(|(_, tensor)| (Reverse(tensor.element_len()), file.offset(tensor)));
+    for (name, tensor) in &order {
+        if tensor.safetensors_dtype().is_none() {
+            let (name, dtype) = ((*name).to_owned(), tensor.dtype_name());
+            return Err(ConvertError::UnsupportedType { name, dtype, path: path.to_owned() });
+        }
+    }
     let header = header_of(&order).map_err(damaged)?;
     let total: u64 = order.iter().map(|(_, tensor)| tensor.byte_len()).sum();
 
@@ -110,7 +120,8 @@ fn header_of(order: &[(&str, &TorchTensor)]) -> Result<Vec<u8>, String> {
     let mut offset = 0;
     for &(name, tensor) in order {
         let name = if name.is_empty() && order.len() == 1 { BARE_TENSOR_NAME } else { name };
-        let (dtype, end) = (tensor.dtype_name(), offset + tensor.byte_len());
+        let dtype = tensor.safetensors_dtype().expect("the caller checked the types");
+        let end = offset + tensor.byte_len();
         let entry = HeaderEntry { dtype, shape: &tensor.shape, data_offsets: (offset, end) };
         entries.insert(name, json!(entry));
         offset = end;

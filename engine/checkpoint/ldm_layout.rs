@@ -25,11 +25,12 @@ const V_PREDICTION_SIDE: usize = 96;
 /// Larger than any configuration published with a checkpoint.
 const MAX_YAML_BYTES: u64 = 1 << 20;
 
-/// Derives the configuration of a one-file checkpoint of SD 1.x or SD 2.x.
+/// Derives the configuration of a one-file checkpoint of SD 1.x or SD 2.x. Without `needs_vae`, its VAE may
+/// be missing or incomplete, because another one was chosen.
 ///
 /// # Errors
 /// What the file is, if it is something else.
-pub fn read_config(file: &WeightFile) -> Result<ModelConfig, OpenError> {
+pub fn read_config(file: &WeightFile, needs_vae: bool) -> Result<ModelConfig, OpenError> {
     let kind = kind_of(file);
     let is_sd2 = match kind {
         WeightKind::StableDiffusion1 => false,
@@ -40,10 +41,9 @@ pub fn read_config(file: &WeightFile) -> Result<ModelConfig, OpenError> {
     let read = || {
         Ok(ModelConfig {
             unet: unet(file, sd15.unet)?,
-            vae: match file.names().any(|name| name.starts_with(VAE_PREFIX)) {
-                true => vae_config(file, sd15.vae, VAE_PREFIX, true)?,
-                // The user may choose one.
-                false => sd15.vae,
+            vae: match vae_config(file, sd15.vae.clone(), VAE_PREFIX, true) {
+                Err(name) if needs_vae => return Err(name),
+                vae => vae.unwrap_or(sd15.vae),
             },
             text_encoder: match is_sd2 {
                 true => open_clip(file, sd15.text_encoder)?,

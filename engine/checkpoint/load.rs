@@ -5,7 +5,7 @@
 //! pieces and stores each piece in the precision and memory order that the network uses, while others wait
 //! for the disk.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
@@ -74,7 +74,7 @@ pub fn shaped<const D: usize>(data: Tensor<1>, shape: [usize; D], transposed: bo
 /// The weights of one network in a file, and how the file names them.
 pub struct ComponentSource<'a> {
     pub file: &'a WeightFile,
-    /// The prefix of this component's keys; other keys are ignored.
+    /// The prefix of this component's keys.
     pub prefix: &'static str,
     pub key_map: KeyMap,
 }
@@ -89,7 +89,7 @@ pub struct LoadPlan<'a> {
 
 impl<'a> LoadPlan<'a> {
     /// # Errors
-    /// The first weight that is missing, misshapen or unexpected, by its name.
+    /// The first weight that is missing, misshapen or of an unsupported type, by its name.
     pub fn new<M: Module>(
         network: &M,
         source: &'a ComponentSource<'a>,
@@ -103,16 +103,13 @@ impl<'a> LoadPlan<'a> {
         // Hard disks read fastest in file order.
         found.sort_by_key(|(_, request)| file.location(&request.name));
         let indices = found.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
-        let requests: Vec<TensorRequest> = found.into_iter().map(|(_, request)| request).collect();
+        let requests = found.into_iter().map(|(_, request)| request).collect();
+        Ok(Self { file, target, requests, indices })
+    }
 
-        let used: BTreeSet<&str> = requests.iter().map(|request| request.name.as_str()).collect();
-        let mut names = file.names().filter(|name| name.starts_with(source.prefix));
-        match names
-            .find(|name| !used.contains(name) && !source.key_map.is_ignored(&name[source.prefix.len()..]))
-        {
-            Some(name) => Err(OpenError::Spare(name.into(), file.path().to_owned())),
-            None => Ok(Self { file, target, requests, indices }),
-        }
+    /// The keys of the weights.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.requests.iter().map(|request| request.name.as_str())
     }
 
     /// Bytes that will be read.
@@ -177,15 +174,24 @@ impl LoadPlanner<'_> {
         let fields = self.path.iter().filter(|(_, container)| !container.starts_with("Enum:"));
         let path = fields.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
         let candidates = self.key_map.candidates(&path);
-        let found = candidates.iter().find(|candidate| file.shape(&candidate.name).is_some());
-        let Some(KeyCandidate { name, slice }) = found else {
-            return Err(OpenError::Missing(candidates[0].name.clone(), file.path().to_owned()));
+        let is_there = |candidate: &&KeyCandidate| file.shape(&candidate.name).is_some();
+        let fits = |candidate: &&KeyCandidate| {
+            let found = file.shape(&candidate.name);
+            found.is_some_and(|found| is_same_shape(&whole_shape(&shape, candidate.slice), found))
         };
-        let expected = whole_shape(&shape, *slice);
-        let found = file.shape(name).unwrap_or_default();
-        if !is_same_shape(&expected, found) {
+        let found = candidates.iter().find(fits).or_else(|| candidates.iter().find(is_there));
+        let Some(candidate) = found else { return Err(file.missing(&candidates[0].name)) };
+        let KeyCandidate { name, slice } = candidate;
+        if !fits(&candidate) {
+            let (expected, found) = (whole_shape(&shape, *slice), file.shape(name).unwrap_or_default());
             let (name, found, path) = (name.clone(), found.to_vec(), file.path().to_owned());
             return Err(OpenError::Misshapen { name, expected, found, path });
+        }
+        let dtype = file.weight_dtype(name)?;
+        let scale = name.strip_suffix("weight").map(|stem| format!("{stem}scale_weight"));
+        if dtype.len() == 1 && scale.is_some_and(|scale| file.shape(&scale).is_some()) {
+            let what = "weights of 8 bits with a scale each (scaled fp8)";
+            return Err(OpenError::Unsupported(what.into(), file.path().to_owned()));
         }
         let layer = self.path.last().map_or("", |(_, container)| container.as_str());
         let transposed = self.target.needs_transpose(shape.len(), layer);

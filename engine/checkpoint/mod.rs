@@ -3,8 +3,8 @@
 //! [`open()`] reads a model's configuration, builds its networks and loads their weights. A [`WeightFile`] is
 //! a safetensors file, several of them with an index, or a PyTorch file, whose pickle is read as data. Files
 //! name the same weights differently; the differences are rows of a table in `key_map`, never branches of
-//! the loader. Every weight is accounted for: a missing, unexpected or misshapen one is an error that
-//! names it.
+//! the loader. Every weight is accounted for: a missing or misshapen one is an error that names it, one that
+//! is not needed is a note.
 
 pub(crate) mod built_in;
 pub(crate) mod component_files;
@@ -138,9 +138,21 @@ pub enum OpenError {
     )]
     Misshapen { name: String, expected: Vec<usize>, found: Vec<usize>, path: PathBuf },
     #[error(
-        "The weight {0} does not belong to this model. Configuration and weights are from different models. Download both again: {1}"
+        "The weight {name} is of type {dtype}, which is not supported. Choose a file with weights of type F64, F32, F16, BF16, F8_E4M3 or F8_E5M2: {path}"
     )]
-    Spare(String, PathBuf),
+    UnsupportedType { name: String, dtype: String, path: PathBuf },
+    #[error(
+        "The weights can only be had by running {0}, and Tidepool runs nothing from a weight file. Save them as safetensors with the program that they are from: {1}"
+    )]
+    NeedsCode(String, PathBuf),
+    #[error(
+        "The checkpoint has no VAE (no weight starts with first_stage_model.). Choose one: --vae on the command line or a VAE in the Models tab: {0}"
+    )]
+    NoVae(PathBuf),
+    #[error(
+        "The checkpoint has no text encoder (no weight starts with cond_stage_model.), so it cannot read prompts. Choose a complete checkpoint: {0}"
+    )]
+    NoTextEncoder(PathBuf),
     #[error("{0}")]
     Device(#[from] crate::device::DeviceError),
     #[error("Opening was stopped")]

@@ -1,5 +1,6 @@
 //! Opens a model: reads its configuration, builds its networks, loads its weights and its tokenizer.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,12 +9,14 @@ use burn::tensor::{Device, FloatDType};
 
 use super::component_files::{ComponentFiles, DIFFUSERS, TRANSFORMERS};
 use super::config::ModelConfig;
+use super::detect::{WeightKind, kind_of};
 use super::fingerprint::{FileFingerprint, fingerprints_of};
 use super::load::{ComponentSource, LoadPlan, Target};
 use super::vae_file::VaeFile;
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, key_map, ldm_layout, tokenizer_files};
 use crate::files::FileSignature;
+use crate::format::first_few;
 use crate::models::{ClipText, Unet, Vae};
 use crate::tokenizer::Tokenizer;
 
@@ -30,6 +33,8 @@ pub struct OpenedModel {
     pub held_bytes: u64,
     pub parameters: u64,
     pub weight_files: Vec<PathBuf>,
+    /// Sentences about what is in the files and not used.
+    pub notes: Vec<String>,
     /// Fingerprints of every file and folder that it depends on; empty for the built-in model.
     pub fingerprints: Vec<FileFingerprint>,
 }
@@ -83,6 +88,7 @@ fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
     let vae_file = if chosen_vae.is_none() { Some(files.weights("vae", DIFFUSERS)?) } else { None };
     let own_vae = vae_file.as_ref().map(|file| ComponentSource { file, prefix: "", key_map: key_map::vae() });
     let sources = ComponentSources {
+        replaced: None,
         text_encoder: ComponentSource { file: &text_file, prefix: "", key_map: key_map::clip() },
         unet: ComponentSource { file: &unet_file, prefix: "", key_map: key_map::unet() },
         vae: own_vae
@@ -100,7 +106,16 @@ fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenE
         return Err(OpenError::NotAModel("it is another kind of file".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
-    let mut config = ldm_layout::read_config(&file)?;
+    if matches!(kind_of(&file), WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2) {
+        let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
+        if !has(key_map::CLIP_PREFIX) && !has(key_map::OPEN_CLIP_PREFIX) {
+            return Err(OpenError::NoTextEncoder(path.to_owned()));
+        }
+        if options.vae.is_none() && !has(key_map::VAE_PREFIX) {
+            return Err(OpenError::NoVae(path.to_owned()));
+        }
+    }
+    let mut config = ldm_layout::read_config(&file, options.vae.is_none())?;
     let chosen_vae = choose_vae(options.vae, &mut config)?;
     let files = ComponentFiles::new(options.source);
     config.check(&files)?;
@@ -115,6 +130,7 @@ fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenE
         ComponentSource { file: &file, prefix: key_map::VAE_PREFIX, key_map }
     };
     let sources = ComponentSources {
+        replaced: chosen_vae.is_some().then_some(key_map::VAE_PREFIX),
         text_encoder: ComponentSource { file: &file, prefix, key_map },
         unet: ComponentSource {
             file: &file,
@@ -137,6 +153,8 @@ fn choose_vae(path: Option<&Path>, config: &mut ModelConfig) -> Result<Option<Va
 
 /// The weights of each network and their names.
 struct ComponentSources<'a> {
+    /// The prefix of a component in the file that another file replaces.
+    replaced: Option<&'static str>,
     text_encoder: ComponentSource<'a>,
     unet: ComponentSource<'a>,
     vae: ComponentSource<'a>,
@@ -167,6 +185,8 @@ impl ComponentSources<'_> {
             sources.iter().flat_map(|source| source.file.files()).map(Path::to_owned).collect();
         weight_files.dedup();
         let fingerprints = fingerprints_of(source, &weight_files);
+        let used = [&text_plan, &unet_plan, &vae_plan].map(|plan| plan.names().collect());
+        let notes = self.notes(&sources, &used);
         make_room(held_bytes);
         let mut read = 0;
         let mut report = |bytes: u64| {
@@ -186,9 +206,43 @@ impl ComponentSources<'_> {
             file_bytes,
             held_bytes,
             weight_files,
+            notes,
             fingerprints,
             parameters: parameters as u64,
         })
+    }
+}
+
+impl ComponentSources<'_> {
+    /// A sentence for each file with weights that no component uses, unless they are known to be of no use.
+    /// transformers and A1111 ignore such weights too.
+    fn notes(&self, sources: &[&ComponentSource<'_>; 3], used: &[BTreeSet<&str>; 3]) -> Vec<String> {
+        let mut notes: Vec<String> = Vec::new();
+        let mut files: Vec<&WeightFile> = sources.iter().map(|source| source.file).collect();
+        files.dedup_by_key(|file| file.path());
+        for file in files {
+            let parts = || sources.iter().zip(used).filter(|(source, _)| source.file.path() == file.path());
+            let is_ignored = |name: &str| {
+                key_map::is_training_state(name)
+                    || self.replaced.is_some_and(|prefix| name.starts_with(prefix))
+                    || parts().any(|(source, used)| {
+                        let inner = name.strip_prefix(source.prefix);
+                        used.contains(name) || inner.is_some_and(|inner| source.key_map.is_ignored(inner))
+                    })
+            };
+            let names: Vec<&str> = file.names().filter(|name| !is_ignored(name)).collect();
+            let (list, path) = (first_few(&names), file.path().display());
+            match names.len() {
+                0 => {}
+                1 => {
+                    notes.push(format!("1 weight is not part of the model and was ignored ({list}): {path}"))
+                }
+                count => notes.push(format!(
+                    "{count} weights are not part of the model and were ignored ({list}): {path}"
+                )),
+            }
+        }
+        notes
     }
 }
 

@@ -34,6 +34,7 @@ pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<Opene
         file_bytes: 2 * parameters,
         held_bytes: bytes_per_number * parameters,
         weight_files: Vec::new(),
+        notes: Vec::new(),
         fingerprints: Vec::new(),
         parameters,
     })

@@ -2,7 +2,7 @@
 
 use std::array;
 
-use super::dtype::{TensorDtype, widen_halves};
+use super::dtype::{TensorDtype, to_f32, widen_halves};
 
 /// Stores a weight `[outputs, inputs, ..]` in memory as `[.., inputs, outputs]`.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +35,22 @@ impl Transpose {
     /// Writes the outputs that start at `first` to their positions. `bytes` are whole outputs,
     /// little-endian.
     pub fn write_rows(&self, bytes: &[u8], dtype: TensorDtype, first: usize, out: &mut [f32]) {
-        if dtype == TensorDtype::F32 {
-            let copy = |words: &[u32], values: &mut [f32]| {
-                values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(*word));
-            };
-            self.write_tiles(bytes.as_chunks().0, u32::from_le_bytes, first, out, copy);
-        } else {
-            let widen = |halves: &[u16], values: &mut [f32]| widen_halves(halves, dtype, values);
-            self.write_tiles(bytes.as_chunks().0, u16::from_le_bytes, first, out, widen);
+        match dtype {
+            TensorDtype::F32 => {
+                let copy = |words: &[u32], values: &mut [f32]| {
+                    values.iter_mut().zip(words).for_each(|(value, word)| *value = f32::from_bits(*word));
+                };
+                self.write_tiles(bytes.as_chunks().0, u32::from_le_bytes, first, out, copy);
+            }
+            TensorDtype::F16 | TensorDtype::BF16 => {
+                let widen = |halves: &[u16], values: &mut [f32]| widen_halves(halves, dtype, values);
+                self.write_tiles(bytes.as_chunks().0, u16::from_le_bytes, first, out, widen);
+            }
+            // Rare, so they are converted beforehand.
+            TensorDtype::F64 | TensorDtype::F8E4M3 | TensorDtype::F8E5M2 => {
+                let copy = |numbers: &[f32], values: &mut [f32]| values.copy_from_slice(numbers);
+                self.write_tiles(&to_f32(bytes, dtype), |number| number, first, out, copy);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Weight files of every format behind one interface: keys, shapes, types, numbers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,18 +11,27 @@ use super::dtype::{TensorDtype, to_f32};
 use super::formats::safetensors::SafetensorsFile;
 use super::formats::tensor_bytes::TensorBytes;
 use super::formats::torch::{Node, Pickle, TorchFile, TorchTensor, Value};
+use super::key_map::UNET_PREFIX;
 use crate::files::FileSignature;
 
 /// Far more than the few hundred tensors of any index take.
 const MAX_INDEX_BYTES: u64 = 16 << 20;
 
+/// More dictionaries of weights than any file has beside each other.
+const MAX_DICTS: usize = 8;
+
 /// The key under which A1111 keeps the vectors of a concept, by the token they were trained with.
 pub(crate) const A1111_CONCEPT_KEY: &str = "string_to_param";
+
+/// The prefix of the averages of a UNet's weights.
+const EMA_UNET_PREFIX: &str = "model_ema.diffusion_model";
 
 /// A weight file whose keys, shapes and offsets have been read and checked.
 pub struct WeightFile {
     path: PathBuf,
     format: Format,
+    /// True if the UNet is there as averages only, which stand for its weights.
+    is_ema_only: bool,
 }
 
 enum Format {
@@ -29,6 +39,8 @@ enum Format {
     Torch {
         file: TorchFile,
         tensors: BTreeMap<String, TorchTensor>,
+        /// Weights that only a call would make, and of what.
+        calls: BTreeMap<String, String>,
     },
     /// Several files listed in an index.
     Shards {
@@ -58,17 +70,20 @@ impl WeightFile {
         let format = match signature {
             FileSignature::Torch => {
                 let file = TorchFile::open(path).map_err(damaged)?;
-                let tensors = state_dict(&file).map_err(damaged)?;
-                Format::Torch { file, tensors }
+                let StateDict { tensors, calls } = StateDict::read(&file).map_err(damaged)?;
+                if let (true, Some(name)) = (tensors.is_empty(), calls.values().next()) {
+                    return Err(OpenError::NeedsCode(name.clone(), path.to_owned()));
+                }
+                Format::Torch { file, tensors, calls }
             }
             _ => Format::Safetensors(SafetensorsFile::open(path)?),
         };
-        Ok(Self { path: path.to_owned(), format })
+        Ok(Self::new(path.to_owned(), format))
     }
 
     pub fn embedded(bytes: &'static [u8], path: PathBuf) -> Result<Self, OpenError> {
         let format = Format::Safetensors(SafetensorsFile::embedded(bytes, path.clone())?);
-        Ok(Self { path, format })
+        Ok(Self::new(path, format))
     }
 
     fn open_shards(path: &Path) -> Result<Self, OpenError> {
@@ -105,7 +120,23 @@ impl WeightFile {
             }
             shard_of.insert(name.clone(), shard);
         }
-        Ok(Self { path: path.to_owned(), format: Format::Shards { shards, shard_of } })
+        Ok(Self::new(path.to_owned(), Format::Shards { shards, shard_of }))
+    }
+
+    fn new(path: PathBuf, format: Format) -> Self {
+        let mut file = Self { path, format, is_ema_only: false };
+        let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
+        file.is_ema_only = has(EMA_UNET_PREFIX) && !has(UNET_PREFIX);
+        file
+    }
+
+    /// The key of a weight in the file. Averages have the key of their weight without dots, as `LitEma` of
+    /// latent-diffusion names them.
+    fn key<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match name.strip_prefix(UNET_PREFIX) {
+            Some(rest) if self.is_ema_only => format!("{EMA_UNET_PREFIX}{}", rest.replace('.', "")).into(),
+            _ => name.into(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -138,6 +169,7 @@ impl WeightFile {
     }
 
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        let name = &*self.key(name);
         match &self.format {
             Format::Safetensors(file) => file.shape(name),
             Format::Torch { tensors, .. } => tensors.get(name).map(|tensor| tensor.shape.as_slice()),
@@ -146,6 +178,7 @@ impl WeightFile {
     }
 
     pub fn dtype(&self, name: &str) -> Option<TensorDtype> {
+        let name = &*self.key(name);
         match &self.format {
             Format::Safetensors(file) => file.weight_dtype(name),
             Format::Torch { tensors, .. } => tensors.get(name)?.weight_dtype(),
@@ -155,6 +188,7 @@ impl WeightFile {
 
     /// Bytes of a tensor in the file.
     pub fn byte_len(&self, name: &str) -> u64 {
+        let name = &*self.key(name);
         match &self.format {
             Format::Safetensors(file) => file.byte_len(name),
             Format::Torch { tensors, .. } => tensors.get(name).map_or(0, TorchTensor::byte_len),
@@ -167,16 +201,19 @@ impl WeightFile {
     /// The tensors of a PyTorch file, weights or not.
     pub(super) fn torch(&self) -> Option<(&TorchFile, &BTreeMap<String, TorchTensor>)> {
         match &self.format {
-            Format::Torch { file, tensors } => Some((file, tensors)),
+            Format::Torch { file, tensors, .. } => Some((file, tensors)),
             Format::Safetensors(_) | Format::Shards { .. } => None,
         }
     }
 
     /// The index of the file that holds a tensor, and the offset in it: disks read fastest in this order.
     pub(super) fn location(&self, name: &str) -> (usize, u64) {
+        let name = &*self.key(name);
         match &self.format {
             Format::Safetensors(file) => (0, file.offset(name)),
-            Format::Torch { file, tensors } => (0, tensors.get(name).map_or(0, |tensor| file.offset(tensor))),
+            Format::Torch { file, tensors, .. } => {
+                (0, tensors.get(name).map_or(0, |tensor| file.offset(tensor)))
+            }
             Format::Shards { shards, shard_of } => {
                 shard_of.get(name).map_or((0, 0), |&shard| (shard, shards[shard].location(name).1))
             }
@@ -185,20 +222,47 @@ impl WeightFile {
 
     /// A tensor's bytes and their type.
     pub(super) fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorDtype), OpenError> {
-        let missing = || OpenError::Missing(name.into(), self.path.clone());
+        let name = &*self.key(name);
         match &self.format {
             Format::Safetensors(file) => file.weight(name),
-            Format::Torch { file, tensors } => {
-                let tensor = tensors.get(name).ok_or_else(missing)?;
-                let dtype =
-                    tensor.weight_dtype().ok_or_else(|| format!("{name} is not of type F16, BF16 or F32"));
-                dtype
-                    .and_then(|dtype| Ok((file.bytes(name, tensor)?, dtype)))
-                    .map_err(|what| OpenError::BadWeights(what, self.path.clone()))
+            Format::Torch { file, tensors, .. } => {
+                let tensor = tensors.get(name).ok_or_else(|| self.missing(name))?;
+                let dtype = self.weight_dtype(name)?;
+                let bytes = file.bytes(name, tensor);
+                Ok((bytes.map_err(|what| OpenError::BadWeights(what, self.path.clone()))?, dtype))
             }
             Format::Shards { shards, shard_of } => {
-                shards[*shard_of.get(name).ok_or_else(missing)?].weight(name)
+                shards[*shard_of.get(name).ok_or_else(|| self.missing(name))?].weight(name)
             }
+        }
+    }
+
+    /// The type of a weight.
+    ///
+    /// # Errors
+    /// If the file does not have it, or if its type cannot be a weight's.
+    pub(super) fn weight_dtype(&self, name: &str) -> Result<TensorDtype, OpenError> {
+        let name = &*self.key(name);
+        let dtype = match &self.format {
+            Format::Safetensors(file) => file.dtype_name(name),
+            Format::Torch { tensors, .. } => tensors.get(name).map(TorchTensor::dtype_name),
+            Format::Shards { shards, shard_of } => match shard_of.get(name) {
+                Some(&shard) => return shards[shard].weight_dtype(name),
+                None => None,
+            },
+        };
+        let dtype = dtype.ok_or_else(|| self.missing(name))?;
+        let (name, path) = (name.to_owned(), self.path.clone());
+        TensorDtype::named(dtype).ok_or(OpenError::UnsupportedType { name, dtype: dtype.into(), path })
+    }
+
+    /// Why a weight is not there.
+    pub(super) fn missing(&self, name: &str) -> OpenError {
+        match &self.format {
+            Format::Torch { calls, .. } if calls.contains_key(name) => {
+                OpenError::NeedsCode(calls[name].clone(), self.path.clone())
+            }
+            _ => OpenError::Missing(name.into(), self.path.clone()),
         }
     }
 
@@ -210,31 +274,96 @@ impl WeightFile {
     }
 }
 
-/// The tensors of a pickle, in any of the places where programs put them.
-fn state_dict(file: &TorchFile) -> Result<BTreeMap<String, TorchTensor>, String> {
-    let pickle = &file.pickle;
-    // A concept may be a single tensor.
-    if let Some(tensor) = file.tensor("its tensor", pickle.root) {
-        return Ok(BTreeMap::from([(String::new(), tensor?)]));
+/// What a pickle has for weights.
+#[derive(Default)]
+struct StateDict {
+    tensors: BTreeMap<String, TorchTensor>,
+    /// Weights that only a call would make, and of what.
+    calls: BTreeMap<String, String>,
+}
+
+impl StateDict {
+    /// Finds the weights in any of the places where programs put them. `Err` is a clause.
+    fn read(file: &TorchFile) -> Result<Self, String> {
+        let pickle = &file.pickle;
+        let mut found = Self::default();
+        // A concept may be a single tensor.
+        if pickle.tensor(pickle.root).is_some() || pickle.unknown_global(pickle.root).is_some() {
+            found.add(file, "", "", pickle.root)?;
+            return Ok(found);
+        }
+        let Some(root) = pickle.dict(pickle.root) else {
+            found.add_list(file, pickle.sequence(pickle.root).unwrap_or_default())?;
+            return Ok(found);
+        };
+        let inner = |key: &str| pickle.dict(parameters(pickle, pickle.get(pickle.root, key)?));
+        if let Some(entries) = inner("state_dict") {
+            found.add_all(file, "", entries)?;
+        } else if let Some(entries) = inner(A1111_CONCEPT_KEY) {
+            found.add_all(file, &format!("{A1111_CONCEPT_KEY}."), entries)?;
+        } else {
+            found.add_all(file, "", root)?;
+        }
+        if found.tensors.is_empty() {
+            found.add_inner(file, root)?;
+        }
+        Ok(found)
     }
-    let inner = ["state_dict", A1111_CONCEPT_KEY].iter().find_map(|&key| {
-        let inner = parameters(pickle, pickle.get(pickle.root, key)?);
-        pickle.dict(inner).map(|entries| (key, entries))
-    });
-    let (prefix, entries) = match inner {
-        Some((A1111_CONCEPT_KEY, entries)) => (format!("{A1111_CONCEPT_KEY}."), entries),
-        Some((_, entries)) => (String::new(), entries),
-        None => (String::new(), pickle.dict(pickle.root).ok_or("it has no dictionary of weights")?),
-    };
-    let mut tensors = BTreeMap::new();
-    for &(name, value) in entries {
-        let Some(name) = pickle.text(name) else { continue };
-        let Some(tensor) = file.tensor(name, value) else { continue };
-        if tensors.insert(format!("{prefix}{name}"), tensor?).is_some() {
-            return Err(format!("{name} occurs twice"));
+
+    /// Adds the tensors of a list by their number, and those of dictionaries in it.
+    fn add_list(&mut self, file: &TorchFile, items: &[Value]) -> Result<(), String> {
+        for (index, item) in items.iter().enumerate() {
+            self.add(file, "", &index.to_string(), *item)?;
+        }
+        for entries in items.iter().filter_map(|item| file.pickle.dict(*item)).take(MAX_DICTS) {
+            self.add_all(file, "", entries)?;
+        }
+        match self.tensors.is_empty() && self.calls.is_empty() {
+            true => Err("it has no dictionary of weights".into()),
+            false => Ok(()),
         }
     }
-    Ok(tensors)
+
+    /// Looks for weights one level deeper.
+    fn add_inner(&mut self, file: &TorchFile, root: &[(Value, Value)]) -> Result<(), String> {
+        let pickle = &file.pickle;
+        let dict = |&(key, value): &(Value, Value)| Some((pickle.text(key)?, pickle.dict(value)?));
+        let dicts: Vec<_> = root.iter().filter_map(dict).take(MAX_DICTS).collect();
+        for (name, entries) in &dicts {
+            let prefix = if dicts.len() == 1 { String::new() } else { format!("{name}.") };
+            self.add_all(file, &prefix, entries)?;
+        }
+        // A hypernetwork has two networks for each width, those of keys and of values. One shows its kind.
+        let network = root.iter().find_map(|&(width, networks)| match width {
+            Value::Int(width) => Some((width, pickle.dict(*pickle.sequence(networks)?.first()?)?)),
+            _ => None,
+        });
+        if let Some((width, entries)) = network {
+            self.add_all(file, &format!("{width}.0."), entries)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the entries of a dictionary under keys that get a prefix: the tensors, and what would be something
+    /// if its maker were called.
+    fn add_all(&mut self, file: &TorchFile, prefix: &str, entries: &[(Value, Value)]) -> Result<(), String> {
+        for &(key, value) in entries {
+            if let Some(name) = file.pickle.text(key) {
+                self.add(file, prefix, name, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: &TorchFile, prefix: &str, name: &str, value: Value) -> Result<(), String> {
+        let key = || format!("{prefix}{name}");
+        let is_new = match (file.tensor(name, value), file.pickle.unknown_global(value)) {
+            (Some(tensor), _) => self.tensors.insert(key(), tensor?).is_none(),
+            (None, Some(global)) => self.calls.insert(key(), global.into()).is_none(),
+            (None, None) => true,
+        };
+        is_new.then_some(()).ok_or_else(|| format!("{name} occurs twice"))
+    }
 }
 
 /// The parameters of a module, if the value is one, else the value itself.

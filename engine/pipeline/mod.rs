@@ -107,6 +107,7 @@ impl Pipeline {
             parameters: model.parameters,
             native_side,
             vae_factor,
+            notes: model.notes.clone(),
             device: device_info,
             tokenizer: model.tokenizer.clone(),
             text_width: model.config.text_encoder.hidden_size,

@@ -25,6 +25,8 @@ pub struct ModelInfo {
     pub native_side: u32,
     /// Pixels per latent pixel in each direction.
     pub vae_factor: u32,
+    /// Sentences about what is in its files and not used.
+    pub notes: Vec<String>,
     pub device: DeviceInfo,
     /// Shared, so that typing never waits for a busy engine.
     pub tokenizer: Arc<Tokenizer>,

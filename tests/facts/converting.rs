@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::support::cli::tidepool;
 use crate::support::folders::{folder, names};
 use crate::support::numbers::golden_folder;
-use crate::support::weight_files::{Given, Small, save_torch_legacy, save_torch_zip};
+use crate::support::weight_files::*;
 
 fn copied(name: &str, folder: &Path) -> PathBuf {
     let path = folder.join(name);
@@ -49,6 +49,27 @@ fn a_converted_pickle_holds_the_same_tensors() {
         }
         fs::remove_file(target).expect("removes");
     }
+}
+
+#[test]
+fn a_converted_pickle_keeps_the_types_that_safetensors_have_and_others_are_named() {
+    let place = folder();
+    for form in ["types-zip.pt", "types-legacy.pt"] {
+        let target =
+            convert(&copied(form, place.path()), &mut |_| true).unwrap_or_else(|error| panic!("{error}"));
+        let [ours, theirs] = [target, golden_folder().join("data/checkpoints/types.safetensors")]
+            .map(|path| fs::read(path).expect("reads"));
+        let [ours, theirs] =
+            [&ours, &theirs].map(|bytes| SafeTensors::deserialize(bytes).expect("safetensors"));
+        for (name, tensor) in theirs.tensors() {
+            assert_eq!(ours.tensor(&name).expect("the name is kept"), tensor, "{form} {name}");
+        }
+    }
+    let complex = tensor(storage("ComplexDoubleStorage", "0", 2), 0, &[2], &[1]);
+    let path = place.path().join("complex.pt");
+    fs::write(&path, around(&pickle(&dict(&[("wave", complex)])), &[("0", vec![0; 32])])).expect("writes");
+    let error = convert(&path, &mut |_| true).expect_err("safetensors have no such type");
+    assert!(matches!(&error, ConvertError::UnsupportedType { dtype: "complex128", .. }), "{error}");
 }
 
 #[test]

@@ -9,12 +9,15 @@ give back the model they came from.
 
 import argparse
 import collections
+import datetime
+import functools
 import json
 import shutil
 import sys
 import types
 from pathlib import Path
 
+import numpy
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
@@ -274,8 +277,66 @@ def write_fixtures() -> None:
         save_torch(a1111(torch.nn.ParameterDict({"*": torch.nn.Parameter(vectors)})), DATA / f"dict-{form}.pt", legacy)
         save_torch(vectors, DATA / f"bare-{form}.pt", legacy)
     save_torch({"<wide>": wide.half()}, DATA / "wide.bin")
+    write_types()
+    write_objects(vectors)
     size = sum(file.stat().st_size for file in DATA.iterdir())
     print(f"{DATA}: {size / 1e6:.2f} MB")
+
+
+def write_types() -> None:
+    """All numbers of 8 bits and some of 64, and what torch casts them to."""
+    bytes_ = torch.arange(256, dtype=torch.uint8)
+    wide = torch.randn(64, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
+    # Halfway between two of f32, beyond its range, and below it.
+    wide[:5] = torch.tensor([1 + 2**-24, 1 + 3 * 2**-24, 1e300, -1e-300, 1e-40], dtype=torch.float64)
+    tensors = {"e4m3": bytes_.view(torch.float8_e4m3fn).clone(), "e5m2": bytes_.view(torch.float8_e5m2).clone(), "f64": wide}
+    save_file(tensors, DATA / "types.safetensors")
+    save_file({name: value.float() for name, value in tensors.items()}, DATA / "types-f32.safetensors")
+    for legacy in (False, True):
+        save_torch(tensors, DATA / f"types-{'legacy' if legacy else 'zip'}.pt", legacy)
+
+
+class OnDevice:
+    """A tensor on a device without storage: what torch 1.x (an array) and 2.x (a tensor) write for TPUs and DirectML."""
+
+    def __init__(self, name, data, device):
+        self.parts = getattr(torch._utils, name), (data, torch.float32, device, True)
+
+    def __reduce__(self):
+        return self.parts
+
+
+class Unknown(dict):
+    """A class that no reader of weights knows."""
+
+
+def write_objects(vectors: torch.Tensor) -> None:
+    """A concept of A1111's as tensors of other devices, and as one beside other objects."""
+    unknown = Unknown(a=1)
+    unknown.state = torch.ones(2)
+    objects = {
+        "array": numpy.arange(6.0).reshape(2, 3), "scalar": numpy.float64(0.5), "dtype": torch.float64, "size": torch.Size([2, 3]),
+        "device": torch.device("cpu"), "counter": collections.Counter("tide"), "ordered": collections.OrderedDict(a=1),
+        "default": collections.defaultdict(list, a=[1]), "set": {1}, "frozen": frozenset({1}), "bytes": b"\xff", "array of bytes": bytearray(b"a"),
+        "complex": 1j, "slice": slice(2), "path": Path("a"), "date": datetime.datetime(2024, 1, 1), "unknown": unknown, "class": Unknown,
+        "partial": functools.partial(int, base=2), "parameter": torch.nn.Parameter(torch.ones(2)), "quantized": torch.quantize_per_tensor(
+            torch.ones(2), 1.0, 0, torch.qint8), "sparse": torch.eye(2).to_sparse(), "meta": torch.ones(2, device="meta"), **training_state(),
+    }
+    tagged = torch.nn.Parameter(vectors.clone())
+    tagged.tag = "kept by PyTorch"
+    fortran = numpy.asfortranarray(vectors.numpy())
+    forms = {
+        "numpy": OnDevice("_rebuild_device_tensor_from_numpy", vectors.numpy(), "privateuseone:0"),
+        "fortran": OnDevice("_rebuild_device_tensor_from_numpy", fortran, "xla:1"),
+        "cpu": OnDevice("_rebuild_device_tensor_from_cpu_tensor", vectors, "xla:0"),
+        "tagged": tagged,
+        "objects": vectors,
+    }
+    for form, value in forms.items():
+        beside = objects if form == "objects" else {}
+        for legacy in (False, True):
+            path = DATA / f"{form}-{'legacy' if legacy else 'zip'}.pt"
+            save_torch({"string_to_token": {"*": 265}, "string_to_param": {"*": value}, "name": "birb", **beside}, path, legacy)
 
 
 def shards(tensors: dict, folder: Path, stem: str, count: int = 3) -> None:

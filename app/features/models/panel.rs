@@ -27,6 +27,9 @@ pub fn models_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
     {
         commands.push(Command::Dismiss(ErrorSlot::Model));
     }
+    for note in state.shared.model_info().into_iter().flat_map(|info| &info.notes) {
+        note_ui(ui, note, theme::small(), Tokens::of(ui).dim);
+    }
     ui.add_space(theme::GAP_S);
     let library = Arc::clone(&state.shared.library);
     let found = found(&library, &state.models.search);

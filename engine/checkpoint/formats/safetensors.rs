@@ -73,6 +73,11 @@ impl SafetensorsFile {
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
+    /// The type of a tensor, as the file names it.
+    pub fn dtype_name(&self, name: &str) -> Option<&str> {
+        self.entries.get(name).map(|entry| entry.dtype.as_str())
+    }
+
     pub fn weight_dtype(&self, name: &str) -> Option<TensorDtype> {
         self.entries.get(name).and_then(TensorEntry::weight_dtype)
     }
@@ -86,9 +91,10 @@ impl SafetensorsFile {
     pub fn weight(&self, name: &str) -> Result<(TensorBytes<'_>, TensorDtype), OpenError> {
         let owned = || self.path.clone();
         let entry = self.entries.get(name).ok_or_else(|| OpenError::Missing(name.into(), owned()))?;
-        let weight_dtype = entry.weight_dtype().ok_or_else(|| {
-            let what = format!("{name} is of type {}, not F16, BF16 or F32", entry.dtype);
-            OpenError::BadWeights(what, owned())
+        let weight_dtype = entry.weight_dtype().ok_or_else(|| OpenError::UnsupportedType {
+            name: name.into(),
+            dtype: entry.dtype.clone(),
+            path: owned(),
         })?;
         let (start, end) = entry.data_offsets;
         let (start, len) = (self.data_start + start, end - start);
@@ -104,23 +110,19 @@ impl SafetensorsFile {
 
 impl TensorEntry {
     fn weight_dtype(&self) -> Option<TensorDtype> {
-        match self.dtype.as_str() {
-            "F16" => Some(TensorDtype::F16),
-            "BF16" => Some(TensorDtype::BF16),
-            "F32" => Some(TensorDtype::F32),
-            _ => None,
-        }
+        TensorDtype::named(&self.dtype)
     }
 
-    /// Bytes per element, for every type of the format.
-    fn element_len(&self) -> Option<u64> {
-        Some(match self.dtype.as_str() {
+    /// Bytes that its shape takes; its own length for types that are not known.
+    fn expected_len(&self) -> Option<u64> {
+        let element_len = match self.dtype.as_str() {
             "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => 1,
             "I16" | "U16" | "F16" | "BF16" => 2,
             "I32" | "U32" | "F32" => 4,
-            "I64" | "U64" | "F64" => 8,
-            _ => return None,
-        })
+            "I64" | "U64" | "F64" | "C64" => 8,
+            _ => return self.data_offsets.1.checked_sub(self.data_offsets.0),
+        };
+        self.shape.iter().try_fold(element_len, |len: u64, &side| len.checked_mul(side as u64))
     }
 }
 
@@ -149,9 +151,7 @@ fn read_header(
     sorted.sort_unstable_by_key(|(offsets, ..)| *offsets);
     let mut offset = 0;
     for ((start, end), name, entry) in sorted {
-        let element_len =
-            entry.element_len().ok_or_else(|| damaged(format!("{name} is of type {}", entry.dtype)))?;
-        let len = entry.shape.iter().try_fold(element_len, |len, &side| len.checked_mul(side as u64));
+        let len = entry.expected_len();
         if start != offset || len.is_none_or(|len| start.checked_add(len) != Some(end)) {
             return Err(damaged(format!("the bytes of {name} do not match its shape")));
         }

@@ -72,7 +72,7 @@ fn a_pickle_that_asks_for_anything_is_refused() {
 fn an_opcode_that_weights_do_not_need_is_refused() {
     let opcodes: [(&str, &[u8]); 24] = [
         ("INST", b"(X\x02\0\0\0idios\nsystem\n"),
-        ("os.system", b"(cos\nsystem\nX\x02\0\0\0ido"),
+        ("OBJ", b"(cos\nsystem\nX\x02\0\0\0ido"),
         ("OBJ", b"(o"),
         ("EXT1", b"\x82\x01"),
         ("EXT2", b"\x83\x01\x00"),
@@ -108,6 +108,8 @@ fn a_pickle_that_makes_no_sense_is_refused() {
     let again = [global("collections", "OrderedDict"), b"h\x00R0".to_vec()].concat().repeat(1000);
     let copies = [b"\x80\x02", arguments.as_slice(), &again, b"}."].concat();
     let long_key = storage("HalfStorage", &"0".repeat(1 << 20), 16);
+    let encode = [global("_codecs", "encode"), b"h\x00\x85R0".to_vec()].concat().repeat(100);
+    let encoded = [b"\x80\x02", text(&"a".repeat(1 << 20)).as_slice(), b"q\x000", &encode, b"}."].concat();
     let set_on_text = [text("a"), b"N".to_vec(), b"Ns".to_vec()].concat();
     check_refused(&[
         ("nothing", raw(b""), "truncated"),
@@ -167,6 +169,12 @@ fn a_pickle_that_makes_no_sense_is_refused() {
         ("a text longer than the file", raw(b"\x80\x02X\xff\xff\xff\x01."), "truncated"),
         ("texts beyond all bounds", raw(b"\x80\x02X\xff\xff\xff\xff."), "MiB of text"),
         ("a text of 2^64 bytes", raw(b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff."), "MiB of text"),
+        (
+            "a name of a megabyte",
+            in_archive(&[text(&"a".repeat(1 << 20)), text("b"), b"\x93".to_vec()].concat()),
+            "too long",
+        ),
+        ("bytes of a text, again and again", raw(&encoded), "MiB of text"),
         ("a global without end", raw(&[b"\x80\x02c", [b'a'; 4000].as_slice()].concat()), "too long"),
         ("marks without end", raw(&many(b"(", 2_100_000)), "opcodes"),
         ("lists 2,100,000 deep", raw(&many(b"]", 2_100_000)), "opcodes"),
@@ -205,6 +213,9 @@ fn a_tensor_that_cannot_be_is_refused() {
         b"Q".to_vec(),
     ]
     .concat();
+    let wrap = || global("torch._tensor", "_rebuild_from_type_v2");
+    // A list of the function, a class, and the list itself.
+    let wraps_itself = [wrap(), b"]q\x00(".to_vec(), wrap(), b"Nh\x00NeR".to_vec()].concat();
     check_refused(&[
         ("longer than its storage", t(0, &[17], &[1]), "more numbers"),
         ("behind its storage", t(10, &[8], &[1]), "beyond"),
@@ -234,10 +245,22 @@ fn a_tensor_that_cannot_be_is_refused() {
         ("a storage shorter than it says", of("HalfStorage", 17), "another length"),
         ("a storage longer than it says", of("HalfStorage", 15), "another length"),
         ("a storage of 2^62 numbers", of("DoubleStorage", 1 << 62), "another length"),
-        ("64-bit numbers", of("DoubleStorage", 4), "F16"),
-        ("whole numbers", of("LongStorage", 4), "F16"),
-        ("truths", of("BoolStorage", 32), "F16"),
-        ("complex numbers", of("ComplexFloatStorage", 4), "run"),
+        ("whole numbers", of("LongStorage", 4), "I64"),
+        ("truths", of("BoolStorage", 32), "BOOL"),
+        ("complex numbers", of("ComplexFloatStorage", 4), "C64"),
+        ("complex numbers of 16 bytes", of("ComplexDoubleStorage", 2), "complex128"),
+        ("numbers of an unknown storage", of("TideStorage", 2), "torch.TideStorage"),
+        ("numbers of an unknown type", in_archive(&tensor_of("tide", "0", 2)), "torch.tide"),
+        (
+            "an array longer than its bytes",
+            in_archive(&device_array("f4", &[2, 2], &[0; 12])),
+            "more numbers",
+        ),
+        ("an array of 64 GB", in_archive(&device_array("f4", &[1 << 34], &[0; 12])), "more numbers"),
+        ("an array of -2", in_archive(&device_array("f4", &[-2], &[0; 12])), "invalid"),
+        ("an array of objects", in_archive(&device_array("O8", &[1], &[0; 8])), "invalid"),
+        ("an array of whole numbers", in_archive(&device_array("i8", &[1], &[0; 8])), "I64"),
+        ("a tensor that wraps itself", in_archive(&wraps_itself), "invalid"),
         ("a view of a storage", in_archive(&tensor(view, 0, &[2], &[1])), "views"),
     ]);
 }

@@ -234,6 +234,17 @@ fn a_vae_that_does_not_fit_is_removed_again_and_the_model_stays() {
 }
 
 #[test]
+fn what_was_ignored_in_a_model_is_said_in_its_tab() {
+    let mut window = test_window(library(1));
+    let note = "1 weight is not part of the model and was ignored (tide): /models/a.ckpt";
+    let opened = ModelInfo { notes: vec![note.into()], ..model_info() };
+    let event = Event::Model(ModelEvent::Opened(Box::new(opened)));
+    window.harness.state_mut().state.receive(AppEvent::Engine(event));
+    window.harness.run();
+    window.harness.get_by_label(note);
+}
+
+#[test]
 fn of_two_thousand_models_only_those_in_sight_are_drawn() {
     let window = test_window(library(2000));
     let drawn = window.harness.query_all_by_role(Role::RadioButton).count();

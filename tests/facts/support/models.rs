@@ -25,6 +25,7 @@ pub fn model_info() -> ModelInfo {
         parameters: 11_000_000,
         native_side: 128,
         vae_factor: 8,
+        notes: Vec::new(),
         device: DeviceInfo {
             name: "CPU, 2 threads".into(),
             is_gpu: false,

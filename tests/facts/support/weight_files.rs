@@ -102,6 +102,25 @@ pub fn tensor(storage: Vec<u8>, offset: i64, shape: &[i64], strides: &[i64]) -> 
     call(global("torch._utils", "_rebuild_tensor_v2"), tuple(&parts))
 }
 
+/// A tensor over a storage of 32 bytes without a type, as PyTorch writes its newer types.
+pub fn tensor_of(dtype: &str, key: &str, count: i64) -> Vec<u8> {
+    let class = global("torch.storage", "UntypedStorage");
+    let bytes = [tuple(&[text("storage"), class, text(key), text("cpu"), int(32)]), b"Q".to_vec()].concat();
+    let hooks = call(global("collections", "OrderedDict"), tuple(&[]));
+    let parts = [bytes, int(0), ints(&[count]), ints(&[1]), b"\x89".to_vec(), hooks, global("torch", dtype)];
+    call(global("torch._utils", "_rebuild_tensor_v3"), tuple(&parts))
+}
+
+/// A tensor as a numpy array, as PyTorch writes what is on a device without storages.
+pub fn device_array(code: &str, shape: &[i64], bytes: &[u8]) -> Vec<u8> {
+    let bytes = [&[b'C', bytes.len() as u8], bytes].concat();
+    let dtype = call(global("numpy", "dtype"), tuple(&[text(code)]));
+    let empty = call(global("numpy.core.multiarray", "_reconstruct"), tuple(&[]));
+    let state = tuple(&[int(1), ints(shape), dtype, b"\x89".to_vec(), bytes]);
+    let array = [empty, state, b"b".to_vec()].concat();
+    call(global("torch._utils", "_rebuild_device_tensor_from_numpy"), tuple(&[array]))
+}
+
 pub fn pickle(body: &[u8]) -> Vec<u8> {
     [b"\x80\x02", body, b"."].concat()
 }

@@ -21,7 +21,7 @@ pub use pickle::{Node, Pickle, Value};
 use super::tensor_bytes::{TensorBytes, read_exact_at};
 use crate::checkpoint::dtype::TensorDtype;
 use pickle::TensorRef;
-use storage::StorageRef;
+use storage::{Element, StorageKey, StorageRef};
 
 /// Larger than any pickle of keys and shapes.
 const MAX_PICKLE_BYTES: u64 = 64 << 20;
@@ -49,6 +49,7 @@ enum Storage {
 pub struct TorchTensor {
     pub shape: Vec<usize>,
     storage: StorageRef,
+    element: Element,
     /// In elements.
     offset: u64,
     strides: Vec<u64>,
@@ -59,22 +60,27 @@ pub struct TorchTensor {
 impl TorchTensor {
     /// The type of its numbers; `None` if they cannot be weights.
     pub fn weight_dtype(&self) -> Option<TensorDtype> {
-        self.storage.element.weight_dtype()
+        self.element.weight_dtype()
     }
 
-    /// The type of its numbers in safetensors' words.
+    /// The type of its numbers, for sentences.
     pub fn dtype_name(&self) -> &'static str {
-        self.storage.element.dtype_name()
+        self.element.name()
+    }
+
+    /// The type of its numbers in safetensors files, if that format has it.
+    pub fn safetensors_dtype(&self) -> Option<&'static str> {
+        self.element.safetensors_name()
     }
 
     /// Bytes per number.
     pub fn element_len(&self) -> u64 {
-        self.storage.element.len()
+        self.element.len
     }
 
     /// Bytes of all its numbers.
     pub fn byte_len(&self) -> u64 {
-        self.shape.iter().product::<usize>() as u64 * self.storage.element.len()
+        self.shape.iter().product::<usize>() as u64 * self.element.len
     }
 }
 
@@ -102,28 +108,32 @@ impl TorchFile {
     }
 
     fn check(&self, tensor: &TensorRef) -> Result<TorchTensor, &'static str> {
-        let TensorRef { storage, offset, shape, strides } = tensor;
-        if !self.storages.contains_key(&storage.key) {
+        let &TensorRef { ref storage, element, offset, ref shape, ref strides } = tensor;
+        if let StorageKey::File(key) = &storage.key
+            && !self.storages.contains_key(key)
+        {
             return Err("has no data in the file");
         }
         let invalid = "has an invalid shape";
         let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side)).ok_or(invalid)?;
         // Strides of 0 repeat numbers, but the result must not be larger than the storage.
-        if count > storage.elements {
+        let capacity = storage.capacity(element);
+        if count > capacity {
             return Err("claims more numbers than its storage has");
         }
         let last = shape.iter().zip(strides).try_fold(0u64, |last, (&side, &stride)| {
             last.checked_add(side.saturating_sub(1).checked_mul(stride)?)
         });
         let span = if count == 0 { 0 } else { last.ok_or(invalid)?.saturating_add(1) };
-        if offset.checked_add(span).is_none_or(|end| end > storage.elements) {
+        if offset.checked_add(span).is_none_or(|end| end > capacity) {
             return Err("extends beyond its storage");
         }
         let shape = shape.iter().map(|&side| usize::try_from(side)).collect::<Result<_, _>>();
         Ok(TorchTensor {
             shape: shape.map_err(|_| invalid)?,
             storage: storage.clone(),
-            offset: *offset,
+            element,
+            offset,
             strides: strides.clone(),
             span,
         })
@@ -131,23 +141,29 @@ impl TorchFile {
 
     /// The offset of a tensor's bytes in the file.
     pub fn offset(&self, tensor: &TorchTensor) -> u64 {
-        match &self.storages[&tensor.storage.key] {
-            Storage::Stored(start) => start + tensor.offset * tensor.storage.element.len(),
+        let StorageKey::File(key) = &tensor.storage.key else { return 0 };
+        match &self.storages[key] {
+            Storage::Stored(start) => start + tensor.offset * tensor.element.len,
             Storage::Deflated(entry) => entry.offset(),
         }
     }
 
     /// A tensor's bytes in the order of its shape. `Err` is a clause.
     pub fn bytes(&self, name: &str, tensor: &TorchTensor) -> Result<TensorBytes<'_>, String> {
-        let element = tensor.storage.element.len();
+        let element = tensor.element.len;
         let (start, len) = (tensor.offset * element, tensor.span * element);
-        let bytes = match &self.storages[&tensor.storage.key] {
-            Storage::Stored(at) => TensorBytes::InFile { file: &self.file, start: at + start, len },
-            Storage::Deflated(entry) => {
-                let mut bytes = zip::contents(&self.file, entry, self.file_len)?;
-                bytes.truncate((start + len) as usize);
-                TensorBytes::InMemory(bytes.split_off(start as usize).into())
+        let bytes = match &tensor.storage.key {
+            StorageKey::Pickle(node) => {
+                TensorBytes::InMemory(self.pickle.bytes(*node)[start as usize..][..len as usize].into())
             }
+            StorageKey::File(key) => match &self.storages[key] {
+                Storage::Stored(at) => TensorBytes::InFile { file: &self.file, start: at + start, len },
+                Storage::Deflated(entry) => {
+                    let mut bytes = zip::contents(&self.file, entry, self.file_len)?;
+                    bytes.truncate((start + len) as usize);
+                    TensorBytes::InMemory(bytes.split_off(start as usize).into())
+                }
+            },
         };
         if is_in_order(tensor) {
             return Ok(bytes);
@@ -176,16 +192,16 @@ fn open_zip(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, Stora
     let bytes = zip::contents(file, entry, file_len)?;
     let pickle = Pickle::read(&mut bytes.as_slice())?;
     let mut storages = HashMap::new();
-    for storage in storages_of(&pickle)? {
-        let Some(entry) = entries.get(&format!("{folder}data/{}", storage.key)) else { continue };
-        if Some(entry.len) != storage.elements.checked_mul(storage.element.len()) {
-            return Err(format!("storage {} has another length than its pickle says", storage.key));
+    for (key, storage) in storages_of(&pickle)? {
+        let Some(entry) = entries.get(&format!("{folder}data/{key}")) else { continue };
+        if Some(entry.len) != storage.elements.checked_mul(storage.element.len) {
+            return Err(format!("storage {key} has another length than its pickle says"));
         }
         let stored = match entry.deflated {
             true => Storage::Deflated(entry.clone()),
             false => Storage::Stored(zip::data_start(file, entry, file_len)?),
         };
-        storages.insert(storage.key.clone(), stored);
+        storages.insert(key.to_owned(), stored);
     }
     Ok((pickle, storages))
 }
@@ -209,8 +225,7 @@ fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, St
     let keys = Pickle::read(&mut counted)?;
     let mut offset = counted.count;
 
-    let known: HashMap<&str, &StorageRef> =
-        storages_of(&pickle)?.into_iter().map(|storage| (storage.key.as_str(), storage)).collect();
+    let known = storages_of(&pickle)?;
     let mut storages = HashMap::new();
     for &key in keys.sequence(keys.root).ok_or("its list of storages is invalid")? {
         let key = keys.text(key).ok_or("its list of storages is invalid")?;
@@ -221,7 +236,7 @@ fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, St
             return Err(format!("storage {key} has another length than its pickle says"));
         }
         storages.insert(key.to_owned(), Storage::Stored(offset + 8));
-        let len = storage.elements.checked_mul(storage.element.len());
+        let len = storage.elements.checked_mul(storage.element.len);
         offset = len
             .and_then(|len| offset.checked_add(8)?.checked_add(len))
             .filter(|&end| end <= file_len)
@@ -230,17 +245,18 @@ fn open_legacy(file: &File, file_len: u64) -> Result<(Pickle, HashMap<String, St
     Ok((pickle, storages))
 }
 
-/// The storages of a pickle, each once.
-fn storages_of(pickle: &Pickle) -> Result<Vec<&StorageRef>, String> {
+/// The storages beside a pickle, by name.
+fn storages_of(pickle: &Pickle) -> Result<BTreeMap<&str, &StorageRef>, String> {
     let mut known: BTreeMap<&str, &StorageRef> = BTreeMap::new();
     for storage in pickle.storages() {
-        if let Some(other) = known.insert(&storage.key, storage)
+        let StorageKey::File(key) = &storage.key else { continue };
+        if let Some(other) = known.insert(key, storage)
             && other != storage
         {
-            return Err(format!("storage {} is described twice, differently", storage.key));
+            return Err(format!("storage {key} is described twice, differently"));
         }
     }
-    Ok(known.into_values().collect())
+    Ok(known)
 }
 
 fn is_in_order(tensor: &TorchTensor) -> bool {
@@ -254,7 +270,7 @@ fn is_in_order(tensor: &TorchTensor) -> bool {
 
 /// Copies the numbers, which are spread by strides, in the order of the shape.
 fn gather(bytes: &[u8], tensor: &TorchTensor) -> Vec<u8> {
-    let element = tensor.storage.element.len() as usize;
+    let element = tensor.element.len as usize;
     let count: usize = tensor.shape.iter().product();
     let mut index = vec![0; tensor.shape.len()];
     let mut gathered = Vec::with_capacity(count * element);

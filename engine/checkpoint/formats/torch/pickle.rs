@@ -3,10 +3,11 @@
 //! Values are in one arena and refer to each other by index, so depth, cycles and sharing cannot cost more
 //! than the opcodes that made them.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use super::globals::Global;
-use super::storage::StorageRef;
+use super::storage::{Element, StorageRef};
 use super::unpickler::Unpickler;
 
 /// A value; larger ones are in the arena.
@@ -19,7 +20,10 @@ pub enum Value {
     Float,
     Node(usize),
     Global(Global),
-    /// An instance of a class that is ignored.
+    /// A class or function without a meaning for weights, or anything made by it: see
+    /// [`Pickle::unknown_global`].
+    Unknown(usize),
+    /// A number that is too large to matter, or a type.
     Opaque,
 }
 
@@ -27,10 +31,15 @@ pub enum Value {
 #[derive(Debug)]
 pub enum Node {
     Text(String),
+    Bytes(Vec<u8>),
     Sequence(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Storage(StorageRef),
     Tensor(TensorRef),
+    /// A numpy array, once its contents are known and can be a tensor's.
+    NumpyArray(Option<TensorRef>),
+    /// A numpy type, if PyTorch has it.
+    NumpyDtype(Option<Element>),
     /// A module that holds parameters, with its state.
     Object(Value),
 }
@@ -39,6 +48,7 @@ pub enum Node {
 #[derive(Clone, Debug)]
 pub struct TensorRef {
     pub storage: StorageRef,
+    pub element: Element,
     /// In elements.
     pub offset: u64,
     pub shape: Vec<u64>,
@@ -50,6 +60,8 @@ pub struct TensorRef {
 pub struct Pickle {
     pub root: Value,
     pub(super) nodes: Vec<Node>,
+    /// Names of classes and functions without a meaning for weights, with their numbers.
+    pub(super) unknown: HashMap<String, usize>,
 }
 
 impl Pickle {
@@ -65,10 +77,24 @@ impl Pickle {
         }
     }
 
+    /// The name of the class or function that would have to run to make the value, `module.name`.
+    pub fn unknown_global(&self, value: Value) -> Option<&str> {
+        let Value::Unknown(number) = value else { return None };
+        self.unknown.iter().find(|(_, known)| **known == number).map(|(name, _)| name.as_str())
+    }
+
     pub fn text(&self, value: Value) -> Option<&str> {
         match self.node(value) {
             Some(Node::Text(text)) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The bytes of a node; empty if it has none.
+    pub(super) fn bytes(&self, node: usize) -> &[u8] {
+        match self.nodes.get(node) {
+            Some(Node::Bytes(bytes)) => bytes,
+            _ => &[],
         }
     }
 

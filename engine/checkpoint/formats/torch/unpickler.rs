@@ -1,15 +1,14 @@
 //! The stack machine of pickles, reduced to building values.
 //!
 //! Nothing is ever called. A pickle may refer to classes and functions: those that PyTorch writes for
-//! tensors are interpreted, a few that training programs leave behind are ignored, and any other is an
-//! error.
+//! tensors are interpreted, and what any other would make is a value without contents.
 
 use std::collections::HashMap;
 use std::io::Read;
 
-use super::globals::{Global, element_of};
+use super::globals::Global;
 use super::pickle::{Node, Pickle, TensorRef, Value};
-use super::storage::StorageRef;
+use super::storage::{Element, StorageKey, StorageRef};
 
 /// Opcodes per pickle; a checkpoint of SD 1.x has 40,000.
 const MAX_OPCODES: u32 = 2_000_000;
@@ -17,6 +16,8 @@ const MAX_OPCODES: u32 = 2_000_000;
 const MAX_TEXT_BYTES: usize = 32 << 20;
 /// Letters of a storage key: PyTorch numbers its storages; in old files the number is an address.
 const MAX_KEY_LEN: usize = 64;
+/// Letters of the name of a class or function.
+const MAX_NAME_LEN: usize = 256;
 /// Axes of a tensor; no weight has more than four.
 const MAX_AXES: usize = 8;
 
@@ -27,6 +28,7 @@ pub struct Unpickler<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     nodes: Vec<Node>,
+    unknown: HashMap<String, usize>,
     text: usize,
     /// Items copied from one value to another, limited because a few opcodes could request many copies.
     copied: usize,
@@ -40,6 +42,7 @@ impl<'a> Unpickler<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             nodes: Vec::new(),
+            unknown: HashMap::new(),
             text: 0,
             copied: 0,
         }
@@ -50,7 +53,7 @@ impl<'a> Unpickler<'a> {
             let opcode = self.array::<1>()?[0];
             if opcode == b'.' {
                 let root = self.pop()?;
-                return Ok(Pickle { root, nodes: self.nodes });
+                return Ok(Pickle { root, nodes: self.nodes, unknown: self.unknown });
             }
             self.step(opcode)?;
         }
@@ -92,15 +95,15 @@ impl<'a> Unpickler<'a> {
             // Texts and bytes, by the size of their length field.
             0x8c | b'U' | b'C' => {
                 let len = u64::from(self.array::<1>()?[0]);
-                self.push_text(len)?;
+                self.push_text(len, opcode == b'C')?;
             }
             b'X' | b'T' | b'B' => {
                 let len = u64::from(u32::from_le_bytes(self.array()?));
-                self.push_text(len)?;
+                self.push_text(len, opcode == b'B')?;
             }
             0x8d | 0x8e => {
                 let len = u64::from_le_bytes(self.array()?);
-                self.push_text(len)?;
+                self.push_text(len, opcode == 0x8e)?;
             }
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
@@ -157,16 +160,16 @@ impl<'a> Unpickler<'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.stack.push(Value::Global(Global::named(&module, &name)?));
+                self.push_global(&module, &name);
             }
             0x93 => {
-                let (name, module) = (self.pop_text()?, self.pop_text()?);
-                self.stack.push(Value::Global(Global::named(&module, &name)?));
+                let (name, module) = (self.pop_name()?, self.pop_name()?);
+                self.push_global(&module, &name);
             }
             b'Q' => {
                 let value = self.pop()?;
-                match self.class_with_source(value) {
-                    Some(class) => self.stack.push(class),
+                match self.class_with_source(value).or_else(|| self.unknown_storage(value)) {
+                    Some(value) => self.stack.push(value),
                     None => {
                         let storage = self.storage(value)?;
                         self.add(Node::Storage(storage));
@@ -180,11 +183,7 @@ impl<'a> Unpickler<'a> {
             }
             b'b' => {
                 let state = self.pop()?;
-                if let Some(&Value::Node(at)) = self.stack.last()
-                    && let Node::Object(kept) = &mut self.nodes[at]
-                {
-                    *kept = state;
-                }
+                self.set_state(state);
             }
             other => {
                 return Err(format!("its pickle uses {}, which weights do not need", opcode_name(other)));
@@ -195,21 +194,55 @@ impl<'a> Unpickler<'a> {
 
     /// The value that PyTorch's own function would make of the arguments.
     fn build_value(&mut self, callee: Value, arguments: Value) -> Result<Value, String> {
-        let Value::Global(global) = callee else {
-            return Err("its pickle calls a value that is not a function".into());
+        let global = match callee {
+            Value::Global(global) => global,
+            Value::Unknown(_) => return Ok(callee),
+            _ => return Err("its pickle calls a value that is not a function".into()),
         };
         let arguments = self.sequence(arguments).ok_or("its pickle calls a function without arguments")?;
         let first = arguments.first().copied();
-        Ok(match global {
-            Global::RebuildTensor => {
-                let &[storage, offset, shape, strides, ..] = arguments else {
-                    return Err("a tensor in it lacks a part".into());
-                };
-                let tensor = self.tensor(storage, offset, shape, strides);
-                self.node(Node::Tensor(tensor.ok_or("a tensor in it is invalid")?))
+        Ok(match (global, arguments) {
+            (
+                Global::RebuildTensor | Global::RebuildTensorV3 | Global::RebuildDeviceTensor,
+                &[unknown @ Value::Unknown(_), ..],
+            )
+            | (Global::RebuildTensorV3, &[_, _, _, _, _, _, unknown @ Value::Unknown(_), ..]) => unknown,
+            (Global::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
+                let tensor = self.tensor(storage, None, offset, shape, strides);
+                self.node(Node::Tensor(tensor.ok_or(INVALID_TENSOR)?))
             }
-            Global::RebuildParameter => first.ok_or("a parameter in it lacks its tensor")?,
-            Global::Dict => {
+            (
+                Global::RebuildTensorV3,
+                &[storage, offset, shape, strides, _, _, Value::Global(Global::Dtype(element)), ..],
+            ) => {
+                let tensor = self.tensor(storage, Some(element), offset, shape, strides);
+                self.node(Node::Tensor(tensor.ok_or(INVALID_TENSOR)?))
+            }
+            (Global::RebuildTensor | Global::RebuildTensorV3, _) => {
+                return Err("a tensor in it lacks a part".into());
+            }
+            (Global::RebuildDeviceTensor, _) => match first.and_then(|data| self.get(data)) {
+                Some(Node::Tensor(tensor) | Node::NumpyArray(Some(tensor))) => {
+                    let tensor = tensor.clone();
+                    self.node(Node::Tensor(tensor))
+                }
+                _ => return Err(INVALID_TENSOR.into()),
+            },
+            (Global::RebuildParameter, _) => first.ok_or("a parameter in it lacks its tensor")?,
+            // Nothing nests another of its kind, so this ends.
+            (
+                Global::RebuildFromType,
+                &[
+                    function @ Value::Global(
+                        Global::RebuildTensor | Global::RebuildTensorV3 | Global::RebuildParameter,
+                    ),
+                    _,
+                    inner,
+                    ..,
+                ],
+            ) => self.build_value(function, inner)?,
+            (Global::RebuildFromType, _) => return Err(INVALID_TENSOR.into()),
+            (Global::Dict, _) => {
                 let items = first.and_then(|items| self.sequence(items)).unwrap_or_default();
                 let copied = self.copied + items.len();
                 if copied > MAX_OPCODES as usize {
@@ -223,40 +256,119 @@ impl<'a> Unpickler<'a> {
                 self.copied = copied;
                 self.node(Node::Dict(entries))
             }
-            Global::ParameterDict => self.node(Node::Object(Value::None)),
-            Global::Size => first.unwrap_or(Value::None),
-            Global::Element(_) | Global::Opaque => Value::Opaque,
+            (Global::ParameterDict, _) => self.node(Node::Object(Value::None)),
+            (Global::Size, _) => first.unwrap_or(Value::None),
+            (Global::NumpyArray, _) => self.node(Node::NumpyArray(None)),
+            (Global::NumpyDtype, _) => {
+                let code = first.and_then(|code| self.get(code));
+                let element = match code {
+                    Some(Node::Text(code)) => Element::of_numpy(code),
+                    _ => None,
+                };
+                self.node(Node::NumpyDtype(element))
+            }
+            (Global::Encode, _) => self.encode(first)?,
+            (Global::Storage(_) | Global::Dtype(_), _) => Value::Opaque,
         })
     }
 
-    fn tensor(&self, storage: Value, offset: Value, shape: Value, strides: Value) -> Option<TensorRef> {
-        let Some(Node::Storage(storage)) = self.get(storage) else { return None };
-        let whole = |value: &Value| match value {
-            Value::Int(value) => u64::try_from(*value).ok(),
-            _ => None,
+    /// Puts the state into an object that was made without it.
+    fn set_state(&mut self, state: Value) {
+        let Some(&Value::Node(at)) = self.stack.last() else { return };
+        match self.nodes[at] {
+            Node::Object(_) => self.nodes[at] = Node::Object(state),
+            Node::NumpyArray(_) => self.nodes[at] = Node::NumpyArray(self.numpy_array(state)),
+            Node::NumpyDtype(Some(element)) if element.len > 1 => {
+                // The second part is the order of bytes.
+                let order = self.sequence(state).and_then(|parts| self.get(*parts.get(1)?));
+                if matches!(order, Some(Node::Text(order)) if order == ">") {
+                    self.nodes[at] = Node::NumpyDtype(None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The array of a state `(version, shape, type, is_fortran, bytes)`.
+    fn numpy_array(&self, state: Value) -> Option<TensorRef> {
+        let &[_, shape, dtype, Value::Bool(is_fortran), data] = self.sequence(state)? else { return None };
+        let (Some(Node::NumpyDtype(Some(element))), Value::Node(at)) = (self.get(dtype), data) else {
+            return None;
         };
-        let sides = |value| self.sequence(value).filter(|sides| sides.len() <= MAX_AXES);
-        let numbers = |value| sides(value)?.iter().map(whole).collect::<Option<Vec<u64>>>();
+        let Node::Bytes(bytes) = &self.nodes[at] else { return None };
+        let shape = self.sizes(shape)?;
+        let mut strides = vec![1; shape.len()];
+        let mut next = 1_u64;
+        let mut set = |axis: usize| {
+            strides[axis] = next;
+            next = next.saturating_mul(shape[axis]);
+        };
+        match is_fortran {
+            true => (0..shape.len()).for_each(&mut set),
+            false => (0..shape.len()).rev().for_each(&mut set),
+        }
+        let (element, elements) = (*element, bytes.len() as u64 / element.len);
+        let storage = StorageRef { key: StorageKey::Pickle(at), element, elements };
+        Some(TensorRef { storage, element, offset: 0, shape, strides })
+    }
+
+    /// The bytes that a text of Latin letters stands for: pickles of protocol 2 have no bytes.
+    fn encode(&mut self, text: Option<Value>) -> Result<Value, String> {
+        let Some(Node::Text(text)) = text.and_then(|text| self.get(text)) else { return Ok(Value::Opaque) };
+        let bytes: Vec<u8> = text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect();
+        self.count_text(bytes.len())?;
+        Ok(self.node(Node::Bytes(bytes)))
+    }
+
+    /// `element` is the type of the numbers, if it is not that of the storage.
+    fn tensor(
+        &self,
+        storage: Value,
+        element: Option<Element>,
+        offset: Value,
+        shape: Value,
+        strides: Value,
+    ) -> Option<TensorRef> {
+        let Some(Node::Storage(storage)) = self.get(storage) else { return None };
+        let Value::Int(offset) = offset else { return None };
         let tensor = TensorRef {
             storage: storage.clone(),
-            offset: whole(&offset)?,
-            shape: numbers(shape)?,
-            strides: numbers(strides)?,
+            element: element.unwrap_or(storage.element),
+            offset: u64::try_from(offset).ok()?,
+            shape: self.sizes(shape)?,
+            strides: self.sizes(strides)?,
         };
         (tensor.shape.len() == tensor.strides.len()).then_some(tensor)
     }
 
+    /// The sides of a shape, or its strides.
+    fn sizes(&self, value: Value) -> Option<Vec<u64>> {
+        let sides = self.sequence(value).filter(|sides| sides.len() <= MAX_AXES)?;
+        let whole = |value: &Value| match value {
+            Value::Int(value) => u64::try_from(*value).ok(),
+            _ => None,
+        };
+        sides.iter().map(whole).collect()
+    }
+
     /// `("module", class, path, source)`: a class with its source code, in old files.
     fn class_with_source(&self, value: Value) -> Option<Value> {
-        let &[tag, class @ Value::Global(_), _, _] = self.sequence(value)? else { return None };
+        let &[tag, class @ (Value::Global(_) | Value::Unknown(_)), _, _] = self.sequence(value)? else {
+            return None;
+        };
         matches!(self.get(tag), Some(Node::Text(tag)) if tag == "module").then_some(class)
+    }
+
+    /// The class of a storage, if it is not one of PyTorch's.
+    fn unknown_storage(&self, value: Value) -> Option<Value> {
+        self.sequence(value)?.get(1).copied().filter(|class| matches!(class, Value::Unknown(_)))
     }
 
     /// `("storage", class, key, location, elements)` and, in old files, a view, which must be `None`.
     fn storage(&self, value: Value) -> Result<StorageRef, String> {
         let invalid = || "a storage in it is invalid".to_owned();
         let parts = self.sequence(value).ok_or_else(invalid)?;
-        let &[tag, Value::Global(Global::Element(element)), key, _, Value::Int(elements), ref view @ ..] =
+        let &[tag, Value::Global(Global::Storage(element)), key, _, Value::Int(elements), ref view @ ..] =
             parts
         else {
             return Err(invalid());
@@ -272,7 +384,7 @@ impl<'a> Unpickler<'a> {
             return Err(invalid());
         }
         let elements = u64::try_from(elements).map_err(|_| invalid())?;
-        Ok(StorageRef { key: key.clone(), element: element_of(element), elements })
+        Ok(StorageRef { key: StorageKey::File(key.clone()), element, elements })
     }
 
     fn get(&self, value: Value) -> Option<&Node> {
@@ -312,7 +424,7 @@ impl<'a> Unpickler<'a> {
         let pairs = pairs(items)?;
         match self.top()? {
             Some(Node::Dict(entries)) => entries.extend(pairs),
-            // An ignored class that behaves like a dictionary.
+            // A module whose state follows.
             Some(Node::Object(_)) | None => {}
             _ => return Err("its pickle sets items of a value that is not a dictionary".into()),
         }
@@ -323,7 +435,7 @@ impl<'a> Unpickler<'a> {
     fn top(&mut self) -> Result<Option<&mut Node>, String> {
         match self.stack.last() {
             Some(&Value::Node(at)) => Ok(Some(&mut self.nodes[at])),
-            Some(Value::Opaque) => Ok(None),
+            Some(Value::Opaque | Value::Unknown(_)) => Ok(None),
             Some(_) => Err("its pickle changes a value that cannot be changed".into()),
             None => Err(UNDERFLOW.into()),
         }
@@ -349,9 +461,10 @@ impl<'a> Unpickler<'a> {
         Ok(self.stack.pop().ok_or(UNDERFLOW)?)
     }
 
-    fn pop_text(&mut self) -> Result<String, String> {
+    fn pop_name(&mut self) -> Result<String, String> {
         let value = self.pop()?;
         match self.get(value) {
+            Some(Node::Text(text)) if text.len() > MAX_NAME_LEN => Err(LONG_NAME.into()),
             Some(Node::Text(text)) => Ok(text.clone()),
             _ => Err("its pickle names a global by a value that is not text".into()),
         }
@@ -387,18 +500,37 @@ impl<'a> Unpickler<'a> {
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
-    fn push_text(&mut self, len: u64) -> Result<(), String> {
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
+    fn push_global(&mut self, module: &str, name: &str) {
+        let value = Global::named(module, name).map_or_else(
+            || {
+                let number = self.unknown.len();
+                Value::Unknown(*self.unknown.entry(format!("{module}.{name}")).or_insert(number))
+            },
+            Value::Global,
+        );
+        self.stack.push(value);
+    }
+
+    fn count_text(&mut self, len: usize) -> Result<(), String> {
         self.text = self.text.saturating_add(len);
-        if self.text > MAX_TEXT_BYTES {
-            return Err(format!("its pickle has more than {} MiB of text", MAX_TEXT_BYTES >> 20));
+        match self.text > MAX_TEXT_BYTES {
+            true => Err(format!("its pickle has more than {} MiB of text", MAX_TEXT_BYTES >> 20)),
+            false => Ok(()),
         }
+    }
+
+    fn push_text(&mut self, len: u64, is_bytes: bool) -> Result<(), String> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.count_text(len)?;
         let mut bytes = Vec::new();
         (&mut self.bytes).take(len as u64).read_to_end(&mut bytes).map_err(|_| TRUNCATED)?;
         if bytes.len() < len {
             return Err(TRUNCATED.into());
         }
-        self.add(Node::Text(String::from_utf8_lossy(&bytes).into_owned()));
+        self.add(match is_bytes {
+            true => Node::Bytes(bytes),
+            false => Node::Text(String::from_utf8_lossy(&bytes).into_owned()),
+        });
         Ok(())
     }
 
@@ -407,14 +539,16 @@ impl<'a> Unpickler<'a> {
         loop {
             match self.array::<1>()?[0] {
                 b'\n' => break,
-                byte if line.len() < 256 => line.push(byte),
-                _ => return Err("its pickle has a name of a global that is too long".into()),
+                byte if line.len() < MAX_NAME_LEN => line.push(byte),
+                _ => return Err(LONG_NAME.into()),
             }
         }
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 }
 
+const INVALID_TENSOR: &str = "a tensor in it is invalid";
+const LONG_NAME: &str = "its pickle has a name of a global that is too long";
 const TRUNCATED: &str = "its pickle is truncated";
 const UNDERFLOW: &str = "its pickle pops more values than it has";
 
