@@ -22,13 +22,12 @@ pub use folders::concept_files_in;
 pub use save::{SaveConceptError, save};
 pub use set::ConceptSet;
 
+use crate::checkpoint::detect::MAX_VECTORS;
 use crate::checkpoint::weight_file::A1111_CONCEPT_KEY;
 use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
 use crate::files::FileSignature;
-use crate::format::hex;
+use crate::format::{first_few, hex};
 
-/// A prompt has no room for more vectors.
-const MAX_VECTORS: usize = 75;
 /// Twice the widest text encoder in use.
 const MAX_WIDTH: usize = 4096;
 
@@ -83,6 +82,8 @@ pub enum ConceptError {
     Misshapen(Vec<usize>, PathBuf),
     #[error("The concept has numbers that are not finite, so it is damaged. Download it again: {0}")]
     NotFinite(PathBuf),
+    #[error(transparent)]
+    Open(OpenError),
     #[error("The concept is damaged ({0}). Download it again from where it came from: {1}")]
     Damaged(String, PathBuf),
     #[error(
@@ -148,7 +149,7 @@ pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     if signature == FileSignature::Unknown {
         return Err(ConceptError::NotAConcept("it is another kind of file".into(), owned()));
     }
-    let file = WeightFile::open(path).map_err(|error| from_open(error, path))?;
+    let file = WeightFile::open(path).map_err(from_open)?;
     let name = vectors_key(&file, path)?;
     let shape = file.shape(&name).unwrap_or_default().to_vec();
     let (count, width) = match shape[..] {
@@ -162,17 +163,20 @@ pub fn read(path: &Path) -> Result<Concept, ConceptError> {
     if count > MAX_VECTORS {
         return Err(ConceptError::TooMany { count, path: owned() });
     }
-    let (vectors, _) = file.read(&name).map_err(|error| from_open(error, path))?;
+    let (vectors, _) = file.read(&name).map_err(from_open)?;
     if !vectors.iter().all(|value| value.is_finite()) {
         return Err(ConceptError::NotFinite(owned()));
     }
-    let has_token = ![EMB_PARAMS, ""].contains(&name.as_str()) && !name.starts_with(A1111_CONCEPT_KEY);
+    let has_token = !WORDLESS_KEYS.contains(&name.as_str()) && !name.starts_with(A1111_CONCEPT_KEY);
     let token = if has_token { name } else { stem(path) };
     let sha256 = sha256_of(path).map_err(|error| ConceptError::Unreadable(error, owned()))?;
     Ok(Concept { token, width, vectors, source: owned(), sha256 })
 }
 
 const EMB_PARAMS: &str = "emb_params";
+/// Keys under which programs keep the vectors of any concept, so that its word is the name of the file:
+/// kohya-ss's for one text encoder and for the first of two, none, and the character that A1111 trains with.
+const WORDLESS_KEYS: [&str; 4] = [EMB_PARAMS, "clip_l", "", "*"];
 
 /// The key of the vectors in the file.
 fn vectors_key(file: &WeightFile, path: &Path) -> Result<String, ConceptError> {
@@ -190,21 +194,15 @@ fn vectors_key(file: &WeightFile, path: &Path) -> Result<String, ConceptError> {
         [name] => Ok(name.to_owned()),
         _ if names.contains(&EMB_PARAMS) => Ok(EMB_PARAMS.to_owned()),
         [] => Err(ConceptError::NotAConcept("it has no vectors".into(), owned())),
-        _ => {
-            let mut list = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-            if names.len() > 3 {
-                list.push_str(", …");
-            }
-            Err(ConceptError::Several(names.len(), list, owned()))
-        }
+        _ => Err(ConceptError::Several(names.len(), first_few(&names), owned())),
     }
 }
 
-fn from_open(error: OpenError, path: &Path) -> ConceptError {
+fn from_open(error: OpenError) -> ConceptError {
     match error {
         OpenError::Unreadable(error, path) => ConceptError::Unreadable(error, path),
         OpenError::BadWeights(what, path) => ConceptError::Damaged(what, path),
-        other => ConceptError::Damaged(other.to_string(), path.to_owned()),
+        other => ConceptError::Open(other),
     }
 }
 

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use engine::checkpoint::WeightFile;
-use engine::concepts::{Concept, ConceptError, read};
+use engine::concepts::{Concept, ConceptError, ConceptSet, read};
+use engine::prompt::MatchKind;
 use serde_json::Value;
 
 use crate::support::cli::tidepool;
 use crate::support::folders::folder;
+use crate::support::models::model_info;
 use crate::support::numbers::golden_folder;
 use crate::support::weight_files::*;
 
@@ -28,7 +30,7 @@ fn every_form_of_a_concept_holds_its_vectors() {
         assert_eq!(concept.vectors, one, "{form}");
         assert_eq!(concept.name(), format!("diffusers-{form}"));
         concept.check_width(768).expect("it fits SD 1.x");
-        for writer in ["a1111", "dict", "bare"] {
+        for writer in ["a1111", "dict", "bare", "numpy", "fortran", "cpu", "tagged", "objects"] {
             let concept = golden_concept(&format!("{writer}-{form}.pt"));
             assert_eq!(concept.token, format!("{writer}-{form}"), "A1111 goes by the file's name");
             assert_eq!((concept.count(), concept.width), (2, 768));
@@ -47,12 +49,59 @@ fn a_concept_in_safetensors_is_known_by_its_names() {
         ("emb_params", &[3, 768], "sea glass", 3),
         ("emb_params", &[75, 768], "sea glass", 75),
         ("ünïcödé", &[768], "ünïcödé", 1),
+        // Words that are parts of the keys of networks.
+        ("<flora_art>", &[768], "<flora_art>", 1),
+        ("<lora_up.weight>", &[768], "<lora_up.weight>", 1),
+        ("text_model.x", &[2, 1280], "text_model.x", 2),
+        ("decoder.conv_in.weight", &[128], "decoder.conv_in.weight", 1),
+        // Keys that are no words: kohya-ss's, and A1111's.
+        ("clip_l", &[2, 768], "sea glass", 2),
+        ("*", &[768], "sea glass", 1),
     ] {
         let given = Given::new(name, shape);
         save_safetensors(&path, &[given]);
         let concept = read(&path).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!((concept.token.as_str(), concept.count(), concept.width), (token, count, 768));
+        let width = *shape.last().expect("a width");
+        assert_eq!((concept.token.as_str(), concept.count(), concept.width), (token, count, width));
     }
+}
+
+#[test]
+fn two_concepts_under_the_key_of_one_text_encoder_are_both_used() {
+    let place = folder();
+    let concepts = ["reef", "dune"].map(|name| {
+        let path = place.path().join(format!("{name}.safetensors"));
+        save_safetensors(&path, &[Given::new("clip_l", &[2, 128])]);
+        read(&path).unwrap_or_else(|error| panic!("{error}"))
+    });
+    let set: ConceptSet = concepts.iter().cloned().collect();
+    assert!(concepts.iter().all(|concept| set.shadowed_by(concept).is_none()));
+    let marks = model_info().prompt_tokenizer(&set).marks("reef and dune");
+    let found: Vec<&str> = marks
+        .iter()
+        .filter_map(|mark| match &mark.meaning {
+            MatchKind::Concept(concept) => Some(concept.token.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(found, ["reef", "dune"]);
+}
+
+#[test]
+fn a_concept_of_64_bits_is_read_and_one_of_whole_numbers_is_refused_by_its_type() {
+    let place = folder();
+    let path = place.path().join("mine.bin");
+    let of = |class: &str| {
+        let tensor = tensor(storage(class, "0", 128), 0, &[128], &[1]);
+        let data: Vec<u8> = (0..128).flat_map(|at| (f64::from(at) / 4.0).to_le_bytes()).collect();
+        fs::write(&path, around(&pickle(&dict(&[("<mine>", tensor)])), &[("0", data)])).expect("writes");
+        read(&path)
+    };
+    let wide = of("DoubleStorage").unwrap_or_else(|error| panic!("{error}"));
+    assert!(wide.vectors.iter().zip(0_u16..).all(|(value, at)| *value == f32::from(at) / 4.0));
+    let said = of("LongStorage").expect_err("whole numbers are not vectors").to_string();
+    assert!(said.contains("I64") && said.contains("not supported") && !said.contains("damaged"), "{said}");
+    assert!(said.ends_with(&path.display().to_string()), "the path is last: {said}");
 }
 
 #[test]
