@@ -138,7 +138,7 @@ impl Key {
 /// The first row that matches a key of the file decides. So what only one kind has comes first, then networks,
 /// which may have stray keys of what was merged into them, then what is added to networks, then parts of
 /// networks.
-const BY_KEY: [(Key, WeightKind); 61] = [
+const BY_KEY: [(Key, WeightKind); 60] = [
     (Key::Starts("denoised."), WeightKind::Trace),
     (Key::Starts("string_to_param."), WeightKind::Concept),
     (Key::Is("emb_params"), WeightKind::Concept),
@@ -193,8 +193,7 @@ const BY_KEY: [(Key, WeightKind); 61] = [
     (Key::Has("single_transformer_blocks"), WeightKind::Flux),
     (Key::Starts("conditioner.embedders.1."), WeightKind::Sdxl),
     (Key::Starts("conditioner.embedders.0.model."), WeightKind::SdxlRefiner),
-    (Key::Starts("cond_stage_model.model."), WeightKind::StableDiffusion2),
-    (Key::Starts("model.diffusion_model.input_blocks."), WeightKind::StableDiffusion1),
+    (Key::Starts("cond_stage_model.model."), WeightKind::TextEncoder),
     (Key::Has("decoder.conv_in"), WeightKind::Vae),
     (Key::Has("text_model"), WeightKind::TextEncoder),
     (Key::Has("token_embedding"), WeightKind::TextEncoder),
@@ -216,8 +215,12 @@ pub fn kind_of(file: &WeightFile) -> WeightKind {
 fn whole_model(file: &WeightFile) -> Option<WeightKind> {
     let unet =
         |name: &str| file.shape(&format!("{UNET_PREFIX}{name}")).and_then(|shape| shape.get(1)).copied();
-    let inputs = unet("input_blocks.0.0.weight")?;
     let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
+    let inputs = match unet("input_blocks.0.0.weight") {
+        // One that lacks only this is still a model.
+        None if has("model.diffusion_model.input_blocks.") => 4,
+        inputs => inputs?,
+    };
     let (is_clip, is_open_clip) = (has(CLIP_PREFIX), has(OPEN_CLIP_PREFIX));
     let has_text = is_clip || is_open_clip;
     let has_classes = has("model.diffusion_model.label_emb.");

@@ -146,13 +146,11 @@ pub enum OpenError {
     )]
     NeedsCode(String, PathBuf),
     #[error(
-        "The checkpoint has no VAE (no weight starts with first_stage_model.). Choose one: --vae on the command line or a VAE in the Models tab: {0}"
+        "The model has no VAE ({0}). Choose one: --vae on the command line or a VAE in the Models tab: {1}"
     )]
-    NoVae(PathBuf),
-    #[error(
-        "The checkpoint has no text encoder (no weight starts with cond_stage_model.), so it cannot read prompts. Choose a complete checkpoint: {0}"
-    )]
-    NoTextEncoder(PathBuf),
+    NoVae(&'static str, PathBuf),
+    #[error("The model has no text encoder ({0}), so it cannot read prompts. Choose a complete model: {1}")]
+    NoTextEncoder(&'static str, PathBuf),
     #[error("{0}")]
     Device(#[from] crate::device::DeviceError),
     #[error("Opening was stopped")]

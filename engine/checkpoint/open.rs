@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType};
 
-use super::component_files::{ComponentFiles, DIFFUSERS, TRANSFORMERS};
+use super::component_files::{ComponentFiles, DIFFUSERS, TRANSFORMERS, component_weights};
 use super::config::ModelConfig;
 use super::detect::{WeightKind, kind_of};
 use super::fingerprint::{FileFingerprint, fingerprints_of};
@@ -82,6 +82,14 @@ fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
     }
     let mut config = ModelConfig::read(&files)?;
     let chosen_vae = choose_vae(options.vae, &mut config)?;
+    if let ModelSource::Folder(folder) = options.source {
+        if component_weights(folder, "text_encoder").is_none() {
+            return Err(OpenError::NoTextEncoder("text_encoder has no weights", folder.clone()));
+        }
+        if chosen_vae.is_none() && component_weights(folder, "vae").is_none() {
+            return Err(OpenError::NoVae("vae has no weights", folder.clone()));
+        }
+    }
     let tokenizer = open_tokenizer(&files, &config, Some(&tokenizer_files::padding(&files)?))?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
@@ -109,10 +117,11 @@ fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenE
     if matches!(kind_of(&file), WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2) {
         let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
         if !has(key_map::CLIP_PREFIX) && !has(key_map::OPEN_CLIP_PREFIX) {
-            return Err(OpenError::NoTextEncoder(path.to_owned()));
+            let why = "no weight starts with cond_stage_model.";
+            return Err(OpenError::NoTextEncoder(why, path.to_owned()));
         }
         if options.vae.is_none() && !has(key_map::VAE_PREFIX) {
-            return Err(OpenError::NoVae(path.to_owned()));
+            return Err(OpenError::NoVae("no weight starts with first_stage_model.", path.to_owned()));
         }
     }
     let mut config = ldm_layout::read_config(&file, options.vae.is_none())?;
@@ -231,16 +240,14 @@ impl ComponentSources<'_> {
                     })
             };
             let names: Vec<&str> = file.names().filter(|name| !is_ignored(name)).collect();
-            let (list, path) = (first_few(&names), file.path().display());
-            match names.len() {
-                0 => {}
-                1 => {
-                    notes.push(format!("1 weight is not part of the model and was ignored ({list}): {path}"))
-                }
-                count => notes.push(format!(
-                    "{count} weights are not part of the model and were ignored ({list}): {path}"
-                )),
+            if names.is_empty() {
+                continue;
             }
+            let count = match names.len() {
+                1 => "1 weight is not part of the model and was ignored".to_owned(),
+                count => format!("{count} weights are not part of the model and were ignored"),
+            };
+            notes.push(format!("{count} ({}): {}", first_few(&names), file.path().display()));
         }
         notes
     }

@@ -297,15 +297,12 @@ impl StateDict {
             return Ok(found);
         };
         let inner = |key: &str| pickle.dict(parameters(pickle, pickle.get(pickle.root, key)?));
-        if let Some(entries) = inner("state_dict") {
-            found.add_all(file, "", entries)?;
-        } else if let Some(entries) = inner(A1111_CONCEPT_KEY) {
-            found.add_all(file, &format!("{A1111_CONCEPT_KEY}."), entries)?;
-        } else {
-            found.add_all(file, "", root)?;
-        }
+        let concept = || Some((format!("{A1111_CONCEPT_KEY}."), inner(A1111_CONCEPT_KEY)?));
+        let state = inner("state_dict").map(|entries| (String::new(), entries));
+        let (prefix, entries) = state.or_else(concept).unwrap_or_else(|| (String::new(), root));
+        found.add_all(file, &prefix, entries)?;
         if found.tensors.is_empty() {
-            found.add_inner(file, root)?;
+            found.add_inner(file, entries)?;
         }
         Ok(found)
     }
@@ -325,16 +322,16 @@ impl StateDict {
     }
 
     /// Looks for weights one level deeper.
-    fn add_inner(&mut self, file: &TorchFile, root: &[(Value, Value)]) -> Result<(), String> {
+    fn add_inner(&mut self, file: &TorchFile, entries: &[(Value, Value)]) -> Result<(), String> {
         let pickle = &file.pickle;
         let dict = |&(key, value): &(Value, Value)| Some((pickle.text(key)?, pickle.dict(value)?));
-        let dicts: Vec<_> = root.iter().filter_map(dict).take(MAX_DICTS).collect();
+        let dicts: Vec<_> = entries.iter().filter_map(dict).take(MAX_DICTS).collect();
         for (name, entries) in &dicts {
             let prefix = if dicts.len() == 1 { String::new() } else { format!("{name}.") };
             self.add_all(file, &prefix, entries)?;
         }
         // A hypernetwork has two networks for each width, those of keys and of values. One shows its kind.
-        let network = root.iter().find_map(|&(width, networks)| match width {
+        let network = entries.iter().find_map(|&(width, networks)| match width {
             Value::Int(width) => Some((width, pickle.dict(*pickle.sequence(networks)?.first()?)?)),
             _ => None,
         });

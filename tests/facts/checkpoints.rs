@@ -276,6 +276,8 @@ fn a_model_of_another_kind_is_refused_by_its_name() {
         (WeightKind::Inpainting, with(&[(inputs, &[32, 9, 3, 3])])),
         (WeightKind::InstructPix2Pix, with(&[(inputs, &[32, 8, 3, 3])])),
         (WeightKind::Unet, without(&["cond_stage_model.", "first_stage_model."], &[])),
+        (WeightKind::TextEncoder, without(&["model.diffusion_model.", "first_stage_model."], &[])),
+        (WeightKind::TextEncoder, only(&[("cond_stage_model.model.token_embedding.weight", &[8, 8])])),
         (
             WeightKind::StableDiffusion3,
             only(&[("model.diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight", &[8])]),
@@ -301,6 +303,7 @@ fn a_checkpoint_in_one_file_accounts_for_every_weight() {
     let path = place.path().join("model.ckpt");
     let sd1 = Small::new().original;
     let victims = [
+        "model.diffusion_model.input_blocks.0.0.weight",
         "model.diffusion_model.output_blocks.3.1.transformer_blocks.0.attn2.to_out.0.bias",
         "first_stage_model.decoder.mid.attn_1.q.weight",
         "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc2.bias",
@@ -333,10 +336,11 @@ fn weights_in_a_pickle_are_found_wherever_programs_put_them() {
         one(),
         b"s".to_vec(),
     ];
-    let places: [(&str, Vec<u8>, &[&str]); 8] = [
+    let places: [(&str, Vec<u8>, &[&str]); 9] = [
         ("alone", one(), &[""]),
         ("in a dictionary", inner(), &["a"]),
         ("as a state", dict(&[("state_dict", inner()), ("epoch", int(3))]), &["a"]),
+        ("as a state in a state", dict(&[("state_dict", dict(&[("state_dict", inner())]))]), &["a"]),
         ("as a model", dict(&[("model", inner()), ("epoch", int(3))]), &["a"]),
         (
             "as two parts",
@@ -538,6 +542,16 @@ fn a_checkpoint_says_which_part_it_lacks() {
             }
             assert!(error.ends_with(&path.display().to_string()), "the path is last: {error}");
         }
+    }
+    for (part, words) in [("vae", ["no VAE", "--vae"]), ("text_encoder", ["no text encoder", "complete"])] {
+        let model = Small::new().save_folder(&place.path().join(part), &|folder, stem, tensors| {
+            if !folder.ends_with(part) {
+                save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+            }
+        });
+        let error = open(&model).err().unwrap_or_else(|| panic!("opened without {part}"));
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        assert!(error.ends_with(&model.display().to_string()), "the path is last: {error}");
     }
 }
 
