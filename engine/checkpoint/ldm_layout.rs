@@ -159,11 +159,8 @@ fn has(file: &WeightFile, name: &str) -> bool {
 /// True if the blocks of a distilled UNet, which has one layer on each level, are numbered as though it had two.
 /// diffusers' `convert_diffusers_to_original_stable_diffusion.py` does so.
 pub fn has_holes(file: &WeightFile) -> bool {
-    let has_block = |block: usize| {
-        let block = format!("{UNET_PREFIX}input_blocks.{block}.");
-        file.names().any(|key| key.starts_with(&block))
-    };
-    has_block(3) && !has_block(2)
+    let has_block = |rest: &str| has(file, &format!("{UNET_PREFIX}input_blocks.{rest}"));
+    has_block("3.0.op.weight") && !has_block("2.0.in_layers.2.weight") && !has_block("2.0.op.weight")
 }
 
 fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String> {
@@ -199,15 +196,16 @@ fn unet(file: &WeightFile, mut config: UnetConfig) -> Result<UnetConfig, String>
         false => format!("{direction}Block2D"),
     };
     // Distilled models lack the middle, or its attention.
-    let has_any = |part: &str| file.names().any(|key| key.starts_with(&name(part)));
-    config.mid_block_type = if has_any("middle_block.1.") {
-        config.mid_block_type
-    } else {
-        has_any("middle_block.").then(|| "UNetMidBlock2D".into())
-    };
+    let has_part = |part: &str| has(file, &name(part));
+    if !has_part("middle_block.1.norm.weight") {
+        config.mid_block_type =
+            has_part("middle_block.0.in_layers.2.weight").then(|| "UNetMidBlock2D".into());
+    }
     let to_k = "transformer_blocks.0.attn2.to_k.weight";
-    let transformer = file.names().find_map(|key| key.strip_prefix(UNET_PREFIX)?.strip_suffix(to_k));
-    let transformer = transformer.ok_or_else(|| name("middle_block.1.") + to_k)?;
+    let down = (1..MAX_BLOCKS).map(|block| format!("input_blocks.{block}.1."));
+    let mut transformers = ["middle_block.1.".to_owned()].into_iter().chain(down);
+    let transformer = transformers.find(|transformer| has_part(&format!("{transformer}{to_k}")));
+    let transformer = &transformer.ok_or_else(|| name("middle_block.1.") + to_k)?;
     config.in_channels = axis_len(file, name("input_blocks.0.0.weight"), 1)?;
     config.out_channels = axis_len(file, name("out.2.weight"), 0)?;
     config.cross_attention_dim = axis_len(file, name(transformer) + to_k, 1)?;

@@ -118,7 +118,9 @@ impl ModelIndex {
         } else if let Some((_, kind)) = by_inputs() {
             Some((*kind, kind.to_string()))
         } else if !unet["time_cond_proj_dim"].is_null() {
-            unknown("a latent consistency model whose UNet reads the guidance scale".into())
+            unknown(
+                "a latent consistency model whose UNet reads the guidance scale by time_cond_proj_dim".into(),
+            )
         } else {
             None
         }
