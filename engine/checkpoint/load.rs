@@ -188,8 +188,13 @@ impl LoadPlanner<'_> {
             return Err(OpenError::Misshapen { name, expected, found, path });
         }
         let dtype = file.weight_dtype(name)?;
-        let scale = name.strip_suffix("weight").map(|stem| format!("{stem}scale_weight"));
-        if dtype.len() == 1 && scale.is_some_and(|scale| file.shape(&scale).is_some()) {
+        // The names of ComfyUI.
+        let is_scaled = name.strip_suffix("weight").is_some_and(|stem| {
+            ["scale_weight", "weight_scale"]
+                .iter()
+                .any(|scale| file.shape(&format!("{stem}{scale}")).is_some())
+        });
+        if dtype.len() == 1 && is_scaled {
             let what = "weights of 8 bits with a scale each (scaled fp8)";
             return Err(OpenError::Unsupported(what.into(), file.path().to_owned()));
         }

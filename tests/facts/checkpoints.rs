@@ -220,12 +220,15 @@ fn a_weight_of_a_type_that_cannot_be_one_is_refused_by_its_type() {
         }
         assert!(!error.contains("damaged"), "{error}");
     }
-    let scaled = [Given::new("model.diffusion_model.out.2.scale_weight", &[1])];
-    let bytes = |given: &Given| given.data[..given.data.len() / 2].to_vec();
-    let tensors: Vec<_> = small.iter().chain(&scaled).map(|given| (given, "F8_E4M3", bytes(given))).collect();
-    save_typed(&path, &tensors);
-    let error = open(&path).err().expect("numbers without their scales are not the weights");
-    assert!(error.contains("scaled fp8"), "{error}");
+    for scale in ["scale_weight", "weight_scale"] {
+        let scaled = [Given::new(&format!("model.diffusion_model.out.2.{scale}"), &[1])];
+        let bytes = |given: &Given| given.data[..given.data.len() / 2].to_vec();
+        let tensors: Vec<_> =
+            small.iter().chain(&scaled).map(|given| (given, "F8_E4M3", bytes(given))).collect();
+        save_typed(&path, &tensors);
+        let error = open(&path).err().expect("numbers without their scales are not the weights");
+        assert!(error.contains("scaled fp8"), "{error}");
+    }
 }
 
 /// Writes tensors of any type: each with the type and its bytes.
