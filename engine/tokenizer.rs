@@ -32,7 +32,7 @@ pub struct Tokenizer {
 
 /// A token that was added to the vocabulary, such as `<cat-toy>`. It is found anywhere in a text, within words too,
 /// before the text is split into words.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct AddedToken {
     pub content: String,
     /// Whether it is found as a whole word only.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{OpenError, WeightFile, WeightKind, component_weights, kind_of};
+use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, component_weights, kind_of};
 use engine::concepts::{self, Concept};
 use serde::Serialize;
 use serde_json::Value;
@@ -104,7 +104,7 @@ pub fn read_weights(path: &Path) -> Result<Weights, OpenError> {
     let row = |name: &str| TensorRow {
         name: name.to_owned(),
         shape: file.shape(name).unwrap_or_default().to_vec(),
-        dtype: file.dtype(name).map_or_else(|| "other".to_owned(), |kind| format!("{kind:?}")),
+        dtype: file.dtype(name).map_or("other", TensorDtype::name).to_owned(),
     };
     let shapes: Vec<_> = file.names().map(row).collect();
     let mut dtypes = BTreeMap::new();

@@ -81,7 +81,7 @@ const REQUIRED_FILES: [&str; 5] = [
 /// A tokenizer is one of these: transformers 5 saves the second.
 const TOKENIZERS: [&[&str]; 2] =
     [&["tokenizer/merges.txt", "tokenizer/vocab.json"], &["tokenizer/tokenizer.json"]];
-/// Added tokens and further settings of the tokenizer. Some are read by other programs alone.
+/// Added tokens and further settings of the tokenizer.
 const OPTIONAL_FILES: [&str; 4] = [
     "tokenizer/added_tokens.json",
     "tokenizer/special_tokens_map.json",
@@ -245,7 +245,7 @@ fn checkpoint<'a>(listing: &'a Listing, request: &DownloadRequest) -> Option<&'a
 /// another one, as in "explora". Words end at signs, at digits and before capital letters.
 fn has_word(name: &str, words: &[&str]) -> bool {
     let lower = name.to_ascii_lowercase();
-    let goes_on = |left: Option<char>, right: Option<char>| match (left, right) {
+    let continues = |left: Option<char>, right: Option<char>| match (left, right) {
         (Some(left), Some(right)) if left.is_lowercase() => right.is_lowercase(),
         (Some(left), Some(right)) if left.is_uppercase() => right.is_alphabetic(),
         (Some(left), Some(right)) => left.is_ascii_digit() && right.is_ascii_digit(),
@@ -255,8 +255,8 @@ fn has_word(name: &str, words: &[&str]) -> bool {
         lower.match_indices(word).any(|(start, _)| {
             let (before, rest) = name.split_at(start);
             let (word, after) = rest.split_at(word.len());
-            !goes_on(before.chars().last(), word.chars().next())
-                && !goes_on(word.chars().last(), after.chars().next())
+            !continues(before.chars().last(), word.chars().next())
+                && !continues(word.chars().last(), after.chars().next())
         })
     })
 }

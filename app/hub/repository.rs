@@ -66,12 +66,13 @@ impl FromStr for Location {
         let repository = text.parse()?;
         let path = text.trim().split_once("://").map_or("", |(_, rest)| path_of(rest));
         let mut parts = path.splitn(5, '/').skip(2);
-        let (page, revision, file) = (parts.next(), parts.next(), parts.next());
+        let page = parts.next();
+        // An address may end in a slash.
+        let mut next = || parts.next().filter(|part| !part.is_empty()).map(percent_decoded);
+        let (revision, file) = (next(), next());
         Ok(match page {
-            Some("tree") => Self { repository, revision: revision.map(percent_decoded), file: None },
-            Some("blob" | "resolve") => {
-                Self { repository, revision: revision.map(percent_decoded), file: file.map(percent_decoded) }
-            }
+            Some("tree") => Self { repository, revision, file: None },
+            Some("blob" | "resolve") => Self { repository, revision, file },
             _ => Self { repository, revision: None, file: None },
         })
     }
@@ -166,6 +167,8 @@ mod tests {
             ("/", None, None),
             ("/discussions/3", None, None),
             ("/tree/main", Some("main"), None),
+            ("/tree/", None, None),
+            ("/blob/main/", Some("main"), None),
             ("/tree/fp16/unet", Some("fp16"), None),
             ("/blob/main/a.safetensors", Some("main"), Some("a.safetensors")),
             (

@@ -81,5 +81,10 @@ impl Entry {
 pub fn refusal_of(kind: WeightKind) -> Option<String> {
     let is_supported =
         matches!(kind, WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2 | WeightKind::Vae);
-    (!is_supported).then(|| format!("This is {kind}; Tidepool opens SD 1.x and 2.x"))
+    (!is_supported).then(|| refusal(&format!("is {kind}")))
+}
+
+/// Why Tidepool cannot open a model: `reason` is the end of a sentence that starts with "This".
+pub fn refusal(reason: &str) -> String {
+    format!("This {reason}; Tidepool opens SD 1.x and 2.x")
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use engine::checkpoint::{HubSnapshot, ModelSource, WeightKind};
 
-use super::entry::refusal_of;
+use super::entry::{refusal, refusal_of};
 use super::file_metadata::FolderMetadata;
 use super::find_models::find_models;
 use super::layout::{Role, recognise};
@@ -125,9 +125,7 @@ impl Scan<'_> {
             precision: unet.and_then(|(file, _)| file.precision),
             sha256: self.cache.sha256(&hashed_files),
             root: scanned.root.to_owned(),
-            refusal: metadata
-                .unreadable_reason
-                .map(|reason| format!("This {reason}; Tidepool opens SD 1.x and 2.x")),
+            refusal: metadata.unreadable_reason.as_deref().map(refusal),
             hashed_files,
         });
     }

@@ -252,11 +252,11 @@ fn whole_model(file: &WeightFile) -> Option<WeightKind> {
     })
 }
 
-/// Width of the text embeddings of SD 2.x.
-const OPEN_CLIP_WIDTH: usize = 1024;
+/// Width of the text embeddings of SD 2.x, which distinguishes it from SD 1.x.
+pub const OPEN_CLIP_WIDTH: usize = 1024;
 /// Widths of the text encoders in use, including the built-in model's.
 const TEXT_WIDTHS: [usize; 4] = [128, 768, OPEN_CLIP_WIDTH, 1280];
-/// Vectors that a concept may have.
+/// Vectors that a concept may have: a prompt has no room for more.
 pub const MAX_VECTORS: usize = 75;
 
 /// True for a file with one tensor, such as `{"<token>": [768]}`.

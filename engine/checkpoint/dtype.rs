@@ -22,7 +22,7 @@ impl TensorDtype {
     pub const ALL: [Self; 6] = [Self::F16, Self::BF16, Self::F32, Self::F64, Self::F8E4M3, Self::F8E5M2];
 
     /// Its name in safetensors files.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::F16 => "F16",
             Self::BF16 => "BF16",

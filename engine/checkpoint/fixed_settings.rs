@@ -6,6 +6,8 @@
 
 use serde_json::{Value, json};
 
+use crate::diffusion::{BetaSchedule, Prediction};
+
 /// Longer values are not quoted: a list of betas has a thousand numbers.
 const MAX_QUOTED_BYTES: usize = 60;
 
@@ -82,8 +84,8 @@ impl Component {
             }),
             Self::TextEncoder => json!({ "hidden_act": ["quick_gelu", "gelu"] }),
             Self::Scheduler => json!({
-                "beta_schedule": ["scaled_linear", "linear", "squaredcos_cap_v2"],
-                "prediction_type": ["epsilon", "v_prediction"],
+                "beta_schedule": BetaSchedule::ALL,
+                "prediction_type": Prediction::ALL.map(Prediction::name),
                 "timestep_type": ["discrete"],
                 "trained_betas": [null],
                 "use_flow_sigmas": [false],

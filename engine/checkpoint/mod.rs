@@ -64,12 +64,10 @@ impl ModelSource {
     /// The model at a path: a file if the path is one, else a folder, which may be missing. Of a repository
     /// in the Hugging Face cache it is the current snapshot.
     pub fn at(path: PathBuf) -> Self {
-        let is_file = std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir());
-        match HubSnapshot::at(&path) {
-            _ if is_file => Self::File(path),
-            Some(snapshot) => snapshot.model(),
-            None => Self::Folder(path),
+        if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Self::File(path);
         }
+        HubSnapshot::at(&path).map_or(Self::Folder(path), HubSnapshot::model)
     }
 
     /// True for a file, and for a folder in diffusers layout.

@@ -220,9 +220,7 @@ impl ComponentSources<'_> {
             parameters: parameters as u64,
         })
     }
-}
 
-impl ComponentSources<'_> {
     /// A sentence for each file with weights that no component uses, unless they are known to be of no use.
     /// transformers and A1111 ignore such weights too.
     fn notes(&self, sources: &[&ComponentSource<'_>; 3], used: &[BTreeSet<&str>; 3]) -> Vec<String> {

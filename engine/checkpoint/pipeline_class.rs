@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::WeightKind;
+use super::detect::{OPEN_CLIP_WIDTH, WeightKind};
 
 /// The pipeline of a model in diffusers layout.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,9 +76,6 @@ const KIND_BY_INPUTS: [(u64, WeightKind); 4] = [
     (7, WeightKind::Upscaler),
 ];
 
-/// Width of the text embeddings of SD 2.x, which distinguishes it from SD 1.x.
-const OPEN_CLIP_WIDTH: u64 = 1024;
-
 /// `model_index.json`: the class of the pipeline, and library and class of each component.
 #[derive(Deserialize)]
 struct ModelIndex {
@@ -134,7 +131,8 @@ impl ModelIndex {
             Some(_) => None,
         };
         let other = || OTHER_NETWORKS.iter().find(|name| self.component(name).is_some());
-        NETWORKS.iter().find_map(of_network).or_else(|| other().map(|name| format!("which has a {name}")))
+        let further = || other().map(|name| format!("with the further component {name}"));
+        NETWORKS.iter().find_map(of_network).or_else(further)
     }
 }
 
@@ -148,9 +146,9 @@ impl PipelineClass {
         if let Some((kind, what)) = index.other_model(&unet) {
             return Ok(Self { kind, refusal: Some(format!("{what} ({name})")), name });
         }
-        let kind = match unet["cross_attention_dim"].as_u64() {
-            Some(OPEN_CLIP_WIDTH) => WeightKind::StableDiffusion2,
-            _ => WeightKind::StableDiffusion1,
+        let kind = match unet["cross_attention_dim"] == OPEN_CLIP_WIDTH {
+            true => WeightKind::StableDiffusion2,
+            false => WeightKind::StableDiffusion1,
         };
         Ok(Self { name, kind, refusal: None })
     }

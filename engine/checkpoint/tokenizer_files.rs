@@ -5,7 +5,7 @@
 //! `merges.txt`, with the added tokens in up to four other files.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
 
 use serde::Deserialize;
@@ -34,9 +34,7 @@ pub fn read(files: &ComponentFiles<'_>, positions: usize) -> Result<Tokenizer, O
 
 /// The token that short prompts are padded with.
 pub fn padding(files: &ComponentFiles<'_>) -> Result<String, OpenError> {
-    let named = config(files)?.pad_token.map(NamedToken::into_content);
-    // The default of transformers' `CLIPTokenizer`.
-    Ok(named.unwrap_or_else(|| "<|endoftext|>".into()))
+    Ok(config(files)?.padding().to_owned())
 }
 
 /// What the configuration says about tokens.
@@ -65,7 +63,7 @@ enum NamedToken {
 }
 
 impl NamedToken {
-    fn into_content(self) -> String {
+    fn content(&self) -> &str {
         match self {
             Self::Plain(content) | Self::Described(AddedToken { content, .. }) => content,
         }
@@ -80,6 +78,11 @@ enum ExtraTokens {
 }
 
 impl TokenizerConfig {
+    /// The default is that of transformers' `CLIPTokenizer`.
+    fn padding(&self) -> &str {
+        self.pad_token.as_ref().map_or(END, NamedToken::content)
+    }
+
     /// The tokens with a meaning of their own, in the order in which transformers adds them.
     fn special_tokens(self) -> impl Iterator<Item = AddedToken> {
         let or = |token: Option<NamedToken>, default: &str| {
@@ -106,8 +109,8 @@ impl TokenizerConfig {
     }
 }
 
-/// `tokenizer_config.json`, and unless it lists the added tokens, so that it is complete, `special_tokens_map.json`, which
-/// takes precedence.
+/// `tokenizer_config.json`, and unless it lists the added tokens, so that it is complete, `special_tokens_map.json`,
+/// which takes precedence.
 fn config(files: &ComponentFiles<'_>) -> Result<TokenizerConfig, OpenError> {
     const NAME: &str = "tokenizer/tokenizer_config.json";
     let mut fields: Map<String, Value> = json(files, NAME)?;
@@ -126,22 +129,24 @@ fn added_tokens(files: &ComponentFiles<'_>, vocabulary: &Tokenizer) -> Result<Ve
         None => older_added_tokens(files)?,
     };
     let mut tokens: Vec<AddedToken> = by_id.into_values().collect();
-    let padding = padding(files)?;
-    let (listed, mut described) = (tokens.len(), Vec::new());
+    let padding = config.padding().to_owned();
+    let (listed, mut described) = (tokens.len(), HashSet::new());
+    let contents = tokens.iter().enumerate().rev();
+    let mut places: HashMap<String, usize> =
+        contents.map(|(at, token)| (token.content.clone(), at)).collect();
     for special in config.special_tokens() {
         // Of several different descriptions of a token the last one counts.
-        if described.contains(&special) {
+        if !described.insert(special.clone()) {
             continue;
         }
-        described.push(special.clone());
-        match tokens.iter().position(|token| token.content == special.content) {
-            Some(at) if at < listed => tokens[at].special = true,
-            Some(at) => tokens[at] = special,
-            None => tokens.push(special),
+        match *places.entry(special.content.clone()).or_insert(tokens.len()) {
+            at if at < listed => tokens[at].special = true,
+            at if at < tokens.len() => tokens[at] = special,
+            _ => tokens.push(special),
         }
     }
-    // SD 2.x pads with `!`, and transformers takes every `!` of a prompt for padding. OpenCLIP, which knows no such token,
-    // trained with `!</w>` there.
+    // SD 2.x pads with `!`, and transformers takes every `!` of a prompt for padding. OpenCLIP, which knows no such
+    // token, trained with `!</w>` there.
     let is_word = |content: &str| content != END && vocabulary.id(content).is_some();
     tokens.retain(|token| token.content != padding || !is_word(&token.content));
     Ok(tokens)

@@ -39,7 +39,7 @@ enum Format {
     Torch {
         file: TorchFile,
         tensors: BTreeMap<String, TorchTensor>,
-        /// Weights that only a call would make, and of what.
+        /// The weights that only a call would make, with the name of the class or function.
         calls: BTreeMap<String, String>,
     },
     /// Several files listed in an index.
@@ -278,7 +278,7 @@ impl WeightFile {
 #[derive(Default)]
 struct StateDict {
     tensors: BTreeMap<String, TorchTensor>,
-    /// Weights that only a call would make, and of what.
+    /// The weights that only a call would make, with the name of the class or function.
     calls: BTreeMap<String, String>,
 }
 
@@ -341,8 +341,8 @@ impl StateDict {
         Ok(())
     }
 
-    /// Adds the entries of a dictionary under keys that get a prefix: the tensors, and what would be something
-    /// if its maker were called.
+    /// Adds the entries of a dictionary under keys that get a prefix: the tensors, and what only a call would
+    /// make.
     fn add_all(&mut self, file: &TorchFile, prefix: &str, entries: &[(Value, Value)]) -> Result<(), String> {
         for &(key, value) in entries {
             if let Some(name) = file.pickle.text(key) {

@@ -41,7 +41,8 @@ impl ConceptSet {
 
     /// The concept that is used for this one's token, if it is another one.
     pub fn shadowed_by(&self, concept: &Concept) -> Option<&Arc<Concept>> {
-        let used = self.0.iter().rfind(|known| folded(&known.token) == folded(&concept.token))?;
+        let token = folded(&concept.token);
+        let used = self.0.iter().rfind(|known| folded(&known.token) == token)?;
         (used.source != concept.source).then_some(used)
     }
 
@@ -51,10 +52,9 @@ impl ConceptSet {
     }
 
     fn missing_note(&self, reference: &ConceptRef) -> Option<String> {
-        let by_name = |concept: &&Arc<Concept>| {
-            folded(&concept.token) == folded(&reference.token)
-                || folded(&concept.name()) == folded(&reference.name)
-        };
+        let (token, file) = (folded(&reference.token), folded(&reference.name));
+        let by_name =
+            |concept: &&Arc<Concept>| folded(&concept.token) == token || folded(&concept.name()) == file;
         let name = short(if reference.token.is_empty() { &reference.name } else { &reference.token });
         let Some(known) = self.0.iter().rfind(by_name) else {
             let file = short(&reference.name);
@@ -80,6 +80,10 @@ impl PartialEq for ConceptSet {
 /// A name as names are compared: in lower case and in NFC, where "é" is one character. Some systems and programs write
 /// it as two (NFD), which looks the same.
 pub(crate) fn folded(name: &str) -> String {
+    // The window compares a thousand names in each frame, and ASCII is in NFC.
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     let mut name = NormalizedString::from(name);
     name.nfc().get().chars().flat_map(char::to_lowercase).collect()
 }

@@ -65,11 +65,30 @@ fn locked(path: &Path) -> io::Result<Option<File>> {
             Ok(()) => {}
         }
         // The run that had it may have removed the file just before: then the lock is on no file of this name.
-        let again = File::open(path).map(|again| again.try_lock());
-        if matches!(again, Ok(Err(TryLockError::WouldBlock))) {
+        if is_at(&file, path)? {
             return Ok(Some(file));
         }
     }
+}
+
+/// Whether a locked file is the one of this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs::metadata(path) {
+        Ok(named) => Ok(id(named) == id(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file of this name is locked. That another run has since made and locked a new one is very
+/// unlikely, and writing the picture would notice it.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    let again = File::open(path).map(|again| again.try_lock());
+    Ok(matches!(again, Ok(Err(TryLockError::WouldBlock))))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The settings in a YAML file, without a tree: whoever reads one of ours looks for a few keys.
+//! The settings in a YAML file, without a tree: its readers look for a few keys.
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -103,7 +103,9 @@ pub struct TraceFile {
 /// Why a trace cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    #[error("The trace cannot be read ({0}): {path}", path = .1.display())]
+    #[error(
+        "The trace cannot be read ({0}). Check that it is there and that you may read it: {path}", path = .1.display()
+    )]
     Unreadable(io::Error, PathBuf),
     #[error(
         "This is not a trace, because it is not a safetensors file ({0}). Choose one that `--trace` wrote: {path}", path = .1.display()
@@ -157,7 +159,11 @@ pub fn read_trace(path: &Path) -> Result<TraceFile, TraceError> {
 }
 
 fn latents(tensors: &SafeTensors<'_>, name: &str) -> Option<Latents> {
-    let shape = tensors.tensor(name).ok()?.shape().try_into().ok()?;
+    let shape: [usize; 4] = tensors.tensor(name).ok()?.shape().try_into().ok()?;
+    // A run makes at least one picture.
+    if shape.contains(&0) {
+        return None;
+    }
     Some(Latents::new(shape, numbers(tensors, name)?))
 }
 
@@ -205,5 +211,36 @@ impl View for TensorView<'_> {
 
     fn data_len(&self) -> usize {
         size_of_val(self.data.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_of_no_pictures_is_refused() {
+        let none = || Latents::new([0, 4, 8, 8], Vec::new());
+        let step = RecordedStep {
+            sigma: 1.0,
+            x: none(),
+            denoised: none(),
+            loss_guidance: Some(LossGuidance { losses: Vec::new(), gradient: none() }),
+            guidance: None,
+            later: Vec::new(),
+        };
+        let trace = Trace {
+            provenance: Provenance::default(),
+            sigmas: vec![1.0, 0.0],
+            steps: vec![step],
+            cond: Array::new([0], Vec::new()),
+            uncond: None,
+            latents: none(),
+            image: Array::new([0], Vec::new()),
+        };
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("none.safetensors");
+        write_trace(&path, &trace).expect("writes");
+        assert!(matches!(read_trace(&path), Err(TraceError::Missing(what, _)) if what == "x.0"));
     }
 }

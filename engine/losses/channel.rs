@@ -35,7 +35,7 @@ impl ColorChannel {
 impl LossFunction for Channel {
     const NAME: &'static str = "channel";
     const HINT: &'static str = "A colour channel near a value: channel:blue=0.9";
-    const SCALE: f32 = 200.0;
+    const SCALE: f32 = 100.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         let channel = what.and_then(ColorChannel::from_name);

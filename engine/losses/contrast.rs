@@ -18,7 +18,7 @@ const SMALLEST_VARIANCE: f32 = 1e-6;
 impl LossFunction for Contrast {
     const NAME: &'static str = "contrast";
     const HINT: &'static str = "The spread of brightness, 0 (one grey) to 0.5: contrast=0.3";
-    const SCALE: f32 = 1000.0;
+    const SCALE: f32 = 400.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         Ok(Self { target: expect_unit_target(what, target)? })

@@ -28,7 +28,7 @@ const SOFTNESS: f32 = 0.04;
 impl LossFunction for Palette {
     const NAME: &'static str = "palette";
     const HINT: &'static str = "Only these colours: palette:#1d3557+#e63946+#f1faee";
-    const SCALE: f32 = 500.0;
+    const SCALE: f32 = 100.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         super::expect_none(None, target)?;

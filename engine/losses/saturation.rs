@@ -19,7 +19,7 @@ const SMALLEST_VARIANCE: f32 = 1e-6;
 impl LossFunction for Saturation {
     const NAME: &'static str = "saturation";
     const HINT: &'static str = "How colourful, 0 (grey) to 0.47 (pure colours): saturation=0.2";
-    const SCALE: f32 = 1000.0;
+    const SCALE: f32 = 800.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         Ok(Self { target: expect_unit_target(what, target)? })

@@ -12,7 +12,7 @@ pub struct Smoothness {}
 impl LossFunction for Smoothness {
     const NAME: &'static str = "smoothness";
     const HINT: &'static str = "Large areas of one colour: smoothness";
-    const SCALE: f32 = 200.0;
+    const SCALE: f32 = 150.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         super::expect_none(what, target).map(|()| Self {})

@@ -33,7 +33,7 @@ impl SymmetryAxis {
 impl LossFunction for Symmetry {
     const NAME: &'static str = "symmetry";
     const HINT: &'static str = "A mirror image: symmetry:left-right, symmetry:up-down, symmetry:rotation";
-    const SCALE: f32 = 1000.0;
+    const SCALE: f32 = 300.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         super::expect_none(None, target)?;

@@ -12,7 +12,7 @@ pub struct Tile {}
 impl LossFunction for Tile {
     const NAME: &'static str = "tile";
     const HINT: &'static str = "Edges that continue on the other side, for a pattern: tile";
-    const SCALE: f32 = 500.0;
+    const SCALE: f32 = 80.0;
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         super::expect_none(what, target).map(|()| Self {})

@@ -137,7 +137,8 @@ impl ConceptNames {
     fn marks_in(&self, text: &str) -> Vec<ConceptMatch> {
         let mut marks: Vec<ConceptMatch> = Vec::new();
         let mut networks = extra_networks(text).peekable();
-        let (mut free_from, mut unknown) = (0, 0);
+        let mut unknown: HashMap<&str, MatchKind> = HashMap::new();
+        let mut free_from = 0;
         let mut before = None;
         for (at, c) in text.char_indices() {
             let joined = before.is_some_and(|before| joins(before, c));
@@ -154,14 +155,12 @@ impl ConceptNames {
                 Some(name) => name.meaning.clone(),
                 None if network.is_some() => MatchKind::ExtraNetwork,
                 None => {
-                    let same = marks.iter().find(|mark| text[mark.range.clone()] == text[range.clone()]);
-                    if let Some(same) = same {
-                        same.meaning.clone()
-                    } else {
-                        unknown += 1;
-                        let nearest = || self.nearest(&text[range.clone()]);
-                        MatchKind::Unknown { nearest: (unknown <= MAX_SUGGESTED).then(nearest).flatten() }
-                    }
+                    let word = &text[range.clone()];
+                    let is_suggested = unknown.len() < MAX_SUGGESTED;
+                    let kind = unknown.entry(word).or_insert_with(|| MatchKind::Unknown {
+                        nearest: is_suggested.then(|| self.nearest(word)).flatten(),
+                    });
+                    kind.clone()
                 }
             };
             marks.push(ConceptMatch { range, meaning });

@@ -51,7 +51,7 @@ fn every_form_of_a_model_of_sd2_is_the_same_model() {
 fn check_forms(small: &Small) {
     let place = folder();
     let at = |name: &str| place.path().join(name);
-    type Save = fn(&Path, &str, &[Given]);
+    type Save = fn(&Path, &str, &[TestTensor]);
     let folders: [(&str, Save); 5] = [
         ("safetensors", |folder, stem, tensors| {
             save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
@@ -62,7 +62,7 @@ fn check_forms(small: &Small) {
         ("shards", |folder, stem, tensors| save_shards(folder, stem, tensors)),
         ("bin", |folder, stem, tensors| save_torch_zip(&folder.join(pickle_name(stem)), tensors)),
         ("old-bin", |folder, stem, tensors| {
-            let old: Vec<Given> = tensors.iter().map(old_name).collect();
+            let old: Vec<TestTensor> = tensors.iter().map(old_name).collect();
             save_torch_legacy(&folder.join(pickle_name(stem)), &old);
         }),
     ];
@@ -89,7 +89,7 @@ fn pickle_name(stem: &str) -> String {
 }
 
 /// What attention in the VAE was called before diffusers 0.18.
-fn old_name(given: &Given) -> Given {
+fn old_name(given: &TestTensor) -> TestTensor {
     let names = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
     let is_vae = given.name.contains("coder.mid_block.attentions");
     let name =
@@ -97,7 +97,7 @@ fn old_name(given: &Given) -> Given {
     given.moved(&name, &given.shape)
 }
 
-fn save_shards(folder: &Path, stem: &str, tensors: &[Given]) {
+fn save_shards(folder: &Path, stem: &str, tensors: &[TestTensor]) {
     let mut map = serde_json::Map::new();
     for (index, tensors) in tensors.chunks(tensors.len().div_ceil(3)).enumerate() {
         let name = format!("{stem}-{:05}-of-00003.safetensors", index + 1);
@@ -109,19 +109,19 @@ fn save_shards(folder: &Path, stem: &str, tensors: &[Given]) {
 }
 
 /// What training leaves in a file beside the model: averages, a schedule, a buffer.
-fn with_the_rest(tensors: &[Given]) -> Vec<Given> {
+fn with_the_rest(tensors: &[TestTensor]) -> Vec<TestTensor> {
     let averages = tensors.iter().filter_map(|given| {
         let name = given.name.strip_prefix("model.")?.replace('.', "");
-        Some(Given::new(&format!("model_ema.{name}"), &given.shape))
+        Some(TestTensor::new(&format!("model_ema.{name}"), &given.shape))
     });
     let rest = [
-        Given::new("alphas_cumprod", &[1000]),
-        Given::new("betas", &[1000]),
-        Given::new("sqrt_recipm1_alphas_cumprod", &[1000]),
-        Given::new("cond_stage_model.transformer.text_model.embeddings.position_ids", &[1, 77]),
-        Given::new("first_stage_model.loss.discriminator.main.0.weight", &[4, 3]),
-        Given::new("model_ema.decay", &[]),
-        Given::new("model_ema.num_updates", &[]),
+        TestTensor::new("alphas_cumprod", &[1000]),
+        TestTensor::new("betas", &[1000]),
+        TestTensor::new("sqrt_recipm1_alphas_cumprod", &[1000]),
+        TestTensor::new("cond_stage_model.transformer.text_model.embeddings.position_ids", &[1, 77]),
+        TestTensor::new("first_stage_model.loss.discriminator.main.0.weight", &[4, 3]),
+        TestTensor::new("model_ema.decay", &[]),
+        TestTensor::new("model_ema.num_updates", &[]),
     ];
     tensors.iter().cloned().chain(averages).chain(rest).collect()
 }
@@ -170,14 +170,14 @@ fn every_number_of_every_float_type_is_what_pytorch_casts_it_to() {
 fn a_model_of_64_or_8_bits_is_the_model_of_the_same_numbers() {
     let place = folder();
     let small = Small::new();
-    // With one bit of mantissa, the numbers of `Given` are the same in all these types: 1 or 1.5 times 2^-5.
-    let coarse = |given: &Given| {
+    // With one bit of mantissa, the numbers of `TestTensor` are the same in all these types: 1 or 1.5 times 2^-5.
+    let coarse = |given: &TestTensor| {
         let mut data = given.data.clone();
         data.chunks_exact_mut(2).for_each(|half| (half[0], half[1]) = (0, half[1] & 0xfe));
-        Given { data, ..given.clone() }
+        TestTensor { data, ..given.clone() }
     };
-    let tensors: Vec<Given> = small.original.iter().map(coarse).collect();
-    let halves = |given: &Given| -> Vec<u16> {
+    let tensors: Vec<TestTensor> = small.original.iter().map(coarse).collect();
+    let halves = |given: &TestTensor| -> Vec<u16> {
         given.data.chunks_exact(2).map(|half| u16::from_le_bytes([half[0], half[1]])).collect()
     };
     let wide = |half: u16| {
@@ -211,7 +211,7 @@ fn a_weight_of_a_type_that_cannot_be_one_is_refused_by_its_type() {
     let small = Small::new().original;
     for dtype in ["I16", "U16", "F6_E9M9"] {
         let bias = "model.diffusion_model.out.2.bias";
-        let of = |given: &Given| if given.name == bias { dtype } else { "F16" };
+        let of = |given: &TestTensor| if given.name == bias { dtype } else { "F16" };
         let tensors: Vec<_> = small.iter().map(|given| (given, of(given), given.data.clone())).collect();
         save_typed(&path, &tensors);
         let error = open(&path).err().unwrap_or_else(|| panic!("{dtype} is taken"));
@@ -221,8 +221,8 @@ fn a_weight_of_a_type_that_cannot_be_one_is_refused_by_its_type() {
         assert!(!error.contains("damaged"), "{error}");
     }
     for scale in ["scale_weight", "weight_scale"] {
-        let scaled = [Given::new(&format!("model.diffusion_model.out.2.{scale}"), &[1])];
-        let bytes = |given: &Given| given.data[..given.data.len() / 2].to_vec();
+        let scaled = [TestTensor::new(&format!("model.diffusion_model.out.2.{scale}"), &[1])];
+        let bytes = |given: &TestTensor| given.data[..given.data.len() / 2].to_vec();
         let tensors: Vec<_> =
             small.iter().chain(&scaled).map(|given| (given, "F8_E4M3", bytes(given))).collect();
         save_typed(&path, &tensors);
@@ -232,7 +232,7 @@ fn a_weight_of_a_type_that_cannot_be_one_is_refused_by_its_type() {
 }
 
 /// Writes tensors of any type: each with the type and its bytes.
-fn save_typed(path: &Path, tensors: &[(&Given, &str, Vec<u8>)]) {
+fn save_typed(path: &Path, tensors: &[(&TestTensor, &str, Vec<u8>)]) {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (given, dtype, bytes) in tensors {
         let offsets = [data.len(), data.len() + bytes.len()];
@@ -251,20 +251,21 @@ fn a_model_of_another_kind_is_refused_by_its_name() {
     let path = place.path().join("model.safetensors");
     let sd1 = Small::new().original;
     let with = |extra: &[(&str, &[usize])]| {
-        let mut all: Vec<Given> = extra.iter().map(|(name, shape)| Given::new(name, shape)).collect();
+        let mut all: Vec<TestTensor> =
+            extra.iter().map(|(name, shape)| TestTensor::new(name, shape)).collect();
         all.extend(sd1.iter().filter(|given| extra.iter().all(|(name, _)| *name != given.name)).cloned());
         all
     };
-    let only = |extra: &[(&str, &[usize])]| -> Vec<Given> {
-        extra.iter().map(|(name, shape)| Given::new(name, shape)).collect()
+    let only = |extra: &[(&str, &[usize])]| -> Vec<TestTensor> {
+        extra.iter().map(|(name, shape)| TestTensor::new(name, shape)).collect()
     };
     let inputs = "model.diffusion_model.input_blocks.0.0.weight";
     let classes: (&str, &[usize]) = ("model.diffusion_model.label_emb.0.0.weight", &[8, 8]);
-    let without = |prefixes: &[&str], extra: &[(&str, &[usize])]| -> Vec<Given> {
-        let is_kept = |given: &Given| !prefixes.iter().any(|prefix| given.name.starts_with(prefix));
+    let without = |prefixes: &[&str], extra: &[(&str, &[usize])]| -> Vec<TestTensor> {
+        let is_kept = |given: &TestTensor| !prefixes.iter().any(|prefix| given.name.starts_with(prefix));
         with(extra).into_iter().filter(is_kept).collect()
     };
-    let cases: Vec<(WeightKind, Vec<Given>)> = vec![
+    let cases: Vec<(WeightKind, Vec<TestTensor>)> = vec![
         (
             WeightKind::Sdxl,
             without(&["cond_stage_model."], &[("conditioner.embedders.1.model.ln_final.weight", &[8])]),
@@ -313,12 +314,12 @@ fn a_checkpoint_in_one_file_accounts_for_every_weight() {
         "first_stage_model.post_quant_conv.weight",
     ];
     for victim in victims {
-        let missing: Vec<Given> = sd1.iter().filter(|given| given.name != victim).cloned().collect();
+        let missing: Vec<TestTensor> = sd1.iter().filter(|given| given.name != victim).cloned().collect();
         save_torch_zip(&path, &missing);
         let error = open(&path).err().unwrap_or_else(|| panic!("{victim} is not missed"));
         assert!(error.contains(victim) && error.contains("missing"), "{error}");
 
-        let misshapen = missing.iter().cloned().chain([Given::new(victim, &[3, 5])]).collect::<Vec<_>>();
+        let misshapen = missing.iter().cloned().chain([TestTensor::new(victim, &[3, 5])]).collect::<Vec<_>>();
         save_torch_zip(&path, &misshapen);
         let error = open(&path).err().unwrap_or_else(|| panic!("{victim} has any shape"));
         assert!(["shape", "channels", victim].iter().any(|word| error.contains(word)), "{error}");
@@ -406,7 +407,7 @@ fn what_is_added_to_a_model_is_called_by_its_name() {
         // Programs put the most telling key anywhere.
         save_safetensors(
             &path,
-            &[Given::new("a", &[4, 4]), Given::new(&name, &[4, 4]), Given::new("z", &[])],
+            &[TestTensor::new("a", &[4, 4]), TestTensor::new(&name, &[4, 4]), TestTensor::new("z", &[])],
         );
         assert_eq!(kind_of(&WeightFile::open(&path).expect("a weight file")), kind, "{name}");
         let error = open(&path).err().unwrap_or_else(|| panic!("{kind} opened"));
@@ -428,24 +429,25 @@ fn weights_that_no_part_needs_are_a_note_and_the_model_is_the_same() {
     let place = folder();
     let (sd1, sd2) = (Small::new(), Small::sd2());
     let vision = [
-        Given::new("cond_stage_model.transformer.vision_model.post_layernorm.weight", &[8]),
-        Given::new("cond_stage_model.transformer.visual_projection.weight", &[8, 8]),
-        Given::new("cond_stage_model.transformer.logit_scale", &[]),
-        Given::new("cond_stage_model.metrics.accuracy", &[]),
+        TestTensor::new("cond_stage_model.transformer.vision_model.post_layernorm.weight", &[8]),
+        TestTensor::new("cond_stage_model.transformer.visual_projection.weight", &[8, 8]),
+        TestTensor::new("cond_stage_model.transformer.logit_scale", &[]),
+        TestTensor::new("cond_stage_model.metrics.accuracy", &[]),
     ];
-    let old_text: Vec<Given> = sd1
+    let old_text: Vec<TestTensor> = sd1
         .original
         .iter()
         .filter_map(|given| {
             let name = given.name.strip_prefix("cond_stage_model.transformer.text_model.")?;
-            Some(Given::new(&format!("cond_stage_model.transformer.{name}"), &given.shape))
+            Some(TestTensor::new(&format!("cond_stage_model.transformer.{name}"), &given.shape))
         })
         .collect();
-    let lora = [Given::new("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", &[32, 4])];
-    let spare = [Given::new("first_stage_model.decoder.tide.weight", &[2])];
-    let spare_open_clip = [Given::new("cond_stage_model.model.transformer.resblocks.0.tide.weight", &[2])];
-    let control = [Given::new("control_model.input_blocks.0.0.weight", &[32, 4, 3, 3])];
-    let cases: [(&str, &Small, &[Given], &str); 7] = [
+    let lora = [TestTensor::new("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", &[32, 4])];
+    let spare = [TestTensor::new("first_stage_model.decoder.tide.weight", &[2])];
+    let spare_open_clip =
+        [TestTensor::new("cond_stage_model.model.transformer.resblocks.0.tide.weight", &[2])];
+    let control = [TestTensor::new("control_model.input_blocks.0.0.weight", &[32, 4, 3, 3])];
+    let cases: [(&str, &Small, &[TestTensor], &str); 7] = [
         ("a whole CLIP", &sd1, &vision, "4 weights"),
         ("both names of the text encoder", &sd1, &old_text, "weights are"),
         ("a LoRA's key", &sd1, &lora, "1 weight"),
@@ -498,12 +500,12 @@ fn weights_that_no_part_needs_are_a_note_and_the_model_is_the_same() {
 fn a_text_encoder_with_its_vision_tower_in_a_folder_is_the_text_encoder() {
     let place = folder();
     let extra = [
-        Given::new("vision_model.post_layernorm.weight", &[8]),
-        Given::new("visual_projection.weight", &[8, 8]),
-        Given::new("logit_scale", &[]),
+        TestTensor::new("vision_model.post_layernorm.weight", &[8]),
+        TestTensor::new("visual_projection.weight", &[8, 8]),
+        TestTensor::new("logit_scale", &[]),
     ];
-    let save = |folder: &Path, stem: &str, tensors: &[Given]| {
-        let extra: &[Given] = if folder.ends_with("text_encoder") { &extra } else { &[] };
+    let save = |folder: &Path, stem: &str, tensors: &[TestTensor]| {
+        let extra: &[TestTensor] = if folder.ends_with("text_encoder") { &extra } else { &[] };
         save_safetensors(&folder.join(format!("{stem}.safetensors")), &[tensors, extra].concat());
     };
     let model = Small::new().save_folder(&place.path().join("whole"), &save);
@@ -521,9 +523,9 @@ fn a_weight_that_fits_is_preferred_to_one_of_another_shape() {
     let small = Small::new().original;
     let old = "cond_stage_model.transformer.text_model.final_layer_norm.weight";
     let new = "cond_stage_model.transformer.final_layer_norm.weight";
-    let mut tensors: Vec<Given> = small.iter().filter(|given| given.name != old).cloned().collect();
+    let mut tensors: Vec<TestTensor> = small.iter().filter(|given| given.name != old).cloned().collect();
     let moved = small.iter().find(|given| given.name == old).expect("a norm");
-    tensors.extend([moved.moved(new, &moved.shape), Given::new(old, &[5])]);
+    tensors.extend([moved.moved(new, &moved.shape), TestTensor::new(old, &[5])]);
     save_safetensors(&path, &tensors);
     open(&path).unwrap_or_else(|error| panic!("{error}"));
 }
@@ -562,14 +564,14 @@ fn a_checkpoint_says_which_part_it_lacks() {
 fn averages_stand_for_weights_that_were_removed() {
     let place = folder();
     let small = Small::new().original;
-    let averaged: Vec<Given> = small
+    let averaged: Vec<TestTensor> = small
         .iter()
         .map(|given| match given.name.strip_prefix("model.") {
             // As `LitEma` of latent-diffusion names them.
             Some(name) => given.moved(&format!("model_ema.{}", name.replace('.', "")), &given.shape),
             None => given.clone(),
         })
-        .chain([Given::new("model_ema.decay", &[]), Given::new("model_ema.num_updates", &[])])
+        .chain([TestTensor::new("model_ema.decay", &[]), TestTensor::new("model_ema.num_updates", &[])])
         .collect();
     let [whole, ema] = ["whole", "ema"].map(|name| place.path().join(format!("{name}.safetensors")));
     save_safetensors(&whole, &small);

@@ -58,7 +58,7 @@ fn a_concept_in_safetensors_is_known_by_its_names() {
         ("clip_l", &[2, 768], "sea glass", 2),
         ("*", &[768], "sea glass", 1),
     ] {
-        let given = Given::new(name, shape);
+        let given = TestTensor::new(name, shape);
         save_safetensors(&path, &[given]);
         let concept = read(&path).unwrap_or_else(|error| panic!("{error}"));
         let width = *shape.last().expect("a width");
@@ -71,7 +71,7 @@ fn two_concepts_under_the_key_of_one_text_encoder_are_both_used() {
     let place = folder();
     let concepts = ["reef", "dune"].map(|name| {
         let path = place.path().join(format!("{name}.safetensors"));
-        save_safetensors(&path, &[Given::new("clip_l", &[2, 128])]);
+        save_safetensors(&path, &[TestTensor::new("clip_l", &[2, 128])]);
         read(&path).unwrap_or_else(|error| panic!("{error}"))
     });
     let set: ConceptSet = concepts.iter().cloned().collect();
@@ -119,7 +119,7 @@ fn what_is_not_a_concept_is_named() {
     let place = folder();
     let path = place.path().join("concept.bin");
     let tensors = |given: &[(&str, &[usize])]| -> Box<dyn Fn(&Path)> {
-        let given: Vec<Given> = given.iter().map(|(name, shape)| Given::new(name, shape)).collect();
+        let given: Vec<TestTensor> = given.iter().map(|(name, shape)| TestTensor::new(name, shape)).collect();
         Box::new(move |path| save_safetensors(path, &given))
     };
     let bytes = |bytes: &[u8]| -> Box<dyn Fn(&Path)> {
@@ -127,7 +127,7 @@ fn what_is_not_a_concept_is_named() {
         Box::new(move |path| fs::write(path, &bytes).expect("writes"))
     };
     let infinite = |bits: u16| -> Box<dyn Fn(&Path)> {
-        let mut given = Given::new("<a>", &[768]);
+        let mut given = TestTensor::new("<a>", &[768]);
         given.data[6..8].copy_from_slice(&bits.to_le_bytes());
         Box::new(move |path| save_safetensors(path, std::slice::from_ref(&given)))
     };

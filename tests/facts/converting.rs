@@ -76,7 +76,7 @@ fn a_converted_pickle_keeps_the_types_that_safetensors_have_and_others_are_named
 fn a_converted_checkpoint_is_the_same_bytes() {
     let place = folder();
     let tensors = Small::new().original;
-    type Save = fn(&Path, &[Given]);
+    type Save = fn(&Path, &[TestTensor]);
     let forms: [(&str, Save); 2] = [("zip.ckpt", save_torch_zip), ("legacy.pt", save_torch_legacy)];
     for (name, save) in forms {
         let pickle = place.path().join(name);
@@ -148,7 +148,7 @@ fn a_name_that_the_longer_ending_does_not_fit_is_cut() {
     let place = folder();
     let long = "狐".repeat(83);
     let pickle = place.path().join(format!("{long}.ckpt"));
-    save_torch_zip(&pickle, &[Given::new("emb_params", &[2, 768])]);
+    save_torch_zip(&pickle, &[TestTensor::new("emb_params", &[2, 768])]);
     let target = convert(&pickle, &mut |_| true).unwrap_or_else(|error| panic!("{error}"));
     // 243 bytes are left of the 255 that a name may have, in characters of three.
     assert_eq!(target, place.path().join("狐".repeat(81) + ".safetensors"));

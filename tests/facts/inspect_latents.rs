@@ -17,11 +17,11 @@ fn cpu() -> DeviceChoice {
 }
 
 /// Inspects with the built-in model.
-fn look(look: InspectRequest) -> Result<InspectResult, String> {
+fn inspect(request: InspectRequest) -> Result<InspectResult, String> {
     let session = Session::start(|| ());
     let source = ModelSource::BuiltIn;
     session.send(Request::OpenModel { source, vae: None, device: cpu(), stop: StopFlag::default() });
-    session.send(Request::Inspect { id: 7, request: look });
+    session.send(Request::Inspect { id: 7, request });
     loop {
         let event = next(session.events());
         if let Event::Inspection { id, result } = event {
@@ -55,18 +55,18 @@ fn noise_is_added_to_the_latents_of_the_picture_and_decoded() {
         let noise = TorchGenerator::new(32).randn(256);
         let data = x0.data.iter().zip(&noise).map(|(x0, noise)| x0 + sigma * noise).collect();
         let expected = pipeline.pictures(&Latents::new(x0.shape, data), &never).expect("a picture");
-        let seen = look(InspectRequest::AddNoise { to: picture(), seed: 32, sigma });
+        let seen = inspect(InspectRequest::AddNoise { to: picture(), seed: 32, sigma });
         assert_eq!(seen, Ok(InspectResult::Noised(Arc::clone(&expected[0]))), "sigma {sigma}");
     }
 }
 
 #[test]
 fn the_round_trip_is_that_without_noise_and_its_difference_is_reported() {
-    let Ok(InspectResult::RoundTrip(trip)) = look(InspectRequest::RoundTrip(picture())) else {
+    let Ok(InspectResult::RoundTrip(trip)) = inspect(InspectRequest::RoundTrip(picture())) else {
         panic!("no round trip")
     };
     let Ok(InspectResult::Noised(unharmed)) =
-        look(InspectRequest::AddNoise { to: picture(), seed: 1, sigma: 0.0 })
+        inspect(InspectRequest::AddNoise { to: picture(), seed: 1, sigma: 0.0 })
     else {
         panic!("no picture")
     };
@@ -82,7 +82,7 @@ fn the_round_trip_is_that_without_noise_and_its_difference_is_reported() {
 #[test]
 fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
     let x0 = pipeline().encode(&picture().pixels, (64, 64), &StopFlag::default()).expect("latents");
-    let Ok(InspectResult::Channels(channels)) = look(InspectRequest::Channels(picture())) else {
+    let Ok(InspectResult::Channels(channels)) = inspect(InspectRequest::Channels(picture())) else {
         panic!("no channels")
     };
     assert_eq!(channels.len(), 4);
@@ -105,10 +105,10 @@ fn channels_are_those_of_the_encoded_picture_with_their_ranges() {
 fn what_cannot_be_seen_is_said() {
     let step =
         InspectRequest::StepChannels { job: JobId(3), step: 1, view: StepView::NoisyLatents, picture: 0 };
-    look(step).expect_err("no such job");
+    inspect(step).expect_err("no such job");
     let odd = ImageSource { width: 65, ..picture() };
     for bad in [InspectRequest::Channels(odd.clone()), InspectRequest::RoundTrip(odd)] {
-        let text = look(bad).expect_err("no such size");
+        let text = inspect(bad).expect_err("no such size");
         assert!(text.contains("65"), "{text}");
     }
     let session = Session::start(|| ());

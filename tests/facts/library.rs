@@ -13,7 +13,7 @@ use app::library::{LibraryRoots, MetadataCache, scan};
 use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 
 use crate::support::folders::folder;
-use crate::support::library::{SD1, SDXL, VAE, entry, look, names, put};
+use crate::support::library::{SD1, SDXL, VAE, entry, names, put, scan_folders};
 use crate::support::weight_files::{Small, safetensors_of, save_safetensors, save_torch_zip};
 
 #[test]
@@ -27,7 +27,7 @@ fn an_entry_tells_kind_size_precision_and_whether_it_opens() {
     small.save_folder(&place.path().join("folder"), &|folder, stem, tensors| {
         save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
     });
-    let found = look(&[place.path()]);
+    let found = scan_folders(&[place.path()]);
     assert_eq!(names(&found), ["folder", "old", "whole", "vae/mse", "big"], "what opens is first, VAEs next");
 
     let whole = entry(&found, "whole");
@@ -57,7 +57,7 @@ fn what_most_bytes_are_is_the_precision() {
         "decoder.b":{"dtype":"F16","shape":[2],"data_offsets":[24,28]}}"#;
     fs::write(&path, safetensors_of(header, 28)).expect("writes");
     assert_eq!(
-        entry(&look(&[place.path()]), "mixed").precision,
+        entry(&scan_folders(&[place.path()]), "mixed").precision,
         Some(TensorDtype::F32),
         "16 bytes against 12"
     );
@@ -72,7 +72,7 @@ fn a_broken_file_is_listed_with_what_is_wrong_and_the_rest_is_found() {
     fs::write(place.path().join("cut.safetensors"), b"\x40\0\0\0\0\0\0\0{\"a\":").expect("writes");
     fs::write(place.path().join("empty.pt"), "").expect("writes");
     fs::write(place.path().join("notes.txt"), "no model").expect("writes");
-    let found = look(&[place.path()]);
+    let found = scan_folders(&[place.path()]);
     assert_eq!(names(&found), ["good", "cut", "empty", "pointer"]);
     for (name, word) in [("pointer", "Git LFS"), ("empty", "empty"), ("cut", "header")] {
         let refusal = entry(&found, name).refusal.as_deref().expect("it is refused");
@@ -88,7 +88,7 @@ fn an_incomplete_model_folder_says_what_it_lacks() {
             save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
         }
     });
-    let found = look(&[place.path()]);
+    let found = scan_folders(&[place.path()]);
     let refusal = entry(&found, "half").refusal.as_deref().expect("it is refused");
     assert!(refusal.contains("vae"), "{refusal}");
 }

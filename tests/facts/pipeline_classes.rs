@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::fake_hub::{Files, NAME, client, demo, honest};
 use crate::support::fake_server::Server;
 use crate::support::folders::folder;
-use crate::support::library::look;
+use crate::support::library::scan_folders;
 use crate::support::models::open;
 use crate::support::numbers::golden_folder;
 use crate::support::weight_files::{Small, save_safetensors};
@@ -82,7 +82,7 @@ impl Model {
 
     /// What the library, a download and opening say of it; nothing if they take it.
     fn answers(&self) -> [Option<String>; 3] {
-        let found = look(&[&self.path()]);
+        let found = scan_folders(&[&self.path()]);
         let repository = NAME.parse().expect("a name");
         let plan = client(&self.server.address(), None).plan(
             &repository,
@@ -192,6 +192,6 @@ fn a_unet_that_reads_more_than_latents_is_named_for_what_it_is() {
     }
     model.put("unet/config.json", &unet);
     model.check("a UNet of four channels", None);
-    let kind = look(&[&model.path()]).entries[0].kind;
+    let kind = scan_folders(&[&model.path()]).entries[0].kind;
     assert_eq!(kind, WeightKind::StableDiffusion1);
 }

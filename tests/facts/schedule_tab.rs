@@ -272,7 +272,7 @@ fn a_drag_over_the_film_runs_through_it() {
     assert_eq!(state(&window).film.pinned, Some(17));
 }
 
-fn looked(window: &TestWindow) -> Option<(u64, InspectRequest)> {
+fn pending_inspection(window: &TestWindow) -> Option<(u64, InspectRequest)> {
     window.requests.try_iter().find_map(|request| match request {
         Request::Inspect { id, request: look } => Some((id, look)),
         _ => None,
@@ -283,7 +283,7 @@ fn looked(window: &TestWindow) -> Option<(u64, InspectRequest)> {
 fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
     let (mut window, _) = with_film(Tab::Inspect);
     let grey = || Arc::new(Pixels::new(16, 16, vec![128; 768]));
-    let (id, channels) = looked(&window).expect("the channels first");
+    let (id, channels) = pending_inspection(&window).expect("the channels first");
     assert!(matches!(
         channels,
         InspectRequest::StepChannels { step: 19, view: StepView::Predicted, picture: 0, .. }
@@ -292,7 +292,7 @@ fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
     window.send(Event::Inspection { id, result: Ok(InspectResult::Channels(four)) });
     window.harness.get_by_label("−3.5…2.0");
 
-    let (id, noised) = looked(&window).expect("then the noise");
+    let (id, noised) = pending_inspection(&window).expect("then the noise");
     let InspectRequest::AddNoise { sigma, seed: 32, .. } = noised else { panic!("{noised:?}") };
     let schedule = state(&window).shared.recipe.schedule;
     let info = state(&window).shared.model_info().expect("a model");
@@ -301,26 +301,26 @@ fn the_inspect_tab_makes_one_request_after_the_other_and_the_latest_counts() {
     for step in [3, 5, 8] {
         window.harness.state_mut().press(Command::Inspect(InspectCommand::NoiseStep(step)));
     }
-    assert!(looked(&window).is_none(), "one at a time");
+    assert!(pending_inspection(&window).is_none(), "one at a time");
     window.send(Event::Inspection { id, result: Ok(InspectResult::Noised(grey())) });
-    let (id, noised) = looked(&window).expect("the latest wish");
+    let (id, noised) = pending_inspection(&window).expect("the latest wish");
     assert!(
         matches!(noised, InspectRequest::AddNoise { sigma, .. } if sigma == schedule.sigmas(20, &noise)[8])
     );
     window.send(Event::Inspection { id, result: Ok(InspectResult::Noised(grey())) });
 
-    let (id, trip) = looked(&window).expect("then there and back");
+    let (id, trip) = pending_inspection(&window).expect("then there and back");
     assert!(matches!(trip, InspectRequest::RoundTrip(_)));
     let trip = RoundTrip::new(grey(), Arc::new(Pixels::new(16, 16, vec![130; 768])));
     window.send(Event::Inspection { id, result: Ok(InspectResult::RoundTrip(trip)) });
     window.harness.get_by_label_contains("2.00 / 255");
-    assert!(looked(&window).is_none(), "all is seen");
+    assert!(pending_inspection(&window).is_none(), "all is seen");
 }
 
 #[test]
 fn what_cannot_be_looked_at_is_said_in_its_place() {
     let (mut window, _) = with_film(Tab::Inspect);
-    let (id, _) = looked(&window).expect("a look");
+    let (id, _) = pending_inspection(&window).expect("a look");
     window.send(Event::Inspection { id, result: Err("The numbers of this step are no longer kept".into()) });
     window.harness.run();
     window.harness.get_by_label("The numbers of this step are no longer kept");
@@ -329,6 +329,6 @@ fn what_cannot_be_looked_at_is_said_in_its_place() {
 #[test]
 fn a_closed_inspect_tab_requests_nothing() {
     let (window, _) = with_film(Tab::Models);
-    assert!(looked(&window).is_none());
+    assert!(pending_inspection(&window).is_none());
     assert!(Views::default().shown() == [StepView::Predicted]);
 }

@@ -46,6 +46,78 @@ fn the_top_level_is_what_the_readme_maps() {
     }
 }
 
+/// Words that this code once had for what the field has a name for.
+const PRIVATE_WORDS: [&str; 44] = [
+    "banded",
+    "care",
+    "chores",
+    "desk",
+    "develop",
+    "dress",
+    "errand",
+    "filling",
+    "frugal",
+    "generous",
+    "given",
+    "halt",
+    "hear",
+    "hearing",
+    "hindrance",
+    "leg",
+    "librarian",
+    "look",
+    "looked",
+    "misfit",
+    "news",
+    "patience",
+    "persistence",
+    "puppet",
+    "reel",
+    "relay",
+    "rescued",
+    "room",
+    "seen",
+    "shelf",
+    "shelves",
+    "shot",
+    "sparing",
+    "spelling",
+    "spotlight",
+    "standing",
+    "stamp",
+    "teller",
+    "thrift",
+    "trouble",
+    "walk",
+    "walked",
+    "way",
+    "wish",
+];
+
+#[test]
+fn nothing_is_named_by_a_private_word() {
+    const DEFINITIONS: [&str; 8] = ["struct", "enum", "trait", "type", "fn", "mod", "const", "static"];
+    for file in rust_files(&["app", "engine", "tests"]) {
+        let text = read(&file);
+        for (index, line) in text.lines().enumerate() {
+            let mut words =
+                line.split(|c: char| !c.is_alphanumeric() && c != '_').skip_while(|word| word.is_empty());
+            let place = || format!("{}:{}: {}", file.display(), index + 1, line.trim());
+            // `pub(crate) struct Name`, and no word of a comment.
+            let is_comment = line.trim_start().starts_with("//");
+            while let Some(word) = words.next().filter(|_| !is_comment) {
+                if !DEFINITIONS.contains(&word) {
+                    continue;
+                }
+                let name = words.next().unwrap_or_default();
+                assert!(!PRIVATE_WORDS.contains(&&*name.to_lowercase()), "{}", place());
+                assert!(!name.ends_with("Wish") && !name.ends_with("Desk"), "{}", place());
+                assert!(!name.starts_with("MOST_") && !name.starts_with("LEAST_"), "{}", place());
+            }
+        }
+    }
+}
+
 /// Fails if a line of code names one of these crates. Comments may.
 fn check_absent(folder: &str, crates: &[&str]) {
     for file in rust_files(&[folder]) {

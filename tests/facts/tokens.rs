@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::folders::folder;
 use crate::support::models::open;
 use crate::support::numbers::golden_folder;
-use crate::support::weight_files::{Given, Small, save_safetensors};
+use crate::support::weight_files::{Small, TestTensor, save_safetensors};
 
 fn references(name: &str) -> Value {
     let file = fs::File::open(golden_folder().join("data").join(name)).expect("golden tokens");
@@ -66,7 +66,7 @@ fn model_with_room(folder: &Path) {
     let mut small = Small::new();
     let tensors = small.parts.iter_mut().flat_map(|(_, tensors)| tensors);
     for given in tensors.filter(|given| given.name.ends_with("token_embedding.weight")) {
-        *given = Given::new(&given.name, &[ROWS, given.shape[1]]);
+        *given = TestTensor::new(&given.name, &[ROWS, given.shape[1]]);
     }
     small.save_folder(folder, &|folder, stem, tensors| {
         save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);

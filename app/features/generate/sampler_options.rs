@@ -146,7 +146,8 @@ pub fn noise_and_betas_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
 fn beta_ui(ui: &mut Ui, width: f32, name: &str, own: f64, set: &mut Option<f64>) {
     label_ui(ui, name);
     let mut value = set.unwrap_or(own);
-    let number = Number { name, limits: ScheduleOptions::BETA, decimals: 6, step: 0.0001, look: look(width) };
+    let number =
+        Number { name, limits: ScheduleOptions::BETA, decimals: 6, step: 0.0001, look: number_look(width) };
     if number_ui(ui, &number, &mut value).changed() {
         *set = (value != own).then_some(value);
     }
@@ -160,13 +161,13 @@ fn train_steps_ui(ui: &mut Ui, width: f32, own: u32, set: &mut Option<u32>) {
         limits: in_f64(&ScheduleOptions::TRAIN_STEPS),
         decimals: 0,
         step: 100.0,
-        look: look(width),
+        look: number_look(width),
     };
     if number_ui(ui, &number, &mut value).changed() {
         *set = (value as u32 != own).then_some(value as u32);
     }
 }
 
-fn look(width: f32) -> NumberLook {
+fn number_look(width: f32) -> NumberLook {
     NumberLook { size: vec2(width, theme::FIELD_HEIGHT), align: Align::LEFT, ..NumberLook::default() }
 }

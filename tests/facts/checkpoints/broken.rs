@@ -77,8 +77,8 @@ fn what_is_not_a_weight_file_is_named() {
 fn a_file_cut_at_any_byte_is_an_error() {
     let place = folder();
     let path = place.path().join("weights.bin");
-    let tensors = [Given::new("a", &[3, 2]), Given::new("b", &[5])];
-    let forms: [fn(&Path, &[Given]); 3] = [save_safetensors, save_torch_zip, save_torch_legacy];
+    let tensors = [TestTensor::new("a", &[3, 2]), TestTensor::new("b", &[5])];
+    let forms: [fn(&Path, &[TestTensor]); 3] = [save_safetensors, save_torch_zip, save_torch_legacy];
     for save in forms {
         save(&path, &tensors);
         read_all(&path).expect("the whole file is sound");
@@ -94,8 +94,8 @@ fn a_file_cut_at_any_byte_is_an_error() {
 fn a_file_with_any_byte_changed_panics_nowhere() {
     let place = folder();
     let path = place.path().join("weights.bin");
-    let tensors = [Given::new("a", &[3, 2]), Given::new("b", &[5])];
-    let save_others: fn(&Path, &[Given]) = |path, _| {
+    let tensors = [TestTensor::new("a", &[3, 2]), TestTensor::new("b", &[5])];
+    let save_others: fn(&Path, &[TestTensor]) = |path, _| {
         let tensors = [("a", device_array("f4", &[2], &[0; 8])), ("b", tensor_of("float8_e5m2", "0", 2))];
         fs::write(path, around(&pickle(&dict(&tensors)), &[("0", vec![0; 32])])).expect("writes");
         read_all(path).expect("the whole file is sound");
@@ -120,8 +120,8 @@ fn a_file_with_any_byte_changed_panics_nowhere() {
 fn an_index_that_is_wrong_is_refused() {
     let place = folder();
     let at = |name: &str| place.path().join(name);
-    save_safetensors(&at("one.safetensors"), &[Given::new("a", &[2])]);
-    save_safetensors(&at("two.safetensors"), &[Given::new("b", &[2])]);
+    save_safetensors(&at("one.safetensors"), &[TestTensor::new("a", &[2])]);
+    save_safetensors(&at("two.safetensors"), &[TestTensor::new("b", &[2])]);
     let cases = [
         (r#"{"weight_map":{"a":"one.safetensors","b":"two.safetensors"}}"#, ""),
         (r#"{"weight_map":{"a":"one.safetensors","b":"one.safetensors"}}"#, "missing"),

@@ -12,7 +12,7 @@ use engine::pipeline::{OpenOptions, Pipeline};
 
 use crate::support::folders::folder;
 use crate::support::models::open;
-use crate::support::weight_files::{Given, Small, save_safetensors, save_torch_legacy, save_torch_zip};
+use crate::support::weight_files::{Small, TestTensor, save_safetensors, save_torch_legacy, save_torch_zip};
 
 fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {
     let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
@@ -44,7 +44,7 @@ fn a_checkpoint_of_sd2_tells_what_it_predicts_by_its_biases_or_by_its_yaml() {
     narrow
         .iter_mut()
         .filter(|given| given.name == bias)
-        .for_each(|given| *given = Given::new(bias, &given.shape));
+        .for_each(|given| *given = TestTensor::new(bias, &given.shape));
     save_safetensors(&path, &narrow);
     fs::write(&yaml, "model:\n  params:\n    parameterization: v # velocity\n").expect("writes");
     assert_eq!(side(&path), of_v, "the YAML file is believed");
@@ -63,7 +63,7 @@ fn a_text_encoder_of_sd2_accounts_for_every_weight() {
     let prefix = "cond_stage_model.model.";
     for victim in ["transformer.resblocks.1.attn.in_proj_weight", "ln_final.bias", "positional_embedding"] {
         let victim = &format!("{prefix}{victim}");
-        let missing: Vec<Given> = sd2.iter().filter(|given| given.name != *victim).cloned().collect();
+        let missing: Vec<TestTensor> = sd2.iter().filter(|given| given.name != *victim).cloned().collect();
         save_torch_zip(&path, &missing);
         let error = open(&path).err().unwrap_or_else(|| panic!("{victim} is not missed"));
         assert!(error.contains(victim) && error.contains("missing"), "{error}");
@@ -73,7 +73,7 @@ fn a_text_encoder_of_sd2_accounts_for_every_weight() {
     short
         .iter_mut()
         .filter(|given| given.name == *fused)
-        .for_each(|given| *given = Given::new(fused, &[256, 128]));
+        .for_each(|given| *given = TestTensor::new(fused, &[256, 128]));
     save_torch_zip(&path, &short);
     let error = open(&path).err().expect("a fused tensor of two thirds is refused");
     assert!(error.contains(fused) && error.contains("[384, 128]"), "{error}");
@@ -81,19 +81,19 @@ fn a_text_encoder_of_sd2_accounts_for_every_weight() {
 
 /// Another VAE for the small model, in every format: its own numbers in reverse.
 fn save_vaes(small: &Small, place: &Path) -> Vec<PathBuf> {
-    let change = |given: &Given| {
+    let change = |given: &TestTensor| {
         let mut data = given.data.clone();
         data.chunks_exact_mut(2).for_each(|half| half[0] ^= 0x55);
-        Given { data, ..given.clone() }
+        TestTensor { data, ..given.clone() }
     };
     let prefix = "first_stage_model.";
-    let original: Vec<Given> =
+    let original: Vec<TestTensor> =
         small.original.iter().filter(|given| given.name.starts_with(prefix)).map(change).collect();
-    let bare: Vec<Given> =
+    let bare: Vec<TestTensor> =
         original.iter().map(|given| given.moved(&given.name[prefix.len()..], &given.shape)).collect();
-    let trained = [Given::new("loss.logvar", &[]), Given::new("model_ema.decay", &[])];
+    let trained = [TestTensor::new("loss.logvar", &[]), TestTensor::new("model_ema.decay", &[])];
     let (_, own) = small.parts.iter().find(|(part, _)| part == "vae").expect("a VAE");
-    let diffusers: Vec<Given> = own.iter().map(change).collect();
+    let diffusers: Vec<TestTensor> = own.iter().map(change).collect();
 
     let folder = place.join("vae");
     let model = small.save_folder(&place.join("model"), &|folder, stem, tensors| {
@@ -172,7 +172,7 @@ fn a_chosen_vae_stands_for_one_that_is_missing_or_incomplete() {
 }
 
 /// A small VAE with a level more, so that a latent pixel is 8 pixels wide, as in SD 1.x: its second level once more.
-fn with_another_level(vae: &[Given]) -> Vec<Given> {
+fn with_another_level(vae: &[TestTensor]) -> Vec<TestTensor> {
     let copies = [
         ("encoder.down_blocks.1.", "encoder.down_blocks.2."),
         ("encoder.down_blocks.2.", "encoder.down_blocks.3."),
@@ -206,7 +206,7 @@ fn what_is_not_a_vae_or_does_not_fit_is_refused_in_words() {
     fs::write(&page, "<!DOCTYPE html>").expect("writes");
     refuse(&page, &["web page"]);
     let concept = place.path().join("concept.pt");
-    save_torch_zip(&concept, &[Given::new("emb_params", &[2, 768])]);
+    save_torch_zip(&concept, &[TestTensor::new("emb_params", &[2, 768])]);
     refuse(&concept, &["not a VAE", "a concept"]);
     refuse(&place.path().join("model"), &["not a VAE", "no config.json"]);
 

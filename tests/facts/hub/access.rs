@@ -37,7 +37,7 @@ fn a_token_does_not_follow_a_redirect_to_another_place() {
     fake_hub.fetch().expect("fetches");
     fake_hub.check();
     let shown = |server: &Server| -> Vec<_> {
-        server.seen().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect()
+        server.received().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect()
     };
     let bearer = Some(format!("Bearer {TOKEN}"));
     assert_eq!(shown(&fake_hub.server), [bearer.clone(), bearer.clone(), bearer]);
@@ -50,7 +50,7 @@ fn redirects_in_circles_and_to_nowhere_end() {
         let server = Server::start(move |_, _| Reply::new(302, "").with("Location", location));
         let error = plan(&client(&server.address(), None)).expect_err("no way");
         assert!(matches!(error, FetchError::InvalidResponse(..)), "{location}: {error}");
-        assert!(server.seen().len() <= 11);
+        assert!(server.received().len() <= 11);
     }
 }
 
@@ -104,5 +104,5 @@ fn a_revision_is_one_part_of_the_address() {
     let name = NAME.parse().expect("a name");
     hub.plan(&name, "refs/pr/1", &DownloadRequest::default(), &mut |_| ControlFlow::Continue(()))
         .expect("a plan");
-    assert_eq!(server.seen()[0].path, format!("/api/models/{NAME}/revision/refs%2Fpr%2F1?blobs=true"));
+    assert_eq!(server.received()[0].path, format!("/api/models/{NAME}/revision/refs%2Fpr%2F1?blobs=true"));
 }

@@ -52,7 +52,7 @@ fn came(done: u64) -> HubEvent {
     HubEvent::Progress(Progress { done, total: 2 * GIGABYTE, ..Progress::default() })
 }
 
-fn hear(state: &mut AppState, report: HubEvent) -> Vec<Effect> {
+fn receive(state: &mut AppState, report: HubEvent) -> Vec<Effect> {
     state.receive(AppEvent::Hub(report))
 }
 
@@ -73,7 +73,7 @@ fn nothing_is_fetched_before_licence_and_size_were_shown() {
     let effects = command(&mut state, DownloadCommand::LookUpStandard);
     assert!(matches!(hub_command(&effects), Some(HubCommand::LookUp { .. })));
     assert!(hub_command(&command(&mut state, DownloadCommand::Start)).is_none(), "there is no offer yet");
-    assert!(hear(&mut state, offer()).is_empty());
+    assert!(receive(&mut state, offer()).is_empty());
     let effects = command(&mut state, DownloadCommand::Start);
     assert!(
         matches!(hub_command(&effects), Some(HubCommand::Fetch { plan: wanted, .. }) if *wanted == plan())
@@ -84,21 +84,21 @@ fn nothing_is_fetched_before_licence_and_size_were_shown() {
 fn a_paused_download_resumes_and_a_cancelled_one_is_discarded() {
     let mut state = AppState::new(Settings::default());
     command(&mut state, DownloadCommand::LookUpStandard);
-    hear(&mut state, offer());
+    receive(&mut state, offer());
     command(&mut state, DownloadCommand::Start);
-    hear(&mut state, came(GIGABYTE));
+    receive(&mut state, came(GIGABYTE));
     command(&mut state, DownloadCommand::Pause);
     let DownloadPhase::Running(running) = &state.download.phase else {
         panic!("it runs until the download has stopped")
     };
     assert!(running.stop.is_raised());
-    hear(&mut state, HubEvent::Paused { done: GIGABYTE });
+    receive(&mut state, HubEvent::Paused { done: GIGABYTE });
     assert!(matches!(&state.download.phase, DownloadPhase::Paused(left) if left.done == GIGABYTE));
 
     let effects = command(&mut state, DownloadCommand::Start);
     assert!(matches!(hub_command(&effects), Some(HubCommand::Fetch { .. })));
     command(&mut state, DownloadCommand::Cancel);
-    let effects = hear(&mut state, HubEvent::Paused { done: GIGABYTE });
+    let effects = receive(&mut state, HubEvent::Paused { done: GIGABYTE });
     assert!(
         matches!(hub_command(&effects), Some(HubCommand::Discard { folder: thrown }) if *thrown == folder())
     );
@@ -108,7 +108,7 @@ fn a_paused_download_resumes_and_a_cancelled_one_is_discarded() {
 fn what_was_left_at_the_last_start_is_offered_again() {
     let mut state = AppState::new(Settings::default());
     let found = Unfinished { plan: plan(), folder: folder(), done: GIGABYTE / 2 };
-    hear(&mut state, HubEvent::Unfinished(vec![found]));
+    receive(&mut state, HubEvent::Unfinished(vec![found]));
     assert!(matches!(&state.download.phase, DownloadPhase::Paused(left) if left.done == GIGABYTE / 2));
 }
 

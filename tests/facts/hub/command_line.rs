@@ -69,7 +69,7 @@ fn nothing_is_fetched_before_licence_and_size_were_agreed_to() {
     let said = get(&server, folder.path(), &[NAME, "--into", "models"]);
     assert_eq!(said.status, Some(2), "{}", said.stderr);
     assert!(said.stderr.contains("licence") && said.stderr.contains("--yes"), "{}", said.stderr);
-    let asked: Vec<_> = server.seen().into_iter().map(|seen| seen.path).collect();
+    let asked: Vec<_> = server.received().into_iter().map(|seen| seen.path).collect();
     assert!(asked[0].starts_with("/api/"), "{asked:?}");
     assert!(
         asked[1..].iter().all(|path| path.ends_with(".json")),
@@ -121,7 +121,7 @@ fn wrong_arguments_are_usage_errors() {
     let mut wrong = at(&server, folder.path(), &[NAME]);
     let output = wrong.env("HF_ENDPOINT", "nowhere").output().expect("starts");
     assert_eq!(output.status.code(), Some(2));
-    assert_eq!(server.seen().len(), 0);
+    assert_eq!(server.received().len(), 0);
     let absent = get(&server, folder.path(), &[NAME, "--file", "absent.ckpt", "--yes"]);
     assert_eq!(absent.status, Some(1), "{}", absent.stderr);
 }
@@ -151,5 +151,8 @@ fn ctrl_c_pauses_and_the_same_command_goes_on() {
     assert!(said.stderr.contains("500 kB"), "{}", said.stderr);
     assert_eq!(said.stdout.trim(), "./tidal--small-sd/model.safetensors");
     assert_eq!(names(folder.path()), ["tidal--small-sd"]);
-    assert_eq!(server.seen().last().and_then(crate::support::fake_server::Seen::from), Some(500_000));
+    assert_eq!(
+        server.received().last().and_then(crate::support::fake_server::ReceivedRequest::from),
+        Some(500_000)
+    );
 }

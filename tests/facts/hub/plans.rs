@@ -311,7 +311,7 @@ fn a_mirror_that_lists_no_sizes_is_asked_for_each_file() {
     let hub = client(&server.address(), None);
     let plan = crate::support::fake_hub::plan(&hub).expect("a plan");
     // After the listing and the two files that tell what it is.
-    assert!(server.seen().iter().skip(3).all(|seen| seen.method == "HEAD"));
+    assert!(server.received().iter().skip(3).all(|seen| seen.method == "HEAD"));
     for wanted in &plan.files {
         assert_eq!(wanted.checksum, Checksum::Sha256(sha256(&files[&wanted.path])), "from its headers");
     }

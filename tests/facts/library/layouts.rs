@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use app::library::{Layout, MetadataCache, concept_folders, hub_cache, layout_of};
 
 use crate::support::folders::folder;
-use crate::support::library::{CONCEPT, SD1, VAE, entry, look, look_with, names, put};
+use crate::support::library::{CONCEPT, SD1, VAE, entry, look_with, names, put, scan_folders};
 use crate::support::weight_files::{Small, save_safetensors};
 
 #[test]
@@ -20,7 +20,7 @@ fn the_folders_of_a1111_and_forge_are_known() {
     put(root.join("embeddings/birb.safetensors"), CONCEPT);
     // The whole folder, or the folder of models in it.
     for chosen in [root.to_owned(), root.join("models")] {
-        let found = look(&[&chosen]);
+        let found = scan_folders(&[&chosen]);
         assert_eq!(names(&found), ["anime/night", "mse"], "what lies elsewhere is of no use here");
         assert_eq!(found.folders[0].layout, Layout::A1111);
         assert_eq!(found.folders[0].count, 2);
@@ -39,7 +39,7 @@ fn the_folders_of_comfyui_are_known_and_those_of_its_portable_form() {
         fs::create_dir_all(comfy.join("models/embeddings")).expect("makes it");
     }
     for chosen in [root.path().to_owned(), root.path().join("portable"), root.path().join("models")] {
-        let found = look(&[&chosen]);
+        let found = scan_folders(&[&chosen]);
         assert_eq!(names(&found), ["v1-5", "mse"]);
         assert_eq!(found.folders[0].layout, Layout::ComfyUi);
         assert_eq!(found.concept_folders.len(), 1);
@@ -52,7 +52,7 @@ fn the_folders_of_swarmui_are_known() {
     put(root.path().join("Models/Stable-Diffusion/OfficialStableDiffusion/v1.safetensors"), SD1);
     put(root.path().join("Models/VAE/mse.safetensors"), VAE);
     put(root.path().join("Models/Embeddings/birb.safetensors"), CONCEPT);
-    let found = look(&[root.path()]);
+    let found = scan_folders(&[root.path()]);
     assert_eq!(names(&found), ["OfficialStableDiffusion/v1", "mse"]);
     assert_eq!(found.folders[0].layout, Layout::SwarmUi);
     assert_eq!(found.concept_folders, [root.path().join("Models/Embeddings")]);
@@ -67,7 +67,7 @@ fn any_other_folder_is_looked_through_to_the_bottom() {
     put(root.path().join("llm-00001-of-00003.safetensors"), SD1);
     put(root.path().join("sd-vae-ft-mse/diffusion_pytorch_model.safetensors"), VAE);
     fs::write(root.path().join("half.safetensors.part"), "half").expect("writes");
-    let found = look(&[root.path()]);
+    let found = scan_folders(&[root.path()]);
     assert_eq!(names(&found), ["a/b/c/deep", "sd-vae-ft-mse"]);
     assert_eq!(found.folders[0].layout, Layout::Plain);
 }
@@ -79,10 +79,10 @@ fn a_model_folder_may_be_added_itself() {
         save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
     });
     assert_eq!(layout_of(&model), Layout::Diffusers);
-    assert_eq!(names(&look(&[&model])), ["dreams"]);
+    assert_eq!(names(&scan_folders(&[&model])), ["dreams"]);
     // A checkpoint beside its parts is one more model. Its parts are not models.
     put(model.join("pruned.safetensors"), SD1);
-    assert_eq!(names(&look(&[&model])), ["dreams", "pruned"]);
+    assert_eq!(names(&scan_folders(&[&model])), ["dreams", "pruned"]);
 }
 
 /// `extra_model_paths.yaml` in the form of ComfyUI's own example.
@@ -107,7 +107,7 @@ fn the_paths_that_comfyui_was_told_are_read() {
         other.display()
     );
     fs::write(comfy.join("extra_model_paths.yaml"), yaml).expect("writes");
-    let found = look(&[&comfy]);
+    let found = scan_folders(&[&comfy]);
     assert_eq!(names(&found), ["fifth", "fourth", "own", "theirs", "third", "mse"]);
     assert_eq!(found.concept_folders, [other.join("embeddings")]);
     assert_eq!((found.folders.len(), found.folders[0].problem.as_deref()), (1, None));
@@ -129,13 +129,13 @@ fn paths_that_make_no_sense_are_said_and_cost_nothing_else() {
         ("? {a: b}\n: c\nx:\n  base_path: [1, 2]\n  checkpoints: {a: b}\n", false),
     ] {
         fs::write(root.path().join("extra_model_paths.yaml"), yaml).expect("writes");
-        let found = look(&[root.path()]);
+        let found = scan_folders(&[root.path()]);
         assert_eq!(names(&found), ["own"], "{yaml:.40}");
         let said = found.folders[0].problem.as_deref();
         assert_eq!(said.is_some_and(|said| said.ends_with("extra_model_paths.yaml")), is_said, "{said:?}");
     }
     fs::write(root.path().join("extra_model_paths.yaml"), b"\xff\xfe\x00").expect("writes");
-    assert!(look(&[root.path()]).folders[0].problem.is_some());
+    assert!(scan_folders(&[root.path()]).folders[0].problem.is_some());
 }
 
 /// The variables, in the order in which `huggingface_hub` reads them.
@@ -214,7 +214,7 @@ mod with_links {
         );
         assert_eq!((found.folders[0].layout, found.folders[0].count), (Layout::Hub, 3));
         // Added as a folder it is the same.
-        assert_eq!(names(&look(&[hub])), names(&found));
+        assert_eq!(names(&scan_folders(&[hub])), names(&found));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod with_links {
         for (from, to) in (0..12).flat_map(|from| (0..12).map(move |to| (from, to))) {
             symlink(root.join(format!("w{to}")), root.join(format!("w{from}/to{to}"))).expect("links");
         }
-        let found = look(&[root, &root.join("a")]);
+        let found = scan_folders(&[root, &root.join("a")]);
         assert_eq!((found.entries.len(), found.folders[0].count, found.folders[1].count), (1, 1, 0));
         assert_eq!(found.folders[0].problem, None);
     }
@@ -273,7 +273,7 @@ mod with_links {
         fs::set_permissions(&shut, fs::Permissions::from_mode(0o0)).expect("shuts it");
         // Root may read everything, and then there is nothing to say.
         let is_shut = fs::read_dir(&shut).is_err();
-        let found = look(&[root.path()]);
+        let found = scan_folders(&[root.path()]);
         assert_eq!(names(&found), ["good"]);
         let said = found.folders[0].problem.as_deref();
         assert_eq!(said.is_some_and(|said| said.contains("permissions")), is_shut, "{said:?}");
@@ -285,7 +285,7 @@ mod with_links {
 fn a_folder_that_is_gone_is_said_and_the_others_are_found() {
     let root = folder();
     put(root.path().join("here.safetensors"), SD1);
-    let found = look(&[&root.path().join("gone"), root.path()]);
+    let found = scan_folders(&[&root.path().join("gone"), root.path()]);
     assert_eq!(names(&found), ["here"]);
     let said = found.folders[0].problem.as_deref().expect("it is said");
     assert!(said.contains("gone") && said.ends_with("gone"), "{said}");

@@ -3,17 +3,17 @@
 use app::library::{MetadataCache, NameMatch, find};
 
 use crate::support::folders::folder;
-use crate::support::library::{SD1, entry, look, look_with, names, put};
-use crate::support::weight_files::{Given, save_torch_zip};
+use crate::support::library::{SD1, entry, look_with, names, put, scan_folders};
+use crate::support::weight_files::{TestTensor, save_torch_zip};
 
 #[test]
 fn two_of_one_name_are_told_apart_by_their_endings() {
     let place = folder();
     put(place.path().join("night.safetensors"), SD1);
-    let tensors: Vec<Given> = SD1.iter().map(|name| Given::new(name, &[4, 4, 1, 1])).collect();
+    let tensors: Vec<TestTensor> = SD1.iter().map(|name| TestTensor::new(name, &[4, 4, 1, 1])).collect();
     save_torch_zip(&place.path().join("night.ckpt"), &tensors);
     put(place.path().join("sub/night.safetensors"), SD1);
-    assert_eq!(names(&look(&[place.path()])), ["night.ckpt", "night.safetensors", "sub/night"]);
+    assert_eq!(names(&scan_folders(&[place.path()])), ["night.ckpt", "night.safetensors", "sub/night"]);
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn an_entry_is_found_by_name_by_file_and_by_hash() {
     put(place.path().join("Anime/Night.safetensors"), SD1);
     put(place.path().join("day.safetensors"), SD1);
     put(place.path().join("cafe.safetensors"), SD1);
-    let mut found = look(&[place.path()]);
+    let mut found = scan_folders(&[place.path()]);
     let hashes = ["cafe01", "cafe02", "beef03"].map(|start| format!("{start}{}", "0".repeat(58)));
     for (entry, hash) in found.entries.iter_mut().zip(hashes) {
         entry.sha256 = Some(hash);

@@ -10,7 +10,7 @@ use engine::images::read_recipe;
 
 use crate::support::cli::tidepool;
 use crate::support::folders::folder;
-use crate::support::library::{SD1, VAE, look, names, put};
+use crate::support::library::{SD1, VAE, names, put, scan_folders};
 use crate::support::weight_files::{Small, save_safetensors};
 
 /// A repository with two revisions, of which the newer one is not that of `refs/main`.
@@ -50,7 +50,7 @@ fn the_library_and_a_drop_find_the_revision_of_the_main_branch() {
     let repository = model(cache.path());
     let main = repository.join("snapshots/1a");
     for path in paths(&repository) {
-        let found = look(&[&path]);
+        let found = scan_folders(&[&path]);
         assert_eq!(names(&found), ["ann/dreams"], "{}", path.display());
         assert_eq!(found.entries[0].path(), main);
         assert_eq!(found.entries[0].refusal, None);
@@ -92,7 +92,7 @@ fn the_only_checkpoint_of_a_repository_is_its_model_and_of_several_none() {
         put(snapshot.join("two.safetensors"), SD1);
     });
     assert!(matches!(dropped(&both), FileContents::ModelsFolder), "a person chooses");
-    assert_eq!(names(&look(&[&both])), ["bob/both/one", "bob/both/two"]);
+    assert_eq!(names(&scan_folders(&[&both])), ["bob/both/one", "bob/both/two"]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_command_line_opens_a_repository_and_its_name_is_in_the_picture() {
             fs::copy(part.join(name), snapshot.join(name)).expect("copies");
         }
     });
-    assert_eq!(names(&look(&[&vae])), ["ann/vae"]);
+    assert_eq!(names(&scan_folders(&[&vae])), ["ann/vae"]);
     for path in paths(Path::new("models--ann--dreams")) {
         let path = path.to_str().expect("UTF-8");
         let line = "render fox --device cpu --size 64x64 --steps 1 -o a.png --vae models--ann--vae --model";
@@ -148,6 +148,6 @@ fn a_repository_of_a_vae_is_listed_as_one() {
     let vae = repository(cache.path(), "ann/vae", |snapshot| {
         put(snapshot.join("diffusion_pytorch_model.safetensors"), VAE);
     });
-    let found = look(&[&vae]);
+    let found = scan_folders(&[&vae]);
     assert!(names(&found) == ["ann/vae"] && found.entries[0].is_vae());
 }

@@ -37,7 +37,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// What a player reads of a film.
-struct Seen {
+struct DecodedVideo {
     size: (u32, u32),
     frames: usize,
     seconds: f64,
@@ -47,7 +47,7 @@ struct Seen {
     parameters: Vec<u8>,
 }
 
-fn read(path: &Path) -> Seen {
+fn read(path: &Path) -> DecodedVideo {
     let bytes = fs::read(path).expect("read");
     assert_eq!(&bytes[4..8], b"ftyp");
     let track = find(&bytes, "moov/trak");
@@ -76,7 +76,7 @@ fn read(path: &Path) -> Seen {
     let entry = find(&find(table, "stsd")[8..], "avc1");
     let sides = number(entry, 24);
     let about = find(&entry[78..], "avcC");
-    Seen {
+    DecodedVideo {
         size: (sides >> 16, sides & 0xffff),
         frames,
         seconds: f64::from(duration) / f64::from(timescale),
@@ -127,7 +127,7 @@ fn rgb(picture: &impl YUVSource) -> Vec<u8> {
     pixels.map(|value| value.round().clamp(0.0, 255.0) as u8).collect()
 }
 
-fn decode(seen: &Seen) -> Vec<(usize, usize, Vec<u8>)> {
+fn decode(seen: &DecodedVideo) -> Vec<(usize, usize, Vec<u8>)> {
     let mut decoder = Decoder::new().expect("a decoder");
     let mut pictures = Vec::new();
     for (index, sample) in seen.data.iter().enumerate() {

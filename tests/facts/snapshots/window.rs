@@ -169,7 +169,7 @@ fn four_views_of_a_step_in_the_light() {
 }
 
 #[test]
-fn a_sheet_that_is_being_made() {
+fn a_plot_that_is_being_made() {
     let builder = painted_window([1440.0, 900.0], egui::Theme::Dark);
     let window = WindowLayout { tab: Tab::XyPlot, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
@@ -214,7 +214,7 @@ fn the_film_to_be_exported() {
 }
 
 #[test]
-fn a_sheet_as_a_film() {
+fn a_plot_as_an_animation() {
     let builder = painted_window([1280.0, 720.0], egui::Theme::Light);
     let window = WindowLayout { tab: Tab::XyPlot, ..WindowLayout::default() };
     let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
@@ -225,6 +225,7 @@ fn a_sheet_as_a_film() {
         let (pictures, elapsed) = (vec![gradient_image(128, 1.0, at)], Duration::from_secs(1));
         window.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
     }
+    window.until_saved(&[]);
     window.harness.get_by_label("Export animation…").click();
     snapshot(&mut window, "xy_plot_export_light");
 }

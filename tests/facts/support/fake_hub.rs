@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::fake_server::{Reply, Seen, Server};
+use crate::support::fake_server::{ReceivedRequest, Reply, Server};
 
 pub const NAME: &str = "tidal/small-sd";
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -30,7 +30,7 @@ pub const UNWANTED: [&str; 4] = [
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Replaces the honest answer, or makes it fail.
-pub type Twist = Box<dyn Fn(&Seen, Reply) -> Reply + Send + Sync>;
+pub type Twist = Box<dyn Fn(&ReceivedRequest, Reply) -> Reply + Send + Sync>;
 
 pub struct FakeHub {
     pub server: Server,
@@ -50,7 +50,7 @@ struct Downloads {
 }
 
 impl Downloads {
-    fn contain(&mut self, seen: &Seen) -> bool {
+    fn contain(&mut self, seen: &ReceivedRequest) -> bool {
         let is_read = ["/model_index.json", "/unet/config.json"].iter().any(|name| seen.path.ends_with(name));
         if seen.path.starts_with("/api/") {
             self.left_to_read = 2;
@@ -67,7 +67,7 @@ impl FakeHub {
         let twists = Twists(Mutex::new(twists.into()));
         let served = files.clone();
         let downloads = Mutex::new(Downloads::default());
-        let twisted = move |seen: &Seen, _| {
+        let twisted = move |seen: &ReceivedRequest, _| {
             let honest = honest(&served, seen);
             let is_file = downloads.lock().expect("no panic in here").contain(seen);
             let twist = is_file.then(|| twists.0.lock().expect("no panic in here").pop_front()).flatten();
@@ -122,9 +122,9 @@ impl FakeHub {
     }
 
     /// The requests for files to download, in order.
-    pub fn asked(&self) -> Vec<Seen> {
+    pub fn asked(&self) -> Vec<ReceivedRequest> {
         let mut downloads = Downloads::default();
-        self.server.seen().into_iter().filter(|seen| downloads.contain(seen)).collect()
+        self.server.received().into_iter().filter(|seen| downloads.contain(seen)).collect()
     }
 
     pub fn part(&self) -> PathBuf {
@@ -159,12 +159,12 @@ pub fn plan(client: &Hub) -> Result<Plan, FetchError> {
     client.plan(&repository, "main", &DownloadRequest::default(), &mut |_| ControlFlow::Continue(()))
 }
 
-pub fn twist(twist: impl Fn(&Seen, Reply) -> Reply + Send + Sync + 'static) -> Twist {
+pub fn twist(twist: impl Fn(&ReceivedRequest, Reply) -> Reply + Send + Sync + 'static) -> Twist {
     Box::new(twist)
 }
 
 /// As the hub answers: the listing, and files with ranges and tags.
-pub fn honest(files: &Files, seen: &Seen) -> Reply {
+pub fn honest(files: &Files, seen: &ReceivedRequest) -> Reply {
     if seen.path.starts_with("/api/models/") {
         return Reply::new(200, listing(files)).with("Content-Type", "application/json");
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedRequest {
     pub method: String,
     pub path: String,
     headers: Vec<(String, String)>,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -74,13 +74,13 @@ impl Reply {
 /// It answers until it is dropped.
 pub struct Server {
     pub port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     is_over: Arc<AtomicBool>,
 }
 
 impl Server {
     /// `answer` gets the request and the number of requests before it.
-    pub fn start(answer: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn start(answer: impl Fn(&ReceivedRequest, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (seen, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -111,7 +111,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn received(&self) -> Vec<ReceivedRequest> {
         self.seen.lock().expect("no test panicked in here").clone()
     }
 }
@@ -124,7 +124,7 @@ impl Drop for Server {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Seen> {
+fn read(stream: &TcpStream) -> Option<ReceivedRequest> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let first = lines.next()?;
     let mut words = first.split(' ');
@@ -136,10 +136,15 @@ fn read(stream: &TcpStream) -> Option<Seen> {
             Some((name.to_ascii_lowercase(), value.trim().to_owned()))
         })
         .collect();
-    Some(Seen { method, path, headers })
+    Some(ReceivedRequest { method, path, headers })
 }
 
-fn send(mut stream: TcpStream, request: &Seen, reply: &Reply, is_over: &AtomicBool) -> std::io::Result<()> {
+fn send(
+    mut stream: TcpStream,
+    request: &ReceivedRequest,
+    reply: &Reply,
+    is_over: &AtomicBool,
+) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} CommandOutput\r\nConnection: close\r\n", reply.status);
     if let Some(length) = reply.length.unwrap_or(Some(reply.body.len())) {
         head += &format!("Content-Length: {length}\r\n");

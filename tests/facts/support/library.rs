@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use app::library::{Entry, Library, LibraryRoots, MetadataCache, scan};
 
-use super::weight_files::{Given, save_safetensors};
+use super::weight_files::{TestTensor, save_safetensors};
 
 pub const SD1: &[&str] = &["model.diffusion_model.input_blocks.0.0.weight", "cond_stage_model.transformer.x"];
 
@@ -19,12 +19,12 @@ pub const CONCEPT: &[&str] = &["emb_params"];
 pub fn put(path: impl AsRef<Path>, names: &[&str]) -> PathBuf {
     let path = path.as_ref();
     fs::create_dir_all(path.parent().expect("a folder")).expect("makes it");
-    let tensors: Vec<Given> = names.iter().map(|name| Given::new(name, &[4, 4, 1, 1])).collect();
+    let tensors: Vec<TestTensor> = names.iter().map(|name| TestTensor::new(name, &[4, 4, 1, 1])).collect();
     save_safetensors(path, &tensors);
     path.to_owned()
 }
 
-pub fn look(folders: &[&Path]) -> Library {
+pub fn scan_folders(folders: &[&Path]) -> Library {
     look_with(folders, None, &mut MetadataCache::default())
 }
 

@@ -15,13 +15,13 @@ use super::numbers::golden_folder;
 
 /// A tensor to be written: its name, shape and numbers, which are f16.
 #[derive(Clone)]
-pub struct Given {
+pub struct TestTensor {
     pub name: String,
     pub shape: Vec<usize>,
     pub data: Vec<u8>,
 }
 
-impl Given {
+impl TestTensor {
     pub fn new(name: &str, shape: &[usize]) -> Self {
         let count: usize = shape.iter().product();
         // Small numbers that differ from name to name and from place to place.
@@ -46,7 +46,7 @@ impl Given {
     }
 }
 
-pub fn save_safetensors(path: &Path, tensors: &[Given]) {
+pub fn save_safetensors(path: &Path, tensors: &[TestTensor]) {
     let views = tensors.iter().map(|given| {
         let view = TensorView::new(Dtype::F16, given.shape.clone(), &given.data).expect("a tensor");
         (given.name.as_str(), view)
@@ -126,7 +126,7 @@ pub fn pickle(body: &[u8]) -> Vec<u8> {
 }
 
 /// A pickle of the tensors, each in a storage of its own.
-fn pickle_of(tensors: &[Given]) -> Vec<u8> {
+fn pickle_of(tensors: &[TestTensor]) -> Vec<u8> {
     let entries = tensors.iter().enumerate().map(|(index, given)| {
         let shape: Vec<i64> = given.shape.iter().map(|&side| side as i64).collect();
         let strides: Vec<i64> = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect();
@@ -136,7 +136,7 @@ fn pickle_of(tensors: &[Given]) -> Vec<u8> {
     pickle(&dict(&[("epoch", int(3)), ("state_dict", dict(&entries.collect::<Vec<_>>()))]))
 }
 
-pub fn save_torch_zip(path: &Path, tensors: &[Given]) {
+pub fn save_torch_zip(path: &Path, tensors: &[TestTensor]) {
     let mut entries = vec![("model/data.pkl".to_owned(), pickle_of(tensors))];
     entries.extend(
         tensors.iter().enumerate().map(|(at, given)| (format!("model/data/{at}"), given.data.clone())),
@@ -144,7 +144,7 @@ pub fn save_torch_zip(path: &Path, tensors: &[Given]) {
     fs::write(path, zip(&entries)).expect("writes");
 }
 
-pub fn save_torch_legacy(path: &Path, tensors: &[Given]) {
+pub fn save_torch_legacy(path: &Path, tensors: &[TestTensor]) {
     let storages = tensors.iter().enumerate().map(|(at, given)| (at.to_string(), 2, given.data.clone()));
     fs::write(path, legacy(&pickle_of(tensors), &storages.collect::<Vec<_>>())).expect("writes");
 }
@@ -227,8 +227,8 @@ pub fn around(pickle: &[u8], storages: &[(&str, Vec<u8>)]) -> Vec<u8> {
 pub struct Small {
     configs: Value,
     padding: Option<&'static str>,
-    pub parts: Vec<(String, Vec<Given>)>,
-    pub original: Vec<Given>,
+    pub parts: Vec<(String, Vec<TestTensor>)>,
+    pub original: Vec<TestTensor>,
 }
 
 impl Small {
@@ -257,11 +257,11 @@ impl Small {
         let configs = json["configs"].clone();
         let mut small = Self { configs, padding: None, parts: Vec::new(), original: Vec::new() };
         let unused = json["unused"].as_object().into_iter().flatten();
-        small.original.extend(unused.map(|(name, sides)| Given::new(name, &shape(sides))));
+        small.original.extend(unused.map(|(name, sides)| TestTensor::new(name, &shape(sides))));
         let mut thirds: BTreeMap<String, (Vec<usize>, [Vec<u8>; 3])> = BTreeMap::new();
         for row in json["tensors"].as_array().expect("rows") {
             let [part, name, original] = [0, 1, 2].map(|at| row[at].as_str().expect("a name"));
-            let given = Given::new(name, &shape(&row[3]));
+            let given = TestTensor::new(name, &shape(&row[3]));
             match row[5].as_u64() {
                 None => small.original.push(given.moved(original, &shape(&row[4]))),
                 Some(third) => {
@@ -275,14 +275,17 @@ impl Small {
                 None => small.parts.push((part.to_owned(), vec![given])),
             }
         }
-        let fused =
-            thirds.into_iter().map(|(name, (shape, thirds))| Given { name, shape, data: thirds.concat() });
+        let fused = thirds.into_iter().map(|(name, (shape, thirds))| TestTensor {
+            name,
+            shape,
+            data: thirds.concat(),
+        });
         small.original.extend(fused);
         small
     }
 
     /// A diffusers folder; `save` writes the weights of a part.
-    pub fn save_folder(&self, folder: &Path, save: &dyn Fn(&Path, &str, &[Given])) -> PathBuf {
+    pub fn save_folder(&self, folder: &Path, save: &dyn Fn(&Path, &str, &[TestTensor])) -> PathBuf {
         let words = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
         for part in ["unet", "vae", "text_encoder", "scheduler", "tokenizer"] {
             fs::create_dir_all(folder.join(part)).expect("makes a folder");

@@ -113,9 +113,21 @@ impl TestWindow {
     pub fn finish(&mut self, id: JobId, recipe: &Recipe) {
         let pictures = (0..recipe.batch).map(|at| gradient_image(128, 1.0, at)).collect();
         let elapsed = Duration::from_millis(1700);
+        let saved = self.saved();
         self.send_job_event(id, JobEvent::Finished { pictures, concepts: Vec::new(), elapsed });
-        // A thread saves them. The fact waits for it, so that the window always shows the same.
-        self.until("the saved pictures", |app| app.state.shared.saved.len() >= recipe.batch as usize);
+        self.until_saved(&saved);
+    }
+
+    /// The files of the last pictures that were saved.
+    pub fn saved(&self) -> Vec<PathBuf> {
+        self.harness.state().state.shared.saved.clone()
+    }
+
+    /// Draws frames until other pictures than `before` are saved. A thread saves them; a fact that waits for it always sees
+    /// the same window.
+    #[track_caller]
+    pub fn until_saved(&mut self, before: &[PathBuf]) {
+        self.until("the saved pictures", |app| app.state.shared.saved != before);
     }
 
     /// Draws frames until something is so.

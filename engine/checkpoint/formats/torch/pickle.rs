@@ -3,7 +3,6 @@
 //! Values are in one arena and refer to each other by index, so depth, cycles and sharing cannot cost more
 //! than the opcodes that made them.
 
-use std::collections::HashMap;
 use std::io::Read;
 
 use super::globals::Global;
@@ -60,8 +59,8 @@ pub struct TensorRef {
 pub struct Pickle {
     pub root: Value,
     pub(super) nodes: Vec<Node>,
-    /// Names of classes and functions without a meaning for weights, with their numbers.
-    pub(super) unknown: HashMap<String, usize>,
+    /// Names of classes and functions without a meaning for weights.
+    pub(super) unknown: Vec<String>,
 }
 
 impl Pickle {
@@ -80,7 +79,7 @@ impl Pickle {
     /// The name of the class or function that would have to run to make the value, `module.name`.
     pub fn unknown_global(&self, value: Value) -> Option<&str> {
         let Value::Unknown(number) = value else { return None };
-        self.unknown.iter().find(|(_, known)| **known == number).map(|(name, _)| name.as_str())
+        self.unknown.get(number).map(String::as_str)
     }
 
     pub fn text(&self, value: Value) -> Option<&str> {
@@ -131,5 +130,28 @@ impl Pickle {
     pub fn get(&self, dict: Value, key: &str) -> Option<Value> {
         let entries = self.dict(dict)?;
         entries.iter().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pickle(mut bytes: &[u8]) -> Pickle {
+        Pickle::read(&mut bytes).expect("a pickle")
+    }
+
+    #[test]
+    fn every_function_without_a_meaning_is_known_by_its_name() {
+        let found = pickle(b"\x80\x02(cb\nb\nca\na\ncb\nb\nt.");
+        let items = found.sequence(found.root).expect("a tuple").iter();
+        let names: Vec<_> = items.map(|item| found.unknown_global(*item)).collect();
+        assert_eq!(names, [Some("b.b"), Some("a.a"), Some("b.b")]);
+    }
+
+    #[test]
+    fn what_such_a_function_rebuilds_is_named_by_it() {
+        let found = pickle(b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cmine\nrebuild\nNNNtR.");
+        assert_eq!(found.unknown_global(found.root), Some("mine.rebuild"));
     }
 }

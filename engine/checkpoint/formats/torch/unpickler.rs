@@ -28,6 +28,7 @@ pub struct Unpickler<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     nodes: Vec<Node>,
+    /// The numbers of classes and functions without a meaning for weights, by name.
     unknown: HashMap<String, usize>,
     text: usize,
     /// Items copied from one value to another, limited because a few opcodes could request many copies.
@@ -53,7 +54,10 @@ impl<'a> Unpickler<'a> {
             let opcode = self.array::<1>()?[0];
             if opcode == b'.' {
                 let root = self.pop()?;
-                return Ok(Pickle { root, nodes: self.nodes, unknown: self.unknown });
+                let mut unknown: Vec<_> = self.unknown.into_iter().collect();
+                unknown.sort_unstable_by_key(|(_, number)| *number);
+                let unknown = unknown.into_iter().map(|(name, _)| name).collect();
+                return Ok(Pickle { root, nodes: self.nodes, unknown });
             }
             self.step(opcode)?;
         }
@@ -160,11 +164,11 @@ impl<'a> Unpickler<'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push_global(&module, &name);
+                self.push_global(&module, &name)?;
             }
             0x93 => {
                 let (name, module) = (self.pop_name()?, self.pop_name()?);
-                self.push_global(&module, &name);
+                self.push_global(&module, &name)?;
             }
             b'Q' => {
                 let value = self.pop()?;
@@ -203,7 +207,10 @@ impl<'a> Unpickler<'a> {
         let first = arguments.first().copied();
         Ok(match (global, arguments) {
             (
-                Global::RebuildTensor | Global::RebuildTensorV3 | Global::RebuildDeviceTensor,
+                Global::RebuildTensor
+                | Global::RebuildTensorV3
+                | Global::RebuildDeviceTensor
+                | Global::RebuildFromType,
                 &[unknown @ Value::Unknown(_), ..],
             )
             | (Global::RebuildTensorV3, &[_, _, _, _, _, _, unknown @ Value::Unknown(_), ..]) => unknown,
@@ -500,15 +507,18 @@ impl<'a> Unpickler<'a> {
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
-    fn push_global(&mut self, module: &str, name: &str) {
-        let value = Global::named(module, name).map_or_else(
-            || {
-                let number = self.unknown.len();
-                Value::Unknown(*self.unknown.entry(format!("{module}.{name}")).or_insert(number))
-            },
-            Value::Global,
-        );
+    fn push_global(&mut self, module: &str, name: &str) -> Result<(), String> {
+        let value = match Global::named(module, name) {
+            Some(global) => Value::Global(global),
+            None => {
+                let (name, number) = (format!("{module}.{name}"), self.unknown.len());
+                // Two short opcodes can make a long name of texts that are in the memo.
+                self.count_text(name.len())?;
+                Value::Unknown(*self.unknown.entry(name).or_insert(number))
+            }
+        };
         self.stack.push(value);
+        Ok(())
     }
 
     fn count_text(&mut self, len: usize) -> Result<(), String> {
