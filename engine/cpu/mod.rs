@@ -6,19 +6,21 @@
 //! width]` is stored as `[batch, height, width, channels]`. That is also the `[batch, tokens, width]` of
 //! attention, so nothing is transposed in between.
 //!
-//! Every kernel takes and returns burn tensors and is used if [`runs_on`] says so; tensors on a GPU or under
-//! autodiff use burn's own operations.
+//! Every kernel takes and returns burn tensors and is used if [`runs_on`] says so; tensors on a GPU use burn's own
+//! operations. Under autodiff the kernels of `gradient` are used if [`tracks`] says so, and burn's elsewhere.
 
 mod activation;
 mod attention;
 mod conv;
 mod gemm;
+mod gradient;
 mod norm;
 mod rows;
 
 pub use activation::{QuickGelu, Silu, activate, geglu};
 pub use attention::attention;
 pub use conv::{Conv2dShape, conv2d};
+pub use gradient::{tracked_conv2d, tracked_group_norm, tracks};
 pub use norm::{group_norm, normalise};
 pub use rows::{add, cat_channels, linear, upsample_nearest};
 

@@ -134,6 +134,14 @@ impl Conv2d {
                 cpu::Conv2dShape { kernel, stride: self.stride, pad_before: before, pad_after: after };
             return cpu::conv2d(x, weight, bias, addend, shape);
         }
+        if cpu::tracks(&x, &weight) && self.stride == 1 {
+            let shape = cpu::Conv2dShape { kernel, stride: 1, pad_before: before, pad_after: after };
+            let y = cpu::tracked_conv2d(x, weight, bias, shape);
+            return match addend {
+                Some(addend) => y + addend,
+                None => y,
+            };
+        }
         let (x, padding) = match self.padding {
             Padding::Even(zeros) => (x, zeros),
             Padding::After => (x.pad((0, 1, 0, 1), 0.0), 0),
@@ -191,6 +199,9 @@ impl GroupNorm {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if cpu::runs_on(&x) {
             return cpu::group_norm(x, weight, bias, self.groups, self.epsilon, silu);
+        }
+        if cpu::tracks(&x, &weight) {
+            return cpu::tracked_group_norm(x, weight, bias, self.groups, self.epsilon, silu);
         }
         let [batch, channels, height, width] = x.dims();
         let dtype = x.dtype();

@@ -1,0 +1,214 @@
+//! Gradients of the kernels that take most of a backward pass, with respect to their input. burn's own operations compute
+//! the others, and those of the weights, which are never trained here.
+
+use std::fmt;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, unary};
+use burn::backend::flex::{Flex, FlexTensor};
+use burn::tensor::{DType, Tensor};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::activation::exp;
+use super::conv::{Conv2dShape, conv2d};
+use super::norm::group_norm;
+use super::{
+    channels_last, close, contiguous, from_channels_last, is_cpu, open, rows_per_task, runs_on, values,
+};
+
+/// True for f32 tensors on the CPU that are tracked for gradients, while the weights are not.
+pub fn tracks<const D: usize, const W: usize>(x: &Tensor<D>, weight: &Tensor<W>) -> bool {
+    let device = x.device();
+    device.is_autodiff() && is_cpu(&device.inner()) && x.dtype() == DType::F32 && runs_on(weight)
+}
+
+/// [`conv2d`] without an addend, of stride 1, for a tracked `x`. Its gradient with respect to `x` is the convolution of
+/// the output's gradient with the mirrored kernels, from outputs to inputs.
+pub fn tracked_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    shape: Conv2dShape,
+) -> Tensor<4> {
+    assert_eq!(shape.stride, 1, "with a stride the gradient is another kind of convolution");
+    let mirrored = weight.clone().flip([2, 3]).swap_dims(0, 1);
+    let backward_shape = Conv2dShape {
+        pad_before: shape.kernel - 1 - shape.pad_before,
+        pad_after: shape.kernel - 1 - shape.pad_after,
+        ..shape
+    };
+    let gradient = move |gradient| conv2d(gradient, mirrored, None, None, backward_shape);
+    tracked(x, |x| conv2d(x, weight, bias, None, shape), gradient)
+}
+
+/// [`group_norm`] for a tracked `x`.
+pub fn tracked_group_norm(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    groups: usize,
+    epsilon: f64,
+    silu: bool,
+) -> Tensor<4> {
+    let input = x.clone().inner();
+    let norm = GroupNorm { weight: weight.clone(), bias: bias.clone(), groups, epsilon, silu };
+    tracked(
+        x,
+        |x| group_norm(x, weight, bias, groups, epsilon, silu),
+        move |gradient| norm.input_gradient(input, gradient),
+    )
+}
+
+struct GroupNorm {
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    groups: usize,
+    epsilon: f64,
+    silu: bool,
+}
+
+impl GroupNorm {
+    /// With `n = (x - mean) / deviation` of a group, and `g` the gradient with respect to `n`, it is
+    /// `(g - mean(g) - n mean(g n)) / deviation` (Ioffe and Szegedy, 2015, section 3).
+    fn input_gradient(self, x: Tensor<4>, gradient: Tensor<4>) -> Tensor<4> {
+        let (x, shape) = channels_last(x);
+        let [_, height, width, channels] = shape;
+        let mut gradient = values(&channels_last(gradient).0).to_vec();
+        let (weight, bias) = (contiguous(self.weight), contiguous(self.bias));
+        let (weight, bias) = (values(&weight), values(&bias));
+        let in_group = channels / self.groups;
+        let count = (height * width * in_group) as f64;
+        let of_groups = |sums: &[f64]| -> Vec<f64> {
+            sums.chunks_exact(in_group).map(|sums| sums.iter().sum::<f64>() / count).collect()
+        };
+        let task = rows_per_task(height * width, 32) * channels;
+        let arch = Arch::new();
+        let images = values(&x).chunks_exact(height * width * channels);
+        for (image, gradient) in images.zip(gradient.chunks_exact_mut(height * width * channels)) {
+            let zeros = vec![0.0; channels];
+            let mean = of_groups(&channel_sums(image, task, channels, &zeros, |value, mean| value - mean));
+            let mean: Vec<f32> = (0..channels).map(|channel| mean[channel / in_group] as f32).collect();
+            let square = |value: f32, mean: f32| (value - mean) * (value - mean);
+            let variance = of_groups(&channel_sums(image, task, channels, &mean, square));
+            let scale: Vec<f32> = (0..channels)
+                .map(|channel| (1.0 / (variance[channel / in_group] + self.epsilon).sqrt()) as f32)
+                .collect();
+
+            // The gradient with respect to n, in place, and its sums for each channel.
+            let parts = gradient.par_chunks_mut(task).zip(image.par_chunks(task));
+            let sums = parts.map(|(gradient, image)| {
+                let mut sums = vec![[0.0f64; 2]; channels];
+                for (gradient, image) in gradient.chunks_exact_mut(channels).zip(image.chunks_exact(channels))
+                {
+                    arch.dispatch(
+                        #[inline(always)]
+                        || {
+                            for channel in 0..channels {
+                                let n = (image[channel] - mean[channel]) * scale[channel];
+                                let slope = match self.silu {
+                                    true => silu_slope(n * weight[channel] + bias[channel]),
+                                    false => 1.0,
+                                };
+                                gradient[channel] *= slope * weight[channel];
+                                let [sum, product] = &mut sums[channel];
+                                *sum += f64::from(gradient[channel]);
+                                *product += f64::from(gradient[channel] * n);
+                            }
+                        },
+                    );
+                }
+                sums
+            });
+            let add = |a: Vec<[f64; 2]>, b: Vec<[f64; 2]>| {
+                a.iter().zip(&b).map(|(a, b)| [a[0] + b[0], a[1] + b[1]]).collect()
+            };
+            let sums = sums.reduce_with(add).unwrap_or_default();
+            let [sum, product] = [0, 1].map(|index| {
+                let means = of_groups(&sums.iter().map(|sums| sums[index]).collect::<Vec<_>>());
+                (0..channels).map(|channel| means[channel / in_group] as f32).collect::<Vec<_>>()
+            });
+
+            gradient.par_chunks_mut(task).zip(image.par_chunks(task)).for_each(|(gradient, image)| {
+                for (gradient, image) in gradient.chunks_exact_mut(channels).zip(image.chunks_exact(channels))
+                {
+                    arch.dispatch(
+                        #[inline(always)]
+                        || {
+                            for channel in 0..channels {
+                                let n = (image[channel] - mean[channel]) * scale[channel];
+                                gradient[channel] = (gradient[channel] - sum[channel] - n * product[channel])
+                                    * scale[channel];
+                            }
+                        },
+                    );
+                }
+            });
+        }
+        from_channels_last(gradient, shape)
+    }
+}
+
+/// For each channel, the sum of `f(value, center of the channel)` over all rows.
+fn channel_sums(
+    rows: &[f32],
+    task: usize,
+    channels: usize,
+    center: &[f32],
+    f: impl Fn(f32, f32) -> f32 + Sync,
+) -> Vec<f64> {
+    let parts = rows.par_chunks(task).map(|rows| {
+        let mut sums = vec![0.0f64; channels];
+        for row in rows.chunks_exact(channels) {
+            for ((sum, &value), &center) in sums.iter_mut().zip(row).zip(center) {
+                *sum += f64::from(f(value, center));
+            }
+        }
+        sums
+    });
+    parts
+        .reduce_with(|a, b| a.iter().zip(&b).map(|(a, b)| a + b).collect())
+        .unwrap_or_else(|| vec![0.0; channels])
+}
+
+/// The derivative of SiLU.
+#[inline(always)]
+fn silu_slope(x: f32) -> f32 {
+    let sigmoid = 1.0 / (1.0 + exp(-x));
+    sigmoid * (1.0 + x * (1.0 - sigmoid))
+}
+
+/// An operation with one tracked input: computes it by `forward`, and the gradient with respect to the input by `gradient`
+/// from the one with respect to the output.
+fn tracked(
+    x: Tensor<4>,
+    forward: impl FnOnce(Tensor<4>) -> Tensor<4>,
+    gradient: impl FnOnce(Tensor<4>) -> Tensor<4> + Send + 'static,
+) -> Tensor<4> {
+    let x = x.try_into_primitive::<Autodiff<Flex>>().expect("called for tracked tensors on the CPU");
+    let (x, node) = x.into_parts();
+    let output = open(forward(close(x)));
+    let operation = InputGradient(gradient).prepare::<NoCheckpointing>([node]).compute_bound();
+    Tensor::from_primitive::<Autodiff<Flex>>(operation.stateless(output))
+}
+
+/// The backward pass of [`tracked`].
+struct InputGradient<F>(F);
+
+impl<F> fmt::Debug for InputGradient<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InputGradient")
+    }
+}
+
+impl<F: FnOnce(Tensor<4>) -> Tensor<4> + Send + 'static> Backward<Flex, 1> for InputGradient<F> {
+    type State = ();
+
+    fn backward(self, ops: Ops<(), 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = |output: FlexTensor| open((self.0)(close(output)));
+        unary::<Flex, _>(ops.parents, ops.node, gradients, gradient);
+    }
+}
