@@ -98,57 +98,85 @@ impl GroupNorm {
                 .map(|channel| (1.0 / (variance[channel / in_group] + self.epsilon).sqrt()) as f32)
                 .collect();
 
-            // The gradient with respect to n, in place, and its sums for each channel.
+            let channel = Channels { mean: &mean, scale: &scale, weight, bias };
             let parts = gradient.par_chunks_mut(task).zip(image.par_chunks(task));
-            let sums = parts.map(|(gradient, image)| {
-                let mut sums = vec![[0.0f64; 2]; channels];
-                for (gradient, image) in gradient.chunks_exact_mut(channels).zip(image.chunks_exact(channels))
-                {
-                    arch.dispatch(
-                        #[inline(always)]
-                        || {
-                            for channel in 0..channels {
-                                let n = (image[channel] - mean[channel]) * scale[channel];
-                                let slope = match self.silu {
-                                    true => silu_slope(n * weight[channel] + bias[channel]),
-                                    false => 1.0,
-                                };
-                                gradient[channel] *= slope * weight[channel];
-                                let [sum, product] = &mut sums[channel];
-                                *sum += f64::from(gradient[channel]);
-                                *product += f64::from(gradient[channel] * n);
-                            }
-                        },
-                    );
-                }
-                sums
+            let sums = parts.map(|(gradient, image)| match self.silu {
+                true => arch.dispatch(
+                    #[inline(always)]
+                    || channel.normalised_gradient(gradient, image, silu_slope),
+                ),
+                false => arch.dispatch(
+                    #[inline(always)]
+                    || channel.normalised_gradient(gradient, image, |_| 1.0),
+                ),
             });
-            let add = |a: Vec<[f64; 2]>, b: Vec<[f64; 2]>| {
-                a.iter().zip(&b).map(|(a, b)| [a[0] + b[0], a[1] + b[1]]).collect()
-            };
-            let sums = sums.reduce_with(add).unwrap_or_default();
-            let [sum, product] = [0, 1].map(|index| {
-                let means = of_groups(&sums.iter().map(|sums| sums[index]).collect::<Vec<_>>());
+            let add = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
+            let sums = sums.reduce_with(|a, b| [0, 1].map(|index| add(a[index].clone(), b[index].clone())));
+            let [sum, product] = sums.unwrap_or_else(|| [(); 2].map(|()| vec![0.0; channels]));
+            let [sum, product] = [sum, product].map(|sums| {
+                let means = of_groups(&sums);
                 (0..channels).map(|channel| means[channel / in_group] as f32).collect::<Vec<_>>()
             });
-
             gradient.par_chunks_mut(task).zip(image.par_chunks(task)).for_each(|(gradient, image)| {
-                for (gradient, image) in gradient.chunks_exact_mut(channels).zip(image.chunks_exact(channels))
-                {
-                    arch.dispatch(
-                        #[inline(always)]
-                        || {
-                            for channel in 0..channels {
-                                let n = (image[channel] - mean[channel]) * scale[channel];
-                                gradient[channel] = (gradient[channel] - sum[channel] - n * product[channel])
-                                    * scale[channel];
-                            }
-                        },
-                    );
-                }
+                arch.dispatch(
+                    #[inline(always)]
+                    || channel.input_gradient(gradient, image, &sum, &product),
+                );
             });
         }
         from_channels_last(gradient, shape)
+    }
+}
+
+/// What a norm does to each channel of a picture: `(x - mean) * scale` normalises it.
+struct Channels<'a> {
+    mean: &'a [f32],
+    scale: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl Channels<'_> {
+    /// Turns the gradient with respect to the output into the one with respect to the normalised values, and returns for
+    /// each channel the sum of it and of its product with them. `slope` is the derivative of the activation.
+    #[inline(always)]
+    fn normalised_gradient(
+        &self,
+        gradient: &mut [f32],
+        image: &[f32],
+        slope: impl Fn(f32) -> f32,
+    ) -> [Vec<f64>; 2] {
+        let count = self.mean.len();
+        let [mut sums, mut products] = [(); 2].map(|()| vec![0.0f64; count]);
+        for (gradient, image) in gradient.chunks_exact_mut(count).zip(image.chunks_exact(count)) {
+            // Slices of one known length, so that the loop needs no checks and is vectorised.
+            let (mean, scale) = (&self.mean[..count], &self.scale[..count]);
+            let (weight, bias) = (&self.weight[..count], &self.bias[..count]);
+            let (sums, products) = (&mut sums[..count], &mut products[..count]);
+            for channel in 0..count {
+                let n = (image[channel] - mean[channel]) * scale[channel];
+                let g = gradient[channel] * slope(n * weight[channel] + bias[channel]) * weight[channel];
+                gradient[channel] = g;
+                sums[channel] += f64::from(g);
+                products[channel] += f64::from(g * n);
+            }
+        }
+        [sums, products]
+    }
+
+    /// Turns the gradient with respect to the normalised values into the one with respect to the input.
+    #[inline(always)]
+    fn input_gradient(&self, gradient: &mut [f32], image: &[f32], sum: &[f32], product: &[f32]) {
+        let count = self.mean.len();
+        for (gradient, image) in gradient.chunks_exact_mut(count).zip(image.chunks_exact(count)) {
+            let (mean, scale) = (&self.mean[..count], &self.scale[..count]);
+            let (sum, product) = (&sum[..count], &product[..count]);
+            for channel in 0..count {
+                let n = (image[channel] - mean[channel]) * scale[channel];
+                gradient[channel] =
+                    (gradient[channel] - sum[channel] - n * product[channel]) * scale[channel];
+            }
+        }
     }
 }
 

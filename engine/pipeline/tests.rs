@@ -55,6 +55,32 @@ fn our_kernels_and_burns_operations_agree() {
     assert_near("pixels", &decoded(&ours), &decoded(&theirs), 1e-5);
 }
 
+#[test]
+fn gradients_of_our_kernels_and_of_burns_operations_agree() {
+    let (ours, theirs) = (built_in(), on_burns_own_operations(FloatDType::F32));
+    // The larger picture is computed segment by segment.
+    for [height, width] in [[8, 12], [36, 30]] {
+        let latents = NoiseStreams::new(9, 1).draw([1, 4, height, width]);
+        let direction = NoiseStreams::new(10, 1).draw([1, 4, height, width]);
+        let through_decoder = |pipeline: &Pipeline| {
+            let x = pipeline.upload(&latents, FloatDType::F32);
+            let gradient = pipeline.model.vae.decoder_gradient(x, |picture| Ok(picture.cos()), &|| false);
+            values(gradient.expect("a gradient").inner()).expect("numbers")
+        };
+        assert_near("decoder", &through_decoder(&ours), &through_decoder(&theirs), 1e-4);
+        let through_unet = |pipeline: &Pipeline| {
+            let [x, direction] = [&latents, &direction].map(|x| pipeline.upload(x, FloatDType::F32));
+            let ids = pipeline.model.tokenizer.tokenize("a large fox").chunks.swap_remove(0).ids;
+            let text =
+                pipeline.model.text_encoder.forward(pipeline.model.text_encoder.token_embeddings(&[&ids]));
+            let context = crate::models::Context { text: &text, observer: None };
+            let gradient = pipeline.model.unet.input_gradient(x, 500.3, context, direction, &|| false);
+            values(gradient.expect("a gradient").inner()).expect("numbers")
+        };
+        assert_near("unet", &through_unet(&ours), &through_unet(&theirs), 1e-4);
+    }
+}
+
 /// Sides in latent pixels, which give 3 to 40 tiles of the last level.
 const SIDES: [[usize; 2]; 5] = [[1, 1], [5, 3], [17, 2], [2, 19], [13, 11]];
 
