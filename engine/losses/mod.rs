@@ -1,6 +1,6 @@
 //! Guidance by a loss: a number that is small when a picture is as wished, whose gradient steers sampling.
 //!
-//! Each loss is a file with a struct of its settings and a [`LossFunction`]; a line in [`losses!`] adds it to the
+//! Each loss is a file with a struct of its settings and a [`LossFunction`]; a line in `losses!` adds it to the
 //! recipe, to the command line and to the tests. A [`LossGuide`] is a loss with its scale and its steps, and
 //! [`pipeline`](crate::pipeline) takes the gradient.
 

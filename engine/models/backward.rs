@@ -92,9 +92,8 @@ fn segment_by_segment(
             (Segment::FromSkip(_), None) => unreachable!("the forward pass kept its skip connection"),
         };
         let gradients = (output * gradient).sum().backward();
-        let of = |input: &Tensor<4>| input.grad(&gradients).expect("the output depends on every input");
-        gradient = of(&x);
-        skip_gradients.extend(skip.as_ref().map(of));
+        gradient = x.grad(&gradients).expect("the output depends on its input");
+        skip_gradients.extend(skip.map(|skip| skip.grad(&gradients).expect("and on its skip connection")));
     }
     Ok(gradient)
 }
@@ -139,10 +138,10 @@ mod tests {
     /// A network with two skip connections, one of them around the other.
     fn segments() -> Vec<Segment<'static>> {
         vec![
-            Segment::plain(|x| x.sin()),
+            Segment::plain(Tensor::sin),
             Segment::with_skip(|x| x * 3.0),
             Segment::with_skip(|x| x.clone() * x),
-            Segment::plain(|x| x.tanh()),
+            Segment::plain(Tensor::tanh),
             Segment::from_skip(|x, skip| x * skip),
             Segment::from_skip(|x, skip| x + skip.cos()),
         ]

@@ -307,7 +307,7 @@ impl Unet {
         backward::forward(&self.segments(&x, &time, context), x, is_cancelled)
     }
 
-    /// The gradient of a function of the prediction with respect to `x`: see [`backward::input_gradient`].
+    /// The gradient of a function of the prediction with respect to `x`: see `backward.rs`.
     ///
     /// # Shapes
     /// - as [`forward`](Self::forward); the gradients have the shapes of the prediction and of `x`

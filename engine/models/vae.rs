@@ -218,8 +218,7 @@ impl Vae {
         backward::forward(&self.decoder_segments(), latents, is_cancelled)
     }
 
-    /// The gradient of a function of the decoded picture with respect to the latents: see
-    /// [`backward::input_gradient`].
+    /// The gradient of a function of the decoded picture with respect to the latents: see `backward.rs`.
     ///
     /// # Shapes
     /// - as [`decode`](Self::decode); the gradients have the shapes of their inputs
