@@ -18,6 +18,7 @@ pub mod event;
 pub mod export;
 pub mod film;
 pub mod generate;
+pub mod guides;
 pub mod inspect;
 pub mod lesson;
 pub mod models;

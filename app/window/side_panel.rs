@@ -12,6 +12,7 @@ use engine::recipe::Recipe;
 use crate::features::branches::panel::branches_ui;
 use crate::features::command::Command;
 use crate::features::concepts::panel::concepts_ui;
+use crate::features::guides::panel::guides_ui;
 use crate::features::inspect::panel::look_ui;
 use crate::features::lesson::panel::lesson_ui;
 use crate::features::models::panel::models_ui;
@@ -33,10 +34,17 @@ fn is_open(ui: &Ui, shared: &Shared) -> bool {
 
 /// The tabs, from right to left in the top bar. Clicking the open tab closes it.
 pub fn tabs_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
-    ui.spacing_mut().item_spacing.x = 2.0;
+    const GAP: f32 = 2.0;
+    ui.spacing_mut().item_spacing.x = GAP;
     let open = is_open(ui, shared).then_some(shared.settings.window.tab);
+    // In a narrow window the tabs move together.
+    let dim = Tokens::of(ui).dim;
+    let width =
+        |tab: Tab| ui.painter().layout_no_wrap(tab.label().to_owned(), theme::body(), dim).size().x + GAP;
+    let widths: f32 = Tab::ALL.into_iter().map(width).sum();
+    let padding = ((ui.available_width() - widths) / Tab::ALL.len() as f32).clamp(8.0, 20.0);
     for tab in Tab::ALL.into_iter().rev() {
-        if tab_ui(ui, tab, open == Some(tab)) {
+        if tab_ui(ui, tab, open == Some(tab), padding) {
             let drawer = is_narrow(ui);
             commands.push(Command::Settings(SettingsCommand::ShowTab {
                 tab: (open != Some(tab)).then_some(tab),
@@ -46,10 +54,10 @@ pub fn tabs_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
     }
 }
 
-fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool) -> bool {
+fn tab_ui(ui: &mut Ui, tab: Tab, is_open: bool, padding: f32) -> bool {
     let tokens = Tokens::of(ui);
     let words = ui.painter().layout_no_wrap(tab.label().to_owned(), theme::body(), tokens.dim);
-    let (rect, response) = ui.allocate_exact_size(words.size() + vec2(20.0, 8.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(words.size() + vec2(padding, 8.0), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::Tab, ui.is_enabled(), is_open, tab.label()));
     if is_open {
         let line = Stroke::new(1.0, tokens.line);
@@ -126,6 +134,7 @@ fn contents_ui(
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
             Tab::Inspect => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, &state.runs, textures, commands),
+            Tab::Guides => guides_ui(ui, recipe),
             Tab::XyPlot => sheet_ui(ui, state, commands),
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),

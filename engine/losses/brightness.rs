@@ -14,8 +14,13 @@ pub struct Brightness {
 
 impl LossFunction for Brightness {
     const NAME: &'static str = "brightness";
+    const LABEL: &'static str = "Brightness";
     const HINT: &'static str = "The mean brightness, 0 (black) to 1 (white): brightness=0.3";
     const SCALE: f32 = 100.0;
+
+    fn example() -> Self {
+        Self { target: 0.3 }
+    }
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         Ok(Self { target: expect_unit_target(what, target)? })

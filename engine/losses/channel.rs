@@ -34,8 +34,13 @@ impl ColorChannel {
 
 impl LossFunction for Channel {
     const NAME: &'static str = "channel";
+    const LABEL: &'static str = "Colour channel";
     const HINT: &'static str = "A colour channel near a value: channel:blue=0.9";
     const SCALE: f32 = 100.0;
+
+    fn example() -> Self {
+        Self { channel: ColorChannel::Blue, target: 0.9 }
+    }
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         let channel = what.and_then(ColorChannel::from_name);

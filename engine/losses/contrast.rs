@@ -17,8 +17,13 @@ const SMALLEST_VARIANCE: f32 = 1e-6;
 
 impl LossFunction for Contrast {
     const NAME: &'static str = "contrast";
+    const LABEL: &'static str = "Contrast";
     const HINT: &'static str = "The spread of brightness, 0 (one grey) to 0.5: contrast=0.3";
     const SCALE: f32 = 400.0;
+
+    fn example() -> Self {
+        Self { target: 0.35 }
+    }
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         Ok(Self { target: expect_unit_target(what, target)? })

@@ -75,7 +75,7 @@ impl LossGuide {
     pub const MAX: usize = 16;
     /// The lesson guides every fifth step.
     pub const EVERY: u32 = 5;
-    const SCALE: std::ops::RangeInclusive<f32> = -1e6..=1e6;
+    pub const SCALE: std::ops::RangeInclusive<f32> = -1e6..=1e6;
 
     /// A guide with usual settings.
     pub fn new(loss: Loss) -> Self {

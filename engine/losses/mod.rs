@@ -31,10 +31,15 @@ use serde::{Deserialize, Serialize};
 pub trait LossFunction: Sized {
     /// On the command line and in files.
     const NAME: &'static str;
+    /// In the window.
+    const LABEL: &'static str;
     /// One line for a list: what it does, and how it is written.
     const HINT: &'static str;
     /// A scale that shows without breaking the picture, found on the built-in model with every fifth step guided.
     const SCALE: f32;
+
+    /// Settings that show what it does.
+    fn example() -> Self;
 
     /// Reads the settings: `what` is the text after a colon, `target` the number after an equals sign.
     ///
@@ -67,6 +72,11 @@ macro_rules! losses {
             /// The name and the hint of every loss.
             pub const ALL: &[(&str, &str)] = &[$(($loss::NAME, $loss::HINT)),*];
 
+            /// One of each, with settings that show what it does.
+            pub fn examples() -> Vec<Self> {
+                vec![$(Self::$loss($loss::example())),*]
+            }
+
             /// Reads a loss by its name; `None` if no loss has it.
             fn parse(name: &str, what: Option<&str>, target: Option<f32>) -> Option<Result<Self, String>> {
                 match name {
@@ -78,6 +88,20 @@ macro_rules! losses {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$loss(_) => $loss::NAME),*
+                }
+            }
+
+            /// Name in the window.
+            pub fn label(&self) -> &'static str {
+                match self {
+                    $(Self::$loss(_) => $loss::LABEL),*
+                }
+            }
+
+            /// One line: what it does, and how it is written.
+            pub fn hint(&self) -> &'static str {
+                match self {
+                    $(Self::$loss(_) => $loss::HINT),*
                 }
             }
 

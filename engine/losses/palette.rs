@@ -20,22 +20,34 @@ pub struct Palette {
 #[serde(try_from = "String", into = "String")]
 pub struct Color(pub [u8; 3]);
 
-const MAX_COLORS: usize = 16;
 /// The squared distance at which a second colour counts e times less than the nearest one: a fifth of the range of a
 /// channel. With less of it a pixel that lies between two colours has no say in the choice.
 const SOFTNESS: f32 = 0.04;
 
+impl Palette {
+    pub const MAX_COLORS: usize = 16;
+}
+
 impl LossFunction for Palette {
     const NAME: &'static str = "palette";
+    const LABEL: &'static str = "Palette";
     const HINT: &'static str = "Only these colours: palette:#1d3557+#e63946+#f1faee";
     const SCALE: f32 = 100.0;
+
+    fn example() -> Self {
+        Self { colors: vec![Color([0x1d, 0x35, 0x57]), Color([0xe6, 0x39, 0x46]), Color([0xf1, 0xfa, 0xee])] }
+    }
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         super::expect_none(None, target)?;
         let what = what.ok_or("it needs colours, such as :#1d3557+#e63946")?;
         let colors = what.split('+').map(Color::from_str).collect::<Result<Vec<_>, _>>()?;
-        if colors.len() > MAX_COLORS {
-            return Err(format!("it takes {MAX_COLORS} colours at most, but {} are there", colors.len()));
+        if colors.len() > Self::MAX_COLORS {
+            return Err(format!(
+                "it takes {} colours at most, but {} are there",
+                Self::MAX_COLORS,
+                colors.len()
+            ));
         }
         Ok(Self { colors })
     }

@@ -18,8 +18,13 @@ const SMALLEST_VARIANCE: f32 = 1e-6;
 
 impl LossFunction for Saturation {
     const NAME: &'static str = "saturation";
+    const LABEL: &'static str = "Saturation";
     const HINT: &'static str = "How colourful, 0 (grey) to 0.47 (pure colours): saturation=0.2";
     const SCALE: f32 = 800.0;
+
+    fn example() -> Self {
+        Self { target: 0.2 }
+    }
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         Ok(Self { target: expect_unit_target(what, target)? })

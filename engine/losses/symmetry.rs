@@ -32,8 +32,13 @@ impl SymmetryAxis {
 
 impl LossFunction for Symmetry {
     const NAME: &'static str = "symmetry";
+    const LABEL: &'static str = "Symmetry";
     const HINT: &'static str = "A mirror image: symmetry:left-right, symmetry:up-down, symmetry:rotation";
     const SCALE: f32 = 300.0;
+
+    fn example() -> Self {
+        Self { axis: SymmetryAxis::LeftRight }
+    }
 
     fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
         super::expect_none(None, target)?;

@@ -16,6 +16,7 @@ mod converting;
 mod converting_window;
 mod export_window;
 mod films;
+mod guides_tab;
 mod hub;
 mod inspect_latents;
 mod lesson;

@@ -143,7 +143,7 @@ fn strength_ui(ui: &mut Ui, steps: u32, strength: &mut f32) {
     ui.add_space(2.0);
 }
 
-fn edit_whole(ui: &mut Ui, row: &SliderRow<'_>, value: &mut u32) {
+pub(crate) fn edit_whole(ui: &mut Ui, row: &SliderRow<'_>, value: &mut u32) {
     let mut edited = f64::from(*value);
     if slider_row_ui(ui, row, &mut edited).changed() {
         *value = edited.round().max(0.0) as u32;

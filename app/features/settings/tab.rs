@@ -15,6 +15,7 @@ pub enum Tab {
     #[serde(alias = "look")]
     Inspect,
     Branches,
+    Guides,
     #[serde(alias = "sheet")]
     XyPlot,
     Words,
@@ -25,10 +26,11 @@ pub enum Tab {
 }
 
 impl Tab {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Schedule,
         Self::Inspect,
         Self::Branches,
+        Self::Guides,
         Self::XyPlot,
         Self::Words,
         Self::Concepts,
@@ -42,6 +44,7 @@ impl Tab {
             Self::Schedule => "Schedule",
             Self::Inspect => "Inspect",
             Self::Branches => "Branches",
+            Self::Guides => "Guides",
             Self::XyPlot => "X/Y plot",
             Self::Words => "Words",
             Self::Concepts => "Concepts",
@@ -55,6 +58,7 @@ impl Tab {
             Self::Schedule => "The noise level at each step.",
             Self::Inspect => "Inspects latents: channels, added noise, and the autoencoder's round trip.",
             Self::Branches => "The runs of this session and their branches.",
+            Self::Guides => "Losses that steer the picture besides the prompt.",
             Self::XyPlot => "Compares one recipe over lists of values, in one labelled picture.",
             Self::Words => "Inspects and edits the words of the prompt.",
             Self::Concepts => "Words that were taught to a model (textual inversion).",

@@ -169,6 +169,17 @@ fn four_views_of_a_step_in_the_light() {
 }
 
 #[test]
+fn guides_in_the_light() {
+    let builder = painted_window([1280.0, 720.0], egui::Theme::Light);
+    let window = WindowLayout { tab: Tab::Guides, ..WindowLayout::default() };
+    let guides = ["palette:#1d3557+#e63946+#f1faee", "channel:blue=0.9,every=2,through=preview"];
+    let guides = guides.map(|guide| guide.parse().expect("a guide")).to_vec();
+    let recipe = Recipe { prompt: "a sun over the sea".into(), guides, ..Recipe::default() };
+    let mut window = TestWindow::opened(builder, Settings { window, ..settings(ThemeChoice::Light, recipe) });
+    snapshot(&mut window, "guides_light");
+}
+
+#[test]
 fn a_plot_that_is_being_made() {
     let builder = painted_window([1440.0, 900.0], egui::Theme::Dark);
     let window = WindowLayout { tab: Tab::XyPlot, ..WindowLayout::default() };

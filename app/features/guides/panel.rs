@@ -1,0 +1,178 @@
+//! The Guides tab: losses that steer the picture besides the prompt.
+
+use egui::{Align, Layout, RichText, ScrollArea, Ui};
+use engine::losses::{Color, ColorChannel, GradientPath, Loss, LossGuide, SymmetryAxis};
+use engine::recipe::Recipe;
+
+use crate::features::generate::controls::{edit_real, edit_whole};
+use crate::ui::section::title_ui;
+use crate::ui::theme::{self, Tokens};
+use crate::ui::widgets::{
+    SelectItem, SliderRow, close_ui, label_ui, menu_item_ui, note_ui, outlined_button_ui, segmented_ui,
+    select_ui,
+};
+
+pub fn guides_ui(ui: &mut Ui, recipe: &mut Recipe) {
+    ScrollArea::vertical().id_salt("guides").auto_shrink([false, false]).show(ui, |ui| {
+        let text = "A guide steers the picture by a number that is small when it looks as wished: the gradient of the \
+            number moves the latents of some steps, besides the prompt.";
+        note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
+        ui.add_space(theme::GAP_M);
+        add_ui(ui, &mut recipe.guides);
+        let steps = recipe.steps;
+        let mut removed = None;
+        for (index, guide) in recipe.guides.iter_mut().enumerate() {
+            ui.add_space(theme::GAP_L);
+            ui.push_id(index, |ui| {
+                if guide_ui(ui, guide, steps) {
+                    removed = Some(index);
+                }
+            });
+        }
+        if let Some(index) = removed {
+            recipe.guides.remove(index);
+        }
+    });
+}
+
+/// Chooses a loss and adds it.
+fn add_ui(ui: &mut Ui, guides: &mut Vec<LossGuide>) {
+    let sentence = "Adds a loss with settings that show what it does.";
+    if guides.len() >= LossGuide::MAX {
+        note_ui(ui, "These are as many guides as a recipe can have.", theme::small(), Tokens::of(ui).dim);
+        return;
+    }
+    select_ui(ui, "Add a guide", "Add a guide", sentence, ui.available_width(), |ui| {
+        for loss in Loss::examples() {
+            let item = SelectItem { label: loss.label(), hint: what_it_does(&loss), chosen: false };
+            if menu_item_ui(ui, item) {
+                guides.push(LossGuide::new(loss));
+            }
+        }
+    });
+}
+
+/// The hint without the example of the command line.
+fn what_it_does(loss: &Loss) -> &'static str {
+    loss.hint().split(':').next().unwrap_or_default()
+}
+
+/// One guide. Returns whether it is to be removed.
+fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
+    let tokens = Tokens::of(ui);
+    let mut is_removed = false;
+    ui.horizontal(|ui| {
+        title_ui(ui, guide.loss.label());
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            is_removed = close_ui(ui, "Remove this guide").clicked();
+        });
+    });
+    note_ui(ui, what_it_does(&guide.loss), theme::small(), tokens.dim);
+    ui.add_space(theme::GAP_S);
+    loss_ui(ui, &mut guide.loss);
+    let usual = guide.loss.default_scale();
+    let scale = SliderRow {
+        name: "Scale",
+        sentence: "How strongly it steers. Too much, and the picture turns into coloured noise.",
+        track: 0.0..=f64::from(4.0 * usual),
+        limits: f64::from(*LossGuide::SCALE.start())..=f64::from(*LossGuide::SCALE.end()),
+        default: f64::from(usual),
+        step: f64::from(usual) / 20.0,
+        decimals: 0,
+        hue: tokens.accent,
+    };
+    edit_real(ui, &scale, &mut guide.scale);
+    let every = SliderRow {
+        name: "Every",
+        sentence: "The steps that are guided: at 5 it is every fifth one.",
+        track: 1.0..=f64::from(steps.clamp(2, 20)),
+        limits: 1.0..=1000.0,
+        default: f64::from(LossGuide::EVERY),
+        step: 1.0,
+        decimals: 0,
+        hue: tokens.accent,
+    };
+    edit_whole(ui, &every, &mut guide.every);
+    label_ui(ui, "Gradient through");
+    let paths = GradientPath::ALL.map(|path| path.label().to_owned());
+    let chosen = GradientPath::ALL.iter().position(|path| *path == guide.through).unwrap_or_default();
+    let hint = |index: usize| GradientPath::ALL[index].hint().to_owned();
+    if let Some(index) = segmented_ui(ui, "Gradient through", &paths, chosen, hint) {
+        guide.through = GradientPath::ALL[index];
+    }
+    is_removed
+}
+
+/// The settings of a loss.
+fn loss_ui(ui: &mut Ui, loss: &mut Loss) {
+    match loss {
+        Loss::Channel(channel) => {
+            let names = ColorChannel::ALL.map(|channel| channel.label().to_owned());
+            let hint = |index: usize| ColorChannel::ALL[index].hint().to_owned();
+            if let Some(index) = segmented_ui(ui, "Channel", &names, channel.channel as usize, hint) {
+                channel.channel = ColorChannel::ALL[index];
+            }
+            ui.add_space(theme::GAP_S);
+            target_ui(ui, "The value that the channel comes nearer to.", 1.0, &mut channel.target);
+        }
+        Loss::Palette(palette) => palette_ui(ui, &mut palette.colors),
+        Loss::Brightness(loss) => {
+            target_ui(ui, "The mean brightness, from black to white.", 1.0, &mut loss.target);
+        }
+        Loss::Contrast(loss) => {
+            target_ui(ui, "The spread of brightness; photographs have about 0.2.", 0.5, &mut loss.target);
+        }
+        Loss::Saturation(loss) => {
+            target_ui(ui, "How colourful: 0 is grey, 0.47 pure colours.", 0.47, &mut loss.target);
+        }
+        Loss::Symmetry(symmetry) => {
+            let names = SymmetryAxis::ALL.map(|axis| axis.label().to_owned());
+            let hint = |index: usize| SymmetryAxis::ALL[index].hint().to_owned();
+            if let Some(index) = segmented_ui(ui, "Symmetry", &names, symmetry.axis as usize, hint) {
+                symmetry.axis = SymmetryAxis::ALL[index];
+            }
+            ui.add_space(theme::GAP_S);
+        }
+        Loss::Smoothness(_) | Loss::Tile(_) => {}
+    }
+}
+
+/// What a loss wants the picture to come nearer to.
+fn target_ui(ui: &mut Ui, sentence: &str, end: f64, target: &mut f32) {
+    let hue = Tokens::of(ui).accent;
+    let (track, limits) = (0.0..=end, 0.0..=1.0);
+    let row = SliderRow {
+        name: "Target",
+        sentence,
+        track,
+        limits,
+        default: end / 2.0,
+        step: 0.05,
+        decimals: 2,
+        hue,
+    };
+    edit_real(ui, &row, target);
+}
+
+fn palette_ui(ui: &mut Ui, colors: &mut Vec<Color>) {
+    let (mut removed, is_last) = (None, colors.len() == 1);
+    ui.horizontal_wrapped(|ui| {
+        for (index, color) in colors.iter_mut().enumerate() {
+            ui.color_edit_button_srgb(&mut color.0)
+                .on_hover_text(RichText::new(color.to_string()).font(theme::mono()));
+            if !is_last && close_ui(ui, &format!("Remove {color}")).clicked() {
+                removed = Some(index);
+            }
+        }
+    });
+    if let Some(index) = removed {
+        colors.remove(index);
+    }
+    ui.add_space(theme::GAP_S);
+    if colors.len() < engine::losses::Palette::MAX_COLORS
+        && outlined_button_ui(ui, "Add a colour", false).clicked()
+    {
+        colors.push(Color([128, 128, 128]));
+    }
+    ui.add_space(theme::GAP_S);
+}
