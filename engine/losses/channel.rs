@@ -36,7 +36,7 @@ impl LossFunction for Channel {
     const NAME: &'static str = "channel";
     const LABEL: &'static str = "Colour channel";
     const HINT: &'static str = "A colour channel near a value: channel:blue=0.9";
-    const SCALE: f32 = 100.0;
+    const SCALE: f32 = 60.0;
 
     fn example() -> Self {
         Self { channel: ColorChannel::Blue, target: 0.9 }

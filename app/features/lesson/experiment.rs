@@ -4,6 +4,7 @@
 //! current model.
 
 use engine::diffusion::{Sampler, Schedule, ScheduleOptions, StepView};
+use engine::losses::{Channel, ColorChannel, Loss, LossGuide};
 use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, TokenSelector};
 use engine::recipe::{Guidance, Recipe, Start};
 
@@ -50,13 +51,15 @@ pub enum Experiment {
     Samplers,
     /// An X/Y plot of optimisers as samplers.
     Optimisers,
+    /// A campfire steered by its blue channel.
+    Blue,
 }
 
 const SEED: u64 = 32;
 const STEPS: u32 = 30;
 
 impl Experiment {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Loop,
         Self::Latents,
         Self::AddNoise,
@@ -70,6 +73,7 @@ impl Experiment {
         Self::Scales,
         Self::Samplers,
         Self::Optimisers,
+        Self::Blue,
     ];
 
     /// The page that it is on.
@@ -83,6 +87,7 @@ impl Experiment {
             Self::Film => LessonPage::Prediction,
             Self::Scales => LessonPage::Guidance,
             Self::Samplers | Self::Optimisers => LessonPage::Samplers,
+            Self::Blue => LessonPage::Losses,
         }
     }
 
@@ -102,6 +107,7 @@ impl Experiment {
             Self::Scales => "Guidance 1, 3, 7.5 and 15",
             Self::Samplers => "Six samplers, eight steps",
             Self::Optimisers => "Let optimisers do it",
+            Self::Blue => "Make a campfire bluer",
         }
     }
 
@@ -131,6 +137,7 @@ impl Experiment {
             Self::Scales => "Opens the X/Y plot tab and makes four pictures from one seed.",
             Self::Samplers => "Opens the X/Y plot tab and makes a picture with each, from one seed.",
             Self::Optimisers => "Opens the X/Y plot tab: Euler, SGD, Adam and AdamW, at most 15 steps.",
+            Self::Blue => "A picture of a campfire, guided by its blue channel at every fifth step.",
         }
     }
 
@@ -188,6 +195,14 @@ impl Experiment {
             }
             Self::Samplers => Some(Recipe { steps: 8, ..lesson }),
             Self::Optimisers => Some(Recipe { steps: 15, ..lesson }),
+            Self::Blue => {
+                let channel = Channel { channel: ColorChannel::Blue, target: 0.9 };
+                // The lesson's scale, which is too much for a small model.
+                let scale = if is_small(&state.shared) { 60.0 } else { 200.0 };
+                let guide = LossGuide { scale, ..LossGuide::new(Loss::Channel(channel)) };
+                let guidance = guidance_for(&state.shared, 8.0);
+                Some(Recipe { guidance, guides: vec![guide], ..of_words("a picture of a campfire") })
+            }
         }
     }
 
@@ -259,9 +274,12 @@ fn the_lessons(shared: &Shared) -> Recipe {
 /// Small models saturate at the guidance of the original lesson; the built-in model works best at
 /// 4 to 6.
 fn guidance_for(shared: &Shared, lessons: f32) -> Guidance {
+    Guidance { cfg_scale: if is_small(shared) { 4.0 } else { lessons } }
+}
+
+fn is_small(shared: &Shared) -> bool {
     const SMALL_SIDE: u32 = 256;
-    let is_small = shared.model_info().is_none_or(|info| info.native_side < SMALL_SIDE);
-    Guidance { cfg_scale: if is_small { 4.0 } else { lessons } }
+    shared.model_info().is_none_or(|info| info.native_side < SMALL_SIDE)
 }
 
 /// Replaces the puppy of the prompt by a sum of words.

@@ -111,3 +111,11 @@ fn every_sampler_has_its_row() {
     finished(&mut window);
     snapshot(&mut window, "lesson_samplers");
 }
+
+#[test]
+fn a_loss_is_measured_at_every_step() {
+    let guides = vec!["channel:blue=0.9".parse().expect("a guide")];
+    let mut window = page(LessonPage::Losses, false, [1280.0, 800.0], Recipe { guides, ..sea(20) });
+    finished(&mut window);
+    snapshot(&mut window, "lesson_losses_light");
+}

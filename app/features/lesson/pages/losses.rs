@@ -1,10 +1,11 @@
-//! Page 9: guidance by a loss; so far the loss is only measured.
+//! Page 9: guidance by a loss.
 
 use egui::Ui;
 use engine::images::Pixels;
 
+use crate::features::lesson::Experiment;
 use crate::features::lesson::page::{
-    fact_ui, formula_ui, line_plot_ui, live_ui, note, paragraph, step_at_hand,
+    experiment_ui, fact_ui, formula_ui, line_plot_ui, live_ui, note, paragraph, step_at_hand,
 };
 use crate::features::lesson::panel::PageContext;
 use crate::ui::section::heading_ui;
@@ -22,16 +23,18 @@ pub fn losses_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     );
     formula_ui(ui, &["x0 = x − σ · ε", "loss = k · mean |blue(x0) − 0.9|", "x = x − σ² · ∂loss/∂x"]);
     live_ui(ui, |ui| measure_ui(ui, context));
+    experiment_ui(ui, context, Experiment::Blue, true);
     paragraph(
         ui,
         "The original lesson does this at every fifth step. A larger k gives a bluer picture, \
-            and in the end nothing but blue. A palette works as well, or a classifier, or how well \
-            a picture matches a sentence.",
+            and in the end nothing but blue. The Guides tab has this loss and others: a palette, \
+            symmetry, brightness, edges that continue on the other side.",
     );
     paragraph(
         ui,
-        "Tidepool can measure, but it does not steer by measures yet. When it does, this page \
-            will have something to try. This is the last page; the tabs above are yours.",
+        "The step takes the predicted noise as constant, which saves going back through the UNet. \
+            The Guides tab offers the exact way too, at twice the time. This is the last page; the tabs \
+            above are yours.",
     );
 }
 
@@ -42,7 +45,7 @@ fn blue_loss(picture: &Pixels) -> f32 {
     total / (picture.rgb.len() / 3).max(1) as f32
 }
 
-/// The loss at each step of the current run, without steering.
+/// The loss at each step of the current run.
 fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
     let Some((run, step)) = step_at_hand(&context.state.runs, &context.state.film) else {
         heading_ui(ui, "Far from blue", "");
@@ -60,7 +63,8 @@ fn measure_ui(ui: &mut Ui, context: &PageContext<'_>) {
     if let Some(here) = losses.get(at).filter(|loss| loss.is_finite()) {
         fact_ui(ui, "mean |blue − 0.9|", &format!("{here:.3}"));
     }
-    note(ui, "Your run, without steering.");
+    let is_guided = !run.recipe.guides.is_empty();
+    note(ui, if is_guided { "Your run, guided." } else { "Your run, without a guide." });
 }
 
 #[cfg(test)]
