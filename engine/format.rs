@@ -18,6 +18,11 @@ pub fn ellipsize(text: &str, letters: usize) -> String {
     }
 }
 
+/// At most 60 letters of a text from a file, for a sentence.
+pub fn short(text: &str) -> String {
+    ellipsize(text, 60)
+}
+
 /// The first three names of a list, with an ellipsis if there are more.
 pub fn first_few(names: &[&str]) -> String {
     let list = names.iter().take(3).map(|name| ellipsize(name, 100)).collect::<Vec<_>>().join(", ");

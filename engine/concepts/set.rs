@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokenizers::NormalizedString;
 
 use super::{Concept, ConceptRef};
-use crate::format::ellipsize;
+use crate::format::short;
 
 /// Concepts in the order in which they were loaded, one per file. Of two with the same token, the later one
 /// is used. A clone is cheap and does not change with the original, so a run keeps the set it started
@@ -86,11 +86,6 @@ pub(crate) fn folded(name: &str) -> String {
     }
     let mut name = NormalizedString::from(name);
     name.nfc().get().chars().flat_map(char::to_lowercase).collect()
-}
-
-/// At most 60 letters of a text from a file, for a sentence.
-fn short(text: &str) -> String {
-    ellipsize(text, 60)
 }
 
 impl FromIterator<Concept> for ConceptSet {

@@ -1,7 +1,7 @@
 //! The names of samplers, schedules and settings in other programs, and our nearest equivalents.
 
 use crate::diffusion::{Sampler, Schedule};
-use crate::format::ellipsize;
+use crate::format::short;
 use crate::prompt::parse::extra_networks::extra_networks;
 
 /// The A1111 name of a schedule. Its Uniform is k-diffusion's normal schedule; linspace differs from that
@@ -179,9 +179,4 @@ pub(super) fn without_extra_networks(prompt: &str, notes: &mut Vec<String>) -> S
     }
     kept += &prompt[from..];
     kept.trim().to_owned()
-}
-
-/// At most 60 letters of a text from a file, for a sentence.
-pub(super) fn short(text: &str) -> String {
-    ellipsize(text, 60)
 }

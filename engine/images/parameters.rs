@@ -5,12 +5,11 @@
 
 use std::str::FromStr;
 
-use super::external_names::{
-    UNSUPPORTED, sampler_of, schedule_label, schedule_of, short, without_extra_networks,
-};
+use super::external_names::{UNSUPPORTED, sampler_of, schedule_label, schedule_of, without_extra_networks};
 use super::metadata::{FoundRecipe, Provenance, RecipeOrigin, make_runnable};
 use crate::concepts::ConceptRef;
 use crate::diffusion::{NoiseSource, Sampler, SamplerOption};
+use crate::format::short;
 use crate::prompt::PromptWeights;
 use crate::recipe::{Recipe, Start};
 
