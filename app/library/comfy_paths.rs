@@ -4,6 +4,7 @@
 //! `utils/extra_config.py`, `~` and variables are expanded in `base_path` only; relative folders are below
 //! it, or below the file's own folder if there is none.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use super::layout::Role;
 
 /// Much more than such a file needs.
 const MAX_BYTES: u64 = 1 << 20;
+/// More than anyone has. Each may repeat a long base path.
+const MAX_FOLDERS: usize = 256;
 
 /// The folders it lists for models and concepts. The error is a sentence with the path.
 pub fn read(file: &Path) -> Result<Vec<(PathBuf, Role)>, String> {
@@ -34,20 +37,20 @@ pub fn read(file: &Path) -> Result<Vec<(PathBuf, Role)>, String> {
     })
     .map_err(refused)?;
     let file_folder = file.parent().unwrap_or(Path::new(""));
-    let mut model_folders = Vec::new();
-    for (section, key, value) in &settings {
+    let bases = settings.iter().filter(|(_, key, _)| &**key == "base_path");
+    let bases: HashMap<_, _> =
+        bases.map(|(section, _, base)| (section, file_folder.join(expanded(base)))).collect();
+    let folders = settings.iter().filter_map(|(section, key, value)| {
         let role = match &**key {
             "checkpoints" | "diffusers" | "vae" => Role::Models,
             "embeddings" => Role::Concepts,
-            _ => continue,
+            _ => return None,
         };
-        let base = settings.iter().find(|(other, key, _)| other == section && &**key == "base_path");
-        let base =
-            base.map_or_else(|| file_folder.to_owned(), |(_, _, base)| file_folder.join(expanded(base)));
+        let base = bases.get(section).map_or(file_folder, PathBuf::as_path);
         let folders = value.lines().map(str::trim).filter(|line| !line.is_empty());
-        model_folders.extend(folders.map(|folder| (base.join(folder), role)));
-    }
-    Ok(model_folders)
+        Some(folders.map(move |folder| (base.join(folder), role)))
+    });
+    Ok(folders.flatten().take(MAX_FOLDERS).collect())
 }
 
 fn expanded(path: &str) -> PathBuf {

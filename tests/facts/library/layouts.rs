@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use app::library::{Layout, MetadataCache, concept_folders, hub_cache, layout_of};
 
+use crate::support::cpu_time::assert_cpu_time_below;
 use crate::support::folders::folder;
 use crate::support::library::{CONCEPT, SD1, VAE, entry, look_with, names, put, scan_folders};
 use crate::support::weight_files::{Small, save_safetensors};
@@ -136,6 +138,21 @@ fn paths_that_make_no_sense_are_said_and_cost_nothing_else() {
     }
     fs::write(root.path().join("extra_model_paths.yaml"), b"\xff\xfe\x00").expect("writes");
     assert!(scan_folders(&[root.path()]).folders[0].problem.is_some());
+}
+
+#[test]
+fn a_file_of_many_paths_costs_time_and_memory_by_its_length() {
+    let root = folder();
+    let (many, long) = ("e,".repeat(200_000), "x/".repeat(200_000));
+    for yaml in
+        [format!("a: {{embeddings: [{many}]}}"), format!("a: {{base_path: {long}, embeddings: [{many}]}}")]
+    {
+        fs::write(root.path().join("extra_model_paths.yaml"), yaml).expect("writes");
+        assert_cpu_time_below(Duration::from_secs(5), "200,000 paths", || {
+            let found = concept_folders(&[root.path().to_owned()]);
+            assert!((1..1000).contains(&found.len()), "{}", found.len());
+        });
+    }
 }
 
 /// The variables, in the order in which `huggingface_hub` reads them.
