@@ -1,6 +1,5 @@
 //! Tells whether the files of a model have changed since they were read.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -28,33 +27,39 @@ const FOLDER_FILES: [&str; 17] = [
     "scheduler/scheduler_config.json",
 ];
 
-/// A file's length and modification time.
+/// A file's length and modification time, or that it was not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFingerprint {
     path: PathBuf,
-    len: u64,
-    /// `None` on systems that do not record it.
-    modified: Option<SystemTime>,
+    /// `None` if there was no such file, which may be added. The time is `None` on systems that do not record it.
+    version: Option<(u64, Option<SystemTime>)>,
 }
 
 impl FileFingerprint {
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let metadata = std::fs::metadata(path)?;
-        Ok(Self { path: path.to_owned(), len: metadata.len(), modified: metadata.modified().ok() })
+    pub fn read(path: PathBuf) -> Self {
+        let metadata = std::fs::metadata(&path).ok();
+        Self { path, version: metadata.map(|file| (file.len(), file.modified().ok())) }
     }
 
     /// True if the file has not changed.
     pub fn still_matches(&self) -> bool {
-        self.modified.is_some() && Self::read(&self.path).is_ok_and(|now| now == *self)
+        let is_recorded = !matches!(self.version, Some((_, None)));
+        is_recorded && Self::read(self.path.clone()) == *self
     }
 }
 
-/// The fingerprints of everything that a model depends on.
-pub fn fingerprints_of(source: &ModelSource, weight_files: &[PathBuf]) -> Vec<FileFingerprint> {
-    let others = match source {
+/// The fingerprints of everything that a model depends on, with the VAE that replaces its own.
+pub fn fingerprints_of(
+    source: &ModelSource,
+    vae: Option<&Path>,
+    weight_files: &[PathBuf],
+) -> Vec<FileFingerprint> {
+    let mut paths = match source {
         ModelSource::Folder(folder) => FOLDER_FILES.map(|name| folder.join(name)).to_vec(),
         ModelSource::File(path) => vec![path.with_extension("yaml")],
         ModelSource::BuiltIn => Vec::new(),
     };
-    weight_files.iter().chain(&others).filter_map(|path| FileFingerprint::read(path).ok()).collect()
+    paths.extend(vae.into_iter().flat_map(|vae| [vae.to_owned(), vae.join("config.json")]));
+    paths.extend_from_slice(weight_files);
+    paths.into_iter().map(FileFingerprint::read).collect()
 }

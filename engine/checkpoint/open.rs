@@ -176,7 +176,7 @@ impl ComponentSources<'_> {
         tokenizer: Tokenizer,
         options: OpenOptions<'_>,
     ) -> Result<OpenedModel, OpenError> {
-        let OpenOptions { source, device, unet_dtype, make_room, progress, .. } = options;
+        let OpenOptions { source, vae: chosen_vae, device, unet_dtype, make_room, progress } = options;
         let f32_target = Target { device, dtype: FloatDType::F32 };
         let unet_target = Target { device, dtype: unet_dtype };
         let text_encoder = config.text_encoder.init(device);
@@ -193,7 +193,7 @@ impl ComponentSources<'_> {
         let mut weight_files: Vec<PathBuf> =
             sources.iter().flat_map(|source| source.file.files()).map(Path::to_owned).collect();
         weight_files.dedup();
-        let fingerprints = fingerprints_of(source, &weight_files);
+        let fingerprints = fingerprints_of(source, chosen_vae, &weight_files);
         let used = [&text_plan, &unet_plan, &vae_plan].map(|plan| plan.names().collect());
         let notes = self.notes(&sources, &used);
         make_room(held_bytes);

@@ -1,6 +1,7 @@
 //! Opening models: progress, stopping, going back.
 
 use std::fs;
+use std::path::Path;
 
 use app::features::command::Command;
 use app::features::effect::Effect;
@@ -18,10 +19,11 @@ use crate::support::models::model_info;
 use crate::support::waiting::next;
 use crate::support::weight_files::{Small, save_safetensors};
 
-fn ask(session: &Session, source: &ModelSource) -> StopFlag {
+fn ask(session: &Session, source: &ModelSource, vae: Option<&Path>) -> StopFlag {
     let stop = StopFlag::default();
     let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
-    session.send(Request::OpenModel { source: source.clone(), vae: None, device, stop: stop.clone() });
+    let vae = vae.map(Path::to_owned);
+    session.send(Request::OpenModel { source: source.clone(), vae, device, stop: stop.clone() });
     stop
 }
 
@@ -38,7 +40,11 @@ fn outcome(session: &Session) -> (Vec<f32>, ModelEvent) {
 }
 
 fn open(session: &Session, source: &ModelSource) -> Vec<f32> {
-    ask(session, source);
+    open_with_vae(session, source, None)
+}
+
+fn open_with_vae(session: &Session, source: &ModelSource, vae: Option<&Path>) -> Vec<f32> {
+    ask(session, source, vae);
     let (fractions, end) = outcome(session);
     assert!(matches!(end, ModelEvent::Opened(_)), "{end:?}");
     fractions
@@ -66,8 +72,8 @@ fn a_stopped_opening_says_so_and_the_next_one_works() {
 #[test]
 fn a_newer_opening_stops_the_previous_one() {
     let session = Session::start(|| ());
-    let first = ask(&session, &ModelSource::BuiltIn);
-    let second = ask(&session, &ModelSource::BuiltIn);
+    let first = ask(&session, &ModelSource::BuiltIn, None);
+    let second = ask(&session, &ModelSource::BuiltIn, None);
     assert!(first.is_raised() && !second.is_raised());
     // The first may have ended before it was stopped.
     let (_, end) = outcome(&session);
@@ -97,9 +103,40 @@ fn a_model_that_was_open_is_back_at_once_unless_its_files_have_changed() {
     let weights = place.path().join("unet/diffusion_pytorch_model.safetensors");
     let longer = [fs::read(&weights).expect("reads"), vec![0]].concat();
     fs::write(&weights, longer).expect("writes");
-    ask(&session, &small);
+    ask(&session, &small, None);
     let (_, end) = outcome(&session);
     assert!(matches!(&end, ModelEvent::Failed { text } if text.contains("damaged")), "{end:?}");
+}
+
+#[test]
+fn a_configuration_that_is_added_changed_or_removed_reopens_the_model() {
+    let place = folder();
+    let small = Small::new();
+    let path = place.path().join("model.safetensors");
+    save_safetensors(&path, &small.original);
+    let vae = small
+        .save_folder(&place.path().join("folder"), &|folder, stem, tensors| {
+            save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+        })
+        .join("vae");
+    let (yaml, config) = (path.with_extension("yaml"), vae.join("config.json"));
+    let json = fs::read_to_string(&config).expect("reads");
+    let source = ModelSource::File(path);
+    let session = Session::start(|| ());
+    for (vae, file, contents) in [
+        (None, &yaml, Some("model:\n  params:\n    linear_start: 0.001\n".to_owned())),
+        (None, &yaml, Some("model:\n  params:\n    linear_start: 0.0012\n".to_owned())),
+        (None, &yaml, None),
+        (Some(vae.as_path()), &config, Some(json + "\n")),
+    ] {
+        open_with_vae(&session, &source, vae);
+        assert!(open_with_vae(&session, &source, vae).is_empty(), "it was open already");
+        match &contents {
+            Some(contents) => fs::write(file, contents).expect("writes"),
+            None => fs::remove_file(file).expect("removes"),
+        }
+        assert!(!open_with_vae(&session, &source, vae).is_empty(), "{} {contents:?}", file.display());
+    }
 }
 
 fn opening_of(effects: &[Effect]) -> (ModelSource, StopFlag) {
