@@ -215,14 +215,15 @@ pub fn kind_of(file: &WeightFile) -> WeightKind {
 fn whole_model(file: &WeightFile) -> Option<WeightKind> {
     let unet =
         |name: &str| file.shape(&format!("{UNET_PREFIX}{name}")).and_then(|shape| shape.get(1)).copied();
-    let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
-    let inputs = match unet("input_blocks.0.0.weight") {
+    let has = |prefix: &str| file.has_prefix(prefix);
+    let inputs = match file.shape("model.diffusion_model.input_blocks.0.0.weight") {
+        Some(&[_, inputs, _, _]) => inputs,
         // One that lacks only this is still a model.
-        None if has("model.diffusion_model.input_blocks.") => 4,
-        inputs => inputs?,
+        _ if has("model.diffusion_model.input_blocks.") => 4,
+        _ => return None,
     };
     let (is_clip, is_open_clip) = (has(CLIP_PREFIX), has(OPEN_CLIP_PREFIX));
-    let has_text = is_clip || is_open_clip;
+    let has_text = has_text_encoder(file);
     let has_classes = has("model.diffusion_model.label_emb.");
     let width = unet("middle_block.1.transformer_blocks.0.attn2.to_k.weight");
     let table_width = |name: &str| file.shape(name).and_then(|shape| shape.get(1)).copied();
@@ -237,19 +238,37 @@ fn whole_model(file: &WeightFile) -> Option<WeightKind> {
         (false, false) => width == Some(OPEN_CLIP_WIDTH),
         (_, is_open_clip) => is_open_clip,
     };
-    Some(match (is_sd2, inputs) {
+    Some(match (is_sd2, kind_by_inputs(inputs)) {
         _ if !has_text && has("conditioner.embedders.1.") => WeightKind::Sdxl,
         _ if !has_text && has("conditioner.embedders.0.model.") => WeightKind::SdxlRefiner,
         _ if !has_text && has_classes => WeightKind::Sdxl,
         _ if !has_text && !has(VAE_PREFIX) => WeightKind::Unet,
-        (_, 7) if has_classes => WeightKind::Upscaler,
+        (_, Some(WeightKind::Upscaler)) => WeightKind::Upscaler,
         _ if has_classes => WeightKind::Unclip,
-        (_, 9) => WeightKind::Inpainting,
-        (false, 8) => WeightKind::InstructPix2Pix,
-        (true, 5) => WeightKind::Depth,
-        (true, _) => WeightKind::StableDiffusion2,
-        (false, _) => WeightKind::StableDiffusion1,
+        (_, Some(kind)) => kind,
+        (true, None) => WeightKind::StableDiffusion2,
+        (false, None) => WeightKind::StableDiffusion1,
     })
+}
+
+/// True for a checkpoint in one file with a text encoder of SD 1.x or 2.x.
+pub fn has_text_encoder(file: &WeightFile) -> bool {
+    file.has_prefix(CLIP_PREFIX) || file.has_prefix(OPEN_CLIP_PREFIX)
+}
+
+/// Models of other kinds with the networks of Stable Diffusion, by the channels that their UNets read: beside
+/// the four of the latents a mask and a masked picture, a picture, depth, or a small picture.
+const KIND_BY_INPUTS: [(usize, WeightKind); 4] = [
+    (9, WeightKind::Inpainting),
+    (8, WeightKind::InstructPix2Pix),
+    (5, WeightKind::Depth),
+    (7, WeightKind::Upscaler),
+];
+
+/// What a UNet that reads so many channels makes of a model with the networks of Stable Diffusion; `None` if it is an
+/// ordinary one.
+pub fn kind_by_inputs(channels: usize) -> Option<WeightKind> {
+    KIND_BY_INPUTS.into_iter().find(|(inputs, _)| *inputs == channels).map(|(_, kind)| kind)
 }
 
 /// Width of the text embeddings of SD 2.x, which distinguishes it from SD 1.x.

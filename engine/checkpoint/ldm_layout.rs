@@ -243,7 +243,7 @@ pub fn vae_config(
 
 fn text_encoder(file: &WeightFile, mut config: ClipTextConfig) -> Result<ClipTextConfig, String> {
     let inner = format!("{CLIP_PREFIX}text_model.");
-    let inner = if file.names().any(|name| name.starts_with(&inner)) { inner } else { CLIP_PREFIX.into() };
+    let inner = if file.has_prefix(&inner) { inner } else { CLIP_PREFIX.into() };
     let table = format!("{inner}embeddings.token_embedding.weight");
     config.vocab_size = axis_len(file, table.clone(), 0)?;
     config.hidden_size = axis_len(file, table, 1)?;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::detect::{OPEN_CLIP_WIDTH, WeightKind};
+use super::detect::{OPEN_CLIP_WIDTH, WeightKind, kind_by_inputs};
 
 /// The pipeline of a model in diffusers layout.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,15 +67,6 @@ const NAME_BY_CLASS: [(&str, &str); 20] = [
     ("Wuerstchen", "a Würstchen model"),
 ];
 
-/// Models of other kinds with the networks of Stable Diffusion, by the channels that their UNets read: beside
-/// the four of the latents a mask and a masked picture, a picture, depth, or a small picture.
-const KIND_BY_INPUTS: [(u64, WeightKind); 4] = [
-    (9, WeightKind::Inpainting),
-    (8, WeightKind::InstructPix2Pix),
-    (5, WeightKind::Depth),
-    (7, WeightKind::Upscaler),
-];
-
 /// `model_index.json`: the class of the pipeline, and library and class of each component.
 #[derive(Deserialize)]
 struct ModelIndex {
@@ -103,8 +94,7 @@ impl ModelIndex {
         let kinds = KIND_BY_CLASS.iter().filter(|(start, _)| class.starts_with(start));
         let by_class = kinds.max_by_key(|(start, _)| start.len()).map(|(_, kind)| *kind);
         let by_name = || NAME_BY_CLASS.iter().find(|(start, _)| class.starts_with(start));
-        let inputs = unet["in_channels"].as_u64();
-        let by_inputs = || KIND_BY_INPUTS.iter().find(|(channels, _)| inputs == Some(*channels));
+        let by_inputs = || kind_by_inputs(unet["in_channels"].as_u64()?.try_into().ok()?);
         let unknown = |what: String| Some((WeightKind::Unknown, what));
         if let Some(kind) = by_class {
             Some((kind, kind.to_string()))
@@ -112,8 +102,8 @@ impl ModelIndex {
             unknown((*name).into())
         } else if let Some(difference) = self.difference() {
             unknown(format!("a model {difference}"))
-        } else if let Some((_, kind)) = by_inputs() {
-            Some((*kind, kind.to_string()))
+        } else if let Some(kind) = by_inputs() {
+            Some((kind, kind.to_string()))
         } else if !unet["time_cond_proj_dim"].is_null() {
             unknown(
                 "a latent consistency model whose UNet reads the guidance scale by time_cond_proj_dim".into(),

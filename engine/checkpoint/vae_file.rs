@@ -63,8 +63,8 @@ impl VaeFile {
         if kind != WeightKind::Vae {
             return Err(OpenError::NotAVae(format!("it is {kind}"), path.to_owned()));
         }
-        let prefix = if file.names().any(|name| name.starts_with(VAE_PREFIX)) { VAE_PREFIX } else { "" };
-        let is_ldm = file.names().any(|name| name.starts_with(&format!("{prefix}encoder.down.")));
+        let prefix = if file.has_prefix(VAE_PREFIX) { VAE_PREFIX } else { "" };
+        let is_ldm = file.has_prefix(&format!("{prefix}encoder.down."));
         let config = ldm_layout::vae_config(&file, model_vae.clone(), prefix, is_ldm)
             .map_err(|name| OpenError::Missing(name, path.to_owned()))?;
         let key_map = match is_ldm {

@@ -125,13 +125,12 @@ impl WeightFile {
 
     fn new(path: PathBuf, format: Format) -> Self {
         let mut file = Self { path, format, is_ema_only: false };
-        let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
-        file.is_ema_only = has(EMA_UNET_PREFIX) && !has(UNET_PREFIX);
+        file.is_ema_only = file.has_prefix(EMA_UNET_PREFIX) && !file.has_prefix(UNET_PREFIX);
         file
     }
 
-    /// The key of a weight in the file. Averages have the key of their weight without dots, as `LitEma` of
-    /// latent-diffusion names them.
+    /// The key of a weight in the file, or the start of keys. Averages have the key of their weight without dots, as
+    /// `LitEma` of latent-diffusion names them.
     fn key<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match name.strip_prefix(UNET_PREFIX) {
             Some(rest) if self.is_ema_only => format!("{EMA_UNET_PREFIX}{}", rest.replace('.', "")).into(),
@@ -166,6 +165,12 @@ impl WeightFile {
             Format::Torch { tensors, .. } => Box::new(tensors.keys().map(String::as_str)),
             Format::Shards { shard_of, .. } => Box::new(shard_of.keys().map(String::as_str)),
         }
+    }
+
+    /// True if the key of a weight starts with `prefix`.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        let prefix = &*self.key(prefix);
+        self.names().any(|name| name.starts_with(prefix))
     }
 
     pub fn shape(&self, name: &str) -> Option<&[usize]> {

@@ -279,6 +279,8 @@ fn a_model_of_another_kind_is_refused_by_its_name() {
         (WeightKind::Upscaler, with(&[classes, (inputs, &[32, 7, 3, 3])])),
         (WeightKind::Inpainting, with(&[(inputs, &[32, 9, 3, 3])])),
         (WeightKind::InstructPix2Pix, with(&[(inputs, &[32, 8, 3, 3])])),
+        (WeightKind::Depth, with(&[(inputs, &[32, 5, 3, 3])])),
+        (WeightKind::Upscaler, with(&[(inputs, &[32, 7, 3, 3])])),
         (WeightKind::Unet, without(&["cond_stage_model.", "first_stage_model."], &[])),
         (WeightKind::TextEncoder, without(&["model.diffusion_model.", "first_stage_model."], &[])),
         (WeightKind::TextEncoder, only(&[("cond_stage_model.model.token_embedding.weight", &[8, 8])])),
@@ -292,7 +294,12 @@ fn a_model_of_another_kind_is_refused_by_its_name() {
         (WeightKind::Concept, only(&[("emb_params", &[2, 768])])),
         (WeightKind::Unknown, only(&[("tide", &[8])])),
     ];
-    for (kind, tensors) in cases {
+    // The same with averages alone, whose keys have no dots.
+    let has_unet = |tensors: &[TestTensor]| tensors.iter().any(|given| given.name == inputs);
+    let averages = cases.iter().filter(|(_, tensors)| has_unet(tensors));
+    let averages: Vec<_> = averages.map(|(kind, tensors)| (*kind, averaged(tensors))).collect();
+    assert!(averages.len() > 8);
+    for (kind, tensors) in cases.into_iter().chain(averages) {
         save_safetensors(&path, &tensors);
         let error = open(&path).err().unwrap_or_else(|| panic!("{kind} opened"));
         assert_eq!(kind_of(&WeightFile::open(&path).expect("a weight file")), kind, "{error}");
@@ -560,22 +567,23 @@ fn a_checkpoint_says_which_part_it_lacks() {
     }
 }
 
+/// A checkpoint with the averages of its UNet in place of the weights, as `LitEma` of latent-diffusion names them.
+fn averaged(tensors: &[TestTensor]) -> Vec<TestTensor> {
+    let averages = tensors.iter().map(|given| match given.name.strip_prefix("model.") {
+        Some(name) => given.moved(&format!("model_ema.{}", name.replace('.', "")), &given.shape),
+        None => given.clone(),
+    });
+    let counts = [TestTensor::new("model_ema.decay", &[]), TestTensor::new("model_ema.num_updates", &[])];
+    averages.chain(counts).collect()
+}
+
 #[test]
 fn averages_stand_for_weights_that_were_removed() {
     let place = folder();
     let small = Small::new().original;
-    let averaged: Vec<TestTensor> = small
-        .iter()
-        .map(|given| match given.name.strip_prefix("model.") {
-            // As `LitEma` of latent-diffusion names them.
-            Some(name) => given.moved(&format!("model_ema.{}", name.replace('.', "")), &given.shape),
-            None => given.clone(),
-        })
-        .chain([TestTensor::new("model_ema.decay", &[]), TestTensor::new("model_ema.num_updates", &[])])
-        .collect();
     let [whole, ema] = ["whole", "ema"].map(|name| place.path().join(format!("{name}.safetensors")));
     save_safetensors(&whole, &small);
-    save_safetensors(&ema, &averaged);
+    save_safetensors(&ema, &averaged(&small));
     let [whole, ema] = [whole, ema].map(|path| open(&path).unwrap_or_else(|error| panic!("{error}")));
     assert!(fingerprint(&whole) == fingerprint(&ema));
     assert!(ema.info().notes.is_empty(), "{:?}", ema.info().notes);
