@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::PipelineClass;
+use engine::checkpoint::{MAX_CONFIG_BYTES, PipelineClass};
 use engine::format::human_size;
 
 use super::download_folder::{DownloadFolder, bytes_done, is_complete};
@@ -20,8 +20,6 @@ use super::{
 
 /// More than the listing of a repository with ten thousand files.
 const MAX_LISTING: usize = 16 << 20;
-/// Longer than any configuration file.
-const MAX_CONFIG: usize = 1 << 20;
 /// Bytes left free on the disk for other programs.
 const RESERVED: u64 = 64 << 20;
 
@@ -151,7 +149,7 @@ impl Hub {
             let url_path = file_path(repository, &listing.commit, path);
             let read = |_| {
                 self.send_with_retries(&url_path, false, &place, transfer, |response, transfer| {
-                    let body = response.read_to_end(MAX_CONFIG, transfer)?;
+                    let body = response.read_to_end(MAX_CONFIG_BYTES, transfer)?;
                     body.ok_or_else(|| {
                         FetchError::InvalidResponse("it is too long".into(), place.clone()).into()
                     })

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use engine::checkpoint::{FileStems, NETWORK_FILES, WEIGHT_VARIANTS};
 use engine::files::{MAX_NAME_BYTES, MODEL_EXTENSIONS, has_extension, is_shard};
 use serde::{Deserialize, Serialize};
 
@@ -65,12 +66,6 @@ pub struct DownloadRequest {
     pub file: Option<String>,
 }
 
-/// The networks, and the file stems of their weights as safetensors and as pickles.
-const NETWORKS: [(&str, &str, &str); 3] = [
-    ("unet", "diffusion_pytorch_model", "diffusion_pytorch_model"),
-    ("vae", "diffusion_pytorch_model", "diffusion_pytorch_model"),
-    ("text_encoder", "model", "pytorch_model"),
-];
 const REQUIRED_FILES: [&str; 5] = [
     "model_index.json",
     "scheduler/scheduler_config.json",
@@ -163,9 +158,8 @@ fn folder(listing: &Listing, request: &DownloadRequest) -> Option<PlannedLayout>
     let optional = OPTIONAL_FILES.into_iter().filter_map(|path| listing.find(path));
     files.extend(optional.filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
     let mut is_half = false;
-    for (part, safetensors, pickle) in NETWORKS {
-        let (weights, variant) =
-            weights(listing, part, [(safetensors, "safetensors"), (pickle, "bin")], request)?;
+    for (part, stems) in NETWORK_FILES {
+        let (weights, variant) = weights(listing, part, stems, request)?;
         is_half |= part == "unet" && variant == ".fp16";
         files.extend(weights.into_iter().cloned());
     }
@@ -180,12 +174,14 @@ fn folder(listing: &Listing, request: &DownloadRequest) -> Option<PlannedLayout>
 fn weights<'a>(
     listing: &'a Listing,
     part: &str,
-    stems: [(&str, &str); 2],
+    stems: FileStems,
     request: &DownloadRequest,
 ) -> Option<(Vec<&'a ListedFile>, &'static str)> {
-    let variants =
-        if request.full { ["", ".fp32", ".fp16", ".bf16"] } else { [".fp16", "", ".fp32", ".bf16"] };
-    stems.into_iter().find_map(|(stem, ending)| {
+    let mut variants = WEIGHT_VARIANTS;
+    if !request.full {
+        variants.sort_by_key(|variant| *variant != ".fp16");
+    }
+    stems.with_extensions().into_iter().find_map(|(stem, ending)| {
         variants.into_iter().find_map(|variant| {
             let whole = listing.find(&format!("{part}/{stem}{variant}.{ending}")).map(|file| vec![file]);
             Some((whole.or_else(|| shards(listing, part, stem, variant, ending))?, variant))

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{HubSnapshot, ModelSource, WeightKind};
+use engine::checkpoint::{HubSnapshot, ModelSource, NETWORK_FILES, WeightKind};
 
 use super::entry::{refusal, refusal_of};
 use super::file_metadata::FolderMetadata;
@@ -171,8 +171,11 @@ impl Scan<'_> {
     }
 }
 
-/// File stems of weights in every diffusers folder, which do not identify the model.
-const GENERIC_NAMES: [&str; 3] = ["diffusion_pytorch_model", "pytorch_model", "model"];
+/// True for a file stem of weights in every diffusers folder, which does not identify the model.
+fn is_generic(name: &str) -> bool {
+    let mut stems = NETWORK_FILES.iter().flat_map(|(_, stems)| stems.with_extensions());
+    stems.any(|(stem, _)| stem == name)
+}
 
 /// `sub/folder/name`, relative to the scanned folder or the repository.
 fn name_of(scanned: &ScanFolder<'_>, path: &Path, last: &str) -> String {
@@ -181,11 +184,11 @@ fn name_of(scanned: &ScanFolder<'_>, path: &Path, last: &str) -> String {
     let mut parts: Vec<_> = above.map(|part| part.to_string_lossy().into_owned()).collect();
     parts.splice(..0, scanned.repository.map(str::to_owned));
     let is_folder_itself = relative.as_os_str().is_empty();
-    if parts.is_empty() && GENERIC_NAMES.contains(&last) {
+    if parts.is_empty() && is_generic(last) {
         return scanned.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let is_generic = GENERIC_NAMES.contains(&last) || (is_folder_itself && scanned.repository.is_some());
-    if !is_generic {
+    let is_named_above = is_generic(last) || (is_folder_itself && scanned.repository.is_some());
+    if !is_named_above {
         parts.push(last.to_owned());
     }
     parts.join("/")

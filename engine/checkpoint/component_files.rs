@@ -9,22 +9,35 @@ use std::path::{Path, PathBuf};
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, built_in};
 
-/// Larger than any configuration or vocabulary.
-const MAX_TEXT_BYTES: u64 = 32 << 20;
+/// Longer than any configuration file.
+pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+/// Longer than any file of a tokenizer.
+const MAX_TOKENIZER_BYTES: usize = 32 << 20;
 
-/// The file names of a component's weights, without variant and extension.
-#[derive(Clone, Copy)]
-pub(super) struct FileStems {
+/// The file names of a network's weights, without variant and extension.
+#[derive(Clone, Copy, Debug)]
+pub struct FileStems {
     safetensors: &'static str,
     pickle: &'static str,
+}
+
+impl FileStems {
+    /// Each with its extension, safetensors before pickles.
+    pub fn with_extensions(self) -> [(&'static str, &'static str); 2] {
+        [(self.safetensors, "safetensors"), (self.pickle, "bin")]
+    }
 }
 
 pub(super) const DIFFUSERS: FileStems =
     FileStems { safetensors: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
 pub(super) const TRANSFORMERS: FileStems = FileStems { safetensors: "model", pickle: "pytorch_model" };
 
-/// The variants, the most precise and complete first.
-const VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema"];
+/// The networks of a model in diffusers layout: their folders, and how their weights are named.
+pub const NETWORK_FILES: [(&str, FileStems); 3] =
+    [("unet", DIFFUSERS), ("vae", DIFFUSERS), ("text_encoder", TRANSFORMERS)];
+
+/// The variants of weights, the most precise and complete first.
+pub const WEIGHT_VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema"];
 
 pub(super) struct ComponentFiles<'a> {
     source: &'a ModelSource,
@@ -38,9 +51,16 @@ impl<'a> ComponentFiles<'a> {
     /// The path of a file, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         match self.source {
-            ModelSource::BuiltIn => PathBuf::from("built-in").join(name),
-            ModelSource::Folder(folder) => folder.join(name),
             ModelSource::File(file) => file.clone(),
+            ModelSource::Folder(_) | ModelSource::BuiltIn => self.root().join(name),
+        }
+    }
+
+    /// The path of the model, for messages.
+    pub fn root(&self) -> PathBuf {
+        match self.source {
+            ModelSource::BuiltIn => PathBuf::from("built-in"),
+            ModelSource::Folder(path) | ModelSource::File(path) => path.clone(),
         }
     }
 
@@ -51,12 +71,13 @@ impl<'a> ComponentFiles<'a> {
             ModelSource::BuiltIn | ModelSource::File(_) => return self.embedded(name).map(Cow::Borrowed),
         };
         let read = || {
-            let file = File::open(&path)?;
-            if !file.metadata()?.is_file() {
+            // Opening a pipe would wait for its writer.
+            if !std::fs::metadata(&path)?.is_file() {
                 return Err(std::io::Error::other("it is not a regular file"));
             }
+            let limit = if name.starts_with("tokenizer/") { MAX_TOKENIZER_BYTES } else { MAX_CONFIG_BYTES };
             let mut bytes = Vec::new();
-            file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes)?;
+            File::open(&path)?.take(limit as u64).read_to_end(&mut bytes)?;
             Ok(Cow::Owned(bytes))
         };
         read().map_err(|error| OpenError::Unreadable(error, path.clone()))
@@ -91,16 +112,14 @@ pub fn component_weights(model: &Path, component: &str) -> Option<PathBuf> {
 }
 
 fn find_weights(folder: &Path, stems: FileStems) -> Option<PathBuf> {
-    let names = [(stems.safetensors, "safetensors"), (stems.pickle, "bin")].into_iter().flat_map(
-        |(stem, extension)| {
-            VARIANTS.into_iter().flat_map(move |variant| {
-                [
-                    format!("{stem}{variant}.{extension}"),
-                    format!("{stem}.{extension}.index{variant}.json"),
-                    format!("{stem}{variant}.{extension}.index.json"),
-                ]
-            })
-        },
-    );
+    let names = stems.with_extensions().into_iter().flat_map(|(stem, extension)| {
+        WEIGHT_VARIANTS.into_iter().flat_map(move |variant| {
+            [
+                format!("{stem}{variant}.{extension}"),
+                format!("{stem}.{extension}.index{variant}.json"),
+                format!("{stem}{variant}.{extension}.index.json"),
+            ]
+        })
+    });
     names.map(|name| folder.join(name)).find(|path| path.exists())
 }

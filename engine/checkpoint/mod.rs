@@ -35,7 +35,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use component_files::component_weights;
+pub use component_files::{FileStems, MAX_CONFIG_BYTES, NETWORK_FILES, WEIGHT_VARIANTS, component_weights};
 pub use config::{ModelConfig, SchedulerConfig};
 pub use convert::{ConvertError, convert};
 pub use detect::{WeightKind, kind_of};

@@ -112,6 +112,21 @@ fn pickles_are_taken_where_there_is_nothing_else() {
     assert!(paths(&half).contains(&"vae/diffusion_pytorch_model.fp16.safetensors"), "each for itself");
 }
 
+/// Every variant that opens, as published repositories have them.
+#[test]
+fn any_variant_is_taken_where_there_is_nothing_else() {
+    for variant in ["", ".fp32", ".fp16", ".bf16", ".non_ema"] {
+        let mut files = published();
+        let name = format!("unet/diffusion_pytorch_model{variant}.safetensors");
+        files.retain(|path, _| !path.starts_with("unet/diffusion_pytorch_model"));
+        files.insert(name.clone(), vec![7; 2000]);
+        for request in [DownloadRequest::default(), full()] {
+            let found = plan(&files, &request).expect("a plan");
+            assert!(paths(&found).contains(&&*name), "{variant}: {:?}", paths(&found));
+        }
+    }
+}
+
 #[test]
 fn weights_in_shards_come_with_their_index_and_whole() {
     for variant in ["", ".fp16"] {
