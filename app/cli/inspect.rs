@@ -81,7 +81,7 @@ fn classify(path: &Path) -> Result<Found, Failure> {
     if metadata.is_dir() {
         return match ModelSource::at(path.to_owned()) {
             ModelSource::Folder(folder) => {
-                weight_info::read_model_folder(&folder).map(Found::Model).map_err(refused)
+                weight_info::read_model_folder(&folder).map(Found::Model).map_err(Failure::failed)
             }
             // The only file of a repository in the Hugging Face cache.
             ModelSource::File(file) => classify(&file),
@@ -194,9 +194,7 @@ fn to_text(found: &Found, shapes: bool) -> String {
                     part.weights.as_ref().map_or_else(String::new, |file| format!("  {}", counts_of(file)));
                 text += &format!("  {:<14}{:<24}{size}{counts}\n", part.name, part.class);
             }
-            if let Some(reason) = &folder.unreadable_reason {
-                text += &format!("Note: it {reason}\n");
-            }
+            text.extend(folder.note.iter().map(|note| format!("Note: {note}\n")));
             for part in folder.parts.iter().filter(|_| shapes) {
                 if let Some(file) = &part.weights {
                     text += &format!("\n{}\n{}", part.name, rows_of(file));

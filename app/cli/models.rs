@@ -102,10 +102,11 @@ pub fn source_of(model: &Path) -> Result<ModelSource, Failure> {
 fn to_text(entries: &[Entry]) -> String {
     let width = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0);
     let line = |entry: &Entry| {
-        let kind = if entry.refusal.is_some() {
-            format!("{} (not read)", entry.kind.label())
-        } else {
-            entry.kind.label().to_owned()
+        let kind = entry.kind.label();
+        let kind = match (&entry.refusal, &entry.remark) {
+            (Some(_), _) => format!("{kind} (not read)"),
+            (None, Some(_)) => format!("{kind} (no VAE)"),
+            (None, None) => kind.to_owned(),
         };
         format!(
             "{:width$}  {kind:<22}{:>8}  {:<5} {:<10}  {}\n",
@@ -133,6 +134,7 @@ fn to_json(library: &Library) -> Value {
             "hash": entry.short_hash(),
             "opens": entry.opens(),
             "refusal": entry.refusal,
+            "remark": entry.remark,
         })
     });
     let folders = library.folders.iter().map(|folder| {

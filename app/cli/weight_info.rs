@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::checkpoint::{OpenError, TensorDtype, WeightFile, WeightKind, component_weights, kind_of};
+use engine::checkpoint::{
+    MissingNetwork, ModelSource, OpenError, PipelineClass, TensorDtype, WeightFile, WeightKind,
+    component_weights, kind_of,
+};
 use engine::concepts::{self, Concept};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::library::FolderMetadata;
 
@@ -26,7 +28,7 @@ pub struct Weights {
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concept: Option<ConceptInfo>,
-    /// Sentences: why it cannot be used as a concept although it looks like one.
+    /// Sentences: which network a model lacks, or why it cannot be used as a concept although it looks like one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     pub shapes: Vec<TensorRow>,
@@ -65,9 +67,9 @@ pub struct ModelFolder {
     pub class: String,
     /// "a Stable Diffusion 1.x model".
     pub holds: String,
-    /// Why it cannot be opened, as the end of a sentence that starts with "it".
+    /// A sentence: why it cannot be opened, or what it needs to be.
     #[serde(rename = "hindrance")]
-    pub unreadable_reason: Option<String>,
+    pub note: Option<String>,
     pub parts: Vec<Part>,
 }
 
@@ -114,10 +116,12 @@ pub fn read_weights(path: &Path) -> Result<Weights, OpenError> {
     let numbers = |row: &TensorRow| row.shape.iter().map(|&side| side as u64).product::<u64>();
     let bytes = file.files().into_iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len());
     let kind = kind_of(&file);
+    let source = ModelSource::File(path.to_owned());
+    let lack = MissingNetwork::in_file(&file).map(|network| network.error(&source).to_string());
     let (concept, notes) = match (kind == WeightKind::Concept).then(|| concepts::read(path)) {
         Some(Ok(concept)) => (Some(ConceptInfo::of(concept)), Vec::new()),
         Some(Err(error)) => (None, vec![error.to_string()]),
-        None => (None, Vec::new()),
+        None => (None, lack.into_iter().collect()),
     };
     Ok(Weights {
         kind: if file.is_pickle() { "pickle" } else { "safetensors" },
@@ -132,34 +136,20 @@ pub fn read_weights(path: &Path) -> Result<Weights, OpenError> {
     })
 }
 
-/// Reads the index of a model folder. The error is a sentence without the path.
+/// Reads the index of a model folder. The error is a sentence with the path.
 pub fn read_model_folder(folder: &Path) -> Result<ModelFolder, String> {
-    let json = fs::read(folder.join("model_index.json")).map_err(|_| {
-        "This folder has no model_index.json, so it is not a model in diffusers layout".to_owned()
-    })?;
-    let index: BTreeMap<String, Value> = serde_json::from_slice(&json)
-        .map_err(|error| format!("The model_index.json of this folder is invalid ({error})"))?;
-    let class = index.get("_class_name").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    // A part is written `"unet": ["diffusers", "UNet2DConditionModel"]`, a missing one as two nulls.
-    let parts = index.iter().filter_map(|(name, value)| {
-        let class = value.get(1)?.as_str()?.to_owned();
-        let part_folder = folder.join(name);
-        let weights = component_weights(folder, name).and_then(|path| read_weights(&path).ok());
-        Some(Part {
-            name: name.clone(),
-            class,
-            bytes: bytes_in(&part_folder),
-            found: part_folder.is_dir(),
-            weights,
-        })
-    });
     let metadata = FolderMetadata::read(folder);
-    Ok(ModelFolder {
-        class,
-        holds: metadata.kind.to_string(),
-        unreadable_reason: metadata.unreadable_reason,
-        parts: parts.collect(),
-    })
+    let holds = metadata.kind().to_string();
+    let note = metadata.refusal.or(metadata.remark);
+    let Some(PipelineClass { name: class, components, .. }) = metadata.class else {
+        return Err(note.expect("a folder without a class is refused"));
+    };
+    let parts = components.into_iter().map(|(name, class)| {
+        let part_folder = folder.join(&name);
+        let weights = component_weights(folder, &name).and_then(|path| read_weights(&path).ok());
+        Part { class, bytes: bytes_in(&part_folder), found: part_folder.is_dir(), weights, name }
+    });
+    Ok(ModelFolder { class, holds, note, parts: parts.collect() })
 }
 
 fn bytes_in(folder: &Path) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
+use engine::checkpoint::{MissingNetwork, ModelSource, TensorDtype, WeightKind};
 use serde::Serialize;
 
 /// Hex digits of a short hash, as in A1111.
@@ -26,6 +26,8 @@ pub struct Entry {
     pub root: PathBuf,
     /// Why Tidepool cannot open it, as a sentence.
     pub refusal: Option<String>,
+    /// What it needs to be opened, as a sentence: a VAE, if it has none.
+    pub remark: Option<String>,
     /// The files that [`Self::sha256`] covers.
     pub hashed_files: Vec<PathBuf>,
 }
@@ -82,6 +84,15 @@ pub fn refusal_of(kind: WeightKind) -> Option<String> {
     let is_supported =
         matches!(kind, WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2 | WeightKind::Vae);
     (!is_supported).then(|| refusal(&format!("is {kind}")))
+}
+
+/// The sentence about a model that lacks a network: a refusal, or a remark.
+pub fn lack_of(missing: Option<MissingNetwork>, source: &ModelSource) -> (Option<String>, Option<String>) {
+    let sentence = missing.map(|network| network.error(source).to_string());
+    match missing {
+        Some(MissingNetwork::Vae) => (None, sentence),
+        _ => (sentence, None),
+    }
 }
 
 /// Why Tidepool cannot open a model: `reason` is the end of a sentence that starts with "This".

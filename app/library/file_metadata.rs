@@ -1,21 +1,22 @@
 //! What a weight file or a model folder is, read from headers and configuration files alone.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::{
-    OpenError, PipelineClass, TensorDtype, WeightFile, WeightKind, component_weights, kind_of,
+    MissingNetwork, ModelSource, OpenError, PipelineClass, TensorDtype, WeightFile, WeightKind,
+    component_weights, kind_of,
 };
 use serde::{Deserialize, Serialize};
 
-/// Longer than any configuration file.
-const MAX_CONFIG: u64 = 1 << 20;
+use super::entry::{lack_of, refusal};
 
 /// A weight file, as its header describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileMetadata {
     pub kind: WeightKind,
+    /// A network that it lacks, if it is a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<MissingNetwork>,
     /// The type of most of its bytes.
     pub precision: Option<TensorDtype>,
     pub is_pickle: bool,
@@ -36,6 +37,7 @@ impl FileMetadata {
         let shards = file.files().into_iter().filter(|shard| *shard != path);
         Ok(Self {
             kind: kind_of(&file),
+            missing: MissingNetwork::in_file(&file),
             precision: known.max_by_key(|&precision| bytes_of(precision)).flatten(),
             is_pickle: file.is_pickle(),
             shards: shards.filter_map(|shard| Some(shard.file_name()?.to_str()?.to_owned())).collect(),
@@ -54,53 +56,41 @@ impl FileMetadata {
 /// A model folder in diffusers layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FolderMetadata {
-    pub kind: WeightKind,
+    /// `None` if its `model_index.json` cannot be read.
+    pub class: Option<PipelineClass>,
     /// The UNet's weights: a file, or the index of several.
     pub unet: Option<PathBuf>,
     /// Size of all its files.
     pub bytes: u64,
-    /// Why it cannot be opened, as the end of a sentence that starts with "This" or "it".
-    pub unreadable_reason: Option<String>,
-    /// A network has no weights.
-    pub is_incomplete: bool,
+    /// Why it cannot be opened, as a sentence.
+    pub refusal: Option<String>,
+    /// What it needs to be opened, as a sentence.
+    pub remark: Option<String>,
+    pub missing: Option<MissingNetwork>,
 }
 
 impl FolderMetadata {
     pub fn read(folder: &Path) -> Self {
-        let class = PipelineClass::read(
-            &config(&folder.join("model_index.json")),
-            Some(&config(&folder.join("unet/config.json"))),
-        );
-        let missing = ["unet", "vae", "text_encoder"]
-            .into_iter()
-            .find(|part| component_weights(folder, part).is_none());
-        let kind = class.as_ref().map_or(WeightKind::Unknown, |class| class.kind);
-        let unreadable_reason = match (class, missing) {
-            (Err(error), _) => Some(format!("has an invalid model_index.json ({error})")),
-            (Ok(PipelineClass { refusal: Some(what), .. }), _) => Some(format!("is {what}")),
-            (Ok(_), Some(part)) => Some(format!("is incomplete: {part} has no weights")),
-            (Ok(_), None) => None,
+        let missing = MissingNetwork::in_folder(folder);
+        let class = PipelineClass::of_folder(folder);
+        let (refusal, remark) = match &class {
+            Err(error) => (Some(error.to_string()), None),
+            Ok(PipelineClass { refusal: Some(what), .. }) => (Some(refusal(&format!("is {what}"))), None),
+            Ok(_) => lack_of(missing, &ModelSource::Folder(folder.to_owned())),
         };
         Self {
-            kind,
+            class: class.ok(),
             unet: component_weights(folder, "unet"),
             bytes: bytes_below(folder),
-            unreadable_reason,
-            is_incomplete: missing.is_some(),
+            refusal,
+            remark,
+            missing,
         }
     }
-}
 
-/// A configuration file; empty if it cannot be read.
-fn config(path: &Path) -> Vec<u8> {
-    let mut json = Vec::new();
-    if path.is_file()
-        && let Ok(file) = fs::File::open(path)
-    {
-        // What was read of a file that cannot be read to its end is not valid JSON.
-        let _ = file.take(MAX_CONFIG).read_to_end(&mut json);
+    pub fn kind(&self) -> WeightKind {
+        self.class.as_ref().map_or(WeightKind::Unknown, |class| class.kind)
     }
-    json
 }
 
 /// The limits are generous: a model has a few dozen files, at most two folders deep.

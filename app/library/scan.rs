@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::{HubSnapshot, ModelSource, NETWORK_FILES, WeightKind};
+use engine::checkpoint::{HubSnapshot, MissingNetwork, ModelSource, NETWORK_FILES, WeightKind};
 
-use super::entry::{refusal, refusal_of};
+use super::entry::{lack_of, refusal_of};
 use super::file_metadata::FolderMetadata;
 use super::find_models::find_models;
 use super::layout::{Role, recognise};
@@ -110,8 +110,10 @@ impl Scan<'_> {
             return;
         }
         let metadata = FolderMetadata::read(path);
+        let kind = metadata.kind();
+        let is_incomplete = !matches!(metadata.missing, None | Some(MissingNetwork::Vae));
         // The Hugging Face cache contains many folders that are not image models, and halves of models.
-        if scanned.repository.is_some() && (metadata.kind == WeightKind::Unknown || metadata.is_incomplete) {
+        if scanned.repository.is_some() && (kind == WeightKind::Unknown || is_incomplete) {
             return;
         }
         let unet = metadata.unet.and_then(|unet| Some((self.cache.metadata_of(&unet).ok()?, unet)));
@@ -119,13 +121,14 @@ impl Scan<'_> {
         self.library.entries.push(Entry {
             name: name_of(scanned, path, &path.file_name().unwrap_or_default().to_string_lossy()),
             source: ModelSource::Folder(path.to_owned()),
-            kind: metadata.kind,
+            kind,
             format: Format::Diffusers,
             bytes: metadata.bytes,
             precision: unet.and_then(|(file, _)| file.precision),
             sha256: self.cache.sha256(&hashed_files),
             root: scanned.root.to_owned(),
-            refusal: metadata.unreadable_reason.as_deref().map(refusal),
+            refusal: metadata.refusal,
+            remark: metadata.remark,
             hashed_files,
         });
     }
@@ -136,10 +139,12 @@ impl Scan<'_> {
             return;
         }
         let metadata = self.cache.metadata_of(path);
+        let source = ModelSource::File(path.to_owned());
         let (kind, is_pickle, precision, refusal) = match &metadata {
             Ok(file) => (file.kind, file.is_pickle, file.precision, refusal_of(file.kind)),
             Err(error) => (WeightKind::Unknown, false, None, Some(error.to_string())),
         };
+        let (lack, remark) = lack_of(metadata.as_ref().ok().and_then(|file| file.missing), &source);
         let is_model = kind.is_model() || kind == WeightKind::Vae;
         // The Hugging Face cache contains many files that are not image models.
         let is_listed = match scanned.repository {
@@ -152,14 +157,15 @@ impl Scan<'_> {
         let hashed_files = metadata.map(|file| file.weight_files(path)).unwrap_or_default();
         self.library.entries.push(Entry {
             name: name_of(scanned, path, &path.file_stem().unwrap_or_default().to_string_lossy()),
-            source: ModelSource::File(path.to_owned()),
+            source,
             kind,
             format: if is_pickle { Format::Pickle } else { Format::Safetensors },
             bytes: path.metadata().map_or(0, |file| file.len()),
             precision,
             sha256: self.cache.sha256(&hashed_files),
             root: scanned.root.to_owned(),
-            refusal,
+            refusal: refusal.or(lack),
+            remark,
             hashed_files,
         });
     }

@@ -1,7 +1,5 @@
 //! The configuration files of a diffusers folder.
 
-use std::path::Path;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -9,7 +7,6 @@ use serde_json::{Value, json};
 use super::OpenError;
 use super::component_files::ComponentFiles;
 use super::fixed_settings::Component;
-use super::pipeline_class::PipelineClass;
 use crate::diffusion::{BetaSchedule, NoiseSchedule, Prediction, ScheduleOptions};
 use crate::models::{ClipTextConfig, UnetConfig, VaeConfig};
 
@@ -75,21 +72,15 @@ impl SchedulerConfig {
 }
 
 impl ModelConfig {
-    pub(super) fn read(files: &ComponentFiles<'_>) -> Result<Self, OpenError> {
-        let index = match files.read("model_index.json") {
-            Err(OpenError::Unreadable(error, path)) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(OpenError::NotAModel("it has no model_index.json".into(), folder_of(&path)));
-            }
-            index => index?,
-        };
-        let class = PipelineClass::read(&index, files.read("unet/config.json").ok().as_deref())
-            .map_err(|error| OpenError::BadConfig(error.to_string(), files.path("model_index.json")))?;
-        if let Some(what) = class.refusal {
-            return Err(OpenError::OtherPipeline(what, folder_of(&files.path("model_index.json"))));
-        }
+    /// Reads the configuration files. Without `needs_vae`, that of the VAE may be missing, because another one was
+    /// chosen.
+    pub(super) fn read(files: &ComponentFiles<'_>, needs_vae: bool) -> Result<Self, OpenError> {
         let config = Self {
             unet: read(files, Component::Unet, "unet/config.json")?,
-            vae: read(files, Component::Vae, "vae/config.json")?,
+            vae: match read(files, Component::Vae, "vae/config.json") {
+                Err(OpenError::Unreadable(..)) if !needs_vae => Self::sd15().vae,
+                vae => vae?,
+            },
             text_encoder: read(files, Component::TextEncoder, "text_encoder/config.json")?,
             scheduler: read_scheduler(files)?,
         };
@@ -298,8 +289,4 @@ fn without_infinities(json: &str) -> String {
         ["-Infinity", "Infinity", "NaN"].iter().fold(part.to_owned(), |part, name| part.replace(name, "null"))
     });
     parts.collect()
-}
-
-fn folder_of(path: &Path) -> std::path::PathBuf {
-    path.parent().unwrap_or(path).to_owned()
 }

@@ -23,6 +23,7 @@ mod digest;
 mod fixed_settings;
 mod hub_snapshot;
 mod load;
+mod missing_network;
 mod open;
 mod pipeline_class;
 mod random_model;
@@ -42,6 +43,7 @@ pub use detect::{WeightKind, kind_of};
 pub use dtype::TensorDtype;
 pub use fingerprint::FileFingerprint;
 pub use hub_snapshot::{HubSnapshot, repository_name};
+pub use missing_network::MissingNetwork;
 pub use open::{OpenedModel, open};
 pub use pipeline_class::PipelineClass;
 pub use random_model::open_random_sd15;
@@ -143,12 +145,14 @@ pub enum OpenError {
         "The weights can only be had by running {0}, and Tidepool runs nothing from a weight file. Save them as safetensors with the program that they are from: {1}"
     )]
     NeedsCode(String, PathBuf),
+    #[error("The model has no UNet ({0}), so it cannot make pictures. Choose a complete model: {1}")]
+    NoUnet(String, PathBuf),
     #[error(
         "The model has no VAE ({0}). Choose one: --vae on the command line or a VAE in the Models tab: {1}"
     )]
-    NoVae(&'static str, PathBuf),
+    NoVae(String, PathBuf),
     #[error("The model has no text encoder ({0}), so it cannot read prompts. Choose a complete model: {1}")]
-    NoTextEncoder(&'static str, PathBuf),
+    NoTextEncoder(String, PathBuf),
     #[error("{0}")]
     Device(#[from] crate::device::DeviceError),
     #[error("Opening was stopped")]

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType};
 
-use super::component_files::{ComponentFiles, DIFFUSERS, TRANSFORMERS, component_weights};
+use super::component_files::{ComponentFiles, DIFFUSERS, TRANSFORMERS};
 use super::config::ModelConfig;
-use super::detect::{WeightKind, kind_of};
 use super::fingerprint::{FileFingerprint, fingerprints_of};
 use super::load::{ComponentSource, LoadPlan, Target};
+use super::missing_network::MissingNetwork;
+use super::pipeline_class::PipelineClass;
 use super::vae_file::VaeFile;
 use super::weight_file::WeightFile;
 use super::{ModelSource, OpenError, key_map, ldm_layout, tokenizer_files};
@@ -69,6 +70,17 @@ struct OpenOptions<'a> {
     progress: &'a mut dyn FnMut(f32) -> bool,
 }
 
+impl OpenOptions<'_> {
+    /// A VAE may be missing if one is chosen.
+    fn check_missing(&self, missing: Option<MissingNetwork>) -> Result<(), OpenError> {
+        match missing {
+            None => Ok(()),
+            Some(MissingNetwork::Vae) if self.vae.is_some() => Ok(()),
+            Some(network) => Err(network.error(self.source)),
+        }
+    }
+}
+
 /// Opens the diffusers layout: a folder with a subfolder per component, each with its configuration.
 fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
     let files = ComponentFiles::new(options.source);
@@ -80,16 +92,12 @@ fn open_folder(options: OpenOptions<'_>) -> Result<OpenedModel, OpenError> {
             return Err(OpenError::NotAModel("it is a file".into(), folder.clone()));
         }
     }
-    let mut config = ModelConfig::read(&files)?;
-    let chosen_vae = choose_vae(options.vae, &mut config)?;
+    PipelineClass::of(&files)?.check(&files)?;
     if let ModelSource::Folder(folder) = options.source {
-        if component_weights(folder, "text_encoder").is_none() {
-            return Err(OpenError::NoTextEncoder("text_encoder has no weights", folder.clone()));
-        }
-        if chosen_vae.is_none() && component_weights(folder, "vae").is_none() {
-            return Err(OpenError::NoVae("vae has no weights", folder.clone()));
-        }
+        options.check_missing(MissingNetwork::in_folder(folder))?;
     }
+    let mut config = ModelConfig::read(&files, options.vae.is_none())?;
+    let chosen_vae = choose_vae(options.vae, &mut config)?;
     let tokenizer = open_tokenizer(&files, &config, Some(&tokenizer_files::padding(&files)?))?;
     let text_file = files.weights("text_encoder", TRANSFORMERS)?;
     let unet_file = files.weights("unet", DIFFUSERS)?;
@@ -114,16 +122,7 @@ fn open_file(path: &Path, options: OpenOptions<'_>) -> Result<OpenedModel, OpenE
         return Err(OpenError::NotAModel("it is another kind of file".into(), path.to_owned()));
     }
     let file = WeightFile::open(path)?;
-    if matches!(kind_of(&file), WeightKind::StableDiffusion1 | WeightKind::StableDiffusion2) {
-        let has = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
-        if !has(key_map::CLIP_PREFIX) && !has(key_map::OPEN_CLIP_PREFIX) {
-            let why = "no weight starts with cond_stage_model.";
-            return Err(OpenError::NoTextEncoder(why, path.to_owned()));
-        }
-        if options.vae.is_none() && !has(key_map::VAE_PREFIX) {
-            return Err(OpenError::NoVae("no weight starts with first_stage_model.", path.to_owned()));
-        }
-    }
+    options.check_missing(MissingNetwork::in_file(&file))?;
     let mut config = ldm_layout::read_config(&file, options.vae.is_none())?;
     let chosen_vae = choose_vae(options.vae, &mut config)?;
     let files = ComponentFiles::new(options.source);

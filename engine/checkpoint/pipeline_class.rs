@@ -6,11 +6,14 @@
 //! is looked up only to say what another model is.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::component_files::ComponentFiles;
 use super::detect::{OPEN_CLIP_WIDTH, WeightKind, kind_by_inputs};
+use super::{ModelSource, OpenError};
 
 /// The pipeline of a model in diffusers layout.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,8 @@ pub struct PipelineClass {
     pub kind: WeightKind,
     /// What it is instead of a model that Tidepool opens: "an SDXL model (StableDiffusionXLPipeline)".
     pub refusal: Option<String>,
+    /// The components that it has, with their classes.
+    pub components: BTreeMap<String, String>,
 }
 
 /// The networks of Stable Diffusion 1.x and 2.x, and their classes.
@@ -127,19 +132,50 @@ impl ModelIndex {
 }
 
 impl PipelineClass {
+    /// The pipeline of a folder.
+    ///
+    /// # Errors
+    /// If it has no `model_index.json`, or an invalid one.
+    pub fn of_folder(folder: &Path) -> Result<Self, OpenError> {
+        Self::of(&ComponentFiles::new(&ModelSource::Folder(folder.to_owned())))
+    }
+
+    pub(super) fn of(files: &ComponentFiles<'_>) -> Result<Self, OpenError> {
+        let index = match files.read("model_index.json") {
+            Err(OpenError::Unreadable(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenError::NotAModel("it has no model_index.json".into(), files.root()));
+            }
+            index => index?,
+        };
+        Self::read(&index, files.read("unet/config.json").ok().as_deref())
+            .map_err(|error| OpenError::BadConfig(error.to_string(), files.path("model_index.json")))
+    }
+
+    /// Refuses a model that Tidepool does not open.
+    pub(super) fn check(self, files: &ComponentFiles<'_>) -> Result<(), OpenError> {
+        self.refusal.map_or(Ok(()), |what| Err(OpenError::OtherPipeline(what, files.root())))
+    }
+
     /// Reads `model_index.json`, and `unet/config.json` if there is one.
     pub fn read(index: &[u8], unet: Option<&[u8]>) -> serde_json::Result<Self> {
         let index: ModelIndex = serde_json::from_slice(index)?;
         // What is wrong with it is told when the model is opened.
         let unet: Value = unet.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
         let name = index.class();
-        if let Some((kind, what)) = index.other_model(&unet) {
-            return Ok(Self { kind, refusal: Some(format!("{what} ({name})")), name });
-        }
-        let kind = match unet["cross_attention_dim"] == OPEN_CLIP_WIDTH {
-            true => WeightKind::StableDiffusion2,
-            false => WeightKind::StableDiffusion1,
+        let other = index.other_model(&unet);
+        let kind = match &other {
+            Some((kind, _)) => *kind,
+            None if unet["cross_attention_dim"] == OPEN_CLIP_WIDTH => WeightKind::StableDiffusion2,
+            None => WeightKind::StableDiffusion1,
         };
-        Ok(Self { name, kind, refusal: None })
+        let components = index.components.keys();
+        let components =
+            components.filter_map(|part| Some((part.clone(), index.component(part)?.to_owned())));
+        Ok(Self {
+            kind,
+            refusal: other.map(|(_, what)| format!("{what} ({name})")),
+            components: components.collect(),
+            name,
+        })
     }
 }

@@ -555,7 +555,11 @@ fn a_checkpoint_says_which_part_it_lacks() {
             assert!(error.ends_with(&path.display().to_string()), "the path is last: {error}");
         }
     }
-    for (part, words) in [("vae", ["no VAE", "--vae"]), ("text_encoder", ["no text encoder", "complete"])] {
+    for (part, words) in [
+        ("unet", ["no UNet", "complete"]),
+        ("vae", ["no VAE", "--vae"]),
+        ("text_encoder", ["no text encoder", "complete"]),
+    ] {
         let model = Small::new().save_folder(&place.path().join(part), &|folder, stem, tensors| {
             if !folder.ends_with(part) {
                 save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);

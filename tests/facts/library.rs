@@ -8,12 +8,14 @@ mod repositories;
 mod tab;
 
 use std::fs;
+use std::path::Path;
 
 use app::library::{LibraryRoots, MetadataCache, scan};
 use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
 
 use crate::support::folders::folder;
 use crate::support::library::{SD1, SDXL, VAE, entry, names, put, scan_folders};
+use crate::support::models::{open, open_with_vae};
 use crate::support::weight_files::{Small, safetensors_of, save_safetensors, save_torch_zip};
 
 #[test]
@@ -80,17 +82,64 @@ fn a_broken_file_is_listed_with_what_is_wrong_and_the_rest_is_found() {
     }
 }
 
+/// What a model lacks, with a VAE chosen and without: a refusal, or a remark on what opens with a VAE.
 #[test]
-fn an_incomplete_model_folder_says_what_it_lacks() {
+fn the_library_says_what_a_model_lacks_as_opening_it_does() {
     let place = folder();
-    Small::new().save_folder(&place.path().join("half"), &|folder, stem, tensors| {
-        if !folder.ends_with("vae") {
+    let save = |name: &str, small: &Small| {
+        small.save_folder(&place.path().join(name), &|folder, stem, tensors| {
             save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+        })
+    };
+    // One of the model's own family, and one with the factors of SD 1.5, for a model without any configuration of a VAE.
+    let vaes = [save("whole", &Small::new()).join("vae"), place.path().join("vae")];
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/vae");
+    let config = fs::read_to_string(demo.join("config.json")).expect("reads").replace("0.467031", "0.18215");
+    fs::create_dir(&vaes[1]).expect("makes it");
+    fs::write(vaes[1].join("config.json"), config).expect("writes");
+    let weights = "diffusion_pytorch_model.safetensors";
+    fs::copy(demo.join(weights), vaes[1].join(weights)).expect("copies");
+    let mut models = vec![(place.path().join("whole"), "")];
+    for (small, family) in [(Small::new(), "sd1"), (Small::sd2(), "sd2")] {
+        for (prefix, word) in
+            [("cond_stage_model.", "no text encoder"), ("first_stage_model.", "no VAE"), ("none.", "")]
+        {
+            let path = place.path().join(format!("{family}-{prefix}safetensors"));
+            let rest = small.original.iter().filter(|given| !given.name.starts_with(prefix));
+            save_safetensors(&path, &rest.cloned().collect::<Vec<_>>());
+            models.push((path, word));
         }
-    });
-    let found = scan_folders(&[place.path()]);
-    let refusal = entry(&found, "half").refusal.as_deref().expect("it is refused");
-    assert!(refusal.contains("vae"), "{refusal}");
+    }
+    for (part, file, word) in [
+        ("unet", "diffusion_pytorch_model.safetensors", "no UNet"),
+        ("unet", "", "no UNet"),
+        ("text_encoder", "model.safetensors", "no text encoder"),
+        ("text_encoder", "", "no text encoder"),
+        ("vae", "diffusion_pytorch_model.safetensors", "no VAE"),
+        ("vae", "", "no VAE"),
+    ] {
+        let model = save(&format!("without-{part}-{}", file.len()), &Small::new());
+        match file {
+            "" => fs::remove_dir_all(model.join(part)).expect("removes"),
+            file => fs::remove_file(model.join(part).join(file)).expect("removes"),
+        }
+        models.push((model, word));
+    }
+    let long = save("long", &Small::new());
+    let index = format!("{{\"_class_name\": \"{}\"}}", "x".repeat(2 << 20));
+    fs::write(long.join("model_index.json"), index).expect("writes");
+    models.push((long, "model_index.json"));
+    for (model, word) in models {
+        let found = scan_folders(&[model.parent().expect("a folder")]);
+        let listed = found.entries.iter().find(|entry| entry.path() == model).expect("it is listed");
+        let sentence = open(&model).err();
+        assert_eq!(listed.refusal.as_ref().or(listed.remark.as_ref()), sentence.as_ref(), "{listed:?}");
+        let said = sentence.unwrap_or_default();
+        assert!(said.contains(word) && (!word.is_empty() || said.is_empty()), "no {word} in: {said}");
+        let opens = vaes.iter().any(|vae| open_with_vae(&model, Some(vae)).is_ok());
+        assert_eq!(listed.opens(), opens, "{listed:?}");
+        assert_eq!(listed.remark.is_some(), word == "no VAE", "{listed:?}");
+    }
 }
 
 #[test]

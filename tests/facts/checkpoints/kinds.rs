@@ -3,24 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::checkpoint::ModelSource;
-use engine::device::{DeviceChoice, DeviceSelector};
 use engine::diffusion::{Latents, TorchGenerator};
 use engine::memory::mode::MemoryMode;
+use engine::pipeline::Pipeline;
 use engine::pipeline::StopFlag;
-use engine::pipeline::{OpenOptions, Pipeline};
 
 use crate::support::folders::folder;
-use crate::support::models::open;
+use crate::support::models::{open, open_with_vae};
 use crate::support::weight_files::{Small, TestTensor, save_safetensors, save_torch_legacy, save_torch_zip};
-
-fn open_with(model: &Path, vae: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
-    let source = ModelSource::at(model.to_owned());
-    let opened =
-        Pipeline::open(&source, OpenOptions { device: cpu, vae: Some(vae), make_room: None }, &mut |_| true);
-    opened.map_err(|error| error.to_string())
-}
 
 #[test]
 fn a_checkpoint_of_sd2_tells_what_it_predicts_by_its_biases_or_by_its_yaml() {
@@ -134,7 +124,7 @@ fn a_vae_in_any_form_takes_the_place_of_the_models_own() {
     let mut expected = None;
     for vae in &vaes {
         for model in &models {
-            let pipeline = open_with(model, vae).unwrap_or_else(|error| panic!("{error}"));
+            let pipeline = open_with_vae(model, Some(vae)).unwrap_or_else(|error| panic!("{error}"));
             let name = vae.file_name().expect("a name").to_string_lossy();
             assert_eq!(pipeline.info().vae.as_deref(), Some(&*name));
             let (digest, pixels) = (pipeline.digest().expect("a digest"), decode(&pipeline));
@@ -159,7 +149,7 @@ fn a_chosen_vae_stands_for_one_that_is_missing_or_incomplete() {
     {
         let rest = small.original.iter().filter(|given| !given.name.starts_with(missing));
         save_safetensors(&model, &rest.cloned().collect::<Vec<_>>());
-        let pipeline = open_with(&model, &vae).unwrap_or_else(|error| panic!("{error}"));
+        let pipeline = open_with_vae(&model, Some(&vae)).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(pipeline.info().vae_factor, 8);
         assert!(
             pipeline.info().notes.is_empty(),
@@ -195,7 +185,8 @@ fn what_is_not_a_vae_or_does_not_fit_is_refused_in_words() {
     let model = place.path().join("one.safetensors");
     save_safetensors(&model, &small.original);
     let refuse = |vae: &Path, words: &[&str]| {
-        let error = open_with(&model, vae).err().unwrap_or_else(|| panic!("{} is taken", vae.display()));
+        let error =
+            open_with_vae(&model, Some(vae)).err().unwrap_or_else(|| panic!("{} is taken", vae.display()));
         for word in words {
             assert!(error.contains(word), "no {word:?} in: {error}");
         }

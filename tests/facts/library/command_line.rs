@@ -94,6 +94,60 @@ fn a_model_is_named_by_its_name_its_hash_or_owner_and_name() {
 }
 
 #[test]
+fn a_model_without_a_vae_is_listed_and_inspected_with_that_remark() {
+    let home = folder();
+    let small = Small::new();
+    let rest = small.original.iter().filter(|given| !given.name.starts_with("first_stage_model."));
+    fs::create_dir(home.path().join("models")).expect("makes it");
+    save_safetensors(&home.path().join("models/pruned.safetensors"), &rest.cloned().collect::<Vec<_>>());
+    small.save_folder(&home.path().join("models/folder"), &|folder, stem, tensors| {
+        if !folder.ends_with("vae") {
+            save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+        }
+    });
+    let said = tidepool(home.path(), &[], &["models", "--folder", "models"]);
+    let lines: Vec<_> = said.stdout.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("SD 1.x (no VAE)")), "{}", said.stdout);
+    let said = tidepool(home.path(), &[], &["models", "--folder", "models", "--json"]);
+    let json: Value = serde_json::from_str(&said.stdout).expect("one JSON object");
+    for model in json["models"].as_array().expect("models") {
+        assert!(model["opens"] == true && model["refusal"].is_null(), "{model}");
+        assert!(model["remark"].as_str().is_some_and(|remark| remark.contains("--vae")), "{model}");
+    }
+    for path in ["models/pruned.safetensors", "models/folder"] {
+        let said = tidepool(home.path(), &[], &["inspect", path]);
+        assert!(said.stdout.contains("no VAE"), "{path}: {} {}", said.stdout, said.stderr);
+    }
+}
+
+#[test]
+fn inspect_names_the_pipeline_of_a_folder_and_its_parts() {
+    let home = folder();
+    Small::new().save_folder(&home.path().join("model"), &|folder, stem, tensors| {
+        save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
+    });
+    let path = home.path().join("model/model_index.json");
+    let mut index: Value = serde_json::from_slice(&fs::read(&path).expect("reads")).expect("JSON");
+    let inspect = |index: &str| {
+        fs::write(&path, index).expect("writes");
+        tidepool(home.path(), &[], &["inspect", "--json", "model"])
+    };
+    // diffusers writes the class of a custom pipeline as a list, and a component that is absent as nulls.
+    index["_class_name"] = serde_json::json!(["my_pipeline", "MyPipeline"]);
+    index["safety_checker"] = serde_json::json!([null, null]);
+    let said = inspect(&index.to_string());
+    let json: Value = serde_json::from_str(&said.stdout).expect("one JSON object");
+    assert_eq!(json["class"], "MyPipeline");
+    let parts = json["parts"].as_array().expect("parts").iter();
+    let parts: Vec<_> = parts.map(|part| part["name"].as_str().expect("a name")).collect();
+    assert_eq!(parts, ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]);
+    index["_class_name"] = "x".repeat(2 << 20).into();
+    let said = inspect(&index.to_string());
+    assert_eq!(said.status, Some(1), "{:.200}", said.stdout);
+    assert!(said.stderr.trim_end().ends_with("model_index.json"), "the path is last: {}", said.stderr);
+}
+
+#[test]
 fn inspect_lists_every_tensor_of_a_file_and_of_a_folder() {
     let home = folder();
     let small = Small::new();

@@ -36,6 +36,7 @@ pub fn library(count: usize) -> Library {
         sha256: Some(format!("{at:04x}{}", "c".repeat(60))),
         root: "/models".into(),
         refusal: None,
+        remark: None,
         hashed_files: Vec::new(),
     };
     let mut entries: Vec<_> = (0..count).map(model).collect();

@@ -7,8 +7,7 @@ use engine::checkpoint::{ModelSource, SchedulerConfig};
 use engine::concepts::Concept;
 use engine::device::{DeviceChoice, DeviceInfo, DeviceSelector, Precision};
 use engine::memory::estimate::MemoryEstimate;
-use engine::pipeline::ModelInfo;
-use engine::pipeline::Pipeline;
+use engine::pipeline::{ModelInfo, OpenOptions, Pipeline};
 use engine::tokenizer::Tokenizer;
 
 use super::numbers::golden_folder;
@@ -65,6 +64,13 @@ pub fn pipeline(model: &str) -> Pipeline {
 
 /// A model from anywhere on the disk, on the CPU.
 pub fn open(path: &Path) -> Result<Pipeline, String> {
-    let cpu = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
-    Pipeline::open(&ModelSource::at(path.to_owned()), cpu, &mut |_| true).map_err(|error| error.to_string())
+    open_with_vae(path, None)
+}
+
+/// The same with another VAE in place of its own.
+pub fn open_with_vae(path: &Path, vae: Option<&Path>) -> Result<Pipeline, String> {
+    let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let options = OpenOptions { device, vae, make_room: None };
+    Pipeline::open(&ModelSource::at(path.to_owned()), options, &mut |_| true)
+        .map_err(|error| error.to_string())
 }
