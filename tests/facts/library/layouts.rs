@@ -232,6 +232,11 @@ mod with_links {
         assert_eq!((found.folders[0].layout, found.folders[0].count), (Layout::Hub, 3));
         // Added as a folder it is the same.
         assert_eq!(names(&scan_folders(&[hub])), names(&found));
+        // Without its VAE, it opens with another one.
+        fs::remove_file(whole.join("blobs/aaa1")).expect("removes");
+        let found = look_with(&[], Some(hub), &mut MetadataCache::default());
+        let model = entry(&found, "runway/sd-v1-5");
+        assert!(model.opens() && model.remark.is_some(), "{model:?}");
     }
 
     #[test]
