@@ -206,8 +206,8 @@ fn facts_ui(ui: &mut Ui, row: Row<'_>) {
         note_ui(ui, sentence, theme::small(), tokens.dim);
         return;
     };
-    if let Some(refusal) = &entry.refusal {
-        note_ui(ui, refusal, theme::small(), tokens.amber_text);
+    if let Some(sentence) = entry.refusal.as_ref().or(entry.remark.as_ref()) {
+        note_ui(ui, sentence, theme::small(), tokens.amber_text);
     } else if entry.is_vae() {
         let sentence = "A VAE. Click to use it in place of the model's own; click again to remove it.";
         note_ui(ui, sentence, theme::small(), tokens.dim);
