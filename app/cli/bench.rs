@@ -219,8 +219,8 @@ fn time_picture(pipeline: &Pipeline, recipe: &Recipe) -> Result<TimedPicture, Fa
 
 /// Raises the stop flag `delay` after the first step, and times how long the run takes to end.
 fn time_stop(pipeline: &Pipeline, recipe: &Recipe, delay: Duration) -> Result<f64, Failure> {
-    // Enough steps that the run does not finish first.
-    let recipe = Recipe { steps: recipe.steps.max(4), ..recipe.clone() };
+    // So many steps that the run does not finish first, however late the thread that raises the flag is woken.
+    let recipe = Recipe { steps: *Recipe::STEPS.end(), ..recipe.clone() };
     let stop = StopFlag::default();
     let mut raiser = None;
     let generated = pipeline.generate(&recipe, &stop, &mut |progress| {
