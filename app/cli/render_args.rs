@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::losses::LossGuide;
+use engine::losses::{GradientPath, Loss, LossGuide};
 
 use super::animation_args::AnimationArgs;
 use super::concept_args::ConceptArgs;
@@ -55,10 +55,8 @@ pub struct RenderArgs {
     /// Guidance scale: how closely the picture follows the prompt [default: 7.5]
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub cfg: Option<f32>,
-    /// Guide the picture by a loss besides the prompt: channel:blue=0.9, palette:#1d3557+#f1faee, brightness=0.3, contrast=0.3,
-    /// saturation=0.2, symmetry:left-right, smoothness, tile. After it, separated by commas: scale=, every= (5: every fifth
-    /// step), from= and to= (steps), through= (preview, decoder, unet). Can be repeated
-    #[arg(long = "guide", value_name = "LOSS", allow_hyphen_values = true)]
+    /// Guide the picture by the gradient of a loss besides the prompt, such as channel:blue=0.9. Can be repeated
+    #[arg(long = "guide", value_name = "LOSS", long_help = guide_help())]
     pub guides: Vec<LossGuide>,
     /// 0 to 2^64-1; the same seed makes the same picture. -1 or `random` chooses one and prints it
     /// [default: random]
@@ -84,4 +82,16 @@ pub struct RenderArgs {
     /// Print one JSON object instead of the paths
     #[arg(long)]
     pub json: bool,
+}
+
+/// The losses and their options.
+fn guide_help() -> String {
+    let mut help =
+        "Guide the picture by the gradient of a loss besides the prompt. Can be repeated. The losses:\n"
+            .to_owned();
+    help.extend(Loss::examples().iter().map(|loss| format!("- {loss}: {}\n", loss.hint())));
+    let paths = GradientPath::ALL.map(GradientPath::name).join(", ");
+    help + &format!(
+        "After it, separated by commas: scale=, every= (5: every fifth step), from= and to= (steps), through= ({paths})"
+    )
 }

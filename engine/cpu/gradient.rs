@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::activation::exp;
 use super::conv::{Conv2dShape, conv2d};
-use super::norm::group_norm;
+use super::norm::{GroupStats, group_norm, group_stats};
 use super::{
     channels_last, close, contiguous, from_channels_last, is_cpu, open, rows_per_task, runs_on, values,
 };
@@ -89,15 +89,9 @@ impl GroupNorm {
         let arch = Arch::new();
         let images = values(&x).chunks_exact(height * width * channels);
         for (image, gradient) in images.zip(gradient.chunks_exact_mut(height * width * channels)) {
-            let zeros = vec![0.0; channels];
-            let mean = of_groups(&channel_sums(image, task, channels, &zeros, |value, mean| value - mean));
-            let mean: Vec<f32> = (0..channels).map(|channel| mean[channel / in_group] as f32).collect();
-            let square = |value: f32, mean: f32| (value - mean) * (value - mean);
-            let variance = of_groups(&channel_sums(image, task, channels, &mean, square));
-            let scale: Vec<f32> = (0..channels)
-                .map(|channel| (1.0 / (variance[channel / in_group] + self.epsilon).sqrt()) as f32)
-                .collect();
-
+            let GroupStats { mean, deviation } = group_stats(image, self.groups, channels, self.epsilon);
+            let scale: Vec<f32> =
+                (0..channels).map(|channel| (1.0 / deviation[channel / in_group]) as f32).collect();
             let channel = Channels { mean: &mean, scale: &scale, weight, bias };
             let parts = gradient.par_chunks_mut(task).zip(image.par_chunks(task));
             let sums = parts.map(|(gradient, image)| match self.silu {
@@ -178,28 +172,6 @@ impl Channels<'_> {
             }
         }
     }
-}
-
-/// For each channel, the sum of `f(value, center of the channel)` over all rows.
-fn channel_sums(
-    rows: &[f32],
-    task: usize,
-    channels: usize,
-    center: &[f32],
-    f: impl Fn(f32, f32) -> f32 + Sync,
-) -> Vec<f64> {
-    let parts = rows.par_chunks(task).map(|rows| {
-        let mut sums = vec![0.0f64; channels];
-        for row in rows.chunks_exact(channels) {
-            for ((sum, &value), &center) in sums.iter_mut().zip(row).zip(center) {
-                *sum += f64::from(f(value, center));
-            }
-        }
-        sums
-    });
-    parts
-        .reduce_with(|a, b| a.iter().zip(&b).map(|(a, b)| a + b).collect())
-        .unwrap_or_else(|| vec![0.0; channels])
 }
 
 /// The derivative of SiLU.

@@ -30,42 +30,54 @@ pub fn group_norm(
     let (weight, bias) = (values(&weight), values(&bias));
     let x = values(&x);
     let in_group = channels / groups;
-    let count = (area * in_group) as f64;
-    let rows = rows_per_task(area, 32);
-    let arch = Arch::new();
 
     let mut out = vec![0.0; x.len()];
     let images = x.par_chunks_exact(area * channels).zip(out.par_chunks_exact_mut(area * channels));
     images.for_each(|(image, out)| {
-        let zeros = vec![0.0; channels];
-        let mean_over_groups = |sums: Vec<f64>| -> Vec<f64> {
-            sums.chunks_exact(in_group).map(|sums| sums.iter().sum::<f64>() / count).collect()
-        };
-        let channel_sums = |center: &[f32], squared: bool| {
-            let add = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
-            let parts = image.par_chunks(rows * channels);
-            parts
-                .map(|rows| match squared {
-                    false => arch.dispatch(Sums::<false> { rows, center }),
-                    true => arch.dispatch(Sums::<true> { rows, center }),
-                })
-                .reduce_with(add)
-                .unwrap_or_default()
-        };
-        let mean: Vec<f32> = mean_over_groups(channel_sums(&zeros, false))
-            .iter()
-            .flat_map(|&mean| std::iter::repeat_n(mean as f32, in_group))
-            .collect();
-        let variance = mean_over_groups(channel_sums(&mean, true));
+        let GroupStats { mean, deviation } = group_stats(image, groups, channels, epsilon);
         let scale: Vec<f32> = (0..channels)
-            .map(|channel| {
-                let deviation = (variance[channel / in_group] + epsilon).sqrt();
-                (f64::from(weight[channel]) / deviation) as f32
-            })
+            .map(|channel| (f64::from(weight[channel]) / deviation[channel / in_group]) as f32)
             .collect();
         normalise_into(out, image, &mean, &scale, bias, silu);
     });
     from_channels_last(out, shape)
+}
+
+/// The statistics of a picture's groups of channels.
+pub(super) struct GroupStats {
+    /// Of each channel's group.
+    pub mean: Vec<f32>,
+    /// `sqrt(variance + epsilon)` of each group.
+    pub deviation: Vec<f64>,
+}
+
+/// The statistics of one picture, rows of `channels`.
+pub(super) fn group_stats(image: &[f32], groups: usize, channels: usize, epsilon: f64) -> GroupStats {
+    let (in_group, area) = (channels / groups, image.len() / channels);
+    let count = (area * in_group) as f64;
+    let rows = rows_per_task(area, 32);
+    let arch = Arch::new();
+    let mean_over_groups = |sums: Vec<f64>| -> Vec<f64> {
+        sums.chunks_exact(in_group).map(|sums| sums.iter().sum::<f64>() / count).collect()
+    };
+    let channel_sums = |center: &[f32], squared: bool| {
+        let add = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
+        let parts = image.par_chunks(rows * channels);
+        parts
+            .map(|rows| match squared {
+                false => arch.dispatch(Sums::<false> { rows, center }),
+                true => arch.dispatch(Sums::<true> { rows, center }),
+            })
+            .reduce_with(add)
+            .unwrap_or_default()
+    };
+    let mean: Vec<f32> = mean_over_groups(channel_sums(&vec![0.0; channels], false))
+        .iter()
+        .flat_map(|&mean| std::iter::repeat_n(mean as f32, in_group))
+        .collect();
+    let variance = mean_over_groups(channel_sums(&mean, true));
+    let deviation = variance.into_iter().map(|variance| (variance + epsilon).sqrt()).collect();
+    GroupStats { mean, deviation }
 }
 
 /// `(x - mean) * scale + bias`, channel by channel, and SiLU if `silu`.

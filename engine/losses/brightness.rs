@@ -15,7 +15,7 @@ pub struct Brightness {
 impl LossFunction for Brightness {
     const NAME: &'static str = "brightness";
     const LABEL: &'static str = "Brightness";
-    const HINT: &'static str = "The mean brightness, 0 (black) to 1 (white): brightness=0.3";
+    const HINT: &'static str = "The mean brightness, 0 (black) to 1 (white)";
     const SCALE: f32 = 100.0;
 
     fn example() -> Self {

@@ -35,7 +35,7 @@ impl ColorChannel {
 impl LossFunction for Channel {
     const NAME: &'static str = "channel";
     const LABEL: &'static str = "Colour channel";
-    const HINT: &'static str = "A colour channel near a value: channel:blue=0.9";
+    const HINT: &'static str = "A colour channel near a value";
     const SCALE: f32 = 60.0;
 
     fn example() -> Self {

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, expect_unit_target, luma, mean_of_each};
+use super::{LossFunction, deviation, expect_unit_target, luma, mean_of_each};
 
 /// The squared distance of the standard deviation of the luma from a value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,13 +12,10 @@ pub struct Contrast {
     pub target: f32,
 }
 
-/// Keeps the gradient of the root finite where a picture is of one grey.
-const SMALLEST_VARIANCE: f32 = 1e-6;
-
 impl LossFunction for Contrast {
     const NAME: &'static str = "contrast";
     const LABEL: &'static str = "Contrast";
-    const HINT: &'static str = "The spread of brightness, 0 (one grey) to 0.5: contrast=0.3";
+    const HINT: &'static str = "The spread of brightness, 0 (one grey) to 0.5";
     const SCALE: f32 = 400.0;
 
     fn example() -> Self {
@@ -37,6 +34,6 @@ impl LossFunction for Contrast {
         let luma = luma(picture);
         let mean = mean_of_each(luma.clone()).reshape([-1, 1, 1, 1]);
         let variance = mean_of_each((luma - mean).square());
-        ((variance + SMALLEST_VARIANCE).sqrt() - self.target).square()
+        (deviation(variance) - self.target).square()
     }
 }

@@ -66,7 +66,7 @@ pub enum GuideError {
 }
 
 fn names() -> String {
-    let names: Vec<&str> = Loss::ALL.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = Loss::examples().iter().map(Loss::name).collect();
     names.join(", ")
 }
 
@@ -103,8 +103,7 @@ impl LossGuide {
             return Err(GuideError::Value { option: "every", value, expected: "choose 1 to 1000" });
         }
         // A file may hold what the command line would not take.
-        let (name, settings) = (self.loss.name(), self.loss.settings());
-        parse_loss(&format!("{name}{settings}")).map(|_| ())
+        parse_loss(&self.loss.to_string()).map(|_| ())
     }
 }
 
@@ -161,7 +160,7 @@ impl FromStr for LossGuide {
 impl fmt::Display for LossGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { loss, scale, every, from, to, through } = self;
-        write!(f, "{}{},scale={scale},every={every}", loss.name(), loss.settings())?;
+        write!(f, "{loss},scale={scale},every={every}")?;
         if *from > 0 {
             write!(f, ",from={from}")?;
         }

@@ -24,6 +24,8 @@ pub use smoothness::Smoothness;
 pub use symmetry::{Symmetry, SymmetryAxis};
 pub use tile::Tile;
 
+use std::fmt;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +35,7 @@ pub trait LossFunction: Sized {
     const NAME: &'static str;
     /// In the window.
     const LABEL: &'static str;
-    /// One line for a list: what it does, and how it is written.
+    /// One line for a list: what it does.
     const HINT: &'static str;
     /// A scale that shows without breaking the picture, found on the built-in model with every fifth step guided.
     const SCALE: f32;
@@ -41,14 +43,20 @@ pub trait LossFunction: Sized {
     /// Settings that show what it does.
     fn example() -> Self;
 
-    /// Reads the settings: `what` is the text after a colon, `target` the number after an equals sign.
+    /// Reads the settings: `what` is the text after a colon, `target` the number after an equals sign. A loss has none
+    /// unless it says so.
     ///
     /// # Errors
     /// What is wrong, as a clause.
-    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String>;
+    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
+        expect_none(what, target)?;
+        Ok(Self::example())
+    }
 
     /// The settings as [`Self::parse`] reads them, with their colon and equals sign.
-    fn settings(&self) -> String;
+    fn settings(&self) -> String {
+        String::new()
+    }
 
     /// The loss of each picture.
     ///
@@ -69,9 +77,6 @@ macro_rules! losses {
         }
 
         impl Loss {
-            /// The name and the hint of every loss.
-            pub const ALL: &[(&str, &str)] = &[$(($loss::NAME, $loss::HINT)),*];
-
             /// One of each, with settings that show what it does.
             pub fn examples() -> Vec<Self> {
                 vec![$(Self::$loss($loss::example())),*]
@@ -98,7 +103,7 @@ macro_rules! losses {
                 }
             }
 
-            /// One line: what it does, and how it is written.
+            /// One line: what it does.
             pub fn hint(&self) -> &'static str {
                 match self {
                     $(Self::$loss(_) => $loss::HINT),*
@@ -112,17 +117,19 @@ macro_rules! losses {
                 }
             }
 
-            /// The settings after the name, as the command line takes them.
-            fn settings(&self) -> String {
-                match self {
-                    $(Self::$loss(loss) => loss.settings()),*
-                }
-            }
-
             /// The loss of each picture: see [`LossFunction::loss`].
             pub fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
                 match self {
                     $(Self::$loss(loss) => loss.loss(picture)),*
+                }
+            }
+        }
+
+        /// As the command line takes it: `channel:blue=0.9`.
+        impl fmt::Display for Loss {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$loss(loss) => write!(f, "{}{}", $loss::NAME, loss.settings())),*
                 }
             }
         }
@@ -135,6 +142,11 @@ losses!(Channel, Palette, Brightness, Contrast, Saturation, Symmetry, Smoothness
 fn mean_of_each(x: Tensor<4>) -> Tensor<1> {
     let [batch, channels, height, width] = x.dims();
     x.reshape([batch, channels * height * width]).mean_dim(1).reshape([batch])
+}
+
+/// The square root of a variance, whose gradient stays finite where the variance is 0.
+fn deviation<const D: usize>(variance: Tensor<D>) -> Tensor<D> {
+    (variance + 1e-6).sqrt()
 }
 
 /// The luma of each pixel (ITU-R BT.601), `[batch, 1, height, width]`.

@@ -31,7 +31,7 @@ impl Palette {
 impl LossFunction for Palette {
     const NAME: &'static str = "palette";
     const LABEL: &'static str = "Palette";
-    const HINT: &'static str = "Only these colours: palette:#1d3557+#e63946+#f1faee";
+    const HINT: &'static str = "Only these colours";
     const SCALE: f32 = 100.0;
 
     fn example() -> Self {

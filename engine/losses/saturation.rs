@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, expect_unit_target, mean_of_each};
+use super::{LossFunction, deviation, expect_unit_target, mean_of_each};
 
 /// The squared distance of the mean saturation from a value. The saturation of a pixel is the standard deviation of its red,
 /// green and blue.
@@ -13,13 +13,10 @@ pub struct Saturation {
     pub target: f32,
 }
 
-/// Keeps the gradient of the root finite at grey pixels.
-const SMALLEST_VARIANCE: f32 = 1e-6;
-
 impl LossFunction for Saturation {
     const NAME: &'static str = "saturation";
     const LABEL: &'static str = "Saturation";
-    const HINT: &'static str = "How colourful, 0 (grey) to 0.47 (pure colours): saturation=0.2";
+    const HINT: &'static str = "How colourful, 0 (grey) to 0.47 (pure colours)";
     const SCALE: f32 = 800.0;
 
     fn example() -> Self {
@@ -37,6 +34,6 @@ impl LossFunction for Saturation {
     fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
         let mean = picture.clone().mean_dim(1);
         let variance = (picture - mean).square().mean_dim(1);
-        (mean_of_each((variance + SMALLEST_VARIANCE).sqrt()) - self.target).square()
+        (mean_of_each(deviation(variance)) - self.target).square()
     }
 }

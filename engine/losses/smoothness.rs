@@ -12,19 +12,11 @@ pub struct Smoothness {}
 impl LossFunction for Smoothness {
     const NAME: &'static str = "smoothness";
     const LABEL: &'static str = "Smoothness";
-    const HINT: &'static str = "Large areas of one colour: smoothness";
+    const HINT: &'static str = "Large areas of one colour";
     const SCALE: f32 = 150.0;
 
     fn example() -> Self {
         Self {}
-    }
-
-    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
-        super::expect_none(what, target).map(|()| Self {})
-    }
-
-    fn settings(&self) -> String {
-        String::new()
     }
 
     fn loss(&self, picture: Tensor<4>) -> Tensor<1> {

@@ -33,7 +33,7 @@ impl SymmetryAxis {
 impl LossFunction for Symmetry {
     const NAME: &'static str = "symmetry";
     const LABEL: &'static str = "Symmetry";
-    const HINT: &'static str = "A mirror image: symmetry:left-right, symmetry:up-down, symmetry:rotation";
+    const HINT: &'static str = "The picture and its mirror image: left-right, up-down or rotation";
     const SCALE: f32 = 300.0;
 
     fn example() -> Self {

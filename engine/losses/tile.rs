@@ -12,19 +12,11 @@ pub struct Tile {}
 impl LossFunction for Tile {
     const NAME: &'static str = "tile";
     const LABEL: &'static str = "Seamless tile";
-    const HINT: &'static str = "Edges that continue on the other side, for a pattern: tile";
+    const HINT: &'static str = "Edges that continue on the other side, for a pattern";
     const SCALE: f32 = 80.0;
 
     fn example() -> Self {
         Self {}
-    }
-
-    fn parse(what: Option<&str>, target: Option<f32>) -> Result<Self, String> {
-        super::expect_none(what, target).map(|()| Self {})
-    }
-
-    fn settings(&self) -> String {
-        String::new()
     }
 
     fn loss(&self, picture: Tensor<4>) -> Tensor<1> {

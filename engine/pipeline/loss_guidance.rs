@@ -38,7 +38,8 @@ impl<M: DenoiserGradient> Denoiser for LossGuided<'_, M> {
         if !self.guides.iter().any(|guide| guide.guides(self.step.get())) {
             return Ok(denoised);
         }
-        let guidance = self.gradient(x, &denoised, sigma)?;
+        let memory = self.memory;
+        let guidance = memory.retry_in_low_memory(|_| self.gradient(x, &denoised, sigma))?;
         let [guided_x, guided] = [&*x, &denoised].map(|latents| guidance.apply(latents.clone(), sigma));
         // A picture without this step's guidance is better than none.
         if !guided_x.is_finite() || !guided.is_finite() {

@@ -14,8 +14,8 @@ use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
-    Number, NumberLook, SelectItem, SliderRow, label_ui, menu_item_ui, number_ui, problem_ui, select_ui,
-    slider_row_ui,
+    Number, NumberLook, SelectItem, SliderRow, label_ui, menu_item_ui, number_ui, problem_ui, real_slider_ui,
+    select_ui, whole_slider_ui,
 };
 
 pub fn controls_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe, commands: &mut Vec<Command>) {
@@ -69,7 +69,7 @@ fn sliders_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
         decimals: 0,
         hue: tokens.accent,
     };
-    edit_whole(ui, &steps, &mut recipe.steps);
+    whole_slider_ui(ui, &steps, &mut recipe.steps);
     place_ui(ui, shared, ErrorSlot::Steps);
 
     let guidance = SliderRow {
@@ -83,7 +83,7 @@ fn sliders_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
         decimals: 1,
         hue: tokens.accent,
     };
-    edit_real(ui, &guidance, &mut recipe.guidance.cfg_scale);
+    real_slider_ui(ui, &guidance, &mut recipe.guidance.cfg_scale);
     place_ui(ui, shared, ErrorSlot::Guidance);
 
     let steps = recipe.steps;
@@ -102,7 +102,7 @@ fn sliders_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
         decimals: 0,
         hue: tokens.accent,
     };
-    edit_whole(ui, &pictures, &mut recipe.batch);
+    whole_slider_ui(ui, &pictures, &mut recipe.batch);
     place_ui(ui, shared, ErrorSlot::Pictures);
 }
 
@@ -119,7 +119,7 @@ fn strength_ui(ui: &mut Ui, steps: u32, strength: &mut f32) {
         decimals: 2,
         hue: tokens.coral,
     };
-    edit_real(ui, &row, strength);
+    real_slider_ui(ui, &row, strength);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
         ui.add_space(102.0 - 5.0);
@@ -141,21 +141,6 @@ fn strength_ui(ui: &mut Ui, steps: u32, strength: &mut f32) {
         word(ui, format!("of {steps}"));
     });
     ui.add_space(2.0);
-}
-
-pub(crate) fn edit_whole(ui: &mut Ui, row: &SliderRow<'_>, value: &mut u32) {
-    let mut edited = f64::from(*value);
-    if slider_row_ui(ui, row, &mut edited).changed() {
-        *value = edited.round().max(0.0) as u32;
-    }
-}
-
-pub(crate) fn edit_real(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
-    // Through the shortest decimal, so that 0.6 does not become 0.60000002.
-    let mut edited = value.to_string().parse().unwrap_or(f64::from(*value));
-    if slider_row_ui(ui, row, &mut edited).changed() {
-        *value = edited as f32;
-    }
 }
 
 pub(crate) fn in_f64(range: &RangeInclusive<u32>) -> RangeInclusive<f64> {

@@ -8,13 +8,13 @@ use engine::checkpoint::SchedulerConfig;
 use engine::diffusion::{BetaSchedule, NoiseSource, SamplerOption, ScheduleOptions};
 use engine::recipe::Recipe;
 
-use super::controls::{column_ui, edit_real, in_f64, place_ui};
+use super::controls::{column_ui, in_f64, place_ui};
 use crate::features::errors::ErrorSlot;
 use crate::features::state::Shared;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::{
-    Number, NumberLook, SliderRow, label_ui, link_ui, note_ui, number_ui, segmented_ui,
+    Number, NumberLook, SliderRow, label_ui, link_ui, note_ui, number_ui, real_slider_ui, segmented_ui,
 };
 
 pub fn sampler_options_ui(ui: &mut Ui, shared: &Shared, recipe: &mut Recipe) {
@@ -80,7 +80,7 @@ fn rho_row_ui(ui: &mut Ui, own: f32, rho: &mut Option<f32>) {
 /// A default value is not stored.
 fn edit_option(ui: &mut Ui, row: &SliderRow<'_>, own: f32, value: &mut Option<f32>) {
     let mut edited = value.unwrap_or(own);
-    edit_real(ui, row, &mut edited);
+    real_slider_ui(ui, row, &mut edited);
     if edited != value.unwrap_or(own) {
         *value = (edited != own).then_some(edited);
     }

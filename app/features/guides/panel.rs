@@ -4,12 +4,11 @@ use egui::{Align, Layout, RichText, ScrollArea, Ui};
 use engine::losses::{Color, ColorChannel, GradientPath, Loss, LossGuide, SymmetryAxis};
 use engine::recipe::Recipe;
 
-use crate::features::generate::controls::{edit_real, edit_whole};
 use crate::ui::section::title_ui;
 use crate::ui::theme::{self, Tokens};
 use crate::ui::widgets::{
-    SelectItem, SliderRow, close_ui, label_ui, menu_item_ui, note_ui, outlined_button_ui, segmented_ui,
-    select_ui,
+    SelectItem, SliderRow, close_ui, label_ui, menu_item_ui, note_ui, outlined_button_ui, real_slider_ui,
+    segmented_ui, select_ui, whole_slider_ui,
 };
 
 pub fn guides_ui(ui: &mut Ui, recipe: &mut Recipe) {
@@ -44,17 +43,12 @@ fn add_ui(ui: &mut Ui, guides: &mut Vec<LossGuide>) {
     }
     select_ui(ui, "Add a guide", "Add a guide", sentence, ui.available_width(), |ui| {
         for loss in Loss::examples() {
-            let item = SelectItem { label: loss.label(), hint: what_it_does(&loss), chosen: false };
+            let item = SelectItem { label: loss.label(), hint: loss.hint(), chosen: false };
             if menu_item_ui(ui, item) {
                 guides.push(LossGuide::new(loss));
             }
         }
     });
-}
-
-/// The hint without the example of the command line.
-fn what_it_does(loss: &Loss) -> &'static str {
-    loss.hint().split(':').next().unwrap_or_default()
 }
 
 /// One guide. Returns whether it is to be removed.
@@ -67,7 +61,7 @@ fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
             is_removed = close_ui(ui, "Remove this guide").clicked();
         });
     });
-    note_ui(ui, what_it_does(&guide.loss), theme::small(), tokens.dim);
+    note_ui(ui, guide.loss.hint(), theme::small(), tokens.dim);
     ui.add_space(theme::GAP_S);
     loss_ui(ui, &mut guide.loss);
     let usual = guide.loss.default_scale();
@@ -81,7 +75,7 @@ fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
         decimals: 0,
         hue: tokens.accent,
     };
-    edit_real(ui, &scale, &mut guide.scale);
+    real_slider_ui(ui, &scale, &mut guide.scale);
     let every = SliderRow {
         name: "Every",
         sentence: "The steps that are guided: at 5 it is every fifth one.",
@@ -92,7 +86,7 @@ fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
         decimals: 0,
         hue: tokens.accent,
     };
-    edit_whole(ui, &every, &mut guide.every);
+    whole_slider_ui(ui, &every, &mut guide.every);
     label_ui(ui, "Gradient through");
     let paths = GradientPath::ALL.map(|path| path.label().to_owned());
     let chosen = GradientPath::ALL.iter().position(|path| *path == guide.through).unwrap_or_default();
@@ -151,7 +145,7 @@ fn target_ui(ui: &mut Ui, sentence: &str, end: f64, target: &mut f32) {
         decimals: 2,
         hue,
     };
-    edit_real(ui, &row, target);
+    real_slider_ui(ui, &row, target);
 }
 
 fn palette_ui(ui: &mut Ui, colors: &mut Vec<Color>) {

@@ -19,5 +19,5 @@ pub use icons::{Icon, logo_ui};
 pub use number::{Number, NumberLook, number_ui, seed_ui};
 pub use segmented::{segmented_ui, toggles_ui};
 pub use select::{SelectItem, chip_ui, menu_item_ui, select_ui};
-pub use slider::{SliderRow, slider_row_ui, stepped};
+pub use slider::{SliderRow, real_slider_ui, slider_row_ui, stepped, whole_slider_ui};
 pub use text::{dashed_rect, field_frame, label_ui, line_ui, note_ui, problem_ui, tip};

@@ -150,3 +150,20 @@ pub fn stepped(ui: &Ui, response: &Response, limits: &RangeInclusive<f64>, step:
         }
     }
 }
+
+/// A slider of a whole number.
+pub fn whole_slider_ui(ui: &mut Ui, row: &SliderRow<'_>, value: &mut u32) {
+    let mut edited = f64::from(*value);
+    if slider_row_ui(ui, row, &mut edited).changed() {
+        *value = edited.round().max(0.0) as u32;
+    }
+}
+
+/// A slider of a real number.
+pub fn real_slider_ui(ui: &mut Ui, row: &SliderRow<'_>, value: &mut f32) {
+    // Through the shortest decimal, so that 0.6 does not become 0.60000002.
+    let mut edited = value.to_string().parse().unwrap_or(f64::from(*value));
+    if slider_row_ui(ui, row, &mut edited).changed() {
+        *value = edited as f32;
+    }
+}
