@@ -1,5 +1,7 @@
 //! The command line: every command with its arguments.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 use super::bench::BenchArgs;
@@ -20,9 +22,12 @@ use super::xy_plot::XyPlotArgs;
     version = env!("TIDEPOOL_VERSION"),
     max_term_width = 100,
     // If an option is given twice, the later one counts, so that a shell alias can be overridden.
-    args_override_self = true
+    args_override_self = true,
+    args_conflicts_with_subcommands = true
 )]
 pub struct Args {
+    /// Pictures, models, concepts or folders to open in the window, as if dropped on it
+    pub files: Vec<PathBuf>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

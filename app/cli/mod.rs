@@ -34,6 +34,7 @@ use std::env;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::panic;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -87,7 +88,7 @@ fn set_runtime_folder() {
 
 fn dispatch(args: Args) -> Result<(), Failure> {
     match args.command {
-        None => open_window(),
+        None => open_window(args.files),
         Some(Command::Render(args)) => render::render(&args),
         Some(Command::XyPlot(args)) => xy_plot::xy_plot(&args),
         Some(Command::Tokens(args)) => tokens::tokens(&args),
@@ -119,9 +120,15 @@ fn print(result: impl Display) -> Result<(), Failure> {
     }
 }
 
-fn open_window() -> Result<(), Failure> {
+fn open_window(files: Vec<PathBuf>) -> Result<(), Failure> {
+    if let Some(missing) = files.iter().find(|file| !file.exists()) {
+        return Err(Failure::usage(format!(
+            "There is neither a command nor a file of this name; `tidepool --help` lists the commands: {}",
+            missing.display()
+        )));
+    }
     let opened = if has_display() {
-        crate::window::run_window().map_err(|error| error.to_string())
+        crate::window::run_window(files).map_err(|error| error.to_string())
     } else {
         Err("there is no display (neither WAYLAND_DISPLAY nor DISPLAY is set)".to_owned())
     };

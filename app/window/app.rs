@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, never, unbounded};
 use eframe::CreationContext;
-use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui};
+use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui, ViewportCommand};
 use engine::session::{Event, Request, Session};
 
 use super::side_panel::{drawer_ui, side_panel_ui};
@@ -43,6 +43,7 @@ use crate::ui::textures::Textures;
 use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::window::save_queue::SaveQueue;
+use crate::window::single_instance::{FirstInstance, SecondStart};
 use crate::window::{shortcuts, tasks};
 
 /// The engine as the window sees it: requests go in, events come out, and each event
@@ -74,6 +75,7 @@ pub struct TidepoolApp {
     concepts: ConceptWatch,
     news: Receiver<AppEvent>,
     events: EventSender,
+    second_starts: Receiver<SecondStart>,
     textures: Textures,
     curves: ScheduleCurves,
     view: CanvasView,
@@ -126,6 +128,7 @@ impl TidepoolApp {
             concepts: ConceptWatch::start(move |news| concept_events.send(AppEvent::Concepts(news))),
             news,
             events,
+            second_starts: never(),
             textures: Textures::default(),
             curves: ScheduleCurves::default(),
             view: CanvasView::default(),
@@ -141,6 +144,19 @@ impl TidepoolApp {
     /// Shows a warning.
     pub fn warn(&mut self, text: String) {
         self.receive(AppEvent::Engine(Event::Warning { text }));
+    }
+
+    /// Takes the files of later starts of the program.
+    pub fn listen(&mut self, first: FirstInstance) {
+        let ctx = self.events.ctx.clone();
+        self.second_starts = first.listen(move || ctx.request_repaint());
+    }
+
+    /// Opens files as if they were dropped on the window.
+    pub fn open(&mut self, files: Vec<PathBuf>) {
+        if !files.is_empty() {
+            self.press(Command::Drop(DropCommand::Files(files)));
+        }
     }
 
     /// Applies a command, as if by a click.
@@ -210,6 +226,17 @@ impl TidepoolApp {
         }
         while let Ok(news) = self.news.try_recv() {
             self.receive(news);
+        }
+        let mut files = Vec::new();
+        let mut is_asked_for = false;
+        while let Ok(start) = self.second_starts.try_recv() {
+            is_asked_for = true;
+            files.extend(start.taken());
+        }
+        if is_asked_for {
+            self.events.ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
+            self.events.ctx.send_viewport_cmd(ViewportCommand::Focus);
+            self.open(files);
         }
     }
 
@@ -309,11 +336,9 @@ impl eframe::App for TidepoolApp {
             ctx.memory_mut(|memory| memory.request_focus(prompt_id()));
         }
         let mut commands = Vec::new();
-        let dropped: Vec<PathBuf> =
-            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
-        if !dropped.is_empty() {
-            commands.push(Command::Drop(DropCommand::Files(dropped)));
-        }
+        self.open(
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()),
+        );
         shortcuts::take(&ctx, &self.state, &mut commands);
         if self.state.film.play.is_some() {
             commands.push(Command::Film(FilmCommand::Tick { now: ctx.input(|input| input.time) }));

@@ -1,6 +1,7 @@
 //! Opens the window.
 
 pub mod app;
+pub mod single_instance;
 pub mod tasks;
 
 mod save_queue;
@@ -9,12 +10,15 @@ mod side_panel;
 mod status_bar;
 mod top_bar;
 
+use std::path::PathBuf;
+
 use eframe::{NativeOptions, Renderer};
 use egui::ViewportBuilder;
 use engine::session::Session;
 
 use crate::features::settings::{Settings, WindowLayout, config_folder};
 use crate::window::app::TidepoolApp;
+use crate::window::single_instance::Start;
 
 /// Why the window could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +32,15 @@ const MIN_SIZE: [f32; 2] = [960.0, 600.0];
 
 const ICON: &[u8] = include_bytes!("../../assets/icon/tidepool.png");
 
-/// Shows the window until it is closed.
-pub fn run_window() -> Result<(), WindowError> {
+/// Shows the window until it is closed, with `files` opened in it as if dropped on it. If a window is open already, that one
+/// opens them, and this returns at once.
+pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
     let folder = config_folder();
+    let first = match single_instance::start(&folder, &files) {
+        Start::First(first) => Some(first),
+        Start::Beside => None,
+        Start::HandedOver => return Ok(()),
+    };
     let (settings, note) = Settings::load(&folder);
     let options = NativeOptions {
         viewport: viewport(&settings.window),
@@ -51,6 +61,10 @@ pub fn run_window() -> Result<(), WindowError> {
             if let Some(note) = note {
                 app.warn(note);
             }
+            if let Some(first) = first {
+                app.listen(first);
+            }
+            app.open(files);
             Ok(Box::new(app))
         }),
     )
