@@ -40,9 +40,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use engine::images::Provenance;
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use args::{Args, Command};
+
+use crate::window::crash_report::CollectLog;
 
 /// Runs the given command; without one, opens the window.
 pub fn main() -> ExitCode {
@@ -106,7 +110,8 @@ fn dispatch(args: Args) -> Result<(), Failure> {
 fn log_to_stderr() {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,app=warn,engine=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let to_stderr = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_filter(filter);
+    tracing_subscriber::registry().with(to_stderr).with(CollectLog).init();
 }
 
 /// Prints a result as a line on stdout.

@@ -65,6 +65,8 @@ pub struct Shared {
     /// The models on this machine, as scanned so far.
     pub library: Arc<Library>,
     pub errors: Errors,
+    /// What is left of a run of the program that ended in a crash, until the user has seen it.
+    pub crash_report: Option<PathBuf>,
     /// A warning of the engine, until the next run.
     pub warning: Option<String>,
     /// The files of the last batch.
@@ -224,6 +226,7 @@ impl Shared {
             // Until the first scan is complete, an empty library means nothing.
             library: Arc::new(Library { status: ScanStatus::Scanning, ..Library::default() }),
             errors: Errors::default(),
+            crash_report: None,
             warning: None,
             saved: Vec::new(),
             drawer_open: false,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, never, unbounded};
 use eframe::CreationContext;
 use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, ScrollArea, Ui, ViewportCommand};
-use engine::session::{Event, Request, Session};
+use engine::session::{Event, ModelEvent, Request, Session};
 
 use super::side_panel::{drawer_ui, side_panel_ui};
 use super::status_bar::status_bar_ui;
@@ -44,7 +44,7 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::window::save_queue::SaveQueue;
 use crate::window::single_instance::{FirstInstance, SecondStart};
-use crate::window::{shortcuts, tasks};
+use crate::window::{crash_report, shortcuts, tasks};
 
 /// The engine as the window sees it: requests go in, events come out, and each event
 /// wakes the window.
@@ -179,6 +179,9 @@ impl TidepoolApp {
     /// Applies an event.
     pub fn receive(&mut self, news: impl Into<AppEvent>) {
         let news = news.into();
+        if let AppEvent::Engine(Event::Model(ModelEvent::Opened(info))) = &news {
+            crash_report::collect(&format!("Engine: {}, {}", info.device.name, info.device.precision.name()));
+        }
         let remembers = matches!(news, AppEvent::LibraryFolderPicked(_));
         let effects = self.state.receive(news);
         self.carry_out(effects);

@@ -1,6 +1,7 @@
 //! Opens the window.
 
 pub mod app;
+pub mod crash_report;
 pub mod single_instance;
 pub mod tasks;
 
@@ -41,6 +42,8 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
         Start::Beside => None,
         Start::HandedOver => return Ok(()),
     };
+    let reports = first.as_ref().map(|_| crash_report::begin(&folder));
+    let crash_report = reports.as_ref().and_then(|reports| reports.unseen.clone());
     let (settings, note) = Settings::load(&folder);
     let options = NativeOptions {
         viewport: viewport(&settings.window),
@@ -61,6 +64,18 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
             if let Some(note) = note {
                 app.warn(note);
             }
+            app.state.shared.crash_report = crash_report;
+            #[cfg(unix)]
+            if let Err(error) = close_on_signals(cc.egui_ctx.clone()) {
+                tracing::warn!("Ctrl+C ends the program at once: {error}");
+            }
+            if let Some(render_state) = &cc.wgpu_render_state {
+                let adapter = render_state.adapter.get_info();
+                crash_report::collect(&format!(
+                    "Window: {} ({}), {} {}",
+                    adapter.name, adapter.backend, adapter.driver, adapter.driver_info
+                ));
+            }
             if let Some(first) = first {
                 app.listen(first);
             }
@@ -69,6 +84,33 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
         }),
     )
     .map_err(|error| WindowError { cause: error.to_string() })
+}
+
+/// Ctrl+C and the end of the session close the window as its button does, so settings and pictures are saved. A second signal
+/// ends the program at once.
+#[cfg(unix)]
+fn close_on_signals(ctx: egui::Context) -> std::io::Result<()> {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::low_level::{emulate_default_handler, pipe};
+
+    let (mut received, sender) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM] {
+        pipe::register(signal, sender.try_clone()?)?;
+    }
+    let wait = move || {
+        if received.read_exact(&mut [0]).is_ok() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+            ctx.request_repaint();
+        }
+        if received.read_exact(&mut [0]).is_ok() {
+            let _ = emulate_default_handler(SIGTERM);
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
 }
 
 fn viewport(window: &WindowLayout) -> ViewportBuilder {

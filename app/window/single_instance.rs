@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn of_twenty_starts_at_once_one_opens_a_window_and_it_gets_every_file_of_the_others() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let files: Vec<PathBuf> = (0..40).map(|index| folder.path().join(format!("{index}.png"))).collect();
         let (windows, opened) = unbounded();
         let mut received = BTreeSet::new();
@@ -185,16 +185,16 @@ mod tests {
                 let (folder, windows) = (folder.path(), windows.clone());
                 scope.spawn(move || {
                     if let Start::First(first) = start(folder, files) {
-                        windows.send((first.listen(|| {}), files)).unwrap();
+                        windows.send((first.listen(|| {}), files)).expect("a receiver");
                     }
                 });
             }
             drop(windows);
-            let (starts, own) = opened.recv().unwrap();
+            let (starts, own) = opened.recv().expect("a start");
             received.extend(own.iter().cloned());
             // Every other start waits until its files are taken.
             while received.len() < files.len() {
-                received.extend(starts.recv().unwrap().taken());
+                received.extend(starts.recv().expect("a start").taken());
             }
             assert!(opened.recv().is_err(), "a second window opened");
         });
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_unicode_is_handed_over_unchanged() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         #[cfg(unix)]
         let name = <OsString as std::os::unix::ffi::OsStringExt>::from_vec(b"/tmp/\xff.png".to_vec());
         #[cfg(windows)]
@@ -212,32 +212,32 @@ mod tests {
         let starts = first.listen(|| {});
         thread::scope(|scope| {
             let second = scope.spawn(|| start(folder.path(), &[PathBuf::from(&name)]));
-            assert_eq!(starts.recv().unwrap().taken(), [PathBuf::from(&name)]);
-            assert!(matches!(second.join().unwrap(), Start::HandedOver));
+            assert_eq!(starts.recv().expect("a start").taken(), [PathBuf::from(&name)]);
+            assert!(matches!(second.join().expect("no panic"), Start::HandedOver));
         });
     }
 
     #[test]
     fn after_a_crash_the_next_start_is_the_first() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let Start::First(first) = start(folder.path(), &[]) else { panic!("it is the first") };
         // The lock and the listener end with the program; the socket's file stays.
         drop(first);
-        assert!(socket_path(folder.path()).unwrap().exists());
+        assert!(socket_path(folder.path()).expect("a path").exists());
         assert!(matches!(start(folder.path(), &[]), Start::First(_)));
     }
 
     #[test]
     fn a_start_that_meets_a_closing_window_opens_its_own() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let Start::First(first) = start(folder.path(), &[]) else { panic!("it is the first") };
         let starts = first.listen(|| {});
         thread::scope(|scope| {
             let second = scope.spawn(|| start(folder.path(), &["a.png".into()]));
             // The window is closed before it looks at what arrived.
-            let unseen = starts.recv().unwrap();
+            let unseen = starts.recv().expect("a start");
             drop((unseen, starts));
-            assert!(matches!(second.join().unwrap(), Start::First(_)));
+            assert!(matches!(second.join().expect("no panic"), Start::First(_)));
         });
     }
 }

@@ -83,6 +83,13 @@ fn right_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
             commands.push(Command::Settings(SettingsCommand::ChooseOutputFolder));
         }
         truncated_ui(ui, &text, tokens.coral_text);
+    } else if shared.crash_report.is_some() {
+        let response = link_ui(ui, "Show the report", theme::small(), tokens.amber_text, true);
+        let hint = "A text file without your prompts, pictures and paths. Nothing is sent: attach it if you report the problem.";
+        if tip(response, "Show the report", None, hint).clicked() {
+            commands.push(Command::Settings(SettingsCommand::ShowCrashReport));
+        }
+        truncated_ui(ui, "Tidepool did not end as usual the last time", tokens.amber_text);
     } else if let Some(text) = &shared.warning {
         truncated_ui(ui, text, tokens.amber_text);
     } else if let Some(file) = shared.saved.first() {

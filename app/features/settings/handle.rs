@@ -1,5 +1,7 @@
 //! The window, the theme and the folder of pictures.
 
+use std::path::Path;
+
 use crate::features::effect::{Effect, Task};
 use crate::features::settings::SettingsCommand;
 use crate::features::state::AppState;
@@ -27,6 +29,14 @@ impl AppState {
             SettingsCommand::KeepWindow(layout) => *window = layout,
             SettingsCommand::OpenOutputFolder => {
                 return vec![Effect::Task(Task::OpenFolder(self.shared.settings.output_folder()))];
+            }
+            SettingsCommand::ShowCrashReport => {
+                let report = self.shared.crash_report.take();
+                let folder = report.as_deref().and_then(Path::parent);
+                return folder
+                    .map(|folder| Effect::Task(Task::OpenFolder(folder.to_owned())))
+                    .into_iter()
+                    .collect();
             }
             SettingsCommand::OpenFolder(folder) => return vec![Effect::Task(Task::OpenFolder(folder))],
             SettingsCommand::ChooseOutputFolder => return vec![Effect::Task(Task::PickOutputFolder)],

@@ -80,6 +80,8 @@ pub enum SettingsCommand {
     KeepWindow(WindowLayout),
     OpenOutputFolder,
     OpenFolder(PathBuf),
+    /// Shows the folder of the crash reports.
+    ShowCrashReport,
     ChooseOutputFolder,
 }
 
