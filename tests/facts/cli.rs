@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::support::cli::{CommandOutput, command, tidepool};
 use crate::support::folders::{folder, names};
+use crate::support::models::text_width;
 
 /// Renders small and fast on the CPU; `args` are words.
 fn render(folder: &Path, args: &str) -> CommandOutput {
@@ -194,8 +195,8 @@ fn a_trace_holds_the_numbers_of_every_step() {
     }
     assert_eq!(shape("latents"), [2, 4, 8, 8]);
     assert_eq!(shape("image"), [2, 3, 64, 64]);
-    assert_eq!(shape("cond")[1..], [77, 128]);
-    assert_eq!(shape("uncond")[1..], [77, 128]);
+    assert_eq!(shape("cond")[1..], [77, text_width()]);
+    assert_eq!(shape("uncond")[1..], [77, text_width()]);
     assert_eq!(trace.len(), 5 + 2 * 3);
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::cli::tidepool;
 use crate::support::folders::folder;
-use crate::support::models::model_info;
+use crate::support::models::{model_info, text_width};
 use crate::support::numbers::golden_folder;
 use crate::support::weight_files::*;
 
@@ -71,7 +71,7 @@ fn two_concepts_under_the_key_of_one_text_encoder_are_both_used() {
     let place = folder();
     let concepts = ["reef", "dune"].map(|name| {
         let path = place.path().join(format!("{name}.safetensors"));
-        save_safetensors(&path, &[TestTensor::new("clip_l", &[2, 128])]);
+        save_safetensors(&path, &[TestTensor::new("clip_l", &[2, text_width()])]);
         read(&path).unwrap_or_else(|error| panic!("{error}"))
     });
     let set: ConceptSet = concepts.iter().cloned().collect();
@@ -213,7 +213,7 @@ fn inspect_says_what_a_concept_is() {
         said.stdout
     };
     let words = inspect("frost.bin", &[]);
-    for word in ["a concept", "<frost>", "vectors   2", "128", "norms"] {
+    for word in ["a concept", "<frost>", "vectors   2", &text_width().to_string(), "norms"] {
         assert!(words.contains(word), "no {word} in: {words}");
     }
     let facts: Value = serde_json::from_str(&inspect("a1111-zip.pt", &["--json"])).expect("JSON");

@@ -7,8 +7,7 @@ use engine::prompt::{MatchKind, PromptTokenizer, PromptWeights, TextOptions, Tok
 use serde_json::Value;
 
 use crate::support::cpu_time::assert_cpu_time_below;
-use crate::support::models::concept;
-use crate::support::models::{model_info, pipeline};
+use crate::support::models::{concept, model_info, pipeline, text_width};
 use crate::support::numbers::{Golden, assert_near, golden_folder, notes};
 
 fn words(concepts: impl IntoIterator<Item = Concept>) -> PromptTokenizer {
@@ -258,7 +257,7 @@ fn a_concept_of_another_width_is_read_as_plain_words_with_a_warning() {
     let words = words([wide.clone()]);
     assert_eq!(words.tokenize(&prompt).concepts().count(), 0);
     let said = words.marks(&prompt)[0].warning(&prompt).expect("a warning");
-    for word in [wide.token.as_str(), "1024", "128", "plain words", "wide.bin"] {
+    for word in [wide.token.as_str(), "1024", &text_width().to_string(), "plain words", "wide.bin"] {
         assert!(said.contains(word), "no {word} in: {said}");
     }
 }

@@ -22,7 +22,7 @@ use engine::session::{Event, ModelEvent, Request};
 
 use crate::support::cpu_time::assert_cpu_time_below;
 use crate::support::folders::folder;
-use crate::support::models::{concept, model_info};
+use crate::support::models::{concept, model_info, text_width};
 use crate::support::numbers::golden_folder;
 use crate::support::waiting::wait_until;
 use crate::support::window_harness::{TestWindow, drop_files, until, window_builder};
@@ -74,7 +74,7 @@ fn a_concept_survives_a_change_of_model_and_waits_where_it_does_not_fit() {
     let splices =
         |state: &AppState| state.prompts.prompt.as_ref().map(|read| read.parts[0].1.concepts().count());
     assert_eq!(splices(&state), Some(1));
-    for (text_width, fits) in [(768, 0), (128, 1)] {
+    for (text_width, fits) in [(768, 0), (text_width(), 1)] {
         let other = engine::pipeline::ModelInfo { text_width, ..model_info() };
         state.receive(Event::Model(ModelEvent::Opened(Box::new(other))));
         assert_eq!((state.concepts.set.iter().len(), splices(&state)), (1, Some(fits)));

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use app::library::{LibraryRoots, MetadataCache, scan};
 use engine::checkpoint::{ModelSource, TensorDtype, WeightKind};
+use serde_json::Value;
 
 use crate::support::folders::folder;
 use crate::support::library::{SD1, SDXL, VAE, entry, names, put, scan_folders};
@@ -94,9 +95,11 @@ fn the_library_says_what_a_model_lacks_as_opening_it_does() {
     // One of the model's own family, and one with the factors of SD 1.5, for a model without any configuration of a VAE.
     let vaes = [save("whole", &Small::new()).join("vae"), place.path().join("vae")];
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/vae");
-    let config = fs::read_to_string(demo.join("config.json")).expect("reads").replace("0.467031", "0.18215");
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(demo.join("config.json")).expect("reads")).expect("JSON");
+    config["scaling_factor"] = 0.18215.into();
     fs::create_dir(&vaes[1]).expect("makes it");
-    fs::write(vaes[1].join("config.json"), config).expect("writes");
+    fs::write(vaes[1].join("config.json"), config.to_string()).expect("writes");
     let weights = "diffusion_pytorch_model.safetensors";
     fs::copy(demo.join(weights), vaes[1].join(weights)).expect("copies");
     let mut models = vec![(place.path().join("whole"), "")];

@@ -19,6 +19,7 @@ use engine::session::{Event, InspectRequest, InspectResult, Request};
 use crate::support::app_state::opened;
 use crate::support::cpu_time::assert_cpu_time_below;
 use crate::support::fake_answers::token_trace;
+use crate::support::models::text_width;
 use crate::support::prompts::{HOSTILE_PROMPTS, edit, long_prompt};
 use crate::support::window_harness::{TestWindow, last_look};
 
@@ -281,7 +282,7 @@ fn an_edited_word_is_asked_for_and_saved_as_a_concept() {
     };
     let (id, count) = asked(state.handle(save()));
     assert_eq!(count, 2);
-    let vectors = vec![vec![0.5; 128]; 2];
+    let vectors = vec![vec![0.5; text_width()]; 2];
     let effects =
         state.receive(Event::Inspection { id, result: Ok(InspectResult::EditedVectors(vectors.clone())) });
     assert!(matches!(&effects[..], [Effect::Task(Task::SaveConcept { token, vectors: saved })]

@@ -60,9 +60,12 @@ fn the_lessons_sentence_has_the_lessons_ids() {
     assert_eq!(ids[..8], [49406, 320, 1674, 539, 320, 6829, 269, 49407]);
 }
 
-/// A small model with room for added tokens in its text encoder, without the tokenizer's configuration.
+/// Words of the small vocabulary of `tests/golden/tokenizer`, to which tokens are added.
+const WORDS: usize = 764;
+
+/// A small model with room for seven added tokens in its text encoder, without the tokenizer's configuration.
 fn model_with_room(folder: &Path) {
-    const ROWS: usize = 764 + 7;
+    const ROWS: usize = WORDS + 7;
     let mut small = Small::new();
     let tensors = small.parts.iter_mut().flat_map(|(_, tensors)| tensors);
     for given in tensors.filter(|given| given.name.ends_with("token_embedding.weight")) {
@@ -71,6 +74,9 @@ fn model_with_room(folder: &Path) {
     small.save_folder(folder, &|folder, stem, tensors| {
         save_safetensors(&folder.join(format!("{stem}.safetensors")), tensors);
     });
+    for name in ["tokenizer/vocab.json", "tokenizer/merges.txt"] {
+        fs::copy(golden_folder().join(name), folder.join(name)).expect("copies");
+    }
     let path = folder.join("text_encoder/config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&path).expect("reads")).expect("JSON");
     config["vocab_size"] = ROWS.into();
@@ -121,7 +127,7 @@ fn an_added_token_is_a_word_that_is_known_and_covers_no_white_space() {
     let tokenized = pipeline.tokenize(prompt);
     let added: Vec<&str> = tokenized
         .tokens()
-        .filter(|(_, token)| token.id >= 764)
+        .filter(|(_, token)| token.id >= WORDS as u32)
         .map(|(_, token)| &prompt[token.range.clone()])
         .collect();
     assert_eq!(added, ["<Cat-Toy>", "sks", "tail"]);
@@ -141,7 +147,7 @@ fn tokenizer_files_that_cannot_be_used_are_refused_with_a_remedy() {
     let unmatched = json!({ "model": {
         "vocab": { "<|startoftext|>": 0, "<|endoftext|>": 1 }, "merges": [["a", "b"]],
     } });
-    let too_many: Value = (764..800).map(|id| (format!("<{id}>"), json!(id))).collect();
+    let too_many: Value = (WORDS..800).map(|id| (format!("<{id}>"), json!(id))).collect();
     for (name, content, words) in [
         ("tokenizer.json", word_piece.to_string(), "merges"),
         ("tokenizer.json", unigram.to_string(), "tokenizer.json"),

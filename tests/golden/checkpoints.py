@@ -28,15 +28,16 @@ from random_models import SCHEDULER, randomize, write_model
 
 HERE = Path(__file__).parent
 DATA = HERE / "data" / "checkpoints"
+# Single-file checkpoints have no vocabulary: that of a small one is the built-in model's.
 TOKENIZER = HERE.parents[1] / "assets/demo/tokenizer"
 
-# SD 1.5 in all that shapes do not tell, so that one file is enough.
+# SD 1.5 in all that shapes do not tell, so that one file is enough. More words than the built-in model will ever have.
 SMALL = {
     "seed": 303,
     "text_encoder": {
-        "vocab_size": 764, "hidden_size": 128, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "vocab_size": 2048, "hidden_size": 128, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 2,
         "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "projection_dim": 128,
-        "bos_token_id": 762, "eos_token_id": 763, "pad_token_id": 763,
+        "bos_token_id": 2046, "eos_token_id": 2047, "pad_token_id": 2047,
     },
     "unet": {
         "sample_size": 64, "block_out_channels": [32, 32, 64], "layers_per_block": 2, "attention_head_dim": 8,

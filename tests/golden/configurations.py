@@ -14,6 +14,7 @@ import gzip
 import inspect
 import json
 import math
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,7 +89,7 @@ SCHEDULERS = [
 
 # Everything that may be left out is left out.
 BASE = {
-    "text_encoder": {"num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 764},
+    "text_encoder": {"num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 2048},  # more words than the built-in model's
     "unet": {
         "block_out_channels": [32, 64], "cross_attention_dim": 512,
         "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
@@ -261,6 +262,6 @@ def make_strengths() -> None:
 
 
 if __name__ == "__main__":
-    make_settings()
-    make_networks()
-    make_strengths()
+    parts = {"settings": make_settings, "networks": make_networks, "strengths": make_strengths}
+    for name in sys.argv[1:] or parts:
+        parts[name]()

@@ -1,8 +1,8 @@
 """Makes the golden data under `data/`, all of it or the parts that are named.
 
-    python tests/golden/make.py [PART ...] [--demo FOLDER] [--threads N]
+    python tests/golden/make.py [PART ...] [--models NAME ...] [--demo FOLDER] [--threads N]
 
-Parts: noise, schedules, tokens, models (the two random models), networks, trajectories, samplers.
+Parts: noise, schedules, tokens, models (the three random models), networks, trajectories, samplers.
 """
 
 import argparse
@@ -27,6 +27,7 @@ PARTS = ["noise", "schedules", "tokens", "models", "networks", "trajectories", "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="networks and trajectories of these models alone")
     parser.add_argument("--demo", type=Path, default=HERE.parents[1] / "assets/demo")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -49,13 +50,13 @@ def main() -> None:
     models = HERE / "models"
     if "models" in parts:
         for name, description in random_models.MODELS.items():
-            random_models.write_model(description, models / name, arguments.demo / "tokenizer")
+            random_models.write_model(description, models / name)
     folders = {"demo": arguments.demo, **{name: models / name for name in random_models.MODELS}}
-    for name, folder in folders.items():
+    for name in arguments.models or folders:
         if "networks" in parts:
-            networks.make(name, folder)
+            networks.make(name, folders[name])
         if "trajectories" in parts:
-            trajectories.make(name, folder)
+            trajectories.make(name, folders[name])
 
 
 if __name__ == "__main__":

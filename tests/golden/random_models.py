@@ -1,6 +1,6 @@
 """Three small Stable Diffusion models of unlike shapes, with seeded random weights, as diffusers folders.
 
-    python random_models.py --out DIR [--tokenizer FOLDER]
+    python random_models.py --out DIR
 
 Norm weights, biases and everything else that is commonly all ones or all zeros is random too, so that a part that is left out,
 swapped or transposed shows. Weights are stored as f16; references are computed in f32 from exactly those values.
@@ -16,7 +16,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-REPOSITORY = Path(__file__).parents[2]
+# A small vocabulary in CLIP's format, so that these models stay as they are when the built-in one gets another.
+TOKENIZER = Path(__file__).parent / "tokenizer"
 
 SCHEDULER = {
     "_class_name": "PNDMScheduler",
@@ -117,7 +118,7 @@ def save_part(module: torch.nn.Module, config: dict, folder: Path, weights: str,
     (folder / weights).chmod(0o644)
 
 
-def write_model(description: dict, folder: Path, tokenizer: Path) -> None:
+def write_model(description: dict, folder: Path, tokenizer: Path = TOKENIZER) -> None:
     """Writes a StableDiffusionPipeline folder. Works for full-size descriptions too."""
     folder.mkdir(parents=True, exist_ok=True)
     text_encoder = CLIPTextModel(CLIPTextConfig(**description["text_encoder"]))
@@ -156,8 +157,7 @@ def write_model(description: dict, folder: Path, tokenizer: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "models")
-    parser.add_argument("--tokenizer", type=Path, default=REPOSITORY / "assets/demo/tokenizer")
     arguments = parser.parse_args()
     for name, description in MODELS.items():
-        write_model(description, arguments.out / name, arguments.tokenizer)
+        write_model(description, arguments.out / name)
         print(f"{name}: {sum(f.stat().st_size for f in (arguments.out / name).rglob('*') if f.is_file()) / 1e6:.2f} MB")

@@ -1,7 +1,7 @@
 """Token embeddings changed by hand inside transformers' text encoder, prompts mixed, layers skipped, and where diffusers' UNet
 looks: data/surgery-MODEL.
 
-    python tests/golden/surgery.py [--demo FOLDER]
+    python tests/golden/surgery.py [MODEL ...] [--demo FOLDER]
 
 The edits are made by hooks on the two embedding layers of `CLIPTextModel`, so that everything after them is transformers' own.
 """
@@ -134,12 +134,14 @@ def make(name: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="demo, narrow; both if none is named")
     parser.add_argument("--demo", type=Path, default=HERE.parents[1] / "assets/demo")
     arguments = parser.parse_args()
     transformers.logging.disable_progress_bar()
     diffusers.utils.logging.set_verbosity_error()
-    make("demo", arguments.demo)
-    make("narrow", HERE / "models/narrow")
+    folders = {"demo": arguments.demo, "narrow": HERE / "models/narrow"}
+    for name in arguments.models or folders:
+        make(name, folders[name])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Token ids of 2,000 prompts, on the demo model's vocabulary and on CLIP's; and of prompts with tokens that were added to the
-demo model's vocabulary, in every form in which a tokenizer is stored."""
+"""Token ids of 2,000 prompts, on the demo model's vocabulary and on CLIP's; and of prompts with tokens that were added to a small
+vocabulary, in every form in which a tokenizer is stored."""
 
 import gzip
 import json
@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer
 
 from clip_vocabulary import write_tokenizer
 from prompts import prompts
+from random_models import TOKENIZER
 from record import DATA, versions
 
 LENGTH = 77
@@ -39,7 +40,7 @@ def make(demo: Path) -> None:
     known = [49406, 320, 1674, 539, 320, 6829, 269, 49407]
     assert clip["ids"][texts.index("A picture of a puppy.")][:8] == known, "CLIP's vocabulary is laid out as it should be"
     write("tokens", {"versions": versions(), "prompts": texts, "demo": tokenize(demo / "tokenizer", texts), "clip": clip})
-    forms = {name: form(demo / "tokenizer", **change) for name, change in FORMS.items()}
+    forms = {name: form(**change) for name, change in FORMS.items()}
     write("added_tokens", {"versions": versions(), "prompts": ADDED_PROMPTS, "forms": forms})
 
 
@@ -90,7 +91,7 @@ def older_tokenizer_json(folder: Path) -> None:
     path.write_text(json.dumps(content))
 
 
-# What is written into the files of the demo's tokenizer, or done with its folder.
+# What is written into the files of the small tokenizer, or done with its folder.
 FORMS = {
     "transformers 5": {"then": saved_by_transformers},
     "tokenizer.json alone": {"then": older_tokenizer_json},
@@ -174,11 +175,11 @@ def without_padding(folder: Path) -> None:
         (folder / name).write_text(json.dumps({**content, "pad_token": END}))
 
 
-def form(demo: Path, files: dict = {}, then=lambda folder: None) -> dict:
-    """A tokenizer folder, whose `vocab.json` and `merges.txt` are the demo's if it has them, and its ids."""
+def form(files: dict = {}, then=lambda folder: None) -> dict:
+    """A tokenizer folder, whose `vocab.json` and `merges.txt` are the small tokenizer's if it has them, and its ids."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "tokenizer"
-        shutil.copytree(demo, folder)
+        shutil.copytree(TOKENIZER, folder)
         for name, content in files.items():
             path = folder / name
             before = json.loads(path.read_text()) if path.exists() else {}

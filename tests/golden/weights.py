@@ -29,7 +29,7 @@ from weight_prompts import EMBEDDED, PROMPTS, SKIPPED
 HERE = Path(__file__).resolve().parent
 STEPS = 20
 MIST, SEED = 9, 606
-# Every column of the 128 comes by.
+# It shares no factor with the width, so that every column comes by.
 STRIDE = 13
 
 

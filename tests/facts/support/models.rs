@@ -32,18 +32,25 @@ pub fn model_info() -> ModelInfo {
             why: "This machine has no GPU".into(),
         },
         tokenizer: Arc::new(Tokenizer::from_vocabulary(vocab, merges, 77).expect("a vocabulary")),
-        text_width: 128,
+        text_width: text_width(),
         scheduler: SchedulerConfig::default(),
         memory: MemoryEstimate::default(),
     }
+}
+
+/// The width of the built-in model's text embeddings.
+pub fn text_width() -> usize {
+    let config = include_bytes!("../../../assets/demo/text_encoder/config.json");
+    let config: serde_json::Value = serde_json::from_slice(config).expect("JSON");
+    config["hidden_size"].as_u64().expect("a width") as usize
 }
 
 /// A concept of the built-in model's width.
 pub fn concept(file: &str, token: &str, count: usize) -> Concept {
     Concept {
         token: token.into(),
-        width: 128,
-        vectors: vec![0.5; 128 * count],
+        width: text_width(),
+        vectors: vec![0.5; text_width() * count],
         source: Path::new("/concepts").join(file),
         sha256: "0123456789ab".repeat(6)[..64].into(),
     }
