@@ -1,11 +1,12 @@
 //! A loss with its scale, its steps, and the way its gradient is taken.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Loss;
+use super::{Loss, Mask, PictureFileError};
 use crate::choice::{impl_choice, impl_serde_by_name};
 
 /// A loss that guides sampling.
@@ -25,6 +26,9 @@ pub struct LossGuide {
     pub to: Option<u32>,
     #[serde(default)]
     pub through: GradientPath,
+    /// Where it acts; everywhere if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Mask>,
 }
 
 fn is_zero(value: &u32) -> bool {
@@ -59,10 +63,12 @@ pub enum GuideError {
     NoSuchLoss(String),
     #[error("The loss {loss} cannot be read, because {why}")]
     Loss { loss: String, why: String },
-    #[error("{0:?} is not an option of a guide: use scale=, every=, from=, to= and through=")]
+    #[error("{0:?} is not an option of a guide: use scale=, every=, from=, to=, through= and mask=")]
     NoSuchOption(String),
     #[error("{value:?} does not fit {option}: {expected}")]
     Value { option: &'static str, value: String, expected: &'static str },
+    #[error(transparent)]
+    Picture(#[from] PictureFileError),
 }
 
 fn names() -> String {
@@ -80,7 +86,15 @@ impl LossGuide {
     /// A guide with usual settings.
     pub fn new(loss: Loss) -> Self {
         let scale = loss.default_scale();
-        Self { loss, scale, every: Self::EVERY, from: 0, to: None, through: GradientPath::default() }
+        Self {
+            loss,
+            scale,
+            every: Self::EVERY,
+            from: 0,
+            to: None,
+            through: GradientPath::default(),
+            mask: None,
+        }
     }
 
     /// Whether it guides the step with this index in the whole schedule.
@@ -101,6 +115,9 @@ impl LossGuide {
         if !(1..=1000).contains(&self.every) {
             let value = self.every.to_string();
             return Err(GuideError::Value { option: "every", value, expected: "choose 1 to 1000" });
+        }
+        if self.mask.as_ref().is_some_and(Mask::is_black) {
+            return Err(PictureFileError::BlackMask { path: None }.into());
         }
         // A file may hold what the command line would not take.
         parse_loss(&self.loss.to_string()).map(|_| ())
@@ -125,7 +142,7 @@ fn parse_loss(text: &str) -> Result<Loss, GuideError> {
     loss.ok_or_else(|| GuideError::NoSuchLoss(name.trim().into()))?.map_err(unreadable)
 }
 
-/// `channel:blue=0.9,scale=200,every=5,from=10,to=40,through=decoder`
+/// `channel:blue=0.9,scale=200,every=5,from=10,to=40,through=decoder,mask=face.png`
 impl FromStr for LossGuide {
     type Err = GuideError;
 
@@ -148,6 +165,7 @@ impl FromStr for LossGuide {
                     guide.through =
                         path.ok_or_else(|| refuse("through", "choose preview, decoder or unet"))?;
                 }
+                "mask" => guide.mask = Some(Mask::load(Path::new(value))?),
                 other => return Err(GuideError::NoSuchOption(other.into())),
             }
         }
@@ -156,10 +174,10 @@ impl FromStr for LossGuide {
     }
 }
 
-/// As [`FromStr`] reads it.
+/// As [`FromStr`] reads it, but for the mask, whose file is not known.
 impl fmt::Display for LossGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, scale, every, from, to, through } = self;
+        let Self { loss, scale, every, from, to, through, mask: _ } = self;
         write!(f, "{loss},scale={scale},every={every}")?;
         if *from > 0 {
             write!(f, ",from={from}")?;
