@@ -24,7 +24,8 @@
 //! - [`diffusion`]: the mathematics of sampling.
 //! - [`device`]: which GPU, or the CPU. [`models`]: the networks. [`tokenizer`]: byte pairs.
 //! - [`checkpoint`]: from weight files to networks. [`concepts`]: textual-inversion embeddings.
-//! - [`prompt`]: from text to tokens. [`losses`]: what may guide sampling besides. [`recipe`]: everything that determines a picture.
+//! - [`prompt`]: from text to tokens. [`losses`]: what may guide sampling besides. [`paint`]: what was
+//!   painted by hand. [`recipe`]: everything that determines a picture.
 //! - [`images`]: pictures and animations in and out of files. [`memory`]: how much a run needs.
 //! - [`pipeline`]: an open model, and the main flow. [`inspect`]: looking inside it.
 //! - [`session`]: the engine on its own thread, behind two channels.
@@ -45,6 +46,7 @@ pub mod inspect;
 pub mod losses;
 pub mod memory;
 pub mod models;
+pub mod paint;
 pub mod pipeline;
 pub mod prompt;
 pub mod recipe;

@@ -6,23 +6,20 @@ use std::time::Instant;
 use engine::images::Provenance;
 use engine::memory::mode::MemoryMode;
 use engine::pipeline::{Generated, ModelInfo, Pipeline, Progress, StopFlag, Timings};
-use engine::recipe::{Recipe, RecordedRun, random_seed};
+use engine::recipe::{Recipe, RecordedRun};
 use serde_json::{Value, json};
 
 use super::concept_args::LoadedConcepts;
 use super::models::source_of;
 use super::output_files::{OutputFiles, check_writable};
 use super::render_args::RenderArgs;
-use super::run::{failure, open, raise_on_ctrl_c, recipe_of, resume_run, warnings};
+use super::run::{base_recipe, failure, open, raise_on_ctrl_c, recipe_of, resume_run, warnings};
 use super::{Failure, attention, print, progress, recipe_json};
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let (mut recipe, mut recorded, recorded_by) = match &args.continue_from {
         Some(trace) => resume_run(args, trace)?,
-        None => {
-            let base = Recipe { seed: random_seed(), ..Recipe::default() };
-            (recipe_of(args, base)?, RecordedRun::default(), None)
-        }
+        None => (recipe_of(args, base_recipe(args)?)?, RecordedRun::default(), None),
     };
     recipe.check().map_err(Failure::usage)?;
     args.animation.check()?;
@@ -36,7 +33,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
-    if args.size.is_none() && args.continue_from.is_none() {
+    if args.size.is_none() && args.continue_from.is_none() && args.recipe.is_none() {
         recipe.width = pipeline.info().native_side;
         recipe.height = pipeline.info().native_side;
     }

@@ -14,7 +14,7 @@ use super::text_args::TextArgs;
 #[derive(Debug, Args)]
 pub struct RenderArgs {
     /// What to draw
-    #[arg(required_unless_present = "continue_from")]
+    #[arg(required_unless_present_any = ["continue_from", "recipe"])]
     pub prompt: Option<String>,
     /// The picture to write; several are numbered out-1.png, out-2.png, ... [default: tidepool-N.png,
     /// with the first N that is free]
@@ -38,6 +38,9 @@ pub struct RenderArgs {
     /// The strength as a number of steps to skip
     #[arg(long, value_name = "K", requires = "init", conflicts_with = "strength")]
     pub start_step: Option<u32>,
+    /// Use the recipe in this picture, except for the options given here
+    #[arg(long, value_name = "IMG", conflicts_with = "continue_from")]
+    pub recipe: Option<PathBuf>,
     /// Continue from a step of a trace: its recipe is used, except for the options given here
     #[arg(
         long = "continue",
@@ -49,6 +52,18 @@ pub struct RenderArgs {
     /// The step to continue from: the run starts from x.K of the trace
     #[arg(long, value_name = "K", requires = "continue_from")]
     pub from: Option<u32>,
+    /// Paint this picture, where it is not transparent, over the picture that was predicted at the step to continue from
+    #[arg(long, value_name = "IMG", requires = "continue_from")]
+    pub paint: Option<PathBuf>,
+    /// The part of the steps to come in which the model cannot paint over --paint, 0 to 1 [default: 0.9]
+    #[arg(long, value_name = "PART", requires = "paint")]
+    pub hold: Option<f32>,
+    /// Draw the noise anew where this picture is white, at the step to continue from
+    #[arg(long, value_name = "MASK", requires = "continue_from")]
+    pub fresh_noise: Option<PathBuf>,
+    /// The seed of the fresh noise [default: 0]
+    #[arg(long, value_name = "N", requires = "fresh_noise")]
+    pub fresh_noise_seed: Option<u64>,
     /// Sampling steps, 1 to 1000 [default: 20]
     #[arg(long, value_name = "N")]
     pub steps: Option<u32>,

@@ -9,7 +9,9 @@ use std::time::Duration;
 use engine::checkpoint::{HubSnapshot, ModelSource};
 use engine::device::DeviceChoice;
 use engine::format::ellipsize;
-use engine::images::{TraceFile, read_trace};
+use engine::images::{TraceFile, read_recipe, read_trace};
+use engine::losses::Mask;
+use engine::paint::{FreshNoise, Layer, Paint};
 use engine::pipeline::{GenerateError, OpenOptions, Pipeline, StopFlag};
 use engine::prompt::Mixed;
 use engine::recipe::{DEFAULT_STRENGTH, Recipe, RecipeError, RecordedRun, Start, random_seed, strength_of};
@@ -38,6 +40,21 @@ pub fn open(source: &ModelSource, vae: Option<&Path>, choice: DeviceChoice) -> R
         });
     bar.finish_and_clear();
     opened.map_err(Failure::failed)
+}
+
+/// What the options on the command line change: the recipe of `--recipe`, or the defaults with a random seed.
+pub fn base_recipe(args: &RenderArgs) -> Result<Recipe, Failure> {
+    let Some(path) = &args.recipe else {
+        return Ok(Recipe { seed: random_seed(), ..Recipe::default() });
+    };
+    let found = read_recipe(path).map_err(Failure::failed)?.ok_or_else(|| {
+        Failure::failed(format!(
+            "This picture has no recipe: choose one that Tidepool made: {}",
+            path.display()
+        ))
+    })?;
+    found.notes.iter().for_each(|note| eprintln!("{note}"));
+    Ok(found.provenance.recipe)
 }
 
 /// `base`, changed by the options on the command line.
@@ -93,11 +110,22 @@ pub fn resume_run(args: &RenderArgs, trace: &Path) -> Result<(Recipe, RecordedRu
         return Err(Failure::usage(RecipeError::BranchStep { step, first: 0, last }));
     }
     let parent = run.recipe.clone();
-    let recipe = recipe_of(args, parent.clone())?.branching(&parent, run.trajectory.start_step as u32 + step);
+    let step_of_schedule = run.trajectory.start_step as u32 + step;
+    let recipe =
+        recipe_of(args, parent.clone())?.branching_painted(&parent, step_of_schedule, Some(paint(args)?));
     if recipe == parent {
         run.trajectory.steps.truncate(step as usize);
     }
     Ok((recipe, run, Some(model)))
+}
+
+/// What `--paint` and `--fresh-noise` paint.
+fn paint(args: &RenderArgs) -> Result<Paint, Failure> {
+    let layer = args.paint.as_deref().map(Layer::load).transpose().map_err(Failure::failed)?;
+    let mask = args.fresh_noise.as_deref().map(Mask::load).transpose().map_err(Failure::failed)?;
+    let seed = args.fresh_noise_seed.unwrap_or_default();
+    let hold = args.hold.unwrap_or(Paint::HOLD);
+    Ok(Paint { layer, hold, noise: mask.map(|mask| FreshNoise { mask, seed }) })
 }
 
 /// What the user should know although the run can start.

@@ -8,7 +8,6 @@ use engine::images::{Grid, Pixels, Provenance};
 use engine::pipeline::animation_export::AnimationLayout;
 use engine::pipeline::{Pipeline, Progress, StopFlag};
 use engine::recipe::xy_plot::{Axis, XyPlot};
-use engine::recipe::{Recipe, random_seed};
 use serde_json::json;
 
 use super::animation_args::write_animations;
@@ -16,7 +15,7 @@ use super::concept_args::LoadedConcepts;
 use super::models::source_of;
 use super::output_files::OutputFiles;
 use super::render_args::RenderArgs;
-use super::run::{failure, open, raise_on_ctrl_c, recipe_of, warnings};
+use super::run::{base_recipe, failure, open, raise_on_ctrl_c, recipe_of, warnings};
 use super::{Failure, print, progress, recipe_json};
 use crate::features::xy_plot::strip;
 
@@ -35,8 +34,7 @@ pub fn xy_plot(args: &XyPlotArgs) -> Result<(), Failure> {
     let XyPlotArgs { vary, render: args } = args;
     refuse_single_picture_options(args)?;
     args.animation.check()?;
-    let base = Recipe { seed: random_seed(), ..Recipe::default() };
-    let mut plot = XyPlot::new(recipe_of(args, base)?, vary.clone()).map_err(Failure::usage)?;
+    let mut plot = XyPlot::new(recipe_of(args, base_recipe(args)?)?, vary.clone()).map_err(Failure::usage)?;
     let mut files = OutputFiles::plan(args, 1)?;
 
     let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
@@ -44,7 +42,7 @@ pub fn xy_plot(args: &XyPlotArgs) -> Result<(), Failure> {
     let vae = args.model.vae.as_deref();
     let mut pipeline = open(&source_of(&args.model.model)?, vae, args.model.device.choice())?;
     let load_secs = started.elapsed().as_secs_f64();
-    if args.size.is_none() {
+    if args.size.is_none() && args.recipe.is_none() {
         plot.recipe.width = pipeline.info().native_side;
         plot.recipe.height = pipeline.info().native_side;
     }

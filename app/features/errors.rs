@@ -75,7 +75,8 @@ pub fn slot_for(error: &RecipeError) -> ErrorSlot {
         | RecipeError::BranchSize { .. }
         | RecipeError::BranchFrom(_)
         | RecipeError::BranchStart
-        | RecipeError::TooManyBranches => ErrorSlot::Run,
+        | RecipeError::TooManyBranches
+        | RecipeError::TooMuchPaint => ErrorSlot::Run,
         RecipeError::Strength(_) | RecipeError::NothingToRun { .. } => ErrorSlot::Strength,
     }
 }

@@ -123,9 +123,10 @@ pub struct Recorder {
     steps: RefCell<Vec<RecordedStep>>,
 }
 
-/// A prediction, with what guided it if it is the first of its step.
+/// A prediction, with what entered and what guided the step if it is the first of its step.
 struct RecordedPrediction {
     denoised: Latents,
+    x: Option<Latents>,
     guidance: Option<Latents>,
     loss_guidance: Option<LossGuidance>,
 }
@@ -134,11 +135,12 @@ impl Recorder {
     /// Replays the predictions of these steps first.
     pub fn new(replayed: Vec<RecordedStep>) -> Self {
         let mut predictions = VecDeque::new();
-        for RecordedStep { denoised, guidance, loss_guidance, later, .. } in replayed {
-            predictions.push_back(RecordedPrediction { denoised, guidance, loss_guidance });
+        for RecordedStep { denoised, x, guidance, loss_guidance, later, .. } in replayed {
+            predictions.push_back(RecordedPrediction { denoised, x: Some(x), guidance, loss_guidance });
             let later = later.into_iter();
             predictions.extend(later.map(|denoised| RecordedPrediction {
                 denoised,
+                x: None,
                 guidance: None,
                 loss_guidance: None,
             }));
@@ -208,10 +210,14 @@ impl Denoiser for RecordingDenoiser<'_> {
 
     fn denoise_step(&mut self, x: &mut Latents, sigma: f32) -> Result<Latents, EngineError> {
         let recorder = self.recorder;
-        recorder.x.set(Some(x.clone()));
         let replayed = recorder.replayed.borrow_mut().pop_front();
+        // What was painted on the step is not in what the sampler arrives with.
+        if let Some(entered) = replayed.as_ref().and_then(|prediction| prediction.x.as_ref()) {
+            x.clone_from(entered);
+        }
+        recorder.x.set(Some(x.clone()));
         let denoised = match replayed {
-            Some(RecordedPrediction { denoised, guidance, loss_guidance }) => {
+            Some(RecordedPrediction { denoised, guidance, loss_guidance, .. }) => {
                 if let Some(loss_guidance) = &loss_guidance {
                     *x = loss_guidance.apply(x.clone(), sigma);
                 }

@@ -10,7 +10,7 @@ mod contrast;
 mod guide;
 mod mask;
 mod palette;
-mod picture_file;
+pub(crate) mod picture_file;
 mod saturation;
 mod smoothness;
 mod symmetry;

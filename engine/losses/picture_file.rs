@@ -31,13 +31,13 @@ fn file(path: Option<&Path>) -> String {
 }
 
 /// Reads a picture of any kind that is known by its first bytes.
-pub(super) fn read(path: &Path) -> Result<DynamicImage, PictureFileError> {
+pub(crate) fn read(path: &Path) -> Result<DynamicImage, PictureFileError> {
     let (file, _) = open(path).map_err(|error| PictureFileError::Open(error.to_string()))?;
     decode(ImageReader::new(BufReader::new(file)), path)
 }
 
 /// The same of bytes in memory.
-pub(super) fn from_bytes(bytes: &[u8]) -> Result<DynamicImage, PictureFileError> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<DynamicImage, PictureFileError> {
     decode(ImageReader::new(Cursor::new(bytes)), Path::new("(in a recipe)"))
 }
 

@@ -17,6 +17,7 @@ use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::autoencoder::images_from_planes;
 use crate::pipeline::guided_unet::GuidedUnet;
 use crate::pipeline::loss_guidance::LossGuided;
+use crate::pipeline::paint::{Held, HeldPaint, Painted, PaintedStep};
 use crate::pipeline::progress::Reporter;
 use crate::pipeline::resume::{ResumePoint, ResumedNoise};
 use crate::pipeline::{GenerateError, Pipeline, Progress, StopFlag, to_array};
@@ -122,6 +123,11 @@ impl Pipeline {
         {
             return Err(GenerateError::OtherLatents { found: x.shape, expected: shape });
         }
+        // The step that was painted on: the parent's, or that of a branch that is resumed, which has the paint already.
+        let painted_branch = recipe.branch.as_ref().filter(|branch| branch.paint.is_some());
+        let branch_step =
+            painted_branch.and_then(|branch| run.trajectory.step(branch.step as usize).cloned());
+        let is_resumed = run.recipe == *recipe;
         run.start(recipe);
         run.trajectory.sigmas = resume.all_sigmas(recipe, &run.trajectory, &schedule)?;
         reporter.started(&run.trajectory);
@@ -134,6 +140,11 @@ impl Pipeline {
         let uncond = uncond.transpose()?;
         reporter.timings.text_secs += text_started.elapsed().as_secs_f64();
         let encode_started = Instant::now();
+        let painted_step = match painted_branch.and_then(|branch| branch.paint.as_ref()).zip(branch_step) {
+            Some((_, step)) if is_resumed => Some(PaintedStep { x: step.x, x0: step.denoised }),
+            Some((paint, step)) => Some(self.paint(paint, &step, recipe, memory, stop)?), // paint.rs
+            None => None,
+        };
         let x = match known_x {
             Some(x) => x,
             None => self.initial_latents(recipe, resume.sigmas[0], memory, stop)?, // autoencoder.rs
@@ -160,7 +171,7 @@ impl Pipeline {
             noise: &schedule,
             difference: &recorder.guidance,
         };
-        let mut model = LossGuided {
+        let guided = LossGuided {
             model: guided,
             pipeline: self,
             guides: &recipe.guides,
@@ -169,6 +180,14 @@ impl Pipeline {
             stop,
             guidance: &recorder.loss_guidance,
         }; // loss_guidance.rs
+        let (painted, held) = match painted_branch.zip(painted_step) {
+            Some((branch, PaintedStep { x, x0 })) => {
+                let (steps, factor) = (run.trajectory.sigmas.len() - 1, self.info.vae_factor as usize);
+                (Some((branch.step as usize, x)), HeldPaint::new(branch, x0, steps, factor))
+            }
+            None => (None, None),
+        };
+        let mut model = Held { model: guided, step: &current_step, paint: held };
 
         // Sampling: diffusion/samplers/.
         let mut step_started = Instant::now();
@@ -186,7 +205,7 @@ impl Pipeline {
                 ControlFlow::Continue(())
             }
         };
-        let mut denoiser = recorder.denoiser(&mut model);
+        let mut denoiser = Painted { model: recorder.denoiser(&mut model), step: &current_step, painted };
         let args = SampleArgs {
             sampler: recipe.sampler,
             options: recipe.sampler_options,

@@ -10,6 +10,7 @@ mod guided_unet;
 mod latent_rgb_fit;
 mod loss_guidance;
 mod model_info;
+mod paint;
 mod progress;
 mod random_sd15;
 mod resume;

@@ -25,7 +25,7 @@ impl ResumePoint {
         noise: &NoiseSchedule,
     ) -> Result<Self, RecipeError> {
         let sigmas = recipe.sigmas(noise)?;
-        let Some(Branch { from, step }) = &recipe.branch else {
+        let Some(Branch { from, step, .. }) = &recipe.branch else {
             let step = recipe.start_step() as usize;
             return Ok(Self { step, sigmas: sigmas[step..].to_vec(), seeds: vec![(step, recipe.seed)] });
         };

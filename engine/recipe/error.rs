@@ -82,6 +82,10 @@ pub enum RecipeError {
         "A branch has the start image and strength of the run it branches from: keep both, or start a new run"
     )]
     BranchStart,
+    #[error(
+        "There is more painted on this run than its picture can hold: paint less, leave out a pasted picture, or start a new run"
+    )]
+    TooMuchPaint,
     #[error("The run that this one branches from cannot be made, so start a new run: {0}")]
     BranchFrom(Box<Self>),
     #[error("Too many branches are nested: start a new run with the settings of this one")]

@@ -21,6 +21,7 @@ use crate::diffusion::{
     ScheduleOptions,
 };
 use crate::losses::LossGuide;
+use crate::paint::Paint;
 use crate::prompt::{EmbeddingEdit, Mix, MixMethod, TextOptions};
 
 /// Everything that determines a picture, given a model.
@@ -73,6 +74,9 @@ pub struct Branch {
     pub from: Box<Recipe>,
     /// The first step of the branch, as an index into the schedule of `from`.
     pub step: u32,
+    /// What is painted on that step before the branch continues from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paint: Option<Paint>,
 }
 
 /// Default values are omitted, so that files written before an option existed stay byte-identical.
@@ -201,7 +205,7 @@ impl Recipe {
     }
 
     fn check_branch(&self) -> Result<(), RecipeError> {
-        let Some(Branch { from, step }) = &self.branch else { return Ok(()) };
+        let Some(Branch { from, step, .. }) = &self.branch else { return Ok(()) };
         if self.ancestors().count() > Self::MAX_BRANCH_DEPTH {
             return Err(RecipeError::TooManyBranches);
         }
@@ -217,6 +221,11 @@ impl Recipe {
         let (first, last) = (from.start_step(), from.last_step());
         if !(first..=last).contains(step) {
             return Err(RecipeError::BranchStep { step: *step, first, last });
+        }
+        let recipes = std::iter::once(self).chain(self.ancestors());
+        let paint = recipes.filter_map(|recipe| recipe.branch.as_ref()?.paint.as_ref());
+        if paint.map(Paint::bytes).sum::<usize>() > Paint::MAX_BYTES {
+            return Err(RecipeError::TooMuchPaint);
         }
         Ok(())
     }
@@ -239,12 +248,18 @@ impl Recipe {
     }
 
     /// This recipe as a branch of `from` at a step. If nothing differs it is `from` itself.
-    pub fn branching(mut self, from: &Self, step: u32) -> Self {
+    pub fn branching(self, from: &Self, step: u32) -> Self {
+        self.branching_painted(from, step, None)
+    }
+
+    /// This recipe as a branch of `from` at a step that was painted on.
+    pub fn branching_painted(mut self, from: &Self, step: u32, paint: Option<Paint>) -> Self {
+        let paint = paint.filter(|paint| !paint.is_empty());
         (self.width, self.height, self.batch) = (from.width, from.height, from.batch);
         self.start.clone_from(&from.start);
         self.branch.clone_from(&from.branch);
-        if self != *from {
-            self.branch = Some(Branch { from: Box::new(from.clone()), step });
+        if self != *from || paint.is_some() {
+            self.branch = Some(Branch { from: Box::new(from.clone()), step, paint });
         }
         self
     }
@@ -299,10 +314,11 @@ impl Recipe {
 
     /// The recipe of one picture of the batch, made alone.
     pub fn of_picture(&self, index: u32) -> Self {
-        let branch = self
-            .branch
-            .as_ref()
-            .map(|Branch { from, step }| Branch { from: Box::new(from.of_picture(index)), step: *step });
+        let branch = self.branch.as_ref().map(|Branch { from, step, paint }| Branch {
+            from: Box::new(from.of_picture(index)),
+            step: *step,
+            paint: paint.as_ref().map(|paint| paint.of_picture(index)),
+        });
         Self { seed: self.seed.wrapping_add(u64::from(index)), batch: 1, branch, ..self.clone() }
     }
 }

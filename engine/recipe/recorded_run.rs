@@ -14,7 +14,7 @@ impl RecordedRun {
     /// Prepares the run for sampling a recipe: drops the steps of another run, and returns the parent recipe and the
     /// branch point if the parent has not been sampled that far.
     pub fn missing_parent<'a>(&mut self, recipe: &'a Recipe) -> Option<(&'a Recipe, usize)> {
-        let Some(Branch { from, step }) = &recipe.branch else {
+        let Some(Branch { from, step, .. }) = &recipe.branch else {
             if self.recipe != *recipe {
                 self.trajectory.steps.clear();
             }

@@ -200,7 +200,7 @@ fn a_branch_is_stored_with_its_picture_and_one_that_makes_no_sense_is_told_of() 
 fn what_cannot_be_branched_from_is_said() {
     let from = Recipe { steps: 10, ..Recipe::default() };
     let branch = |recipe: Recipe, step| Recipe {
-        branch: Some(Branch { from: Box::new(from.clone()), step }),
+        branch: Some(Branch { from: Box::new(from.clone()), step, paint: None }),
         ..recipe
     };
     let other = Recipe { prompt: "a fox".into(), ..from.clone() };
@@ -212,13 +212,13 @@ fn what_cannot_be_branched_from_is_said() {
     let wide = branch(Recipe { width: 256, ..other.clone() }, 3).check();
     assert_eq!(wide, Err(RecipeError::BranchSize { width: 128, height: 128, batch: 1 }));
 
-    let broken = Branch { from: Box::new(Recipe { steps: 0, ..from.clone() }), step: 0 };
+    let broken = Branch { from: Box::new(Recipe { steps: 0, ..from.clone() }), step: 0, paint: None };
     let refused = Recipe { branch: Some(broken), ..other.clone() }.check();
     assert_eq!(refused, Err(RecipeError::BranchFrom(Box::new(RecipeError::Steps(0)))));
 
     let mut deep = other;
     for _ in 0..80 {
-        deep = Recipe { branch: Some(Branch { from: Box::new(deep.clone()), step: 1 }), ..deep };
+        deep = Recipe { branch: Some(Branch { from: Box::new(deep.clone()), step: 1, paint: None }), ..deep };
     }
     assert_eq!(deep.check(), Err(RecipeError::TooManyBranches));
 }

@@ -27,6 +27,8 @@ mod models;
 mod module_order;
 mod old_files;
 mod opening;
+mod painting;
+mod painting_cli;
 mod pictures;
 mod pipeline_classes;
 mod prompt_chunks;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's top modules from bottom to top.
-const ENGINE: [&str; 19] = [
+const ENGINE: [&str; 20] = [
     "choice",
     "error",
     "format",
@@ -18,6 +18,7 @@ const ENGINE: [&str; 19] = [
     "concepts",
     "prompt",
     "losses",
+    "paint",
     "recipe",
     "images",
     "memory",
