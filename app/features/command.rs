@@ -7,6 +7,7 @@ use engine::recipe::Recipe;
 
 use crate::features::attention::AttentionCommand;
 use crate::features::branches::BranchCommand;
+use crate::features::brush::BrushCommand;
 use crate::features::canvas::ViewCommand;
 use crate::features::concepts::ConceptCommand;
 use crate::features::convert::ConvertCommand;
@@ -37,6 +38,7 @@ pub enum Command {
     Dismiss(ErrorSlot),
     Attention(AttentionCommand),
     Branch(BranchCommand),
+    Brush(BrushCommand),
     Concept(ConceptCommand),
     Convert(ConvertCommand),
     Download(DownloadCommand),

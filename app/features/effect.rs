@@ -51,6 +51,12 @@ pub enum Task {
     PastePicture,
     /// Find out what dropped files are.
     Inspect(Vec<PathBuf>),
+    /// Ask for a picture and read it as the mask of a guide.
+    PickMask {
+        guide: usize,
+    },
+    /// Read the clipboard's picture, to paint it.
+    PastePaint,
     PickConcepts,
     PickConceptFolder,
     ReadConcepts(Vec<PathBuf>),

@@ -7,6 +7,7 @@ use engine::checkpoint::ModelSource;
 use engine::images::Pixels;
 use engine::session::Event;
 
+use crate::features::brush::BrushEvent;
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert::ConversionReport;
 use crate::features::drop::DroppedFiles;
@@ -18,6 +19,7 @@ use crate::library::Library;
 #[derive(Clone, Debug)]
 pub enum AppEvent {
     Engine(Event),
+    Brush(BrushEvent),
     /// The files of one batch, in its order.
     Saved(Vec<PathBuf>),
     SaveFailed(String),

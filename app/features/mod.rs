@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod branches;
+pub mod brush;
 pub mod canvas;
 pub mod command;
 pub mod concepts;

@@ -14,6 +14,7 @@ use engine::session::Event;
 
 use crate::features::attention::AttentionState;
 use crate::features::branches::Runs;
+use crate::features::brush::BrushState;
 use crate::features::command::Command;
 use crate::features::concepts::Concepts;
 use crate::features::convert::Conversion;
@@ -45,6 +46,7 @@ pub struct AppState {
     pub start_picture: Option<StartPicture>,
     pub runs: Runs,
     pub film: FilmState,
+    pub brush: BrushState,
     pub xy_plot: XyPlotState,
     pub inspect: InspectState,
     pub attention: AttentionState,
@@ -107,6 +109,7 @@ impl AppState {
             start_picture: None,
             runs: Runs::new(last_seed),
             film: FilmState::default(),
+            brush: BrushState::default(),
             xy_plot: XyPlotState::default(),
             inspect: InspectState::default(),
             attention: AttentionState::default(),
@@ -142,6 +145,7 @@ impl AppState {
     /// What follows from the rest, so that no panel sees some of it from before and some from after.
     fn refresh(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
         self.follow_film();
+        self.follow_drawing();
         self.update_overlay();
         effects.extend(self.request_inspection());
         effects
@@ -158,6 +162,7 @@ impl AppState {
             Command::Dismiss(place) => self.shared.errors.clear(place),
             Command::Attention(command) => return self.handle_attend(command),
             Command::Branch(command) => return self.handle_branch(command),
+            Command::Brush(command) => return self.handle_brush(command),
             Command::Concept(command) => return self.handle_concepts(command),
             Command::Convert(command) => return self.handle_conversion(command),
             Command::Download(command) => return self.download.handle(command),
@@ -184,6 +189,7 @@ impl AppState {
             AppEvent::Engine(Event::Inspection { id, result }) => return self.receive_inspection(id, result),
             AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
             AppEvent::Engine(Event::Warning { text }) => self.shared.warning = Some(text),
+            AppEvent::Brush(event) => self.receive_brush(event),
             AppEvent::Saved(files) => {
                 self.shared.errors.clear(ErrorSlot::Output);
                 self.shared.saved = files;

@@ -1,8 +1,9 @@
 //! Keyboard shortcuts that work everywhere, unless a field needs the key.
 
-use egui::{Context, Key, KeyboardShortcut, Modifiers};
+use egui::{Context, InputState, Key, KeyboardShortcut, Modifiers};
 
 use crate::features::branches::BranchCommand;
+use crate::features::brush::BrushCommand;
 use crate::features::canvas::ViewCommand;
 use crate::features::command::Command;
 use crate::features::drop::DropCommand;
@@ -38,6 +39,8 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         if !popup && input.key_pressed(Key::Escape) {
             if state.dropped.is_some() {
                 commands.push(Command::Drop(DropCommand::Dismiss));
+            } else if state.brush.open().is_some() {
+                commands.push(Command::Brush(BrushCommand::Close));
             } else if state.runs.live().is_some() {
                 input.consume_key(Modifiers::NONE, Key::Escape);
                 commands.push(Command::Stop);
@@ -52,6 +55,9 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         }
         if typing || popup {
             return;
+        }
+        if state.brush.open().is_some() {
+            take_brush_keys(input, state, commands);
         }
         // Text fields have their own undo; this one is for edited words.
         if input.consume_key(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) {
@@ -74,6 +80,9 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
         if input.consume_key(Modifiers::NONE, Key::B) {
             commands.push(Command::Branch(BranchCommand::Leave(None)));
         }
+        if input.consume_key(Modifiers::NONE, Key::P) {
+            commands.push(Command::Brush(BrushCommand::Paint));
+        }
         if input.consume_key(Modifiers::NONE, Key::Space) {
             commands.push(Command::Film(FilmCommand::TogglePlay { now: input.time }));
         }
@@ -83,4 +92,24 @@ pub fn take(ctx: &Context, state: &AppState, commands: &mut Vec<Command>) {
             commands.push(Command::Film(FilmCommand::StepBy(right - left)));
         }
     });
+}
+
+/// The keys of the brush, while it is open.
+fn take_brush_keys(input: &mut InputState, state: &AppState, commands: &mut Vec<Command>) {
+    let mut push = |command| commands.push(Command::Brush(command));
+    if input.consume_key(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z) {
+        push(BrushCommand::Redo);
+    } else if input.consume_key(Modifiers::COMMAND, Key::Z) {
+        push(BrushCommand::Undo);
+    }
+    let larger = input.count_and_consume_key(Modifiers::NONE, Key::CloseBracket) as i32;
+    let smaller = input.count_and_consume_key(Modifiers::NONE, Key::OpenBracket) as i32;
+    if larger != smaller {
+        push(BrushCommand::Size(state.brush.stepped_size(larger - smaller)));
+    }
+    for key in [Key::X, Key::E] {
+        if input.consume_key(Modifiers::NONE, key) {
+            push(BrushCommand::ToggleErase);
+        }
+    }
 }

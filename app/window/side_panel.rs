@@ -134,7 +134,7 @@ fn contents_ui(
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
             Tab::Inspect => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, &state.runs, textures, commands),
-            Tab::Guides => guides_ui(ui, recipe),
+            Tab::Guides => guides_ui(ui, state, recipe, commands),
             Tab::XyPlot => sheet_ui(ui, state, commands),
             Tab::Words => words_ui(ui, state, recipe, commands),
             Tab::Concepts => concepts_ui(ui, state, commands),

@@ -8,8 +8,10 @@ use engine::checkpoint::ModelSource;
 use engine::concepts;
 use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, file_name};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, replace_png};
+use engine::losses::Mask;
 use engine::recipe::Recipe;
 
+use crate::features::brush::BrushEvent;
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert;
 use crate::features::drop::DroppedFiles;
@@ -47,6 +49,15 @@ fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
             .add_filter("Models", &MODEL_EXTENSIONS)
             .pick_file()
             .map(|file| AppEvent::ModelPicked(ModelSource::File(file))),
+        Task::PickMask { guide } => rfd::FileDialog::new()
+            .set_title("Choose a mask: the guide acts where it is white")
+            .add_filter("Pictures", &PICTURE_EXTENSIONS)
+            .pick_file()
+            .map(|file| {
+                let mask = Mask::load(&file).map_err(|error| error.to_string());
+                AppEvent::Brush(BrushEvent::MaskLoaded { guide, mask })
+            }),
+        Task::PastePaint => Some(AppEvent::Brush(BrushEvent::Pasted(clipboard_picture().map(Arc::new)))),
         Task::PickConcepts => rfd::FileDialog::new()
             .set_title("Choose concepts")
             .add_filter("Concepts", &CONCEPT_EXTENSIONS)
@@ -132,15 +143,7 @@ fn new_folder(folder: &Path, name: &str) -> PathBuf {
 
 /// Saves the clipboard's picture as a file, since a recipe names its start image by path.
 fn paste() -> Result<PathBuf, String> {
-    let unusable = |error: arboard::Error| match error {
-        arboard::Error::ContentNotAvailable => {
-            "The clipboard has no picture. Copy one first, then paste".to_owned()
-        }
-        error => format!("The clipboard cannot be read ({error}). Drop or choose a file instead"),
-    };
-    let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
-    let image = clipboard.get_image().map_err(unusable)?;
-    let pixels = Pixels::from_rgba(image.width as u32, image.height as u32, &image.bytes);
+    let pixels = clipboard_picture()?;
     let folder = directories::ProjectDirs::from("", "", "Tidepool")
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
         .join("pasted");
@@ -150,6 +153,18 @@ fn paste() -> Result<PathBuf, String> {
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
     Ok(file)
+}
+
+fn clipboard_picture() -> Result<Pixels, String> {
+    let unusable = |error: arboard::Error| match error {
+        arboard::Error::ContentNotAvailable => {
+            "The clipboard has no picture. Copy one first, then paste".to_owned()
+        }
+        error => format!("The clipboard cannot be read ({error}). Drop or choose a file instead"),
+    };
+    let mut clipboard = arboard::Clipboard::new().map_err(unusable)?;
+    let image = clipboard.get_image().map_err(unusable)?;
+    Ok(Pixels::from_rgba(image.width as u32, image.height as u32, &image.bytes))
 }
 
 fn fingerprint(pixels: &Pixels) -> u64 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app::features::attention::AttentionCommand;
+use app::features::brush::BrushCommand;
 use app::features::command::Command;
 use app::features::concepts::ConceptCommand;
 use app::features::concepts::watch::ConceptsRead;
@@ -167,6 +168,24 @@ fn the_overlay_shows_the_words_that_the_picture_was_made_of_whatever_they_mean_n
     assert!(state.attention.on_canvas().is_none());
     choose(&mut state, "cat");
     assert_eq!(state.attention.on_canvas(), Some(&lit));
+}
+
+#[test]
+fn a_guide_acts_where_a_word_looks() {
+    let (mut state, job) = with_picture();
+    let guides = vec!["tile".parse().expect("a guide")];
+    let recipe = Recipe { guides, ..state.shared.recipe.clone() };
+    state.handle(Command::Edit(Box::new(recipe)));
+    choose(&mut state, "cat");
+    let command = Command::Brush(BrushCommand::MaskFromWord(0));
+    state.handle(command.clone());
+    assert_eq!(state.shared.recipe.guides[0].mask, None, "its maps are not made yet");
+    state.handle(Command::Attention(AttentionCommand::Ask));
+    state.receive(Event::AttentionMaps { job, event: AttentionEvent::Done(halves()) });
+    state.handle(command);
+    let mask = state.shared.recipe.guides[0].mask.clone().expect("a mask");
+    assert_eq!((mask.width(), mask.height()), (16, 16));
+    assert_eq!(mask.coverage()[..16], [[0; 8], [255; 8]].concat(), "the second word looks at the right half");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bad_input;
 mod branches_tab;
 mod branching;
 mod branching_cli;
+mod brush;
 mod checkpoints;
 mod cli;
 mod concepts;

@@ -239,8 +239,9 @@ fn paint_is_stored_with_its_picture_and_more_than_one_can_hold_is_refused() {
     assert_eq!((found.provenance.recipe, found.notes.len()), (branch, 0));
 
     // Noise cannot be compressed.
-    let bytes = |side: u32| (0..side * side * 4).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8);
-    let photo = of_layer(Layer::new(512, 512, bytes(512).collect::<Vec<u8>>()));
+    let noise = NoiseStreams::new(0, 1).draw([1, 4, 512, 512]);
+    let rgba = noise.data.iter().map(|value| (value * 1000.0) as i32 as u8).collect::<Vec<u8>>();
+    let photo = of_layer(Layer::new(512, 512, rgba));
     let first = from.clone().branching_painted(&from, 4, photo.clone());
     let second = first.clone().branching_painted(&first, 5, photo.clone());
     let third = second.clone().branching_painted(&second, 6, photo);

@@ -65,10 +65,14 @@ impl AppState {
     /// The run that Generate would start now.
     pub(crate) fn queued_run(&self) -> QueuedRun {
         match (self.runs.current(), self.runs.branch_from) {
-            (Some(run), Some(step)) => QueuedRun {
-                recipe: self.shared.recipe.clone().branching(&run.recipe, step as u32),
-                parent: Some(BranchPoint { job: run.job.id, step }),
-            },
+            (Some(run), Some(step)) => {
+                let drawing = self.brush.of_branch(&self.runs);
+                let paint = drawing.and_then(|drawing| drawing.paint(self.brush.hold));
+                QueuedRun {
+                    recipe: self.shared.recipe.clone().branching_painted(&run.recipe, step as u32, paint),
+                    parent: Some(BranchPoint { job: run.job.id, step }),
+                }
+            }
             _ => QueuedRun { recipe: self.shared.recipe.clone(), parent: None },
         }
     }

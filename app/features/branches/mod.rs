@@ -214,6 +214,11 @@ fn changes(from: &Recipe, to: &Recipe) -> String {
     if to.seed != from.seed {
         changes.push(format!("seed {}", to.seed));
     }
+    if let Some(paint) = to.branch.as_ref().and_then(|branch| branch.paint.as_ref()) {
+        let painted =
+            [paint.layer.is_some().then_some("painted"), paint.noise.is_some().then_some("fresh noise")];
+        changes.extend(painted.into_iter().flatten().map(str::to_owned));
+    }
     // Last, since they are long.
     if to.prompt != from.prompt {
         changes.push(format!("“{}”", to.prompt));

@@ -21,6 +21,9 @@ impl AppState {
 
     /// The best pictures of another view.
     pub fn shown_of(&self, view: StepView) -> Option<Shown<'_>> {
+        if let Some(drawing) = self.brush.open() {
+            return Some(Shown { pictures: std::slice::from_ref(&drawing.under), step: None, is_full: true });
+        }
         if let (Some(run), Some(step)) = (self.runs.current(), self.film.looked_at(&self.runs))
             && let Some((pictures, is_full)) = run.pictures_of(step, view)
         {

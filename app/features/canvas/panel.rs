@@ -1,8 +1,8 @@
 //! The canvas: the picture, as large as possible.
 
 use egui::{
-    Color32, CornerRadius, CursorIcon, Pos2, Rect, Response, Role, Sense, Shadow, Stroke, StrokeKind, Ui,
-    UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+    Color32, CornerRadius, CursorIcon, PointerButton, Pos2, Rect, Response, Role, Sense, Shadow, Stroke,
+    StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 use engine::images::Pixels;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::empty::empty_ui;
 use super::panes::{Pane, TITLE_HEIGHT, divider_ui, nothing_ui, panes, title_ui, views_bar_ui};
 use crate::features::branches::Runs;
+use crate::features::brush::panel as brush;
 use crate::features::canvas::ViewCommand;
 use crate::features::command::Command;
 use crate::features::film::FilmState;
@@ -67,14 +68,14 @@ pub fn canvas_ui(
     let id = ui.scope_id().with("canvas");
     let canvas = ui.interact(area, id, Sense::click_and_drag());
     canvas.widget_info(|| WidgetInfo::labeled(Role::Image, true, name_of(&state.runs, &state.film)));
-    look_around(ui, &canvas, view);
+    let open = state.brush.open();
+    look_around(ui, &canvas, view, open.is_some());
 
     let panes = panes(state);
     let head = if panes.iter().any(|pane| pane.view.is_some()) { TITLE_HEIGHT } else { 0.0 };
-    let room = Rect::from_min_max(
-        area.min + vec2(theme::EDGE, TOOLS_HEIGHT - 4.0),
-        area.max - vec2(theme::EDGE, FOOT_HEIGHT),
-    );
+    let top = if open.is_some() { brush::BAR_HEIGHT + 2.0 * theme::EDGE } else { TOOLS_HEIGHT - 4.0 };
+    let room =
+        Rect::from_min_max(area.min + vec2(theme::EDGE, top), area.max - vec2(theme::EDGE, FOOT_HEIGHT));
     let cells = cells(room, panes.len(), aspect_of(&state.runs, &state.xy_plot, &panes), head);
     let places: Vec<Rect> = cells
         .into_iter()
@@ -102,8 +103,16 @@ pub fn canvas_ui(
             }
         }
     }
+    if let (Some(drawing), [rect]) = (state.brush.on_canvas(&state.runs, &state.film), &places[..]) {
+        brush::drawing_ui(ui, drawing, *rect);
+        brush::pointer_ui(ui, &state.brush, &canvas, *rect, commands);
+    }
     if panes.iter().any(|pane| pane.compared.is_some()) {
         divider_ui(ui, &state.runs, &state.film, all, area, &mut view.divider);
+    }
+    if let Some(drawing) = open {
+        brush::bar_ui(ui, &state.brush, drawing, area, commands);
+        return;
     }
     views_bar_ui(ui, &state.shared, &state.runs, area, commands);
     tools_ui(ui, state, view, commands);
@@ -200,12 +209,14 @@ fn picture_ui(ui: &Ui, pixels: &Arc<Pixels>, rect: Rect, part: Rect, zoom: f32, 
     painter.add(shape.with_texture(texture.id(), uv));
 }
 
-/// Ctrl and the wheel or a pinch zooms at the pointer, dragging moves, double-clicking fits.
-fn look_around(ui: &Ui, canvas: &Response, view: &mut CanvasView) {
-    if canvas.double_clicked() {
+/// Ctrl and the wheel or a pinch zooms at the pointer, dragging moves, double-clicking fits. While the brush draws, the
+/// middle button moves.
+fn look_around(ui: &Ui, canvas: &Response, view: &mut CanvasView, draws: bool) {
+    if canvas.double_clicked() && !draws {
         view.fit();
     }
-    if view.zoom > 1.0 && canvas.dragged() {
+    let moves = if draws { canvas.dragged_by(PointerButton::Middle) } else { canvas.dragged() };
+    if view.zoom > 1.0 && moves {
         view.pan += canvas.drag_delta();
         ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
     }
@@ -247,6 +258,9 @@ fn tools_ui(ui: &mut Ui, state: &AppState, view: &mut CanvasView, commands: &mut
             let sentence = "Copies the picture to the clipboard.";
             if icon_button_ui(ui, Icon::Copy, "Copy picture", None, sentence, Tool::CANVAS).clicked() {
                 commands.push(Command::View(ViewCommand::CopyPicture));
+            }
+            if state.branch_step().is_some() {
+                brush::paint_button_ui(ui, commands);
             }
             if !view.fits() {
                 let sentence = "Shows the whole picture. Double-clicking does the same.";

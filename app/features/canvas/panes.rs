@@ -36,6 +36,9 @@ pub const TITLE_HEIGHT: f32 = 22.0;
 
 /// All panes, in reading order.
 pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
+    if let Some(drawing) = state.brush.on_canvas(&state.runs, &state.film) {
+        return vec![Pane { view: None, picture: Some(&drawing.under), compared: None }];
+    }
     if state.film.looked_at(&state.runs).is_none()
         && let Some(alone) = state.alone_on_canvas()
     {

@@ -57,6 +57,10 @@ impl AppState {
     fn receive_dropped(&mut self, dropped: Dropped) -> Vec<Effect> {
         match dropped.contents {
             FileContents::Model(source) => self.open_model(source),
+            FileContents::Picture { pixels, .. } if self.is_painting() => {
+                self.paste_paint(pixels);
+                Vec::new()
+            }
             FileContents::ModelsFolder => {
                 self.shared.settings.window.tab = Tab::Models;
                 self.shared.settings.window.right_folded = false;

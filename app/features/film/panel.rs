@@ -109,7 +109,8 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
         // Where space is short, only the tooltips show the keys.
         let is_tight = ui.available_width() < TIGHT_HEAD;
         film_controls_ui(ui, &state.shared, &state.film, is_tight, commands);
-        leave_ui(ui, &state.runs, is_tight, commands);
+        let is_painted = state.brush.of_branch(&state.runs).is_some();
+        leave_ui(ui, &state.runs, is_painted, is_tight, commands);
         compare_ui(ui, &state.runs, &state.film, is_tight, commands);
         export_ui(ui, &state.runs, &state.export, commands);
         // Where the controls leave too little space, the least important numbers are dropped first.
@@ -128,10 +129,11 @@ fn head_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
 }
 
 /// The step that the next run branches from, or the button that sets it.
-fn leave_ui(ui: &mut Ui, runs: &Runs, is_tight: bool, commands: &mut Vec<Command>) {
+fn leave_ui(ui: &mut Ui, runs: &Runs, is_painted: bool, is_tight: bool, commands: &mut Vec<Command>) {
     if let Some(step) = runs.branch_from {
         let begin = if is_tight { "Branching at" } else { "The next run starts from" };
-        let text = format!("{begin} step {}", step + 1);
+        let painted = if is_painted { ", painted" } else { "" };
+        let text = format!("{begin} step {}{painted}", step + 1);
         let tokens = Tokens::of(ui);
         ui.label(egui::RichText::new(text).font(theme::label()).color(tokens.accent));
         if close_ui(ui, "Do not branch").clicked() {

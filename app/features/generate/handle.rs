@@ -30,8 +30,17 @@ impl AppState {
         {
             self.shared.recipe.seed = random_seed();
         }
-        self.runs.last_seed = Some(self.shared.recipe.seed);
         let queued_run = self.queued_run();
+        // What is painted may be too much; it is kept, so that some of it can be undone.
+        if let Err(error) = queued_run.recipe.check() {
+            self.shared.errors.set(ErrorSlot::Run, error.to_string());
+            return Vec::new();
+        }
+        self.runs.last_seed = Some(self.shared.recipe.seed);
+        if self.brush.of_branch(&self.runs).is_some() {
+            self.brush.drawing = None;
+        }
+        self.brush.is_open = false;
         self.runs.branch_from = None;
         if self.is_making() {
             self.runs.queued = Some(queued_run);

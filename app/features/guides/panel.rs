@@ -4,6 +4,9 @@ use egui::{Align, Layout, RichText, ScrollArea, Ui};
 use engine::losses::{Color, ColorChannel, GradientPath, Loss, LossGuide, SymmetryAxis};
 use engine::recipe::Recipe;
 
+use crate::features::brush::mask_row::mask_row_ui;
+use crate::features::command::Command;
+use crate::features::state::AppState;
 use crate::ui::section::title_ui;
 use crate::ui::theme::{self, Tokens};
 use crate::ui::widgets::{
@@ -11,7 +14,7 @@ use crate::ui::widgets::{
     segmented_ui, select_ui, whole_slider_ui,
 };
 
-pub fn guides_ui(ui: &mut Ui, recipe: &mut Recipe) {
+pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
     ScrollArea::vertical().id_salt("guides").auto_shrink([false, false]).show(ui, |ui| {
         let text = "A guide steers the picture by a number that is small when it looks as wished: the gradient of the \
             number moves the latents of some steps, besides the prompt.";
@@ -26,6 +29,7 @@ pub fn guides_ui(ui: &mut Ui, recipe: &mut Recipe) {
                 if guide_ui(ui, guide, steps) {
                     removed = Some(index);
                 }
+                mask_row_ui(ui, state, index, guide, commands);
             });
         }
         if let Some(index) = removed {

@@ -35,6 +35,7 @@ pub enum Icon {
     Words,
     /// A line with a branch.
     Branch,
+    Brush,
 }
 
 impl Icon {
@@ -69,6 +70,10 @@ impl Icon {
                 for (x, y) in [(5.0, 3.1), (5.0, 12.9), (11.0, 4.9)] {
                     painter.circle_stroke(at(x, y), 1.5 * scale, stroke);
                 }
+            }
+            Self::Brush => {
+                line(&[(13.4, 2.6), (7.6, 8.4)]);
+                line(&[(6.4, 8.2), (8.0, 9.8), (6.6, 12.2), (2.8, 13.2), (3.8, 9.6), (6.4, 8.2)]);
             }
             Self::Die => {
                 boxed(at(2.5, 2.5), at(13.5, 13.5), 2.5 * scale);
