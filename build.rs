@@ -61,16 +61,13 @@ fn git(args: &[&str]) -> Option<String> {
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
-#[cfg(windows)]
+/// By the target and not the host, so that a program that is built on Linux has its icon too.
 fn windows_icon() {
     let icon = "assets/icon/tidepool.ico";
     println!("cargo:rerun-if-changed={icon}");
-    if Path::new(icon).exists()
+    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "windows")
         && let Err(error) = winresource::WindowsResource::new().set_icon(icon).compile()
     {
         println!("cargo:warning=the program has no icon: {error}");
     }
 }
-
-#[cfg(not(windows))]
-fn windows_icon() {}
