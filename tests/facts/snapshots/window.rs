@@ -16,6 +16,7 @@ use app::window::app::TidepoolApp;
 use egui_kittest::HarnessBuilder;
 use egui_kittest::kittest::Queryable;
 use engine::checkpoint::ModelSource;
+use engine::device::{DeviceChoice, DeviceSelector};
 use engine::prompt::{Mix, Mixed};
 use engine::recipe::{Guidance, Recipe, Start};
 use engine::session::{Event, InspectRequest, InspectResult, JobEvent};
@@ -24,13 +25,37 @@ use crate::support::fake_answers::{gradient_image, token_trace};
 use crate::support::models::concept;
 use crate::support::painted_window::{painted_window, settings, snapshot};
 use crate::support::prompts::edit;
-use crate::support::window_harness::{TestWindow, last_look};
+use crate::support::waiting::wait_until;
+use crate::support::window_harness::{TestWindow, last_look, until, window_with_engine};
 
 #[test]
 fn the_first_start() {
     let builder = painted_window([1280.0, 720.0], egui::Theme::Dark);
     let mut window = TestWindow::opened(builder, settings(ThemeChoice::Dark, Recipe::default()));
     snapshot(&mut window, "first_start");
+}
+
+/// Not compared with anything: its times and its memory differ from run to run.
+#[test]
+#[ignore = "makes assets/window.png, with the built-in model at work"]
+fn the_window_of_the_readme() {
+    let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };
+    let recipe = Recipe { prompt: "a large fox in the snow".into(), ..Recipe::default() };
+    let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
+    let settings = Settings { window, device, ..settings(ThemeChoice::Dark, recipe) };
+    let (mut harness, _home) =
+        window_with_engine(painted_window([1440.0, 900.0], egui::Theme::Dark), settings);
+    until(&mut harness, "the model", |app| app.state.shared.model_info().is_some());
+    harness.step();
+    harness.get_by_label("Generate").click();
+    until(&mut harness, "the picture, saved", |app| !app.state.shared.saved.is_empty());
+    harness.get_by_label("fox, token 3").click();
+    wait_until("the stages of the word", || {
+        harness.step();
+        harness.query_by_label("Output embedding").is_some()
+    });
+    harness.run();
+    harness.render().expect("an adapter paints it").save("assets/window.png").expect("writes");
 }
 
 #[test]
