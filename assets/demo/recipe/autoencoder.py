@@ -136,7 +136,14 @@ def make(work: Work) -> None:
         return [True] * whole + [False] * (JOBS - whole)
 
     train(
-        "autoencoder", work, parameters, optimizer, job, plan,
-        lambda: round_trip(model, pool, settings.measured_scenes), lambda folder: save_model(model, folder),
-        steps=steps, schedule=trapezoid(steps, cooling),
-    )  # fmt: skip
+        "autoencoder",
+        work,
+        parameters,
+        optimizer,
+        job,
+        plan,
+        lambda: round_trip(model, pool, settings.measured_scenes),
+        lambda folder: save_model(model, folder),
+        steps=steps,
+        schedule=trapezoid(steps, cooling),
+    )

@@ -143,9 +143,18 @@ def make(work: Work) -> None:
 
     steps = work.settings.classifier_steps
     train(
-        "classifier", work, parameters, optimizer, job, lambda step: [0, 1], measure, save, steps=steps,
-        schedule=cosine(steps), ema=0.99,
-    )  # fmt: skip
+        "classifier",
+        work,
+        parameters,
+        optimizer,
+        job,
+        lambda step: [0, 1],
+        measure,
+        save,
+        steps=steps,
+        schedule=cosine(steps),
+        ema=0.99,
+    )
     exact = measure_exactly(load(work), pool, held_out)
     write_atomically(work / "classifier/held_out.json", lambda path: path.write_text(json.dumps(exact, indent=1)))
     print("classifier: right on scenes it has not seen:", exact, flush=True)

@@ -25,7 +25,7 @@ from world import words
 from world.scenes import Plan, caption, contact_sheet, draw, plan
 
 FIRST_SEED = 2_000_000
-BATCH, JOB = 32, 16
+BATCH, JOB = 16, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +135,18 @@ def learn(work: Work, concept: Concept) -> None:
     folder = f"concepts/{concept.name}"
     steps = settings.concept_steps
     train(
-        folder, work, parameters, optimizer, job, lambda step: range(BATCH // JOB), dict, save,
-        steps=steps, schedule=cosine(steps, warmup=20), ema=0.95,
-    )  # fmt: skip
+        folder,
+        work,
+        parameters,
+        optimizer,
+        job,
+        lambda step: range(BATCH // JOB),
+        dict,
+        save,
+        steps=steps,
+        schedule=cosine(steps, warmup=20),
+        ema=0.95,
+    )
     contact_sheet([image for image, _ in scenes[:16]], 8).save(work / folder / "learned_from.png")
 
 

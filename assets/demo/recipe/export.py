@@ -27,9 +27,14 @@ def make(work: Work) -> None:
     export_image_encoder(work, out / "image_encoder")
     shutil.copytree(work / "tokenizer", out / "tokenizer")
     PNDMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
-        skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1,
-    ).save_pretrained(out / "scheduler")  # fmt: skip
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        skip_prk_steps=True,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(out / "scheduler")
     for concept in CONCEPTS:
         target = out / "concepts" / concept.name / "learned_embeds.bin"
         target.parent.mkdir(parents=True)
@@ -105,9 +110,14 @@ def check(work: Work, out: Path) -> None:
     def picture(pipe):
         generator = torch.Generator().manual_seed(1)
         images = pipe(
-            CHECKED_CAPTION, num_inference_steps=10, guidance_scale=5.0, height=SIDE, width=SIDE, generator=generator,
+            CHECKED_CAPTION,
+            num_inference_steps=10,
+            guidance_scale=5.0,
+            height=SIDE,
+            width=SIDE,
+            generator=generator,
             output_type="pt",
-        ).images  # fmt: skip
+        ).images
         return images[0]
 
     exported = StableDiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)

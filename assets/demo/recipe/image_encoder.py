@@ -42,7 +42,7 @@ def vision_tower() -> CLIPVisionModelWithProjection:
             image_size=SIDE,
             patch_size=16,
             hidden_act="quick_gelu",
-        )  # fmt: skip
+        )
     )
 
 
@@ -98,13 +98,14 @@ def make(work: Work) -> None:
     captions = pooled_captions(work, pool.captions)
     answers = torch.tensor([targets(facts) for facts in pool.facts])
     clip = Clip(work.start("image_encoder"))
+    clip.vision.config._attn_implementation = "eager"  # faster in training, as in the UNet
     parameters = list(clip.parameters())
     optimizer = Muon(list(clip.named_parameters()), LEARNING_RATE)
     held_out = settings.held_out // 100 * 100 or settings.held_out
 
     def job(_, seed):
         rng, _ = generators(6, seed)
-        index = np.sort(rng.choice(np.arange(settings.held_out, len(pool)), settings.image_batch, replace=False))
+        index = np.sort(rng.choice(np.arange(settings.held_out, len(pool)), settings.image_job, replace=False))
         x = pool.tensor(index)
         with torch.autocast("cpu", torch.bfloat16):
             image = clip.image(x)
@@ -116,7 +117,7 @@ def make(work: Work) -> None:
         contrastive = (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
         facts = sum(F.cross_entropy(guess, answers[index, i]) for i, guess in enumerate(guesses)) / len(guesses)
         log = {"contrastive": contrastive.item(), "facts": facts.item(), "scale": scale.item()}
-        return torch.autograd.grad(contrastive + facts, parameters), log, len(index)
+        return torch.autograd.grad(contrastive + 3 * facts, parameters), log, len(index)
 
     @torch.no_grad()
     def features():
@@ -143,9 +144,21 @@ def make(work: Work) -> None:
         }
         write_atomically(folder / "text_projection.pt", lambda path: torch.save(projection, path))
 
+    def plan(step):
+        return range(settings.image_batch // settings.image_job)
+
     steps = settings.image_steps
     train(
-        "image_encoder", work, parameters, optimizer, job, lambda step: [0], measure, save, steps=steps,
-        schedule=cosine(steps), ema=0.99,
-    )  # fmt: skip
+        "image_encoder",
+        work,
+        parameters,
+        optimizer,
+        job,
+        plan,
+        measure,
+        save,
+        steps=steps,
+        schedule=cosine(steps),
+        ema=0.99,
+    )
     print("image_encoder:", json.loads((work / "image_encoder/trained.json").read_text())["held_out"], flush=True)

@@ -19,7 +19,7 @@ from autoencoder import mean_ssim
 from concepts import CONCEPTS, ExtendedEmbedding, ids_with_concept, style_scene
 from image_encoder import normalized, pooled_captions, retrieval
 from sampling import Sampler, to_images
-from settings import Work, write_atomically, write_text
+from settings import Work, write_array, write_atomically, write_text
 from training import fast_norm
 from world.scenes import contact_sheet, scene
 from world.words import SETTINGS, STYLES, SUBJECTS
@@ -28,6 +28,7 @@ FIRST_SEED = 900_000
 GUIDANCES = (5.0, 7.5)
 ROUND_TRIPS = 256
 SHEET = 64
+CHUNK = 100
 
 
 def held_out_scenes(count: int):
@@ -105,18 +106,18 @@ class ExportedClip:
 
 
 def generated(work: Work, captions: list[str], guidance: float) -> torch.Tensor:
-    """From the disk, if a run before this one has made them."""
-    name = work / "judge" / f"guidance-{guidance}.npy"
-    if not name.exists():
-        pictures = Sampler(work, work / "model")(captions, guidance, work.settings.sampling_steps)
-        pixels = ((pictures + 1) * 127.5).round().byte().numpy()
-
-        def write(path):
-            with open(path, "wb") as file:
-                np.save(file, pixels)
-
-        write_atomically(name, write)
-    return torch.from_numpy(np.load(name)).float() / 127.5 - 1
+    """A chunk of pictures is made once, and afterwards read from the disk."""
+    sampler, parts = None, []
+    for first in range(0, len(captions), CHUNK):
+        chunk = captions[first : first + CHUNK]
+        name = work / "judge" / f"guidance-{guidance}-{first:04}-{len(chunk)}.npy"
+        if not name.exists():
+            sampler = sampler or Sampler(work, work / "model")
+            pictures = sampler(chunk, guidance, work.settings.sampling_steps, first_seed=first)
+            write_array(name, ((pictures + 1) * 127.5).round().byte().numpy())
+            print(f"judge: guidance {guidance}, {first + len(chunk)} pictures", flush=True)
+        parts.append(torch.from_numpy(np.load(name)).float() / 127.5 - 1)
+    return torch.cat(parts)
 
 
 def save_sheet(path: Path, pictures) -> None:

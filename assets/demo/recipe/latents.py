@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from pool import Pool
-from settings import Work, write_atomically
+from settings import Work, write_array
 
 CHUNK = 1_000
 
@@ -34,23 +34,14 @@ def make(work: Work) -> None:
                 posterior = model.encode(pool.tensor(slice(i, min(i + 4, last)))).latent_dist
             parts.append(torch.cat([posterior.mean, posterior.std], 1).half().numpy())
         chunk = np.concatenate(parts)
-
-        def write(path):
-            with open(path, "wb") as file:
-                np.save(file, chunk)
-
-        write_atomically(name, write)
+        write_array(name, chunk)
         print(f"latents: {last} scenes", flush=True)
         return chunk
 
     with ThreadPoolExecutor(work.threads) as threads:
         latents = np.concatenate(list(threads.map(encode_chunk, range(0, count, CHUNK))))
 
-    def write(path):
-        with open(path, "wb") as file:
-            np.save(file, latents)
-
-    write_atomically(work / "latents.npy", write)
+    write_array(work / "latents.npy", latents)
     for name in (work / "latent_chunks").iterdir():
         name.unlink()
     (work / "latent_chunks").rmdir()

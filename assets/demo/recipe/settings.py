@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -27,11 +29,12 @@ class Settings:
 
     image_steps: int = 800
     image_batch: int = 256
+    image_job: int = 128  # pictures and captions that are told apart from one another
 
     classifier_steps: int = 2_500
     classifier_batch: int = 96
 
-    concept_steps: int = 400
+    concept_steps: int = 300
     concept_pictures: int = 64
 
     judged_captions: int = 1_000
@@ -57,6 +60,7 @@ TINY = Settings(
     unet_job=8,
     image_steps=4,
     image_batch=32,
+    image_job=16,
     classifier_steps=4,
     classifier_batch=16,
     concept_steps=3,
@@ -96,6 +100,14 @@ def write_atomically(path: Path, write) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    def write(temporary):
+        with open(temporary, "wb") as file:
+            np.save(file, array)
+
+    write_atomically(path, write)
 
 
 def save_model(model, folder: Path) -> None:

@@ -36,7 +36,7 @@ def new_text_encoder(tokenizer) -> CLIPTextModel:
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.eos_token_id,
-        )  # fmt: skip
+        )
     )
 
 
@@ -111,6 +111,15 @@ def make(work: Work) -> None:
 
     steps = settings.text_steps
     train(
-        "text_encoder", work, parameters, optimizer, job, lambda step: [0], measure,
-        lambda folder: save_model(text, folder), steps=steps, schedule=cosine(steps), ema=0.99,
-    )  # fmt: skip
+        "text_encoder",
+        work,
+        parameters,
+        optimizer,
+        job,
+        lambda step: [0],
+        measure,
+        lambda folder: save_model(text, folder),
+        steps=steps,
+        schedule=cosine(steps),
+        ema=0.99,
+    )

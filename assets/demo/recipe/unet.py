@@ -131,6 +131,15 @@ def make(work: Work) -> None:
 
     steps, cooling = settings.unet_steps, settings.unet_cooling
     train(
-        "unet", work, parameters, optimizer, job, lambda step: range(batch // samples), measure, save,
-        steps=steps, schedule=trapezoid(steps, cooling, warmup=100), ema=0.999,
-    )  # fmt: skip
+        "unet",
+        work,
+        parameters,
+        optimizer,
+        job,
+        lambda step: range(batch // samples),
+        measure,
+        save,
+        steps=steps,
+        schedule=trapezoid(steps, cooling, warmup=100),
+        ema=0.999,
+    )
