@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use app::features::branches::BranchCommand;
-use app::features::brush::{BrushCommand, BrushEvent, DrawingOf, Tool};
+use app::features::branches::{BranchCommand, BranchRow};
+use app::features::brush::{BrushCommand, BrushEvent, Drawing, DrawingOf, Tool};
 use app::features::command::Command;
 use app::features::event::AppEvent;
 use app::features::film::FilmCommand;
@@ -62,7 +62,7 @@ fn paint_goes_with_the_branch_and_the_tree_says_so() {
     let middle = (layer.height() / 2 * layer.width() + layer.width() / 2) as usize;
     assert_eq!(layer.rgba()[4 * middle..][..4], [255, 0, 0, 255]);
     let title = |state: &AppState, job| {
-        state.runs.tree().iter().find(|row| row.run.job.id == job).map(|row| row.title())
+        state.runs.tree().iter().find(|row| row.run.job.id == job).map(BranchRow::title)
     };
     assert_eq!(title(&state, branched).as_deref(), Some("painted"));
     assert!(state.brush.drawing.is_none(), "the run has it now");
@@ -105,7 +105,7 @@ fn paint_waits_for_its_step_and_is_not_lost_by_looking_elsewhere() {
     state.handle(Command::Film(FilmCommand::Pin(None)));
     state.handle(Command::Film(FilmCommand::Pin(Some(7))));
     brush(&mut state, [BrushCommand::Paint]);
-    assert!(state.brush.open().is_some_and(|drawing| drawing.can_undo()), "it is still there");
+    assert!(state.brush.open().is_some_and(Drawing::can_undo), "it is still there");
     state.handle(Command::Branch(BranchCommand::Forget(first)));
     assert!(state.brush.drawing.is_none(), "its run is gone");
 }
@@ -124,7 +124,7 @@ fn more_paint_than_a_picture_can_hold_is_said_and_kept() {
     let photo = Arc::new(engine::images::Pixels::new(1024, 1024, rgb));
     state.receive(AppEvent::Brush(BrushEvent::Pasted(Ok(photo))));
     assert!(sent(&state.handle(Command::Generate)).is_none());
-    assert!(state.brush.open().is_some_and(|drawing| drawing.can_undo()));
+    assert!(state.brush.open().is_some_and(Drawing::can_undo));
     brush(&mut state, [BrushCommand::Undo]);
     brush(&mut state, stroke());
     assert!(generate(&mut state).2.branch.is_some());
@@ -272,9 +272,7 @@ fn a_picture_that_is_dropped_while_painting_is_painted() {
     let file = folder.path().join("red.png");
     image::RgbImage::from_pixel(8, 8, image::Rgb([255, 0, 0])).save(&file).expect("saves");
     drop_file(&mut window.harness, &file);
-    window.until("the dropped picture", |app| {
-        app.state.brush.open().is_some_and(|drawing| drawing.is_painted())
-    });
+    window.until("the dropped picture", |app| app.state.brush.open().is_some_and(Drawing::is_painted));
     assert_eq!(window.harness.state().state.shared.recipe.start, Recipe::default().start);
 }
 

@@ -51,7 +51,7 @@ impl AppState {
             BrushEvent::Pasted(Err(text)) => self.shared.warning = Some(text),
             BrushEvent::MaskLoaded { guide, mask: Ok(mask) } => self.set_mask(guide, Some(mask)),
             BrushEvent::MaskLoaded { mask: Err(text), .. } => {
-                self.shared.errors.set(ErrorSlot::Guidance, text)
+                self.shared.errors.set(ErrorSlot::Guidance, text);
             }
         }
     }
@@ -187,9 +187,6 @@ impl BrushState {
         let Self { tool, color, size, softness, .. } = *self;
         let Some(drawing) = self.drawing.as_mut().filter(|_| self.is_open) else { return };
         match *command {
-            BrushCommand::Touch(point) if tool == Tool::Pick => {
-                (self.color, self.tool) = (drawing.color_at(point), Tool::Color);
-            }
             BrushCommand::Pick(point) => self.color = drawing.color_at(point),
             BrushCommand::Touch(point) => drawing.touch(point, tool, color, size, softness),
             BrushCommand::Move(point) => drawing.extend(point),

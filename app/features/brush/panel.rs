@@ -20,11 +20,6 @@ pub const BAR_HEIGHT: f32 = 2.0 * theme::TOOL_SIDE + theme::GAP_M;
 
 /// What is drawn, over the picture in `rect`.
 pub fn drawing_ui(ui: &Ui, drawing: &Drawing, rect: Rect) {
-    let tokens = Tokens::of(ui);
-    let hue = match drawing.of {
-        DrawingOf::Paint { .. } => tokens.violet,
-        DrawingOf::Mask { .. } => tokens.accent,
-    };
     // A texture of its own, renewed with each change and replaced by the next drawing.
     let id = ui.scope_id().with("drawing");
     let key =
@@ -33,7 +28,11 @@ pub fn drawing_ui(ui: &Ui, drawing: &Drawing, rect: Rect) {
     let texture = match known.filter(|(known, _)| *known == key) {
         Some((_, texture)) => texture,
         None => {
-            let texture = ui.ctx().load_texture("drawing", drawing.overlay(hue), TextureOptions::LINEAR);
+            let texture = ui.ctx().load_texture(
+                "drawing",
+                drawing.overlay(Tokens::of(ui).violet),
+                TextureOptions::LINEAR,
+            );
             ui.data_mut(|data| data.insert_temp(id, (key, texture.clone())));
             texture
         }
@@ -52,14 +51,19 @@ pub fn pointer_ui(ui: &Ui, brush: &BrushState, canvas: &Response, rect: Rect, co
         let place = (pointer - rect.min) / rect.size();
         [place.x, place.y]
     };
-    let (is_down, picks) =
+    let (is_down, alt) =
         ui.input(|input| (input.pointer.button_down(PointerButton::Primary), input.modifiers.alt));
+    let picks = brush.tool == Tool::Pick || alt;
     let pressed = canvas.interact_pointer_pos().filter(|_| canvas.is_pointer_button_down_on() && is_down);
     match (pressed, drawing.is_touched()) {
         (Some(pointer), _) if picks => push(BrushCommand::Pick(at(pointer))),
         (Some(pointer), false) => push(BrushCommand::Touch(at(pointer))),
         (Some(pointer), true) => push(BrushCommand::Move(at(pointer))),
         (None, true) => push(BrushCommand::Lift),
+        // The colour is picked up to be used.
+        (None, false) if brush.tool == Tool::Pick && (canvas.clicked() || canvas.drag_stopped()) => {
+            push(BrushCommand::Choose(Tool::Color));
+        }
         (None, false) => {}
     }
     let Some(pointer) = ui.ctx().pointer_latest_pos().filter(|_| canvas.contains_pointer()) else { return };
