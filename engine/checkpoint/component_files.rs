@@ -41,18 +41,32 @@ pub const WEIGHT_VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema
 
 pub(super) struct ComponentFiles<'a> {
     source: &'a ModelSource,
+    is_flat: bool,
 }
 
 impl<'a> ComponentFiles<'a> {
     pub fn new(source: &'a ModelSource) -> Self {
-        Self { source }
+        Self { source, is_flat: false }
+    }
+
+    /// Of a folder that has the files of all components beside each other, as transformers saves a CLIP.
+    pub fn flat(source: &'a ModelSource) -> Self {
+        Self { source, is_flat: true }
     }
 
     /// The path of a file, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         match self.source {
             ModelSource::File(file) => file.clone(),
-            ModelSource::Folder(_) | ModelSource::BuiltIn => self.root().join(name),
+            ModelSource::Folder(_) | ModelSource::BuiltIn => self.root().join(self.place(name)),
+        }
+    }
+
+    /// Where a file is in the folder.
+    fn place<'n>(&self, name: &'n str) -> &'n str {
+        match name.rsplit_once('/') {
+            Some((_, file)) if self.is_flat => file,
+            _ => name,
         }
     }
 
@@ -67,7 +81,7 @@ impl<'a> ComponentFiles<'a> {
     /// Reads a configuration or vocabulary file.
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, OpenError> {
         let path = match self.source {
-            ModelSource::Folder(folder) => folder.join(name),
+            ModelSource::Folder(folder) => folder.join(self.place(name)),
             ModelSource::BuiltIn | ModelSource::File(_) => return self.embedded(name).map(Cow::Borrowed),
         };
         let read = || {

@@ -89,7 +89,7 @@ impl ModelConfig {
     }
 
     /// The configuration of Stable Diffusion 1.5, which ships with the program.
-    pub(super) fn sd15() -> Self {
+    pub(crate) fn sd15() -> Self {
         macro_rules! component {
             ($name:literal) => {
                 serde_json::from_str(include_str!(concat!("../../assets/sd15/", $name, ".json")))

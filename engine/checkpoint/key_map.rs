@@ -112,6 +112,11 @@ pub fn clip() -> KeyMap {
     KeyMap::new(vec![row("", &["text_model.", ""])], &CLIP_IGNORED)
 }
 
+/// The projection beside transformers' CLIP text model.
+pub fn text_projection() -> KeyMap {
+    KeyMap::new(vec![row("", &["text_projection."])], &[])
+}
+
 /// A buffer that can be computed, and a projection for comparing texts with pictures.
 const CLIP_IGNORED: [&str; 3] =
     ["text_model.embeddings.position_ids", "embeddings.position_ids", "text_projection.weight"];

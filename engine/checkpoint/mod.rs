@@ -17,6 +17,7 @@ pub(crate) mod ldm_layout;
 pub(crate) mod transpose;
 pub(crate) mod weight_file;
 
+mod clip_model;
 mod config;
 mod convert;
 mod digest;
@@ -36,6 +37,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use clip_model::{ClipModel, open_clip, open_own_clip};
 pub use component_files::{FileStems, MAX_CONFIG_BYTES, NETWORK_FILES, WEIGHT_VARIANTS, component_weights};
 pub use config::{ModelConfig, SchedulerConfig};
 pub use convert::{ConvertError, convert};
@@ -153,6 +155,10 @@ pub enum OpenError {
     NoVae(String, PathBuf),
     #[error("The model has no text encoder ({0}), so it cannot read prompts. Choose a complete model: {1}")]
     NoTextEncoder(String, PathBuf),
+    #[error(
+        "CLIP is not a part of this model, which has no image encoder with a projection of its text encoder. Name a CLIP model by model=FOLDER: {0}"
+    )]
+    NoImageEncoder(PathBuf),
     #[error("{0}")]
     Device(#[from] crate::device::DeviceError),
     #[error("Opening was stopped")]

@@ -23,6 +23,7 @@ use crate::tokenizer::Tokenizer;
 
 /// The parts of a model, ready to run.
 pub struct OpenedModel {
+    pub source: ModelSource,
     pub config: ModelConfig,
     pub tokenizer: Arc<Tokenizer>,
     pub text_encoder: ClipText,
@@ -206,6 +207,7 @@ impl ComponentSources<'_> {
         let vae = vae_plan.fill(vae, &mut report)?;
         let parameters = text_encoder.num_params() + unet.num_params() + vae.num_params();
         Ok(OpenedModel {
+            source: source.clone(),
             config,
             tokenizer: Arc::new(tokenizer),
             text_encoder,

@@ -26,6 +26,8 @@ pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<Opene
     let parameters = (text_encoder.num_params() + unet.num_params() + vae.num_params()) as u64;
     let bytes_per_number = if unet_dtype == FloatDType::F16 { 2 } else { 4 };
     Ok(OpenedModel {
+        // Like a file, it has nothing but the three networks.
+        source: ModelSource::File("random weights".into()),
         config,
         tokenizer: Arc::new(tokenizer),
         text_encoder,

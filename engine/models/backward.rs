@@ -43,7 +43,7 @@ pub fn forward(
 }
 
 /// Pictures of up to as many latent pixels, 256 x 256 of Stable Diffusion, keep what every layer computed: about 1 GB there.
-const MAX_KEPT_AREA: usize = 32 * 32;
+pub(crate) const MAX_KEPT_AREA: usize = 32 * 32;
 
 /// The gradient of a function of the output with respect to `x`, latents. `gradient_of_output` is given the output and
 /// returns the function's gradient with respect to it.

@@ -74,29 +74,21 @@ impl ClipTextConfig {
 
     pub fn init(&self, device: &Device) -> ClipText {
         let width = self.hidden_size;
-        let norm = || LayerNorm::new(width, self.layer_norm_eps, device);
-        let layer = || Layer {
-            self_attn: SelfAttention {
-                q_proj: Linear::new(width, width, device),
-                k_proj: Linear::new(width, width, device),
-                v_proj: Linear::new(width, width, device),
-                out_proj: Linear::new(width, width, device),
-                heads: self.num_attention_heads,
-            },
-            layer_norm1: norm(),
-            mlp: Mlp {
-                fc1: Linear::new(width, self.intermediate_size, device),
-                fc2: Linear::new(self.intermediate_size, width, device),
-            },
-            layer_norm2: norm(),
+        let encoder = EncoderConfig {
+            width,
+            intermediate_size: self.intermediate_size,
+            heads: self.num_attention_heads,
+            layers: self.num_hidden_layers,
+            layer_norm_eps: self.layer_norm_eps,
+            is_causal: true,
         };
         ClipText {
             embeddings: Embeddings {
                 token_embedding: Embedding::new(self.vocab_size, width, device),
                 position_embedding: Embedding::new(self.max_position_embeddings, width, device),
             },
-            encoder: Encoder { layers: (0..self.num_hidden_layers).map(|_| layer()).collect() },
-            final_layer_norm: norm(),
+            encoder: encoder.init(device),
+            final_layer_norm: LayerNorm::new(width, self.layer_norm_eps, device),
             activation: self.hidden_act,
         }
     }
@@ -149,12 +141,8 @@ impl ClipText {
     ///
     /// # Shapes
     /// - x and output: `[batch, tokens, hidden_size]`
-    pub fn encode(&self, mut x: Tensor<3>, clip_skip: usize) -> Tensor<3> {
-        let layers = &self.encoder.layers;
-        for layer in &layers[..layers.len().saturating_sub(clip_skip - 1)] {
-            x = layer.forward(x, self.activation);
-        }
-        self.final_layer_norm.forward(x)
+    pub fn encode(&self, x: Tensor<3>, clip_skip: usize) -> Tensor<3> {
+        self.final_layer_norm.forward(self.encoder.forward(x, self.activation, clip_skip - 1))
     }
 
     /// The embeddings of the whole vocabulary.
@@ -172,9 +160,57 @@ struct Embeddings {
     position_embedding: Embedding,
 }
 
+/// The layers of the text encoder, or of the image encoder.
+pub(super) struct EncoderConfig {
+    pub width: usize,
+    pub intermediate_size: usize,
+    pub heads: usize,
+    pub layers: usize,
+    pub layer_norm_eps: f64,
+    /// Whether each token attends only to itself and to those before it.
+    pub is_causal: bool,
+}
+
+impl EncoderConfig {
+    pub fn init(&self, device: &Device) -> Encoder {
+        let width = self.width;
+        let norm = || LayerNorm::new(width, self.layer_norm_eps, device);
+        let layer = || Layer {
+            self_attn: SelfAttention {
+                q_proj: Linear::new(width, width, device),
+                k_proj: Linear::new(width, width, device),
+                v_proj: Linear::new(width, width, device),
+                out_proj: Linear::new(width, width, device),
+                heads: self.heads,
+                is_causal: self.is_causal,
+            },
+            layer_norm1: norm(),
+            mlp: Mlp {
+                fc1: Linear::new(width, self.intermediate_size, device),
+                fc2: Linear::new(self.intermediate_size, width, device),
+            },
+            layer_norm2: norm(),
+        };
+        Encoder { layers: (0..self.layers).map(|_| layer()).collect() }
+    }
+}
+
 #[derive(Module, Debug)]
-struct Encoder {
+pub(super) struct Encoder {
     layers: Vec<Layer>,
+}
+
+impl Encoder {
+    /// All layers but the last `skipped`.
+    ///
+    /// # Shapes
+    /// - x and output: `[batch, tokens, width]`
+    pub fn forward(&self, mut x: Tensor<3>, activation: Activation, skipped: usize) -> Tensor<3> {
+        for layer in &self.layers[..self.layers.len().saturating_sub(skipped)] {
+            x = layer.forward(x, activation);
+        }
+        x
+    }
 }
 
 #[derive(Module, Debug)]
@@ -192,7 +228,6 @@ impl Layer {
     }
 }
 
-/// Causal self-attention: each token attends to itself and to those before it.
 #[derive(Module, Debug)]
 struct SelfAttention {
     q_proj: Linear,
@@ -201,12 +236,14 @@ struct SelfAttention {
     out_proj: Linear,
     #[module(skip)]
     heads: usize,
+    #[module(skip)]
+    is_causal: bool,
 }
 
 impl SelfAttention {
     fn forward_add(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
         let (q, k) = (self.q_proj.forward(x.clone()), self.k_proj.forward(x.clone()));
-        let attended = attend(q, k, self.v_proj.forward(x), self.heads, true);
+        let attended = attend(q, k, self.v_proj.forward(x), self.heads, self.is_causal);
         self.out_proj.forward_add(attended, residual)
     }
 }

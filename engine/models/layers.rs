@@ -104,6 +104,12 @@ impl Conv2d {
         }
     }
 
+    /// Squares of `side` pixels beside each other, each to a vector, without a bias.
+    pub fn patches([inputs, outputs]: [usize; 2], side: usize, device: &Device) -> Self {
+        let padding = Padding::Even(0);
+        Self { stride: side, padding, bias: None, ..Self::new([inputs, outputs], side, device) }
+    }
+
     /// A convolution that halves each side.
     pub fn downsampling(channels: usize, padding: Padding, device: &Device) -> Self {
         Self { stride: 2, padding, ..Self::new([channels, channels], 3, device) }

@@ -7,6 +7,7 @@ pub(crate) mod tiled_vae;
 mod attention;
 pub(crate) mod backward;
 mod clip;
+mod clip_vision;
 mod layers;
 mod resnet;
 mod transformer;
@@ -15,6 +16,8 @@ mod vae;
 
 pub use attention::with_sliced_attention;
 pub use clip::{Activation, ClipText, ClipTextConfig};
+pub use clip_vision::{ClipVision, ClipVisionConfig};
+pub(crate) use layers::Linear;
 pub use transformer::{AttentionObserver, Context};
 pub use unet::{PerLevel, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
