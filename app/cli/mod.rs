@@ -26,6 +26,7 @@ mod sampling_args;
 mod shared_args;
 mod text_args;
 mod tokens;
+mod training_free_args;
 mod weight_info;
 mod words;
 mod xy_plot;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::losses::{GradientPath, Loss, LossGuide};
+use engine::losses::{GradientPath, Loss, LossGuide, ScaleCurve};
 
 use super::animation_args::AnimationArgs;
 use super::concept_args::ConceptArgs;
 use super::sampling_args::SamplingArgs;
 use super::shared_args::{ModelArgs, Seed, Size};
 use super::text_args::TextArgs;
+use super::training_free_args::TrainingFreeArgs;
 
 #[derive(Debug, Args)]
 pub struct RenderArgs {
@@ -73,6 +74,8 @@ pub struct RenderArgs {
     /// Guide the picture by the gradient of a loss besides the prompt, such as channel:blue=0.9. Can be repeated
     #[arg(long = "guide", value_name = "LOSS", long_help = guide_help())]
     pub guides: Vec<LossGuide>,
+    #[command(flatten)]
+    pub training_free: TrainingFreeArgs,
     /// 0 to 2^64-1; the same seed makes the same picture. -1 or `random` chooses one and prints it
     /// [default: random]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -106,7 +109,9 @@ fn guide_help() -> String {
             .to_owned();
     help.extend(Loss::examples().iter().map(|loss| format!("- {loss}: {}\n", loss.hint())));
     let paths = GradientPath::ALL.map(GradientPath::name).join(", ");
+    let curves = ScaleCurve::ALL.map(ScaleCurve::name).join(", ");
     help + &format!(
-        "After it, separated by commas: scale=, every= (5: every fifth step), from= and to= (steps), through= ({paths})"
+        "After it, separated by commas: scale=, every= (5: every fifth step), from= and to= (steps), curve= ({curves}), \
+         through= ({paths}), mask= (a picture, white where the guide acts), model= (for clip and classifier)"
     )
 }

@@ -82,6 +82,7 @@ pub fn recipe_of(args: &RenderArgs, base: Recipe) -> Result<Recipe, Failure> {
     if !args.guides.is_empty() {
         recipe.guides.clone_from(&args.guides);
     }
+    args.training_free.write_into(&mut recipe);
     if let Some(path) = &args.init {
         recipe.start = Start::Image { path: path.clone(), strength: strength(args, recipe.steps)? };
     }

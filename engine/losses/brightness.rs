@@ -1,9 +1,8 @@
 //! A brighter or darker picture.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, expect_unit_target, luma, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, expect_unit_target, luma, prepared};
 
 /// The squared distance of the mean luma from a value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +29,8 @@ impl LossFunction for Brightness {
         format!("={}", self.target)
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        (mean_of_each(luma(picture)) - self.target).square()
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        let target = self.target;
+        prepared(move |picture| (picture.mean(luma(&picture.pixels)) - target).square())
     }
 }

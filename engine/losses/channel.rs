@@ -1,9 +1,8 @@
 //! More or less of a colour channel: the lesson's `blue_loss`.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, prepared};
 use crate::choice::{impl_choice, impl_serde_by_name};
 
 /// The mean distance of a channel from a value, `mean |channel - target|` (fast.ai's lesson).
@@ -53,7 +52,11 @@ impl LossFunction for Channel {
         format!(":{}={}", self.channel.name(), self.target)
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        mean_of_each((picture.narrow(1, self.channel as usize, 1) - self.target).abs())
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        let Self { channel, target } = *self;
+        prepared(move |picture| {
+            let channel = picture.pixels.clone().narrow(1, channel as usize, 1);
+            picture.mean((channel - target).abs())
+        })
     }
 }

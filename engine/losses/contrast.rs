@@ -1,9 +1,10 @@
 //! More or less contrast.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, deviation, expect_unit_target, luma, mean_of_each};
+use super::{
+    GuideError, LossFunction, PrepareArgs, PreparedLoss, deviation, expect_unit_target, luma, prepared,
+};
 
 /// The squared distance of the standard deviation of the luma from a value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +31,13 @@ impl LossFunction for Contrast {
         format!("={}", self.target)
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        let luma = luma(picture);
-        let mean = mean_of_each(luma.clone()).reshape([-1, 1, 1, 1]);
-        let variance = mean_of_each((luma - mean).square());
-        (deviation(variance) - self.target).square()
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        let target = self.target;
+        prepared(move |picture| {
+            let luma = luma(&picture.pixels);
+            let mean = picture.mean(luma.clone()).reshape([-1, 1, 1, 1]);
+            let variance = picture.mean((luma - mean).square());
+            (deviation(variance) - target).square()
+        })
     }
 }

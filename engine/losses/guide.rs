@@ -19,20 +19,23 @@ pub struct LossGuide {
     /// The steps whose index is a multiple of this are guided. 1 to 1000.
     pub every: u32,
     /// The first step that is guided, an index into the whole schedule.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub from: u32,
     /// The last step that is guided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u32>,
     #[serde(default)]
     pub through: GradientPath,
+    /// How the scale changes from the first step of the schedule to the last.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub curve: ScaleCurve,
     /// Where it acts; everywhere if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<Mask>,
 }
 
-fn is_zero(value: &u32) -> bool {
-    *value == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// From what to what the gradient of a loss is taken.
@@ -56,19 +59,55 @@ impl GradientPath {
     ];
 }
 
+/// How the scale of a guide changes over the steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ScaleCurve {
+    #[default]
+    Constant,
+    Linear,
+    Cosine,
+}
+
+impl_choice!(ScaleCurve);
+impl_serde_by_name!(ScaleCurve);
+
+impl ScaleCurve {
+    #[rustfmt::skip]
+    const TABLE: [(Self, &str, &str, &str); 3] = [
+        (Self::Constant, "constant", "Constant", "The same scale at every step, as in the lesson"),
+        (Self::Linear, "linear", "Linear", "Falls evenly to nothing, so that the last steps draw details unhindered"),
+        (Self::Cosine, "cosine", "Cosine", "Stays high at first, then falls to nothing: half a wave of the cosine"),
+    ];
+
+    /// The factor of the scale at a step of so many.
+    pub fn at(self, step: usize, steps: usize) -> f32 {
+        let passed = (step as f32 / steps.max(1) as f32).min(1.0);
+        match self {
+            Self::Constant => 1.0,
+            Self::Linear => 1.0 - passed,
+            Self::Cosine => 0.5 * (1.0 + (std::f32::consts::PI * passed).cos()),
+        }
+    }
+}
+
 /// Why a guide cannot be used: what, why, what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum GuideError {
     #[error("{0:?} is not a loss: choose one of {names}", names = names())]
     NoSuchLoss(String),
-    #[error("The loss {loss} cannot be read, because {why}")]
+    #[error("The loss {loss} cannot be used, because {why}")]
     Loss { loss: String, why: String },
-    #[error("{0:?} is not an option of a guide: use scale=, every=, from=, to=, through= and mask=")]
+    #[error(
+        "{0:?} is not an option of a guide: use scale=, every=, from=, to=, curve=, through=, mask= and model="
+    )]
     NoSuchOption(String),
     #[error("{value:?} does not fit {option}: {expected}")]
     Value { option: &'static str, value: String, expected: &'static str },
     #[error(transparent)]
     Picture(#[from] PictureFileError),
+    /// The sentence of the file.
+    #[error("{0}")]
+    Model(String),
 }
 
 fn names() -> String {
@@ -93,6 +132,7 @@ impl LossGuide {
             from: 0,
             to: None,
             through: GradientPath::default(),
+            curve: ScaleCurve::default(),
             mask: None,
         }
     }
@@ -119,27 +159,81 @@ impl LossGuide {
         if self.mask.as_ref().is_some_and(Mask::is_black) {
             return Err(PictureFileError::BlackMask { path: None }.into());
         }
-        // A file may hold what the command line would not take.
-        parse_loss(&self.loss.to_string()).map(|_| ())
+        self.loss.check()
     }
 }
 
 /// `channel:blue=0.9`
 fn parse_loss(text: &str) -> Result<Loss, GuideError> {
+    let text = text.trim();
     let unreadable = |why: String| GuideError::Loss { loss: text.into(), why };
-    let (head, target) = match text.split_once('=') {
-        Some((head, target)) => {
-            let number = target.trim().parse::<f32>().ok().filter(|target| target.is_finite());
-            (head, Some(number.ok_or_else(|| unreadable(format!("{target:?} is not a number")))?))
-        }
-        None => (text, None),
-    };
-    let (name, what) = match head.split_once(':') {
-        Some((name, what)) => (name, Some(what.trim())),
-        None => (head, None),
-    };
+    let (name, settings) = text.split_at(text.find([':', '=']).unwrap_or(text.len()));
+    let (what, target) = split_settings(settings).map_err(unreadable)?;
     let loss = Loss::parse(name.trim(), what, target);
     loss.ok_or_else(|| GuideError::NoSuchLoss(name.trim().into()))?.map_err(unreadable)
+}
+
+/// `:blue=0.9`: what stands after the colon, and the number after the equals sign.
+pub(super) fn split_settings(settings: &str) -> Result<(Option<&str>, Option<f32>), String> {
+    let (what, target) = match settings.strip_prefix(':') {
+        None => (None, settings),
+        Some(rest) => {
+            let rest = rest.trim_start();
+            let end = match rest.strip_prefix(QUOTES) {
+                Some(quoted) => {
+                    let quote = &rest[..1];
+                    2 + quoted
+                        .find(quote)
+                        .ok_or_else(|| format!("the quotation mark {quote} is not closed"))?
+                }
+                None => rest.find('=').unwrap_or(rest.len()),
+            };
+            (Some(unquoted(rest[..end].trim())), rest[end..].trim())
+        }
+    };
+    let target = match target.strip_prefix('=') {
+        None if target.is_empty() => None,
+        None => return Err(format!("{target:?} is too much")),
+        Some(text) => {
+            let number = text.trim().parse::<f32>().ok().filter(|target| target.is_finite());
+            Some(number.ok_or_else(|| format!("{text:?} is not a number"))?)
+        }
+    };
+    Ok((what, target))
+}
+
+/// Around a text that may contain commas and equals signs.
+const QUOTES: [char; 2] = ['\'', '"'];
+
+/// The parts between commas that are not within quotation marks, which open after a colon or an equals sign.
+fn split_at_commas(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut quote, mut before) = (Vec::new(), 0, None, ' ');
+    for (at, letter) in text.char_indices() {
+        match quote {
+            Some(open) if letter == open => quote = None,
+            Some(_) => {}
+            None if QUOTES.contains(&letter) && [':', '='].contains(&before) => quote = Some(letter),
+            None if letter == ',' => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            None => {}
+        }
+        before = letter;
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unquoted(text: &str) -> &str {
+    let inner = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    QUOTES.into_iter().find_map(inner).unwrap_or(text)
+}
+
+/// In quotation marks that it does not contain.
+pub(super) fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') { '"' } else { '\'' };
+    format!("{quote}{}{quote}", text.replace(quote, "\u{2019}"))
 }
 
 /// `channel:blue=0.9,scale=200,every=5,from=10,to=40,through=decoder,mask=face.png`
@@ -147,12 +241,12 @@ impl FromStr for LossGuide {
     type Err = GuideError;
 
     fn from_str(text: &str) -> Result<Self, GuideError> {
-        let mut parts = text.split(',');
+        let mut parts = split_at_commas(text).into_iter();
         let mut guide = Self::new(parse_loss(parts.next().unwrap_or_default())?);
         for part in parts {
             let (option, value) =
                 part.split_once('=').ok_or_else(|| GuideError::NoSuchOption(part.into()))?;
-            let value = value.trim();
+            let value = unquoted(value.trim());
             let refuse = |option, expected| GuideError::Value { option, value: value.into(), expected };
             let step = |option| value.parse().map_err(|_| refuse(option, "write a number of steps"));
             match option.trim() {
@@ -165,7 +259,13 @@ impl FromStr for LossGuide {
                     guide.through =
                         path.ok_or_else(|| refuse("through", "choose preview, decoder or unet"))?;
                 }
+                "curve" => {
+                    let curve = ScaleCurve::from_name(value);
+                    guide.curve =
+                        curve.ok_or_else(|| refuse("curve", "choose constant, linear or cosine"))?;
+                }
                 "mask" => guide.mask = Some(Mask::load(Path::new(value))?),
+                "model" => guide.loss.set_model(value.into())?,
                 other => return Err(GuideError::NoSuchOption(other.into())),
             }
         }
@@ -177,7 +277,7 @@ impl FromStr for LossGuide {
 /// As [`FromStr`] reads it, but for the mask, whose file is not known.
 impl fmt::Display for LossGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, scale, every, from, to, through, mask: _ } = self;
+        let Self { loss, scale, every, from, to, through, curve, mask: _ } = self;
         write!(f, "{loss},scale={scale},every={every}")?;
         if *from > 0 {
             write!(f, ",from={from}")?;
@@ -185,6 +285,13 @@ impl fmt::Display for LossGuide {
         if let Some(to) = to {
             write!(f, ",to={to}")?;
         }
-        write!(f, ",through={}", through.name())
+        if *curve != ScaleCurve::default() {
+            write!(f, ",curve={}", curve.name())?;
+        }
+        write!(f, ",through={}", through.name())?;
+        match loss.model() {
+            Some(model) => write!(f, ",model={}", quoted(&model.display().to_string())),
+            None => Ok(()),
+        }
     }
 }

@@ -6,32 +6,50 @@
 
 mod brightness;
 mod channel;
+mod classifier;
+mod clip;
 mod contrast;
 mod guide;
 mod mask;
+mod masked_picture;
 mod palette;
+mod picture;
 pub(crate) mod picture_file;
+mod region;
+mod resize;
 mod saturation;
+mod small_picture;
 mod smoothness;
 mod symmetry;
 mod tile;
+mod training_free;
 
 pub use brightness::Brightness;
 pub use channel::{Channel, ColorChannel};
+pub use classifier::Classifier;
+pub use clip::{ClipPicture, ClipText};
 pub use contrast::Contrast;
-pub use guide::{GradientPath, GuideError, LossGuide};
+pub use guide::{GradientPath, GuideError, LossGuide, ScaleCurve};
 pub use mask::Mask;
+pub use masked_picture::MaskedPicture;
 pub use palette::{Color, Palette};
+pub use picture::Picture;
 pub use picture_file::PictureFileError;
+pub use region::Region;
 pub use saturation::Saturation;
+pub use small_picture::SmallPicture;
 pub use smoothness::Smoothness;
 pub use symmetry::{Symmetry, SymmetryAxis};
 pub use tile::Tile;
+pub use training_free::TrainingFree;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{ClipModel, OpenError};
 
 /// What a picture should look like, as a number that is 0 when it does.
 pub trait LossFunction: Sized {
@@ -57,17 +75,54 @@ pub trait LossFunction: Sized {
         Ok(Self::example())
     }
 
-    /// The settings as [`Self::parse`] reads them, with their colon and equals sign.
+    /// The settings as [`Self::parse`] reads them, with their colon and equals sign. A picture stands there as `FILE`.
     fn settings(&self) -> String {
         String::new()
     }
 
-    /// The loss of each picture.
+    /// A file may hold what the command line would not take.
     ///
-    /// # Shapes
-    /// - picture: `[batch, 3, height, width]`, red, green and blue in about 0..1, not clamped
-    /// - output: `[batch]`
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1>;
+    /// # Errors
+    /// The first setting that is out of range.
+    fn check(&self) -> Result<(), String> {
+        let settings = self.settings();
+        let (what, target) = guide::split_settings(&settings)?;
+        Self::parse(what, target).map(|_| ())
+    }
+
+    /// The model that judges the picture, if it is not a part of the one that makes it.
+    fn model(&self) -> Option<&Path> {
+        None
+    }
+
+    /// # Errors
+    /// If it needs none.
+    fn set_model(&mut self, _: PathBuf) -> Result<(), String> {
+        Err("it needs no model".into())
+    }
+
+    /// The loss as a function of the picture, with all that it needs loaded. Under a mask, a mean is the
+    /// [picture's](MaskedPicture::mean).
+    ///
+    /// # Errors
+    /// A sentence about what is missing or does not fit.
+    fn prepare(&self, args: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError>;
+}
+
+/// From a picture, or a batch of them, to the loss of each, `[batch]`.
+pub type PreparedLoss = Box<dyn Fn(&MaskedPicture) -> Tensor<1>>;
+
+/// What a loss can be prepared with, besides its settings.
+pub struct PrepareArgs<'a> {
+    pub device: &'a Device,
+    /// The start image at the size of the pictures, `[1, 3, height, width]` in 0..1.
+    pub start: Option<Tensor<4>>,
+    /// Opens the CLIP that is a part of the model.
+    pub own_clip: &'a dyn Fn() -> Result<ClipModel, OpenError>,
+}
+
+fn prepared(loss: impl Fn(&MaskedPicture) -> Tensor<1> + 'static) -> Result<PreparedLoss, GuideError> {
+    Ok(Box::new(loss))
 }
 
 /// Makes [`Loss`] from its variants, each of which is a [`LossFunction`].
@@ -121,11 +176,37 @@ macro_rules! losses {
                 }
             }
 
-            /// The loss of each picture: see [`LossFunction::loss`].
-            pub fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
+            /// The loss as a function: see [`LossFunction::prepare`].
+            ///
+            /// # Errors
+            /// A sentence about what it needs and does not have.
+            pub fn prepare(&self, args: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
                 match self {
-                    $(Self::$loss(loss) => loss.loss(picture)),*
+                    $(Self::$loss(loss) => loss.prepare(args)),*
                 }
+            }
+
+            /// # Errors
+            /// The first setting that is out of range.
+            fn check(&self) -> Result<(), GuideError> {
+                let checked = match self {
+                    $(Self::$loss(loss) => loss.check()),*
+                };
+                checked.map_err(|why| GuideError::Loss { loss: self.to_string(), why })
+            }
+
+            /// The model that judges the picture, if it is not a part of the one that makes it.
+            pub fn model(&self) -> Option<&Path> {
+                match self {
+                    $(Self::$loss(loss) => loss.model()),*
+                }
+            }
+
+            fn set_model(&mut self, model: PathBuf) -> Result<(), GuideError> {
+                let set = match self {
+                    $(Self::$loss(loss) => loss.set_model(model)),*
+                };
+                set.map_err(|why| GuideError::Loss { loss: self.to_string(), why })
             }
         }
 
@@ -140,13 +221,21 @@ macro_rules! losses {
     };
 }
 
-losses!(Channel, Palette, Brightness, Contrast, Saturation, Symmetry, Smoothness, Tile);
-
-/// The mean over everything but the batch.
-fn mean_of_each(x: Tensor<4>) -> Tensor<1> {
-    let [batch, channels, height, width] = x.dims();
-    x.reshape([batch, channels * height * width]).mean_dim(1).reshape([batch])
-}
+losses!(
+    Channel,
+    Palette,
+    Brightness,
+    Contrast,
+    Saturation,
+    Symmetry,
+    Smoothness,
+    Tile,
+    Picture,
+    Region,
+    ClipText,
+    ClipPicture,
+    Classifier
+);
 
 /// The square root of a variance, whose gradient stays finite where the variance is 0.
 fn deviation<const D: usize>(variance: Tensor<D>) -> Tensor<D> {
@@ -154,9 +243,9 @@ fn deviation<const D: usize>(variance: Tensor<D>) -> Tensor<D> {
 }
 
 /// The luma of each pixel (ITU-R BT.601), `[batch, 1, height, width]`.
-fn luma(picture: Tensor<4>) -> Tensor<4> {
-    let weights = Tensor::<1>::from_floats([0.299, 0.587, 0.114], &picture.device()).reshape([1, 3, 1, 1]);
-    (picture * weights).sum_dim(1)
+fn luma(pixels: &Tensor<4>) -> Tensor<4> {
+    let weights = Tensor::<1>::from_floats([0.299, 0.587, 0.114], &pixels.device()).reshape([1, 3, 1, 1]);
+    (pixels.clone() * weights).sum_dim(1)
 }
 
 /// Refuses settings that a loss does not take.

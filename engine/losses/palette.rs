@@ -6,7 +6,7 @@ use std::str::FromStr;
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, prepared};
 
 /// The mean squared distance of each pixel from its nearest colour, where near colours share a pixel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,15 +57,18 @@ impl LossFunction for Palette {
         format!(":{}", colors.join("+"))
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        let distances = self.colors.iter().map(|Color(rgb)| {
-            let color = rgb.map(|value| f32::from(value) / 255.0);
-            let color = Tensor::<1>::from_floats(color, &picture.device()).reshape([1, 3, 1, 1]);
-            (picture.clone() - color).square().sum_dim(1)
-        });
-        let distances = Tensor::cat(distances.collect(), 1);
-        let shares = activation::softmax(-distances.clone() / SOFTNESS, 1);
-        mean_of_each((shares * distances).sum_dim(1))
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        let colors: Vec<[f32; 3]> =
+            self.colors.iter().map(|Color(rgb)| rgb.map(|value| f32::from(value) / 255.0)).collect();
+        prepared(move |picture| {
+            let distances = colors.iter().map(|color| {
+                let color = Tensor::<1>::from_floats(*color, &picture.pixels.device()).reshape([1, 3, 1, 1]);
+                (picture.pixels.clone() - color).square().sum_dim(1)
+            });
+            let distances = Tensor::cat(distances.collect(), 1);
+            let shares = activation::softmax(-distances.clone() / SOFTNESS, 1);
+            picture.mean((shares * distances).sum_dim(1))
+        })
     }
 }
 

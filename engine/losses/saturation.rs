@@ -1,9 +1,8 @@
 //! More or less colourful.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, deviation, expect_unit_target, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, deviation, expect_unit_target, prepared};
 
 /// The squared distance of the mean saturation from a value. The saturation of a pixel is the standard deviation of its red,
 /// green and blue.
@@ -31,9 +30,12 @@ impl LossFunction for Saturation {
         format!("={}", self.target)
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        let mean = picture.clone().mean_dim(1);
-        let variance = (picture - mean).square().mean_dim(1);
-        (mean_of_each(deviation(variance)) - self.target).square()
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        let target = self.target;
+        prepared(move |picture| {
+            let mean = picture.pixels.clone().mean_dim(1);
+            let variance = (picture.pixels.clone() - mean).square().mean_dim(1);
+            (picture.mean(deviation(variance)) - target).square()
+        })
     }
 }

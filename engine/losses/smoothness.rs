@@ -1,9 +1,8 @@
 //! Smooth areas.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, prepared};
 
 /// Total variation (Rudin, Osher and Fatemi, 1992), anisotropic: the mean difference between neighbours across and down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,13 +18,17 @@ impl LossFunction for Smoothness {
         Self {}
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        let [_, _, height, width] = picture.dims();
-        let differences = |axis: usize, side: usize| {
-            let (first, second) =
-                (picture.clone().narrow(axis, 0, side - 1), picture.clone().narrow(axis, 1, side - 1));
-            mean_of_each((second - first).abs())
-        };
-        differences(2, height) + differences(3, width)
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        prepared(|picture| {
+            let [_, _, height, width] = picture.pixels.dims();
+            let differences = |axis: usize, side: usize| {
+                let (first, second) = (
+                    picture.map(|x| x.narrow(axis, 0, side - 1)),
+                    picture.map(|x| x.narrow(axis, 1, side - 1)),
+                );
+                first.mean_of_pairs(&second, (second.pixels.clone() - first.pixels.clone()).abs())
+            };
+            differences(2, height) + differences(3, width)
+        })
     }
 }

@@ -1,9 +1,8 @@
 //! Symmetric pictures.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, prepared};
 use crate::choice::{impl_choice, impl_serde_by_name};
 
 /// The mean squared difference of a picture from its mirror image, or from itself turned by 180 degrees.
@@ -50,13 +49,15 @@ impl LossFunction for Symmetry {
         format!(":{}", self.axis.name())
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        let copy = picture.clone();
-        let mirrored = match self.axis {
-            SymmetryAxis::LeftRight => copy.flip([3]),
-            SymmetryAxis::UpDown => copy.flip([2]),
-            SymmetryAxis::Rotation => copy.flip([2, 3]),
-        };
-        mean_of_each((picture - mirrored).square())
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        let axis = self.axis;
+        prepared(move |picture| {
+            let mirrored = picture.map(|x| match axis {
+                SymmetryAxis::LeftRight => x.flip([3]),
+                SymmetryAxis::UpDown => x.flip([2]),
+                SymmetryAxis::Rotation => x.flip([2, 3]),
+            });
+            picture.mean_of_pairs(&mirrored, (picture.pixels.clone() - mirrored.pixels.clone()).square())
+        })
     }
 }

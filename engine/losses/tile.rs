@@ -1,9 +1,8 @@
 //! Seamless tiles.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, mean_of_each};
+use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, prepared};
 
 /// The mean squared difference of opposite edges, so that the picture continues beside a copy of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,13 +18,15 @@ impl LossFunction for Tile {
         Self {}
     }
 
-    fn loss(&self, picture: Tensor<4>) -> Tensor<1> {
-        let [_, _, height, width] = picture.dims();
-        let seam = |axis: usize, side: usize| {
-            let (first, last) =
-                (picture.clone().narrow(axis, 0, 1), picture.clone().narrow(axis, side - 1, 1));
-            mean_of_each((last - first).square())
-        };
-        seam(2, height) + seam(3, width)
+    fn prepare(&self, _: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {
+        prepared(|picture| {
+            let [_, _, height, width] = picture.pixels.dims();
+            let seam = |axis: usize, side: usize| {
+                let (first, last) =
+                    (picture.map(|x| x.narrow(axis, 0, 1)), picture.map(|x| x.narrow(axis, side - 1, 1)));
+                first.mean_of_pairs(&last, (last.pixels.clone() - first.pixels.clone()).square())
+            };
+            seam(2, height) + seam(3, width)
+        })
     }
 }

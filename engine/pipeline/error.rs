@@ -3,6 +3,7 @@
 use crate::error::EngineError;
 use crate::format::human_size;
 use crate::images::StartImageError;
+use crate::losses::{GradientPath, GuideError};
 use crate::recipe::RecipeError;
 
 /// Why a picture could not be made.
@@ -10,6 +11,8 @@ use crate::recipe::RecipeError;
 pub enum GenerateError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    #[error(transparent)]
+    Guide(#[from] GuideError),
     #[error(transparent)]
     StartImage(#[from] StartImageError),
     #[error(
@@ -34,6 +37,14 @@ pub enum GenerateError {
         human_size(*.free)
     )]
     TooLarge { width: u32, height: u32, needed: u64, free: u64 },
+    #[error(
+        "Guiding a picture of {width} x {height} through the {} needs about {}, and {} of memory are free. Choose through={}, which needs less, or a smaller size",
+        if *path == GradientPath::Unet { "UNet" } else { "decoder" },
+        human_size(*.needed),
+        human_size(*.free),
+        if *path == GradientPath::Unet { "decoder" } else { "preview" }
+    )]
+    GuideTooLarge { path: GradientPath, width: u32, height: u32, needed: u64, free: u64 },
     #[error(
         "Memory ran out even in low-memory mode ({0}). Choose a smaller size, close other programs, or use the CPU"
     )]

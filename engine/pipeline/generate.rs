@@ -139,6 +139,7 @@ impl Pipeline {
         let uncond = conditioning.uncond.as_ref().map(|uncond| to_array(uncond.at(resume.step).clone()));
         let uncond = uncond.transpose()?;
         reporter.timings.text_secs += text_started.elapsed().as_secs_f64();
+        let losses = self.prepare_losses(recipe, memory)?; // loss_guidance.rs
         let encode_started = Instant::now();
         let painted_step = match painted_branch.and_then(|branch| branch.paint.as_ref()).zip(branch_step) {
             Some((_, step)) if is_resumed => Some(PaintedStep { x: step.x, x0: step.denoised }),
@@ -174,12 +175,14 @@ impl Pipeline {
         let guided = LossGuided {
             model: guided,
             pipeline: self,
-            guides: &recipe.guides,
+            recipe,
+            losses,
+            sigmas: &run.trajectory.sigmas,
             step: &current_step,
             memory,
             stop,
             guidance: &recorder.loss_guidance,
-        }; // loss_guidance.rs
+        };
         let (painted, held) = match painted_branch.zip(painted_step) {
             Some((branch, PaintedStep { x, x0 })) => {
                 let (steps, factor) = (run.trajectory.sigmas.len() - 1, self.info.vae_factor as usize);

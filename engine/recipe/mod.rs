@@ -20,7 +20,7 @@ use crate::diffusion::{
     BetaSchedule, NoiseSchedule, NoiseSource, Sampler, SamplerOption, SamplerOptions, Schedule,
     ScheduleOptions,
 };
-use crate::losses::LossGuide;
+use crate::losses::{LossGuide, TrainingFree};
 use crate::paint::Paint;
 use crate::prompt::{EmbeddingEdit, Mix, MixMethod, TextOptions};
 
@@ -61,6 +61,9 @@ pub struct Recipe {
     /// Losses that guide sampling besides the prompt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub guides: Vec<LossGuide>,
+    /// How their gradient is used.
+    #[serde(skip_serializing_if = "is_default")]
+    pub training_free: TrainingFree,
     pub start: Start,
     /// The run this one branches from, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,6 +172,7 @@ impl Recipe {
             return Err(RecipeError::TooManyGuides(self.guides.len()));
         }
         self.guides.iter().try_for_each(LossGuide::check)?;
+        self.training_free.check()?;
         if let Start::Image { strength, .. } = self.start {
             if !(0.0..=1.0).contains(&strength) {
                 return Err(RecipeError::Strength(strength));
@@ -368,6 +372,7 @@ impl Default for Recipe {
             noise: NoiseSource::default(),
             guidance: Guidance::default(),
             guides: Vec::new(),
+            training_free: TrainingFree::default(),
             start: Start::Noise,
             branch: None,
         }

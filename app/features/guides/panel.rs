@@ -1,7 +1,12 @@
 //! The Guides tab: losses that steer the picture besides the prompt.
 
-use egui::{Align, Layout, RichText, ScrollArea, Ui};
-use engine::losses::{Color, ColorChannel, GradientPath, Loss, LossGuide, SymmetryAxis};
+use std::path::{Path, PathBuf};
+
+use egui::{Align, Frame, Layout, Margin, Response, RichText, ScrollArea, TextEdit, Ui};
+use engine::losses::{
+    ClipPicture, Color, ColorChannel, GradientPath, Loss, LossGuide, Picture, ScaleCurve, SmallPicture,
+    SymmetryAxis, TrainingFree,
+};
 use engine::recipe::Recipe;
 
 use crate::features::brush::mask_row::mask_row_ui;
@@ -10,8 +15,8 @@ use crate::features::state::AppState;
 use crate::ui::section::title_ui;
 use crate::ui::theme::{self, Tokens};
 use crate::ui::widgets::{
-    SelectItem, SliderRow, close_ui, label_ui, menu_item_ui, note_ui, outlined_button_ui, real_slider_ui,
-    segmented_ui, select_ui, whole_slider_ui,
+    SelectItem, SliderRow, close_ui, field_frame, label_ui, menu_item_ui, note_ui, outlined_button_ui,
+    problem_ui, real_slider_ui, segmented_ui, select_ui, whole_slider_ui,
 };
 
 pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
@@ -35,7 +40,54 @@ pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
         if let Some(index) = removed {
             recipe.guides.remove(index);
         }
+        if !recipe.guides.is_empty() {
+            ui.add_space(theme::GAP_L);
+            let title = RichText::new("How the gradient is used").font(theme::small());
+            ui.collapsing(title, |ui| training_free_ui(ui, &mut recipe.training_free));
+        }
     });
+}
+
+/// Options of training-free guidance.
+fn training_free_ui(ui: &mut Ui, options: &mut TrainingFree) {
+    let hue = Tokens::of(ui).accent;
+    let repeats = |name, sentence| SliderRow {
+        name,
+        sentence,
+        track: 1.0..=8.0,
+        limits: 1.0..=f64::from(*TrainingFree::REPEATS.end()),
+        default: 1.0,
+        step: 1.0,
+        decimals: 0,
+        hue,
+    };
+    let sentence = "How often each guided step is taken, with its noise added anew before each repetition.";
+    whole_slider_ui(ui, &repeats("Recurrence", sentence), &mut options.recurrence);
+    let sentence = "How often the predicted picture is moved within a guided step.";
+    whole_slider_ui(ui, &repeats("Iterations", sentence), &mut options.iterations);
+    let parts = |name, sentence, end| SliderRow {
+        name,
+        sentence,
+        track: 0.0..=1.0,
+        limits: 0.0..=end,
+        default: 0.0,
+        step: 0.05,
+        decimals: 2,
+        hue,
+    };
+    let sentence = "The losses are averaged over predictions with this much noise. 0 is off.";
+    real_slider_ui(ui, &parts("Smoothing", sentence, 1.0), &mut options.smoothing);
+    if options.smoothing > 0.0 {
+        let samples = SliderRow {
+            default: 4.0,
+            ..repeats("Samples", "The number of noisy predictions that the losses are averaged over.")
+        };
+        whole_slider_ui(ui, &samples, &mut options.samples);
+    }
+    let sentence = "A gradient moves the latents at most this many times their noise. 0 is off.";
+    let mut clip = options.clip.unwrap_or(0.0);
+    real_slider_ui(ui, &parts("Limit", sentence, f64::from(*TrainingFree::CLIP.end())), &mut clip);
+    options.clip = (clip >= *TrainingFree::CLIP.start()).then_some(clip);
 }
 
 /// Chooses a loss and adds it.
@@ -91,6 +143,13 @@ fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
         hue: tokens.accent,
     };
     whole_slider_ui(ui, &every, &mut guide.every);
+    label_ui(ui, "Scale over the steps");
+    let curves = ScaleCurve::ALL.map(|curve| curve.label().to_owned());
+    let hint = |index: usize| ScaleCurve::ALL[index].hint().to_owned();
+    if let Some(index) = segmented_ui(ui, "Scale over the steps", &curves, guide.curve as usize, hint) {
+        guide.curve = ScaleCurve::ALL[index];
+    }
+    ui.add_space(theme::GAP_S);
     label_ui(ui, "Gradient through");
     let paths = GradientPath::ALL.map(|path| path.label().to_owned());
     let chosen = GradientPath::ALL.iter().position(|path| *path == guide.through).unwrap_or_default();
@@ -131,8 +190,70 @@ fn loss_ui(ui: &mut Ui, loss: &mut Loss) {
             }
             ui.add_space(theme::GAP_S);
         }
-        Loss::Smoothness(_) | Loss::Tile(_) => {}
+        Loss::Picture(loss) => picture_ui(ui, &mut loss.picture, Picture::SIDE),
+        Loss::ClipText(loss) => {
+            text_ui(ui, "Text", "What CLIP should see", &mut loss.text);
+            model_ui(ui, "The model's own, or the folder of a CLIP", &mut loss.model);
+        }
+        Loss::ClipPicture(loss) => {
+            picture_ui(ui, &mut loss.picture, ClipPicture::MAX_SIDE);
+            model_ui(ui, "The model's own, or the folder of a CLIP", &mut loss.model);
+        }
+        Loss::Classifier(loss) => {
+            text_ui(ui, "Label", "What the classifier should see", &mut loss.label);
+            model_ui(ui, "A safetensors file", &mut loss.model);
+        }
+        Loss::Smoothness(_) | Loss::Tile(_) | Loss::Region(_) => {}
     }
+}
+
+fn text_ui(ui: &mut Ui, name: &str, hint: &str, text: &mut String) -> Response {
+    label_ui(ui, name);
+    let id = ui.scope_id().with(name);
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    let tokens = Tokens::of(ui);
+    let field = field_frame(tokens, focused).show(ui, |ui| {
+        let hint = RichText::new(hint).font(theme::body()).color(tokens.faint);
+        let field = TextEdit::singleline(text).id(id).hint_text(hint).font(theme::body());
+        let inset = Frame::NONE.inner_margin(Margin::symmetric(10, 6));
+        let response = ui.add(field.frame(inset).desired_width(f32::INFINITY));
+        response.clone().accessible_name(name);
+        response
+    });
+    ui.add_space(theme::GAP_S);
+    field.inner
+}
+
+/// The path of the model that judges the picture.
+fn model_ui(ui: &mut Ui, hint: &str, model: &mut Option<PathBuf>) {
+    let mut path = model.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    if text_ui(ui, "Model", hint, &mut path).changed() {
+        *model = (!path.is_empty()).then(|| path.into());
+    }
+}
+
+/// Reads another picture when its path has been typed.
+fn picture_ui(ui: &mut Ui, picture: &mut SmallPicture, side: u32) {
+    let id = ui.scope_id().with("path of a picture");
+    let (mut path, mut problem): (String, String) = ui.data_mut(|data| data.get_temp(id)).unwrap_or_default();
+    let (width, height) = picture.size();
+    let typed = text_ui(
+        ui,
+        "Picture",
+        &format!("The file of another one than these {width} x {height} pixels"),
+        &mut path,
+    );
+    if typed.lost_focus() && !path.is_empty() {
+        problem.clear();
+        match SmallPicture::load(Path::new(path.trim()), side) {
+            Ok(loaded) => *picture = loaded,
+            Err(error) => problem = error.to_string(),
+        }
+    }
+    if !problem.is_empty() && problem_ui(ui, &problem, true) {
+        problem.clear();
+    }
+    ui.data_mut(|data| data.insert_temp(id, (path, problem)));
 }
 
 /// What a loss wants the picture to come nearer to.
