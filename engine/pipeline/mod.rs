@@ -36,6 +36,7 @@ use crate::device::{DeviceChoice, DeviceError, SelectedDevice, choose};
 use crate::diffusion::{LatentRgb, Latents, SD1_LATENT_RGB, are_finite_and_nonzero};
 use crate::error::EngineError;
 use crate::images::Array;
+use crate::losses::GradientPath;
 use crate::memory::estimate::{MemoryEstimate, free_bytes};
 use crate::memory::low_memory::MemoryGuard;
 use crate::memory::mode::MemoryMode;
@@ -213,11 +214,29 @@ impl Pipeline {
                 let Recipe { width, height, .. } = *recipe;
                 GenerateError::TooLarge { width, height, needed, free: free.unwrap_or_default() }
             })?;
+        self.check_guides_fit(recipe, free)?;
         let memory = MemoryGuard::new(self.device.clone(), mode);
         if mode == MemoryMode::LowMemory {
             memory.note("Memory is short, so the work was done in smaller pieces, which takes longer");
         }
         Ok(memory)
+    }
+
+    /// # Errors
+    /// [`GenerateError::GuideTooLarge`] if a gradient does not fit into `free` bytes, where they are known.
+    fn check_guides_fit(&self, recipe: &Recipe, free: Option<u64>) -> Result<(), GenerateError> {
+        let Recipe { width, height, .. } = *recipe;
+        for path in GradientPath::ALL {
+            let guides = recipe.guides.iter().any(|guide| guide.through == path && guide.scale != 0.0);
+            let needed = self.info.memory.guide_bytes(u64::from(width) * u64::from(height), path);
+            match free {
+                Some(free) if guides && needed > free => {
+                    return Err(GenerateError::GuideTooLarge { path, width, height, needed, free });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Checks the output of a network that computes in f32.

@@ -186,3 +186,19 @@ fn numbers_that_leave_the_range_of_f16_are_made_again_in_f32() {
         assert_eq!(added.borrow().len(), notes, "{:?}", added.borrow());
     }
 }
+
+#[test]
+fn a_guide_that_needs_more_memory_than_there_is_is_refused_with_a_cheaper_way() {
+    let pipeline = built_in();
+    let refused = |through: &str, free| {
+        let guide = format!("tile,through={through}").parse().expect("a guide");
+        let recipe = Recipe { guides: vec![guide], width: 512, height: 512, ..Recipe::default() };
+        pipeline.check_guides_fit(&recipe, free).err().map(|error| error.to_string())
+    };
+    let few = Some(10 << 20);
+    assert!(refused("unet", few).is_some_and(|error| error.contains("through=decoder")));
+    assert!(refused("decoder", few).is_some_and(|error| error.contains("through=preview")));
+    assert_eq!(refused("preview", few), None);
+    assert_eq!(refused("unet", Some(64 << 30)), None);
+    assert_eq!(refused("unet", None), None, "a GPU does not tell");
+}
