@@ -27,6 +27,7 @@ mod shared_args;
 mod text_args;
 mod tokens;
 mod training_free_args;
+mod trajectory_map;
 mod weight_info;
 mod words;
 mod xy_plot;

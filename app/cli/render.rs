@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use engine::images::Provenance;
 use engine::memory::mode::MemoryMode;
-use engine::pipeline::{Generated, ModelInfo, Pipeline, Progress, StopFlag, Timings};
-use engine::recipe::{Recipe, RecordedRun};
+use engine::pipeline::{Frame, Generated, ModelInfo, Pipeline, Progress, StopFlag, Timings};
+use engine::recipe::{Recipe, RecordedRun, random_seed};
 use serde_json::{Value, json};
 
 use super::concept_args::LoadedConcepts;
@@ -14,7 +14,7 @@ use super::models::source_of;
 use super::output_files::{OutputFiles, check_writable};
 use super::render_args::RenderArgs;
 use super::run::{base_recipe, failure, open, raise_on_ctrl_c, recipe_of, resume_run, warnings};
-use super::{Failure, attention, print, progress, recipe_json};
+use super::{Failure, attention, print, progress, recipe_json, trajectory_map};
 
 pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let (mut recipe, mut recorded, recorded_by) = match &args.continue_from {
@@ -26,6 +26,9 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     let mut files = OutputFiles::plan(args, recipe.batch)?;
     if let Some(path) = &args.attention {
         check_writable(path, "png", "--attention")?;
+    }
+    if let Some(path) = &args.map {
+        check_writable(path, "png", "--map")?;
     }
 
     let concepts = LoadedConcepts::read(&args.concepts.concepts)?;
@@ -50,13 +53,21 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     args.animation.check_size(steps, (recipe.width, recipe.height))?;
     let stop = StopFlag::default();
     raise_on_ctrl_c(stop.clone());
-    let generated = generate(&pipeline, &recipe, &mut recorded, &stop)?;
+    let mut frames = Vec::new();
+    let generated = generate(&pipeline, &recipe, &mut recorded, &stop, &mut |frame| {
+        if args.map.is_some() {
+            frames.push(frame);
+        }
+    })?;
     for note in &generated.notes {
         eprintln!("{note}");
     }
     warnings.extend(generated.notes.iter().cloned());
     if let Some(path) = &args.attention {
         attention::write(path, &pipeline, &recorded, &generated.pictures[0], &stop)?;
+    }
+    if let Some(path) = &args.map {
+        trajectory_map::write(path, args.map_view, &pipeline, &recorded, &frames, &generated.pictures)?;
     }
     let (timings, used_concepts) = (generated.timings.clone(), generated.concepts.clone());
     let steps = recorded.trajectory.steps.len();
@@ -68,6 +79,7 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
         report["film"] = files.animations.iter().map(|path| path_json(path)).collect();
         report["contact_sheet"] = files.contact_sheets.iter().map(|path| path_json(path)).collect();
         report["attention"] = args.attention.as_deref().map(path_json).into();
+        report["map"] = args.map.as_deref().map(path_json).into();
         report["trace"] = files.trace.as_deref().map(path_json).into();
         report["concepts"] = json!(used_concepts);
         report["remarks"] = warnings.into();
@@ -90,12 +102,13 @@ pub fn render(args: &RenderArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the pictures of a recipe with a progress bar.
+/// Makes the pictures of a recipe with a progress bar. `keep` gets each step.
 fn generate(
     pipeline: &Pipeline,
     recipe: &Recipe,
     recorded: &mut RecordedRun,
     stop: &StopFlag,
+    keep: &mut dyn FnMut(Frame),
 ) -> Result<Generated, Failure> {
     let bar = progress::steps_bar((recipe.steps - recipe.start_step()) as usize);
     let generated = pipeline.generate_from(recorded, recipe, stop, &mut |progress| {
@@ -104,10 +117,12 @@ fn generate(
             Progress::Started { sigmas, start_step } => {
                 bar.set_length((sigmas.len() - 1).saturating_sub(start_step) as u64);
             }
-            Progress::Step(_) => {
+            Progress::Step(frame) => {
+                keep(frame);
                 bar.inc(1);
                 bar.set_length(bar.position().max(bar.length().unwrap_or_default()));
             }
+            Progress::Recorded(_) => {}
         }
     });
     bar.finish_and_clear();

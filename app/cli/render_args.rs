@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use engine::inspect::trajectory_map::MapView;
 use engine::losses::{GradientPath, Loss, LossGuide, ScaleCurve};
 
 use super::animation_args::AnimationArgs;
 use super::concept_args::ConceptArgs;
 use super::sampling_args::SamplingArgs;
-use super::shared_args::{ModelArgs, Seed, Size};
+use super::shared_args::{ModelArgs, Seed, Size, one_of};
 use super::text_args::TextArgs;
 use super::training_free_args::TrainingFreeArgs;
 
@@ -95,6 +96,12 @@ pub struct RenderArgs {
     /// more UNet pass per step
     #[arg(long, value_name = "A.png")]
     pub attention: Option<PathBuf>,
+    /// Write the way of each picture from noise as a map: all steps on the plane of their two principal components
+    #[arg(long, value_name = "MAP.png")]
+    pub map: Option<PathBuf>,
+    /// The latents that the map shows
+    #[arg(long, value_name = "WHAT", default_value = MapView::default().name(), value_parser = one_of(MapView::ALL, MapView::name, MapView::hint, &[]), requires = "map")]
+    pub map_view: MapView,
     #[command(flatten)]
     pub animation: AnimationArgs,
     /// Print one JSON object instead of the paths

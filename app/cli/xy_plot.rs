@@ -96,6 +96,7 @@ pub fn xy_plot(args: &XyPlotArgs) -> Result<(), Failure> {
 fn refuse_single_picture_options(args: &RenderArgs) -> Result<(), Failure> {
     let options = [
         ("--attention", args.attention.is_some()),
+        ("--map", args.map.is_some()),
         ("--contact-sheet", args.animation.contact_sheet.is_some()),
         ("--film-view", args.animation.film_view != AnimationLayout::default()),
         ("--film-full", args.animation.film_full),

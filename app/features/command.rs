@@ -21,6 +21,7 @@ use crate::features::lesson::LessonCommand;
 use crate::features::models::{LibraryCommand, ModelCommand};
 use crate::features::settings::SettingsCommand;
 use crate::features::start_image::StartImageCommand;
+use crate::features::trajectory_map::TrajectoryMapCommand;
 use crate::features::words::WordsCommand;
 use crate::features::xy_plot::XyPlotCommand;
 
@@ -51,6 +52,7 @@ pub enum Command {
     Model(ModelCommand),
     Settings(SettingsCommand),
     StartImage(StartImageCommand),
+    TrajectoryMap(TrajectoryMapCommand),
     View(ViewCommand),
     Words(WordsCommand),
     XyPlot(XyPlotCommand),

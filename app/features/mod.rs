@@ -28,5 +28,6 @@ pub(crate) mod schedule;
 pub mod settings;
 pub mod start_image;
 pub mod state;
+pub mod trajectory_map;
 pub mod words;
 pub mod xy_plot;

@@ -30,6 +30,7 @@ use crate::features::models::Models;
 use crate::features::prompt::Prompts;
 use crate::features::settings::Settings;
 use crate::features::start_image::StartPicture;
+use crate::features::trajectory_map::TrajectoryMapState;
 use crate::features::words::WordsState;
 use crate::features::xy_plot::XyPlotState;
 use crate::library::{Library, ScanStatus};
@@ -49,6 +50,7 @@ pub struct AppState {
     pub brush: BrushState,
     pub xy_plot: XyPlotState,
     pub inspect: InspectState,
+    pub trajectory_map: TrajectoryMapState,
     pub attention: AttentionState,
     pub export: ExportState,
     pub download: DownloadState,
@@ -112,6 +114,7 @@ impl AppState {
             brush: BrushState::default(),
             xy_plot: XyPlotState::default(),
             inspect: InspectState::default(),
+            trajectory_map: TrajectoryMapState::default(),
             attention: AttentionState::default(),
             export: ExportState::default(),
             download: DownloadState::default(),
@@ -148,6 +151,7 @@ impl AppState {
         self.follow_drawing();
         self.update_overlay();
         effects.extend(self.request_inspection());
+        effects.extend(self.watch_map());
         effects
     }
 
@@ -175,6 +179,7 @@ impl AppState {
             Command::Model(command) => return self.handle_model(command),
             Command::Settings(command) => return self.handle_settings(command),
             Command::StartImage(command) => return self.handle_start_image(command),
+            Command::TrajectoryMap(command) => return self.handle_trajectory_map(command),
             Command::View(command) => return self.handle_view(command),
             Command::Words(command) => self.handle_words(command),
             Command::XyPlot(command) => return self.handle_sheet(command),
@@ -187,6 +192,7 @@ impl AppState {
             AppEvent::Engine(Event::Model(event)) => return self.receive_model(event),
             AppEvent::Engine(Event::Job { id, event }) => return self.receive_job(id, event),
             AppEvent::Engine(Event::Inspection { id, result }) => return self.receive_inspection(id, result),
+            AppEvent::Engine(Event::TrajectoryMap(map)) => self.trajectory_map.map = Some(map),
             AppEvent::Engine(Event::AttentionMaps { job, event }) => self.receive_attended(job, event),
             AppEvent::Engine(Event::Warning { text }) => self.shared.warning = Some(text),
             AppEvent::Brush(event) => self.receive_brush(event),

@@ -36,6 +36,8 @@ pub struct Tokens {
     pub violet: Color32,
     /// Text of a warning.
     pub amber_text: Color32,
+    /// Lines of one plot, which mean nothing but "another one".
+    pub series: [Color32; 6],
     /// The knob of a slider.
     pub knob: Color32,
     /// Under the picture, and under popups.
@@ -67,6 +69,7 @@ pub const DARK: Tokens = Tokens {
     coral_text: hex(0xff8a6b),
     violet: hex(0xb79bf5),
     amber_text: hex(0xf2c14e),
+    series: [hex(0x5aa9f8), hex(0xf0a35e), hex(0x8fcf6b), hex(0xe887c0), hex(0xc9c15a), hex(0xa79af2)],
     knob: hex(0xe6eded),
     shadow: Color32::from_black_alpha(150),
 };
@@ -89,6 +92,7 @@ pub const LIGHT: Tokens = Tokens {
     coral_text: hex(0xb8432a),
     violet: hex(0x7350c9),
     amber_text: hex(0x825d00),
+    series: [hex(0x1f6fc4), hex(0xb3590a), hex(0x3f7f1d), hex(0xb83a8a), hex(0x7a7012), hex(0x5a48c8)],
     knob: hex(0x15211f),
     shadow: Color32::from_black_alpha(70),
 };
@@ -281,8 +285,8 @@ mod tests {
     #[test]
     fn marks_stand_out_from_panels() {
         for tokens in [&DARK, &LIGHT] {
-            for mark in [tokens.accent, tokens.coral, tokens.knob] {
-                assert!(contrast(mark, tokens.panel) >= 3.0, "{mark:?}");
+            for mark in [tokens.accent, tokens.coral, tokens.knob].iter().chain(&tokens.series) {
+                assert!(contrast(*mark, tokens.panel) >= 3.0, "{mark:?}");
             }
         }
     }

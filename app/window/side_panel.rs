@@ -21,6 +21,7 @@ use crate::features::schedule::panel::schedule_ui;
 use crate::features::settings::tab::is_narrow;
 use crate::features::settings::{SettingsCommand, Tab};
 use crate::features::state::{AppState, Shared};
+use crate::features::trajectory_map::panel::trajectory_map_ui;
 use crate::features::words::panel::words_ui;
 use crate::features::xy_plot::panel::sheet_ui;
 use crate::ui::textures::Textures;
@@ -134,6 +135,7 @@ fn contents_ui(
             Tab::Schedule => schedule_ui(ui, state, recipe, curves, commands),
             Tab::Inspect => look_ui(ui, state, textures, commands),
             Tab::Branches => branches_ui(ui, &state.runs, textures, commands),
+            Tab::Map => trajectory_map_ui(ui, state, textures, commands),
             Tab::Guides => guides_ui(ui, state, recipe, commands),
             Tab::XyPlot => sheet_ui(ui, state, commands),
             Tab::Words => words_ui(ui, state, recipe, commands),

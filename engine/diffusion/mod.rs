@@ -32,4 +32,4 @@ pub use prediction::Prediction;
 pub use samplers::{SampleArgs, Sampler, SamplerOption, SamplerOptions, sample};
 pub use sigmas::{BetaSchedule, NoiseSchedule, Schedule, ScheduleOptions};
 pub use step_view::StepView;
-pub use trajectory::{LossGuidance, RecordedStep, Recorder, Trajectory};
+pub use trajectory::{LossGuidance, RecordedStep, RecordedSteps, Recorder, Trajectory};

@@ -5,7 +5,7 @@
 //! recorded predictions in place of the model, which is fast and restores its history and its noise.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::mem;
 
@@ -58,7 +58,27 @@ impl LossGuidance {
     }
 }
 
+/// The steps of a run so far, from the start step on.
+#[derive(Clone, Copy)]
+pub struct RecordedSteps<'a> {
+    pub start_step: usize,
+    /// In two parts: those that the run resumes from, and those that are being sampled.
+    pub parts: [&'a [RecordedStep]; 2],
+}
+
+impl<'a> RecordedSteps<'a> {
+    /// Each step with its index in the schedule.
+    pub fn iter(self) -> impl Iterator<Item = (usize, &'a RecordedStep)> {
+        (self.start_step..).zip(self.parts.into_iter().flatten())
+    }
+}
+
 impl Trajectory {
+    /// The recorded steps.
+    pub fn recorded_steps(&self) -> RecordedSteps<'_> {
+        RecordedSteps { start_step: self.start_step, parts: [&self.steps, &[]] }
+    }
+
     /// The step with this index in the schedule.
     pub fn step(&self, step: usize) -> Option<&RecordedStep> {
         self.steps.get(step.checked_sub(self.start_step)?)
@@ -151,6 +171,11 @@ impl Recorder {
     /// The number of steps recorded so far.
     pub fn step_count(&self) -> usize {
         self.steps.borrow().len()
+    }
+
+    /// The steps recorded so far.
+    pub fn steps(&self) -> Ref<'_, [RecordedStep]> {
+        Ref::map(self.steps.borrow(), Vec::as_slice)
     }
 
     /// The recorded predictions, then those of `model`.

@@ -24,6 +24,7 @@ mod text_raster;
 mod trace;
 
 pub use animation::{Animation, AnimationFormat, AnimationFrame, FPS, Panel, Playback, write_animation};
+pub(crate) use animation::{at_size, paste};
 pub use grid::Grid;
 pub use metadata::{FoundRecipe, PROGRAM, Provenance, RecipeOrigin};
 pub use output_folder::save_new;
@@ -34,4 +35,5 @@ pub use recipe_search::{RecipeReadError, read_recipe};
 pub use start_image::{
     CropRect, StartImage, StartImageError, crop_and_resize, crop_to_fill, load, to_signed_planes,
 };
+pub(crate) use text_raster::{TextRaster, fill};
 pub use trace::{Array, Trace, TraceError, TraceFile, read_trace, write_trace};

@@ -13,7 +13,7 @@ use super::Pixels;
 const JETBRAINS_MONO: &[u8] = include_bytes!("../../assets/fonts/JetBrainsMono-Regular.ttf");
 
 /// A rasterizer of text at one size.
-pub(super) struct TextRaster {
+pub(crate) struct TextRaster {
     font: FontRef<'static>,
     /// Pixels per em.
     size: f32,
@@ -68,17 +68,22 @@ impl TextRaster {
             let mut pen = RasterPen { rasterizer: &mut rasterizer, origin, start: origin, at: origin };
             outline.draw(settings, &mut pen).expect("the built-in font is valid");
         }
-        rasterizer.for_each_pixel_2d(|dx, dy, coverage| {
-            let (x, y) = (x + dx, y + dy);
-            if x < picture.width && y < picture.height {
-                let at = (y as usize * picture.width as usize + x as usize) * 3;
-                for (value, colour) in picture.rgb[at..at + 3].iter_mut().zip(colour) {
-                    let (under, over) = (f32::from(*value), f32::from(colour));
-                    *value = (under + (over - under) * coverage.clamp(0.0, 1.0)).round() as u8;
-                }
-            }
-        });
+        fill(picture, &rasterizer, (x, y), colour);
     }
+}
+
+/// Colours what the rasterizer covers, with its upper left corner at (x, y), clipped to the picture.
+pub(crate) fn fill(picture: &mut Pixels, rasterizer: &Rasterizer, (x, y): (u32, u32), colour: [u8; 3]) {
+    rasterizer.for_each_pixel_2d(|dx, dy, coverage| {
+        let (x, y) = (x + dx, y + dy);
+        if x < picture.width && y < picture.height {
+            let at = (y as usize * picture.width as usize + x as usize) * 3;
+            for (value, colour) in picture.rgb[at..at + 3].iter_mut().zip(colour) {
+                let (under, over) = (f32::from(*value), f32::from(colour));
+                *value = (under + (over - under) * coverage.clamp(0.0, 1.0)).round() as u8;
+            }
+        }
+    });
 }
 
 /// Draws outlines of the font, whose y axis points up, into the rasterizer, whose y axis points down.

@@ -11,7 +11,9 @@ use burn::tensor::FloatDType;
 
 use crate::concepts::ConceptRef;
 use crate::cpu;
-use crate::diffusion::{Cfg, F32Fallback, Latents, Recorder, SampleArgs, Step, sample};
+use crate::diffusion::{
+    Cfg, F32Fallback, Latents, RecordedSteps, Recorder, SampleArgs, Step, Trajectory, sample,
+};
 use crate::images::{Array, Pixels};
 use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::autoencoder::images_from_planes;
@@ -198,6 +200,8 @@ impl Pipeline {
             let index = resume.step + step.index;
             let record_started = Instant::now();
             recorder.record(&step, |recorded| reporter.step(index, recorded));
+            let Trajectory { start_step, steps, .. } = &run.trajectory;
+            reporter.recorded(RecordedSteps { start_step: *start_step, parts: [steps, &recorder.steps()] });
             reporter.timings.record_secs += record_started.elapsed().as_secs_f64();
             reporter.timings.step_secs.push(step_started.elapsed().as_secs_f64());
             step_started = Instant::now();

@@ -20,7 +20,7 @@ mod weighting;
 pub use error::GenerateError;
 pub use generate::{Generated, Timings};
 pub use model_info::ModelInfo;
-pub use progress::{Frame, Progress};
+pub use progress::{Frame, FrameLosses, Progress};
 pub use random_sd15::random_sd15;
 pub use stop::StopFlag;
 

@@ -7,6 +7,7 @@ use crate::concepts::ConceptRef;
 use crate::diffusion::StepView;
 use crate::images::{Animation, Pixels};
 use crate::inspect::attention_maps::AttentionMaps;
+use crate::inspect::trajectory_map::TrajectoryMap;
 use crate::pipeline::{Frame, ModelInfo};
 use crate::session::{InspectResult, JobId};
 
@@ -24,6 +25,8 @@ pub enum Event {
         result: Result<InspectResult, String>,
     },
     Animation(AnimationEvent),
+    /// The runs that `Request::WatchMap` asked for, as far as they go. Their numbers are those of the jobs.
+    TrajectoryMap(Arc<TrajectoryMap>),
     AttentionMaps {
         job: JobId,
         event: AttentionEvent,

@@ -9,6 +9,7 @@ use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
+use crate::inspect::trajectory_map::MapView;
 use crate::pipeline::StopFlag;
 use crate::pipeline::animation_export::AnimationOptions;
 use crate::recipe::Recipe;
@@ -37,6 +38,9 @@ pub enum Request {
     Decode { job: JobId, step: usize, view: StepView },
     /// Answered by the `Event::Inspection` of the same number.
     Inspect { id: u64, request: InspectRequest },
+    /// Maps the trajectories of these jobs, now and after each step that is sampled from now on, also of the job that is under
+    /// way. `None` stops it. Answered by `Event::TrajectoryMap`s; a newer request replaces it.
+    WatchMap(Option<MapRequest>),
     /// Computes the attention maps of one picture of a job. `part` is the index of the part of the prompt that AND
     /// composes. Answered by `Event::AttentionMaps`, the last of which is `Done`, `Stopped` or `Failed`.
     ComputeAttentionMaps { job: JobId, picture: usize, part: usize, stop: StopFlag },
@@ -49,6 +53,16 @@ pub enum Request {
         options: AnimationOptions,
         stop: StopFlag,
     },
+}
+
+/// Which trajectories are mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapRequest {
+    /// The oldest first.
+    pub jobs: Vec<JobId>,
+    /// One of them, whose steps have arrows. Those of another model or size are left out.
+    pub current: JobId,
+    pub view: MapView,
 }
 
 /// The number of a job, assigned by the sender of the request.

@@ -10,14 +10,16 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::inspect::{EncodeCache, InspectRequest};
+use super::map_watch::{MapMaker, WatchedMap};
 use super::model_cache::ModelCache;
-use super::{AnimationEvent, AttentionEvent, Event, Job, JobEvent, JobId, ModelEvent, Request};
+use super::{AnimationEvent, AttentionEvent, Event, Job, JobEvent, JobId, MapRequest, ModelEvent, Request};
 use crate::checkpoint::{ModelSource, OpenError};
 use crate::concepts::ConceptSet;
 use crate::device::DeviceChoice;
 use crate::diffusion::StepView;
 use crate::images::Pixels;
 use crate::inspect::attention_maps::attention_maps;
+use crate::inspect::trajectory_map::MappedRun;
 use crate::memory::low_memory::panic_text;
 use crate::memory::mode::MemoryMode;
 use crate::pipeline::animation_export::{AnimationError, AnimationOptions, animate};
@@ -36,6 +38,7 @@ pub struct Session {
     flags: Mutex<Vec<StopFlag>>,
     /// The stop flag of the latest `OpenModel` request.
     opening: Mutex<StopFlag>,
+    watched_map: WatchedMap,
     closing: StopFlag,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,12 +49,15 @@ impl Session {
         let (requests, inbox) = unbounded();
         let (sender, events) = unbounded();
         let closing = StopFlag::default();
+        let watched_map = WatchedMap::default();
         let mut worker = Worker {
             events: EventSender { events: sender, wake: Box::new(wake) },
             models: ModelCache::default(),
             runs: VecDeque::new(),
             encoded: EncodeCache::default(),
             model_number: 0,
+            watched_map: watched_map.clone(),
+            map_maker: MapMaker::default(),
             closing: closing.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -67,6 +73,7 @@ impl Session {
             events,
             flags: Mutex::default(),
             opening: Mutex::default(),
+            watched_map,
             closing,
             thread: Some(thread),
         }
@@ -86,6 +93,7 @@ impl Session {
                 let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
                 std::mem::replace(&mut *opening, stop.clone()).raise();
             }
+            Request::WatchMap(request) => self.watched_map.set(request.clone()),
             Request::Decode { .. } | Request::Inspect { .. } => {}
         }
         if let Some(requests) = &self.requests {
@@ -119,6 +127,8 @@ struct Worker {
     /// The number of the current model, counted over all that were opened.
     model_number: u64,
     encoded: EncodeCache,
+    watched_map: WatchedMap,
+    map_maker: MapMaker,
     closing: StopFlag,
 }
 
@@ -161,7 +171,9 @@ impl Worker {
                     self.keep(CachedRun { job: job.id, run, model_number: self.model_number, concepts });
                 }
                 self.events.job(job.id, event);
+                self.send_map();
             }
+            Request::WatchMap(_) => self.send_map(),
             Request::Decode { job, step, view } => self.decode(job, step, view),
             Request::Inspect { id, request } => self.inspect(id, &request),
             Request::ComputeAttentionMaps { job, picture, part, stop } => {
@@ -232,8 +244,8 @@ impl Worker {
             return (RecordedRun::default(), JobEvent::Failed { text });
         };
         let started = Instant::now();
-        let events = &self.events;
-        let kept = self.runs.iter().find(|kept| Some(kept.job) == recorded_by);
+        let Self { events, runs, watched_map, map_maker, model_number, .. } = self;
+        let kept = runs.iter().find(|kept| Some(kept.job) == recorded_by);
         let mut run = kept.map(|kept| kept.run.clone()).unwrap_or_default();
         let result = guarded(|| {
             pipeline.set_concepts(concepts);
@@ -243,6 +255,19 @@ impl Worker {
                         JobEvent::Started { sigmas: sigmas.to_vec(), start_step }
                     }
                     Progress::Step(frame) => JobEvent::Step(frame),
+                    Progress::Recorded(steps) => {
+                        let is_asked = |request: &MapRequest| request.jobs.contains(&job.id);
+                        if let Some(request) = watched_map.get().filter(is_asked)
+                            && map_maker.is_due()
+                        {
+                            let mut runs = runs_to_map(runs, *model_number);
+                            runs.push(MappedRun { run: job.id.0, steps });
+                            if let Some(map) = map_maker.map(&request, &runs) {
+                                events.send(Event::TrajectoryMap(map));
+                            }
+                        }
+                        return;
+                    }
                 };
                 events.job(job.id, event);
             })
@@ -273,6 +298,20 @@ impl Worker {
         };
         let kept = self.runs.iter().rev().take_while(fits).count().max(1);
         self.runs.drain(..self.runs.len() - kept);
+    }
+
+    /// Sends the map that is watched, as far as its runs are kept.
+    fn send_map(&mut self) {
+        let Self { events, runs, watched_map, map_maker, .. } = self;
+        let Some(request) = watched_map.get() else {
+            map_maker.clear();
+            return;
+        };
+        let current = runs.iter().find(|kept| kept.job == request.current);
+        let runs = current.map(|current| runs_to_map(runs, current.model_number)).unwrap_or_default();
+        // A run that is no longer kept has an empty map.
+        let map = map_maker.map(&request, &runs).unwrap_or_default();
+        events.send(Event::TrajectoryMap(map));
     }
 
     fn decode(&mut self, job: JobId, step: usize, view: StepView) {
@@ -365,6 +404,12 @@ impl Worker {
             Err(panic) => AnimationEvent::Failed { text: panic },
         }
     }
+}
+
+/// The kept runs of a model.
+fn runs_to_map(runs: &VecDeque<CachedRun>, model_number: u64) -> Vec<MappedRun<'_>> {
+    let of_model = runs.iter().filter(|kept| kept.model_number == model_number);
+    of_model.map(|kept| MappedRun { run: kept.job.0, steps: kept.run.trajectory.recorded_steps() }).collect()
 }
 
 const TRAJECTORY_GONE: &str =

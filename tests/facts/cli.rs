@@ -124,6 +124,7 @@ fn a_name_that_is_too_long_for_a_file_is_refused_before_the_model_is_opened() {
         ("--film", format!("{}/", "x".repeat(300)), "255"),
         ("--contact-sheet", format!("{long}.png"), "255"),
         ("--attention", format!("{long}.png"), "255"),
+        ("--map", format!("{long}.png"), "255"),
         ("--trace", format!("{fits}.safetensors"), "255"),
     ];
     let check = |more: &[&str], (option, name, word): &(&str, String, &str)| {

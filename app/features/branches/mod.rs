@@ -86,6 +86,11 @@ impl Runs {
         self.all.iter_mut().find(|run| run.job.id == job)
     }
 
+    /// All runs, in the order in which they were made.
+    pub fn iter(&self) -> impl Iterator<Item = &Run> {
+        self.all.iter()
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Run> {
         self.all.iter_mut()
     }

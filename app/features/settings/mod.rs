@@ -24,6 +24,7 @@ use crate::features::film::PlaybackSettings;
 use crate::features::lesson::LessonProgress;
 use crate::features::schedule::curves::SchedulePlot;
 pub use crate::features::settings::tab::Tab;
+use crate::features::trajectory_map::MapSettings;
 
 /// Everything that is kept until the next start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,7 @@ pub struct Settings {
     pub schedule_plot: SchedulePlot,
     pub views: Views,
     pub playing: PlaybackSettings,
+    pub trajectory_map: MapSettings,
     pub lesson: LessonProgress,
     /// Fields of a newer Tidepool, kept so that switching versions loses nothing.
     #[serde(flatten)]

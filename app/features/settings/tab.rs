@@ -15,6 +15,7 @@ pub enum Tab {
     #[serde(alias = "look")]
     Inspect,
     Branches,
+    Map,
     Guides,
     #[serde(alias = "sheet")]
     XyPlot,
@@ -26,10 +27,11 @@ pub enum Tab {
 }
 
 impl Tab {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Schedule,
         Self::Inspect,
         Self::Branches,
+        Self::Map,
         Self::Guides,
         Self::XyPlot,
         Self::Words,
@@ -44,6 +46,7 @@ impl Tab {
             Self::Schedule => "Schedule",
             Self::Inspect => "Inspect",
             Self::Branches => "Branches",
+            Self::Map => "Map",
             Self::Guides => "Guides",
             Self::XyPlot => "X/Y plot",
             Self::Words => "Words",
@@ -58,6 +61,7 @@ impl Tab {
             Self::Schedule => "The noise level at each step.",
             Self::Inspect => "Inspects latents: channels, added noise, and the autoencoder's round trip.",
             Self::Branches => "The runs of this session and their branches.",
+            Self::Map => "The runs of this session as paths from noise to a picture.",
             Self::Guides => "Losses that steer the picture besides the prompt.",
             Self::XyPlot => "Compares one recipe over lists of values, in one labelled picture.",
             Self::Words => "Inspects and edits the words of the prompt.",

@@ -103,7 +103,7 @@ impl CaptionStrip {
 }
 
 /// The picture at a size, smoothly scaled if it has another.
-pub(in crate::images) fn at_size(picture: &Pixels, (width, height): (u32, u32)) -> Pixels {
+pub(crate) fn at_size(picture: &Pixels, (width, height): (u32, u32)) -> Pixels {
     if (picture.width, picture.height) == (width, height) {
         return picture.clone();
     }
@@ -116,7 +116,7 @@ pub(in crate::images) fn at_size(picture: &Pixels, (width, height): (u32, u32)) 
 ///
 /// # Panics
 /// If it does not fit.
-pub(in crate::images) fn paste(target: &mut Pixels, picture: &Pixels, (x, y): (u32, u32)) {
+pub(crate) fn paste(target: &mut Pixels, picture: &Pixels, (x, y): (u32, u32)) {
     let (row, target_row) = (picture.width as usize * 3, target.width as usize * 3);
     for (index, line) in picture.rgb.chunks_exact(row).enumerate() {
         let at = (y as usize + index) * target_row + x as usize * 3;

@@ -24,7 +24,7 @@ use super::Pixels;
 use super::metadata::Provenance;
 use crate::files::SaveError;
 use frame_renderer::FrameRenderer;
-pub(super) use frame_renderer::{at_size, paste};
+pub(crate) use frame_renderer::{at_size, paste};
 
 /// An animation, ready to be written.
 #[derive(Clone, Debug)]

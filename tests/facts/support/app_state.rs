@@ -58,6 +58,7 @@ pub fn step(state: &mut AppState, id: JobId, step: usize) -> Vec<Effect> {
         noisy: vec![grey(16)],
         noise: vec![grey(16)],
         guidance: vec![grey(16)],
+        losses: None,
         elapsed: Duration::from_millis(50 * (step as u64 + 1)),
     };
     receive(state, id, JobEvent::Step(frame))

@@ -13,6 +13,8 @@ pub mod numbers;
 pub mod painted_window;
 pub mod pictures;
 pub mod prompts;
+pub mod session;
+pub mod trajectory_map;
 pub mod waiting;
 pub mod weight_files;
 pub mod window_harness;

@@ -103,6 +103,7 @@ impl TestWindow {
                 guidance: (0..recipe.batch)
                     .map(|at| gradient_image(16, 1.0 - step as f32 / 20.0, at))
                     .collect(),
+                losses: None,
                 elapsed: Duration::from_millis(80 * (step - start_step + 1) as u64),
             };
             self.send_job_event(id, JobEvent::Step(frame));
