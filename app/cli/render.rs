@@ -6,7 +6,7 @@ use std::time::Instant;
 use engine::images::Provenance;
 use engine::memory::mode::MemoryMode;
 use engine::pipeline::{Frame, Generated, ModelInfo, Pipeline, Progress, StopFlag, Timings};
-use engine::recipe::{Recipe, RecordedRun, random_seed};
+use engine::recipe::{Recipe, RecordedRun};
 use serde_json::{Value, json};
 
 use super::concept_args::LoadedConcepts;

@@ -16,6 +16,7 @@ use crate::features::drop::DropCommand;
 use crate::features::errors::ErrorSlot;
 use crate::features::export::ExportCommand;
 use crate::features::film::FilmCommand;
+use crate::features::guides::GuidesCommand;
 use crate::features::inspect::InspectCommand;
 use crate::features::lesson::LessonCommand;
 use crate::features::models::{LibraryCommand, ModelCommand};
@@ -46,6 +47,7 @@ pub enum Command {
     Drop(DropCommand),
     Export(ExportCommand),
     Film(FilmCommand),
+    Guides(GuidesCommand),
     Inspect(InspectCommand),
     Lesson(LessonCommand),
     Library(LibraryCommand),

@@ -25,6 +25,7 @@ use crate::features::errors::{ErrorSlot, Errors, slot_for};
 use crate::features::event::AppEvent;
 use crate::features::export::ExportState;
 use crate::features::film::FilmState;
+use crate::features::guides::GuidesState;
 use crate::features::inspect::InspectState;
 use crate::features::models::Models;
 use crate::features::prompt::Prompts;
@@ -52,6 +53,7 @@ pub struct AppState {
     pub inspect: InspectState,
     pub trajectory_map: TrajectoryMapState,
     pub attention: AttentionState,
+    pub guides: GuidesState,
     pub export: ExportState,
     pub download: DownloadState,
     pub conversion: Conversion,
@@ -116,6 +118,7 @@ impl AppState {
             inspect: InspectState::default(),
             trajectory_map: TrajectoryMapState::default(),
             attention: AttentionState::default(),
+            guides: GuidesState::default(),
             export: ExportState::default(),
             download: DownloadState::default(),
             conversion: Conversion::default(),
@@ -150,6 +153,7 @@ impl AppState {
         self.follow_film();
         self.follow_drawing();
         self.update_overlay();
+        self.update_gradient_overlay();
         effects.extend(self.request_inspection());
         effects.extend(self.watch_map());
         effects
@@ -173,6 +177,7 @@ impl AppState {
             Command::Drop(command) => return self.handle_drop(command),
             Command::Export(command) => return self.handle_export(command),
             Command::Film(command) => return self.handle_film(command),
+            Command::Guides(command) => self.handle_guides(command),
             Command::Inspect(command) => self.inspect.handle(command),
             Command::Lesson(command) => return self.handle_lesson(command),
             Command::Library(command) => return self.handle_library(command),

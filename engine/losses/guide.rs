@@ -32,6 +32,9 @@ pub struct LossGuide {
     /// Where it acts; everywhere if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<Mask>,
+    /// It guides nothing, but keeps its settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -98,7 +101,7 @@ pub enum GuideError {
     #[error("The loss {loss} cannot be used, because {why}")]
     Loss { loss: String, why: String },
     #[error(
-        "{0:?} is not an option of a guide: use scale=, every=, from=, to=, curve=, through=, mask= and model="
+        "{0:?} is not an option of a guide: use scale=, every=, from=, to=, curve=, through=, mask=, model= and off="
     )]
     NoSuchOption(String),
     #[error("{value:?} does not fit {option}: {expected}")]
@@ -134,13 +137,15 @@ impl LossGuide {
             through: GradientPath::default(),
             curve: ScaleCurve::default(),
             mask: None,
+            off: false,
         }
     }
 
     /// Whether it guides the step with this index in the whole schedule.
     pub fn guides(&self, step: usize) -> bool {
         let last = self.to.map_or(usize::MAX, |to| to as usize);
-        self.scale != 0.0
+        !self.off
+            && self.scale != 0.0
             && (self.from as usize..=last).contains(&step)
             && step.is_multiple_of(self.every as usize)
     }
@@ -266,6 +271,9 @@ impl FromStr for LossGuide {
                 }
                 "mask" => guide.mask = Some(Mask::load(Path::new(value))?),
                 "model" => guide.loss.set_model(value.into())?,
+                "off" => {
+                    guide.off = value.parse().map_err(|_| refuse("off", "write true or false"))?;
+                }
                 other => return Err(GuideError::NoSuchOption(other.into())),
             }
         }
@@ -277,7 +285,7 @@ impl FromStr for LossGuide {
 /// As [`FromStr`] reads it, but for the mask, whose file is not known.
 impl fmt::Display for LossGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, scale, every, from, to, through, curve, mask: _ } = self;
+        let Self { loss, scale, every, from, to, through, curve, mask: _, off } = self;
         write!(f, "{loss},scale={scale},every={every}")?;
         if *from > 0 {
             write!(f, ",from={from}")?;
@@ -289,9 +297,12 @@ impl fmt::Display for LossGuide {
             write!(f, ",curve={}", curve.name())?;
         }
         write!(f, ",through={}", through.name())?;
-        match loss.model() {
-            Some(model) => write!(f, ",model={}", quoted(&model.display().to_string())),
-            None => Ok(()),
+        if let Some(model) = loss.model() {
+            write!(f, ",model={}", quoted(&model.display().to_string()))?;
         }
+        if *off {
+            write!(f, ",off=true")?;
+        }
+        Ok(())
     }
 }

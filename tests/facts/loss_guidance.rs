@@ -310,6 +310,7 @@ fn a_guide_is_written_as_it_is_read() {
         "tile,scale=80,every=5,curve=cosine,through=decoder",
         "clip:'a fox, at night = dark',scale=200,every=5,through=decoder,model='a, b'",
         "classifier:\"fox's den\",scale=20,every=5,through=unet",
+        "tile,scale=500,every=5,through=decoder,off=true",
     ] {
         assert_eq!(guide(text).to_string(), text);
         let recipe = guided(text);
@@ -330,7 +331,7 @@ fn a_guide_is_written_as_it_is_read() {
 #[test]
 fn a_guide_that_cannot_be_read_is_refused_by_its_part() {
     type Expected = fn(&GuideError) -> bool;
-    let cases: [(&str, Expected); 18] = [
+    let cases: [(&str, Expected); 19] = [
         ("", |error| matches!(error, GuideError::NoSuchLoss(_))),
         ("blue=0.9", |error| matches!(error, GuideError::NoSuchLoss(_))),
         ("channel", |error| matches!(error, GuideError::Loss { .. })),
@@ -348,6 +349,7 @@ fn a_guide_that_cannot_be_read_is_refused_by_its_part() {
         ("clip:'a fox", |error| matches!(error, GuideError::Loss { .. })),
         ("picture:no such file.png", |error| matches!(error, GuideError::Loss { .. })),
         ("classifier", |error| matches!(error, GuideError::Loss { .. })),
+        ("tile,off=maybe", |error| matches!(error, GuideError::Value { option: "off", .. })),
         ("tile,scale=inf", |error| matches!(error, GuideError::Value { option: "scale", .. })),
     ];
     for (text, expected) in cases {
@@ -381,6 +383,15 @@ fn an_unguided_step_is_the_step_of_a_run_without_guides() {
     assert_eq!(steps.steps[..2], plain.steps[..2]);
     assert_eq!(steps.steps[2].x, plain.steps[2].x, "what enters the step is not moved yet");
     assert_ne!(steps.steps[3].x, plain.steps[3].x);
+}
+
+#[test]
+fn a_guide_that_is_off_changes_nothing() {
+    let pipeline = pipeline("demo");
+    let recipe = guided("brightness=0.2,every=1,off=true");
+    let (off, steps) = run(&pipeline, &recipe);
+    let (plain, plain_steps) = run(&pipeline, &Recipe { guides: Vec::new(), ..recipe });
+    assert_eq!((off.latents, steps), (plain.latents, plain_steps));
 }
 
 #[test]

@@ -46,7 +46,10 @@ pub fn panes(state: &AppState) -> Vec<Pane<'_>> {
     }
     let views = &state.shared.settings.views;
     let picture = state.film.picture;
-    let of = |view: StepView, at: usize| state.shown_of(view).and_then(|shown| shown.pictures.get(at));
+    let of = |view: StepView, at: usize| {
+        let shown = || state.shown_of(view).and_then(|shown| shown.pictures.get(at));
+        state.gradient_on_canvas(view, at).or_else(shown)
+    };
     let behind = |view: StepView, at: usize| state.compared_of(view).and_then(|shown| shown.pictures.get(at));
     if views.side_by_side && state.runs.current().is_some() {
         let at = picture.unwrap_or(0);

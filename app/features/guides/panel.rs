@@ -2,21 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use egui::{Align, Frame, Layout, Margin, Response, RichText, ScrollArea, TextEdit, Ui};
+use egui::{Frame, Margin, Response, RichText, ScrollArea, TextEdit, Ui};
 use engine::losses::{
     ClipPicture, Color, ColorChannel, GradientPath, Loss, LossGuide, Picture, ScaleCurve, SmallPicture,
     SymmetryAxis, TrainingFree,
 };
 use engine::recipe::Recipe;
 
+use super::GuidesCommand;
+use super::curves::loss_curve_ui;
+use super::list::head_ui;
+use super::presets::presets_ui;
 use crate::features::brush::mask_row::mask_row_ui;
 use crate::features::command::Command;
+use crate::features::generate::run::Run;
 use crate::features::state::AppState;
-use crate::ui::section::title_ui;
 use crate::ui::theme::{self, Tokens};
 use crate::ui::widgets::{
-    SelectItem, SliderRow, close_ui, field_frame, label_ui, menu_item_ui, note_ui, outlined_button_ui,
-    problem_ui, real_slider_ui, segmented_ui, select_ui, whole_slider_ui,
+    SelectItem, SliderRow, check_ui, close_ui, field_frame, label_ui, menu_item_ui, note_ui,
+    outlined_button_ui, problem_ui, real_slider_ui, segmented_ui, select_ui, whole_slider_ui,
 };
 
 pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &mut Vec<Command>) {
@@ -26,19 +30,29 @@ pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
         note_ui(ui, text, theme::small(), Tokens::of(ui).dim);
         ui.add_space(theme::GAP_M);
         add_ui(ui, &mut recipe.guides);
-        let steps = recipe.steps;
-        let mut removed = None;
+        ui.add_space(theme::GAP_S);
+        presets_ui(ui, &mut recipe.guides);
+        gradient_ui(ui, state, commands);
+        let (steps, count) = (recipe.steps, recipe.guides.len());
+        let mut edited = None;
         for (index, guide) in recipe.guides.iter_mut().enumerate() {
             ui.add_space(theme::GAP_L);
             ui.push_id(index, |ui| {
-                if guide_ui(ui, guide, steps) {
-                    removed = Some(index);
+                if let Some(edit) = head_ui(ui, guide, index, count) {
+                    edited = Some((index, edit));
                 }
-                mask_row_ui(ui, state, index, guide, commands);
+                if let Some(run) = state.runs.current() {
+                    let step = state.film.current_step(&state.runs);
+                    loss_curve_ui(ui, run, (index, guide), state.film.picture.unwrap_or(0), step);
+                }
+                if !guide.off {
+                    guide_ui(ui, guide, steps);
+                    mask_row_ui(ui, state, index, guide, commands);
+                }
             });
         }
-        if let Some(index) = removed {
-            recipe.guides.remove(index);
+        if let Some((index, edit)) = edited {
+            edit.apply(&mut recipe.guides, index);
         }
         if !recipe.guides.is_empty() {
             ui.add_space(theme::GAP_L);
@@ -46,6 +60,20 @@ pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
             ui.collapsing(title, |ui| training_free_ui(ui, &mut recipe.training_free));
         }
     });
+}
+
+/// Shows where the losses of the current run moved its picture.
+fn gradient_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
+    let is_guided = |run: &Run| run.frames.iter().any(|frame| frame.losses.is_some());
+    if !state.runs.current().is_some_and(is_guided) {
+        return;
+    }
+    ui.add_space(theme::GAP_S);
+    let mut is_shown = state.guides.shows_gradient;
+    let sentence = "Lights the picture where the gradient of the last guided step moves it most.";
+    if check_ui(ui, "Gradient on the picture", sentence, &mut is_shown).changed() {
+        commands.push(Command::Guides(GuidesCommand::ShowGradient(is_shown)));
+    }
 }
 
 /// Options of training-free guidance.
@@ -107,16 +135,9 @@ fn add_ui(ui: &mut Ui, guides: &mut Vec<LossGuide>) {
     });
 }
 
-/// One guide. Returns whether it is to be removed.
-fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
+/// The settings of one guide.
+fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) {
     let tokens = Tokens::of(ui);
-    let mut is_removed = false;
-    ui.horizontal(|ui| {
-        title_ui(ui, guide.loss.label());
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            is_removed = close_ui(ui, "Remove this guide").clicked();
-        });
-    });
     note_ui(ui, guide.loss.hint(), theme::small(), tokens.dim);
     ui.add_space(theme::GAP_S);
     loss_ui(ui, &mut guide.loss);
@@ -157,7 +178,6 @@ fn guide_ui(ui: &mut Ui, guide: &mut LossGuide, steps: u32) -> bool {
     if let Some(index) = segmented_ui(ui, "Gradient through", &paths, chosen, hint) {
         guide.through = GradientPath::ALL[index];
     }
-    is_removed
 }
 
 /// The settings of a loss.

@@ -17,6 +17,7 @@ pub enum Icon {
     Folder,
     Close,
     ChevronDown,
+    ChevronUp,
     Swap,
     Check,
     Plus,
@@ -129,6 +130,7 @@ impl Icon {
                 line(&[(11.6, 4.4), (4.4, 11.6)]);
             }
             Self::ChevronDown => line(&[(4.8, 6.6), (8.0, 9.8), (11.2, 6.6)]),
+            Self::ChevronUp => line(&[(4.8, 9.4), (8.0, 6.2), (11.2, 9.4)]),
             Self::Swap => {
                 line(&[(2.6, 5.6), (13.2, 5.6), (10.6, 3.0)]);
                 line(&[(13.4, 10.4), (2.8, 10.4), (5.4, 13.0)]);
