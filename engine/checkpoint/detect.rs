@@ -273,8 +273,8 @@ pub fn kind_by_inputs(channels: usize) -> Option<WeightKind> {
 
 /// Width of the text embeddings of SD 2.x, which distinguishes it from SD 1.x.
 pub const OPEN_CLIP_WIDTH: usize = 1024;
-/// Widths of the text encoders in use, including the built-in model's.
-const TEXT_WIDTHS: [usize; 4] = [128, 768, OPEN_CLIP_WIDTH, 1280];
+/// Widths of the text encoders in use, including those of the built-in model and of the one before it.
+const TEXT_WIDTHS: [usize; 5] = [128, 192, 768, OPEN_CLIP_WIDTH, 1280];
 /// Vectors that a concept may have: a prompt has no room for more.
 pub const MAX_VECTORS: usize = 75;
 

@@ -115,7 +115,8 @@ impl Concept {
     /// The model family that it was made for, by its width.
     pub fn family(&self) -> &'static str {
         match self.width {
-            128 => "the built-in model",
+            128 => "the first built-in model",
+            192 => "the built-in model",
             768 => "Stable Diffusion 1.x",
             1024 => "Stable Diffusion 2.x",
             1280 => "SDXL",

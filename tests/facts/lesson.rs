@@ -16,7 +16,7 @@ use egui::Key;
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use engine::diffusion::{Sampler, Schedule, StepView};
+use engine::diffusion::{Sampler, SamplerOptions, Schedule, StepView};
 use engine::pipeline::ModelInfo;
 use engine::prompt::{PromptTokenizer, Source, token_selection};
 use engine::recipe::{Recipe, Start};
@@ -103,7 +103,7 @@ fn the_first_experiment_is_the_lessons_recipe() {
     let [recipe] = made(&effects)[..] else { panic!("{effects:?}") };
     let Recipe { prompt, seed, steps, sampler, schedule, guidance, .. } = recipe;
     assert_eq!(prompt, "a watercolor painting of an otter");
-    assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 4.0), "the built-in model saturates at 7.5");
+    assert_eq!((*seed, *steps, guidance.cfg_scale), (32, 30, 7.5));
     assert_eq!((*sampler, *schedule), (Sampler::Lms, Schedule::Linspace));
     // A second time it is the same picture, not one of a fresh seed.
     let job = state.runs.current().map(|run| run.job.id).expect("a run");
@@ -118,12 +118,12 @@ fn on_a_model_like_the_lessons_its_numbers_are_the_lessons() {
     let mut state = opened();
     let large = ModelInfo { native_side: 512, ..model_info() };
     state.receive(Event::Model(ModelEvent::Opened(Box::new(large))));
-    let sizes = |experiment: Experiment| {
+    let numbers = |experiment: Experiment| {
         let recipe = experiment.recipe(&state).expect("a recipe");
-        (recipe.width, recipe.height, recipe.guidance.cfg_scale)
+        (recipe.width, recipe.height, recipe.guidance.cfg_scale, recipe.sampler_options)
     };
-    assert_eq!(sizes(Experiment::Loop), (512, 512, 7.5));
-    assert_eq!(sizes(Experiment::Film), (512, 512, 8.0));
+    assert_eq!(numbers(Experiment::Loop), (512, 512, 7.5, SamplerOptions::default()));
+    assert_eq!(numbers(Experiment::Film), (512, 512, 8.0, SamplerOptions::default()));
 }
 
 #[test]

@@ -86,6 +86,25 @@ fn every_run_ends_in_the_references_latents() {
 }
 
 #[test]
+fn the_picture_is_that_of_diffusers_own_pipeline() {
+    let (golden, notes) = (Golden::open("demo-trajectories.safetensors"), notes("demo-trajectories.json"));
+    let recipe = Recipe {
+        prompt: notes["settings"]["prompt"].as_str().expect("a prompt").into(),
+        steps: 10,
+        ..Recipe::default()
+    };
+    let (made, _) = run(&pipeline("demo"), &recipe);
+    let stride = notes["tensors"]["diffusers.image"]["stride"].as_u64().expect("a stride") as usize;
+    let theirs = golden.get("diffusers.image");
+    let ours: Vec<f32> = made.image.data.into_iter().step_by(stride).collect();
+    assert_eq!(ours.len(), theirs.len());
+    let squares =
+        ours.iter().zip(&theirs).map(|(ours, theirs)| f64::from(ours - theirs).powi(2)).sum::<f64>();
+    let decibels = -10.0 * (squares / ours.len() as f64).log10();
+    assert!(decibels >= 40.0, "{decibels:.1} dB");
+}
+
+#[test]
 fn a_picture_of_a_batch_is_the_same_picture_alone() {
     let pipeline = pipeline("demo");
     let together = Recipe { batch: 3, steps: 4, sampler: Sampler::EulerAncestral, ..Recipe::default() };

@@ -7,8 +7,9 @@ Picture i of a batch has its own generator, seed + i.
 """
 
 import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
-from pipeline import SAMPLERS, SCHEDULES, Pipeline, gradient_picture, picture_to_tensor, sigmas_of
+from pipeline import BETAS, SAMPLERS, SCHEDULES, Pipeline, gradient_picture, picture_to_tensor, sigmas_of
 from record import Record
 
 SETTINGS = {"prompt": "a large fox in the snow", "negative": "", "guidance": 7.5, "seed": 32, "steps": 10}
@@ -55,6 +56,18 @@ def image_to_image(pipeline, sampler, schedule, h, w):
     return *sample(pipeline, sampler, schedule, x, sigmas, noise), z
 
 
+def by_diffusers_alone(folder) -> torch.Tensor:
+    """The picture of diffusers' own pipeline and scheduler, in 0..1: nothing of ours is in between."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, safety_checker=None)
+    pipeline.scheduler = EulerDiscreteScheduler(**BETAS, timestep_spacing="linspace")
+    pipeline.set_progress_bar_config(disable=True)
+    picture = pipeline(
+        SETTINGS["prompt"], negative_prompt=SETTINGS["negative"], guidance_scale=SETTINGS["guidance"], height=128, width=128,
+        num_inference_steps=SETTINGS["steps"], generator=torch.Generator().manual_seed(SETTINGS["seed"]), output_type="pt",
+    )  # fmt: skip
+    return picture.images
+
+
 def make(name: str, folder) -> None:
     pipeline = Pipeline(folder)
     h, w = LATENT_SIZES[name]
@@ -94,4 +107,6 @@ def make(name: str, folder) -> None:
     latents, _ = text_to_image(pipeline, "euler", "lesson", h, w)
     image = pipeline.decode(latents / pipeline.vae.config.scaling_factor)
     record.add("text2img.euler.lesson.image", (image / 2 + 0.5).clamp(0, 1), range="0..1, before rounding to 8 bits")
+    if name == "demo":
+        record.add("diffusers.image", by_diffusers_alone(folder), range="0..1, before rounding to 8 bits")
     record.write()

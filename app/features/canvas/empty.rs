@@ -12,12 +12,9 @@ use crate::ui::theme;
 use crate::ui::theme::Tokens;
 use crate::ui::widgets::logo_ui;
 
-/// Prompts that the built-in model knows.
-pub const SUGGESTIONS: [&str; 3] = [
-    "a large fox in the snow",
-    "pixel art of a bird on the beach",
-    "a watercolor painting of an otter on a red background",
-];
+/// Prompts that the built-in model draws well whatever the seed.
+pub const SUGGESTIONS: [&str; 3] =
+    ["a puppy on the beach", "a panda in the forest", "a watercolor painting of a parrot"];
 
 pub fn empty_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);

@@ -1,9 +1,9 @@
 //! The experiments of the lesson, each a list of commands.
 //!
-//! Prompts and numbers are fast.ai's where the built-in model knows them; sizes are those of the
+//! Prompts and numbers are fast.ai's where the built-in model knows the words; sizes are those of the
 //! current model.
 
-use engine::diffusion::{Sampler, Schedule, ScheduleOptions, StepView};
+use engine::diffusion::{Sampler, SamplerOptions, Schedule, ScheduleOptions, StepView};
 use engine::losses::{Channel, ColorChannel, Loss, LossGuide};
 use engine::prompt::{EmbeddingEdit, Mix, Mixed, Source, Term, TextOptions, TokenSelector};
 use engine::recipe::{Guidance, Recipe, Start};
@@ -33,6 +33,8 @@ pub enum Experiment {
     AddNoise,
     /// All schedules in one plot.
     Schedules,
+    /// A picture to start from.
+    Parrot,
     /// The finished picture as a start image, under a new prompt.
     StartImage,
     /// A plain prompt.
@@ -59,11 +61,12 @@ const SEED: u64 = 32;
 const STEPS: u32 = 30;
 
 impl Experiment {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Loop,
         Self::Latents,
         Self::AddNoise,
         Self::Schedules,
+        Self::Parrot,
         Self::StartImage,
         Self::Puppy,
         Self::Replace,
@@ -82,7 +85,7 @@ impl Experiment {
             Self::Loop => LessonPage::Loop,
             Self::Latents => LessonPage::Autoencoder,
             Self::AddNoise | Self::Schedules => LessonPage::Noise,
-            Self::StartImage => LessonPage::StartImage,
+            Self::Parrot | Self::StartImage => LessonPage::StartImage,
             Self::Puppy | Self::Replace | Self::Blend | Self::Mix => LessonPage::Text,
             Self::Film => LessonPage::Prediction,
             Self::Scales => LessonPage::Guidance,
@@ -98,13 +101,14 @@ impl Experiment {
             Self::Latents => "Look at its channels",
             Self::AddNoise => "Add noise to a picture",
             Self::Schedules => "Compare all schedules",
-            Self::StartImage => "Start from this picture",
+            Self::Parrot => "Make a parrot",
+            Self::StartImage => "Make a dancer from this picture",
             Self::Puppy => "A puppy, as it is",
             Self::Replace => "Puppy becomes cat",
             Self::Blend => "Half puppy, half skunk",
             Self::Mix => "A mouse and a leopard",
             Self::Film => "Watch both side by side",
-            Self::Scales => "Guidance 1, 3, 7.5 and 15",
+            Self::Scales => "Guidance 1, 3, 7.5 and 12",
             Self::Samplers => "Six samplers, eight steps",
             Self::Optimisers => "Let optimisers do it",
             Self::Blue => "Make a campfire bluer",
@@ -114,9 +118,7 @@ impl Experiment {
     /// One sentence: what it does.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Loop => {
-                "A watercolor painting of an otter: 30 steps of LMS, seed 32, guidance 7.5, or 4 for the built-in model."
-            }
+            Self::Loop => "A watercolor painting of an otter: 30 steps of LMS, seed 32, guidance 7.5.",
             Self::Latents => {
                 "Opens the Inspect tab on the finished picture. Without one, it makes the otter \
                     first."
@@ -126,8 +128,9 @@ impl Experiment {
                     makes the otter first."
             }
             Self::Schedules => "Opens the Schedule tab with 15 steps and all schedules.",
+            Self::Parrot => "A parrot in the forest, to start from.",
             Self::StartImage => {
-                "The finished picture becomes the start image, and the prompt asks for a lion in the snow."
+                "The finished picture becomes the start image, and the prompt asks for a dancer in the forest."
             }
             Self::Puppy => "A picture of a puppy, seed 32, to compare the others with.",
             Self::Replace => "The same prompt, with cat's embedding in place of puppy's.",
@@ -156,12 +159,7 @@ impl Experiment {
     /// The recipe that it needs; `None` if the current one will do.
     pub fn recipe(self, state: &AppState) -> Option<Recipe> {
         let lesson = the_lessons(&state.shared);
-        // Strong guidance would hide the effect of the words.
-        let of_words = |prompt: &str| Recipe {
-            prompt: prompt.into(),
-            guidance: Guidance { cfg_scale: 5.0 },
-            ..lesson.clone()
-        };
+        let of_words = |prompt: &str| Recipe { prompt: prompt.into(), ..lesson.clone() };
         let puppy = || of_words("a picture of a puppy");
         match self {
             Self::Loop | Self::Scales => Some(lesson),
@@ -175,8 +173,9 @@ impl Experiment {
             Self::StartImage => {
                 let start =
                     Start::Image { path: state.picture_to_start_from()?, strength: state.shared.strength() };
-                Some(Recipe { start, ..of_words("a picture of a lion in the snow") })
+                Some(Recipe { start, ..of_words("a dancer in the forest") })
             }
+            Self::Parrot => Some(of_words("a parrot in the forest")),
             Self::Puppy => Some(puppy()),
             Self::Replace => Some(Recipe { edits: vec![becomes(&[(1.0, "cat")])], ..puppy() }),
             Self::Blend => {
@@ -190,17 +189,17 @@ impl Experiment {
                 })
             }
             Self::Film => {
-                let guidance = guidance_for(&state.shared, 8.0);
+                let guidance = Guidance { cfg_scale: 8.0 };
                 (!has_film(&state.runs)).then_some(Recipe { guidance, ..lesson })
             }
             Self::Samplers => Some(Recipe { steps: 8, ..lesson }),
             Self::Optimisers => Some(Recipe { steps: 15, ..lesson }),
             Self::Blue => {
                 let channel = Channel { channel: ColorChannel::Blue, target: 0.9 };
-                // The lesson's scale, which is too much for a small model.
-                let scale = if is_small(&state.shared) { 60.0 } else { 200.0 };
+                // A small model is so sure of its picture that the lesson's scale hardly moves it.
+                let scale = if is_small(&state.shared) { 400.0 } else { 200.0 };
                 let guide = LossGuide { scale, ..LossGuide::new(Loss::Channel(channel)) };
-                let guidance = guidance_for(&state.shared, 8.0);
+                let guidance = Guidance { cfg_scale: 8.0 };
                 Some(Recipe { guidance, guides: vec![guide], ..of_words("a picture of a campfire") })
             }
         }
@@ -247,7 +246,7 @@ impl Experiment {
                 Some(path) => vec![Command::StartImage(StartImageCommand::Use(path)), Command::Generate],
                 None => Vec::new(),
             },
-            Self::Scales => sheet("cfg", "1, 3, 7.5, 15"),
+            Self::Scales => sheet("cfg", "1, 3, 7.5, 12"),
             Self::Samplers => sheet("sampler", "euler, heun, lms, dpmpp-2m, unipc, euler-a"),
             Self::Optimisers => sheet("sampler", "euler, sgd, adam, adamw"),
             _ => vec![Command::Generate],
@@ -266,15 +265,14 @@ fn the_lessons(shared: &Shared) -> Recipe {
         seed: SEED,
         steps: STEPS,
         sampler: Sampler::Lms,
-        guidance: guidance_for(shared, 7.5),
+        // A small model is so sure of its picture that a step of four predictions overshoots under strong guidance.
+        sampler_options: SamplerOptions {
+            order: is_small(shared).then_some(2.0),
+            ..SamplerOptions::default()
+        },
+        guidance: Guidance { cfg_scale: 7.5 },
         ..Recipe::default()
     }
-}
-
-/// Small models saturate at the guidance of the original lesson; the built-in model works best at
-/// 4 to 6.
-fn guidance_for(shared: &Shared, lessons: f32) -> Guidance {
-    Guidance { cfg_scale: if is_small(shared) { 4.0 } else { lessons } }
 }
 
 fn is_small(shared: &Shared) -> bool {

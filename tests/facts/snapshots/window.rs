@@ -40,7 +40,7 @@ fn the_first_start() {
 #[ignore = "makes assets/window.png, with the built-in model at work"]
 fn the_window_of_the_readme() {
     let window = WindowLayout { tab: Tab::Words, ..WindowLayout::default() };
-    let recipe = Recipe { prompt: "a large fox in the snow".into(), ..Recipe::default() };
+    let recipe = Recipe { prompt: "a puppy on the beach".into(), ..Recipe::default() };
     let device = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
     let settings = Settings { window, device, ..settings(ThemeChoice::Dark, recipe) };
     let (mut harness, _home) =
@@ -49,7 +49,7 @@ fn the_window_of_the_readme() {
     harness.step();
     harness.get_by_label("Generate").click();
     until(&mut harness, "the picture, saved", |app| !app.state.shared.saved.is_empty());
-    harness.get_by_label("fox, token 3").click();
+    harness.get_by_label("puppy, token 2").click();
     wait_until("the stages of the word", || {
         harness.step();
         harness.query_by_label("Output embedding").is_some()

@@ -29,7 +29,7 @@ pub fn start_image_ui(ui: &mut Ui, context: &mut PageContext<'_>) {
     } else {
         note(ui, "There is no picture to start from yet. Make one, or drop one on the window.");
         ui.add_space(crate::ui::theme::GAP_M);
-        experiment_ui(ui, context, Experiment::Loop, true);
+        experiment_ui(ui, context, Experiment::Parrot, true);
     }
     paragraph(ui, "A strength of 0.6 over 30 steps starts at step 12, as in the original lesson.");
     formula_ui(ui, &["x = encode(picture) + σ · noise", "start = n − floor(n × strength)"]);
