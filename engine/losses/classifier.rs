@@ -35,7 +35,7 @@ const MAX_BYTES: u64 = 64 << 20;
 impl LossFunction for Classifier {
     const NAME: &'static str = "classifier";
     const LABEL: &'static str = "Classifier";
-    const HINT: &'static str = "What a small classifier, model=FILE.safetensors, gives a label";
+    const HINT: &'static str = "What a small classifier gives a label";
     const SCALE: f32 = 20.0;
 
     fn example() -> Self {

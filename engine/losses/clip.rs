@@ -38,8 +38,7 @@ impl ClipPicture {
 impl LossFunction for ClipText {
     const NAME: &'static str = "clip";
     const LABEL: &'static str = "CLIP, a text";
-    const HINT: &'static str =
-        "What CLIP finds like a text. model= is a CLIP model's folder, unless the model has an image encoder";
+    const HINT: &'static str = "What CLIP finds like a text";
     const SCALE: f32 = SCALE;
 
     fn example() -> Self {
@@ -75,7 +74,7 @@ impl LossFunction for ClipText {
 impl LossFunction for ClipPicture {
     const NAME: &'static str = "clip-picture";
     const LABEL: &'static str = "CLIP, a picture";
-    const HINT: &'static str = "What CLIP finds like another picture. model= as for clip";
+    const HINT: &'static str = "What CLIP finds like another picture";
     const SCALE: f32 = SCALE;
 
     fn example() -> Self {

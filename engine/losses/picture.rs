@@ -21,7 +21,7 @@ impl Picture {
 impl LossFunction for Picture {
     const NAME: &'static str = "picture";
     const LABEL: &'static str = "Another picture";
-    const HINT: &'static str = "The large shapes and colours of a picture; =16 is the number of pixels of its longer side that count";
+    const HINT: &'static str = "The large shapes and colours of another picture";
     const SCALE: f32 = 200.0;
 
     /// A light sky over dark ground.

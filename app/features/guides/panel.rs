@@ -256,13 +256,7 @@ fn model_ui(ui: &mut Ui, hint: &str, model: &mut Option<PathBuf>) {
 fn picture_ui(ui: &mut Ui, picture: &mut SmallPicture, side: u32) {
     let id = ui.scope_id().with("path of a picture");
     let (mut path, mut problem): (String, String) = ui.data_mut(|data| data.get_temp(id)).unwrap_or_default();
-    let (width, height) = picture.size();
-    let typed = text_ui(
-        ui,
-        "Picture",
-        &format!("The file of another one than these {width} x {height} pixels"),
-        &mut path,
-    );
+    let typed = text_ui(ui, "Picture", "The path of a picture", &mut path);
     if typed.lost_focus() && !path.is_empty() {
         problem.clear();
         match SmallPicture::load(Path::new(path.trim()), side) {
