@@ -1,5 +1,6 @@
 //! Pictures of the window, compared with those in `tests/snapshots`.
 
+mod brush;
 mod lesson;
 mod trajectory_map;
 mod window;
