@@ -405,7 +405,9 @@ mod tests {
         assert_eq!(drawing.color_at([0.5, 0.5]), RED);
         assert_eq!(drawing.color_at([0.9, 0.1]), [255; 3], "the picture's own");
         assert_eq!(drawing.mask(), None);
-        stroke(&mut drawing, Tool::Erase, &[[0.5, 0.5]]);
+        // A larger one, so that nothing of the anti-aliased rim is left.
+        drawing.touch([0.5, 0.5], Tool::Erase, RED, 0.5, 0.0);
+        drawing.lift();
         assert_eq!(drawing.paint(1.0), None);
         stroke(&mut drawing, Tool::Mask, &[[0.5, 0.5]]);
         let paint = drawing.paint(1.0).expect("painted");
