@@ -5,7 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// Files without which the built-in model does not open.
-const DEMO: [&str; 9] = [
+const DEMO: [&str; 13] = [
+    "concepts/cyanotype/learned_embeds.bin",
+    "concepts/raccoon/learned_embeds.bin",
+    "image_encoder/config.json",
+    "image_encoder/model.safetensors",
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",

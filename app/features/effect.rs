@@ -58,6 +58,8 @@ pub enum Task {
     /// Read the clipboard's picture, to paint it.
     PastePaint,
     PickConcepts,
+    /// Write the concepts of the built-in model into this folder.
+    AddBuiltInConcepts(PathBuf),
     PickConceptFolder,
     ReadConcepts(Vec<PathBuf>),
     /// Ask for a file name and write it.

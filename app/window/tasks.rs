@@ -1,12 +1,13 @@
 //! Background tasks that take time or ask the system: dialogs, files, the clipboard. Each runs on a thread
 //! and reports with an [`AppEvent`].
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
-use engine::concepts;
-use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, file_name};
+use engine::concepts::{self, BUILT_IN};
+use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, file_name, replace_file};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, replace_png};
 use engine::losses::Mask;
 use engine::recipe::Recipe;
@@ -68,6 +69,7 @@ fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
             .pick_folder()
             .map(AppEvent::ConceptFolderPicked),
         Task::SaveConcept { token, vectors } => save_concept(&token, &vectors),
+        Task::AddBuiltInConcepts(folder) => Some(add_built_in_concepts(&folder)),
         Task::ReadConcepts(files) => Some(AppEvent::Concepts(ConceptsRead::of(files))),
         Task::PickOutputFolder => rfd::FileDialog::new()
             .set_title("Choose where pictures are saved")
@@ -99,6 +101,23 @@ fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
         }
         Task::Copy(pixels) => copy(&pixels).err().map(AppEvent::Warning),
         Task::OpenFolder(folder) => open_folder(&folder).err().map(AppEvent::Warning),
+    }
+}
+
+/// Writes the concepts of the built-in model into `folder`, and reads them.
+fn add_built_in_concepts(folder: &Path) -> AppEvent {
+    let write = |(name, bytes): (&str, &[u8])| {
+        let path = folder.join(name);
+        replace_file(&path, bytes).map(|()| path)
+    };
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| BUILT_IN.into_iter().map(write).collect::<Result<Vec<_>, _>>());
+    match written {
+        Ok(files) => AppEvent::ConceptsChosen(ConceptsRead::of(files)),
+        Err(error) => AppEvent::Warning(format!(
+            "The concepts could not be written ({error}). Check that you may write into the folder: {}",
+            folder.display()
+        )),
     }
 }
 
@@ -148,7 +167,7 @@ fn paste() -> Result<PathBuf, String> {
         .map_or_else(std::env::temp_dir, |dirs| dirs.cache_dir().to_owned())
         .join("pasted");
     let file = folder.join(format!("pasted-{:016x}.png", fingerprint(&pixels)));
-    std::fs::create_dir_all(&folder)
+    fs::create_dir_all(&folder)
         .map_err(|error| format!("The pasted picture could not be saved ({error}): {}", folder.display()))?;
     let provenance = Provenance::new("", Recipe::default());
     replace_png(&file, &pixels, &provenance).map_err(|error| error.to_string())?;
@@ -200,7 +219,7 @@ fn put(clipboard: &mut arboard::Clipboard, image: arboard::ImageData<'_>) -> Res
 }
 
 fn open_folder(folder: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(folder)
+    fs::create_dir_all(folder)
         .and_then(|()| open::that_detached(folder))
         .map_err(|error| format!("The folder could not be opened ({error}): {}", folder.display()))
 }
@@ -214,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for the test");
         for name in ["32", "32-2"] {
             assert_eq!(new_folder(folder.path(), "32"), folder.path().join(name));
-            std::fs::create_dir(folder.path().join(name)).expect("makes it");
+            fs::create_dir(folder.path().join(name)).expect("makes it");
         }
     }
 }

@@ -9,6 +9,9 @@ macro_rules! embedded {
 }
 
 embedded!(
+    "image_encoder/config.json",
+    "image_encoder/model.safetensors",
+    "image_encoder/preprocessor_config.json",
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",

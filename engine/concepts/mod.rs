@@ -28,6 +28,12 @@ use crate::checkpoint::{OpenError, WeightFile, WeightKind, kind_of};
 use crate::files::FileSignature;
 use crate::format::{first_few, hex};
 
+/// Concepts of the built-in model: file names and contents.
+pub const BUILT_IN: [(&str, &[u8]); 2] = [
+    ("cyanotype.bin", include_bytes!("../../assets/demo/concepts/cyanotype/learned_embeds.bin")),
+    ("raccoon.bin", include_bytes!("../../assets/demo/concepts/raccoon/learned_embeds.bin")),
+];
+
 /// Twice the widest text encoder in use.
 const MAX_WIDTH: usize = 4096;
 

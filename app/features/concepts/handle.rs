@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::features::concepts::ConceptCommand;
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::effect::{Effect, Task};
-use crate::features::settings::Tab;
+use crate::features::settings::{Tab, default_concept_folder};
 use crate::features::state::{AppState, Shared};
 
 impl AppState {
@@ -13,6 +13,9 @@ impl AppState {
         match command {
             ConceptCommand::Choose => return vec![Effect::Task(Task::PickConcepts)],
             ConceptCommand::ChooseFolder => return vec![Effect::Task(Task::PickConceptFolder)],
+            ConceptCommand::AddBuiltIn => {
+                return vec![Effect::Task(Task::AddBuiltInConcepts(default_concept_folder()))];
+            }
             ConceptCommand::Forget(file) => self.forget_concept(&file),
             ConceptCommand::ForgetFolder(folder) => return self.forget_concept_folder(&folder),
         }

@@ -22,6 +22,8 @@ pub struct Concepts {
 pub enum ConceptCommand {
     Choose,
     ChooseFolder,
+    /// Those of the built-in model become files in the default concept folder.
+    AddBuiltIn,
     /// A file that is a concept, or was refused as one.
     Forget(PathBuf),
     ForgetFolder(PathBuf),

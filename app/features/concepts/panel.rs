@@ -8,7 +8,8 @@ use egui::{
     ScrollArea, Sense, Stroke, StrokeKind, TextEdit, TextWrapMode, Ui, UiBuilder, Vec2, WidgetInfo,
     WidgetText, pos2, vec2,
 };
-use engine::concepts::Concept;
+use engine::checkpoint::ModelSource;
+use engine::concepts::{BUILT_IN, Concept};
 
 use crate::features::command::Command;
 use crate::features::concepts::{ConceptCommand, Concepts};
@@ -52,6 +53,18 @@ pub fn concepts_ui(ui: &mut Ui, state: &AppState, commands: &mut Vec<Command>) {
             });
         }
     });
+    let is_there = |name: &str| {
+        state.concepts.set.iter().any(|concept| name.strip_suffix(".bin") == Some(&concept.name()))
+    };
+    if state.shared.settings.model == ModelSource::BuiltIn && !BUILT_IN.iter().all(|(name, _)| is_there(name))
+    {
+        ui.add_space(theme::GAP_S);
+        let hint = "A style and an animal that the built-in model learned afterwards. They become files in your concept folder.";
+        let button = outlined_button_ui(ui, "Add those of the built-in model", false);
+        if tip(button, "Add those of the built-in model", None, hint).clicked() {
+            commands.push(Command::Concept(ConceptCommand::AddBuiltIn));
+        }
+    }
     ui.add_space(theme::GAP_M);
     let wanted = if count > SEARCHED { search_ui(ui) } else { String::new() };
     ScrollArea::vertical().id_salt("concepts").auto_shrink([false, false]).show(ui, |ui| {
