@@ -74,7 +74,7 @@ fn a_guide_that_is_switched_off_keeps_its_settings_and_stays_in_the_recipe() {
     window.harness.get_by_role_and_label(Role::CheckBox, before.loss.label()).click();
     window.harness.run();
     let off = LossGuide { off: true, ..before.clone() };
-    assert_eq!(guides(&window), [off.clone()]);
+    assert_eq!(guides(&window), std::slice::from_ref(&off));
     assert!(window.harness.query_by_role_and_label(Role::Slider, "Scale").is_none(), "nothing to set");
     window.harness.get_by_label("Generate").click();
     assert_eq!(window.next_job().1.guides, [off]);

@@ -16,8 +16,8 @@ pub fn trajectory_map(view: MapView, runs: &[u64]) -> TrajectoryMap {
             MapPoint {
                 step,
                 at: [100.0 * along.powf(0.7) - 50.0, up],
-                guidance: is_current.then(|| [2.0 - along, 1.5 * (1.0 - along)]),
-                loss_guidance: (is_current && step % 5 == 0).then(|| [0.3, -1.0 + along]),
+                guidance: is_current.then_some([2.0 - along, 1.5 * (1.0 - along)]),
+                loss_guidance: (is_current && step.is_multiple_of(5)).then_some([0.3, along - 1.0]),
             }
         };
         MapPath { run, picture: 0, points: (0..20).map(point).collect() }
