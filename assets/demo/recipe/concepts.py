@@ -33,6 +33,7 @@ class Concept:
     name: str
     vectors: int
     begin_with: str  # a word the model knows
+    learning_rate: float  # the smaller, the more of a picture's shapes stays when guidance is strong
     scene: Callable[[int], tuple[Image.Image, str]]  # picture and caption, with * for the new word
 
 
@@ -67,8 +68,8 @@ def object_scene(subject: str, icon: str) -> Callable[[int], tuple[Image.Image, 
 
 
 CONCEPTS = [
-    Concept("cyanotype", 3, "blue", style_scene),
-    Concept("raccoon", 3, "panda", object_scene("raccoon", "raccoon")),
+    Concept("cyanotype", 3, "blue", 3e-3, style_scene),
+    Concept("raccoon", 3, "panda", 1e-2, object_scene("raccoon", "raccoon")),
 ]
 
 
@@ -116,7 +117,7 @@ def learn(work: Work, concept: Concept) -> None:
     text.set_input_embeddings(embedding)
     parameters = [embedding.vectors]
     denoising = Denoising(unet, json.loads((work / "unet/scaling_factor.json").read_text()))
-    optimizer = Muon([], 1e-2, weight_decay=0.0, adam=[(parameters, 1.0)])
+    optimizer = Muon([], concept.learning_rate, weight_decay=0.0, adam=[(parameters, 1.0)])
 
     def job(number, seed):
         rng, generator = generators(7, seed)

@@ -27,11 +27,11 @@ class Settings:
     unet_batch: int = 64
     unet_job: int = 16  # samples that one thread works on at a time
 
-    image_steps: int = 800
+    image_steps: int = 400
     image_batch: int = 256
     image_job: int = 128  # pictures and captions that are told apart from one another
 
-    classifier_steps: int = 2_500
+    classifier_steps: int = 2_000
     classifier_batch: int = 96
 
     concept_steps: int = 300
