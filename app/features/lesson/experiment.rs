@@ -162,7 +162,9 @@ impl Experiment {
         let of_words = |prompt: &str| Recipe { prompt: prompt.into(), ..lesson.clone() };
         let puppy = || of_words("a picture of a puppy");
         match self {
-            Self::Loop | Self::Scales => Some(lesson),
+            Self::Loop => Some(lesson),
+            // Strong guidance makes a sampler of several predictions overshoot.
+            Self::Scales => Some(Recipe { sampler: Sampler::Euler, ..lesson }),
             Self::Latents => state.subject().is_none().then_some(lesson),
             Self::AddNoise | Self::Schedules => {
                 let needs_picture = self == Self::AddNoise && state.subject().is_none();
@@ -190,7 +192,7 @@ impl Experiment {
             }
             Self::Film => {
                 let guidance = Guidance { cfg_scale: 8.0 };
-                (!has_film(&state.runs)).then_some(Recipe { guidance, ..lesson })
+                (!has_film(&state.runs)).then_some(Recipe { guidance, sampler: Sampler::Euler, ..lesson })
             }
             Self::Samplers => Some(Recipe { steps: 8, ..lesson }),
             Self::Optimisers => Some(Recipe { steps: 15, ..lesson }),

@@ -207,12 +207,13 @@ pub fn listing(files: &Files) -> String {
     serde_json::json!({ "sha": COMMIT, "gated": false, "cardData": info, "siblings": siblings }).to_string()
 }
 
-/// The built-in model's folder, as a repository: a real model, and small.
+/// What a download takes of the built-in model's folder, as a repository: a real model, and small.
 pub fn demo() -> Files {
     let mut files = Files::new();
     gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo"), "", &mut files);
     files.remove("contact_sheet.png");
-    files.retain(|path, _| !path.starts_with("recipe/"));
+    let left = ["recipe/", "concepts/", "image_encoder/"];
+    files.retain(|path, _| !left.iter().any(|folder| path.starts_with(folder)));
     files.extend(UNWANTED.map(|path| (path.to_owned(), vec![1; 2000])));
     files
 }
