@@ -5,7 +5,7 @@ use engine::images::{Pixels, Provenance};
 use engine::losses::Mask;
 use engine::paint::{FreshNoise, Layer, Paint};
 use engine::pipeline::{GenerateError, Generated, Pipeline, Progress, StopFlag};
-use engine::recipe::{Recipe, RecipeError, RecordedRun};
+use engine::recipe::{Guidance, Recipe, RecipeError, RecordedRun};
 
 use crate::support::models::{MODELS, pipeline};
 
@@ -273,7 +273,9 @@ fn a_painted_disc_is_still_there_when_the_picture_is_done() {
     let color = [230, 30, 30];
     let (mut kept, mut changes) = (0, Vec::new());
     for seed in 0..10 {
-        let from = Recipe { prompt: "a puppy".into(), seed, ..Recipe::default() };
+        // Under strong guidance the prompt paints a face over what is painted there.
+        let guidance = Guidance { cfg_scale: 3.0 };
+        let from = Recipe { prompt: "a puppy".into(), seed, guidance, ..Recipe::default() };
         let (before, recorded) = run(&pipeline, &from);
         let step = from.steps / 3;
         let paint = of_layer(disc(from.width, CENTER, RADIUS, color));
