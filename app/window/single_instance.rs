@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use uds_windows::{UnixListener, UnixStream};
 
 /// A second start waits at most this long for the window to take its files.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The longest list of files that is read, in bytes.
 const MAX_MESSAGE: u64 = 16 << 20;
 const TAKEN: &[u8] = b"taken\n";
@@ -75,7 +75,7 @@ pub fn start(folder: &Path, files: &[PathBuf]) -> Start {
         if hand_over(folder, files).is_ok() {
             return Start::HandedOver;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > MAX_WAIT {
             tracing::warn!("another window is open but does not answer");
             return Start::Beside;
         }
@@ -123,7 +123,7 @@ impl FirstInstance {
 
 /// Reads one start and answers once its files are taken. Returns whether anyone takes them.
 fn serve(stream: UnixStream, starts: &Sender<SecondStart>, wake: &impl Fn()) -> io::Result<bool> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(MAX_WAIT))?;
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     (&mut stream).take(MAX_MESSAGE).read_until(b'\n', &mut line)?;
@@ -135,7 +135,7 @@ fn serve(stream: UnixStream, starts: &Sender<SecondStart>, wake: &impl Fn()) -> 
     }
     wake();
     // Without an answer, because the window is closing, the other program tries again.
-    if is_taken.recv_timeout(PATIENCE).is_ok() {
+    if is_taken.recv_timeout(MAX_WAIT).is_ok() {
         stream.get_mut().write_all(TAKEN)?;
     }
     Ok(true)
@@ -144,7 +144,7 @@ fn serve(stream: UnixStream, starts: &Sender<SecondStart>, wake: &impl Fn()) -> 
 /// Sends `files` to the first instance and waits until they are taken.
 fn hand_over(folder: &Path, files: &[PathBuf]) -> io::Result<()> {
     let mut stream = UnixStream::connect(socket_path(folder)?)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(MAX_WAIT))?;
     // The window has another working folder.
     let files: Vec<OsString> = files
         .iter()
