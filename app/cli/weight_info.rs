@@ -167,7 +167,7 @@ mod tests {
         let found = read_model_folder(&demo).expect("the built-in model");
         assert_eq!(found.class, "StableDiffusionPipeline");
         let names: Vec<_> = found.parts.iter().map(|part| part.name.as_str()).collect();
-        assert_eq!(names, ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]);
+        assert_eq!(names, ["image_encoder", "scheduler", "text_encoder", "tokenizer", "unet", "vae"]);
         assert!(found.parts.iter().all(|part| part.found && part.bytes > 0));
     }
 }

@@ -13,7 +13,7 @@ use super::{GuideError, LossFunction, PrepareArgs, PreparedLoss, guide, prepared
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Classifier {
     pub label: String,
-    /// A safetensors file: see [`Network`].
+    /// A safetensors file: see the `Network` of this module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
 }

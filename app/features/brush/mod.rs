@@ -24,7 +24,7 @@ pub struct BrushState {
     pub color: [u8; 3],
     /// The diameter, as a part of the picture's shorter side.
     pub size: f32,
-    /// 0 to 1: see [`stroke::Stroke::softness`].
+    /// The part of the radius over which the edge fades, 0 to 1.
     pub softness: f32,
     /// Of the paint: see [`Paint::hold`].
     pub hold: f32,
