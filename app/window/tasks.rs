@@ -236,4 +236,21 @@ mod tests {
             fs::create_dir(folder.path().join(name)).expect("makes it");
         }
     }
+
+    #[test]
+    fn the_concepts_of_the_built_in_model_become_files_that_fit_it() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let concepts = folder.path().join("concepts");
+        let AppEvent::ConceptsChosen(ConceptsRead { read, refused, .. }) = add_built_in_concepts(&concepts)
+        else {
+            panic!("they can be written");
+        };
+        assert_eq!((read.len(), refused.len()), (BUILT_IN.len(), 0));
+        let config = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo/text_encoder/config.json"));
+        let config: serde_json::Value = serde_json::from_slice(&config.expect("a file")).expect("JSON");
+        for concept in read {
+            assert_eq!(Some(concept.width as u64), config["hidden_size"].as_u64(), "{}", concept.token);
+            assert!(concept.token.starts_with('<') && concept.source.starts_with(&concepts));
+        }
+    }
 }

@@ -80,13 +80,8 @@ impl LossFunction for Classifier {
             .position(|label| *label == self.label)
             .ok_or_else(|| refuse(format!("the classifier knows only {}", network.labels.join(", "))))?;
         prepared(move |picture| {
-            // Outside the mask it is grey.
-            let centered = picture.pixels.clone() - 0.5;
-            let centered = match picture.weights.clone() {
-                Some(weights) => centered * weights,
-                None => centered,
-            };
-            let logits = network.forward(centered * 2.0);
+            let grey = Tensor::full([1, 3, 1, 1], 0.5, &picture.pixels.device());
+            let logits = network.forward(picture.difference_from(grey) * 2.0);
             let [batch, _] = logits.dims();
             -activation::log_softmax(logits, 1).narrow(1, label, 1).reshape([batch])
         })

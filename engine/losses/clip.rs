@@ -94,11 +94,7 @@ impl LossFunction for ClipPicture {
     }
 
     fn check(&self) -> Result<(), String> {
-        let (width, height) = self.picture.size();
-        match width.max(height) <= Self::MAX_SIDE {
-            true => Ok(()),
-            false => Err(format!("a picture of {width} x {height} is too large: 336 x 336 at most")),
-        }
+        self.picture.expect_side(Self::MAX_SIDE)
     }
 
     fn model(&self) -> Option<&Path> {
@@ -140,11 +136,7 @@ fn unlikeness(clip: ClipModel, wanted: Tensor<2>) -> Result<PreparedLoss, GuideE
 fn picture_embedding(clip: &ClipModel, picture: &MaskedPicture) -> Tensor<2> {
     let device = picture.pixels.device();
     let color = |rgb: [f32; 3]| Tensor::<1>::from_floats(rgb, &device).reshape([1, 3, 1, 1]);
-    let centered = picture.pixels.clone() - color(clip.image_mean);
-    let centered = match picture.weights.clone() {
-        Some(weights) => centered * weights,
-        None => centered,
-    };
+    let centered = picture.difference_from(color(clip.image_mean));
     let side = clip.image_encoder.image_size();
     let pixels = super::resize::resize(centered, side, side) / color(clip.image_std);
     clip.picture_embedding(pixels)

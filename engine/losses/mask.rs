@@ -1,13 +1,11 @@
 //! Where a guide acts: a grey picture, white where it acts in full.
 
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{DynamicImage, ExtendedColorType, ImageEncoder};
+use image::{DynamicImage, ExtendedColorType};
 use serde::{Deserialize, Serialize};
 
 use super::picture_file::{self, PictureFileError};
@@ -87,11 +85,7 @@ impl Mask {
 
     /// An 8-bit grey PNG.
     pub fn to_png(&self) -> Vec<u8> {
-        let mut png = Vec::new();
-        PngEncoder::new_with_quality(Cursor::new(&mut png), CompressionType::Best, FilterType::Adaptive)
-            .write_image(&self.coverage, self.width, self.height, ExtendedColorType::L8)
-            .expect("a vector takes every byte");
-        png
+        picture_file::to_png(&self.coverage, self.width, self.height, ExtendedColorType::L8)
     }
 
     /// Scaled by area: each pixel is the mean of what it covers of this mask, so that the mean of the whole stays.

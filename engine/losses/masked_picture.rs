@@ -42,6 +42,16 @@ impl MaskedPicture {
         weighted_mean(x, weights.map(|(weights, others)| weights * others))
     }
 
+    /// The difference of its pixels from a colour, `[1, 3, 1, 1]`, which is 0 where the mask leaves them out: what looks at
+    /// a whole picture sees that colour there.
+    pub(super) fn difference_from(&self, color: Tensor<4>) -> Tensor<4> {
+        let difference = self.pixels.clone() - color;
+        match self.weights.clone() {
+            Some(weights) => difference * weights,
+            None => difference,
+        }
+    }
+
     /// Scaled, with its weights.
     pub(super) fn resized(&self, width: usize, height: usize) -> Self {
         self.map(|x| resize(x, width, height))

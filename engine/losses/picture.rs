@@ -45,11 +45,7 @@ impl LossFunction for Picture {
     }
 
     fn check(&self) -> Result<(), String> {
-        let (width, height) = self.picture.size();
-        match width.max(height) <= Self::MAX_SIDE {
-            true => Ok(()),
-            false => Err(format!("a picture of {width} x {height} is too large: 64 x 64 at most")),
-        }
+        self.picture.expect_side(Self::MAX_SIDE)
     }
 
     fn prepare(&self, args: &PrepareArgs<'_>) -> Result<PreparedLoss, GuideError> {

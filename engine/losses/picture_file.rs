@@ -3,7 +3,8 @@
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
 
 use crate::files::open;
 
@@ -59,4 +60,16 @@ fn decode(
         return Err(PictureFileError::TooLarge { path: path.to_owned() });
     }
     DynamicImage::from_decoder(decoder).map_err(refused)
+}
+
+/// As small a PNG as there is without loss: recipes hold it.
+///
+/// # Panics
+/// If the pixels are not `width * height` of this kind.
+pub(crate) fn to_png(pixels: &[u8], width: u32, height: u32, kind: ExtendedColorType) -> Vec<u8> {
+    let mut png = Vec::new();
+    PngEncoder::new_with_quality(Cursor::new(&mut png), CompressionType::Best, FilterType::Adaptive)
+        .write_image(pixels, width, height, kind)
+        .expect("a vector takes every byte");
+    png
 }

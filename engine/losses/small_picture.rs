@@ -1,14 +1,12 @@
 //! A small picture that a loss compares with. The recipe holds it.
 
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use burn::tensor::{Device, Tensor, TensorData};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{DynamicImage, ExtendedColorType, ImageEncoder, imageops};
+use image::{DynamicImage, ExtendedColorType, imageops};
 use serde::{Deserialize, Serialize};
 
 use super::picture_file::{self, PictureFileError};
@@ -58,6 +56,18 @@ impl SmallPicture {
         (self.width, self.height)
     }
 
+    /// # Errors
+    /// If a side is longer than `max`, as a clause.
+    pub(super) fn expect_side(&self, max: u32) -> Result<(), String> {
+        match self.width.max(self.height) <= max {
+            true => Ok(()),
+            false => Err(format!(
+                "a picture of {} x {} is too large: {max} x {max} at most",
+                self.width, self.height
+            )),
+        }
+    }
+
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
     }
@@ -71,11 +81,7 @@ impl SmallPicture {
     }
 
     fn to_png(&self) -> Vec<u8> {
-        let mut png = Vec::new();
-        PngEncoder::new_with_quality(Cursor::new(&mut png), CompressionType::Best, FilterType::Adaptive)
-            .write_image(&self.rgb, self.width, self.height, ExtendedColorType::Rgb8)
-            .expect("a vector takes every byte");
-        png
+        picture_file::to_png(&self.rgb, self.width, self.height, ExtendedColorType::Rgb8)
     }
 }
 

@@ -1,13 +1,11 @@
 //! A picture with transparency that lies over another.
 
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageBuffer, ImageEncoder, Rgba, imageops};
+use image::{ExtendedColorType, ImageBuffer, Rgba, imageops};
 use serde::{Deserialize, Serialize};
 
 use crate::losses::{PictureFileError, picture_file};
@@ -35,10 +33,7 @@ impl Layer {
         let rgba = rgba.into();
         assert!(width > 0 && height > 0, "a layer of {width} x {height}");
         assert_eq!(rgba.len(), width as usize * height as usize * 4, "a layer of {width} x {height}");
-        let mut png = Vec::new();
-        PngEncoder::new_with_quality(Cursor::new(&mut png), CompressionType::Best, FilterType::Adaptive)
-            .write_image(&rgba, width, height, ExtendedColorType::Rgba8)
-            .expect("a vector takes every byte");
+        let png = picture_file::to_png(&rgba, width, height, ExtendedColorType::Rgba8);
         Self { width, height, rgba, png: png.into() }
     }
 

@@ -289,6 +289,16 @@ fn without_a_display_the_way_to_render_is_shown() {
 }
 
 #[test]
+fn a_word_that_is_neither_a_command_nor_a_file_is_a_usage_error() {
+    let folder = folder();
+    for args in [&["rendr", "a fox"][..], &["no such picture.png"]] {
+        let said = tidepool(folder.path(), args);
+        assert_eq!(said.status, Some(2), "{}", said.stderr);
+        assert!(said.stderr.trim_end().ends_with(args[0]), "{}", said.stderr);
+    }
+}
+
+#[test]
 fn help_and_version_succeed() {
     for args in [&["--help"][..], &["render", "--help"], &["bench", "--help"], &["--version"]] {
         let said = tidepool(folder().path(), args);
