@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{Conv2d, GroupNorm, Linear, silu};
+use super::layers::{Conv2d, GroupNorm, Linear};
 use super::tiled_vae::{RowScale, TiledImage};
 use crate::error::EngineError;
 
@@ -45,13 +45,13 @@ impl ResnetConfig {
 impl ResnetBlock {
     /// # Shapes
     /// - x: `[batch, inputs, height, width]`
-    /// - time: `[batch, 1, time_width]`; its SiLU is applied here
+    /// - time: `[batch, 1, time_width]`, after its SiLU
     /// - output: `[batch, outputs, height, width]`
     pub fn forward(&self, x: Tensor<4>, time: Option<&Tensor<3>>) -> Tensor<4> {
         let h = self.norm1.forward_silu(x.clone());
         let h = match (&self.time_emb_proj, time) {
             (Some(projection), Some(time)) => {
-                let shift = projection.forward(silu(time.clone()));
+                let shift = projection.forward(time.clone());
                 let [batch, _, channels] = shift.dims();
                 self.conv1.forward_add(h, shift.reshape([batch, channels, 1, 1]))
             }

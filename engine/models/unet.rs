@@ -368,9 +368,9 @@ impl Unet {
         segments
     }
 
-    /// The embedding of the timestep for each picture, `[batch, 1, width]`.
+    /// The SiLU of the timestep's embedding for each picture, `[batch, 1, width]`: all that the residual blocks read of it.
     fn time(&self, timestep: f32, x: &Tensor<4>) -> Tensor<3> {
-        self.time_embedding.forward(self.sinusoid(timestep, x)).repeat_dim(0, x.dims()[0])
+        silu(self.time_embedding.forward(self.sinusoid(timestep, x))).repeat_dim(0, x.dims()[0])
     }
 
     /// The timestep as sines and cosines of geometrically spaced frequencies, `[1, 1, channels]`.
