@@ -97,6 +97,10 @@ impl Pipeline {
         let image = self.decode_with(&latents, &memory, stop)?; // autoencoder.rs
         let decode_secs = decode_started.elapsed().as_secs_f64();
         let timings = Timings { decode_secs, ..reporter.finish() };
+        if self.info.device.is_gpu {
+            // Other programs may need what only the decoder did.
+            self.device.memory_cleanup();
+        }
         let pictures = images_from_planes(&image);
         let (concepts, notes) = (self.concepts_in(recipe), memory.take_notes());
         Ok(Generated { pictures, latents, image, cond, uncond, concepts, timings, notes })
