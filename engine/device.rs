@@ -7,7 +7,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, DeviceKind, FloatDType};
 use serde::{Deserialize, Serialize};
 
-use crate::cpu;
+use crate::{cpu, gpu};
 
 /// The device and precision that the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +113,6 @@ pub struct AdapterInfo {
     pub f16: bool,
     /// Largest buffer that a kernel may bind, in bytes.
     pub largest_buffer: u64,
-    /// Why it would compute wrong results, if it would: a sentence.
-    pub trouble: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -138,8 +136,6 @@ pub enum DeviceError {
         "This machine has no GPU that Tidepool can use. Install the graphics driver of your GPU, or use cpu or auto"
     )]
     NoGpu,
-    #[error("No GPU can be used, because {0}. Use cpu or auto")]
-    Untrusted(String),
     #[error("{0} cannot compute in f16. Use f32 or auto")]
     NoF16(String),
     #[error("{0}")]
@@ -178,39 +174,13 @@ pub fn adapters() -> Vec<AdapterInfo> {
                 driver: info.driver_info,
                 f16: adapter.features().contains(wgpu::Features::SHADER_F16),
                 largest_buffer: adapter.limits().max_storage_buffer_binding_size,
-                trouble: trouble_of(adapter),
             }
         })
         .collect();
     adapters.sort_by_key(|info| info.kind.rank());
-    let gpus = adapters.iter_mut().filter(|info| info.kind.is_gpu() && info.trouble.is_none());
+    let gpus = adapters.iter_mut().filter(|info| info.kind.is_gpu());
     gpus.enumerate().for_each(|(number, info)| info.number = Some(number));
     adapters
-}
-
-/// Why pictures made on this adapter would be wrong, if they would.
-///
-/// burn 0.22.1 (cubecl-spirv 0.11.3, `lower_shared_implicit`) declares the shared memory of a kernel with a
-/// type that is not valid wherever the driver does not lay it out explicitly: matrix products are
-/// then wrong, or the driver crashes. `tests/gpu` corrects the kernels on their way to a software driver.
-#[cfg(not(target_vendor = "apple"))]
-fn trouble_of(adapter: &wgpu::Adapter) -> Option<String> {
-    let layout = c"VK_KHR_workgroup_memory_explicit_layout";
-    // SAFETY: the adapter is only queried; nothing of it is kept or destroyed.
-    #[allow(unsafe_code)]
-    let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
-    let is_reliable =
-        allows_software_gpu() || vulkan.physical_device_capabilities().supports_extension(layout);
-    (!is_reliable).then(|| {
-        "Its driver lacks VK_KHR_workgroup_memory_explicit_layout, without which pictures would be wrong; \
-         a newer driver may have it"
-            .into()
-    })
-}
-
-#[cfg(target_vendor = "apple")]
-fn trouble_of(_: &wgpu::Adapter) -> Option<String> {
-    None
 }
 
 /// True for GPUs whose kernels can compute in f16.
@@ -272,13 +242,6 @@ impl AdapterKind {
     }
 }
 
-/// Why a GPU is present but not used: a clause after "because".
-fn untrusted_gpu(adapters: &[AdapterInfo]) -> Option<String> {
-    let gpus = adapters.iter().filter(|info| info.kind.is_gpu());
-    let mut problems = gpus.filter_map(|info| info.trouble.as_ref().map(|trouble| (&info.name, trouble)));
-    problems.next().map(|(name, trouble)| format!("{name} cannot be trusted. {trouble}"))
-}
-
 /// Chooses the device that was asked for, or the best one, and tells why.
 pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
     let (number, why) = match choice.device {
@@ -292,12 +255,9 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
     let Some(gpu) = gpus.get(number) else {
         return match choice.device {
             DeviceSelector::Auto if adapters.is_empty() => cpu(choice.precision, "this machine has no GPU"),
-            DeviceSelector::Auto => match untrusted_gpu(&adapters) {
-                Some(trouble) => cpu(choice.precision, &trouble),
-                None => {
-                    cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
-                }
-            },
+            DeviceSelector::Auto => {
+                cpu(choice.precision, "the only graphics adapter is software, slower than the CPU itself")
+            }
             DeviceSelector::Gpu(Some(asked)) => {
                 let found = match gpus.len() {
                     0 => "none".into(),
@@ -306,16 +266,17 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
                 };
                 Err(DeviceError::NoSuchGpu { asked, found })
             }
-            _ => Err(untrusted_gpu(&adapters).map_or(DeviceError::NoGpu, DeviceError::Untrusted)),
+            _ => Err(DeviceError::NoGpu),
         };
     };
     let same_kind_before = gpus[..number].iter().filter(|info| info.kind == gpu.kind).count();
-    let device = Device::wgpu(match gpu.kind {
+    let device = gpu::open_device(match gpu.kind {
         AdapterKind::Discrete => DeviceKind::DiscreteGpu(same_kind_before),
         AdapterKind::Integrated => DeviceKind::IntegratedGpu(same_kind_before),
         AdapterKind::Software => DeviceKind::Cpu,
         _ => DeviceKind::VirtualGpu(same_kind_before),
-    });
+    })
+    .map_err(DeviceError::Failed)?;
     let can_f16 = gpu.f16 && supports_f16(&device);
     let precision = match choice.precision {
         Precision::F16 if !can_f16 => return Err(DeviceError::NoF16(gpu.name.clone())),
@@ -350,24 +311,6 @@ fn cpu(precision: Precision, why: &str) -> Result<SelectedDevice, DeviceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_gpu_that_is_not_trusted_is_named_with_the_reason() {
-        let gpu = AdapterInfo {
-            number: None,
-            name: "Tide 9000".into(),
-            backend: "vulkan".into(),
-            kind: AdapterKind::Discrete,
-            driver: "1.2".into(),
-            f16: true,
-            largest_buffer: 2 << 30,
-            trouble: Some("Its driver is too old".into()),
-        };
-        let software = AdapterInfo { kind: AdapterKind::Software, ..gpu.clone() };
-        assert_eq!(untrusted_gpu(std::slice::from_ref(&software)), None);
-        let reason = untrusted_gpu(&[software, gpu]).expect("a reason");
-        assert_eq!(reason, "Tide 9000 cannot be trusted. Its driver is too old");
-    }
 
     #[test]
     fn the_cpu_has_no_limits_but_its_memory() {

@@ -19,8 +19,8 @@
 //!
 //! The modules in their order, from the bottom up; none imports a later one:
 //!
-//! - [`error`], [`mod@format`], [`files`] and `cpu`: errors, sizes as text, files on a disk, kernels for machines without
-//!   a GPU.
+//! - [`error`], [`mod@format`], [`files`], `cpu` and `gpu`: errors, sizes as text, files on a disk, kernels for machines
+//!   without a GPU and with one.
 //! - [`diffusion`]: the mathematics of sampling.
 //! - [`device`]: which GPU, or the CPU. [`models`]: the networks. [`tokenizer`]: byte pairs.
 //! - [`checkpoint`]: from weight files to networks. [`concepts`]: textual-inversion embeddings.
@@ -41,6 +41,7 @@ pub mod diffusion;
 pub mod error;
 pub mod files;
 pub mod format;
+mod gpu;
 pub mod images;
 pub mod inspect;
 pub mod losses;

@@ -5,6 +5,7 @@
 //! pieces and stores each piece in the precision and memory order that the network uses, while others wait
 //! for the disk.
 
+use std::array;
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
@@ -16,7 +17,7 @@ use super::dtype::TensorDtype;
 use super::key_map::{KeyCandidate, KeyMap, TensorSlice};
 use super::read::{TensorRequest, read_all};
 use super::weight_file::WeightFile;
-use crate::cpu;
+use crate::gpu;
 
 /// Where the weights go, and in which precision.
 pub struct Target<'a> {
@@ -30,15 +31,48 @@ pub enum WeightData {
     F16(Vec<f16>),
 }
 
+/// The order of a weight's axes in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AxisOrder {
+    /// `[outputs, inputs, ..]`.
+    File,
+    /// `[.., inputs, outputs]`: what the kernels of `cpu` and `gpu` read.
+    OutputsLast,
+    /// `[outputs, .., inputs]`: what burn's convolution by matrix units reads.
+    InputsLast,
+}
+
+impl AxisOrder {
+    fn axes<const D: usize>(self) -> [usize; D] {
+        array::from_fn(|axis| match (self, D - axis) {
+            (Self::File, _) => axis,
+            (Self::OutputsLast, 1) => 0,
+            (Self::OutputsLast, 2) | (Self::InputsLast, 1) => 1,
+            (Self::OutputsLast, _) => axis + 2,
+            (Self::InputsLast, _) => {
+                if axis == 0 {
+                    0
+                } else {
+                    axis + 1
+                }
+            }
+        })
+    }
+}
+
 impl Target<'_> {
-    /// True for weights whose layer reads them with outputs last, `[.., inputs, outputs]`. `layer` is the
-    /// type of the layer, as burn names it.
-    pub fn needs_transpose(&self, axes: usize, layer: &str) -> bool {
-        axes > 1 && matches!(layer, "Struct:Linear" | "Struct:Conv2d") && cpu::is_cpu(self.device)
+    /// The order in which a layer reads a weight. `layer` is the type of the layer, as burn names it.
+    pub fn order(&self, axes: usize, layer: &str) -> AxisOrder {
+        let by_matrix_units = self.dtype == FloatDType::F16 && gpu::has_matrix_units(self.device);
+        match layer {
+            "Struct:Conv2d" if axes > 1 && by_matrix_units => AxisOrder::InputsLast,
+            "Struct:Linear" | "Struct:Conv2d" if axes > 1 && !by_matrix_units => AxisOrder::OutputsLast,
+            _ => AxisOrder::File,
+        }
     }
 
-    /// Uploads the numbers as a flat tensor.
-    pub fn upload(&self, data: WeightData) -> Tensor<1> {
+    /// Uploads the numbers as a flat tensor; those of a table stay on the CPU.
+    pub fn upload(&self, data: WeightData, is_table: bool) -> Tensor<1> {
         let data = match data {
             WeightData::F32(values) => {
                 let len = values.len();
@@ -49,26 +83,29 @@ impl Target<'_> {
                 TensorData::new(values, [len])
             }
         };
-        Tensor::from_data(data, (self.device, DType::from(self.dtype)))
+        if is_table {
+            return Tensor::from_data(data, &Device::flex());
+        }
+        gpu::keep(self.device, || Tensor::from_data(data, (self.device, DType::from(self.dtype))))
     }
 }
 
 /// Shapes flat numbers in memory order into the weight `[outputs, inputs, ..]`.
-pub fn shaped<const D: usize>(data: Tensor<1>, shape: [usize; D], transposed: bool) -> Tensor<D> {
-    if !transposed {
+pub fn shaped<const D: usize>(data: Tensor<1>, shape: [usize; D], order: AxisOrder) -> Tensor<D> {
+    if order == AxisOrder::File {
         return data.reshape(shape);
     }
-    // The axes in memory order: those after the second, then inputs, then outputs.
-    let memory_axes: [usize; D] = std::array::from_fn(|axis| match D - axis {
-        1 => 0,
-        2 => 1,
-        _ => axis + 2,
-    });
+    let memory_axes: [usize; D] = order.axes();
     let memory_shape: [usize; D] = memory_axes.map(|axis| shape[axis]);
-    let logical_axes: [isize; D] = std::array::from_fn(|axis| {
+    let logical_axes: [isize; D] = array::from_fn(|axis| {
         memory_axes.iter().position(|&memory_axis| memory_axis == axis).expect("a permutation") as isize
     });
     data.reshape(memory_shape).permute(logical_axes)
+}
+
+/// True for the embeddings of the vocabulary, by the path of the parameter.
+pub fn is_table(path: &[(String, String)]) -> bool {
+    path.iter().any(|(name, _)| name == "token_embedding")
 }
 
 /// The weights of one network in a file, and how the file names them.
@@ -130,7 +167,7 @@ impl<'a> LoadPlan<'a> {
         let mut tensors: Vec<Option<Tensor<1>>> = self.requests.iter().map(|_| None).collect();
         let has_halves = self.target.dtype == FloatDType::F16;
         read_all(self.file, &self.requests, has_halves, progress, &mut |index, data| {
-            tensors[index] = Some(self.target.upload(data));
+            tensors[index] = Some(self.target.upload(data, self.requests[index].is_table));
         })?;
         Ok(network.map(&mut WeightLoader { plan: self, tensors }))
     }
@@ -199,9 +236,10 @@ impl LoadPlanner<'_> {
             return Err(OpenError::Unsupported(what.into(), file.path().to_owned()));
         }
         let layer = self.path.last().map_or("", |(_, container)| container.as_str());
-        let transposed = self.target.needs_transpose(shape.len(), layer);
+        let order = self.target.order(shape.len(), layer);
         let skip = slice.index * shape.iter().product::<usize>();
-        Ok(TensorRequest { name: name.clone(), shape, skip, transposed })
+        let is_table = is_table(&self.path);
+        Ok(TensorRequest { name: name.clone(), shape, skip, order, is_table })
     }
 }
 
@@ -217,8 +255,8 @@ impl ModuleMapper for WeightLoader<'_> {
         let request = &self.plan.requests[index];
         let data =
             self.tensors[index].take().expect("every weight of the plan was read, each for one parameter");
-        let shape = std::array::from_fn(|axis| request.shape[axis]);
-        Param::initialized(param.id, shaped(data, shape, request.transposed))
+        let shape = array::from_fn(|axis| request.shape[axis]);
+        Param::initialized(param.id, shaped(data, shape, request.order))
     }
 }
 

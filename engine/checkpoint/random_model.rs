@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::component_files::ComponentFiles;
 use super::config::ModelConfig;
-use super::load::{Target, WeightData, shaped};
+use super::load::{Target, WeightData, is_table, shaped};
 use super::open::open_tokenizer;
 use super::{ModelSource, OpenError, OpenedModel};
 
@@ -80,9 +80,9 @@ impl ModuleMapper for RandomWeights<'_> {
         self.seed += 1;
         let values = uniform(shape.iter().product(), mean, half_width, self.seed);
         // Random weights are equally random in any memory order.
-        let transposed = self.target.needs_transpose(D, layer);
-        let data = self.target.upload(WeightData::F32(values));
-        Param::initialized(param.id, shaped(data, shape, transposed))
+        let order = self.target.order(D, layer);
+        let data = self.target.upload(WeightData::F32(values), is_table(&self.path));
+        Param::initialized(param.id, shaped(data, shape, order))
     }
 }
 

@@ -11,7 +11,7 @@ use half::slice::HalfFloatSliceExt;
 use super::OpenError;
 use super::dtype::{TensorDtype, to_f32, widen};
 use super::formats::tensor_bytes::TensorBytes;
-use super::load::WeightData;
+use super::load::{AxisOrder, WeightData};
 use super::transpose::Transpose;
 use super::weight_file::WeightFile;
 
@@ -23,8 +23,10 @@ pub struct TensorRequest {
     pub shape: Vec<usize>,
     /// Numbers to skip at the start of the tensor, where several weights are one tensor in the file.
     pub skip: usize,
-    /// Whether its outputs are stored last.
-    pub transposed: bool,
+    /// How it is stored in memory.
+    pub order: AxisOrder,
+    /// Whether it is a table of which rows are looked up.
+    pub is_table: bool,
 }
 
 impl TensorRequest {
@@ -115,31 +117,43 @@ impl WeightReader<'_> {
         let (bytes, dtype) = self.file.weight(&request.name)?;
         let count = request.count();
         let range = ByteRange { bytes, start: request.skip * dtype.len(), len: count * dtype.len() };
-        Ok(match self.has_halves {
-            true => {
+        if request.order == AxisOrder::File {
+            return Ok(if self.has_halves {
                 let mut values = Vec::with_capacity(count);
                 self.read_pieces(&range, PIECE_BYTES, piece, |_, bytes| narrow(bytes, dtype, &mut values))?;
                 WeightData::F16(values)
-            }
-            false if request.transposed => {
-                let transpose = Transpose::new(&request.shape);
-                let row_len = transpose.row_len() * dtype.len();
-                let rows =
-                    (PIECE_BYTES / row_len.max(1)).next_multiple_of(Transpose::ROWS).max(Transpose::ROWS);
-                let mut values = vec![0.0; count];
-                self.read_pieces(&range, rows * row_len, piece, |offset, bytes| {
-                    transpose.write_rows(bytes, dtype, offset / row_len, &mut values);
-                })?;
-                WeightData::F32(values)
-            }
-            false => {
+            } else {
                 let mut values = vec![0.0; count];
                 self.read_pieces(&range, PIECE_BYTES, piece, |offset, bytes| {
                     let (first, len) = (offset / dtype.len(), bytes.len() / dtype.len());
                     widen(bytes, dtype, &mut values[first..first + len]);
                 })?;
                 WeightData::F32(values)
-            }
+            });
+        }
+        let transpose = Transpose::new(&request.shape);
+        let row_len = transpose.row_len() * dtype.len();
+        let rows = (PIECE_BYTES / row_len.max(1)).next_multiple_of(Transpose::ROWS).max(Transpose::ROWS);
+        Ok(if self.has_halves {
+            let (mut values, mut halves) = (vec![f16::ZERO; count], Vec::new());
+            self.read_pieces(&range, rows * row_len, piece, |offset, bytes| {
+                halves.clear();
+                narrow(bytes, dtype, &mut halves);
+                match request.order {
+                    AxisOrder::InputsLast => {
+                        transpose.write_half_rows_inputs_last(&halves, offset / row_len, &mut values);
+                    }
+                    _ => transpose.write_half_rows(&halves, offset / row_len, &mut values),
+                }
+            })?;
+            WeightData::F16(values)
+        } else {
+            assert_eq!(request.order, AxisOrder::OutputsLast, "only layers in f16 read inputs last");
+            let mut values = vec![0.0; count];
+            self.read_pieces(&range, rows * row_len, piece, |offset, bytes| {
+                transpose.write_rows(bytes, dtype, offset / row_len, &mut values);
+            })?;
+            WeightData::F32(values)
         })
     }
 

@@ -1,10 +1,12 @@
-//! Transposes weights so that their outputs are last in memory, as the CPU kernels read them.
+//! Transposes weights so that their outputs, or their inputs, are last in memory, as the kernels read them.
 
 use std::array;
 
+use half::f16;
+
 use super::dtype::{TensorDtype, to_f32, widen_halves};
 
-/// Stores a weight `[outputs, inputs, ..]` in memory as `[.., inputs, outputs]`.
+/// Stores a weight `[outputs, inputs, ..]` in memory as `[.., inputs, outputs]`, or as `[outputs, .., inputs]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Transpose {
     outputs: usize,
@@ -54,13 +56,29 @@ impl Transpose {
         }
     }
 
-    fn write_tiles<B: Copy, N: Copy + Default>(
+    /// [`write_rows`](Self::write_rows) for numbers in half precision.
+    pub fn write_half_rows(&self, numbers: &[f16], first: usize, out: &mut [f16]) {
+        self.write_tiles(numbers, |number| number, first, out, |numbers, out| out.copy_from_slice(numbers));
+    }
+
+    /// [`write_half_rows`](Self::write_half_rows), in the order `[outputs, .., inputs]`.
+    pub fn write_half_rows_inputs_last(&self, numbers: &[f16], first: usize, out: &mut [f16]) {
+        let row_len = self.row_len();
+        for (row, out) in numbers.chunks_exact(row_len).zip(out[first * row_len..].chunks_exact_mut(row_len))
+        {
+            for (index, &number) in row.iter().enumerate() {
+                out[index % self.taps * self.inputs + index / self.taps] = number;
+            }
+        }
+    }
+
+    fn write_tiles<B: Copy, N: Copy + Default, T>(
         &self,
         numbers: &[B],
         number: impl Fn(B) -> N,
         first: usize,
-        out: &mut [f32],
-        widen: impl Fn(&[N], &mut [f32]),
+        out: &mut [T],
+        convert: impl Fn(&[N], &mut [T]),
     ) {
         let row_len = self.row_len();
         let mut tile = [[N::default(); TILE]; TILE];
@@ -80,7 +98,7 @@ impl Transpose {
                 for (index, line) in (start..).zip(&tile[..height]) {
                     let (input, tap) = (index / self.taps, index % self.taps);
                     let at = (tap * self.inputs + input) * self.outputs + output;
-                    widen(&line[..width], &mut out[at..at + width]);
+                    convert(&line[..width], &mut out[at..at + width]);
                 }
             }
         }
@@ -127,6 +145,20 @@ mod tests {
                 numbers[(output * inputs + input) * taps + tap]
             });
             assert!(expected.eq(out), "{outputs} outputs, {inputs} inputs, {taps} taps");
+
+            let halves: Vec<f16> = (0..count).map(|value| f16::from_bits((value % 0x7c00) as u16)).collect();
+            let row_len = transpose.row_len();
+            let [mut outputs_last, mut inputs_last] = [(); 2].map(|()| vec![f16::NAN; count]);
+            for rows in [cut..outputs, 0..cut] {
+                let part = &halves[rows.start * row_len..rows.end * row_len];
+                transpose.write_half_rows(part, rows.start, &mut outputs_last);
+                transpose.write_half_rows_inputs_last(part, rows.start, &mut inputs_last);
+            }
+            for (output, input, tap) in (0..count).map(|at| (at / row_len, at % row_len / taps, at % taps)) {
+                let number = halves[(output * inputs + input) * taps + tap];
+                assert_eq!(outputs_last[(tap * inputs + input) * outputs + output], number);
+                assert_eq!(inputs_last[(output * taps + tap) * inputs + input], number);
+            }
         }
     }
 

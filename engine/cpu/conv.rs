@@ -20,6 +20,13 @@ pub struct Conv2dShape {
     pub pad_after: usize,
 }
 
+impl Conv2dShape {
+    /// The side of the output, for one of the input.
+    pub fn reach(&self, side: usize) -> usize {
+        (side + self.pad_before + self.pad_after - self.kernel) / self.stride + 1
+    }
+}
+
 /// Elements of gathered patches per task: half of a 2 MiB second-level cache.
 const PATCH_ELEMENTS: usize = 1 << 18;
 
@@ -45,8 +52,7 @@ pub fn conv2d(
     let (x, [batch, height, width, inputs]) = channels_last(x);
     let outputs = weight.dims()[0];
     let weight = contiguous(weight.permute([2, 3, 1, 0]));
-    let reach = |side: usize| (side + shape.pad_before + shape.pad_after - shape.kernel) / shape.stride + 1;
-    let (out_height, out_width) = (reach(height), reach(width));
+    let (out_height, out_width) = (shape.reach(height), shape.reach(width));
 
     let mut out = start_values(bias, addend, [batch, out_height, out_width, outputs]);
     let source = PatchSource { x: values(&x), height, width, inputs, out_height, out_width, shape };

@@ -133,7 +133,7 @@ fn nearest(
 ) -> Result<Vec<Vec<Neighbour>>, EngineError> {
     let table = pipeline.model.text_encoder.table();
     let [words, width] = table.dims();
-    let vectors = vectors.reshape([-1, width as i64]);
+    let vectors = Tensor::<2>::from_data(vectors.reshape([-1, width as i64]).into_data(), &table.device());
     let vectors = vectors.clone() / norm(vectors);
     let norms = pipeline.embedding_norms.get_or_init(|| norm(table.clone()));
     let cosines = table.matmul(vectors.transpose()) / norms.clone();

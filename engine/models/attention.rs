@@ -1,15 +1,16 @@
 //! Multi-head attention over tokens that are already projected.
 //!
-//! burn's fused kernel is fastest on a GPU with matrix units, but it multiplies in f16 whatever its input. It
-//! is used for f16 inputs only; otherwise the three steps are separate, with the softmax in f32.
+//! burn's fused kernel is fastest on a GPU with matrix units, but it multiplies in f16 whatever its input, so it is used for
+//! f16 inputs only. For others, and on other GPUs, there is one of our own (`engine/gpu/attention.rs`). Heads that are too
+//! wide for it, and gradients, take three separate steps, with the softmax in f32.
 
 use std::cell::Cell;
 
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, FloatDType, Tensor, activation, module};
 
-use crate::cpu;
 use crate::device::limits;
+use crate::{cpu, gpu};
 
 /// Bytes of scores that keep any GPU busy; more would only take memory.
 const MAX_SCORE_BYTES: u64 = 256 << 20;
@@ -45,16 +46,19 @@ pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal: bo
     }
     let [batch, queries, width] = q.dims();
     let limits = limits(&q.device());
-    let slice_len = max_slice_len(batch * heads * k.dims()[1], limits.largest_buffer);
     let fused = q.dtype() == DType::F16 && limits.has_matrix_units && !causal;
+    if gpu::runs_on(&q) && !fused && width / heads <= gpu::MAX_HEAD_WIDTH {
+        return gpu::attention(q, k, v, heads, causal);
+    }
     let split_heads = |x: Tensor<3>| {
         let tokens = x.dims()[1];
         x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
     };
     let (q, k, v) = (split_heads(q), split_heads(k), split_heads(v));
     let out = if fused {
-        fused_attention(q, k, v, slice_len)
+        fused_attention(q, k, v)
     } else {
+        let slice_len = max_slice_len(batch * heads * k.dims()[2], limits.largest_buffer);
         unfused_attention(q, k, v, causal, slice_len)
     };
     out.swap_dims(1, 2).reshape([batch, queries, width])
@@ -87,8 +91,8 @@ fn unfused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, causal: bool, sli
     })
 }
 
-/// [`unfused_attention`] without a mask, by burn's fused kernel.
-fn fused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, slice_len: usize) -> Tensor<4> {
+/// [`unfused_attention`] without a mask, by burn's fused kernel, which keeps no scores.
+fn fused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let head_width = q.dims()[3];
     let padded_width = head_width.next_multiple_of(HEAD_WIDTH_MULTIPLE);
     // Zeros do not change the scores, but burn divides by the root of the padded width.
@@ -97,9 +101,7 @@ fn fused_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, slice_len: usize) -
         true => (q, k, v),
         false => (widen(q * (padded_width as f64 / head_width as f64).sqrt()), widen(k), widen(v)),
     };
-    let options = AttentionModuleOptions::default();
-    let out =
-        in_query_slices(q, slice_len, |q, _| module::attention(q, k.clone(), v.clone(), None, None, options));
+    let out = module::attention(q, k, v, None, None, AttentionModuleOptions::default());
     out.narrow(3, 0, head_width)
 }
 
@@ -154,8 +156,8 @@ mod tests {
                 &values(unfused_attention(q.clone(), k.clone(), v.clone(), false, slice_len)),
                 &whole,
             );
-            assert_near(&values(fused_attention(q.clone(), k.clone(), v.clone(), slice_len)), &whole);
         }
+        assert_near(&values(fused_attention(q, k, v)), &whole);
     }
 
     #[test]
@@ -172,7 +174,7 @@ mod tests {
         for width in [16, 40, 80] {
             let [q, k, v] = [1, 2, 3].map(|seed| random(seed, [1, 2, 24, width]));
             let whole = expected(q.clone(), k.clone(), v.clone(), false);
-            assert_near(&values(fused_attention(q, k, v, 24)), &whole);
+            assert_near(&values(fused_attention(q, k, v)), &whole);
         }
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use serde::Deserialize;
 
 use super::attention::attend;
-use super::layers::{Embedding, LayerNorm, Linear, add};
+use super::layers::{Embedding, LayerNorm, Linear, add, on_device};
 use super::unet::MAX_LAYERS;
 use crate::cpu;
 
@@ -116,7 +116,8 @@ impl ClipText {
         let count = flat.len();
         let ids = Tensor::<1, Int>::from_data(TensorData::new(flat, [count]), &table.device());
         let width = table.dims()[1];
-        table.select(0, ids).reshape([count / tokens, tokens, width])
+        let rows = table.select(0, ids).reshape([count / tokens, tokens, width]);
+        on_device(rows, &self.final_layer_norm.weight.val().device())
     }
 
     /// Output embeddings after the final norm: what the UNet reads.
@@ -145,7 +146,7 @@ impl ClipText {
         self.final_layer_norm.forward(self.encoder.forward(x, self.activation, clip_skip - 1))
     }
 
-    /// The embeddings of the whole vocabulary.
+    /// The embeddings of the whole vocabulary, on the CPU.
     ///
     /// # Shapes
     /// - output: `[words, hidden_size]`

@@ -5,7 +5,7 @@ use burn::tensor::{Device, FloatDType, Tensor, activation};
 
 use super::attention::attend;
 use super::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
-use crate::cpu;
+use crate::{cpu, gpu};
 
 #[derive(Module, Debug)]
 pub struct SpatialTransformer {
@@ -198,6 +198,8 @@ impl FeedForward {
         let x = self.proj.forward(x);
         let x = if cpu::runs_on(&x) {
             cpu::geglu(x)
+        } else if gpu::runs_on(&x) {
+            gpu::geglu(x)
         } else {
             let [value, gate] = halves(x);
             value * activation::gelu(gate)

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's top modules from bottom to top.
-const ENGINE: [&str; 20] = [
+const ENGINE: [&str; 21] = [
     "choice",
     "error",
     "format",
     "files",
     "cpu",
+    "gpu",
     "diffusion",
     "device",
     "models",
