@@ -1,18 +1,22 @@
 //! Compares a device with the CPU.
 //!
 //! GPU drivers and kernels have bugs, and wrong numbers fail silently. So every network of the built-in model runs with
-//! the same input on the device and on the CPU, whose results the tests compare with PyTorch.
+//! the same input on the device and on the CPU, whose results the tests compare with PyTorch. The built-in model is small,
+//! and some errors grow with the size, such as those of sums in half precision. So single layers of Stable Diffusion 1.5's
+//! size are compared, too.
 
 use std::time::Instant;
 
+use burn::module::{Param, ParamId};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use half::f16;
 use serde::Serialize;
 
 use crate::checkpoint::{ModelSource, OpenError, OpenedModel, open};
 use crate::device::{DeviceChoice, DeviceError, Precision, SelectedDevice, choose, supports_f16};
 use crate::diffusion::NoiseStreams;
 use crate::error::EngineError;
-use crate::models::{CancelCheck, Context, values};
+use crate::models::{CancelCheck, Context, Conv2d, GroupNorm, attend, values};
 
 /// A part of the model that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,10 +29,34 @@ pub enum Component {
     VaeDecode,
     /// The gradient of a function of the decoded picture with respect to the latents.
     VaeGradient,
+    /// Single layers of Stable Diffusion 1.5: a convolution of 1280 channels, 16 x 16.
+    Convolution1280,
+    /// A convolution of 2560 channels to 1280, 8 x 8: the longest sums.
+    Convolution2560,
+    /// A convolution of the VAE: 512 channels, 64 x 64.
+    VaeConvolution,
+    /// Self-attention of 4096 pixels, heads of 40.
+    Attention,
+    /// 320 channels, 64 x 64, with a mean that is large beside the deviation.
+    GroupNorm,
+    /// The gradient of a convolution of 320 channels, 32 x 32.
+    ConvolutionGradient,
 }
 
 impl Component {
-    pub const ALL: [Self; 5] = [Self::Text, Self::Unet, Self::VaeEncode, Self::VaeDecode, Self::VaeGradient];
+    pub const ALL: [Self; 11] = [
+        Self::Text,
+        Self::Unet,
+        Self::VaeEncode,
+        Self::VaeDecode,
+        Self::VaeGradient,
+        Self::Convolution1280,
+        Self::Convolution2560,
+        Self::VaeConvolution,
+        Self::Attention,
+        Self::GroupNorm,
+        Self::ConvolutionGradient,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -37,7 +65,51 @@ impl Component {
             Self::VaeEncode => "vae, encode",
             Self::VaeDecode => "vae, decode",
             Self::VaeGradient => "vae, gradient",
+            Self::Convolution1280 => "conv 1280, 16 x 16",
+            Self::Convolution2560 => "conv 2560, 8 x 8",
+            Self::VaeConvolution => "conv 512, 64 x 64",
+            Self::Attention => "attention, 4096 x 40",
+            Self::GroupNorm => "group norm, 320",
+            Self::ConvolutionGradient => "conv 320, gradient",
         }
+    }
+
+    /// True for a layer alone, which is compared in half precision, too.
+    fn is_layer(self) -> bool {
+        !matches!(self, Self::Text | Self::Unet | Self::VaeEncode | Self::VaeDecode | Self::VaeGradient)
+    }
+
+    fn has_gradient(self) -> bool {
+        matches!(self, Self::VaeGradient | Self::ConvolutionGradient)
+    }
+
+    /// The output of a layer of random weights, in a precision; its numbers are those that half precision has.
+    fn run_layer(self, device: &Device, dtype: FloatDType) -> Result<Vec<f32>, EngineError> {
+        let input = |shape| random_halves(1, shape, device).cast(dtype);
+        values(match self {
+            Self::Convolution1280 => convolution(1280, 1280, device, dtype).forward(input([2, 1280, 16, 16])),
+            Self::Convolution2560 => convolution(2560, 1280, device, dtype).forward(input([2, 2560, 8, 8])),
+            Self::VaeConvolution => convolution(512, 512, device, dtype).forward(input([1, 512, 64, 64])),
+            Self::Attention => {
+                let [q, k, v] = [1, 2, 3].map(|seed| {
+                    random_halves(seed, [1, 1, 4096, 80], device).cast(dtype).reshape([1, 4096, 80])
+                });
+                attend(q, k, v, 2, false).reshape([1, 1, 4096, 80])
+            }
+            Self::GroupNorm => {
+                let mut norm = GroupNorm::new(32, 320, 1e-5, device);
+                norm.weight = Param::initialized(ParamId::new(), Tensor::ones([320], device));
+                norm.forward(input([2, 320, 64, 64]) + 8.0)
+            }
+            Self::ConvolutionGradient => {
+                let x = input([1, 320, 32, 32]).require_grad();
+                let y = convolution(320, 320, device, dtype).forward(x.clone());
+                let direction = random_halves(4, y.dims(), device).cast(dtype);
+                let gradients = (y * direction).sum().backward();
+                x.grad(&gradients).expect("the output comes from the input")
+            }
+            _ => unreachable!("a network"),
+        })
     }
 
     fn run(
@@ -62,6 +134,7 @@ impl Component {
                 let gradients = (picture * direction).sum().backward();
                 values(latents.grad(&gradients).expect("the picture comes from the latents"))
             }
+            layer => layer.run_layer(device, unet_dtype),
         }
     }
 }
@@ -106,7 +179,7 @@ impl From<EngineError> for CheckError {
     }
 }
 
-/// Compares every component in f32, and the UNet in f16 too if the device supports it and `choice` allows it.
+/// Compares every component in f32, and the UNet and the layers in f16 too if the device supports it and `choice` allows it.
 /// `report` gets each comparison at once, since a bad driver may crash before the end.
 pub fn check(
     choice: DeviceChoice,
@@ -115,13 +188,18 @@ pub fn check(
     let SelectedDevice { device, .. } = choose(choice)?;
     let mut components = Component::ALL.map(|part| (part, Precision::F32)).to_vec();
     if choice.precision != Precision::F32 && supports_f16(&device) {
-        components.push((Component::Unet, Precision::F16));
+        let halves = Component::ALL.into_iter().filter(|part| *part == Component::Unet || part.is_layer());
+        // Gradients are always f32.
+        components.extend(halves.filter(|part| !part.has_gradient()).map(|part| (part, Precision::F16)));
     }
     let mut comparisons = Vec::new();
     for (part, precision) in components {
-        let (unet_dtype, limit) = match precision {
-            Precision::F16 => (FloatDType::F16, 2e-2),
-            _ => (FloatDType::F32, 1e-3),
+        // A layer alone rounds once: sums in half precision, or products in f32 by units for less, exceed this.
+        let (unet_dtype, limit) = match (precision, part.is_layer()) {
+            (Precision::F16, false) => (FloatDType::F16, 2e-2),
+            (Precision::F16, true) => (FloatDType::F16, 5e-3),
+            (_, false) => (FloatDType::F32, 1e-3),
+            (_, true) => (FloatDType::F32, 1e-4),
         };
         let expected = run(part, &Device::flex(), FloatDType::F32)?;
         let started = Instant::now();
@@ -136,10 +214,13 @@ pub fn check(
 }
 
 fn run(part: Component, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, CheckError> {
-    let device = match part {
-        Component::VaeGradient => device.clone().autodiff(),
-        _ => device.clone(),
+    let device = match part.has_gradient() {
+        true => device.clone().autodiff(),
+        false => device.clone(),
     };
+    if part.is_layer() {
+        return Ok(part.run_layer(&device, unet_dtype)?);
+    }
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)?;
     Ok(part.run(&model, &device, unet_dtype)?)
 }
@@ -154,6 +235,21 @@ fn text(model: &OpenedModel) -> Tensor<3> {
 fn random(seed: u64, shape: [usize; 4], device: &Device) -> Tensor<4> {
     let noise = NoiseStreams::new(seed, shape[0]).draw(shape);
     Tensor::from_data(TensorData::new(noise.data, shape), device)
+}
+
+/// Random numbers that half precision has, about as large as activations.
+fn random_halves(seed: u64, shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let noise = NoiseStreams::new(seed, shape[0]).draw(shape);
+    let data = noise.data.iter().map(|&number| f16::from_f32(number).to_f32()).collect::<Vec<_>>();
+    Tensor::from_data(TensorData::new(data, shape), device)
+}
+
+/// A convolution of 3 x 3 whose output is about as large as its input.
+fn convolution(inputs: usize, outputs: usize, device: &Device, dtype: FloatDType) -> Conv2d {
+    let mut conv = Conv2d::new([inputs, outputs], 3, device);
+    let weight = random_halves(7, [outputs, inputs, 3, 3], device) / 128.0;
+    conv.weight = Param::initialized(ParamId::new(), weight.cast(dtype));
+    conv
 }
 
 fn difference(found: &[f32], expected: &[f32]) -> f32 {

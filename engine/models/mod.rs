@@ -14,10 +14,11 @@ mod transformer;
 mod unet;
 mod vae;
 
+pub(crate) use attention::attend;
 pub use attention::with_sliced_attention;
 pub use clip::{Activation, ClipText, ClipTextConfig};
 pub use clip_vision::{ClipVision, ClipVisionConfig};
-pub(crate) use layers::Linear;
+pub(crate) use layers::{Conv2d, GroupNorm, Linear};
 pub use transformer::{AttentionObserver, Context};
 pub use unet::{PerLevel, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
