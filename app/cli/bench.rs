@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use engine::inspect::launches::guided_step;
 use engine::inspect::token::{nearest_words, word_vector};
 use engine::pipeline::{GenerateError, Pipeline, Progress, StopFlag, Timings, random_sd15};
 use engine::prompt::Source;
@@ -41,6 +42,9 @@ pub struct BenchArgs {
     /// known solution
     #[arg(long, conflicts_with_all = ["size", "steps", "load", "model"])]
     pub orders: bool,
+    /// Count instead how often a guided step launches each kernel on the GPU
+    #[arg(long, conflicts_with_all = ["steps", "load", "orders"])]
+    pub launches: bool,
     /// Pictures to time, after one to warm up; with --load, how often to open the model
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
@@ -113,8 +117,24 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
         (recipe.width, recipe.height) = (side, side);
     }
 
+    if args.launches {
+        return print_launches(&pipeline, &recipe, args.json);
+    }
     let measurements = measure(&pipeline, &recipe, args.repeat, load_secs)?;
     if args.json { print(json!(measurements)) } else { print(to_text(&measurements)) }
+}
+
+fn print_launches(pipeline: &Pipeline, recipe: &Recipe, as_json: bool) -> Result<(), Failure> {
+    let launches = guided_step(pipeline, recipe.width, recipe.height).map_err(Failure::failed)?;
+    if as_json {
+        return print(json!(launches));
+    }
+    let mut kernels: Vec<_> = launches.iter().collect();
+    kernels.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    for (name, count) in kernels {
+        print(format!("{count:>6}  {name}"))?;
+    }
+    print(format!("{:>6}  in all", launches.values().sum::<usize>()))
 }
 
 fn measure(

@@ -3,6 +3,7 @@
 pub mod attention_maps;
 pub mod device_check;
 pub mod latents;
+pub mod launches;
 pub mod map_picture;
 pub mod principal_components;
 pub mod token;

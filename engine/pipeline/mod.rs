@@ -194,11 +194,15 @@ impl Pipeline {
         to_array(self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?)
     }
 
+    /// What the UNet reads of a prompt without syntax, in its precision.
+    pub(crate) fn context(&self, prompt: &str) -> Result<Tensor<3>, EngineError> {
+        Ok(self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[])?.cast(self.unet_dtype))
+    }
+
     /// The UNet's prediction (noise, or v) for latents that are scaled already, with one prompt per picture.
     pub fn predict_eps(&self, x: &Latents, timestep: f32, prompts: &[&str]) -> Result<Latents, EngineError> {
-        let texts =
-            prompts.iter().map(|prompt| self.encode_text(&self.tokenize(prompt), &TextOptions::PLAIN, &[]));
-        let context = Tensor::cat(texts.collect::<Result<_, _>>()?, 0).cast(self.unet_dtype);
+        let texts = prompts.iter().map(|prompt| self.context(prompt));
+        let context = Tensor::cat(texts.collect::<Result<_, _>>()?, 0);
         self.predict(x, timestep, &context, MemoryMode::Full, &StopFlag::default())
     }
 
