@@ -370,7 +370,8 @@ impl Unet {
 
     /// The SiLU of the timestep's embedding for each picture, `[batch, 1, width]`: all that the residual blocks read of it.
     fn time(&self, timestep: f32, x: &Tensor<4>) -> Tensor<3> {
-        silu(self.time_embedding.forward(self.sinusoid(timestep, x))).repeat_dim(0, x.dims()[0])
+        let time = self.time_embedding.forward(self.sinusoid(timestep, x));
+        silu(time.repeat_dim(0, x.dims()[0]))
     }
 
     /// The timestep as sines and cosines of geometrically spaced frequencies, `[1, 1, channels]`.
