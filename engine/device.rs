@@ -93,6 +93,8 @@ impl FromStr for Precision {
 pub struct DeviceInfo {
     /// "CPU, 2 threads", "NVIDIA GeForce RTX 4090 (Vulkan)".
     pub name: String,
+    /// The driver's name and version; empty for the CPU.
+    pub driver: String,
     pub is_gpu: bool,
     /// f32 or f16.
     pub precision: Precision,
@@ -287,6 +289,7 @@ pub fn choose(choice: DeviceChoice) -> Result<SelectedDevice, DeviceError> {
     let unet_dtype = if precision == Precision::F16 { FloatDType::F16 } else { FloatDType::F32 };
     let info = DeviceInfo {
         name: format!("{} ({})", gpu.name, gpu.backend),
+        driver: gpu.driver.clone(),
         is_gpu: true,
         precision,
         why: format!("{} is used because {why}", gpu.name),
@@ -301,6 +304,7 @@ fn cpu(precision: Precision, why: &str) -> Result<SelectedDevice, DeviceError> {
     let threads = rayon::current_num_threads();
     let info = DeviceInfo {
         name: format!("CPU, {threads} threads"),
+        driver: String::new(),
         is_gpu: false,
         precision: Precision::F32,
         why: format!("The CPU is used because {why}"),

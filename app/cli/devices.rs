@@ -27,7 +27,7 @@ pub fn devices(args: &DevicesArgs) -> Result<(), Failure> {
         return print(json!({ "adapters": adapters, "used": used }));
     }
     if args.json {
-        let comparisons = check(args.device.choice(), &mut |_| {}).map_err(Failure::failed)?;
+        let comparisons = check(args.device.choice(), &|| false, &mut |_| {}).map_err(Failure::failed)?;
         print(json!({ "adapters": adapters, "used": used, "findings": comparisons }))?;
         return verdict(&used, &comparisons);
     }
@@ -52,7 +52,7 @@ fn print_check(choice: DeviceChoice, used: &DeviceInfo) -> Result<(), Failure> {
     print(format!("\nTidepool {}, {} compared with the CPU", env!("TIDEPOOL_VERSION"), used.name))?;
     print(format!("{:<22}{:<6}{:>12}{:>10}{:>10}", "part", "type", "difference", "limit", "seconds"))?;
     let mut printed = Ok(());
-    let comparisons = check(choice, &mut |comparison| {
+    let comparisons = check(choice, &|| false, &mut |comparison| {
         if printed.is_ok() {
             printed = print(row(comparison));
         }

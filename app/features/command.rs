@@ -11,6 +11,7 @@ use crate::features::brush::BrushCommand;
 use crate::features::canvas::ViewCommand;
 use crate::features::concepts::ConceptCommand;
 use crate::features::convert::ConvertCommand;
+use crate::features::device::DeviceCommand;
 use crate::features::download::DownloadCommand;
 use crate::features::drop::DropCommand;
 use crate::features::errors::ErrorSlot;
@@ -43,6 +44,7 @@ pub enum Command {
     Brush(BrushCommand),
     Concept(ConceptCommand),
     Convert(ConvertCommand),
+    Device(DeviceCommand),
     Download(DownloadCommand),
     Drop(DropCommand),
     Export(ExportCommand),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::concepts::ConceptRef;
+use engine::device::DeviceChoice;
 use engine::images::{AnimationFormat, Pixels};
 use engine::pipeline::StopFlag;
 use engine::recipe::Recipe;
@@ -71,6 +72,13 @@ pub enum Task {
     /// Convert a pickle to safetensors.
     Convert {
         file: PathBuf,
+        stop: StopFlag,
+    },
+    /// List the graphics adapters of this machine.
+    ListAdapters,
+    /// Compare a device with the CPU.
+    CheckDevice {
+        choice: DeviceChoice,
         stop: StopFlag,
     },
     /// Show a folder in the system's file manager.

@@ -10,6 +10,7 @@ use engine::session::Event;
 use crate::features::brush::BrushEvent;
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert::ConversionReport;
+use crate::features::device::DeviceEvent;
 use crate::features::drop::DroppedFiles;
 use crate::features::export::ExportEvent;
 use crate::hub::HubEvent;
@@ -49,6 +50,7 @@ pub enum AppEvent {
     Library(Arc<Library>),
     Hub(HubEvent),
     Conversion(ConversionReport),
+    Device(DeviceEvent),
     /// Something else failed, with a sentence for the user.
     Warning(String),
 }

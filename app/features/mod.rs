@@ -11,6 +11,7 @@ pub mod canvas;
 pub mod command;
 pub mod concepts;
 pub mod convert;
+pub mod device;
 pub mod download;
 pub mod drop;
 pub mod effect;

@@ -18,6 +18,7 @@ use crate::features::brush::BrushState;
 use crate::features::command::Command;
 use crate::features::concepts::Concepts;
 use crate::features::convert::Conversion;
+use crate::features::device::DeviceState;
 use crate::features::download::DownloadState;
 use crate::features::drop::Dropped;
 use crate::features::effect::Effect;
@@ -57,6 +58,7 @@ pub struct AppState {
     pub export: ExportState,
     pub download: DownloadState,
     pub conversion: Conversion,
+    pub device: DeviceState,
     pub dropped: Option<Dropped>,
 }
 
@@ -122,6 +124,7 @@ impl AppState {
             export: ExportState::default(),
             download: DownloadState::default(),
             conversion: Conversion::default(),
+            device: DeviceState::default(),
             dropped: None,
         }
     }
@@ -173,6 +176,7 @@ impl AppState {
             Command::Brush(command) => return self.handle_brush(command),
             Command::Concept(command) => return self.handle_concepts(command),
             Command::Convert(command) => return self.handle_conversion(command),
+            Command::Device(command) => return self.handle_device(command),
             Command::Download(command) => return self.download.handle(command),
             Command::Drop(command) => return self.handle_drop(command),
             Command::Export(command) => return self.handle_export(command),
@@ -221,6 +225,7 @@ impl AppState {
             AppEvent::LibraryFolderPicked(folder) => return self.add_model_folder(folder),
             AppEvent::Library(library) => return self.receive_library(library),
             AppEvent::Conversion(report) => return self.receive_conversion(report),
+            AppEvent::Device(event) => self.receive_device(event),
             AppEvent::Engine(Event::Animation(event)) => return self.receive_cut(event),
             AppEvent::FilmPicked(path) => return self.export_to(path),
             AppEvent::Film(news) => self.receive_film(news),

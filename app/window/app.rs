@@ -260,7 +260,15 @@ impl TidepoolApp {
             .frame(bar(tokens.window, theme::EDGE))
             .show(ui, |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    status_bar_ui(ui, &self.state.shared, &self.state.runs, self.memory.bytes(), commands);
+                    let memory = self.memory.bytes();
+                    status_bar_ui(
+                        ui,
+                        &self.state.shared,
+                        &self.state.runs,
+                        &self.state.device,
+                        memory,
+                        commands,
+                    );
                 });
             });
         let mut is_open = !self.state.shared.settings.window.left_folded;

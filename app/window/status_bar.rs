@@ -5,6 +5,8 @@ use engine::memory::mode::MemoryMode;
 
 use crate::features::branches::Runs;
 use crate::features::command::Command;
+use crate::features::device::DeviceState;
+use crate::features::device::menu::{check_offer_ui, device_menu_ui};
 use crate::features::generate::run::RunPhase;
 use crate::features::settings::SettingsCommand;
 use crate::features::state::{Model, Shared};
@@ -19,6 +21,7 @@ pub fn status_bar_ui(
     ui: &mut Ui,
     shared: &Shared,
     runs: &Runs,
+    device: &DeviceState,
     memory: Option<u64>,
     commands: &mut Vec<Command>,
 ) {
@@ -29,16 +32,13 @@ pub fn status_bar_ui(
     ui.painter().circle_filled(dot.center(), 3.5, color);
     word_ui(ui, &doing, tokens.dim);
     ui.add_space(theme::GAP_L);
-    if let Some(info) = shared.model_info() {
-        let device = word_ui(ui, &info.device.name, tokens.dim);
-        tip(device, &info.device.name, None, &info.device.why);
-        ui.add_space(theme::GAP_L);
-    }
+    device_menu_ui(ui, shared, device, commands);
+    ui.add_space(theme::GAP_L);
     if let Some(memory) = memory {
         word_ui(ui, &human_size(memory), tokens.dim).on_hover_text(about_memory(shared));
         ui.add_space(theme::GAP_L);
     }
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, shared, commands));
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| right_ui(ui, shared, device, commands));
 }
 
 fn about_memory(shared: &Shared) -> String {
@@ -68,7 +68,7 @@ fn doing(shared: &Shared, runs: &Runs, tokens: &Tokens) -> (Color32, String) {
     }
 }
 
-fn right_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
+fn right_ui(ui: &mut Ui, shared: &Shared, device: &DeviceState, commands: &mut Vec<Command>) {
     let tokens = Tokens::of(ui);
     let open_folder = |ui: &mut Ui, commands: &mut Vec<Command>| {
         let response = link_ui(ui, "Open folder", theme::small(), tokens.dim, true);
@@ -92,6 +92,8 @@ fn right_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
         truncated_ui(ui, "Tidepool did not end as usual the last time", tokens.amber_text);
     } else if let Some(text) = &shared.warning {
         truncated_ui(ui, text, tokens.amber_text);
+    } else if let Some(gpu) = device.check_offer(shared) {
+        check_offer_ui(ui, gpu, commands);
     } else if let Some(file) = shared.saved.first() {
         open_folder(ui, commands);
         let name = file.file_name().unwrap_or_default().to_string_lossy();

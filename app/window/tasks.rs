@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use engine::checkpoint::ModelSource;
 use engine::concepts::{self, BUILT_IN};
+use engine::device::adapters;
 use engine::files::{CONCEPT_EXTENSIONS, MODEL_EXTENSIONS, PICTURE_EXTENSIONS, file_name, replace_file};
 use engine::images::{AnimationFormat, Pixels, Provenance, load, replace_png};
 use engine::losses::Mask;
@@ -15,6 +16,8 @@ use engine::recipe::Recipe;
 use crate::features::brush::BrushEvent;
 use crate::features::concepts::watch::ConceptsRead;
 use crate::features::convert;
+use crate::features::device;
+use crate::features::device::DeviceEvent;
 use crate::features::drop::DroppedFiles;
 use crate::features::effect::Task;
 use crate::features::event::AppEvent;
@@ -97,6 +100,11 @@ fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
         Task::Inspect(paths) => Some(AppEvent::Inspected(DroppedFiles::of(paths))),
         Task::Convert { file, stop } => {
             convert::run(&file, &stop, |report| send(AppEvent::Conversion(report)));
+            None
+        }
+        Task::ListAdapters => Some(AppEvent::Device(DeviceEvent::Listed(adapters()))),
+        Task::CheckDevice { choice, stop } => {
+            device::check(choice, &stop, |event| send(AppEvent::Device(event)));
             None
         }
         Task::Copy(pixels) => copy(&pixels).err().map(AppEvent::Warning),

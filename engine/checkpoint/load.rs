@@ -17,6 +17,7 @@ use super::dtype::TensorDtype;
 use super::key_map::{KeyCandidate, KeyMap, TensorSlice};
 use super::read::{TensorRequest, read_all};
 use super::weight_file::WeightFile;
+use crate::cpu;
 use crate::gpu;
 
 /// Where the weights go, and in which precision.
@@ -73,22 +74,27 @@ impl Target<'_> {
 
     /// Uploads the numbers as a flat tensor; those of a table stay on the CPU.
     pub fn upload(&self, data: WeightData, is_table: bool) -> Tensor<1> {
-        let data = match data {
+        let (data, dtype) = match data {
             WeightData::F32(values) => {
                 let len = values.len();
-                TensorData::new(values, [len])
+                (TensorData::new(values, [len]), DType::F32)
             }
             WeightData::F16(values) => {
                 let len = values.len();
-                TensorData::new(values, [len])
+                (TensorData::new(values, [len]), DType::F16)
             }
         };
         if is_table {
             return Tensor::from_data(data, &Device::flex());
         }
-        gpu::keep(self.device, || Tensor::from_data(data, (self.device, DType::from(self.dtype))))
+        gpu::keep(self.device, || Tensor::from_data(data, (self.device, dtype)))
     }
 }
+
+/// Networks with as many numbers keep the f16 matrices and kernels of their file on the CPU too, whose kernels widen them
+/// block by block: half the memory, and half the bytes to fetch in each step. Smaller ones are in the cache or nearly
+/// so, and are widened once.
+const MIN_LARGE_NETWORK: usize = 50_000_000;
 
 /// Shapes flat numbers in memory order into the weight `[outputs, inputs, ..]`.
 pub fn shaped<const D: usize>(data: Tensor<1>, shape: [usize; D], order: AxisOrder) -> Tensor<D> {
@@ -141,7 +147,21 @@ impl<'a> LoadPlan<'a> {
         found.sort_by_key(|(_, request)| file.location(&request.name));
         let indices = found.iter().enumerate().map(|(index, (id, _))| (*id, index)).collect();
         let requests = found.into_iter().map(|(_, request)| request).collect();
-        Ok(Self { file, target, requests, indices })
+        let mut plan = Self { file, target, requests, indices };
+        if plan.requests.iter().map(TensorRequest::count).sum::<usize>() >= MIN_LARGE_NETWORK {
+            plan.keep_halves();
+        }
+        Ok(plan)
+    }
+
+    /// Leaves f16 what the kernels of the CPU widen themselves.
+    fn keep_halves(&mut self) {
+        if !cpu::is_cpu(self.target.device) {
+            return;
+        }
+        for request in self.requests.iter_mut().filter(|request| request.order == AxisOrder::OutputsLast) {
+            request.is_half = self.file.dtype(&request.name) == Some(TensorDtype::F16);
+        }
     }
 
     /// The keys of the weights.
@@ -157,16 +177,15 @@ impl<'a> LoadPlan<'a> {
 
     /// Bytes that the weights take on the device.
     pub fn held_bytes(&self) -> u64 {
-        let count: usize = self.requests.iter().map(TensorRequest::count).sum();
-        count as u64 * if self.target.dtype == FloatDType::F16 { 2 } else { 4 }
+        let bytes = |request: &TensorRequest| request.count() * if request.is_half { 2 } else { 4 };
+        self.requests.iter().map(|request| bytes(request) as u64).sum()
     }
 
     /// Reads the weights. `progress` is called several times a second with the bytes read since its last
     /// call, and returns whether to continue.
     pub fn fill<M: Module>(self, network: M, progress: &mut dyn FnMut(u64) -> bool) -> Result<M, OpenError> {
         let mut tensors: Vec<Option<Tensor<1>>> = self.requests.iter().map(|_| None).collect();
-        let has_halves = self.target.dtype == FloatDType::F16;
-        read_all(self.file, &self.requests, has_halves, progress, &mut |index, data| {
+        read_all(self.file, &self.requests, progress, &mut |index, data| {
             tensors[index] = Some(self.target.upload(data, self.requests[index].is_table));
         })?;
         Ok(network.map(&mut WeightLoader { plan: self, tensors }))
@@ -239,7 +258,8 @@ impl LoadPlanner<'_> {
         let order = self.target.order(shape.len(), layer);
         let skip = slice.index * shape.iter().product::<usize>();
         let is_table = is_table(&self.path);
-        Ok(TensorRequest { name: name.clone(), shape, skip, order, is_table })
+        let is_half = self.target.dtype == FloatDType::F16;
+        Ok(TensorRequest { name: name.clone(), shape, skip, order, is_table, is_half })
     }
 }
 
@@ -274,4 +294,49 @@ fn is_same_shape(expected: &[usize], found: &[usize]) -> bool {
     let (short, long) = if expected.len() <= found.len() { (expected, found) } else { (found, expected) };
     let extra = long.get(short.len()..).unwrap_or_default();
     long.starts_with(short) && (extra.is_empty() || short.len() == 2 && extra == [1, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::ModelSource;
+    use crate::checkpoint::component_files::{ComponentFiles, DIFFUSERS};
+    use crate::checkpoint::config::ModelConfig;
+    use crate::checkpoint::key_map;
+    use crate::diffusion::NoiseStreams;
+    use crate::models::{Context, values};
+
+    /// Widening is exact; only the order of the sums differs.
+    #[test]
+    fn a_unet_whose_weights_stay_f16_predicts_what_the_widened_one_predicts() {
+        let files = ComponentFiles::new(&ModelSource::BuiltIn);
+        let config = ModelConfig::read(&files, true).expect("a configuration");
+        let file = files.weights("unet", DIFFUSERS).expect("weights");
+        let source = ComponentSource { file: &file, prefix: "", key_map: key_map::unet() };
+        let device = Device::flex();
+        let target = Target { device: &device, dtype: FloatDType::F32 };
+        let random = |seed, shape: [usize; 4]| {
+            let noise = NoiseStreams::new(seed, shape[0]).draw(shape);
+            Tensor::<4>::from_data(TensorData::new(noise.data, shape), &device)
+        };
+        let text = random(2, [1, 1, 77, config.unet.cross_attention_dim]).reshape([1, 77, -1]);
+        let [(wide, wide_bytes), (half, half_bytes)] = [false, true].map(|keeps| {
+            let network = config.unet.init(&device);
+            let mut plan = LoadPlan::new(&network, &source, &target).expect("a plan");
+            if keeps {
+                plan.keep_halves();
+            }
+            let bytes = plan.held_bytes();
+            let network = plan.fill(network, &mut |_| true).expect("a network");
+            let context = Context { text: &text, observer: None };
+            let x = random(1, [1, 4, 16, 16]);
+            let predicted = network.forward(x, 500.0, context, &|| false).expect("a prediction");
+            (values(predicted).expect("numbers"), bytes)
+        });
+        assert!(half_bytes * 100 < wide_bytes * 51, "{half_bytes} of {wide_bytes}");
+        let largest = wide.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        for (wide, half) in wide.iter().zip(&half) {
+            assert!((wide - half).abs() <= 1e-5 * largest, "{wide} {half}");
+        }
+    }
 }

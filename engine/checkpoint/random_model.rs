@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
+use half::f16;
 use rayon::prelude::*;
 
 use super::component_files::ComponentFiles;
 use super::config::ModelConfig;
-use super::load::{Target, WeightData, is_table, shaped};
+use super::load::{AxisOrder, Target, WeightData, is_table, shaped};
 use super::open::open_tokenizer;
 use super::{ModelSource, OpenError, OpenedModel};
+use crate::cpu;
 
 /// Builds the networks of `assets/sd15` with random weights that keep activations in range.
 pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<OpenedModel, OpenError> {
@@ -24,7 +26,8 @@ pub fn open_random_sd15(device: &Device, unet_dtype: FloatDType) -> Result<Opene
     let unet = config.unet.init(device).map(&mut RandomWeights::new(&unet_target));
     let vae = config.vae.init(device).map(&mut RandomWeights::new(&f32_target));
     let parameters = (text_encoder.num_params() + unet.num_params() + vae.num_params()) as u64;
-    let bytes_per_number = if unet_dtype == FloatDType::F16 { 2 } else { 4 };
+    // On the CPU nearly all of them are f16.
+    let bytes_per_number = if unet_dtype == FloatDType::F16 || cpu::is_cpu(device) { 2 } else { 4 };
     Ok(OpenedModel {
         // Like a file, it has nothing but the three networks.
         source: ModelSource::File("random weights".into()),
@@ -81,7 +84,15 @@ impl ModuleMapper for RandomWeights<'_> {
         let values = uniform(shape.iter().product(), mean, half_width, self.seed);
         // Random weights are equally random in any memory order.
         let order = self.target.order(D, layer);
-        let data = self.target.upload(WeightData::F32(values), is_table(&self.path));
+        // As from a file in f16.
+        let is_half = self.target.dtype == FloatDType::F16
+            || order == AxisOrder::OutputsLast && cpu::is_cpu(self.target.device);
+        let data = if is_half {
+            WeightData::F16(values.into_iter().map(f16::from_f32).collect())
+        } else {
+            WeightData::F32(values)
+        };
+        let data = self.target.upload(data, is_table(&self.path));
         Param::initialized(param.id, shaped(data, shape, order))
     }
 }

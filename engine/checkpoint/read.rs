@@ -27,6 +27,8 @@ pub struct TensorRequest {
     pub order: AxisOrder,
     /// Whether it is a table of which rows are looked up.
     pub is_table: bool,
+    /// Whether it is read as f16, and not as f32.
+    pub is_half: bool,
 }
 
 impl TensorRequest {
@@ -42,13 +44,11 @@ const MAX_READERS: usize = 8;
 /// How often progress is reported while the disk is slow.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Reads every weight of `requests` as f32, or as f16 if `has_halves`, and hands each to `take` with its index,
-/// in any order. `progress` is called with the bytes read since its last call and returns whether to
+/// Reads every weight of `requests` and hands each to `take` with its index, in any order. `progress` is called with the bytes read since its last call and returns whether to
 /// continue.
 pub fn read_all(
     file: &WeightFile,
     requests: &[TensorRequest],
-    has_halves: bool,
     progress: &mut dyn FnMut(u64) -> bool,
     take: &mut dyn FnMut(usize, WeightData),
 ) -> Result<(), OpenError> {
@@ -56,7 +56,6 @@ pub fn read_all(
     let reader = WeightReader {
         file,
         requests,
-        has_halves,
         next: AtomicUsize::new(0),
         read: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
@@ -92,7 +91,6 @@ pub fn read_all(
 struct WeightReader<'a> {
     file: &'a WeightFile,
     requests: &'a [TensorRequest],
-    has_halves: bool,
     next: AtomicUsize,
     read: AtomicU64,
     stopped: AtomicBool,
@@ -118,7 +116,7 @@ impl WeightReader<'_> {
         let count = request.count();
         let range = ByteRange { bytes, start: request.skip * dtype.len(), len: count * dtype.len() };
         if request.order == AxisOrder::File {
-            return Ok(if self.has_halves {
+            return Ok(if request.is_half {
                 let mut values = Vec::with_capacity(count);
                 self.read_pieces(&range, PIECE_BYTES, piece, |_, bytes| narrow(bytes, dtype, &mut values))?;
                 WeightData::F16(values)
@@ -134,7 +132,7 @@ impl WeightReader<'_> {
         let transpose = Transpose::new(&request.shape);
         let row_len = transpose.row_len() * dtype.len();
         let rows = (PIECE_BYTES / row_len.max(1)).next_multiple_of(Transpose::ROWS).max(Transpose::ROWS);
-        Ok(if self.has_halves {
+        Ok(if request.is_half {
             let (mut values, mut halves) = (vec![f16::ZERO; count], Vec::new());
             self.read_pieces(&range, rows * row_len, piece, |offset, bytes| {
                 halves.clear();

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, matmul};
+use super::gemm::Matrix;
 use super::rows::add_to;
-use super::{channels_last, contiguous, from_channels_last, values};
+use super::{channels_last, contiguous, from_channels_last, values, weights};
 
 /// The geometry of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ thread_local! {
 ///
 /// # Shapes
 /// - x: `[batch, inputs, height, width]`
-/// - weight: `[outputs, inputs, kernel, kernel]`, stored as `[kernel, kernel, inputs, outputs]`
+/// - weight: `[outputs, inputs, kernel, kernel]`, stored as `[kernel, kernel, inputs, outputs]`; f32 or f16
 /// - addend: the output's shape, or `[batch, outputs, 1, 1]`
 /// - output: `[batch, outputs, ..]`
 pub fn conv2d(
@@ -57,6 +57,7 @@ pub fn conv2d(
     let mut out = start_values(bias, addend, [batch, out_height, out_width, outputs]);
     let source = PatchSource { x: values(&x), height, width, inputs, out_height, out_width, shape };
 
+    let weight = weights(&weight);
     let taps = shape.kernel * shape.kernel;
     let rows_per_task = rows_per_task(batch * out_height, out_width);
     out.par_chunks_mut(rows_per_task * out_width * outputs).enumerate().for_each(|(task, out)| {
@@ -70,14 +71,8 @@ pub fn conv2d(
             for first in (0..taps).step_by(taps_at_once) {
                 let depth = taps_at_once * inputs;
                 source.gather(patches, task * rows_per_task, pixels / out_width, first..first + taps_at_once);
-                let weight = &values(&weight)[first * inputs * outputs..];
-                matmul(
-                    out,
-                    outputs,
-                    Matrix::rows(patches, pixels, depth, depth),
-                    Matrix::rows(weight, depth, outputs, outputs),
-                    true,
-                );
+                let patches = Matrix::rows(patches, pixels, depth, depth);
+                weight.from(first * inputs * outputs).add_product(out, outputs, patches, outputs, outputs);
             }
         });
     });

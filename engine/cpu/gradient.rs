@@ -16,14 +16,12 @@ use rayon::prelude::*;
 use super::activation::exp;
 use super::conv::{Conv2dShape, conv2d};
 use super::norm::{GroupStats, group_norm, group_stats};
-use super::{
-    channels_last, close, contiguous, from_channels_last, is_cpu, open, rows_per_task, runs_on, values,
-};
+use super::{channels_last, close, contiguous, from_channels_last, is_cpu, open, rows_per_task, values};
 
-/// True for f32 tensors on the CPU that are tracked for gradients, while the weights are not.
+/// True for f32 tensors on the CPU that are tracked for gradients, while the weights, in f32 or f16, are not.
 pub fn tracks<const D: usize, const W: usize>(x: &Tensor<D>, weight: &Tensor<W>) -> bool {
     let device = x.device();
-    device.is_autodiff() && is_cpu(&device.inner()) && x.dtype() == DType::F32 && runs_on(weight)
+    device.is_autodiff() && is_cpu(&device.inner()) && x.dtype() == DType::F32 && is_cpu(&weight.device())
 }
 
 /// [`conv2d`] without an addend, of stride 1, for a tracked `x`. Its gradient with respect to `x` is the convolution of

@@ -31,7 +31,9 @@ use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 use rayon::ThreadPoolBuilder;
 
-/// True for f32 tensors on the CPU that are not tracked for gradients.
+use gemm::Weights;
+
+/// True for f32 activations on the CPU that are not tracked for gradients. Their weights are f32 or f16.
 pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
     is_cpu(&x.device()) && x.dtype() == DType::F32
 }
@@ -87,6 +89,14 @@ fn contiguous<const D: usize>(x: Tensor<D>) -> FlexTensor {
 
 fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("a contiguous f32 tensor")
+}
+
+/// The contiguous weights of a layer, which may be f16.
+fn weights(x: &FlexTensor) -> Weights<'_> {
+    match x.dtype() {
+        DType::F16 => Weights::F16(x.as_slice().expect("a contiguous f16 tensor")),
+        _ => Weights::F32(values(x)),
+    }
 }
 
 /// Logical `[batch, channels, height, width]` to memory `[batch, height, width, channels]`.

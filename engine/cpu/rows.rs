@@ -3,8 +3,10 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, matmul};
-use super::{channels_last, close, contiguous, from_channels_last, from_rows, open, rows_per_task, values};
+use super::gemm::{Matrix, Weights};
+use super::{
+    channels_last, close, contiguous, from_channels_last, from_rows, open, rows_per_task, values, weights,
+};
 
 /// Rows per task: with fewer, fetching the weights takes longer than using them.
 const MIN_TASK_ROWS: usize = 24;
@@ -12,7 +14,7 @@ const MIN_TASK_ROWS: usize = 24;
 /// The number of weights that stay in a 2 MiB second-level cache.
 const MAX_CACHED_WEIGHTS: usize = 1 << 19;
 
-/// `x * weight + bias (+ addend)`, where `weight` is `[inputs, outputs]`.
+/// `x * weight + bias (+ addend)`, where `weight` is `[inputs, outputs]`, in f32 or f16.
 ///
 /// # Shapes
 /// - x: `[batch, tokens, inputs]`
@@ -36,16 +38,14 @@ pub fn linear(
     if let Some(bias) = &bias {
         out.chunks_exact_mut(outputs).for_each(|row| add_to(row, values(bias)));
     }
-    let weight = Matrix::rows(values(&weight), inputs, outputs, outputs);
-    product_into(&mut out, Matrix::rows(values(&x), rows, inputs, inputs), weight);
+    product_into(&mut out, Matrix::rows(values(&x), rows, inputs, inputs), weights(&weight), outputs);
     close(from_rows(out, [batch, tokens, outputs]))
 }
 
 /// `out += x * weight`, over all threads.
-fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Matrix<'_>) {
-    let outputs = weight.columns;
+fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Weights<'_>, outputs: usize) {
     if x.rows * x.columns * outputs < 1 << 18 {
-        matmul(out, outputs, x, weight, true);
+        weight.add_product(out, outputs, x, outputs, outputs);
         return;
     }
     // Each task reads all of the weights or, if they are larger and exceed the cache, all of the rows.
@@ -54,7 +54,7 @@ fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Matrix<'_>) {
         out.par_chunks_mut(rows * outputs).enumerate().for_each(|(task, out)| {
             let start = task * rows * x.row_stride;
             let part = Matrix { data: &x.data[start..], rows: out.len() / outputs, ..x };
-            matmul(out, outputs, part, weight, true);
+            weight.add_product(out, outputs, part, outputs, outputs);
         });
         return;
     }
@@ -65,8 +65,7 @@ fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Matrix<'_>) {
             let start = task * columns;
             let width = columns.min(outputs - start);
             let mut part = vec![0.0; x.rows * width];
-            let weight = Matrix { data: &weight.data[start..], columns: width, ..weight };
-            matmul(&mut part, width, x, weight, false);
+            weight.from(start).add_product(&mut part, width, x, width, outputs);
             (start, width, part)
         })
         .collect();

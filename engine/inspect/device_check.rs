@@ -117,19 +117,27 @@ impl Component {
         model: &OpenedModel,
         device: &Device,
         unet_dtype: FloatDType,
+        is_cancelled: &CancelCheck<'_>,
     ) -> Result<Vec<f32>, EngineError> {
         let latents = |batch: usize| random(batch as u64, [batch, 4, 8, 8], device);
         match self {
             Self::Text => values(text(model)),
             Self::Unet => {
                 let (x, context) = (latents(2).cast(unet_dtype), text(model).cast(unet_dtype));
-                values(model.unet.forward(x, 500.3, Context { text: &context, observer: None }, NEVER)?)
+                values(model.unet.forward(
+                    x,
+                    500.3,
+                    Context { text: &context, observer: None },
+                    is_cancelled,
+                )?)
             }
-            Self::VaeEncode => values(model.vae.encode(random(3, [1, 3, 64, 64], device), NEVER)?.mean),
-            Self::VaeDecode => values(model.vae.decode(latents(1), NEVER)?),
+            Self::VaeEncode => {
+                values(model.vae.encode(random(3, [1, 3, 64, 64], device), is_cancelled)?.mean)
+            }
+            Self::VaeDecode => values(model.vae.decode(latents(1), is_cancelled)?),
             Self::VaeGradient => {
                 let latents = latents(1).require_grad();
-                let picture = model.vae.decode(latents.clone(), NEVER)?;
+                let picture = model.vae.decode(latents.clone(), is_cancelled)?;
                 let direction = random(4, picture.dims(), device);
                 let gradients = (picture * direction).sum().backward();
                 values(latents.grad(&gradients).expect("the picture comes from the latents"))
@@ -138,8 +146,6 @@ impl Component {
         }
     }
 }
-
-const NEVER: &CancelCheck<'static> = &|| false;
 
 /// How far a device is from the CPU in one component.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -180,9 +186,11 @@ impl From<EngineError> for CheckError {
 }
 
 /// Compares every component in f32, and the UNet and the layers in f16 too if the device supports it and `choice` allows it.
-/// `report` gets each comparison at once, since a bad driver may crash before the end.
+/// `report` gets each comparison at once, since a bad driver may crash before the end. `is_cancelled` is asked between the
+/// blocks of a network whether to stop.
 pub fn check(
     choice: DeviceChoice,
+    is_cancelled: &CancelCheck<'_>,
     report: &mut dyn FnMut(&Comparison),
 ) -> Result<Vec<Comparison>, CheckError> {
     let SelectedDevice { device, .. } = choose(choice)?;
@@ -201,9 +209,12 @@ pub fn check(
             (_, false) => (FloatDType::F32, 1e-3),
             (_, true) => (FloatDType::F32, 1e-4),
         };
-        let expected = run(part, &Device::flex(), FloatDType::F32)?;
+        if is_cancelled() {
+            return Err(EngineError::Stopped.into());
+        }
+        let expected = run(part, &Device::flex(), FloatDType::F32, is_cancelled)?;
         let started = Instant::now();
-        let found = run(part, &device, unet_dtype)?;
+        let found = run(part, &device, unet_dtype, is_cancelled)?;
         let secs = started.elapsed().as_secs_f64();
         let comparison =
             Comparison { part, precision, difference: difference(&found, &expected), limit, secs };
@@ -213,7 +224,12 @@ pub fn check(
     Ok(comparisons)
 }
 
-fn run(part: Component, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f32>, CheckError> {
+fn run(
+    part: Component,
+    device: &Device,
+    unet_dtype: FloatDType,
+    is_cancelled: &CancelCheck<'_>,
+) -> Result<Vec<f32>, CheckError> {
     let device = match part.has_gradient() {
         true => device.clone().autodiff(),
         false => device.clone(),
@@ -222,7 +238,7 @@ fn run(part: Component, device: &Device, unet_dtype: FloatDType) -> Result<Vec<f
         return Ok(part.run_layer(&device, unet_dtype)?);
     }
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)?;
-    Ok(part.run(&model, &device, unet_dtype)?)
+    Ok(part.run(&model, &device, unet_dtype, is_cancelled)?)
 }
 
 fn text(model: &OpenedModel) -> Tensor<3> {
@@ -269,7 +285,7 @@ mod tests {
     #[test]
     fn the_cpu_agrees_with_itself() {
         let choice = DeviceChoice { device: DeviceSelector::Cpu, ..DeviceChoice::default() };
-        let comparisons = check(choice, &mut |_| {}).expect("comparisons");
+        let comparisons = check(choice, &|| false, &mut |_| {}).expect("comparisons");
         assert_eq!(comparisons.iter().map(|comparison| comparison.part).collect::<Vec<_>>(), Component::ALL);
         assert!(comparisons.iter().all(|comparison| comparison.difference == 0.0), "{comparisons:?}");
     }

@@ -17,8 +17,13 @@ fn on_burns_own_operations(unet_dtype: FloatDType) -> Pipeline {
     let device = Device::flex().autodiff();
     let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)
         .expect("the model");
-    let info =
-        DeviceInfo { name: String::new(), is_gpu: false, precision: Precision::F32, why: String::new() };
+    let info = DeviceInfo {
+        name: String::new(),
+        driver: String::new(),
+        is_gpu: false,
+        precision: Precision::F32,
+        why: String::new(),
+    };
     let selected = SelectedDevice { device, unet_dtype, info };
     Pipeline::new("Built-in".into(), model, selected).expect("a pipeline")
 }

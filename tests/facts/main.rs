@@ -15,6 +15,7 @@ mod concepts_tab;
 mod configurations;
 mod converting;
 mod converting_window;
+mod device_menu;
 mod export_window;
 mod films;
 mod guides_tab;

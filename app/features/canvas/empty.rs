@@ -1,8 +1,12 @@
 //! The canvas before the first picture: it explains, and offers prompts that work well.
 
+use egui::text::LayoutJob;
 use egui::{
-    Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    Align, Align2, CornerRadius, CursorIcon, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
+    vec2,
 };
+
+use engine::checkpoint::ModelSource;
 
 use crate::features::branches::Runs;
 use crate::features::command::Command;
@@ -52,7 +56,20 @@ pub fn empty_ui(ui: &mut Ui, shared: &Shared, runs: &Runs, commands: &mut Vec<Co
             commands.push(Command::Generate);
         }
     }
+    if shared.settings.model == ModelSource::BuiltIn {
+        let top = block.top() + 140.0 + SUGGESTIONS.len() as f32 * (ROW + 8.0);
+        let text = LayoutJob {
+            halign: Align::Center,
+            ..LayoutJob::simple(BUILT_IN_WORLD.to_owned(), theme::small(), tokens.dim, width)
+        };
+        let text = ui.painter().layout_job(text);
+        ui.painter().galley(pos2(x, top), text, tokens.dim);
+    }
 }
+
+/// How much the built-in model knows; `assets/demo/README.md` lists it.
+const BUILT_IN_WORLD: &str = "The built-in model is small: it draws 80 subjects, such as a fox, a castle or a robot, in 6 styles \
+    and 8 settings. For anything else, get a larger one in the Models tab.";
 
 fn suggestion_ui(ui: &Ui, rect: Rect, prompt: &str) -> bool {
     let tokens = Tokens::of(ui);

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::features::canvas::views::Views;
+use crate::features::device::CheckedDevice;
 use crate::features::film::PlaybackSettings;
 use crate::features::lesson::LessonProgress;
 use crate::features::schedule::curves::SchedulePlot;
@@ -55,6 +56,8 @@ pub struct Settings {
     /// Hashing is paused.
     pub hashing_paused: bool,
     pub device: DeviceChoice,
+    /// The GPUs whose check was made or declined.
+    pub checked_devices: Vec<CheckedDevice>,
     pub window: WindowLayout,
     pub schedule_plot: SchedulePlot,
     pub views: Views,

@@ -3,6 +3,7 @@
 pub mod app_state;
 pub mod cli;
 pub mod cpu_time;
+pub mod devices;
 pub mod fake_answers;
 pub mod fake_hub;
 pub mod fake_server;

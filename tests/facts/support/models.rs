@@ -27,6 +27,7 @@ pub fn model_info() -> ModelInfo {
         notes: Vec::new(),
         device: DeviceInfo {
             name: "CPU, 2 threads".into(),
+            driver: String::new(),
             is_gpu: false,
             precision: Precision::F32,
             why: "This machine has no GPU".into(),
