@@ -52,6 +52,8 @@ pub enum Task {
     PastePicture,
     /// Find out what dropped files are.
     Inspect(Vec<PathBuf>),
+    /// Ask for files of any kind, and find out what they are.
+    PickFiles,
     /// Ask for a picture and read it as the mask of a guide.
     PickMask {
         guide: usize,

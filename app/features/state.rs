@@ -75,6 +75,8 @@ pub struct Shared {
     pub errors: Errors,
     /// What is left of a run of the program that ended in a crash, until the user has seen it.
     pub crash_report: Option<PathBuf>,
+    /// Files can be dropped on the window.
+    pub takes_drops: bool,
     /// A warning of the engine, until the next run.
     pub warning: Option<String>,
     /// The files of the last batch.
@@ -249,6 +251,7 @@ impl Shared {
             library: Arc::new(Library { status: ScanStatus::Scanning, ..Library::default() }),
             errors: Errors::default(),
             crash_report: None,
+            takes_drops: true,
             warning: None,
             saved: Vec::new(),
             drawer_open: false,

@@ -163,7 +163,7 @@ impl TidepoolApp {
     pub fn press(&mut self, command: Command) {
         let remembers = match &command {
             Command::Generate
-            | Command::Settings(SettingsCommand::SetTheme(_))
+            | Command::Settings(SettingsCommand::SetTheme(_) | SettingsCommand::SetWindowSystem(_))
             | Command::Model(ModelCommand::Open(_)) => true,
             Command::Library(command) => !matches!(command, LibraryCommand::Search(_)),
             Command::Lesson(command) => !matches!(command, LessonCommand::Strength(_)),

@@ -10,6 +10,8 @@ mod shortcuts;
 mod side_panel;
 mod status_bar;
 mod top_bar;
+#[cfg(target_os = "linux")]
+mod window_system;
 
 use std::path::PathBuf;
 
@@ -45,6 +47,10 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
     let reports = first.as_ref().map(|_| crash_report::begin(&folder));
     let crash_report = reports.as_ref().and_then(|reports| reports.unseen.clone());
     let (settings, note) = Settings::load(&folder);
+    #[cfg(target_os = "linux")]
+    let (event_loop_builder, takes_drops) = window_system::choose(settings.window_system);
+    #[cfg(not(target_os = "linux"))]
+    let (event_loop_builder, takes_drops) = (None, true);
     let options = NativeOptions {
         viewport: viewport(&settings.window),
         renderer: Renderer::Wgpu,
@@ -52,6 +58,7 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
         // The window has no gradients, and without a GPU every instruction per pixel counts.
         dithering: false,
         system_font_fallback: false,
+        event_loop_builder,
         ..NativeOptions::default()
     };
     eframe::run_native(
@@ -65,6 +72,7 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
                 app.warn(note);
             }
             app.state.shared.crash_report = crash_report;
+            app.state.shared.takes_drops = takes_drops;
             #[cfg(unix)]
             if let Err(error) = close_on_signals(cc.egui_ctx.clone()) {
                 tracing::warn!("Ctrl+C ends the program at once: {error}");

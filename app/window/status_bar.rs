@@ -7,6 +7,7 @@ use crate::features::branches::Runs;
 use crate::features::command::Command;
 use crate::features::device::DeviceState;
 use crate::features::device::menu::{check_offer_ui, device_menu_ui};
+use crate::features::drop::DropCommand;
 use crate::features::generate::run::RunPhase;
 use crate::features::settings::SettingsCommand;
 use crate::features::state::{Model, Shared};
@@ -102,6 +103,13 @@ fn right_ui(ui: &mut Ui, shared: &Shared, device: &DeviceState, commands: &mut V
             count => format!("Saved {count} pictures, starting with {name}"),
         };
         truncated_ui(ui, &text, tokens.dim).on_hover_text(file.display().to_string());
+    } else if !shared.takes_drops {
+        let response = link_ui(ui, "Open files…", theme::small(), tokens.dim, true);
+        let hint = "Opens pictures, models and concepts, as if they were dropped on the window.";
+        if tip(response, "Open files", None, hint).clicked() {
+            commands.push(Command::Drop(DropCommand::Choose));
+        }
+        truncated_ui(ui, "Files cannot be dropped on a Wayland window; Open files does the same", tokens.dim);
     } else {
         open_folder(ui, commands);
         truncated_ui(ui, "Images are saved automatically", tokens.dim);

@@ -98,6 +98,10 @@ fn run_task(task: Task, send: &impl Fn(AppEvent)) -> Option<AppEvent> {
             Err(text) => AppEvent::PasteFailed(text),
         }),
         Task::Inspect(paths) => Some(AppEvent::Inspected(DroppedFiles::of(paths))),
+        Task::PickFiles => rfd::FileDialog::new()
+            .set_title("Open pictures, models or concepts")
+            .pick_files()
+            .map(|files| AppEvent::Inspected(DroppedFiles::of(files))),
         Task::Convert { file, stop } => {
             convert::run(&file, &stop, |report| send(AppEvent::Conversion(report)));
             None

@@ -8,6 +8,8 @@ use super::side_panel::tabs_ui;
 use crate::features::command::Command;
 use crate::features::errors::ErrorSlot;
 use crate::features::models::ModelCommand;
+#[cfg(target_os = "linux")]
+use crate::features::settings::window_system_ui;
 use crate::features::settings::{SettingsCommand, ThemeChoice};
 use crate::features::state::{Model, Shared};
 use crate::ui::theme;
@@ -34,9 +36,11 @@ pub fn top_bar_ui(ui: &mut Ui, shared: &Shared, commands: &mut Vec<Command>) {
         } else {
             ("Dark theme", ThemeChoice::Dark)
         };
-        if icon_button_ui(ui, Icon::Theme, name, None, "Switches between dark and light.", Tool::Bare)
-            .clicked()
-        {
+        let button =
+            icon_button_ui(ui, Icon::Theme, name, None, "Switches between dark and light.", Tool::Bare);
+        #[cfg(target_os = "linux")]
+        egui::Popup::context_menu(&button).width(280.0).show(|ui| window_system_ui(ui, shared, commands));
+        if button.clicked() {
             commands.push(Command::Settings(SettingsCommand::SetTheme(other)));
         }
         ui.add_space(theme::GAP_M);

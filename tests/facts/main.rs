@@ -55,5 +55,7 @@ mod trajectories;
 mod trajectory_maps;
 mod weighted_embeddings;
 mod window_flow;
+#[cfg(target_os = "linux")]
+mod window_system;
 mod xy_plot_cli;
 mod xy_plot_tab;

@@ -11,6 +11,7 @@ impl AppState {
     pub(crate) fn handle_drop(&mut self, command: DropCommand) -> Vec<Effect> {
         match command {
             DropCommand::Files(paths) => return vec![Effect::Task(Task::Inspect(paths))],
+            DropCommand::Choose => return vec![Effect::Task(Task::PickFiles)],
             DropCommand::UseSettings => return self.use_dropped_settings(),
             DropCommand::UseAsStart => {
                 if let Some(Dropped { path, contents }) = self.dropped.take()

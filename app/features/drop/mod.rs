@@ -19,6 +19,8 @@ use crate::library::{Layout, layout_of};
 pub enum DropCommand {
     /// Files or folders, together.
     Files(Vec<PathBuf>),
+    /// Ask for files, where none can be dropped.
+    Choose,
     UseSettings,
     UseAsStart,
     Dismiss,

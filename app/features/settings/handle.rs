@@ -11,6 +11,7 @@ impl AppState {
         let window = &mut self.shared.settings.window;
         match command {
             SettingsCommand::SetTheme(theme) => self.shared.settings.theme = theme,
+            SettingsCommand::SetWindowSystem(system) => self.shared.settings.window_system = system,
             SettingsCommand::ShowSchedule(plot) => self.shared.settings.schedule_plot = plot,
             SettingsCommand::ShowTab { tab, drawer } => {
                 window.tab = tab.unwrap_or(window.tab);

@@ -6,6 +6,7 @@
 
 mod handle;
 pub(crate) mod tab;
+mod window_system;
 
 use std::fs;
 use std::io;
@@ -25,6 +26,7 @@ use crate::features::film::PlaybackSettings;
 use crate::features::lesson::LessonProgress;
 use crate::features::schedule::curves::SchedulePlot;
 pub use crate::features::settings::tab::Tab;
+pub use crate::features::settings::window_system::{WindowSystem, window_system_ui};
 use crate::features::trajectory_map::MapSettings;
 
 /// Everything that is kept until the next start.
@@ -58,6 +60,8 @@ pub struct Settings {
     pub device: DeviceChoice,
     /// The GPUs whose check was made or declined.
     pub checked_devices: Vec<CheckedDevice>,
+    /// Applies from the next start.
+    pub window_system: WindowSystem,
     pub window: WindowLayout,
     pub schedule_plot: SchedulePlot,
     pub views: Views,
@@ -73,6 +77,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingsCommand {
     SetTheme(ThemeChoice),
+    SetWindowSystem(WindowSystem),
     ShowSchedule(SchedulePlot),
     /// Opens the right panel at a tab, or closes it. In a narrow window it is a drawer.
     ShowTab {
