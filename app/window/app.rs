@@ -182,7 +182,10 @@ impl TidepoolApp {
         if let AppEvent::Engine(Event::Model(ModelEvent::Opened(info))) = &news {
             crash_report::collect(&format!("Engine: {}, {}", info.device.name, info.device.precision.name()));
         }
-        let remembers = matches!(news, AppEvent::LibraryFolderPicked(_));
+        let remembers = matches!(
+            news,
+            AppEvent::Inspected(_) | AppEvent::LibraryFolderPicked(_) | AppEvent::ModelPicked(_)
+        );
         let effects = self.state.receive(news);
         self.carry_out(effects);
         if remembers {
@@ -344,6 +347,7 @@ impl eframe::App for TidepoolApp {
             tracing::trace!("frame {:.2} ms", secs * 1e3);
         }
         if std::mem::take(&mut self.is_first_frame) {
+            crash_report::crash_if_asked("window");
             ctx.memory_mut(|memory| memory.request_focus(prompt_id()));
         }
         let mut commands = Vec::new();

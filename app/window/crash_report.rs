@@ -3,12 +3,14 @@
 //!
 //! While the window is open, a file collects what a report begins with: version, system, device, warnings. A clean end removes
 //! it. A panic copies it and adds message and backtrace. What ends the program at once, such as a signal of a graphics
-//! driver, leaves it behind, and the next start makes it a report.
+//! driver, leaves it behind, and the next start makes it a report, with what `crash_signal` wrote down.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::SystemTime;
@@ -52,6 +54,10 @@ pub fn begin(settings_folder: &Path) -> Collecting {
             return Collecting { unseen: None };
         }
     };
+    #[cfg(target_os = "linux")]
+    if let Err(error) = super::crash_signal::catch(&reports.folder.join(SIGNAL)) {
+        tracing::warn!("the report of a signal will say little: {error}");
+    }
     if REPORTS.set(reports).is_ok() {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -71,6 +77,28 @@ pub fn collect(line: &str) {
     }
 }
 
+/// Names a thread that is to crash: `engine`, `window` or `saver`; with `-signal` behind it by a fault, otherwise by a panic.
+const CRASH: &str = "TIDEPOOL_CRASH";
+
+/// Crashes here, once, if the environment asks for it.
+///
+/// Every build can, because what has to be proved is the program that people have. It harms nobody who does not ask for it.
+pub fn crash_if_asked(thread: &str) {
+    static IS_DONE: AtomicBool = AtomicBool::new(false);
+    let Ok(asked) = env::var(CRASH) else { return };
+    match asked.strip_prefix(thread) {
+        Some(kind @ ("" | "-signal")) if !IS_DONE.swap(true, Ordering::Relaxed) => {
+            assert!(kind == "-signal", "{CRASH} asks for it");
+            // SAFETY: there is none: the first page of memory is never mapped, and that ends the program.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::hint::black_box(std::ptr::without_provenance_mut::<u8>(8)).write_volatile(1);
+            }
+        }
+        _ => {}
+    }
+}
+
 impl Drop for Collecting {
     fn drop(&mut self) {
         if let Some(reports) = REPORTS.get() {
@@ -81,6 +109,9 @@ impl Drop for Collecting {
 }
 
 const COLLECTED: &str = "running.txt";
+/// Written when a signal ends the program.
+#[cfg(target_os = "linux")]
+const SIGNAL: &str = "signal.txt";
 /// Of reports that no start has pointed to yet.
 const UNSEEN: &str = ".new.txt";
 
@@ -89,13 +120,15 @@ impl CrashReports {
         fs::create_dir_all(&folder)?;
         let collected = folder.join(COLLECTED);
         if let Ok(mut text) = fs::read_to_string(&collected) {
-            text.push_str("\nThe program ended without a message: by a signal, or with the system.\n");
+            let unknown = "The program ended without a message: by a signal, or with the system.\n";
+            text += "\n";
+            text += why_it_ended(&folder).as_deref().unwrap_or(unknown);
             fs::write(new_name(&folder), text)?;
         }
         let unseen = see_reports(&folder)?;
         let mut file = File::create(collected)?;
-        let system = sysinfo::System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.to_owned());
-        writeln!(file, "Tidepool {}\n{system}, {}", env!("TIDEPOOL_VERSION"), std::env::consts::ARCH)?;
+        let system = sysinfo::System::long_os_version().unwrap_or_else(|_| env::consts::OS.to_owned());
+        writeln!(file, "Tidepool {}\n{system}, {}", env!("TIDEPOOL_VERSION"), env::consts::ARCH)?;
         Ok((Self { folder, collected: Mutex::new(file) }, unseen))
     }
 
@@ -132,6 +165,20 @@ impl CrashReports {
     }
 }
 
+/// Why a program ended that wrote no report itself, as far as it is known.
+#[cfg(target_os = "linux")]
+fn why_it_ended(folder: &Path) -> Option<String> {
+    let signal = fs::read(folder.join(SIGNAL)).ok()?;
+    // It is told now. If it stays, the next one is written over it.
+    let _ = fs::remove_file(folder.join(SIGNAL));
+    Some(super::crash_signal::describe(&String::from_utf8_lossy(&signal)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn why_it_ended(_: &Path) -> Option<String> {
+    None
+}
+
 /// A file name that no report has.
 fn new_name(folder: &Path) -> PathBuf {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -153,16 +200,34 @@ fn see_reports(folder: &Path) -> io::Result<Option<PathBuf>> {
     Ok(newest)
 }
 
-/// Where the program was. Packages have no symbols, so functions are given by their distance from one whose address a build
-/// with symbols tells.
+/// The address of a function. Packages have no symbols, so other functions are given by their distance from this one, whose
+/// address a build with symbols tells.
+pub(super) fn anchor() -> usize {
+    begin as fn(&Path) -> Collecting as usize
+}
+
+/// An address in the program, as a distance from [`anchor`].
+pub(super) fn from_anchor(address: usize, anchor: usize) -> String {
+    let sign = if address < anchor { '-' } else { '+' };
+    format!("crash_report::begin{sign}{:#x}", address.abs_diff(anchor))
+}
+
+/// Where the program was.
 fn frames() -> String {
-    let anchor = begin as fn(&Path) -> Collecting as usize;
+    #[cfg(target_os = "linux")]
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    #[cfg(target_os = "linux")]
+    let files = super::crash_signal::LoadedFiles::read(&maps);
+    #[cfg(target_os = "linux")]
+    let place = |address| files.place(address, anchor());
+    #[cfg(not(target_os = "linux"))]
+    let place = |address| from_anchor(address, anchor());
     let trace = Backtrace::new();
     let frames = trace.frames().iter().enumerate().map(|(index, frame)| {
-        let distance = (frame.ip() as usize).wrapping_sub(anchor) as isize;
+        let place = place(frame.ip() as usize);
         let name = frame.symbols().iter().find_map(BacktraceSymbol::name);
         let name = name.map_or_else(String::new, |name| format!(" {name:#}"));
-        format!("{index:3}: crash_report::begin{distance:+#x}{name}\n")
+        format!("{index:3}: {place}{name}\n")
     });
     frames.collect()
 }

@@ -2,6 +2,8 @@
 
 pub mod app;
 pub mod crash_report;
+#[cfg(target_os = "linux")]
+mod crash_signal;
 pub mod single_instance;
 pub mod tasks;
 
@@ -66,7 +68,10 @@ pub fn run_window(files: Vec<PathBuf>) -> Result<(), WindowError> {
         options,
         Box::new(move |cc| {
             let mut app = TidepoolApp::new(cc, settings, folder, |ctx| {
-                Box::new(Session::start(move || ctx.request_repaint()))
+                Box::new(Session::start(move || {
+                    crash_report::crash_if_asked("engine");
+                    ctx.request_repaint();
+                }))
             });
             if let Some(note) = note {
                 app.warn(note);

@@ -1,14 +1,17 @@
 //! Saves finished pictures on a separate thread, so that a slow disk never blocks the window.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, unbounded};
 use engine::images::{Provenance, save_new};
+use engine::memory::low_memory::panic_text;
 
 use crate::features::effect::{Batch, PlotToSave};
 use crate::features::event::AppEvent;
 use crate::features::settings::Settings;
+use crate::window::crash_report::crash_if_asked;
 
 /// The saving thread. Dropping it waits until everything queued is on the disk.
 pub struct SaveQueue {
@@ -27,21 +30,11 @@ impl SaveQueue {
     pub fn start(send: impl Fn(AppEvent) + Send + 'static) -> Self {
         let (work, received) = unbounded();
         let thread = std::thread::Builder::new().name("saver".into()).spawn(move || {
-            for work in received {
-                match work {
-                    SaveTask::Batch(batch) => send(match save(&batch) {
-                        Ok(files) => AppEvent::Saved(files),
-                        Err(text) => AppEvent::SaveFailed(text),
-                    }),
-                    SaveTask::Plot(plot) => send(match save_plot(&plot) {
-                        Ok(file) => AppEvent::Saved(vec![file]),
-                        Err(text) => AppEvent::SaveFailed(text),
-                    }),
-                    SaveTask::Settings(settings, folder) => {
-                        if let Err(error) = settings.save(&folder) {
-                            send(AppEvent::Warning(error.to_string()));
-                        }
-                    }
+            for task in received {
+                // A panic must not cost the pictures that come later.
+                let done = catch_unwind(AssertUnwindSafe(|| do_task(&task)));
+                if let Some(event) = done.unwrap_or_else(|panic| Some(failed(&task, panic_text(&*panic)))) {
+                    send(event);
                 }
             }
         });
@@ -73,6 +66,32 @@ impl Drop for SaveQueue {
         self.work = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the save queue panicked");
+        }
+    }
+}
+
+fn do_task(task: &SaveTask) -> Option<AppEvent> {
+    crash_if_asked("saver");
+    match task {
+        SaveTask::Batch(batch) => Some(save(batch).map_or_else(AppEvent::SaveFailed, AppEvent::Saved)),
+        SaveTask::Plot(plot) => {
+            let saved = save_plot(plot).map(|file| vec![file]);
+            Some(saved.map_or_else(AppEvent::SaveFailed, AppEvent::Saved))
+        }
+        SaveTask::Settings(settings, folder) => {
+            settings.save(folder).err().map(|error| AppEvent::Warning(error.to_string()))
+        }
+    }
+}
+
+fn failed(task: &SaveTask, panic: &str) -> AppEvent {
+    let end = "a bug in Tidepool; please report it";
+    match task {
+        SaveTask::Batch(_) | SaveTask::Plot(_) => {
+            AppEvent::SaveFailed(format!("The pictures could not be saved ({panic}). This is {end}"))
+        }
+        SaveTask::Settings(..) => {
+            AppEvent::Warning(format!("The settings could not be saved ({panic}). This is {end}"))
         }
     }
 }

@@ -16,6 +16,8 @@ mod configurations;
 mod converting;
 mod converting_window;
 mod device_menu;
+#[cfg(target_os = "linux")]
+mod crashes;
 mod export_window;
 mod films;
 mod guides_tab;
