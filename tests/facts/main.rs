@@ -22,6 +22,7 @@ mod export_window;
 mod films;
 mod guides_tab;
 mod hub;
+mod input_method;
 mod inspect_latents;
 mod lesson;
 mod library;
