@@ -14,7 +14,7 @@ pub fn peak_bytes() -> Option<u64> {
 pub fn peak_bytes() -> Option<u64> {
     use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
     let this = sysinfo::get_current_pid().ok()?;
-    let mut system = System::new();
+    let mut system = System::new().ok()?;
     let memory = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[this]), false, memory);
     Some(system.process(this)?.memory())
