@@ -57,7 +57,7 @@ pub struct RenderArgs {
     /// Paint this picture, where it is not transparent, over the picture that was predicted at the step to continue from
     #[arg(long, value_name = "IMG", requires = "continue_from")]
     pub paint: Option<PathBuf>,
-    /// The part of the steps to come in which the model cannot paint over --paint, 0 to 1 [default: 0.9]
+    /// The part of the steps to come in which the model cannot paint over --paint, 0 to 1 [default: 1]
     #[arg(long, value_name = "PART", requires = "paint")]
     pub hold: Option<f32>,
     /// Draw the noise anew where this picture is white, at the step to continue from

@@ -36,8 +36,8 @@ impl Default for Paint {
 }
 
 impl Paint {
-    /// Leaves the model the last steps, in which edges and texture come.
-    pub const HOLD: f32 = 0.9;
+    /// To the end: under strong guidance, a few steps are enough to paint over anything that the prompt does not name.
+    pub const HOLD: f32 = 1.0;
     /// The most bytes that the paint of a recipe may have, with that of the runs it branches from: a picture holds them
     /// in its metadata, as base64.
     pub const MAX_BYTES: usize = 2 << 20;

@@ -58,7 +58,7 @@ pub struct Timings {
 }
 
 /// Latents that were sampled, and the embeddings that conditioned the first step.
-struct Sampled {
+pub(super) struct Sampled {
     latents: Latents,
     cond: Array,
     uncond: Option<Array>,
@@ -107,7 +107,7 @@ impl Pipeline {
     }
 
     /// Samples the steps that `run` does not have yet, to the end or up to and including the step `until`.
-    fn sample(
+    pub(super) fn sample(
         &self,
         run: &mut RecordedRun,
         recipe: &Recipe,
@@ -120,6 +120,7 @@ impl Pipeline {
         if let Some((parent, step)) = run.missing_parent(recipe) {
             self.sample_parent(run, parent, step, memory, stop, reporter)?;
         }
+        let unpainted = self.unpainted_run(run, recipe, memory, stop)?; // paint.rs
         let schedule = recipe.noise_schedule(&self.model.config.scheduler)?; // diffusion/sigmas/
         let resume = ResumePoint::find(recipe, &run.trajectory, &schedule)?; // resume.rs
         let shape = self.latent_shape(recipe);
@@ -192,11 +193,13 @@ impl Pipeline {
         let (painted, held) = match painted_branch.zip(painted_step) {
             Some((branch, PaintedStep { x, x0 })) => {
                 let (steps, factor) = (run.trajectory.sigmas.len() - 1, self.info.vae_factor as usize);
-                (Some((branch.step as usize, x)), HeldPaint::new(branch, x0, steps, factor))
+                let unpainted = unpainted.map(|mut run| run.split_off(resume.step)).unwrap_or_default();
+                (Some((branch.step as usize, x)), HeldPaint::new(branch, x0, steps, factor, unpainted))
             }
             None => (None, None),
         };
-        let mut model = Held { model: guided, step: &current_step, paint: held };
+        let (step, predictions) = (&current_step, &Cell::new(0));
+        let mut model = Held { model: guided, step, predictions, paint: held };
 
         // Sampling: diffusion/samplers/.
         let mut step_started = Instant::now();
@@ -216,7 +219,7 @@ impl Pipeline {
                 ControlFlow::Continue(())
             }
         };
-        let mut denoiser = Painted { model: recorder.denoiser(&mut model), step: &current_step, painted };
+        let mut denoiser = Painted { model: recorder.denoiser(&mut model), step, predictions, painted };
         let args = SampleArgs {
             sampler: recipe.sampler,
             options: recipe.sampler_options,

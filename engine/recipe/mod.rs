@@ -268,6 +268,13 @@ impl Recipe {
         self
     }
 
+    /// Whether it is a branch in which the sampler takes the steps that its parent takes, with nothing changed but the paint.
+    pub(crate) fn differs_in_paint_alone(&self) -> bool {
+        let Some(Branch { from, paint: Some(_), .. }) = &self.branch else { return false };
+        let unpainted = Self { branch: from.branch.clone(), ..self.clone() };
+        unpainted == **from && !self.sampler.is_adaptive()
+    }
+
     fn check_schedule(&self) -> Result<(), RecipeError> {
         let ScheduleOptions { rho, beta_start, beta_end, train_steps, .. } = self.schedule_options;
         if let Some(rho) = rho.filter(|rho| !ScheduleOptions::RHO.contains(rho)) {
