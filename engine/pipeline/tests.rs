@@ -1,10 +1,18 @@
 use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use safetensors::SafeTensors;
 
 use super::*;
 use crate::device::{DeviceInfo, DeviceSelector, Precision};
-use crate::diffusion::{EpsModel, F32Fallback, NoiseStreams};
+use crate::diffusion::{
+    Denoiser, DenoiserGradient, EpsModel, F32Fallback, LossGuidance, NoiseStreams, SampleArgs, Sampler,
+    SamplerOptions, denoise_mixture, sample,
+};
+use crate::losses::TrainingFree;
 use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::guided_unet::GuidedUnet;
+use crate::pipeline::loss_guidance::LossGuided;
 use crate::recipe::Recipe;
 
 fn built_in() -> Pipeline {
@@ -206,4 +214,83 @@ fn a_guide_that_needs_more_memory_than_there_is_is_refused_with_a_cheaper_way() 
     assert_eq!(refused("preview", few), None);
     assert_eq!(refused("unet", Some(64 << 30)), None);
     assert_eq!(refused("unet", None), None, "a GPU does not tell");
+}
+
+/// The denoiser in closed form.
+struct Mixture;
+
+impl Denoiser for Mixture {
+    fn denoise(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
+        denoise_mixture(x, sigma)
+    }
+}
+
+impl DenoiserGradient for Mixture {
+    fn input_gradient(&mut self, _: &Latents, _: f32, _: &Latents) -> Result<Latents, EngineError> {
+        unreachable!("no guide goes back through it")
+    }
+}
+
+/// `tests/facts/loss_guidance.rs` has the same for a random network.
+#[test]
+fn training_free_guidance_of_a_denoiser_in_closed_form_is_that_of_torch() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/data");
+    let read = |name: &str| std::fs::read(data.join(name)).expect(name);
+    let golden = read("training_free_analytic.safetensors");
+    let golden = SafeTensors::deserialize(&golden).expect("safetensors");
+    let golden = |name: &str| -> Vec<f32> {
+        let bytes = golden.tensor(name).expect(name).data().as_chunks().0.to_vec();
+        bytes.into_iter().map(f32::from_le_bytes).collect()
+    };
+    let notes: serde_json::Value =
+        serde_json::from_slice(&read("training_free_analytic.json")).expect("JSON");
+    let sigmas: Vec<f32> = serde_json::from_value(notes["sigmas"].clone()).expect("sigmas");
+    let guides: Vec<(String, String, f32)> = serde_json::from_value(notes["guides"].clone()).expect("guides");
+    let guide = |(loss, through, scale): (String, String, f32)| {
+        format!("{loss},scale={scale},every=1,through={through}").parse().expect("a guide")
+    };
+    let recipe = Recipe {
+        guides: guides.into_iter().map(guide).collect(),
+        steps: sigmas.len() as u32 - 1,
+        seed: 32,
+        ..Recipe::default()
+    };
+    let pipeline = Pipeline { latent_rgb: SD1_LATENT_RGB, ..built_in() };
+    let options: Vec<TrainingFree> = serde_json::from_value(notes["options"].clone()).expect("options");
+    for (index, training_free) in options.into_iter().enumerate() {
+        let recipe = Recipe { training_free, ..recipe.clone() };
+        let memory = MemoryGuard::new(pipeline.device.clone(), MemoryMode::Full);
+        let (step, guidance) = (Cell::new(0), Cell::new(None));
+        let mut model = LossGuided {
+            model: Mixture,
+            pipeline: &pipeline,
+            recipe: &recipe,
+            losses: pipeline.prepare_losses(&recipe, &memory).expect("losses"),
+            sigmas: &sigmas,
+            step: &step,
+            memory: &memory,
+            stop: &StopFlag::default(),
+            guidance: &guidance,
+        };
+        let mut noise = NoiseStreams::new(recipe.seed, 1);
+        let x = noise.draw([1, 4, 4, 4]).scale(sigmas[0]);
+        let mut first = None;
+        let args = SampleArgs {
+            sampler: Sampler::Euler,
+            options: SamplerOptions::default(),
+            model: &mut model,
+            sigmas: &sigmas,
+            noise: &mut noise,
+            observe: &mut |of_step| {
+                first = first.take().or(guidance.take());
+                step.set(of_step.index + 1);
+                ControlFlow::Continue(())
+            },
+        };
+        let end = sample(args, x).expect("neither the mixture nor the observer ends it");
+        let LossGuidance { gradient, .. } = first.expect("every step is guided");
+        let what = format!("{training_free:?}");
+        assert_near(&what, &gradient.data, &golden(&format!("{index}.grad.0")), 1e-3);
+        assert_near(&what, &end.data, &golden(&format!("{index}.latents")), 1e-3);
+    }
 }
