@@ -147,3 +147,46 @@ fn the_losses_of_a_run_are_plotted_and_its_gradient_lights_the_picture() {
     window.harness.run();
     assert_eq!(on_canvas(&window), None);
 }
+
+/// Makes the picture of the recipe in the window.
+fn made(window: &mut TestWindow) {
+    window.harness.get_by_label("Generate").click();
+    let (id, recipe) = window.next_job();
+    window.run_steps(id, &recipe, recipe.steps as usize);
+    window.finish(id, &recipe);
+    window.harness.run();
+}
+
+#[test]
+fn a_guided_run_is_compared_with_the_same_run_without_guides_behind_the_divider() {
+    let layout = WindowLayout { tab: Tab::Guides, ..WindowLayout::default() };
+    let last_recipe = Recipe { prompt: "a fox".into(), ..Recipe::default() };
+    let settings = Settings { window: layout, seed_locked: true, last_recipe, ..Settings::default() };
+    let mut window = TestWindow::opened(window_builder(), settings);
+    made(&mut window);
+    let query = |window: &TestWindow, text: &str| window.harness.query_by_label(text).is_some();
+    assert!(!query(&window, "Compare without guides"), "there is one run");
+
+    window.harness.state_mut().state.shared.recipe.guides = vec![guide("tile")];
+    made(&mut window);
+    window.harness.get_by_label("Compare without guides").click();
+    window.harness.run();
+    let film = |window: &TestWindow| window.harness.state().state.film.clone();
+    let beside = film(&window).beside.expect("a run behind the divider");
+    let runs = &window.harness.state().state.runs;
+    assert!(runs.get(beside).is_some_and(|run| run.recipe.guides.is_empty()));
+    window.harness.get_by_label("Divider");
+
+    window.harness.get_by_label("Stop comparing guides").click();
+    window.harness.run();
+    assert_eq!((film(&window).compared, film(&window).beside), (None, None));
+
+    // One with another prompt differs in more than its guides.
+    window.harness.state_mut().state.shared.recipe.prompt = "a whale".into();
+    made(&mut window);
+    assert!(!query(&window, "Compare without guides"));
+    // Without guides, the guided one is the other.
+    window.harness.state_mut().state.shared.recipe.guides.clear();
+    made(&mut window);
+    assert!(query(&window, "Compare with guides"));
+}

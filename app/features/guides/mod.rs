@@ -1,5 +1,6 @@
 //! Guidance by a loss: the guides of the recipe, which the Guides tab edits, and what they did in the current run.
 
+mod before_after;
 mod curves;
 mod gradient;
 mod list;

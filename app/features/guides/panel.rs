@@ -10,6 +10,7 @@ use engine::losses::{
 use engine::recipe::Recipe;
 
 use super::GuidesCommand;
+use super::before_after::before_after_ui;
 use super::curves::loss_curve_ui;
 use super::list::head_ui;
 use super::presets::presets_ui;
@@ -32,6 +33,7 @@ pub fn guides_ui(ui: &mut Ui, state: &AppState, recipe: &mut Recipe, commands: &
         add_ui(ui, &mut recipe.guides);
         ui.add_space(theme::GAP_S);
         presets_ui(ui, &mut recipe.guides);
+        before_after_ui(ui, state, commands);
         gradient_ui(ui, state, commands);
         let (steps, count) = (recipe.steps, recipe.guides.len());
         let mut edited = None;

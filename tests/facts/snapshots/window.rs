@@ -204,6 +204,36 @@ fn guides_in_the_light() {
     snapshot(&mut window, "guides_light");
 }
 
+/// A guided run beside the same one without guides.
+fn compared_guides(theme: egui::Theme, choice: ThemeChoice, name: &str) {
+    let builder = painted_window([1280.0, 720.0], theme);
+    let window = WindowLayout { tab: Tab::Guides, ..WindowLayout::default() };
+    let recipe = Recipe { prompt: "a sun over the sea".into(), ..Recipe::default() };
+    let settings = Settings { window, seed_locked: true, ..settings(choice, recipe) };
+    let mut window = TestWindow::opened(builder, settings);
+    for guides in [Vec::new(), vec!["palette:#1d3557+#e63946+#f1faee".parse().expect("a guide")]] {
+        window.harness.state_mut().state.shared.recipe.guides = guides;
+        window.harness.get_by_label("Generate").click();
+        let (id, recipe) = window.next_job();
+        window.run_steps(id, &recipe, 20);
+        window.finish(id, &recipe);
+        window.harness.run();
+    }
+    window.harness.get_by_label("Compare without guides").click();
+    window.harness.run();
+    snapshot(&mut window, name);
+}
+
+#[test]
+fn guides_compared() {
+    compared_guides(egui::Theme::Dark, ThemeChoice::Dark, "guides_compared");
+}
+
+#[test]
+fn guides_compared_in_the_light() {
+    compared_guides(egui::Theme::Light, ThemeChoice::Light, "guides_compared_light");
+}
+
 #[test]
 fn a_plot_that_is_being_made() {
     let builder = painted_window([1440.0, 900.0], egui::Theme::Dark);
