@@ -151,6 +151,59 @@ impl WithSimd for Geglu<'_> {
     }
 }
 
+/// The gradient with respect to `x` of a function of [`geglu`], whose gradient with respect to the output is `gradient`.
+///
+/// # Shapes
+/// - gradient: `[batch, tokens, width]`
+/// - output: `[batch, tokens, 2 * width]`
+pub fn geglu_gradient(x: Tensor<3>, gradient: Tensor<3>) -> Tensor<3> {
+    let [batch, tokens, width] = gradient.dims();
+    let (x, gradient) = (contiguous(x), contiguous(gradient));
+    let mut out = vec![0.0; batch * tokens * 2 * width];
+    let arch = Arch::new();
+    let rows = (1 << 14) / width.max(1) + 1;
+    let parts = values(&x).par_chunks(rows * 2 * width).zip(values(&gradient).par_chunks(rows * width));
+    parts.zip(out.par_chunks_mut(rows * 2 * width)).for_each(|((x, gradient), out)| {
+        arch.dispatch(GegluGradient { x, gradient, out, width });
+    });
+    close(from_rows(out, [batch, tokens, 2 * width]))
+}
+
+struct GegluGradient<'a> {
+    x: &'a [f32],
+    gradient: &'a [f32],
+    out: &'a mut [f32],
+    width: usize,
+}
+
+impl WithSimd for GegluGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { x, gradient, out, width } = self;
+        let rows = x.chunks_exact(2 * width).zip(gradient.chunks_exact(width));
+        for ((x, gradient), out) in rows.zip(out.chunks_exact_mut(2 * width)) {
+            let (value, gate) = x.split_at(width);
+            let (of_value, of_gate) = out.split_at_mut(width);
+            // Slices of one known length, so that the loop needs no checks and is vectorised.
+            let (value, gate, gradient) = (&value[..width], &gate[..width], &gradient[..width]);
+            let (of_value, of_gate) = (&mut of_value[..width], &mut of_gate[..width]);
+            for at in 0..width {
+                of_value[at] = gradient[at] * gelu(gate[at]);
+                of_gate[at] = gradient[at] * value[at] * gelu_slope(gate[at]);
+            }
+        }
+    }
+}
+
+/// The derivative of GELU: the normal distribution, and `x` times its density.
+#[inline(always)]
+fn gelu_slope(x: f32) -> f32 {
+    const DENSITY_AT_0: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
+    0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + x * DENSITY_AT_0 * exp(-0.5 * x * x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,7 +34,7 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
     let (q, k, v) = (values(&q), values(&k), values(&v));
     let arch = Arch::new();
 
-    let tile = (SCORE_ELEMENTS / keys.max(1)).clamp(16, 128);
+    let tile = tile_rows(keys);
     let tile = tile.min((batch * queries).div_ceil(rayon::current_num_threads())).min(queries).max(1);
     let mut out = vec![0.0; batch * queries * width];
     let images = out.par_chunks_exact_mut(queries * width).enumerate();
@@ -72,17 +72,22 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal:
     close(from_rows(out, [batch, queries, width]))
 }
 
+/// Queries whose scores stay in the cache.
+pub(super) fn tile_rows(keys: usize) -> usize {
+    (SCORE_ELEMENTS / keys.max(1)).clamp(16, 128)
+}
+
 /// The columns of one head, for the given rows.
-fn head_columns(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> Matrix<'_> {
+pub(super) fn head_columns(x: &[f32], rows: Range<usize>, head: Range<usize>, width: usize) -> Matrix<'_> {
     Matrix::rows(&x[rows.start * width + head.start..], rows.len(), head.len(), width)
 }
 
 /// Turns the first `seen` scores into `exp(scale * (score - largest))`, the others into 0, and
 /// returns their sum.
-struct Exponentials<'a> {
-    scores: &'a mut [f32],
-    seen: usize,
-    scale: f32,
+pub(super) struct Exponentials<'a> {
+    pub scores: &'a mut [f32],
+    pub seen: usize,
+    pub scale: f32,
 }
 
 /// Numbers reduced in parallel, so that the compiler can use the widest vectors.

@@ -1,13 +1,14 @@
 //! Convolution as a matrix product over gathered patches, channels last.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::gemm::Matrix;
+use super::gemm::{Matrix, matmul};
 use super::rows::add_to;
-use super::{channels_last, contiguous, from_channels_last, values, weights};
+use super::{channels_last, contiguous, from_channels_last, values, weights, wide};
 
 /// The geometry of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +56,17 @@ pub fn conv2d(
     let (out_height, out_width) = (shape.reach(height), shape.reach(width));
 
     let mut out = start_values(bias, addend, [batch, out_height, out_width, outputs]);
-    let source = PatchSource { x: values(&x), height, width, inputs, out_height, out_width, shape };
+    let source = PatchSource {
+        x: values(&x),
+        sides: [height, width],
+        channels: inputs,
+        out_sides: [out_height, out_width],
+        shape,
+        is_backward: false,
+    };
 
-    let weight = weights(&weight);
     let taps = shape.kernel * shape.kernel;
+    let weight = weights(&weight, taps * inputs, outputs);
     let rows_per_task = rows_per_task(batch * out_height, out_width);
     out.par_chunks_mut(rows_per_task * out_width * outputs).enumerate().for_each(|(task, out)| {
         let pixels = out.len() / outputs;
@@ -72,11 +80,56 @@ pub fn conv2d(
                 let depth = taps_at_once * inputs;
                 source.gather(patches, task * rows_per_task, pixels / out_width, first..first + taps_at_once);
                 let patches = Matrix::rows(patches, pixels, depth, depth);
-                weight.from(first * inputs * outputs).add_product(out, outputs, patches, outputs, outputs);
+                weight.block(first * inputs, 0, depth, outputs).add_product(out, outputs, patches);
             }
         });
     });
     from_channels_last(out, [batch, out_height, out_width, outputs])
+}
+
+/// The gradient with respect to `x` of a function of [`conv2d`], whose gradient with respect to the output is `gradient`: each
+/// input takes from the outputs that read it, by the same weights.
+///
+/// # Shapes
+/// - gradient: that of the output
+/// - output: `[batch, inputs, height, width]`
+pub fn conv2d_gradient(
+    gradient: Tensor<4>,
+    weight: Tensor<4>,
+    [height, width]: [usize; 2],
+    shape: Conv2dShape,
+) -> Tensor<4> {
+    let (gradient, [batch, from_height, from_width, outputs]) = channels_last(gradient);
+    let inputs = weight.dims()[1];
+    let weight = contiguous(wide(weight).permute([2, 3, 1, 0]));
+    let source = PatchSource {
+        x: values(&gradient),
+        sides: [from_height, from_width],
+        channels: outputs,
+        out_sides: [height, width],
+        shape,
+        is_backward: true,
+    };
+    let mut out = vec![0.0; batch * height * width * inputs];
+    let rows_per_task = rows_per_task(batch * height, width);
+    out.par_chunks_mut(rows_per_task * width * inputs).enumerate().for_each(|(task, out)| {
+        let pixels = out.len() / inputs;
+        PATCHES.with_borrow_mut(|patches| {
+            // The weights of one tap are a matrix that can be read transposed; those of several are not.
+            let taps = values(&weight).chunks_exact(inputs * outputs);
+            for (tap, weight) in taps.enumerate() {
+                source.gather(patches, task * rows_per_task, pixels / width, tap..tap + 1);
+                matmul(
+                    out,
+                    inputs,
+                    Matrix::rows(patches, pixels, outputs, outputs),
+                    Matrix::rows(weight, inputs, outputs, outputs).transposed(),
+                    true,
+                );
+            }
+        });
+    });
+    from_channels_last(out, [batch, height, width, inputs])
 }
 
 /// Output rows per task: about 256 pixels, distributed evenly among the threads.
@@ -118,38 +171,50 @@ fn start_values(bias: Option<Tensor<1>>, addend: Option<Tensor<4>>, shape: [usiz
     out
 }
 
-/// The input of a convolution, to gather patches from.
+/// What a convolution or its gradient reads, to gather patches from.
 struct PatchSource<'a> {
     x: &'a [f32],
-    height: usize,
-    width: usize,
-    inputs: usize,
-    out_height: usize,
-    out_width: usize,
+    /// Height and width.
+    sides: [usize; 2],
+    channels: usize,
+    out_sides: [usize; 2],
     shape: Conv2dShape,
+    is_backward: bool,
 }
 
 impl PatchSource<'_> {
     /// Writes the patch of every pixel of `rows` output rows, counted over the whole batch from
-    /// `first_row`, as rows of `taps * inputs`.
-    fn gather(&self, patches: &mut Vec<f32>, first_row: usize, rows: usize, taps: std::ops::Range<usize>) {
-        let Conv2dShape { kernel, stride, pad_before, .. } = self.shape;
+    /// `first_row`, as rows of `taps * channels`.
+    fn gather(&self, patches: &mut Vec<f32>, first_row: usize, rows: usize, taps: Range<usize>) {
+        let Self { sides: [height, width], channels, out_sides: [out_height, out_width], .. } = *self;
+        let kernel = self.shape.kernel;
         patches.clear();
         for row in first_row..first_row + rows {
-            let (image, y) = (row / self.out_height, row % self.out_height);
-            let image = &self.x[image * self.height * self.width * self.inputs..];
-            for column in 0..self.out_width {
+            let (image, y) = (row / out_height, row % out_height);
+            let image = &self.x[image * height * width * channels..];
+            for column in 0..out_width {
                 for tap in taps.clone() {
-                    let source_y = (y * stride + tap / kernel).wrapping_sub(pad_before);
-                    let source_x = (column * stride + tap % kernel).wrapping_sub(pad_before);
-                    if source_y < self.height && source_x < self.width {
-                        let at = (source_y * self.width + source_x) * self.inputs;
-                        patches.extend_from_slice(&image[at..at + self.inputs]);
+                    let source_y = self.source(y, tap / kernel);
+                    let source_x = self.source(column, tap % kernel);
+                    if source_y < height && source_x < width {
+                        let at = (source_y * width + source_x) * channels;
+                        patches.extend_from_slice(&image[at..at + channels]);
                     } else {
-                        patches.resize(patches.len() + self.inputs, 0.0);
+                        patches.resize(patches.len() + channels, 0.0);
                     }
                 }
             }
         }
+    }
+
+    /// Where a tap reads for an output, which is beyond all sides if there is nothing.
+    fn source(&self, at: usize, tap: usize) -> usize {
+        let Conv2dShape { stride, pad_before, .. } = self.shape;
+        if !self.is_backward {
+            return (at * stride + tap).wrapping_sub(pad_before);
+        }
+        // The output of the convolution that reads `at` with this tap.
+        let before = (at + pad_before).wrapping_sub(tap);
+        if before.is_multiple_of(stride) { before / stride } else { usize::MAX }
     }
 }

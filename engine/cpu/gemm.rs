@@ -82,12 +82,20 @@ pub fn matmul(dst: &mut [f32], row_stride: usize, lhs: Matrix<'_>, rhs: Matrix<'
     }
 }
 
-/// The weights of a layer, `[inputs, outputs]` and contiguous: f32, or f16 that are widened block by block while they are
-/// multiplied.
+/// The weights of a layer, `[inputs, outputs]`: f32, or f16 that are widened block by block while they are multiplied.
 #[derive(Clone, Copy)]
 pub enum Weights<'a> {
-    F32(&'a [f32]),
-    F16(&'a [f16]),
+    F32(Matrix<'a>),
+    F16(HalfMatrix<'a>),
+}
+
+/// A borrowed matrix in f16. Its rows are contiguous, and `row_stride` apart.
+#[derive(Clone, Copy)]
+pub struct HalfMatrix<'a> {
+    pub data: &'a [f16],
+    pub rows: usize,
+    pub columns: usize,
+    pub row_stride: usize,
 }
 
 /// Sides of the blocks of f16 weights that are widened at once: 512 KiB, which stay in a second-level cache.
@@ -100,53 +108,45 @@ thread_local! {
 }
 
 impl<'a> Weights<'a> {
-    /// The weights from this one on.
-    pub fn from(self, start: usize) -> Self {
+    /// The `rows` x `columns` weights from this row and column on.
+    pub fn block(self, row: usize, column: usize, rows: usize, columns: usize) -> Self {
         match self {
-            Self::F32(weights) => Self::F32(&weights[start..]),
-            Self::F16(weights) => Self::F16(&weights[start..]),
+            Self::F32(weights) => {
+                let start = row * weights.row_stride + column * weights.column_stride;
+                Self::F32(Matrix { data: &weights.data[start..], rows, columns, ..weights })
+            }
+            Self::F16(weights) => {
+                let start = row * weights.row_stride + column;
+                Self::F16(HalfMatrix { data: &weights.data[start..], rows, columns, ..weights })
+            }
         }
     }
 
-    /// `dst += x * weights`, where the weights have `columns` columns and rows `row_stride` apart; one thread.
+    /// `dst += x * weights`; one thread.
     ///
-    /// `dst` has its rows `dst_stride` apart.
+    /// `dst` has its rows `row_stride` apart.
     ///
     /// # Panics
-    /// If a matrix reaches beyond its slice.
-    pub fn add_product(
-        self,
-        dst: &mut [f32],
-        dst_stride: usize,
-        x: Matrix<'_>,
-        columns: usize,
-        row_stride: usize,
-    ) {
+    /// If the shapes do not chain or a matrix reaches beyond its slice.
+    pub fn add_product(self, dst: &mut [f32], row_stride: usize, x: Matrix<'_>) {
         let weights = match self {
-            Self::F32(weights) => {
-                let weights = Matrix::rows(weights, x.columns, columns, row_stride);
-                return matmul(dst, dst_stride, x, weights, true);
-            }
+            Self::F32(weights) => return matmul(dst, row_stride, x, weights, true),
             Self::F16(weights) => weights,
         };
+        assert_eq!(x.columns, weights.rows, "inner sides of a matrix product");
         BLOCK.with_borrow_mut(|block| {
-            for column in (0..columns).step_by(BLOCK_COLUMNS) {
-                let width = BLOCK_COLUMNS.min(columns - column);
-                for row in (0..x.columns).step_by(BLOCK_ROWS) {
-                    let height = BLOCK_ROWS.min(x.columns - row);
+            for column in (0..weights.columns).step_by(BLOCK_COLUMNS) {
+                let width = BLOCK_COLUMNS.min(weights.columns - column);
+                for row in (0..weights.rows).step_by(BLOCK_ROWS) {
+                    let height = BLOCK_ROWS.min(weights.rows - row);
                     block.resize(height * width, 0.0);
                     for (at, wide) in (row..).zip(block.chunks_exact_mut(width)) {
-                        let start = at * row_stride + column;
-                        weights[start..start + width].convert_to_f32_slice(wide);
+                        let start = at * weights.row_stride + column;
+                        weights.data[start..start + width].convert_to_f32_slice(wide);
                     }
                     let part = Matrix { data: &x.data[row * x.column_stride..], columns: height, ..x };
-                    matmul(
-                        &mut dst[column..],
-                        dst_stride,
-                        part,
-                        Matrix::rows(block, height, width, width),
-                        true,
-                    );
+                    let wide = Matrix::rows(block, height, width, width);
+                    matmul(&mut dst[column..], row_stride, part, wide, true);
                 }
             }
         });

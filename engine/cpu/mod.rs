@@ -11,16 +11,22 @@
 
 mod activation;
 mod attention;
+mod attention_gradient;
 mod conv;
 mod gemm;
 mod gradient;
 mod norm;
+mod norm_gradient;
 mod rows;
 
 pub use activation::{QuickGelu, Silu, activate, geglu};
 pub use attention::attention;
 pub use conv::{Conv2dShape, conv2d};
-pub use gradient::{tracked_conv2d, tracked_group_norm, tracks};
+pub use gemm::{Matrix, matmul};
+pub use gradient::{
+    is_tracked, tracked_attention, tracked_cat_channels, tracked_conv2d, tracked_geglu, tracked_group_norm,
+    tracked_layer_norm, tracked_linear, tracked_upsample_nearest, tracks,
+};
 pub use norm::{group_norm, normalise};
 pub use rows::{add, cat_channels, linear, upsample_nearest};
 
@@ -28,10 +34,10 @@ use std::cell::OnceCell;
 
 use burn::backend::flex::{Flex, FlexTensor, Layout};
 use burn::backend::{DispatchDevice, TensorMetadata};
-use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
+use burn::tensor::{Bytes, DType, Device, FloatDType, Shape, Tensor};
 use rayon::ThreadPoolBuilder;
 
-use gemm::Weights;
+use gemm::{HalfMatrix, Weights};
 
 /// True for f32 activations on the CPU that are not tracked for gradients. Their weights are f32 or f16.
 pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
@@ -91,12 +97,20 @@ fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("a contiguous f32 tensor")
 }
 
-/// The contiguous weights of a layer, which may be f16.
-fn weights(x: &FlexTensor) -> Weights<'_> {
+/// The contiguous weights of a layer, `rows` x `columns`, which may be f16.
+fn weights(x: &FlexTensor, rows: usize, columns: usize) -> Weights<'_> {
     match x.dtype() {
-        DType::F16 => Weights::F16(x.as_slice().expect("a contiguous f16 tensor")),
-        _ => Weights::F32(values(x)),
+        DType::F16 => {
+            let data = x.as_slice().expect("a contiguous f16 tensor");
+            Weights::F16(HalfMatrix { data, rows, columns, row_stride: columns })
+        }
+        _ => Weights::F32(Matrix::rows(values(x), rows, columns, columns)),
     }
+}
+
+/// Weights in f32, for the gradients, which read them transposed.
+fn wide<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
+    if weight.dtype() == DType::F32 { weight } else { weight.cast(FloatDType::F32) }
 }
 
 /// Logical `[batch, channels, height, width]` to memory `[batch, height, width, channels]`.

@@ -44,6 +44,9 @@ pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, causal: bo
     if cpu::runs_on(&q) {
         return cpu::attention(q, k, v, heads, causal);
     }
+    if cpu::is_tracked(&q) && !causal {
+        return cpu::tracked_attention(q, k, v, heads);
+    }
     let [batch, queries, width] = q.dims();
     let limits = limits(&q.device());
     let fused = q.dtype() == DType::F16 && limits.has_matrix_units && !causal;

@@ -53,6 +53,9 @@ impl Linear {
         if cpu::runs_on(&x) {
             return cpu::linear(x, weight, bias, addend);
         }
+        if cpu::tracks(&x, &weight) {
+            return cpu::tracked_linear(x, weight, bias, addend);
+        }
         let (weight, bias) = in_precision_of(&x, weight, bias);
         if gpu::multiplies(&x) {
             return gpu::linear(x, weight, bias, addend);
@@ -142,12 +145,8 @@ impl Conv2d {
         if cpu::runs_on(&x) {
             return cpu::conv2d(x, weight, bias, addend, shape);
         }
-        if cpu::tracks(&x, &weight) && self.stride == 1 {
-            let y = cpu::tracked_conv2d(x, weight, bias, shape);
-            return match addend {
-                Some(addend) => y + addend,
-                None => y,
-            };
+        if cpu::tracks(&x, &weight) {
+            return cpu::tracked_conv2d(x, weight, bias, addend, shape);
         }
         let (weight, bias) = in_precision_of(&x, weight, bias);
         if gpu::runs_on(&x) {
@@ -251,6 +250,9 @@ impl LayerNorm {
     /// # Shapes
     /// - x and output: `[batch, tokens, width]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        if cpu::tracks(&x, &self.weight.val()) {
+            return cpu::tracked_layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon);
+        }
         let dtype = x.dtype();
         if gpu::runs_on(&x) {
             let [weight, bias] =
@@ -298,6 +300,9 @@ pub fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
 
 /// Concatenates over channels.
 pub fn cat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    if cpu::is_tracked(&a) || cpu::is_tracked(&b) {
+        return cpu::tracked_cat_channels(a, b);
+    }
     if cpu::runs_on(&a) {
         return cpu::cat_channels(a, b);
     }
@@ -308,6 +313,9 @@ pub fn cat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 pub fn upsample_nearest(x: Tensor<4>, height: usize, width: usize) -> Tensor<4> {
     if cpu::runs_on(&x) {
         return cpu::upsample_nearest(x, height, width);
+    }
+    if cpu::is_tracked(&x) {
+        return cpu::tracked_upsample_nearest(x, height, width);
     }
     if gpu::runs_on(&x) {
         return gpu::upsample_nearest(x, height, width);

@@ -198,6 +198,8 @@ impl FeedForward {
         let x = self.proj.forward(x);
         let x = if cpu::runs_on(&x) {
             cpu::geglu(x)
+        } else if cpu::is_tracked(&x) {
+            cpu::tracked_geglu(x)
         } else if gpu::runs_on(&x) {
             gpu::geglu(x)
         } else {

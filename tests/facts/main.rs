@@ -15,9 +15,9 @@ mod concepts_tab;
 mod configurations;
 mod converting;
 mod converting_window;
-mod device_menu;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod device_menu;
 mod export_window;
 mod films;
 mod guides_tab;
