@@ -1,53 +1,51 @@
 //! The two principal components of points in a space of many dimensions.
 //!
-//! There are far fewer points than dimensions, so everything comes from the products of the points (Sirovich's method of
-//! snapshots, 1987): the eigenvectors of their centred Gram matrix are the coordinates. A new point adds one row of
-//! products, and the eigenvectors are found from those before it.
+//! There are far fewer points than dimensions, so everything is found among the points (Sirovich's method of snapshots,
+//! 1987): the eigenvectors of their centred Gram matrix are the coordinates. That matrix is never computed. A randomised block
+//! Krylov method (Halko, Martinsson and Tropp, 2011; Musco and Musco, 2015) multiplies it by a few vectors at a time, each
+//! time in one reading of the points. It begins with the vectors of its last search, so a new point costs few readings.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Points by their products, with their coordinates along the two principal components.
+use crate::cpu::{Matrix, matmul};
+use crate::diffusion::TorchGenerator;
+
+/// The coordinates of points along their two principal components.
 #[derive(Clone, Debug, Default)]
 pub struct PrincipalComponents {
-    /// Row `i` has the products of point `i` with the points up to itself.
-    rows: Vec<Vec<f64>>,
     /// Of each point, in units of the space.
     coordinates: Vec<[f64; 2]>,
     /// The sums of the squares of the coordinates, the larger one first.
     variances: [f64; 2],
-    work: Work,
+    /// The sum of the squared distances from the mean.
+    total_variance: f64,
+    /// About the first eigenvectors, with which the next search begins.
+    leading: Vec<Vec<f64>>,
+    /// Points were removed since the last search.
+    is_stale: bool,
+    readings: usize,
 }
 
-/// How much was computed so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Products of two points.
-    pub products: usize,
-    /// Products of the Gram matrix with a vector.
-    pub matrix_products: usize,
-}
-
-/// Points whose products are computed together, so that they stay in the cache.
-const TILE: usize = 16;
-/// Dimensions that are summed up in f32; the sums are f64.
-const STRIP: usize = 1024;
+/// Vectors that are multiplied at once.
+const BLOCK: usize = 16;
+/// How many of them the next search begins with. The others are for new points.
+const KEPT: usize = 12;
 
 impl PrincipalComponents {
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.coordinates.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.coordinates.is_empty()
     }
 
-    /// How much was computed since the first point.
-    pub fn work(&self) -> Work {
-        self.work
+    /// How often all points were read since the first one.
+    pub fn readings(&self) -> usize {
+        self.readings
     }
 
     /// The coordinates of each point. The first point lies to the left of the origin and below it.
@@ -57,26 +55,21 @@ impl PrincipalComponents {
 
     /// The fraction of the variance along each component, 0 to 1; 0 if all points are the same.
     pub fn variance_explained(&self) -> [f64; 2] {
-        let len = self.len() as f64;
-        let trace: f64 = self.rows.iter().filter_map(|row| row.last()).sum();
-        let sum: f64 = self.rows.iter().flat_map(|row| row.iter().rev().skip(1)).sum::<f64>() * 2.0 + trace;
-        let total = trace - sum / len.max(1.0);
+        let total = self.total_variance;
         self.variances.map(|variance| if total > 0.0 { (variance / total).clamp(0.0, 1.0) } else { 0.0 })
     }
 
-    /// Removes the points for which `keeps` is false.
+    /// Removes the points for which `keeps` is false. [`Self::extend`] finds the components of the others.
     pub fn retain(&mut self, keeps: impl Fn(usize) -> bool) {
         let kept: Vec<usize> = (0..self.len()).filter(|&index| keeps(index)).collect();
         if kept.len() == self.len() {
             return;
         }
-        let row = |&row: &usize| {
-            let columns = kept.iter().take_while(|&&column| column <= row);
-            columns.map(|&column| self.rows[row][column]).collect()
-        };
-        self.rows = kept.iter().map(row).collect();
+        self.is_stale = true;
         self.coordinates = kept.iter().map(|&index| self.coordinates[index]).collect();
-        self.find_components();
+        for vector in &mut self.leading {
+            *vector = kept.iter().map(|&index| vector[index]).collect();
+        }
     }
 
     /// Adds points: `points` are all of them, beginning with those that are known already.
@@ -85,178 +78,255 @@ impl PrincipalComponents {
     /// If there are fewer than are known, or they have different dimensions.
     pub fn extend(&mut self, points: &[&[f32]]) {
         let known = self.len();
-        if points.len() == known {
+        if points.len() == known && !self.is_stale {
             return;
         }
-        let tiles: Vec<usize> = (known..points.len()).step_by(TILE).collect();
-        let rows = tiles
-            .into_par_iter()
-            .flat_map_iter(|first| products(points, first..(first + TILE).min(points.len())));
-        self.rows.extend(rows.collect::<Vec<_>>());
-        self.work.products += self.rows[known..].iter().map(Vec::len).sum::<usize>();
+        assert!(points.len() >= known, "all points, beginning with the known ones");
+        assert!(points.iter().all(|point| point.len() == points[0].len()), "points of one space");
         self.coordinates.resize(points.len(), [0.0; 2]);
-        self.find_components();
+        self.is_stale = false;
+        self.find_components(points, known);
     }
 
     /// The unit vector in the space along each component, for what is not a point: `points` are those of
     /// [`Self::extend`].
     pub fn axes(&self, points: &[&[f32]]) -> [Vec<f32>; 2] {
         let dimensions = points.first().map_or(0, |point| point.len());
-        [0, 1].map(|component| {
-            let mut axis = vec![0.0; dimensions];
-            if self.variances[component] > 0.0 {
+        let mut axes = [0, 1].map(|_| vec![0.0; dimensions]);
+        let [x, y] = &mut axes;
+        let arch = Arch::new();
+        x.par_chunks_mut(STRIP).zip(y.par_chunks_mut(STRIP)).enumerate().for_each(|(strip, axes)| {
+            let start = strip * STRIP;
+            for (component, axis) in [axes.0, axes.1].into_iter().enumerate() {
+                if self.variances[component] <= 0.0 {
+                    continue;
+                }
                 // The coordinates add up to 0, so the mean of the points drops out.
                 for (point, coordinates) in points.iter().zip(&self.coordinates) {
                     let weight = (coordinates[component] / self.variances[component]) as f32;
-                    axis.iter_mut().zip(*point).for_each(|(axis, value)| *axis += weight * value);
+                    let point = &point[start..start + axis.len()];
+                    arch.dispatch(
+                        #[inline(always)]
+                        || axis.iter_mut().zip(point).for_each(|(axis, value)| *axis += weight * value),
+                    );
                 }
             }
-            axis
-        })
+        });
+        axes
     }
 
-    /// The centred Gram matrix times a vector.
-    fn centred_times(&mut self, vector: &[f64]) -> Vec<f64> {
-        self.work.matrix_products += 1;
-        let mut product = vec![0.0; vector.len()];
-        for (index, row) in self.rows.iter().enumerate() {
-            let (diagonal, row) = row.split_last().expect("a row has its diagonal");
-            let own = vector[index];
-            let mut sum = diagonal * own;
-            for ((value, other), product) in row.iter().zip(vector).zip(&mut product) {
-                sum += value * other;
-                *product += value * own;
-            }
-            product[index] += sum;
-        }
-        centre(&mut product);
-        product
-    }
-
-    /// The two largest eigenvalues of the centred Gram matrix with their eigenvectors: Rayleigh and Ritz's method in the
-    /// Krylov space of the coordinates so far.
-    fn find_components(&mut self) {
-        /// Relative to the largest eigenvalue: of coordinates it is about the square root of f32's precision.
-        const TOLERANCE: f64 = 1e-7;
-        const CHECKED_EVERY: usize = 6;
-        const MAX_DIMENSIONS: usize = 240;
-        let len = self.len();
-        let mut candidates: VecDeque<Vec<f64>> = start_vectors(&self.coordinates).into();
-        let (mut basis, mut images) = (Vec::<Vec<f64>>::new(), Vec::<Vec<f64>>::new());
+    /// The two largest eigenvalues of the centred Gram matrix with their eigenvectors: Rayleigh and Ritz's method in a
+    /// Krylov space, which grows by a block of vectors with each reading of the points.
+    fn find_components(&mut self, points: &[&[f32]], known: usize) {
+        /// Relative to the largest eigenvalue. Rounding in f32 leaves about a tenth of it.
+        const TOLERANCE: f64 = 1e-6;
+        const MAX_DIMENSIONS: usize = 15 * BLOCK;
+        let mut candidates = self.start_vectors(points.len(), known);
+        let mut space = Subspace::default();
         let mut found = Ritz::default();
-        while let Some(mut candidate) = candidates.pop_front() {
-            if !orthonormalise(&mut candidate, &basis) {
-                continue;
+        loop {
+            let block = space.orthonormal_part(candidates);
+            if block.is_empty() {
+                break;
             }
-            let image = self.centred_times(&candidate);
-            candidates.push_back(image.clone());
-            basis.push(candidate);
-            images.push(image);
-            if basis.len() % CHECKED_EVERY == 0 || basis.len() + 1 >= len.min(MAX_DIMENSIONS) {
-                found = Ritz::of(&basis, &images);
-                if found.is_within(TOLERANCE) || basis.len() >= MAX_DIMENSIONS {
-                    break;
-                }
+            let product = centred_gram_times(points, &block);
+            self.readings += 1;
+            self.total_variance = product.total_variance;
+            candidates = product.vectors.clone();
+            space.extend(block, product.vectors);
+            found = space.ritz();
+            if found.is_within(TOLERANCE) || space.basis.len() >= MAX_DIMENSIONS {
+                break;
             }
         }
-        if candidates.is_empty() {
-            found = Ritz::of(&basis, &images);
-        }
-        self.variances = found.values.map(|value| value.max(0.0));
-        let mut columns = found.vectors;
-        for (column, variance) in columns.iter_mut().zip(self.variances) {
-            column.resize(len, 0.0);
+        self.variances = [0, 1].map(|at| found.values.get(at).map_or(0.0, |value: &f64| value.max(0.0)));
+        let columns = [0, 1].map(|at| {
+            let mut column = found.vectors.get(at).cloned().unwrap_or_default();
+            column.resize(points.len(), 0.0);
             // An eigenvector's sign is arbitrary. Rounding must not decide where the first point lies on neither side.
             let largest = column.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
             let side = column.iter().find(|value| value.abs() > 1e-6 * largest).copied().unwrap_or(-1.0);
-            let scale = if side > 0.0 { -variance.sqrt() } else { variance.sqrt() };
+            let length = self.variances[at].sqrt();
+            let scale = if side > 0.0 { -length } else { length };
             column.iter_mut().for_each(|value| *value *= scale);
-        }
+            column
+        });
         let [x, y] = columns;
         self.coordinates = x.into_iter().zip(y).map(|(x, y)| [x, y]).collect();
+        self.leading = found.vectors;
+    }
+
+    /// The vectors of the last search, one for each of some new points, and random ones.
+    fn start_vectors(&self, len: usize, known: usize) -> Vec<Vec<f64>> {
+        const SEED: u64 = 0;
+        let mut vectors = self.leading.clone();
+        vectors.iter_mut().for_each(|vector| vector.resize(len, 0.0));
+        let mut random = TorchGenerator::new(SEED);
+        let mut random = |len: usize| random.randn(len).into_iter().map(f64::from).collect::<Vec<f64>>();
+        if !vectors.is_empty() {
+            let of_new = (known..len).take(BLOCK - KEPT).map(|_| {
+                let mut vector = vec![0.0; known];
+                vector.extend(random(len - known));
+                vector
+            });
+            vectors.extend(of_new.collect::<Vec<_>>());
+        }
+        while vectors.len() < BLOCK {
+            vectors.push(random(len));
+        }
+        vectors
     }
 }
 
-/// The products of the points in a range with all points up to themselves.
-fn products(points: &[&[f32]], range: Range<usize>) -> Vec<Vec<f64>> {
+/// Dimensions that are read at once: a thousand points of so many stay in the second-level cache.
+const STRIP: usize = 128;
+
+struct GramProduct {
+    vectors: Vec<Vec<f64>>,
+    total_variance: f64,
+}
+
+/// The centred Gram matrix times vectors. It is a sum over strips of dimensions, each of which is read once, and centred, for
+/// both products of `x (x' vector)`.
+fn centred_gram_times(points: &[&[f32]], vectors: &[Vec<f64>]) -> GramProduct {
+    let (len, count, dimensions) = (points.len(), vectors.len(), points[0].len());
+    let factors: Vec<f32> =
+        (0..len).flat_map(|row| vectors.iter().map(move |vector| vector[row] as f32)).collect();
+    // The same tasks whatever thread is free, so that rounding is always the same.
+    let strips = dimensions.div_ceil(STRIP);
+    let strips_per_task = strips.div_ceil(rayon::current_num_threads()).max(1);
+    let tasks: Vec<Range<usize>> = (0..strips)
+        .step_by(strips_per_task)
+        .map(|first| first * STRIP..((first + strips_per_task) * STRIP).min(dimensions))
+        .collect();
     let arch = Arch::new();
-    let dimensions = points[0].len();
-    let mut rows: Vec<Vec<f64>> = range.clone().map(|index| vec![0.0; index + 1]).collect();
-    for columns in (0..range.end).step_by(TILE) {
-        for strip in (0..dimensions).step_by(STRIP) {
-            let strip = strip..(strip + STRIP).min(dimensions);
-            for (row, sums) in range.clone().zip(&mut rows) {
-                for column in columns..(columns + TILE).min(row + 1) {
-                    assert_eq!(points[column].len(), dimensions, "points of one space");
-                    let (a, b) = (&points[row][strip.clone()], &points[column][strip.clone()]);
-                    sums[column] += f64::from(arch.dispatch(|| product(a, b)));
-                }
+    let parts = tasks.into_par_iter().map(|task| {
+        let mut sums = vec![0.0f64; len * count];
+        let mut total_variance = 0.0;
+        let (mut x, mut of_strip) = (vec![0.0f32; len * STRIP], vec![0.0f32; len * count]);
+        let mut projections = vec![0.0f32; STRIP * count];
+        for start in task.clone().step_by(STRIP) {
+            let width = STRIP.min(task.end - start);
+            let x = &mut x[..len * width];
+            for (row, point) in x.chunks_exact_mut(width).zip(points) {
+                row.copy_from_slice(&point[start..start + width]);
+            }
+            total_variance += arch.dispatch(
+                #[inline(always)]
+                || centre_columns(x, width),
+            );
+            let x = Matrix::rows(x, len, width, width);
+            let projections = &mut projections[..width * count];
+            matmul(projections, count, x.transposed(), Matrix::rows(&factors, len, count, count), false);
+            matmul(&mut of_strip, count, x, Matrix::rows(projections, width, count, count), false);
+            sums.iter_mut().zip(&of_strip).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        (sums, total_variance)
+    });
+    let parts: Vec<(Vec<f64>, f64)> = parts.collect();
+    let vectors = (0..count).map(|at| {
+        let sum_of_row = |row: usize| parts.iter().map(|(sums, _)| sums[row * count + at]).sum::<f64>();
+        let mut vector: Vec<f64> = (0..len).map(sum_of_row).collect();
+        centre(&mut vector);
+        vector
+    });
+    GramProduct {
+        vectors: vectors.collect(),
+        total_variance: parts.iter().map(|(_, variance)| variance).sum(),
+    }
+}
+
+/// Subtracts the mean of each column, and returns the sum of the squares of what is left.
+#[inline(always)]
+fn centre_columns(x: &mut [f32], width: usize) -> f64 {
+    let rows = x.len() / width;
+    let mut means = vec![0.0f32; width];
+    for row in x.chunks_exact(width) {
+        means.iter_mut().zip(row).for_each(|(mean, value)| *mean += value);
+    }
+    means.iter_mut().for_each(|mean| *mean /= rows as f32);
+    let mut total = 0.0;
+    let mut squares = vec![0.0f32; width];
+    // f32 within some rows, f64 across them.
+    for rows in x.chunks_mut(32 * width) {
+        squares.fill(0.0);
+        for row in rows.chunks_exact_mut(width) {
+            for ((value, mean), squares) in row.iter_mut().zip(&means).zip(&mut squares) {
+                *value -= mean;
+                *squares += *value * *value;
             }
         }
+        total += squares.iter().map(|square| f64::from(*square)).sum::<f64>();
     }
-    rows
+    total
 }
 
-/// The scalar product, in parallel sums that the compiler vectorises.
-#[inline(always)]
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 32;
-    let mut sums = [0.0; LANES];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+/// An orthonormal basis, with the products of its vectors with the matrix.
+#[derive(Default)]
+struct Subspace {
+    basis: Vec<Vec<f64>>,
+    images: Vec<Vec<f64>>,
+    /// The matrix in this basis: row `i` up to column `i`.
+    projected: Vec<Vec<f64>>,
+}
+
+impl Subspace {
+    /// An orthonormal basis of what vectors add to the space.
+    fn orthonormal_part(&self, vectors: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let mut added: Vec<Vec<f64>> = Vec::new();
+        for mut vector in vectors {
+            if orthonormalise(&mut vector, self.basis.iter().chain(&added)) {
+                added.push(vector);
+            }
+        }
+        added
+    }
+
+    fn extend(&mut self, vectors: Vec<Vec<f64>>, images: Vec<Vec<f64>>) {
+        self.basis.extend(vectors);
+        self.images.extend(images);
+        for row in self.projected.len()..self.basis.len() {
+            let products = (0..=row).map(|column| dot(&self.basis[column], &self.images[row]));
+            self.projected.push(products.collect());
         }
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
+
+    /// The best eigenvectors in this space, the largest eigenvalue first.
+    fn ritz(&self) -> Ritz {
+        let len = self.basis.len();
+        let entry = |i: usize, j: usize| self.projected[i.max(j)][i.min(j)];
+        let (values, vectors) = jacobi((0..len).map(|i| (0..len).map(|j| entry(i, j)).collect()).collect());
+        let mut order: Vec<usize> = (0..len).collect();
+        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+        order.truncate(KEPT);
+        let combined = |of: &[Vec<f64>], at: usize| {
+            let mut sum = vec![0.0; of[0].len()];
+            of.iter().zip(&vectors).for_each(|(vector, weights)| add_scaled(&mut sum, weights[at], vector));
+            sum
+        };
+        let residuals = order.iter().take(2).map(|&at| {
+            let mut residual = combined(&self.images, at);
+            add_scaled(&mut residual, -values[at], &combined(&self.basis, at));
+            norm(&residual)
+        });
+        Ritz {
+            residuals: residuals.collect(),
+            values: order.iter().map(|&at| values[at]).collect(),
+            vectors: order.iter().map(|&at| combined(&self.basis, at)).collect(),
+        }
+    }
 }
 
-/// The coordinates so far, and vectors that are orthogonal to no eigenvector but by chance: of a space of several
-/// dimensions with one eigenvalue, each vector finds one.
-fn start_vectors(coordinates: &[[f64; 2]]) -> Vec<Vec<f64>> {
-    let of = |component: usize| coordinates.iter().map(|point| point[component]).collect();
-    // The squares times an irrational number are spread evenly (Weyl, 1916) and, unlike its multiples, without a pattern.
-    let spread = |ratio: f64| {
-        (1..=coordinates.len()).map(|index| ((index * index) as f64 * ratio).fract() - 0.5).collect()
-    };
-    vec![of(0), of(1), spread(0.618_033_988_749_895), spread(std::f64::consts::SQRT_2)]
-}
-
-/// The best two eigenvectors in a subspace.
+/// Approximate eigenvectors.
 #[derive(Default)]
 struct Ritz {
-    values: [f64; 2],
-    vectors: [Vec<f64>; 2],
-    /// How far each is from being an eigenvector.
-    residuals: [f64; 2],
+    values: Vec<f64>,
+    vectors: Vec<Vec<f64>>,
+    /// How far each of the first two is from being an eigenvector.
+    residuals: Vec<f64>,
 }
 
 impl Ritz {
-    /// In the space of an orthonormal basis, of whose vectors `images` are the products with the matrix.
-    fn of(basis: &[Vec<f64>], images: &[Vec<f64>]) -> Self {
-        let projected: Vec<Vec<f64>> =
-            basis.iter().map(|vector| images.iter().map(|image| dot(vector, image)).collect()).collect();
-        let (values, vectors) = jacobi(projected);
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
-        let mut found = Self::default();
-        for (place, &at) in order.iter().take(2).enumerate() {
-            let mut vector = vec![0.0; basis[0].len()];
-            let mut residual = vector.clone();
-            for (index, weights) in vectors.iter().enumerate() {
-                add_scaled(&mut vector, weights[at], &basis[index]);
-                add_scaled(&mut residual, weights[at], &images[index]);
-            }
-            add_scaled(&mut residual, -values[at], &vector);
-            found.values[place] = values[at];
-            found.residuals[place] = norm(&residual);
-            found.vectors[place] = vector;
-        }
-        found
-    }
-
     fn is_within(&self, tolerance: f64) -> bool {
         self.residuals.iter().all(|residual| *residual <= tolerance * self.values[0])
     }
@@ -302,12 +372,12 @@ fn jacobi(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
 }
 
 /// Makes a unit vector that is orthogonal to the basis and to the vector of ones. False if nothing but rounding is left.
-fn orthonormalise(vector: &mut [f64], basis: &[Vec<f64>]) -> bool {
+fn orthonormalise<'a>(vector: &mut [f64], basis: impl Iterator<Item = &'a Vec<f64>> + Clone) -> bool {
     let mut before = norm(vector);
     // What is left after the first pass may be small, and then its rounding is not orthogonal.
     for _ in 0..3 {
         centre(vector);
-        for other in basis {
+        for other in basis.clone() {
             let along = dot(vector, other);
             add_scaled(vector, -along, other);
         }
@@ -326,8 +396,18 @@ fn centre(vector: &mut [f64]) {
     vector.iter_mut().for_each(|value| *value -= mean);
 }
 
+/// The scalar product, in parallel sums that the compiler vectorises.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    const LANES: usize = 8;
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
 fn norm(vector: &[f64]) -> f64 {

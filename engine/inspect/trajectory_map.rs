@@ -1,11 +1,11 @@
 //! The trajectories of runs as paths on a plane: how each sampler goes from noise to its picture.
 //!
 //! The plane is that of the two principal components of all steps. [`TrajectoryMapper`] keeps what it computed, so that a
-//! new step of a run costs one row of products. [`MapLayout`] says where everything is drawn, in the window and in a file.
+//! new step of a run costs few readings of all of them. [`MapLayout`] says where everything is drawn, in the window and in a file.
 
 use std::collections::{HashMap, HashSet};
 
-use super::principal_components::{PrincipalComponents, Work};
+use super::principal_components::PrincipalComponents;
 use crate::choice::{impl_choice, impl_serde_by_name};
 use crate::diffusion::{Latents, RecordedStep, RecordedSteps};
 
@@ -88,12 +88,12 @@ pub struct TrajectoryMapper {
 type PointKey = (u64, usize, usize);
 
 impl TrajectoryMapper {
-    /// Points of a map. Their products take 16 MB; they are forty runs of 50 steps.
+    /// Points of a map: forty runs of 50 steps.
     pub const MAX_POINTS: usize = 2000;
 
-    /// How much was computed since the first map of these runs and this view.
-    pub fn work(&self) -> Work {
-        self.components.work()
+    /// How often all steps were read since the first map of this view.
+    pub fn readings(&self) -> usize {
+        self.components.readings()
     }
 
     /// Maps the runs whose latents have the shape of those of the run `current`, the oldest first; its steps have arrows.

@@ -70,7 +70,7 @@ fn steps_on_a_plane_keep_their_distances_and_arrows_their_directions() {
 }
 
 #[test]
-fn a_new_step_costs_one_product_with_each_step_of_the_map() {
+fn a_new_step_costs_few_readings_of_the_steps_of_the_map() {
     let steps: Vec<_> = (0..50).map(|at| step([at as f32, (at as f32).sin()])).collect();
     let others: Vec<Vec<_>> =
         (0..19).map(|run| (0..50).map(|at| step([at as f32, run as f32])).collect()).collect();
@@ -79,11 +79,11 @@ fn a_new_step_costs_one_product_with_each_step_of_the_map() {
         let mut runs: Vec<_> = (0..).zip(&others).map(|(id, steps)| run(id, steps)).collect();
         runs.push(run(99, live));
         let map = mapper.map(MapView::Predicted, &runs, 99).expect("a map");
-        (mapper.work().products, map)
+        (mapper.readings(), map)
     };
     let (before, _) = map(&steps[..49]);
     let (after, live) = map(&steps);
-    assert_eq!(after - before, 1000);
+    assert!((1..=3).contains(&(after - before)), "{}", after - before);
     assert_eq!(map(&steps).0, after, "the same map again costs none");
     assert_eq!(live.paths.last().expect("the live path").points.len(), 50);
 }
