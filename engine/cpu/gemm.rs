@@ -168,14 +168,8 @@ mod tests {
                 .map(|at| f16::from_f32(((at * 53 % 97) as f32 - 48.0) / 32.0))
                 .collect();
             let mut dst = vec![0.5; rows * columns];
-            let product = Weights::F16(&weights);
-            product.add_product(
-                &mut dst,
-                columns,
-                Matrix::rows(&x, rows, inputs, inputs),
-                columns,
-                row_stride,
-            );
+            let matrix = HalfMatrix { data: &weights, rows: inputs, columns, row_stride };
+            Weights::F16(matrix).add_product(&mut dst, columns, Matrix::rows(&x, rows, inputs, inputs));
             for (at, found) in dst.iter().enumerate() {
                 let (row, column) = (at / columns, at % columns);
                 let term = |input: usize| {

@@ -136,11 +136,8 @@ impl Component {
             }
             Self::VaeDecode => values(model.vae.decode(latents(1), is_cancelled)?),
             Self::VaeGradient => {
-                let latents = latents(1).require_grad();
-                let picture = model.vae.decode(latents.clone(), is_cancelled)?;
-                let direction = random(4, picture.dims(), device);
-                let gradients = (picture * direction).sum().backward();
-                values(latents.grad(&gradients).expect("the picture comes from the latents"))
+                let direction = |picture: Tensor<4>| Ok(random(4, picture.dims(), device));
+                values(model.vae.decoder_gradient(latents(1), direction, is_cancelled)?)
             }
             layer => layer.run_layer(device, unet_dtype),
         }
@@ -230,15 +227,12 @@ fn run(
     unet_dtype: FloatDType,
     is_cancelled: &CancelCheck<'_>,
 ) -> Result<Vec<f32>, CheckError> {
-    let device = match part.has_gradient() {
-        true => device.clone().autodiff(),
-        false => device.clone(),
-    };
     if part.is_layer() {
+        let device = if part.has_gradient() { device.clone().autodiff() } else { device.clone() };
         return Ok(part.run_layer(&device, unet_dtype)?);
     }
-    let model = open(&ModelSource::BuiltIn, None, &device, unet_dtype, &mut |_| (), &mut |_| true)?;
-    Ok(part.run(&model, &device, unet_dtype, is_cancelled)?)
+    let model = open(&ModelSource::BuiltIn, None, device, unet_dtype, &mut |_| (), &mut |_| true)?;
+    Ok(part.run(&model, device, unet_dtype, is_cancelled)?)
 }
 
 fn text(model: &OpenedModel) -> Tensor<3> {
