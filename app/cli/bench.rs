@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use engine::inspect::launches::guided_step;
 use engine::inspect::token::{nearest_words, word_vector};
+use engine::losses::LossGuide;
 use engine::pipeline::{GenerateError, Pipeline, Progress, StopFlag, Timings, random_sd15};
 use engine::prompt::Source;
 use engine::recipe::Recipe;
@@ -34,6 +35,9 @@ pub struct BenchArgs {
     /// Steps per picture [default: 20; 3 for sd15-random]
     #[arg(long, value_name = "N")]
     pub steps: Option<u32>,
+    /// Guide the steps by a loss, as `tidepool render` does: with `every=1` each of them
+    #[arg(long = "guide", value_name = "LOSS", conflicts_with_all = ["load", "orders"])]
+    pub guides: Vec<LossGuide>,
     /// Measure instead how long the model takes to open and how much memory it needs, compared with
     /// reading the same bytes from the disk
     #[arg(long, conflicts_with_all = ["size", "steps"])]
@@ -97,7 +101,8 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     }
     let is_random = args.model.as_os_str() == SD15_RANDOM;
     let steps = args.steps.unwrap_or(if is_random { 3 } else { 20 });
-    let mut recipe = Recipe { prompt: PROMPT.to_owned(), steps, ..Recipe::default() };
+    let guides = args.guides.clone();
+    let mut recipe = Recipe { prompt: PROMPT.to_owned(), steps, guides, ..Recipe::default() };
     if let Some(size) = args.size {
         (recipe.width, recipe.height) = (size.width, size.height);
     }

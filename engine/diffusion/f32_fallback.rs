@@ -51,6 +51,13 @@ impl<M: EpsModel> EpsModel for F32Fallback<'_, M> {
 }
 
 impl<M: EpsGradient> EpsGradient for F32Fallback<'_, M> {
+    fn expect_gradient(&mut self) {
+        // The gradient is taken of the network that also predicts.
+        if self.full_precision.is_none() {
+            self.model.expect_gradient();
+        }
+    }
+
     /// In f32: the gradients of f16 networks overflow.
     fn eps_gradient(
         &mut self,

@@ -16,6 +16,9 @@ pub trait EpsModel {
 
 /// A network whose predictions can be differentiated.
 pub trait EpsGradient {
+    /// A gradient of the next prediction will be asked for. What it needs may be kept, so that nothing is computed twice.
+    fn expect_gradient(&mut self) {}
+
     /// The gradient with respect to `x` of a function of the guided prediction, `uncond + cfg_scale * (cond - uncond)`, whose
     /// gradient with respect to that is `gradient`. `x` is scaled for the network already.
     fn eps_gradient(
@@ -29,6 +32,9 @@ pub trait EpsGradient {
 
 /// A denoiser whose predictions can be differentiated.
 pub trait DenoiserGradient: Denoiser {
+    /// As [`EpsGradient::expect_gradient`].
+    fn expect_gradient(&mut self) {}
+
     /// The gradient with respect to `x` of a function of the prediction, whose gradient with respect to that is `gradient`.
     fn input_gradient(&mut self, x: &Latents, sigma: f32, gradient: &Latents)
     -> Result<Latents, EngineError>;
@@ -75,6 +81,10 @@ impl<M: EpsModel> Denoiser for Cfg<'_, M> {
 }
 
 impl<M: EpsModel + EpsGradient> DenoiserGradient for Cfg<'_, M> {
+    fn expect_gradient(&mut self) {
+        self.model.expect_gradient();
+    }
+
     /// `denoised = c_skip x + c_out eps(c_in x)`, so it is `c_skip gradient + c_in c_out` times that through the network.
     fn input_gradient(
         &mut self,

@@ -57,12 +57,39 @@ pub fn input_gradient(
     if height * width > MAX_KEPT_AREA {
         return segment_by_segment(segments, x, gradient_of_output, is_cancelled);
     }
+    let pass = kept_forward(segments, x, is_cancelled)?;
+    let gradient = gradient_of_output(pass.output())?;
+    check_cancelled(is_cancelled)?;
+    Ok(pass.input_gradient(gradient))
+}
+
+/// A forward pass of which everything is kept that its gradient needs.
+pub struct KeptPass {
+    x: Tensor<4>,
+    output: Tensor<4>,
+}
+
+/// [`forward`], for a gradient to come.
+pub fn kept_forward(
+    segments: &[Segment<'_>],
+    x: Tensor<4>,
+    is_cancelled: &CancelCheck<'_>,
+) -> Result<KeptPass, EngineError> {
     let x = x.autodiff().require_grad();
     let output = forward(segments, x.clone(), is_cancelled)?;
-    let gradient = gradient_of_output(output.clone().inner())?;
-    check_cancelled(is_cancelled)?;
-    let gradients = (output * gradient).sum().backward();
-    Ok(x.grad(&gradients).expect("the output depends on the input"))
+    Ok(KeptPass { x, output })
+}
+
+impl KeptPass {
+    pub fn output(&self) -> Tensor<4> {
+        self.output.clone().inner()
+    }
+
+    /// As in [`input_gradient`].
+    pub fn input_gradient(self, gradient_of_output: Tensor<4>) -> Tensor<4> {
+        let gradients = (self.output * gradient_of_output).sum().backward();
+        self.x.grad(&gradients).expect("the output depends on the input")
+    }
 }
 
 /// [`input_gradient`] for a picture of any size.

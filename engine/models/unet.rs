@@ -5,7 +5,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde::{Deserialize, Deserializer};
 
 use super::CancelCheck;
-use super::backward::{self, Segment};
+use super::backward::{self, KeptPass, Segment};
 use super::layers::{Conv2d, GroupNorm, Linear, Padding, cat_channels, silu, upsample_nearest};
 use super::resnet::{ResnetBlock, ResnetConfig};
 use super::transformer::{Context, SpatialTransformer, TransformerConfig};
@@ -305,6 +305,18 @@ impl Unet {
     ) -> Result<Tensor<4>, EngineError> {
         let time = self.time(timestep, &x);
         backward::forward(&self.segments(&x, &time, context), x, is_cancelled)
+    }
+
+    /// [`forward`](Self::forward), for a gradient to come.
+    pub fn kept_forward(
+        &self,
+        x: Tensor<4>,
+        timestep: f32,
+        context: Context<'_>,
+        is_cancelled: &CancelCheck<'_>,
+    ) -> Result<KeptPass, EngineError> {
+        let time = self.time(timestep, &x);
+        backward::kept_forward(&self.segments(&x, &time, context), x, is_cancelled)
     }
 
     /// The gradient of a function of the prediction with respect to `x`: see `backward.rs`.

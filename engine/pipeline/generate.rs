@@ -17,7 +17,7 @@ use crate::diffusion::{
 use crate::images::{Array, Pixels};
 use crate::memory::low_memory::MemoryGuard;
 use crate::pipeline::autoencoder::images_from_planes;
-use crate::pipeline::guided_unet::GuidedUnet;
+use crate::pipeline::guided_unet::{GradientState, GuidedUnet};
 use crate::pipeline::loss_guidance::LossGuided;
 use crate::pipeline::paint::{Held, HeldPaint, Painted, PaintedStep};
 use crate::pipeline::progress::Reporter;
@@ -166,7 +166,14 @@ impl Pipeline {
         let recorder = Recorder::new(replayed); // diffusion/trajectory.rs
         let mut noise = ResumedNoise::new(recipe, &resume, shape, &recorder);
         let current_step = Cell::new(resume.step);
-        let unet = GuidedUnet { pipeline: self, stop, memory, conditioning, step: &current_step };
+        let unet = GuidedUnet {
+            pipeline: self,
+            stop,
+            memory,
+            conditioning,
+            step: &current_step,
+            gradient: GradientState::default(),
+        };
         let guided = Cfg {
             model: F32Fallback {
                 model: unet.cast(self.unet_dtype),

@@ -1,6 +1,6 @@
 //! The UNet with its conditioning, for a batch of pictures.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use burn::tensor::{FloatDType, Tensor};
 use rayon::prelude::*;
@@ -10,6 +10,7 @@ use crate::diffusion::{EpsGradient, EpsModel, Latents};
 use crate::error::EngineError;
 use crate::memory::low_memory::MemoryGuard;
 use crate::memory::mode::MemoryMode;
+use crate::models::backward::{KeptPass, MAX_KEPT_AREA};
 use crate::models::{Context, values, with_sliced_attention};
 use crate::pipeline::Pipeline;
 use crate::pipeline::StopFlag;
@@ -24,12 +25,28 @@ pub(crate) struct GuidedUnet<'a> {
     pub conditioning: Conditioning,
     /// The current step of the schedule, which selects the conditioning.
     pub step: &'a Cell<usize>,
+    pub gradient: GradientState,
+}
+
+/// What was kept of a prediction for its gradient.
+#[derive(Default)]
+pub(crate) struct GradientState {
+    /// A gradient of the next prediction will be asked for.
+    is_expected: Cell<bool>,
+    kept: RefCell<Option<KeptPrediction>>,
+}
+
+/// The passes of the latest prediction, the one for the negative prompt first, with all that their gradients need.
+struct KeptPrediction {
+    x: Latents,
+    timestep: f32,
+    passes: Vec<KeptPass>,
 }
 
 impl GuidedUnet<'_> {
     /// The same network, computing in another precision.
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        Self { conditioning: self.conditioning.cast(dtype), ..*self }
+        Self { conditioning: self.conditioning.cast(dtype), gradient: GradientState::default(), ..*self }
     }
 
     /// The prediction for the negative prompt, if needed, and the one for the prompt. If AND composes several
@@ -67,10 +84,26 @@ impl GuidedUnet<'_> {
     ) -> Result<Vec<Latents>, EngineError> {
         let Self { pipeline, stop, .. } = *self;
         let for_batch = |text: &Tensor<3>| text.clone().repeat_dim(0, x.batch());
+        self.gradient.kept.take();
+        // One small picture: for others memory matters more.
+        let [batch, _, height, width] = x.shape;
+        let is_kept = self.gradient.is_expected.take()
+            && pipeline.is_on_cpu()
+            && batch == 1
+            && height * width <= MAX_KEPT_AREA;
         let has_equal_lengths = texts.iter().all(|text| text.dims() == texts[0].dims());
         self.memory.retry_in_low_memory(|mode| {
             let pass = |text: &Tensor<3>| pipeline.predict(x, timestep, &for_batch(text), mode, stop);
             match texts {
+                _ if is_kept && mode == MemoryMode::Full => {
+                    let passes = texts.par_iter().map(|text| pipeline.kept_pass(x, timestep, text, stop));
+                    let passes: Vec<KeptPass> = passes.collect::<Result<_, _>>()?;
+                    let predictions =
+                        passes.iter().map(|pass| Ok(Latents::new(x.shape, values(pass.output())?)));
+                    let predictions = predictions.collect();
+                    self.gradient.kept.replace(Some(KeptPrediction { x: x.clone(), timestep, passes }));
+                    predictions
+                }
                 [text] => Ok(vec![pass(text)?]),
                 // Parallel passes synchronise once, one pass of all texts at every kernel.
                 _ if mode == MemoryMode::Full && pipeline.is_on_cpu() => texts.par_iter().map(pass).collect(),
@@ -102,6 +135,10 @@ impl EpsModel for GuidedUnet<'_> {
 }
 
 impl EpsGradient for GuidedUnet<'_> {
+    fn expect_gradient(&mut self) {
+        self.gradient.is_expected.set(true);
+    }
+
     fn eps_gradient(
         &mut self,
         x: &Latents,
@@ -115,6 +152,21 @@ impl EpsGradient for GuidedUnet<'_> {
         let uncond = uncond.iter().map(|part| (1.0 - cfg_scale * parts_weight, part));
         let cond = cond.iter().map(|part| (cfg_scale * part.weight, part));
         let mut sum = Latents::zeros(x.shape);
+        let kept = self.gradient.kept.take().filter(|kept| kept.x == *x && kept.timestep == timestep);
+        if let Some(KeptPrediction { passes, .. }) = kept {
+            let weights: Vec<f32> = uncond.chain(cond).map(|(weight, _)| weight).collect();
+            assert_eq!(passes.len(), weights.len(), "a pass for each text");
+            let pipeline = self.pipeline;
+            let passes = passes.into_par_iter().zip(weights).filter(|(_, weight)| *weight != 0.0);
+            let gradients = passes.map(|(pass, weight)| {
+                let gradient = pass.input_gradient(pipeline.upload(gradient, FloatDType::F32));
+                Ok((weight, Latents::new(x.shape, values(gradient)?)))
+            });
+            for (weight, gradient) in gradients.collect::<Result<Vec<_>, EngineError>>()? {
+                sum = sum.add_scaled(weight, &gradient);
+            }
+            return Ok(sum);
+        }
         for (weight, part) in uncond.chain(cond).filter(|(weight, _)| *weight != 0.0) {
             let text = part.at(self.step.get()).clone();
             sum = sum
@@ -125,6 +177,20 @@ impl EpsGradient for GuidedUnet<'_> {
 }
 
 impl Pipeline {
+    /// One pass of the UNet in f32, for a gradient to come.
+    fn kept_pass(
+        &self,
+        x: &Latents,
+        timestep: f32,
+        text: &Tensor<3>,
+        stop: &StopFlag,
+    ) -> Result<KeptPass, EngineError> {
+        let text = text.clone().cast(FloatDType::F32);
+        let context = Context { text: &text, observer: None };
+        let x = self.upload(x, FloatDType::F32);
+        self.model.unet.kept_forward(x, timestep, context, &|| stop.is_raised())
+    }
+
     /// The gradient with respect to `x` of a function of the UNet's prediction, whose gradient with respect to that is
     /// `gradient`; in f32, picture by picture.
     fn unet_gradient(

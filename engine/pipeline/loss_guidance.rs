@@ -77,7 +77,7 @@ impl<M: DenoiserGradient> Denoiser for LossGuided<'_, M> {
     }
 
     fn denoise_step(&mut self, x: &mut Latents, sigma: f32) -> Result<Latents, EngineError> {
-        let denoised = self.model.denoise(x, sigma)?;
+        let denoised = self.denoise_for_guidance(x, sigma)?;
         if !self.recipe.guides.iter().any(|guide| guide.guides(self.step.get())) {
             return Ok(denoised);
         }
@@ -97,6 +97,16 @@ impl<M: DenoiserGradient> Denoiser for LossGuided<'_, M> {
 }
 
 impl<M: DenoiserGradient> LossGuided<'_, M> {
+    /// The prediction, whose gradient is needed if a guide of this step goes through the UNet.
+    fn denoise_for_guidance(&mut self, x: &Latents, sigma: f32) -> Result<Latents, EngineError> {
+        let needs_gradient =
+            |guide: &LossGuide| guide.through == GradientPath::Unet && guide.guides(self.step.get());
+        if self.recipe.guides.iter().any(needs_gradient) {
+            self.model.expect_gradient();
+        }
+        self.model.denoise(x, sigma)
+    }
+
     /// Where guidance moves `x`, and the prediction for the moved `x`.
     fn guide(
         &mut self,
@@ -118,7 +128,7 @@ impl<M: DenoiserGradient> LossGuided<'_, M> {
             let fresh = noise.draw(x.shape);
             guided_x = guided.add_scaled(next_sigma, &eps);
             guided_x = guided_x.add_scaled((sigma * sigma - next_sigma * next_sigma).sqrt(), &fresh);
-            denoised = self.model.denoise(&guided_x, sigma)?;
+            denoised = self.denoise_for_guidance(&guided_x, sigma)?;
             guidance = self.gradient(&guided_x, &denoised, sigma, &mut noise)?;
             guided = guidance.apply(denoised, sigma);
             guided_x = guidance.apply(guided_x, sigma);

@@ -6,12 +6,12 @@ use safetensors::SafeTensors;
 use super::*;
 use crate::device::{DeviceInfo, DeviceSelector, Precision};
 use crate::diffusion::{
-    Denoiser, DenoiserGradient, EpsModel, F32Fallback, LossGuidance, NoiseStreams, SampleArgs, Sampler,
+    Denoiser, DenoiserGradient, EpsGradient, EpsModel, F32Fallback, LossGuidance, NoiseStreams, SampleArgs, Sampler,
     SamplerOptions, denoise_mixture, sample,
 };
 use crate::losses::TrainingFree;
 use crate::memory::low_memory::MemoryGuard;
-use crate::pipeline::guided_unet::GuidedUnet;
+use crate::pipeline::guided_unet::{GradientState, GuidedUnet};
 use crate::pipeline::loss_guidance::LossGuided;
 use crate::recipe::Recipe;
 
@@ -137,7 +137,8 @@ fn guided_by<T>(
         (MemoryGuard::new(pipeline.device.clone(), mode), StopFlag::default(), Cell::new(0));
     let recipe = Recipe { prompt: prompt.into(), ..Recipe::default() };
     let conditioning = pipeline.encode_prompts(&recipe, &memory).expect("conditioning");
-    ask(&mut GuidedUnet { pipeline, stop: &stop, memory: &memory, conditioning, step: &step })
+    let gradient = GradientState::default();
+    ask(&mut GuidedUnet { pipeline, stop: &stop, memory: &memory, conditioning, step: &step, gradient })
 }
 
 #[test]
@@ -155,6 +156,27 @@ fn and_adds_up_what_each_prompt_changes() {
         assert_near("both", &both.data, &expected.data, 1e-5);
         let alone = guided_by(&prompt, &pipeline, MemoryMode::Full, |unet| unet.eps(&x, 300.0)).expect("eps");
         assert_near("at a guidance of 1", &alone.data, &expected.data, 1e-5);
+    }
+}
+
+#[test]
+fn a_prediction_that_is_kept_for_its_gradient_is_the_same_and_so_is_the_gradient() {
+    let pipeline = built_in();
+    let [x, direction] = [5, 6].map(|seed| NoiseStreams::new(seed, 1).draw([1, 4, 6, 10]));
+    for (prompt, cfg_scale) in [("an owl", 7.5), ("an owl AND a boat :0.5", 7.5), ("an owl AND a boat", 1.0)]
+    {
+        let ask = |is_expected: bool| {
+            guided_by(prompt, &pipeline, MemoryMode::Full, |unet| {
+                if is_expected {
+                    unet.expect_gradient();
+                }
+                let (uncond, cond) = unet.eps_pair(&x, 300.0).expect("eps");
+                [uncond, cond, unet.eps_gradient(&x, 300.0, cfg_scale, &direction).expect("a gradient")]
+            })
+        };
+        for (kept, again) in ask(true).iter().zip(&ask(false)) {
+            assert_near(prompt, &kept.data, &again.data, 1e-6);
+        }
     }
 }
 
