@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::attention::{Exponentials, head_columns, tile_rows};
 use super::gemm::{Matrix, matmul};
-use super::{close, contiguous, from_rows, values};
+use super::{close, contiguous, from_rows, values, vectorised};
 
 thread_local! {
     // The weights of one head and tile and their gradients, reused by later calls.
@@ -129,7 +129,7 @@ impl Head<'_> {
                 matmul(of_weights, keys, gradient, v.transposed(), false);
                 let rows = of_weights.chunks_exact_mut(keys).zip(weights.chunks_exact(keys));
                 for (of_weights, weights) in rows {
-                    arch.dispatch(
+                    vectorised(
                         #[inline(always)]
                         || score_gradient(of_weights, weights, scale),
                     );

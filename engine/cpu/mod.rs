@@ -35,9 +35,10 @@ use std::cell::OnceCell;
 use burn::backend::flex::{Flex, FlexTensor, Layout};
 use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::tensor::{Bytes, DType, Device, FloatDType, Shape, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::ThreadPoolBuilder;
 
-use gemm::{HalfMatrix, Weights};
+use self::gemm::{HalfMatrix, Weights};
 
 /// True for f32 activations on the CPU that are not tracked for gradients. Their weights are f32 or f16.
 pub fn runs_on<const D: usize>(x: &Tensor<D>) -> bool {
@@ -70,6 +71,22 @@ pub fn join_workers() {
             }
         });
     });
+}
+
+/// Runs a closure that is compiled for the widest vectors of this machine, if it is `#[inline(always)]`.
+///
+/// pulp's own dispatch of closures calls a `FnOnce`, which is not inlined when it is large, and then has no wide vectors.
+pub fn vectorised<R>(run: impl FnMut() -> R) -> R {
+    struct Run<F>(F);
+    impl<R, F: FnMut() -> R> WithSimd for Run<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _simd: S) -> R {
+            (self.0)()
+        }
+    }
+    Arch::new().dispatch(Run(run))
 }
 
 /// The flex tensor inside, in any memory order.

@@ -1,12 +1,13 @@
 //! The gradients of norms with respect to their input.
 
 use burn::tensor::Tensor;
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::activation::exp;
 use super::norm::{GroupStats, group_stats};
-use super::{channels_last, close, contiguous, from_channels_last, from_rows, rows_per_task, values};
+use super::{
+    channels_last, close, contiguous, from_channels_last, from_rows, rows_per_task, values, vectorised,
+};
 
 /// A [`group_norm`](super::group_norm) with its settings.
 pub struct GroupNorm {
@@ -34,7 +35,6 @@ impl GroupNorm {
             sums.chunks_exact(in_group).map(|sums| sums.iter().sum::<f64>() / count).collect()
         };
         let task = rows_per_task(height * width, 32) * channels;
-        let arch = Arch::new();
         let images = values(&x).chunks_exact(height * width * channels);
         for (image, gradient) in images.zip(gradient.chunks_exact_mut(height * width * channels)) {
             let GroupStats { mean, deviation } = group_stats(image, self.groups, channels, self.epsilon);
@@ -43,11 +43,11 @@ impl GroupNorm {
             let channel = Channels { mean: &mean, scale: &scale, weight, bias };
             let parts = gradient.par_chunks_mut(task).zip(image.par_chunks(task));
             let sums = parts.map(|(gradient, image)| match self.silu {
-                true => arch.dispatch(
+                true => vectorised(
                     #[inline(always)]
                     || channel.normalised_gradient(gradient, image, silu_slope),
                 ),
-                false => arch.dispatch(
+                false => vectorised(
                     #[inline(always)]
                     || channel.normalised_gradient(gradient, image, |_| 1.0),
                 ),
@@ -60,7 +60,7 @@ impl GroupNorm {
                 (0..channels).map(|channel| means[channel / in_group] as f32).collect::<Vec<_>>()
             });
             gradient.par_chunks_mut(task).zip(image.par_chunks(task)).for_each(|(gradient, image)| {
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || channel.input_gradient(gradient, image, &sum, &product),
                 );
@@ -140,11 +140,10 @@ pub fn layer_norm_gradient(x: Tensor<3>, gradient: Tensor<3>, weight: Tensor<1>,
     let [x, gradient] = [x, gradient].map(contiguous);
     let weight = contiguous(weight);
     let mut out = values(&gradient).to_vec();
-    let arch = Arch::new();
     let task = rows_per_task(shape[0] * shape[1], 32) * width;
     out.par_chunks_mut(task).zip(values(&x).par_chunks(task)).for_each(|(gradient, x)| {
         for (gradient, x) in gradient.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || token_gradient(gradient, x, values(&weight), epsilon as f32),
             );

@@ -7,10 +7,9 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::cpu::{Matrix, matmul};
+use crate::cpu::{Matrix, matmul, vectorised};
 use crate::diffusion::TorchGenerator;
 
 /// The coordinates of points along their two principal components.
@@ -94,7 +93,6 @@ impl PrincipalComponents {
         let dimensions = points.first().map_or(0, |point| point.len());
         let mut axes = [0, 1].map(|_| vec![0.0; dimensions]);
         let [x, y] = &mut axes;
-        let arch = Arch::new();
         x.par_chunks_mut(STRIP).zip(y.par_chunks_mut(STRIP)).enumerate().for_each(|(strip, axes)| {
             let start = strip * STRIP;
             for (component, axis) in [axes.0, axes.1].into_iter().enumerate() {
@@ -105,7 +103,7 @@ impl PrincipalComponents {
                 for (point, coordinates) in points.iter().zip(&self.coordinates) {
                     let weight = (coordinates[component] / self.variances[component]) as f32;
                     let point = &point[start..start + axis.len()];
-                    arch.dispatch(
+                    vectorised(
                         #[inline(always)]
                         || axis.iter_mut().zip(point).for_each(|(axis, value)| *axis += weight * value),
                     );
@@ -199,7 +197,6 @@ fn centred_gram_times(points: &[&[f32]], vectors: &[Vec<f64>]) -> GramProduct {
         .step_by(strips_per_task)
         .map(|first| first * STRIP..((first + strips_per_task) * STRIP).min(dimensions))
         .collect();
-    let arch = Arch::new();
     let parts = tasks.into_par_iter().map(|task| {
         let mut sums = vec![0.0f64; len * count];
         let mut total_variance = 0.0;
@@ -211,7 +208,7 @@ fn centred_gram_times(points: &[&[f32]], vectors: &[Vec<f64>]) -> GramProduct {
             for (row, point) in x.chunks_exact_mut(width).zip(points) {
                 row.copy_from_slice(&point[start..start + width]);
             }
-            total_variance += arch.dispatch(
+            total_variance += vectorised(
                 #[inline(always)]
                 || centre_columns(x, width),
             );
