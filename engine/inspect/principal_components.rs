@@ -137,7 +137,10 @@ impl PrincipalComponents {
                 break;
             }
         }
-        self.variances = [0, 1].map(|at| found.values.get(at).map_or(0.0, |value: &f64| value.max(0.0)));
+        // What is less than the tolerance is rounding.
+        let smallest = TOLERANCE * found.values.first().copied().unwrap_or_default();
+        let is_real = |value: &f64| *value > smallest && *value > 0.0;
+        self.variances = [0, 1].map(|at| found.values.get(at).copied().filter(is_real).unwrap_or_default());
         let columns = [0, 1].map(|at| {
             let mut column = found.vectors.get(at).cloned().unwrap_or_default();
             column.resize(points.len(), 0.0);
