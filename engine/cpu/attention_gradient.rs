@@ -95,7 +95,7 @@ struct HeadGradient {
 }
 
 impl Head<'_> {
-    /// With the weights `p = softmax(scale q k')` and `out = p v`: `dv = p' dout`, `dp = dout v'`,
+    /// With the weights `p = softmax(scale q k')` and `y = p v`: `dv = p' dy`, `dp = dy v'`,
     /// `ds = p (dp - sum(p dp))`, `dq = scale ds k` and `dk = scale ds' q`, for some of the queries.
     fn gradient_of_rows(&self, rows: Range<usize>, for_keys: bool) -> HeadGradient {
         let Self { keys, width, .. } = *self;

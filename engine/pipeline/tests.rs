@@ -6,8 +6,8 @@ use safetensors::SafeTensors;
 use super::*;
 use crate::device::{DeviceInfo, DeviceSelector, Precision};
 use crate::diffusion::{
-    Denoiser, DenoiserGradient, EpsGradient, EpsModel, F32Fallback, LossGuidance, NoiseStreams, SampleArgs, Sampler,
-    SamplerOptions, denoise_mixture, sample,
+    Denoiser, DenoiserGradient, EpsGradient, EpsModel, F32Fallback, LossGuidance, NoiseStreams, SampleArgs,
+    Sampler, SamplerOptions, denoise_mixture, sample,
 };
 use crate::losses::TrainingFree;
 use crate::memory::low_memory::MemoryGuard;

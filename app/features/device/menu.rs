@@ -190,16 +190,17 @@ fn check_ui(
     }
 }
 
-/// A row for each part: its largest difference from the CPU, and what rounding explains.
+/// How many parts are right, and a row for each that is not: its difference from the CPU, and what rounding explains.
 fn comparisons_ui(ui: &mut Ui, comparisons: &[Comparison]) {
     let tokens = Tokens::of(ui);
-    for comparison in comparisons {
+    let right = comparisons.iter().filter(|comparison| comparison.is_right()).count();
+    let text = format!("{right} of {} parts agree with the CPU.", comparisons.len());
+    note_ui(ui, text, theme::small(), tokens.dim);
+    for comparison in comparisons.iter().filter(|comparison| !comparison.is_right()) {
         let Comparison { part, precision, difference, limit, .. } = comparison;
-        let (verdict, color) =
-            if comparison.is_right() { ("right", tokens.dim) } else { ("wrong", tokens.coral_text) };
         let name = format!("{}, {}", part.name(), precision.name());
-        let text = format!("{name}: {verdict}, off by {difference:.1e} of at most {limit:.0e}");
-        note_ui(ui, text, theme::small(), color);
+        let text = format!("{name}: off by {difference:.1e}, where rounding explains {limit:.0e}.");
+        note_ui(ui, text, theme::small(), tokens.coral_text);
     }
 }
 
