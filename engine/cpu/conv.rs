@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, matmul};
-use super::rows::add_to;
+use super::rows::{add_columns, add_to, column_ranges};
 use super::{channels_last, contiguous, from_channels_last, values, weights, wide};
 
 /// The geometry of a convolution with a square kernel.
@@ -67,9 +67,9 @@ pub fn conv2d(
 
     let taps = shape.kernel * shape.kernel;
     let weight = weights(&weight, taps * inputs, outputs);
-    let rows_per_task = rows_per_task(batch * out_height, out_width);
-    out.par_chunks_mut(rows_per_task * out_width * outputs).enumerate().for_each(|(task, out)| {
-        let pixels = out.len() / outputs;
+    // Adds the product of the rows from `first_row` on with some columns of the weights.
+    let multiply = |out: &mut [f32], first_row: usize, columns: Range<usize>| {
+        let pixels = out.len() / columns.len();
         // As many taps at once as fit into the cache, in whole kernel rows if possible.
         let taps_at_once = [taps, shape.kernel, 1]
             .into_iter()
@@ -78,12 +78,31 @@ pub fn conv2d(
         PATCHES.with_borrow_mut(|patches| {
             for first in (0..taps).step_by(taps_at_once) {
                 let depth = taps_at_once * inputs;
-                source.gather(patches, task * rows_per_task, pixels / out_width, first..first + taps_at_once);
+                source.gather(patches, first_row, pixels / out_width, first..first + taps_at_once);
                 let patches = Matrix::rows(patches, pixels, depth, depth);
-                weight.block(first * inputs, 0, depth, outputs).add_product(out, outputs, patches);
+                let weight = weight.block(first * inputs, columns.start, depth, columns.len());
+                weight.add_product(out, columns.len(), patches);
             }
         });
-    });
+    };
+    let rows = batch * out_height;
+    let rows_per_task = rows_per_task(rows, out_width);
+    if weight.is_half() && rows <= rows_per_task * rayon::current_num_threads() {
+        // Widening takes longer than the few products, so no two threads widen the same weights.
+        let parts: Vec<_> = column_ranges(outputs)
+            .into_par_iter()
+            .map(|columns| {
+                let mut part = vec![0.0; rows * out_width * columns.len()];
+                multiply(&mut part, 0, columns.clone());
+                (columns, part)
+            })
+            .collect();
+        add_columns(&mut out, outputs, &parts);
+    } else {
+        out.par_chunks_mut(rows_per_task * out_width * outputs).enumerate().for_each(|(task, out)| {
+            multiply(out, task * rows_per_task, 0..outputs);
+        });
+    }
     from_channels_last(out, [batch, out_height, out_width, outputs])
 }
 

@@ -1,6 +1,8 @@
 //! Kernels over rows of channels: linear layers, sums, concatenation, upsampling.
 
 use burn::backend::flex::FlexTensor;
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -81,20 +83,28 @@ fn product_into(out: &mut [f32], x: Matrix<'_>, weight: Weights<'_>, outputs: us
         });
         return;
     }
-    let columns = outputs.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
-    let parts: Vec<(usize, usize, Vec<f32>)> = (0..outputs.div_ceil(columns))
+    let parts: Vec<_> = column_ranges(outputs)
         .into_par_iter()
-        .map(|task| {
-            let start = task * columns;
-            let width = columns.min(outputs - start);
-            let mut part = vec![0.0; x.rows * width];
-            weight.block(0, start, x.columns, width).add_product(&mut part, width, x);
-            (start, width, part)
+        .map(|columns| {
+            let mut part = vec![0.0; x.rows * columns.len()];
+            weight.block(0, columns.start, x.columns, columns.len()).add_product(&mut part, columns.len(), x);
+            (columns, part)
         })
         .collect();
-    for (start, width, part) in parts {
-        for (out, part) in out.chunks_exact_mut(outputs).zip(part.chunks_exact(width)) {
-            add_to(&mut out[start..start + width], part);
+    add_columns(out, outputs, &parts);
+}
+
+/// The columns of a product, in a part for each thread.
+pub fn column_ranges(outputs: usize) -> Vec<Range<usize>> {
+    let width = outputs.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
+    (0..outputs).step_by(width).map(|start| start..outputs.min(start + width)).collect()
+}
+
+/// Adds each part, the rows of some columns, to its columns of `out`.
+pub fn add_columns(out: &mut [f32], outputs: usize, parts: &[(Range<usize>, Vec<f32>)]) {
+    for (columns, part) in parts {
+        for (out, part) in out.chunks_exact_mut(outputs).zip(part.chunks_exact(columns.len())) {
+            add_to(&mut out[columns.clone()], part);
         }
     }
 }
